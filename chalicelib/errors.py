@@ -1,0 +1,69 @@
+"""The exceptions that steps raise. Only ``app.py`` knows which HTTP status each becomes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One fault: the field or option at fault, and why."""
+
+    target: str
+    message: str
+    code: str = "Invalid"
+
+
+class PunchClockError(Exception):
+    """Base of ours. ``code`` and ``message`` go to the client, so they name no internals."""
+
+    code = "InternalError"
+
+    def __init__(
+        self, message: str, *, target: str | None = None, details: Sequence[Detail] = ()
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.target = target
+        self.details = tuple(details)
+
+
+class InvalidError(PunchClockError):
+    """The request is at fault: its body, a field or a query option."""
+
+    code = "Invalid"
+
+
+class TooLargeError(InvalidError):
+    """The body is larger than the service reads."""
+
+    code = "TooLarge"
+
+
+class MediaTypeError(InvalidError):
+    """The body is of a media type that the route does not read."""
+
+    code = "UnsupportedMediaType"
+
+
+class NotAcceptableError(InvalidError):
+    """The client accepts no format that the resource has."""
+
+    code = "NotAcceptable"
+
+
+class NotFoundError(PunchClockError):
+    """There is no such resource."""
+
+    code = "NotFound"
+
+
+class NotImplementedByServiceError(PunchClockError):
+    """The request is legal OData that this service does not support."""
+
+    code = "NotImplemented"
+
+
+class UnavailableError(PunchClockError):
+    """A store cannot serve now. The same request may succeed later."""
+
+    code = "Unavailable"

@@ -1,0 +1,247 @@
+"""What a valid point record is: one punch of one employee of one employer at one instant.
+
+Promises that whatever ``parse`` lets through is within the bounds of every store behind it, and that
+the same punch has the same id wherever and whenever it is named. Standard library only: the intake
+path imports nothing else of ours but the errors.
+"""
+
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from chalicelib.errors import Detail, InvalidError
+
+# Made once, at random; part of every id ever given out, so it never changes.
+NAMESPACE = uuid.UUID("7c1d2f0e-52f8-4d0a-9a35-7be3c7f1a1d4")
+
+MAX_INT64 = 2**63 - 1
+MAX_DEVICE_ID = 100
+
+# RFC 3339, section 5.6, with the offset left optional so that its absence gets an error of its own.
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
+)
+
+
+class Status(StrEnum):
+    """Where a record stands on its way to the legacy."""
+
+    AWAITING = "AWAITING"
+    INTEGRATING = "INTEGRATING"
+    INTEGRATED = "INTEGRATED"
+    ERROR = "ERROR"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class PointRecord:
+    """One punch. Instants are aware UTC, cut to the microsecond."""
+
+    id: uuid.UUID
+    employee_id: int
+    employer_id: int
+    included_at: datetime
+    utc_offset_minutes: int
+    device_id: str | None
+    latitude: float | None
+    longitude: float | None
+    accuracy_meters: float | None
+    created_at: datetime
+
+
+def identity(employer_id: int, employee_id: int, included_at: datetime) -> uuid.UUID:
+    """Name the punch: a UUIDv5 (RFC 9562, section 5.5) of who and when, to the microsecond.
+
+    A device that sends the punch again, however much later, thereby names the same record.
+    """
+    return uuid.uuid5(NAMESPACE, f"{employer_id}/{employee_id}/{to_text(included_at)}")
+
+
+def to_text(instant: datetime) -> str:
+    """Write an instant as RFC 3339 in UTC with six digits of fraction, so that text sorts by time."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def read_instant(text: object) -> datetime:
+    """Read an RFC 3339 date-time that has an offset; its ``utcoffset()`` is what was written.
+
+    Digits beyond the microsecond are cut off.
+
+    Raises:
+        ValueError: with the reason, fit for a client.
+    """
+    match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T08:00:00-03:00")
+    *calendar, fraction, offset = match.groups()
+    if offset is None:
+        raise ValueError("must end in an offset from UTC such as Z or -03:00")
+    if offset in "Zz":
+        zone = UTC
+    else:
+        hours, minutes = int(offset[1:3]), int(offset[4:6])
+        if hours > 23 or minutes > 59:
+            raise ValueError("has an offset that is out of range")
+        away = timedelta(hours=hours, minutes=minutes)
+        zone = timezone(-away if offset[0] == "-" else away)
+    try:
+        year, month, day, hour, minute, second = map(int, calendar)
+        microsecond = int((fraction or "")[:6].ljust(6, "0"))
+        instant = datetime(year, month, day, hour, minute, second, microsecond, zone)
+        instant.astimezone(UTC)  # year 1 and year 9999 may leave the calendar here
+    except (ValueError, OverflowError) as error:
+        raise ValueError("names no instant of the calendar") from error
+    return instant
+
+
+def load_json(body: bytes) -> Any:
+    """Read strict JSON (RFC 8259): UTF-8, no key twice, no NaN or Infinity.
+
+    Raises:
+        InvalidError: with what is wrong and where.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"The body is not UTF-8 at byte {error.start}.") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise InvalidError(f"The body is not JSON: {error.msg} at {where}.") from error
+    except RecursionError as error:
+        raise InvalidError("The body is nested too deeply.") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise InvalidError("The body has a number that is out of range.") from error
+
+
+def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
+    """Turn one decoded JSON object into the record of a punch accepted at ``now``.
+
+    Raises:
+        InvalidError: with one detail for every field at fault.
+    """
+    if not isinstance(body, dict):
+        raise InvalidError("A point record must be a JSON object.")
+    faults: list[Detail] = []
+
+    def read(name: str, reader: Any) -> Any:
+        if body.get(name) is None:
+            if name in _REQUIRED:
+                faults.append(Detail(name, f"{name} is missing.", "Missing"))
+            return None
+        try:
+            return reader(body[name])
+        except ValueError as error:
+            faults.append(Detail(name, f"{name} {error}."))
+            return None
+
+    values = {name: read(name, reader) for name, reader in _FIELDS.items()}
+    included_at = values["includedAt"]
+    if included_at and included_at > now + timedelta(seconds=clock_skew_s):
+        faults.append(Detail("includedAt", "includedAt lies in the future."))
+    faults += [
+        Detail(shown, f"{shown} is not a field of a point record.", "Unknown")
+        for shown in (name[:100] for name in body if name not in _FIELDS)
+    ]
+    if faults:
+        raise InvalidError(
+            "The point record is not valid: " + " ".join(each.message for each in faults[:10]),
+            target=faults[0].target,
+            details=faults,
+        )
+    return PointRecord(
+        id=identity(values["employerId"], values["employeeId"], included_at),
+        employee_id=values["employeeId"],
+        employer_id=values["employerId"],
+        included_at=included_at.astimezone(UTC),
+        utc_offset_minutes=int(included_at.utcoffset().total_seconds() // 60),
+        device_id=values["deviceId"],
+        latitude=values["latitude"],
+        longitude=values["longitude"],
+        accuracy_meters=values["accuracyMeters"],
+        created_at=now,
+    )
+
+
+def to_json(record: PointRecord) -> dict[str, Any]:
+    """Write the record's own fields as the buffer holds them: JSON names, null fields left out."""
+    document = {
+        "id": str(record.id),
+        "employeeId": record.employee_id,
+        "employerId": record.employer_id,
+        "includedAt": to_text(record.included_at),
+        "utcOffsetMinutes": record.utc_offset_minutes,
+        "deviceId": record.device_id,
+        "latitude": record.latitude,
+        "longitude": record.longitude,
+        "accuracyMeters": record.accuracy_meters,
+        "createdAt": to_text(record.created_at),
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidError(f"The body has the key {twice[:100]!r} twice.", target=twice[:100])
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidError(f"The body is not JSON: {name} is not a JSON number.")
+
+
+def _read_id(value: object) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_INT64:
+        raise ValueError(f"must be a JSON integer from 1 to {MAX_INT64}")
+    return value
+
+
+def _read_number(low: float, high: float) -> Any:
+    bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
+
+    def read(value: object) -> float:
+        if type(value) not in (int, float):
+            raise ValueError(f"must be a JSON number {bounds}")
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except OverflowError:
+            number = math.inf
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ValueError(f"must be a JSON number {bounds}")
+        return number
+
+    return read
+
+
+def _read_device_id(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_DEVICE_ID:
+        raise ValueError(f"must be a text of 1 to {MAX_DEVICE_ID} characters")
+    if "\0" in value:
+        raise ValueError("must not have a NUL character")  # Postgres has no such text
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError("must not have half of a surrogate pair") from error
+    return value
+
+
+_FIELDS: Mapping[str, Any] = {
+    "employeeId": _read_id,
+    "employerId": _read_id,
+    "includedAt": read_instant,
+    "deviceId": _read_device_id,
+    "latitude": _read_number(-90, 90),
+    "longitude": _read_number(-180, 180),
+    "accuracyMeters": _read_number(0, math.inf),
+}
+_REQUIRED = ("employeeId", "employerId", "includedAt")

@@ -1,0 +1,165 @@
+"""Connections to Postgres: opened when first needed, kept for the next use, dropped when broken.
+
+Promises that a connection is used by one thread at a time, that every session runs in UTC under a
+statement timeout, and that nothing waits for ever: connecting, a free connection and the socket
+are all bounded. Callers own the meaning of a transaction; this module only begins and ends it.
+"""
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pg8000.native
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from chalicelib.errors import UnavailableError
+
+# Added to the statement timeout, so that the server's own answer comes before the socket gives up.
+_SOCKET_MARGIN_S = 5.0
+
+Connection = pg8000.native.Connection
+
+
+class Database:
+    """A bounded pool of connections to one database.
+
+    Args:
+        url: libpq URI, ``postgresql://user:password@host:port/database``. TLS is required, with the
+            certificate verified, unless the host is this machine.
+        pool: most connections at once. A further caller waits ``connect_timeout_s`` for one.
+        connect_timeout_s: longest wait for a connection.
+        statement_timeout_s: Postgres cancels a statement that runs longer.
+    """
+
+    def __init__(
+        self, url: str, *, pool: int, connect_timeout_s: float, statement_timeout_s: float
+    ) -> None:
+        self._arguments = _connect_arguments(url)
+        self._connect_timeout_s = connect_timeout_s
+        self._statement_timeout_s = statement_timeout_s
+        self._free = threading.BoundedSemaphore(pool)
+        self._idle: list[Connection] = []
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Yield a connection within a transaction: committed at the end, rolled back on an exception.
+
+        When the connection breaks during the commit itself, whether it took is unknown to the
+        caller: what runs here must be safe to run again.
+
+        Raises:
+            UnavailableError: Postgres cannot be reached, broke off, or all connections are busy.
+            DatabaseError: Postgres refused a statement; its SQLSTATE is ``error.args[0]["C"]``.
+        """
+        if not self._free.acquire(timeout=self._connect_timeout_s):
+            raise UnavailableError("The database has no free connection. Try again soon.")
+        try:
+            connection = self._begin()
+            try:
+                yield connection
+                connection.run("COMMIT")
+            except (InterfaceError, OSError) as error:
+                _close(connection)
+                raise UnavailableError("The database broke off. Try again soon.") from error
+            except BaseException as error:
+                self._roll_back(connection)
+                if _is_unavailable(error):
+                    raise UnavailableError("The database cannot serve now.") from error
+                raise
+            self._idle.append(connection)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            _close(self._idle.pop())
+
+    def _begin(self) -> Connection:
+        """Take an idle connection that still answers, or open one."""
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                connection.run("BEGIN")
+            except (InterfaceError, DatabaseError, OSError):
+                _close(connection)
+            else:
+                return connection
+        try:
+            connection = pg8000.native.Connection(
+                **self._arguments,
+                timeout=self._connect_timeout_s,
+                tcp_keepalive=True,
+                startup_params={
+                    "TimeZone": "UTC",
+                    "statement_timeout": str(int(self._statement_timeout_s * 1000)),
+                },
+            )
+            connection._usock.settimeout(self._statement_timeout_s + _SOCKET_MARGIN_S)
+            connection.run("BEGIN")
+        except (InterfaceError, DatabaseError, OSError) as error:
+            raise UnavailableError("The database cannot be reached. Try again soon.") from error
+        return connection
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.run("ROLLBACK")
+        except (InterfaceError, DatabaseError, OSError):
+            _close(connection)
+        else:
+            self._idle.append(connection)
+
+
+def sqlstate(error: DatabaseError) -> str:
+    """Return the SQLSTATE of an error that Postgres sent, or "" where it sent none."""
+    fields = error.args[0] if error.args else None
+    return str(fields.get("C", "")) if isinstance(fields, dict) else ""
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    """Say whether Postgres refused for its own sake: shutting down, starting up, out of something.
+
+    Classes 53 (insufficient resources), 57P (operator intervention), 58 (system error):
+    https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
+    return isinstance(error, DatabaseError) and sqlstate(error).startswith(("53", "57P", "58"))
+
+
+def _close(connection: Connection) -> None:
+    try:
+        connection.close()
+    except (InterfaceError, DatabaseError, OSError):
+        return  # it was broken, which is why it is closed
+
+
+def _connect_arguments(url: str) -> dict[str, Any]:
+    """Split a libpq URI into pg8000's arguments.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise UnavailableError("DATABASE_URL must be a URI that starts with postgresql://.")
+    options = parse_qs(parts.query)
+    socket_directory = next(
+        (host for host in options.get("host", []) if host.startswith("/")), None
+    )
+    port = parts.port or 5432
+    arguments: dict[str, Any] = {
+        "user": unquote(parts.username or "postgres"),
+        "database": unquote(parts.path.lstrip("/")) or None,
+        "application_name": "punch-clock",
+    }
+    if parts.password:
+        arguments["password"] = unquote(parts.password)
+    if socket_directory:
+        arguments["unix_sock"] = f"{socket_directory}/.s.PGSQL.{port}"
+        return arguments
+    host = parts.hostname or "localhost"
+    arguments |= {"host": host, "port": port}
+    if host not in ("localhost", "127.0.0.1", "::1"):
+        arguments["ssl_context"] = ssl.create_default_context()
+    return arguments

@@ -1,0 +1,126 @@
+"""Every setting of the service, and the only reader of the environment.
+
+``Settings.from_env(os.environ)`` takes each field's variable, named as the field in upper case,
+checks it against its range, and raises ``SettingsError`` naming every variable at fault at once.
+The docstring text of each setting (its effect, with the unit in the name) is what the README shows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+class SettingsError(Exception):
+    """Variables of the environment are missing or out of range."""
+
+
+def setting(default: Any, effect: str, low: float | None = None, high: float | None = None) -> Any:
+    """Declare a setting: its default, what it does, and for a number the range it may take."""
+    return field(default=default, metadata={"effect": effect, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The service's settings. ``_s`` are seconds, ``_ms`` milliseconds, ``_bytes`` bytes."""
+
+    point_record_table: str = setting("point_record", "Name of the DynamoDB table (the buffer).")
+    clock_skew_s: float = setting(
+        60.0, "How far in the future of the server's clock an includedAt may lie.", 0, 86_400
+    )
+    max_body_bytes: int = setting(65_536, "Longest body of a POST that is read.", 1_024, 6_000_000)
+    max_batch: int = setting(100, "Most records in one POST.", 1, 1_000)
+    intake_threads: int = setting(
+        8, "Puts to the buffer in flight for one POST of an array.", 1, 64
+    )
+
+    database_url: str = setting("", "libpq URI of Postgres. A remote host is spoken to over TLS.")
+    database_pool: int = setting(
+        8, "Connections of one process; a Lambda uses one, the local server one a thread.", 1, 100
+    )
+    database_connect_timeout_s: float = setting(
+        3.0, "Longest wait for a connection to Postgres.", 0.1, 60
+    )
+    statement_timeout_s: float = setting(
+        30.0, "Longest run of one statement of a schedule.", 0.1, 900
+    )
+
+    replication_segments: int = setting(
+        4, "Parallel scans of the buffer: more read a full buffer faster.", 1, 100
+    )
+    replication_page: int = setting(
+        1_000, "Records read, committed and deleted together: memory against round trips.", 1, 5_000
+    )
+    replication_deleters: int = setting(
+        8, "Batch deletes in flight: deleting is the slowest call of the buffer.", 1, 64
+    )
+    run_margin_s: float = setting(
+        5.0, "Time kept at the end of a scheduled run to finish what it has begun.", 0.5, 300
+    )
+
+    legacy_url: str = setting("", "Where a point record is POSTed to the legacy HR system.")
+    legacy_connect_timeout_s: float = setting(3.0, "Longest wait for a connection.", 0.1, 60)
+    legacy_read_timeout_s: float = setting(
+        10.0, "Longest silence of the legacy during a call.", 0.1, 300
+    )
+    legacy_call_timeout_s: float = setting(
+        15.0, "Longest call in all: a drip of bytes never ends a read timeout.", 0.1, 300
+    )
+    limit_policy: str = setting("classic", "How the limit learns: classic.")
+    limit_max: int = setting(
+        200, "Most calls in flight, whatever the limit has learned; a thread each.", 1, 1_000
+    )
+    run_lease_s: float = setting(
+        30.0, "How long a silent run stays the active one.", 2, 900
+    )
+    record_lease_s: float = setting(
+        120.0, "How long a claimed record is one run's own.", 5, 3_600
+    )
+    settle_interval_s: float = setting(
+        0.25, "Longest wait of an outcome before it is written.", 0.01, 10
+    )
+    settle_batch: int = setting(500, "Most outcomes written together.", 1, 5_000)
+    max_attempts: int = setting(
+        8, "Attempts that end in a failure or a refusal before a record is parked.", 1, 1_000
+    )
+    retry_base_s: float = setting(5.0, "Wait after the first failed attempt.", 0, 3_600)
+    retry_max_s: float = setting(3_600.0, "Longest wait between two attempts.", 0, 86_400)
+
+    odata_page: int = setting(100, "Records of a page when the client does not say.", 1, 10_000)
+    odata_page_max: int = setting(1_000, "Most records of a page.", 1, 10_000)
+    odata_max_tokens: int = setting(2_000, "Most tokens of one query option.", 10, 100_000)
+    odata_max_depth: int = setting(100, "Deepest nesting of one expression.", 5, 200)
+    odata_timeout_s: float = setting(10.0, "Longest run of one query.", 0.1, 29)
+
+    log_level: str = setting("INFO", "Least severe level that is logged.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the settings from ``environ``; variables that are not settings are left alone.
+
+        Raises:
+            SettingsError: naming each variable that is not of its type or out of its range.
+        """
+        values: dict[str, Any] = {}
+        faults: list[str] = []
+        for each in fields(cls):
+            variable = each.name.upper()
+            text = environ.get(variable)
+            if text is None:
+                continue
+            kind = type(each.default)
+            low, high = each.metadata["low"], each.metadata["high"]
+            try:
+                value = kind(text)
+            except ValueError:
+                faults.append(f"{variable} must be {_KIND_NAMES[kind]}, not {text!r}")
+                continue
+            if low is not None and not low <= value <= high:
+                faults.append(f"{variable} must be between {low} and {high}, not {text}")
+                continue
+            values[each.name] = value
+        if faults:
+            raise SettingsError("; ".join(faults))
+        return cls(**values)
+
+
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "text"}
