@@ -1,8 +1,7 @@
 """What a valid point record is: one punch of one employee of one employer at one instant.
 
-Promises that whatever ``parse`` lets through is within the bounds of every store behind it, and that
-the same punch has the same id wherever and whenever it is named. Standard library only: the intake
-path imports nothing else of ours but the errors.
+Promises that whatever ``parse`` lets through is within the bounds of every store behind it, and
+that the same punch has the same id wherever and whenever it is named. Standard library only.
 """
 
 import json
@@ -55,17 +54,22 @@ class PointRecord:
     created_at: datetime
 
 
-def identity(employer_id: int, employee_id: int, included_at: datetime) -> uuid.UUID:
+def identity(employer_id: int, employee_id: int, included_at: str) -> uuid.UUID:
     """Name the punch: a UUIDv5 (RFC 9562, section 5.5) of who and when, to the microsecond.
 
     A device that sends the punch again, however much later, thereby names the same record.
+
+    Args:
+        employer_id: of whom the punch is.
+        employee_id: whose punch it is.
+        included_at: the instant as ``to_text`` writes it.
     """
-    return uuid.uuid5(NAMESPACE, f"{employer_id}/{employee_id}/{to_text(included_at)}")
+    return uuid.uuid5(NAMESPACE, f"{employer_id}/{employee_id}/{included_at}")
 
 
 def to_text(instant: datetime) -> str:
-    """Write an instant as RFC 3339 in UTC with six digits of fraction, so that text sorts by time."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    """Write an instant as RFC 3339 in UTC with six digits of fraction: text sorts as time does."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def read_instant(text: object) -> datetime:
@@ -157,7 +161,7 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
             details=faults,
         )
     return PointRecord(
-        id=identity(values["employerId"], values["employeeId"], included_at),
+        id=identity(values["employerId"], values["employeeId"], to_text(included_at)),
         employee_id=values["employeeId"],
         employer_id=values["employerId"],
         included_at=included_at.astimezone(UTC),
@@ -171,7 +175,7 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
 
 
 def to_json(record: PointRecord) -> dict[str, Any]:
-    """Write the record's own fields as the buffer holds them: JSON names, null fields left out."""
+    """Write what is known of the punch itself as JSON, null fields left out."""
     document = {
         "id": str(record.id),
         "employeeId": record.employee_id,
@@ -185,6 +189,35 @@ def to_json(record: PointRecord) -> dict[str, Any]:
         "createdAt": to_text(record.created_at),
     }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def from_json(text: str) -> PointRecord:
+    """Read what ``to_json`` wrote, trusting nothing.
+
+    Raises:
+        ValueError: with what is wrong, if it is not exactly such a record.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("record is not a JSON object")
+    values = {}
+    for name, reader in _STORED_FIELDS.items():
+        value = document.get(name)
+        if value is None:
+            if name not in _OPTIONAL:
+                raise ValueError(f"{name} is missing")
+            values[name] = None
+            continue
+        try:
+            values[name] = reader(value)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
+    if not document.keys() <= _STORED_FIELDS.keys():
+        raise ValueError(f"has unknown fields {sorted(document.keys() - _STORED_FIELDS.keys())}")
+    record = PointRecord(*values.values())
+    if record.id != identity(record.employer_id, record.employee_id, document["includedAt"]):
+        raise ValueError("id is not that of the punch")
+    return record
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -245,3 +278,38 @@ _FIELDS: Mapping[str, Any] = {
     "accuracyMeters": _read_number(0, math.inf),
 }
 _REQUIRED = ("employeeId", "employerId", "includedAt")
+
+
+def _read_uuid(value: object) -> uuid.UUID:
+    if not isinstance(value, str):
+        raise ValueError("must be a UUID")
+    return uuid.UUID(value)
+
+
+def _read_offset_minutes(value: object) -> int:
+    if type(value) is not int or not -1439 <= value <= 1439:
+        raise ValueError("must be an integer from -1439 to 1439")
+    return value
+
+
+def _read_stored_instant(value: object) -> datetime:
+    # The one form that ``to_text`` writes, which the standard library reads ten times faster.
+    if not isinstance(value, str) or len(value) != 27 or value[-1] != "Z":
+        raise ValueError("must be an instant in UTC with six digits of fraction")
+    return datetime.fromisoformat(value)
+
+
+# In the order of the fields of PointRecord.
+_STORED_FIELDS: Mapping[str, Any] = {
+    "id": _read_uuid,
+    "employeeId": _read_id,
+    "employerId": _read_id,
+    "includedAt": _read_stored_instant,
+    "utcOffsetMinutes": _read_offset_minutes,
+    "deviceId": _read_device_id,
+    "latitude": _FIELDS["latitude"],
+    "longitude": _FIELDS["longitude"],
+    "accuracyMeters": _FIELDS["accuracyMeters"],
+    "createdAt": _read_stored_instant,
+}
+_OPTIONAL = ("deviceId", "latitude", "longitude", "accuracyMeters")

@@ -69,12 +69,8 @@ class Settings:
     limit_max: int = setting(
         200, "Most calls in flight, whatever the limit has learned; a thread each.", 1, 1_000
     )
-    run_lease_s: float = setting(
-        30.0, "How long a silent run stays the active one.", 2, 900
-    )
-    record_lease_s: float = setting(
-        120.0, "How long a claimed record is one run's own.", 5, 3_600
-    )
+    run_lease_s: float = setting(30.0, "How long a silent run stays the active one.", 2, 900)
+    record_lease_s: float = setting(120.0, "How long a claimed record is one run's own.", 5, 3_600)
     settle_interval_s: float = setting(
         0.25, "Longest wait of an outcome before it is written.", 0.01, 10
     )
@@ -82,8 +78,15 @@ class Settings:
     max_attempts: int = setting(
         8, "Attempts that end in a failure or a refusal before a record is parked.", 1, 1_000
     )
-    retry_base_s: float = setting(5.0, "Wait after the first failed attempt.", 0, 3_600)
-    retry_max_s: float = setting(3_600.0, "Longest wait between two attempts.", 0, 86_400)
+    retry_base_s: float = setting(
+        1.0, "Wait after the first failed attempt; doubles with each further one.", 0, 3_600
+    )
+    retry_max_s: float = setting(
+        3_600.0, "Longest wait after an attempt that failed or was refused.", 0, 86_400
+    )
+    overload_retry_max_s: float = setting(
+        60.0, "Longest wait of a record for which the legacy was too busy.", 0, 86_400
+    )
 
     odata_page: int = setting(100, "Records of a page when the client does not say.", 1, 10_000)
     odata_page_max: int = setting(1_000, "Most records of a page.", 1, 10_000)

@@ -45,7 +45,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Yield a connection within a transaction: committed at the end, rolled back on an exception.
+        """Yield a connection in a transaction: committed at the end, rolled back on an exception.
 
         When the connection breaks during the commit itself, whether it took is unknown to the
         caller: what runs here must be safe to run again.

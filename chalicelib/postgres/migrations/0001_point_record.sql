@@ -11,6 +11,9 @@ CREATE TABLE point_record (
     accuracy_meters    double precision,
     status             text             NOT NULL DEFAULT 'AWAITING',
     attempts           integer          NOT NULL DEFAULT 0,
+    -- Times in a row that the legacy was too busy for it: each makes the next wait longer, and
+    -- none is an attempt used up.
+    overloads          integer          NOT NULL DEFAULT 0,
     -- From when on the record may be claimed: at once while AWAITING, after the wait while ERROR,
     -- after the lease while INTEGRATING, never again (null) once INTEGRATED or REJECTED.
     next_attempt_at    timestamptz      DEFAULT now(),
@@ -32,6 +35,8 @@ CREATE TABLE point_record (
 
 -- Claims: what is due, the longest waiting first. Holds only what is not yet settled.
 CREATE INDEX point_record_due ON point_record (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+-- What is parked: looked at by operators, and few.
+CREATE INDEX point_record_parked ON point_record (updated_at) WHERE status = 'REJECTED';
 -- Queries: the punches of an employer, or of one employee, in a period.
 CREATE INDEX point_record_employer ON point_record (employer_id, included_at, id);
 CREATE INDEX point_record_employee ON point_record (employee_id, included_at, id);
@@ -74,6 +79,8 @@ CREATE TABLE integrator_state (
     name         text        NOT NULL,
     run_id       uuid        NOT NULL,
     leased_until timestamptz NOT NULL,
+    -- Number of the run's last flush: one whose answer was lost is not done twice.
+    flushes      integer     NOT NULL,
     policy       text,
     limiter      jsonb,
     CONSTRAINT integrator_state_pkey PRIMARY KEY (name)

@@ -1,0 +1,200 @@
+"""Routes and schedules, nothing else: decode, call one step, encode.
+
+Every function of the deployment imports this module, and intake must start fast: what only other
+handlers need, ``container`` imports when they ask for it.
+"""
+
+import json
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from chalice import Chalice, Rate, Response
+from chalice.app import CloudWatchEvent, Request
+
+from chalicelib import container, telemetry
+from chalicelib.errors import (
+    InvalidError,
+    MediaTypeError,
+    NotAcceptableError,
+    NotFoundError,
+    NotImplementedByServiceError,
+    PunchClockError,
+    TooLargeError,
+    UnavailableError,
+)
+from chalicelib.intake import Accepted, as_awaiting
+
+app = Chalice(app_name="punch-clock")
+
+EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
+
+_JSON = {"Content-Type": "application/json"}
+_ODATA_VERSION = {"OData-Version": "4.01"}
+_RETRY_AFTER_S = 2
+_STATUS_CODES: dict[type[PunchClockError], int] = {
+    InvalidError: 400,
+    NotFoundError: 404,
+    NotAcceptableError: 406,
+    TooLargeError: 413,
+    MediaTypeError: 415,
+    NotImplementedByServiceError: 501,
+    UnavailableError: 503,
+}
+
+
+def answers(handler: Callable[..., Response]) -> Callable[..., Response]:
+    """Turn what a handler raises into an answer of the one error shape."""
+
+    @wraps(handler)
+    def answered(*args: str, **named: str) -> Response:
+        try:
+            return handler(*args, **named)
+        except PunchClockError as error:
+            if isinstance(error, UnavailableError):
+                telemetry.error("a store is unavailable", error)
+            return _error_response(error)
+        except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told to nobody
+            telemetry.error("a request failed", error, path=app.current_request.path)
+            return _error_response(PunchClockError("The service met a fault of its own."))
+
+    return answered
+
+
+@app.middleware("http")
+def one_error_shape(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Give the framework's own refusals (a method that a route does not have) our error shape."""
+    response = get_response(request)
+    body = response.body
+    if response.status_code >= 400 and isinstance(body, dict) and "Code" in body:
+        response.body = {"error": {"code": body["Code"], "message": body["Message"]}}
+    return response
+
+
+@app.route("/point-record", methods=["POST"], content_types=["*/*"])
+@answers
+def post_point_record() -> Response:
+    """Step 1: accept the punch of a JSON object, or each punch of a JSON array."""
+    request = app.current_request
+    _require_json(request)
+    accepted = container.intake().accept(request.raw_body)
+    if isinstance(accepted, list):
+        return _response(207, [_item(each) for each in accepted])
+    record = as_awaiting(accepted.record)
+    location = f"{_base_url(request)}/point-record/{record['id']}"
+    return _response(201 if accepted.created else 200, record, {"Location": location})
+
+
+@app.route("/point-record/{record_id}", methods=["GET"])
+@answers
+def get_point_record(record_id: str) -> Response:
+    """Read one record wherever it is on its way, also right after it was accepted."""
+    try:
+        canonical = str(uuid.UUID(record_id))
+    except ValueError as error:
+        raise InvalidError("The id of a point record is a UUID.", target="id") from error
+    found = container.find(canonical)
+    return _response(200, found if isinstance(found, str) else as_awaiting(found))
+
+
+@app.route("/health", methods=["GET"])
+@answers
+def get_health() -> Response:
+    """Tell the depth and age of each stage."""
+    return _response(200, container.stages())
+
+
+@app.route("/odata", methods=["GET"])
+@app.route("/odata/{resource}", methods=["GET"])
+@app.route("/odata/{resource}/{property}", methods=["GET"])
+@answers
+def get_odata(resource: str = "", property: str = "") -> Response:  # noqa: A002 - DESIGN's route
+    """Step 4: answer an OData query."""
+    from chalicelib.odata.service import ODataRequest  # noqa: PLC0415 - the grammar is not intake's
+
+    request = app.current_request
+    query = request.query_params or {}
+    answer = container.odata().get(
+        ODataRequest(
+            service_root=f"{_base_url(request)}/odata",
+            path="/".join(segment for segment in (resource, property) if segment),
+            query=[(name, value) for name in query for value in query.getlist(name)],
+            headers={name.lower(): value for name, value in request.headers.items()},
+        )
+    )
+    return Response(answer.body, headers=dict(answer.headers), status_code=answer.status)
+
+
+@app.schedule(EVERY_MINUTE)
+def replicate(event: CloudWatchEvent) -> None:
+    """Step 2: bring the buffer to the replica."""
+    container.replicator().run(_remaining_s(event.context))
+
+
+@app.schedule(EVERY_MINUTE)
+def integrate(event: CloudWatchEvent) -> None:
+    """Step 3: bring what is due to the legacy."""
+    container.integrator_run().run(_remaining_s(event.context))
+
+
+@app.lambda_function()
+def migrate(event: dict[str, Any], context: Any) -> list[str]:
+    """Bring the database to the newest schema; returns the names of what was applied."""
+    del event, context
+    return container.migrate()
+
+
+def _remaining_s(context: Any) -> Callable[[], float]:
+    return lambda: context.get_remaining_time_in_millis() / 1000
+
+
+def _require_json(request: Request) -> None:
+    media_type = request.headers.get("content-type", "application/json")
+    if media_type.split(";")[0].strip().lower() != "application/json":
+        raise MediaTypeError("The body must be sent as Content-Type: application/json.")
+
+
+def _base_url(request: Request) -> str:
+    """Return the URL under which the client reached the service, a stage's prefix included."""
+    scheme = request.headers.get("x-forwarded-proto", "http")
+    path: str = request.context["path"]
+    first_segment = request.path.split("/")[1]
+    prefix = path[: path.index(f"/{first_segment}")]
+    return f"{scheme}://{request.headers.get('host', 'localhost')}{prefix}"
+
+
+def _item(result: Accepted | PunchClockError) -> dict[str, Any]:
+    if isinstance(result, PunchClockError):
+        return {"status": _status_code(result), **_error_body(result)}
+    return {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+
+
+def _status_code(error: PunchClockError) -> int:
+    return _STATUS_CODES.get(type(error), 500)
+
+
+def _error_body(error: PunchClockError) -> dict[str, Any]:
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.target:
+        body["target"] = error.target
+    if error.details:
+        body["details"] = [
+            {"code": each.code, "message": each.message, "target": each.target}
+            for each in error.details
+        ]
+    return {"error": body}
+
+
+def _error_response(error: PunchClockError) -> Response:
+    headers: dict[str, str] = {}
+    if isinstance(error, UnavailableError):
+        headers["Retry-After"] = str(_RETRY_AFTER_S)
+    if app.current_request.path.startswith("/odata"):
+        headers |= _ODATA_VERSION
+    return _response(_status_code(error), _error_body(error), headers)
+
+
+def _response(status_code: int, body: object, headers: dict[str, str] | None = None) -> Response:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return Response(text, headers={**_JSON, **(headers or {})}, status_code=status_code)

@@ -1,0 +1,173 @@
+"""The buffer: the DynamoDB table of what is accepted and not yet in the replica.
+
+An item is a key and one text, ``{"id": {"S": …}, "record": {"S": …}}``: the record as JSON
+(docs/decisions/0001). Promises that a put that returns has been stored, and that the same punch is
+stored once. What an item means is for others to judge: a scan returns whatever the table holds.
+"""
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.errors import UnavailableError
+from chalicelib.point_record import PointRecord, from_json, to_json
+
+Item = dict[str, Any]
+
+# BatchWriteItem takes no more: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
+DELETE_BATCH = 25
+_DELETE_TRIES = 6
+_DELETE_BACKOFF_S = 0.05
+_PUT_TRIES = 3
+
+
+class Buffer:
+    """The table, spoken to through a low-level client (``boto3.client("dynamodb")``)."""
+
+    def __init__(
+        self, client: Any, table: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._sleep = sleep
+
+    def put(self, record: PointRecord) -> tuple[PointRecord, bool]:
+        """Store the record unless its punch is stored already.
+
+        Returns:
+            The record that the table holds, and whether this call (or a try of it whose answer was
+            lost) stored it.
+
+        Raises:
+            UnavailableError: it is not known to be stored; putting it again is safe.
+        """
+        for _ in range(_PUT_TRIES):
+            #   phone A ── put ──▶ stored                       201
+            #   phone B ── put ──▶ refused, returns A's item    200
+            #   replicator ─────────────────── delete ──▶
+            #   phone C ── put ────▶ refused ── get ──▶ gone: put again, dissolves in the replica
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item={
+                        "id": {"S": str(record.id)},
+                        "record": {"S": json.dumps(to_json(record), separators=(",", ":"))},
+                    },
+                    ConditionExpression="attribute_not_exists(id)",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    _raise_unavailable(error)
+                item = error.response.get("Item") or self._get(str(record.id))
+                if item is None:
+                    continue
+                stored = _read(item)
+                return stored, stored == record
+            except BotoCoreError as error:
+                _raise_unavailable(error)
+            else:
+                return record, True
+        raise UnavailableError("The record could not be stored. Try again.")
+
+    def get(self, record_id: str) -> PointRecord | None:
+        """Return the record of that id, or None if it is not (or no longer) here.
+
+        Raises:
+            UnavailableError: the buffer does not answer.
+        """
+        item = self._get(record_id)
+        return _read(item) if item else None
+
+    def pages(self, segment: int, segments: int, page: int) -> Iterator[list[Item]]:
+        """Yield the items of one of ``segments`` parts of the table, at most ``page`` at a time.
+
+        Raises:
+            UnavailableError: the buffer does not answer.
+        """
+        request = {
+            "TableName": self._table,
+            "Segment": segment,
+            "TotalSegments": segments,
+            "Limit": page,
+        }
+        while True:
+            try:
+                answer = self._client.scan(**request)
+            except (ClientError, BotoCoreError) as error:
+                _raise_unavailable(error)
+            if answer["Items"]:  # a page may be empty and still not the last
+                yield answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete up to ``DELETE_BATCH`` items and return how many are known to be gone.
+
+        Whatever the table would not take after some tries is left, to be met again by a later scan.
+
+        Raises:
+            UnavailableError: the buffer does not answer.
+        """
+        requests = [{"DeleteRequest": {"Key": {"id": {"S": each}}}} for each in ids]
+        for attempt in range(_DELETE_TRIES):
+            if attempt:
+                self._sleep(random.uniform(0.5, 1) * _DELETE_BACKOFF_S * 2**attempt)  # noqa: S311
+            try:
+                answer = self._client.batch_write_item(RequestItems={self._table: requests})
+            except (ClientError, BotoCoreError) as error:
+                _raise_unavailable(error)
+            requests = answer["UnprocessedItems"].get(self._table, [])
+            if not requests:
+                break
+        return len(ids) - len(requests)
+
+    def pending(self, most: int) -> dict[str, Any]:
+        """Count what waits, looking at no more than ``most`` items, and the age of the oldest.
+
+        Raises:
+            UnavailableError: the buffer does not answer.
+        """
+        try:
+            answer = self._client.scan(TableName=self._table, Limit=most)
+        except (ClientError, BotoCoreError) as error:
+            _raise_unavailable(error)
+        accepted = []
+        for item in answer["Items"]:
+            with contextlib.suppress(KeyError, ValueError):  # junk, for the replicator to judge
+                accepted.append(from_json(item["record"]["S"]).created_at)
+        age = datetime.now(UTC) - min(accepted) if accepted else None
+        return {
+            "waiting": len(answer["Items"]),
+            "more": "LastEvaluatedKey" in answer,
+            "oldestAgeSeconds": None if age is None else round(age.total_seconds(), 1),
+        }
+
+    def _get(self, record_id: str) -> Item | None:
+        try:
+            answer = self._client.get_item(
+                TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True
+            )
+        except (ClientError, BotoCoreError) as error:
+            _raise_unavailable(error)
+        item: Item | None = answer.get("Item")
+        return item
+
+
+def _read(item: Item) -> PointRecord:
+    """Read what stands under a record's id. Junk blocks the id until the replicator moves it."""
+    try:
+        return from_json(item["record"]["S"])
+    except (KeyError, ValueError) as error:
+        raise UnavailableError("The record cannot be stored yet. Try again later.") from error
+
+
+def _raise_unavailable(error: ClientError | BotoCoreError) -> NoReturn:
+    raise UnavailableError("The record store cannot serve now. Try again soon.") from error

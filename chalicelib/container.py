@@ -1,0 +1,170 @@
+"""The one place of wiring: builds each store, client and step once per process, on first use.
+
+Intake is what most processes are for, so its parts are imported with this module; whatever only
+other handlers need is imported where it is built.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from chalicelib import telemetry
+from chalicelib.buffer import Buffer
+from chalicelib.intake import Intake
+from chalicelib.settings import Settings
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.integrator import Run
+    from chalicelib.odata.service import ODataService
+    from chalicelib.point_record import PointRecord
+    from chalicelib.postgres.connection import Database
+    from chalicelib.postgres.reader import Reader
+    from chalicelib.postgres.replica import Replica
+    from chalicelib.replicator import Replicator
+
+# A put takes milliseconds. A phone waits for it, so trying again must fit into its patience.
+_BUFFER_CONNECT_TIMEOUT_S = 2
+_BUFFER_READ_TIMEOUT_S = 5
+_BUFFER_TRIES = 3
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings, read from the environment once."""
+    found = Settings.from_env(os.environ)
+    telemetry.configure(found.log_level)
+    return found
+
+
+@cache
+def buffer() -> Buffer:
+    config = Config(
+        connect_timeout=_BUFFER_CONNECT_TIMEOUT_S,
+        read_timeout=_BUFFER_READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": _BUFFER_TRIES},
+        max_pool_connections=64,
+    )
+    return Buffer(boto3.client("dynamodb", config=config), settings().point_record_table)
+
+
+@cache
+def intake() -> Intake:
+    found = settings()
+    return Intake(
+        buffer(),
+        lambda: datetime.now(UTC),
+        clock_skew_s=found.clock_skew_s,
+        max_body_bytes=found.max_body_bytes,
+        max_batch=found.max_batch,
+        threads=found.intake_threads,
+    )
+
+
+@cache
+def database() -> Database:
+    from chalicelib.postgres.connection import Database
+
+    found = settings()
+    return Database(
+        found.database_url,
+        pool=found.database_pool,
+        connect_timeout_s=found.database_connect_timeout_s,
+        statement_timeout_s=found.statement_timeout_s,
+    )
+
+
+@cache
+def replica() -> Replica:
+    from chalicelib.postgres.replica import Replica
+
+    return Replica(database())
+
+
+@cache
+def replicator() -> Replicator:
+    from chalicelib.replicator import Replicator
+
+    found = settings()
+    return Replicator(
+        buffer(),
+        replica(),
+        segments=found.replication_segments,
+        page=found.replication_page,
+        deleters=found.replication_deleters,
+        margin_s=found.run_margin_s,
+    )
+
+
+def integrator_run() -> Run:
+    """Build a run of the integrator; unlike all else, each run is a new one."""
+    from chalicelib.integrator.integrator import Pace, Run
+    from chalicelib.integrator.legacy import Legacy
+    from chalicelib.integrator.limiter import POLICIES
+    from chalicelib.postgres.claims import Claims
+
+    found = settings()
+    return Run(
+        Claims(database(), run_lease_s=found.run_lease_s, record_lease_s=found.record_lease_s),
+        Legacy(
+            found.legacy_url,
+            connect_timeout_s=found.legacy_connect_timeout_s,
+            read_timeout_s=found.legacy_read_timeout_s,
+            call_timeout_s=found.legacy_call_timeout_s,
+        ),
+        POLICIES[found.limit_policy](time.monotonic, most=found.limit_max),
+        found.limit_policy,
+        Pace(
+            settle_interval_s=found.settle_interval_s,
+            settle_batch=found.settle_batch,
+            max_attempts=found.max_attempts,
+            retry_base_s=found.retry_base_s,
+            retry_max_s=found.retry_max_s,
+            overload_retry_max_s=found.overload_retry_max_s,
+        ),
+        chance=random.Random(),  # noqa: S311 - jitter
+    )
+
+
+@cache
+def reader() -> Reader:
+    from chalicelib.postgres.reader import Reader
+
+    return Reader(database(), settings().odata_timeout_s)
+
+
+@cache
+def odata() -> ODataService:
+    from chalicelib.odata.service import ODataService
+
+    return ODataService(reader(), settings())
+
+
+def find(record_id: str) -> str | PointRecord:
+    """Find one record in whichever store has it; see ``lookup.find``."""
+    from chalicelib import lookup
+
+    return lookup.find(record_id, buffer(), lambda each: reader().point_record(each))
+
+
+def stages() -> dict[str, Any]:
+    """Describe each stage; see ``health.stages``."""
+    from chalicelib import health
+
+    return health.stages(buffer(), replica())
+
+
+def migrate() -> list[str]:
+    """Bring the database to the newest schema; see ``postgres.migrate``."""
+    from chalicelib.postgres.migrate import migrate
+
+    return migrate(database())

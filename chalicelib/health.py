@@ -1,0 +1,29 @@
+"""How the service is: the depth and age of each stage, as far as it can be had cheaply.
+
+Counts stop at a bound, where ``more`` says so: asking costs no more however long the queue.
+"""
+
+from typing import Any
+
+from chalicelib.buffer import Buffer
+from chalicelib.errors import UnavailableError
+from chalicelib.postgres.replica import Replica
+
+# A page of a scan: what of the buffer is looked at for each question.
+_MOST_BUFFERED = 1_000
+_MOST_REPLICATED = 10_000
+
+
+def stages(buffer: Buffer, replica: Replica) -> dict[str, Any]:
+    """Describe each stage; one whose store does not answer is ``{"status": "unavailable"}``."""
+    found: dict[str, Any] = {}
+    for name, ask, most in (
+        ("buffer", buffer.pending, _MOST_BUFFERED),
+        ("replica", replica.stages, _MOST_REPLICATED),
+    ):
+        try:
+            found[name] = {"status": "ok", **ask(most)}
+        except UnavailableError as error:
+            found[name] = {"status": "unavailable", "reason": error.message}
+    healthy = all(stage["status"] == "ok" for stage in found.values())
+    return {"status": "ok" if healthy else "degraded", **found}

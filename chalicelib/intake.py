@@ -1,0 +1,97 @@
+"""Step 1, intake: the body of a POST becomes records in the buffer.
+
+Promises that a record it returns is stored, and that one bad record of an array harms no other.
+Needs nothing but the buffer. Who may post, and what HTTP makes of the result, is for others.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chalicelib.buffer import Buffer
+from chalicelib.errors import InvalidError, PunchClockError, TooLargeError
+from chalicelib.point_record import PointRecord, Status, load_json, parse, to_text
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A stored record, and whether this request is the one that stored it."""
+
+    record: PointRecord
+    created: bool
+
+
+class Intake:
+    """Accepts point records into ``buffer``. ``clock`` gives the present instant, aware."""
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        clock: Callable[[], datetime],
+        *,
+        clock_skew_s: float,
+        max_body_bytes: int,
+        max_batch: int,
+        threads: int,
+    ) -> None:
+        self._buffer = buffer
+        self._clock = clock
+        self._clock_skew_s = clock_skew_s
+        self._max_body_bytes = max_body_bytes
+        self._max_batch = max_batch
+        self._threads = threads
+
+    def accept(self, body: bytes) -> Accepted | list[Accepted | PunchClockError]:
+        """Store the record of a JSON object, or each record of a JSON array.
+
+        Returns:
+            For an object what was stored; for an array one result per item, in order, where the
+            result of a bad or unstored item is the error that it met.
+
+        Raises:
+            InvalidError: the body, or the record of an object, is at fault.
+            UnavailableError: the record of an object is not known to be stored.
+        """
+        if len(body) > self._max_body_bytes:
+            raise TooLargeError(f"The body is over {self._max_body_bytes} bytes.")
+        document = load_json(body)
+        if not isinstance(document, list):
+            return self._accept_one(document)
+        if not 1 <= len(document) <= self._max_batch:
+            raise InvalidError(f"An array must have 1 to {self._max_batch} point records.")
+        with ThreadPoolExecutor(min(self._threads, len(document))) as pool:
+            return list(pool.map(self._accept_item, document))
+
+    def _accept_one(self, document: object) -> Accepted:
+        record = parse(document, self._clock(), self._clock_skew_s)
+        return Accepted(*self._buffer.put(record))
+
+    def _accept_item(self, document: object) -> Accepted | PunchClockError:
+        try:
+            return self._accept_one(document)
+        except PunchClockError as error:
+            return error
+
+
+def as_awaiting(record: PointRecord) -> dict[str, Any]:
+    """Write a record that is not yet replicated as JSON, with every property of the contract."""
+    return {
+        "id": str(record.id),
+        "employeeId": record.employee_id,
+        "employerId": record.employer_id,
+        "includedAt": to_text(record.included_at),
+        "utcOffsetMinutes": record.utc_offset_minutes,
+        "deviceId": record.device_id,
+        "latitude": record.latitude,
+        "longitude": record.longitude,
+        "accuracyMeters": record.accuracy_meters,
+        "status": Status.AWAITING,
+        "attempts": 0,
+        "nextAttemptAt": None,
+        "integratedAt": None,
+        "createdAt": to_text(record.created_at),
+        "replicatedAt": None,
+        "updatedAt": None,
+    }

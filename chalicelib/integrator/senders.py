@@ -1,0 +1,71 @@
+"""The thread pool: threads that do HTTP and nothing else.
+
+A call is handed over, and its reply comes back through a queue to the thread that asks for it. How
+many may be open at once is for the caller to say, by what it hands over.
+"""
+
+import queue
+import threading
+from dataclasses import dataclass
+
+from chalicelib.integrator.legacy import Channel, Legacy, Reply
+from chalicelib.postgres.claims import Claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A call that has ended, with the calls that were open when it was sent, itself included."""
+
+    record: Claimed
+    reply: Reply
+    in_flight: int
+
+
+class Senders:
+    """Sends records to the legacy, each call in a thread, as many threads as were ever needed."""
+
+    def __init__(self, legacy: Legacy) -> None:
+        self._legacy = legacy
+        self._calls: queue.SimpleQueue[tuple[Claimed, int] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Sent] = queue.SimpleQueue()
+        self._channels: list[Channel] = []
+        self.in_flight: dict[str, Claimed] = {}
+
+    def send(self, record: Claimed) -> None:
+        """Begin a call; the caller sees to it that the limit allows it."""
+        self.in_flight[record.id] = record
+        if len(self.in_flight) > len(self._channels):
+            channel = Channel(self._legacy)
+            self._channels.append(channel)
+            # A daemon: a thread stuck in a name look-up must not keep the process from ending.
+            threading.Thread(target=self._work, args=(channel,), daemon=True).start()
+        self._calls.put((record, len(self.in_flight)))
+
+    def ended(self, timeout_s: float) -> list[Sent]:
+        """Wait up to ``timeout_s`` for a call to end and return all that have."""
+        found: list[Sent] = []
+        try:
+            found.append(self._ended.get(timeout=max(0.0, timeout_s)))
+            while True:
+                found.append(self._ended.get_nowait())
+        except queue.Empty:
+            for sent in found:
+                del self.in_flight[sent.record.id]
+        return found
+
+    def expire(self) -> None:
+        """End the calls that have taken too long."""
+        for channel in self._channels:
+            channel.expire()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        for _ in self._channels:
+            self._calls.put(None)
+
+    def _work(self, channel: Channel) -> None:
+        while (call := self._calls.get()) is not None:
+            record, in_flight = call
+            reply = channel.send(record.id, record.document)
+            self._ended.put(Sent(record, reply, in_flight))
+        channel.close()

@@ -1,0 +1,288 @@
+"""The integrator's side of the replica: which run is active, which records it holds, how they fare.
+
+Promises that a record is under one live lease at a time, that a lease whose run is gone is free
+again, and that a run which has lost its lease changes nothing but what the legacy has confirmed.
+Every instant is the database's own clock, so that no machine's clock matters.
+"""
+
+import json
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chalicelib.point_record import Status
+from chalicelib.postgres.connection import Database
+
+_NAME = "integrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A record under this run's lease: what the legacy is sent, and what went before."""
+
+    id: str
+    document: dict[str, Any]
+    attempts: int
+    overloads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended and what that makes of the record.
+
+    ``attempts`` and ``overloads`` are the record's from now on; ``wait_s`` is the time to the next
+    attempt, null if there is none; ``attempt`` is the number of the one that ended.
+    """
+
+    id: str
+    status: Status
+    attempt: int
+    attempts: int
+    overloads: int
+    wait_s: float | None
+    log: str | None
+    http_status: int | None
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One flush of a run, for those who plot it. Latencies are of the delivered, in ms."""
+
+    max_open_requests: float
+    open_requests: int
+    delivered: int
+    failed: int
+    rejected: int
+    latency_p50_ms: int | None
+    latency_p95_ms: int | None
+    policy: str
+
+
+#   run A ── begin ── flush ── flush ── (dies)
+#   run B ── held ─── held ─── held ──────────── lease over: begin
+_BEGIN = """
+INSERT INTO integrator_state AS state (name, run_id, leased_until, flushes)
+VALUES (:name, CAST(:run_id AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second', 0)
+ON CONFLICT (name) DO UPDATE
+SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until, flushes = 0
+WHERE state.leased_until <= now()
+RETURNING state.policy, CAST(state.limiter AS text)
+"""
+
+_RENEW = """
+WITH before AS (
+    SELECT name, flushes
+    FROM integrator_state
+    WHERE name = :name AND run_id = CAST(:run_id AS uuid)
+    FOR UPDATE
+)
+UPDATE integrator_state AS state
+SET leased_until = now() + CAST(:lease_s AS float8) * interval '1 second',
+    flushes = CAST(:number AS integer),
+    policy = CAST(:policy AS text),
+    limiter = CAST(:limiter AS jsonb)
+FROM before
+WHERE state.name = before.name
+RETURNING before.flushes < CAST(:number AS integer)
+"""
+
+_END = """
+UPDATE integrator_state SET leased_until = now()
+WHERE name = :name AND run_id = CAST(:run_id AS uuid)
+"""
+
+# An INTEGRATING record that is due again was held by a run that ended without settling it: the log
+# says so, since nobody else will.
+_CLAIM = """
+WITH due AS (
+    SELECT id, status AS found
+    FROM point_record
+    WHERE next_attempt_at <= now()
+      AND EXISTS (
+          SELECT FROM integrator_state WHERE name = :name AND run_id = CAST(:run_id AS uuid)
+      )
+    ORDER BY next_attempt_at
+    LIMIT CAST(:most AS integer)
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE point_record AS record
+    SET status = 'INTEGRATING', claimed_by = CAST(:run_id AS uuid), updated_at = now(),
+        next_attempt_at = now() + CAST(:lease_s AS float8) * interval '1 second'
+    FROM due
+    WHERE record.id = due.id
+    RETURNING record.*, due.found
+), abandoned AS (
+    INSERT INTO integration_log (point_id, attempt, status, log)
+    SELECT id, attempts + 1, 'ERROR', 'The run ended before the answer was known; it goes again.'
+    FROM claimed
+    WHERE found = 'INTEGRATING'
+)
+SELECT CAST(json_agg(json_build_array(
+    id, attempts, overloads,
+    json_strip_nulls(json_build_object(
+        'id', id,
+        'employeeId', employee_id,
+        'employerId', employer_id,
+        'includedAt', to_char(included_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'utcOffsetMinutes', utc_offset_minutes,
+        'deviceId', device_id,
+        'latitude', latitude,
+        'longitude', longitude,
+        'accuracyMeters', accuracy_meters
+    ))
+) ORDER BY included_at) AS text)
+FROM claimed
+"""
+
+_NEXT_DUE = """
+SELECT CAST(extract(epoch FROM next_attempt_at - now()) AS float8)
+FROM point_record
+WHERE next_attempt_at IS NOT NULL
+ORDER BY next_attempt_at
+LIMIT 1
+"""
+
+# What the legacy has confirmed is true whoever holds the lease by now; all else only counts while
+# the lease is this run's. The log says in either case what this run saw.
+_SETTLE = """
+WITH settlement AS (
+    SELECT *
+    FROM jsonb_to_recordset(CAST(:settlements AS jsonb)) AS settlement (
+        id uuid, status text, attempt integer, attempts integer, overloads integer,
+        wait_s float8, log text, http_status smallint, latency_ms integer
+    )
+), settled AS (
+    UPDATE point_record AS record
+    SET status = settlement.status,
+        attempts = settlement.attempts,
+        overloads = settlement.overloads,
+        next_attempt_at = now() + settlement.wait_s * interval '1 second',
+        claimed_by = NULL,
+        integrated_at = CASE WHEN settlement.status = 'INTEGRATED' THEN now() END,
+        updated_at = now()
+    FROM settlement
+    WHERE record.id = settlement.id
+      AND record.status <> 'INTEGRATED'
+      AND (record.claimed_by = CAST(:run_id AS uuid) OR settlement.status = 'INTEGRATED')
+)
+INSERT INTO integration_log (point_id, attempt, status, log, http_status, latency_ms)
+SELECT id, attempt, status, log, http_status, latency_ms FROM settlement
+"""
+
+_SAMPLE = """
+INSERT INTO integration_run (
+    run_id, max_open_requests, open_requests, delivered, failed, rejected, latency_p50_ms,
+    latency_p95_ms, policy
+) VALUES (
+    CAST(:run_id AS uuid), CAST(:max_open_requests AS float8), CAST(:open_requests AS integer),
+    CAST(:delivered AS integer), CAST(:failed AS integer), CAST(:rejected AS integer),
+    CAST(:latency_p50_ms AS integer), CAST(:latency_p95_ms AS integer), CAST(:policy AS text)
+)
+"""
+
+# Unsent: as it was before the claim, AWAITING if it was never answered and ERROR otherwise.
+_RELEASE = """
+UPDATE point_record
+SET status = CASE WHEN attempts = 0 AND overloads = 0 THEN 'AWAITING' ELSE 'ERROR' END,
+    claimed_by = NULL, next_attempt_at = now(), updated_at = now()
+WHERE next_attempt_at > now()
+  AND claimed_by = CAST(:run_id AS uuid)
+  AND NOT id = ANY (CAST(:held AS uuid[]))
+"""
+
+
+class Claims:
+    """What one run may do. Leases are in seconds: the run's own, and that of each record."""
+
+    def __init__(self, database: Database, *, run_lease_s: float, record_lease_s: float) -> None:
+        self._database = database
+        self.run_lease_s = run_lease_s
+        self.record_lease_s = record_lease_s
+        self.run_id = str(uuid.uuid4())
+        self._flushes = 0
+
+    def begin(self) -> tuple[str | None, dict[str, Any] | None] | None:
+        """Become the active run.
+
+        Returns:
+            The last run's policy and what its limiter learned; None while another run is active.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.run(_BEGIN, name=_NAME, run_id=self.run_id, lease_s=self.run_lease_s)
+        if not rows:
+            return None
+        policy, limiter = rows[0]
+        return policy, json.loads(limiter) if limiter else None
+
+    def claim(self, most: int) -> list[Claimed]:
+        """Claim up to ``most`` due records, those due longest; none if another run is active.
+
+        Raises:
+            UnavailableError: records may be claimed of which this run knows nothing; ``release``
+                gives them back.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.run(
+                _CLAIM, name=_NAME, run_id=self.run_id, lease_s=self.record_lease_s, most=most
+            )
+        return [
+            Claimed(record_id, document, attempts, overloads)
+            for record_id, attempts, overloads, document in json.loads(rows[0][0] or "[]")
+        ]
+
+    def next_due_s(self) -> float:
+        """Return the seconds until a record is due; infinite if none is waiting."""
+        with self._database.transaction() as connection:
+            rows = connection.run(_NEXT_DUE)
+        return float(rows[0][0]) if rows else math.inf
+
+    def flush(
+        self, settlements: Sequence[Settlement], sample: Sample, limiter: dict[str, Any]
+    ) -> bool:
+        """Settle what has ended and renew the run's lease, in one transaction.
+
+        After an UnavailableError it must be called again with the same settlements: if they were
+        committed and only the answer was lost, nothing is written twice.
+
+        Returns:
+            Whether this run is still the active one. If not, the settlements are written all the
+            same, as far as they still count.
+
+        Raises:
+            UnavailableError: nothing, or possibly everything, was done.
+        """
+        number = self._flushes + 1
+        with self._database.transaction() as connection:
+            renewed = connection.run(
+                _RENEW,
+                name=_NAME,
+                run_id=self.run_id,
+                number=number,
+                lease_s=self.run_lease_s,
+                policy=sample.policy,
+                limiter=json.dumps(limiter),
+            )
+            done_before = bool(renewed) and not renewed[0][0]
+            if settlements and not done_before:
+                connection.run(
+                    _SETTLE,
+                    run_id=self.run_id,
+                    settlements=json.dumps([asdict(each) for each in settlements]),
+                )
+                connection.run(_SAMPLE, run_id=self.run_id, **asdict(sample))
+        self._flushes = number
+        return bool(renewed)
+
+    def release(self, held: Sequence[str]) -> None:
+        """Give back every record that this run has claimed, but for those ``held``."""
+        with self._database.transaction() as connection:
+            connection.run(_RELEASE, run_id=self.run_id, held=list(held))
+
+    def end(self, in_flight: Sequence[str]) -> None:
+        """Give back what is not in flight, and the run's own lease."""
+        self.release(in_flight)
+        with self._database.transaction() as connection:
+            connection.run(_END, name=_NAME, run_id=self.run_id)

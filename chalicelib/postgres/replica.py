@@ -1,0 +1,170 @@
+"""The replica: where point records arrive in Postgres, and what is known of how many are where.
+
+Promises that adding a record twice is adding it once, with one AWAITING log row, and that a record
+Postgres will not take keeps no other out.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pg8000.exceptions import DatabaseError
+
+from chalicelib.postgres.connection import Connection, Database, sqlstate
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A record as the buffer holds it: the text that ``point_record.to_json`` became."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An item that is not a point record: its key, the whole item as JSON text, and the reason."""
+
+    item_id: str
+    item: str
+    reason: str
+
+
+# The documents go in as one JSON parameter: some 50,000 rows a second, and nothing that pins a
+# session. They go in in the order of their ids, so that two runs with the same cannot deadlock.
+_ADD = """
+WITH document AS (
+    SELECT *
+    FROM jsonb_to_recordset(CAST(:documents AS jsonb)) AS document (
+        "id" uuid, "employeeId" bigint, "employerId" bigint, "includedAt" timestamptz,
+        "utcOffsetMinutes" smallint, "deviceId" text, "latitude" double precision,
+        "longitude" double precision, "accuracyMeters" double precision, "createdAt" timestamptz
+    )
+), added AS (
+    INSERT INTO point_record (
+        id, employee_id, employer_id, included_at, utc_offset_minutes, device_id, latitude,
+        longitude, accuracy_meters, created_at
+    )
+    SELECT
+        "id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId", "latitude",
+        "longitude", "accuracyMeters", "createdAt"
+    FROM document
+    ORDER BY "id"
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, status, replicated_at
+)
+INSERT INTO integration_log (point_id, attempt, status, created_at)
+SELECT id, 0, status, replicated_at FROM added
+"""
+
+_QUARANTINE = """
+INSERT INTO quarantine (item_id, item, reason)
+SELECT "item_id", "item", "reason"
+FROM jsonb_to_recordset(CAST(:poison AS jsonb))
+    AS poison ("item_id" text, "item" text, "reason" text)
+ON CONFLICT DO NOTHING
+"""
+
+
+# Waiting is what is not yet settled: AWAITING, INTEGRATING and ERROR.
+_STAGES = """
+WITH waiting AS (
+    SELECT status, replicated_at FROM point_record
+    WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT CAST(:most AS integer)
+), parked AS (
+    SELECT FROM point_record WHERE status = 'REJECTED' LIMIT CAST(:most AS integer)
+), quarantined AS (
+    SELECT FROM quarantine LIMIT CAST(:most AS integer)
+)
+SELECT
+    (SELECT CAST(coalesce(json_object_agg(status, depth), '{}') AS text)
+     FROM (SELECT status, count(*) AS depth FROM waiting GROUP BY status) AS counted),
+    (SELECT count(*) FROM waiting),
+    (SELECT CAST(extract(epoch FROM now() - min(replicated_at)) AS float8) FROM waiting),
+    (SELECT count(*) FROM parked),
+    (SELECT count(*) FROM quarantined)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a batch: rows written, and documents that Postgres refused."""
+
+    written: int
+    refused: tuple[Poison, ...]
+
+
+class Replica:
+    """The tables that the replicator fills."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, documents: Sequence[Document], poison: Sequence[Poison] = ()) -> Added:
+        """Add the records that are not there yet and quarantine the poison, in one transaction.
+
+        When it returns, everything given is committed: as a record or in the quarantine.
+
+        Raises:
+            UnavailableError: nothing, or possibly everything, is committed; adding again is safe.
+        """
+        with self._database.transaction() as connection:
+            written, refused = _add(connection, documents)
+            quarantined = [*poison, *refused]
+            if quarantined:
+                connection.run(_QUARANTINE, poison=_poison_json(quarantined))
+        return Added(written, tuple(refused))
+
+    def stages(self, most: int) -> dict[str, Any]:
+        """Count, up to ``most`` each, what waits, is parked or in quarantine, and the oldest's age.
+
+        Raises:
+            UnavailableError: Postgres does not answer.
+        """
+        with self._database.transaction() as connection:
+            ((counts, waiting, oldest_s, parked, quarantined),) = connection.run(_STAGES, most=most)
+        return {
+            "waiting": json.loads(counts),
+            "more": waiting >= most,
+            "oldestAgeSeconds": None if oldest_s is None else round(oldest_s, 1),
+            "parked": parked,
+            "quarantined": quarantined,
+        }
+
+
+def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, list[Poison]]:
+    """Add the documents, parting them until each that Postgres refuses stands alone."""
+    if not documents:
+        return 0, []
+    connection.run("SAVEPOINT batch")
+    try:
+        connection.run(_ADD, documents=f"[{','.join(each.text for each in documents)}]")
+    except DatabaseError as error:
+        # 22: data exception, 23: integrity constraint violation. All else is not the data's fault.
+        if not sqlstate(error).startswith(("22", "23")):
+            raise
+        connection.run("ROLLBACK TO SAVEPOINT batch")
+        if len(documents) == 1:
+            reason = f"Postgres refuses it: {error.args[0].get('M', '')}"
+            item = {"id": {"S": documents[0].id}, "record": {"S": documents[0].text}}
+            return 0, [Poison(documents[0].id, json.dumps(item), reason)]
+        half = len(documents) // 2
+        left, left_refused = _add(connection, documents[:half])
+        right, right_refused = _add(connection, documents[half:])
+        return left + right, left_refused + right_refused
+    written: int = connection.row_count
+    connection.run("RELEASE SAVEPOINT batch")
+    return written, []
+
+
+def _poison_json(poison: Sequence[Poison]) -> str:
+    rows: list[dict[str, Any]] = [
+        {
+            "item_id": each.item_id.replace("\0", "\ufffd"),
+            "item": each.item,
+            "reason": each.reason.replace("\0", "\ufffd"),
+        }
+        for each in poison
+    ]
+    return json.dumps(rows)
