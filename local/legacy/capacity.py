@@ -1,0 +1,99 @@
+"""How fast the simulated legacy is: its workers, the time their work takes, and its rate limit.
+
+Promises that its capacity is what the settings say however late the event loop wakes: a call that
+waited begins at the instant at which its worker was due to be free, not when that was noticed.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from random import Random
+
+from local.legacy.settings import LegacySettings, RateLimit
+
+
+def work_s(settings: LegacySettings, working: int, random: Random) -> float:
+    """Draw how long the work on a call takes, in seconds, as one of ``working`` at once."""
+    work = settings.latency_ms / 1000
+    if settings.distribution == "exponential":
+        work *= random.expovariate(math.log(2))
+    elif settings.distribution == "lognormal":
+        work *= random.lognormvariate(0, settings.sigma)
+    elif settings.distribution == "pareto":
+        work *= random.paretovariate(settings.pareto_alpha) / 2 ** (1 / settings.pareto_alpha)
+    if settings.collapse:
+        alpha, beta = settings.collapse.alpha, settings.collapse.beta
+        work *= 1 + alpha * (working - 1) + beta * working * (working - 1)
+    return min(work, settings.latency_max_ms / 1000)
+
+
+class Workers:
+    """Workers that take calls first come, first served, and a queue of bounded length before them.
+
+    Work once begun or queued goes on to its end, whether or not its client still waits, as in life.
+    """
+
+    def __init__(self, settings: LegacySettings, random: Random) -> None:
+        self.settings = settings
+        self._random = random
+        self._loop = asyncio.get_running_loop()
+        self._working = 0
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def begin(self, finish: Callable[[], None]) -> bool:
+        """Have a call worked on and ``finish`` called at its end; False if the queue is full."""
+        if self._working < self.settings.workers:
+            self._work(self._loop.time(), finish)
+            return True
+        if len(self._waiting) < self.settings.queue:
+            self._waiting.append(finish)
+            return True
+        return False
+
+    def change(self, settings: LegacySettings) -> None:
+        """Go on under other settings; what is being worked on ends as it began."""
+        self.settings = settings
+        self._take_waiting(self._loop.time())
+
+    def _work(self, start: float, finish: Callable[[], None]) -> None:
+        self._working += 1
+        end = start + work_s(self.settings, self._working, self._random)
+        self._loop.call_at(end, self._end, end, finish)
+
+    def _end(self, end: float, finish: Callable[[], None]) -> None:
+        self._working -= 1
+        finish()
+        self._take_waiting(end)
+
+    def _take_waiting(self, start: float) -> None:
+        while self._waiting and self._working < self.settings.workers:
+            self._work(start, self._waiting.popleft())
+
+
+class TokenBucket:
+    """Lets in ``per_s`` calls a second, and up to ``burst`` at once after a silence."""
+
+    def __init__(self, limit: RateLimit, now: float) -> None:
+        self._limit = limit
+        self._tokens = float(limit.burst)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Let a call in, or not."""
+        gained = (now - self._at) * self._limit.per_s
+        self._tokens = min(self._limit.burst, self._tokens + gained)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def retry_after(self) -> str:
+        """Write the header Retry-After: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+        wait = self._limit.retry_after_s
+        if self._limit.retry_after == "seconds":
+            return str(wait)
+        return format_datetime(datetime.now(UTC) + timedelta(seconds=wait), usegmt=True)

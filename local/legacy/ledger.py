@@ -1,0 +1,114 @@
+"""What the simulated legacy saw and accepted, counted exactly.
+
+Promises that a record counts as accepted once for each Idempotency-Key, and with a journal that no
+accepted key is forgotten: it is in the file before the answer is given, so a kill loses none that
+was acknowledged. (It is not synced to the disk: a power cut is not what is simulated.)
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from chalicelib.point_record import to_text
+
+_RATE_OVER_S = 10.0
+_PAGE = 10_000
+
+
+@dataclass(slots=True)
+class _Counts:
+    calls: int = 0
+    duplicates: int = 0
+    most_in_flight: int = 0
+    by_status: Counter[str] = field(default_factory=Counter)
+    first_accepted_at: datetime | None = None
+    last_accepted_at: datetime | None = None
+    recent: deque[float] = field(default_factory=deque)
+
+
+class Ledger:
+    """Counts of calls, and the accepted records by key.
+
+    Args:
+        journal: file of the accepted records, read at once and appended to; None keeps no file.
+    """
+
+    def __init__(self, journal: Path | None) -> None:
+        self._journal = journal.open("a+b", buffering=0) if journal else None
+        self._accepted = self._read_journal()
+        self._in_flight = 0
+        self._counts = _Counts()
+
+    def begin(self) -> None:
+        """Count a call that came in."""
+        counts = self._counts
+        counts.calls += 1
+        self._in_flight += 1
+        counts.most_in_flight = max(counts.most_in_flight, self._in_flight)
+
+    def end(self, outcome: str) -> None:
+        """Count how a call ended: its status, or a word where there was none."""
+        self._in_flight -= 1
+        self._counts.by_status[outcome] += 1
+
+    def accept(self, key: str, record_id: str) -> None:
+        """Take the record in, or count a duplicate if one was taken in under the same key."""
+        counts = self._counts
+        if key in self._accepted:
+            counts.duplicates += 1
+            return
+        if self._journal:
+            self._journal.write(f"{key} {record_id}\n".encode())
+        self._accepted[key] = record_id
+        counts.last_accepted_at = datetime.now(UTC)
+        counts.first_accepted_at = counts.first_accepted_at or counts.last_accepted_at
+        now = monotonic()
+        counts.recent.append(now)
+        while counts.recent[0] < now - _RATE_OVER_S:
+            counts.recent.popleft()
+
+    def report(self) -> dict[str, Any]:
+        """Tell all counts. Accepted are also those of the journal; the rest is since the start."""
+        counts = self._counts
+        since = monotonic() - _RATE_OVER_S
+        return {
+            "calls": counts.calls,
+            "accepted": len(self._accepted),
+            "duplicates": counts.duplicates,
+            "in_flight": self._in_flight,
+            "most_in_flight": counts.most_in_flight,
+            "by_status": dict(sorted(counts.by_status.items())),
+            "first_accepted_at": counts.first_accepted_at and to_text(counts.first_accepted_at),
+            "last_accepted_at": counts.last_accepted_at and to_text(counts.last_accepted_at),
+            "accepted_per_s": sum(at >= since for at in counts.recent) / _RATE_OVER_S,
+        }
+
+    def accepted_ids(self) -> Iterator[str]:
+        """Yield the ids of the accepted records, a line each, some thousands of lines at a time.
+
+        A record that was accepted under two keys is there twice.
+        """
+        ids = iter(list(self._accepted.values()))
+        while page := list(islice(ids, _PAGE)):
+            yield "\n".join(page) + "\n"
+
+    def reset(self) -> None:
+        """Forget all but the calls now in flight; those count again once they end."""
+        self._accepted.clear()
+        if self._journal:
+            self._journal.truncate(0)
+        self._counts = _Counts(calls=self._in_flight, most_in_flight=self._in_flight)
+
+    def _read_journal(self) -> dict[str, str]:
+        if self._journal is None:
+            return {}
+        self._journal.seek(0)
+        text = self._journal.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._journal.truncate(len(whole))  # a line cut short was never acknowledged
+        return dict(line.split(" ") for line in whole.decode().splitlines())
