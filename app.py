@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from chalice import Chalice, Rate, Response
-from chalice.app import CloudWatchEvent, Request
+from chalice.app import CloudWatchEvent, MultiDict, Request
 
 from chalicelib import container, telemetry
 from chalicelib.errors import (
@@ -114,7 +114,7 @@ def get_odata(resource: str = "", property: str = "") -> Response:  # noqa: A002
     from chalicelib.odata.service import ODataRequest  # noqa: PLC0415 - the grammar is not intake's
 
     request = app.current_request
-    query = request.query_params or {}
+    query = request.query_params or MultiDict({})
     answer = container.odata().get(
         ODataRequest(
             service_root=f"{_base_url(request)}/odata",

@@ -200,7 +200,7 @@ def from_json(text: str) -> PointRecord:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("record is not a JSON object")
-    values = {}
+    values: dict[str, Any] = {}
     for name, reader in _STORED_FIELDS.items():
         value = document.get(name)
         if value is None:

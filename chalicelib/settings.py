@@ -110,7 +110,7 @@ class Settings:
             text = environ.get(variable)
             if text is None:
                 continue
-            kind = type(each.default)
+            kind: Any = type(each.default)
             low, high = each.metadata["low"], each.metadata["high"]
             try:
                 value = kind(text)

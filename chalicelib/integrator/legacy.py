@@ -122,10 +122,10 @@ class Channel:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def _exchange(self, key: str, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = self._connection
-        if connection.sock is not None and _is_closed_by_peer(connection.sock):
+        connection: Any = self._connection  # whose types say that it never has a socket
+        if connection.sock and _is_closed_by_peer(connection.sock):
             self.close()
-        if connection.sock is None:
+        if not connection.sock:
             connection.connect()
             connection.sock.settimeout(self._legacy.read_timeout_s)
             with self._lock:

@@ -12,15 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
 
 # Added to the statement timeout, so that the server's own answer comes before the socket gives up.
 _SOCKET_MARGIN_S = 5.0
-
-Connection = pg8000.native.Connection
 
 
 class Database:
@@ -89,7 +87,7 @@ class Database:
             else:
                 return connection
         try:
-            connection = pg8000.native.Connection(
+            connection = Connection(
                 **self._arguments,
                 timeout=self._connect_timeout_s,
                 tcp_keepalive=True,

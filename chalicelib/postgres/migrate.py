@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from chalicelib.postgres.connection import Connection, Database
+from pg8000.native import Connection
+
+from chalicelib.postgres.connection import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
+from pg8000.native import Connection
 
-from chalicelib.postgres.connection import Connection, Database, sqlstate
+from chalicelib.postgres.connection import Database, sqlstate
 
 
 @dataclass(frozen=True, slots=True)
