@@ -1,0 +1,98 @@
+"""What every test may ask for: real engines, started once, and a place of its own in them."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+import pytest
+
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.migrate import migrate
+from local import postgres
+from local.dynamodb import server as dynamodb_server
+from local.postgres import Postgres
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the engines of this session: their logs are in ``log``."""
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(engines: Path) -> Iterator[Postgres]:
+    """A PostgreSQL server with one migrated database, ``template``."""
+    server = postgres.start(engines, settings=postgres.FAST)
+    try:
+        _run(server, "CREATE DATABASE template")
+        template = connect(server.url("template"))
+        migrate(template)
+        template.close()  # a database in use can't be copied
+        yield server
+    finally:
+        server.child.stop()
+
+
+@pytest.fixture
+def database_url(postgres_server: Postgres) -> Iterator[str]:
+    """The URI of a migrated, empty database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
+    yield postgres_server.url(name)
+    _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A pool of connections to ``database_url``."""
+    database = connect(database_url)
+    yield database
+    database.close()
+
+
+def connect(url: str) -> Database:
+    return Database(url, pool=8, connect_timeout_s=5, statement_timeout_s=30)
+
+
+@pytest.fixture(scope="session")
+def dynamodb_url(engines: Path) -> Iterator[str]:
+    """The URL of a DynamoDB endpoint that keeps its tables in memory."""
+    child, url = dynamodb_server.start(engines, keep=False)
+    yield url
+    child.stop()
+
+
+@pytest.fixture(scope="session")
+def dynamodb(dynamodb_url: str) -> Iterator[Any]:
+    """A boto3 client of the DynamoDB endpoint."""
+    client = dynamodb_server.connect(dynamodb_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def table(dynamodb: Any) -> Iterator[str]:
+    """The name of an empty table of the test's own, made as the buffer's table is."""
+    name = f"point_record_{next(_numbers)}"
+    dynamodb_server.create_table(dynamodb, name)
+    yield name
+    dynamodb.delete_table(TableName=name)
+
+
+def _run(server: Postgres, statement: str) -> None:
+    """Run a statement that Postgres allows in no transaction."""
+    connection = pg8000.native.Connection(
+        postgres.NAME,
+        password=server.password,
+        host="127.0.0.1",
+        port=server.port,
+        database=postgres.NAME,
+    )
+    try:
+        connection.run(statement)
+    finally:
+        connection.close()
