@@ -1,18 +1,22 @@
 """What every test may ask for: real engines, started once, and a place of its own in them."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pg8000.native
 import pytest
+import requests
 
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
 from local import postgres
 from local.dynamodb import server as dynamodb_server
+from local.legacy.settings import LegacySettings
 from local.postgres import Postgres
+from local.services import start_legacy
 
 _numbers = count(1)
 
@@ -81,6 +85,68 @@ def table(dynamodb: Any) -> Iterator[str]:
     dynamodb_server.create_table(dynamodb, name)
     yield name
     dynamodb.delete_table(TableName=name)
+
+
+class Legacy:
+    """The simulated legacy, seen from outside.
+
+    Attributes:
+        base_url: of its settings and reports.
+        url: where point records are POSTed to.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._start()
+
+    def _start(self) -> None:
+        self._child, self.base_url = start_legacy(self._home, keep=False)
+        self.url = f"{self.base_url}/point-records"
+
+    def set(self, **settings: object) -> None:
+        """Change settings (``local.legacy.settings``) from now on; the others stay as they are."""
+        requests.put(f"{self.base_url}/settings", json=settings, timeout=10).raise_for_status()
+
+    def report(self) -> dict[str, Any]:
+        """Return what it saw since the test began."""
+        answer = requests.get(f"{self.base_url}/report", timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def accepted_ids(self) -> list[str]:
+        """Return the ids of the records that it has accepted."""
+        answer = requests.get(f"{self.base_url}/report/keys", timeout=10)
+        answer.raise_for_status()
+        return answer.text.split()
+
+    def begin_anew(self) -> None:
+        """Be as if just started, whatever the test before did to it."""
+        try:
+            self.set(**asdict(LegacySettings()))
+            requests.post(f"{self.base_url}/reset", timeout=10).raise_for_status()
+            is_idle = self.report()["in_flight"] == 0
+        except requests.ConnectionError:  # still in an outage
+            is_idle = False
+        if not is_idle:
+            self.stop()
+            self._start()
+
+    def stop(self) -> None:
+        self._child.stop(timeout_s=1)
+
+
+@pytest.fixture(scope="session")
+def _legacy(engines: Path) -> Iterator[Legacy]:
+    legacy = Legacy(engines)
+    yield legacy
+    legacy.stop()
+
+
+@pytest.fixture
+def legacy(_legacy: Legacy) -> Legacy:
+    """A simulated legacy with default settings and nothing accepted."""
+    _legacy.begin_anew()
+    return _legacy
 
 
 def _run(server: Postgres, statement: str) -> None:
