@@ -1,0 +1,178 @@
+"""``python -m local burst``: load like a shift change, followed to the end, with an exact count.
+
+Sends distinct punches to a running stack from several processes (``burst_phones``), follows them
+through Postgres to the legacy (``burst_follow``) and prints the founding table (``burst_tally``).
+Load only ever goes to this machine: a stack of which any part is elsewhere is refused.
+"""
+
+import argparse
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from chalicelib.errors import UnavailableError
+from local.burst_follow import Follower, Progress
+from local.burst_phones import Crew, Plan
+from local.burst_tally import Result, details, founding_table, tally
+
+_POLL_S = 0.5
+_START_S = 1.5  # for the processes to be up before the first punch is due
+_GIVE_UP_S = 60.0  # for the calls in flight to end
+_STAGES = ("accepted", "replicated", "integrated", "at the legacy")
+
+
+class BurstError(Exception):
+    """The burst cannot begin or cannot be counted. The message is for people."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``burst``."""
+    parser.add_argument("punches", type=int, help="how many, each of another employee")
+    parser.add_argument("--seconds", type=float, default=15.0, help="they are spread over (15)")
+    parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
+    parser.add_argument("--processes", type=int, default=2, help="that send (2)")
+    parser.add_argument("--at-once", type=int, default=64, help="calls in flight of each (64)")
+    parser.add_argument(
+        "--resent", type=float, default=0.02, help="share sent once more on purpose (0.02)"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=300.0, help="seconds to wait for any progress (300)"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a burst as a command line says; return 0 if it was clean."""
+    parser = argparse.ArgumentParser(prog="python -m local burst", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a burst and print its table; return 0 if it was clean, 1 if not, 2 if it could not be."""
+    console = Console()
+    try:
+        stack = read_stack(arguments.data)
+        plan = Plan(
+            url=urljoin(stack["api"], "/point-record"),
+            employer_id=secrets.randbelow(2**62) + 1,
+            punches=arguments.punches,
+            seconds=arguments.seconds,
+            starts_at=time.time() + _START_S,
+            processes=arguments.processes,
+            resent=arguments.resent,
+            at_once=arguments.at_once,
+        )
+        result = burst(stack, plan, arguments.patience, console)
+    except BurstError as error:
+        console.print(f"[red]{error}[/red]")
+        return 2
+    console.print(founding_table(result), details(result))
+    return 0 if result.is_clean else 1
+
+
+def read_stack(directory: Path) -> dict[str, str]:
+    """Read where the parts of a directory's stack are.
+
+    Raises:
+        BurstError: no stack runs there, or a part of it is on another machine.
+    """
+    path = directory / "stack.json"
+    try:
+        stack: dict[str, str] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise BurstError(f"There is no {path}. Start the stack with: make run") from error
+    for name, url in stack.items():
+        if not is_loopback(url):
+            raise BurstError(f"The stack's {name} is not on this machine: no burst goes there.")
+    return stack
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether a URL names this machine by a loopback address."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def burst(stack: Mapping[str, str], plan: Plan, patience_s: float, console: Console) -> Result:
+    """Send the punches and follow them until all are settled, or nothing moves for too long.
+
+    Raises:
+        BurstError: a sending process died, or the stores cannot be asked at the end.
+    """
+    follower = Follower(stack["postgres"], stack["legacy"], plan.employer_id)
+    crew = Crew(plan)
+    try:
+        with _Bars(plan.punches, console) as bars:
+            return _follow(plan, crew, follower, bars, patience_s)
+    except EOFError as error:
+        raise BurstError("A process that sends punches died.") from error
+    except UnavailableError as error:
+        raise BurstError(f"The records cannot be counted: {error.message}") from error
+    finally:
+        crew.stop()
+        follower.close()
+
+
+def _follow(plan: Plan, crew: Crew, follower: Follower, bars: "_Bars", patience_s: float) -> Result:
+    """Show progress until the count at the end can be made, and make it."""
+    before = follower.legacy_accepted()
+    progress, at_legacy, last = Progress(), 0, None
+    moved_at = time.monotonic() + plan.starts_at - time.time() + plan.seconds
+    while time.monotonic() < moved_at + patience_s:
+        sent = crew.sent(wait_s=_POLL_S)
+        progress = follower.progress() or progress
+        at_legacy = max(at_legacy, (follower.legacy_accepted() or 0) - (before or 0))
+        accepted = crew.accepted()
+        bars.show(accepted, progress.replicated, progress.integrated, at_legacy)
+        if (accepted, progress, at_legacy) != last:
+            last, moved_at = (accepted, progress, at_legacy), max(moved_at, time.monotonic())
+        if sent is None:
+            continue
+        if progress.integrated + progress.parked >= max(accepted, progress.replicated):
+            result = tally(plan, sent, follower.replica(), follower.at_legacy())
+            if not result.lost and (before is None or result.at_legacy is not None):
+                return result
+        time.sleep(_POLL_S)
+    crew.give_up()
+    sent = crew.sent(wait_s=_GIVE_UP_S)
+    if sent is None:
+        raise BurstError("The processes that send punches do not end.")
+    return tally(plan, sent, follower.replica(), follower.at_legacy())
+
+
+class _Bars:
+    """A bar for each stage that a record passes."""
+
+    def __init__(self, punches: int, console: Console) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description:>13}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._tasks = [self._bars.add_task(stage, total=punches) for stage in _STAGES]
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, *counts: int) -> None:
+        """Set the bars to the counts of the stages, in their order."""
+        for task, count in zip(self._tasks, counts, strict=True):
+            self._bars.update(task, completed=count)
