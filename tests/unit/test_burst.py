@@ -175,8 +175,12 @@ def test_only_loopback_addresses_are_this_machine(url: str, expected: bool) -> N
 
 
 def test_stack_with_a_part_elsewhere_is_refused(tmp_path: Path) -> None:
-    stack = {"api": "http://127.0.0.1:1", "legacy": "https://hr.example.com"}
-    (tmp_path / "stack.json").write_text(json.dumps(stack))
+    here = dict.fromkeys(("api", "dynamodb", "postgres", "legacy"), "http://127.0.0.1:1")
+    stack = tmp_path / "stack.json"
+    stack.write_text(json.dumps(here))
+    assert read_stack(tmp_path) == here
+
+    stack.write_text(json.dumps(here | {"legacy": "https://hr.example.com"}))
 
     with pytest.raises(BurstError, match="legacy is not on this machine"):
         read_stack(tmp_path)
