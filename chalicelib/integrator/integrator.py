@@ -55,7 +55,7 @@ class Integration:
     parked: int = 0
     most_in_flight: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    latencies_s: array[float] = field(default_factory=lambda: array("d"))
+    latencies_s: "array[float]" = field(default_factory=lambda: array("d"))
     seconds: float = 0.0
 
 
