@@ -127,6 +127,13 @@ class Child:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def end(self) -> str:
+        """Say how the process ended."""
+        code = self._process.poll() if self._process else None
+        if code is None:
+            return "it has not"
+        return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+
     def wait_ready(self, timeout_s: float = 30) -> None:
         """Wait until the process is ready.
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from local.process import HOST, Child, start_on_port
 
+# The scheduled functions of app.py.
+SCHEDULES = ("replicate", "integrate")
+
 
 def start_legacy(home: Path, port: int = 0, *, keep: bool = True) -> tuple[Child, str]:
     """Start the simulated legacy on ``port`` (0: any free one) and return it with its URL.
@@ -19,7 +22,7 @@ def start_legacy(home: Path, port: int = 0, *, keep: bool = True) -> tuple[Child
     Raises:
         StartError: with the reason.
     """
-    journal = ["--journal", home.resolve() / "legacy.journal"] if keep else []
+    journal: list[str | Path] = ["--journal", home.resolve() / "legacy.journal"] if keep else []
 
     def make(chosen: int) -> Child:
         arguments = ["--host", HOST, "--port", str(chosen), *journal]

@@ -1,0 +1,44 @@
+# Each target sets up what it needs first. Python 3.11 or newer is all that must be there before.
+
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Arguments go in ARGS: make run ARGS='--port 0 --tick 1', make test ARGS=tests/unit"
+
+run: $(READY) ## Start the whole system on this machine, until Ctrl-C
+	@exec $(PYTHON) -m local up $(ARGS)
+
+test: $(READY) ## Run every test
+	@exec $(PYTHON) -m pytest $(ARGS)
+
+check: $(READY) ## What CI runs: format, lint, types, imports, tests
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+	$(PYTHON) -m pytest $(ARGS)
+
+format: $(READY) ## Format the code and mend what the linter can mend
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+# The wheels of requirements*.txt, in a virtual environment. Made again when those files change.
+$(READY): requirements.txt requirements-dev.txt
+	@found=; for python in $${PYTHON3:-} python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo 'This needs Python 3.11 or newer with its venv module, under the name python3 or' >&2; \
+	  echo 'PYTHON3=/path/to/it. On Debian and Ubuntu: apt install python3 python3-venv' >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up .venv with $$($$found --version) …"; \
+	$$found -m venv .venv && \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && \
+	touch $@

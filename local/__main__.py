@@ -1,0 +1,30 @@
+"""``python -m local``: the whole system on one machine, and ways to look at it."""
+
+import argparse
+import importlib
+import sys
+
+# Each is a module of this package, imported only when it is asked for.
+_COMMANDS = {
+    "up": "start everything, until Ctrl-C",
+    "status": "show the depth and age of each stage",
+    "tick": "run a schedule once, now",
+    "burst": "send punches like a shift change and follow them to the end",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that the arguments name and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose in _COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        if name in arguments[:1]:
+            importlib.import_module(f"local.{name}").add_arguments(command)
+    parsed = parser.parse_args(arguments)
+    status: int = importlib.import_module(f"local.{parsed.command}").run(parsed)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""How programs find a running stack: by ``stack.json``, and what the app needs to know of it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.dynamodb.server import CREDENTIALS
+
+TABLE = "point_record"
+
+# Where the simulated legacy takes point records.
+_POINT_RECORDS = "/point-records"
+
+
+class NotRunningError(Exception):
+    """No stack runs on that directory. The message is for people."""
+
+
+def write_stack(home: Path, urls: Mapping[str, str], pids: Mapping[str, int]) -> None:
+    """Write ``stack.json`` in one step, for its owner only: it has the database's password.
+
+    Args:
+        urls: of ``api``, ``postgres``, ``dynamodb`` and ``legacy``.
+        pids: of the stack's own processes. A store or legacy of somebody else's has none.
+    """
+    new = home / "stack.json.new"
+    new.unlink(missing_ok=True)
+    new.touch(0o600)
+    new.write_text(json.dumps({**urls, "pids": pids}, indent=2) + "\n")
+    new.rename(home / "stack.json")
+
+
+def read_stack(home: Path) -> dict[str, Any]:
+    """Read what ``write_stack`` wrote.
+
+    Raises:
+        NotRunningError: there is none.
+    """
+    try:
+        stack: dict[str, Any] = json.loads((home / "stack.json").read_text())
+    except FileNotFoundError as error:
+        message = f"No stack runs on {home}: it has no stack.json. Start one with: make run"
+        raise NotRunningError(message) from error
+    return stack
+
+
+def environment(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables by which the app uses the stores and the legacy of a stack.
+
+    A DynamoDB endpoint that is not ours is reached with the credentials of the surroundings.
+    """
+    pids = stack["pids"]
+    region = os.environ.get("AWS_DEFAULT_REGION", CREDENTIALS["AWS_DEFAULT_REGION"])
+    return {
+        "POINT_RECORD_TABLE": TABLE,
+        "DATABASE_URL": stack["postgres"],
+        "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if "legacy" in pids else ""),
+        "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
+        **(CREDENTIALS if "dynamodb" in pids else {"AWS_DEFAULT_REGION": region}),
+    }
