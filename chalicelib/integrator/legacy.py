@@ -100,9 +100,12 @@ class Channel:
             self._expired = False
         try:
             status, headers, body = self._exchange(key, json.dumps(document).encode())
+            if self._expired:  # the end of its socket can look like the end of an answer
+                raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            return _broken(error, time.monotonic() - started)
+            cause = TimeoutError("the whole call took too long") if self._expired else error
+            return _broken(cause, time.monotonic() - started)
         finally:
             with self._lock:
                 self._expires_at = math.inf
@@ -145,13 +148,12 @@ class Channel:
             while len(received) < _MAX_BODY_BYTES:
                 part = response.read1(_MAX_BODY_BYTES)
                 if not part:
-                    if self._expired:
-                        raise TimeoutError("the whole call took too long")
                     if response.length:
                         raise http.client.IncompleteRead(bytes(received), response.length)
                     break
                 received += part
-            if not response.isclosed() or response.will_close:
+            is_read = response.isclosed() or response.length == 0
+            if response.will_close or not is_read:
                 self.close()  # what is left of the answer must not be met by the next call
             return response.status, response.headers, bytes(received)
 

@@ -1,0 +1,195 @@
+"""One call to the legacy over real sockets, whatever answers at the other end."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from chalicelib.integrator.legacy import Channel, Legacy, Outcome, Reply
+
+GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"message": "success"}'
+
+Answer = Callable[[socket.socket], None]
+
+
+class Server:
+    """Reads one request after another and answers each with the next of ``answers``."""
+
+    def __init__(self, *answers: Answer | bytes) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._answers = list(answers)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/point-records?unit=7"
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        while self._answers:
+            connection, _ = self._listener.accept()
+            self.connections += 1
+            with connection:
+                while self._answers and (request := _read_request(connection)):
+                    self.requests.append(request)
+                    answer = self._answers.pop(0)
+                    try:
+                        if isinstance(answer, bytes):
+                            connection.sendall(answer)
+                        else:
+                            answer(connection)
+                            break
+                    except OSError:  # the client has hung up
+                        break
+
+    @contextmanager
+    def running(self) -> Iterator["Server"]:
+        self._thread.start()
+        yield self
+        self._listener.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    request = b""
+    while b"}" not in request:
+        part = connection.recv(65_536)
+        if not part:
+            break
+        request += part
+    return request
+
+
+def channel_to(url: str, call_timeout_s: float = 5.0) -> Channel:
+    return Channel(Legacy(url, 1.0, 1.0, call_timeout_s))
+
+
+def send(channel: Channel) -> Reply:
+    return channel.send("a-key", {"id": "a-key"})
+
+
+def drip(connection: socket.socket) -> None:
+    for byte in GOOD:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def drip_body(connection: socket.socket) -> None:
+    connection.sendall(GOOD[:45])
+    drip(connection)
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+def test_sends_json_under_the_idempotency_key_and_keeps_the_connection() -> None:
+    with Server(GOOD, GOOD).running() as server:
+        channel = channel_to(server.url)
+        assert [send(channel).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+        channel.close()
+    assert server.connections == 1
+    request = server.requests[0]
+    assert request.startswith(b"POST /point-records?unit=7 HTTP/1.1\r\n")
+    assert b"Idempotency-Key: a-key\r\n" in request
+    assert b"Content-Type: application/json\r\n" in request
+    assert request.endswith(b'{"id": "a-key"}')
+
+
+def test_opens_another_connection_when_the_kept_one_was_closed() -> None:
+    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+    with Server(lambda peer: peer.sendall(closing), GOOD).running() as server:
+        channel = channel_to(server.url)
+        assert [send(channel).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+        channel.close()
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (reset, Outcome.OVERLOADED),
+        (lambda _: None, Outcome.OVERLOADED),  # closed without a word
+        (lambda _: time.sleep(1.5), Outcome.OVERLOADED),  # silence
+        (lambda peer: peer.sendall(GOOD[:60]), Outcome.OVERLOADED),  # broken off in the body
+        (lambda peer: peer.sendall(GOOD[:10]), Outcome.FAILED),  # broken off in the status
+        (lambda peer: peer.sendall(GOOD[:20]), Outcome.FAILED),  # broken off in the headers
+        (lambda peer: peer.sendall(b"220 smtp.example ESMTP\r\n\r\n"), Outcome.FAILED),
+        (lambda peer: peer.sendall(b"HTTP/1.1 abc\r\n\r\n"), Outcome.FAILED),
+        (
+            lambda peer: peer.sendall(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+            ),
+            Outcome.OVERLOADED,
+        ),
+        (lambda peer: peer.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 99_999), Outcome.FAILED),
+    ],
+)
+def test_whatever_the_peer_does_is_an_outcome(answer: Answer, outcome: Outcome) -> None:
+    with Server(answer, GOOD).running() as server:
+        channel = channel_to(server.url)
+        reply = send(channel)
+        assert reply.outcome is outcome, reply
+        assert reply.log
+        # What is left of a broken answer is not met by the next call.
+        assert send(channel).outcome is Outcome.DELIVERED
+        channel.close()
+
+
+def test_reads_no_more_of_an_endless_answer_than_it_needs() -> None:
+    def endless(peer: socket.socket) -> None:
+        peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            peer.sendall(b"x" * 65_536)
+
+    with Server(endless, GOOD).running() as server:
+        channel = channel_to(server.url)
+        assert send(channel).outcome is Outcome.FAILED
+        assert send(channel).outcome is Outcome.DELIVERED
+        channel.close()
+
+
+def test_a_redirect_is_not_followed() -> None:
+    answer = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+    with Server(answer).running() as server:
+        channel = channel_to(server.url)
+        assert send(channel).outcome is Outcome.FAILED
+        channel.close()
+    assert len(server.requests) == 1
+
+
+def test_a_closed_door_is_an_overload() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert send(channel_to(f"http://127.0.0.1:{port}/")).outcome is Outcome.OVERLOADED
+
+
+def test_a_name_that_nobody_has_is_an_overload() -> None:
+    assert send(channel_to("http://legacy.invalid/")).outcome is Outcome.OVERLOADED
+
+
+@pytest.mark.parametrize("answer", [drip, drip_body])
+def test_a_drip_of_bytes_ends_when_it_is_expired(answer: Answer) -> None:
+    with Server(answer).running() as server:
+        channel = channel_to(server.url, call_timeout_s=0.3)
+        replies: list[Reply] = []
+        caller = threading.Thread(target=lambda: replies.append(send(channel)))
+        caller.start()
+        deadline = time.monotonic() + 10
+        while caller.is_alive() and time.monotonic() < deadline:
+            channel.expire()
+            caller.join(0.05)
+        assert [reply.outcome for reply in replies] == [Outcome.OVERLOADED]
+        assert replies[0].latency_s < 2
+        channel.close()
+
+
+def test_expiring_leaves_a_call_in_good_time_alone() -> None:
+    with Server(GOOD).running() as server:
+        channel = channel_to(server.url)
+        channel.expire()
+        assert send(channel).outcome is Outcome.DELIVERED
+        channel.expire()
+        channel.close()

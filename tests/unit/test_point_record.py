@@ -1,0 +1,226 @@
+"""What is a valid point record, and what is its name."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.errors import InvalidError
+from chalicelib.point_record import (
+    PointRecord,
+    from_json,
+    identity,
+    load_json,
+    parse,
+    read_instant,
+    to_json,
+    to_text,
+)
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+PUNCH = {"employeeId": 2023, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
+
+
+def accept(**changes: Any) -> PointRecord:
+    return parse({**PUNCH, **changes}, NOW, clock_skew_s=60)
+
+
+def test_keeps_the_instant_in_utc_and_the_offset_that_was_sent() -> None:
+    record = accept()
+    assert record.included_at == datetime(2026, 11, 22, 11, 0, tzinfo=UTC)
+    assert record.utc_offset_minutes == -180
+    assert record.created_at == NOW
+
+
+def test_names_the_same_punch_alike_however_it_is_written() -> None:
+    same = ["2026-11-22T08:00:00-03:00", "2026-11-22T11:00:00Z", "2026-11-22t11:00:00.000z"]
+    assert len({accept(includedAt=text).id for text in same}) == 1
+
+
+def test_the_id_never_changes_from_release_to_release() -> None:
+    assert str(accept().id) == str(identity(121, 2023, "2026-11-22T11:00:00.000000Z"))
+    assert str(accept().id) == "df601f81-64b4-59f3-b30d-aed044e488a3"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"employeeId": 2024},
+        {"employerId": 122},
+        {"includedAt": "2026-11-22T08:00:00.000001-03:00"},
+    ],
+)
+def test_names_another_punch_differently(changes: dict[str, Any]) -> None:
+    assert accept(**changes).id != accept().id
+
+
+@pytest.mark.parametrize("name", ["employeeId", "employerId"])
+@pytest.mark.parametrize("value", [0, -1, 2**63, 1.0, 1e3, True, "1", [1], {}, math.nan])
+def test_refuses_an_id_that_is_no_positive_int64(name: str, value: object) -> None:
+    with pytest.raises(InvalidError) as refused:
+        accept(**{name: value})
+    assert refused.value.target == name
+
+
+def test_takes_the_largest_int64() -> None:
+    assert accept(employeeId=2**63 - 1).employee_id == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-22T08:00:00",  # no offset
+        "2026-11-22 08:00:00Z",
+        "2026-11-22",
+        "2026-02-30T08:00:00Z",
+        "2026-13-01T08:00:00Z",
+        "2026-00-01T08:00:00Z",
+        "2026-11-22T24:00:00Z",
+        "2026-11-22T08:60:00Z",
+        "2026-11-22T08:00:60Z",
+        "2026-11-22T08:00Z",
+        "2026-11-22T08:00:00.Z",
+        "2026-11-22T08:00:00+24:00",
+        "2026-11-22T08:00:00+03:60",
+        "2026-11-22T08:00:00+0300",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+        "\uff12026-11-22T08:00:00Z",  # a digit, but not of ASCII
+        " 2026-11-22T08:00:00Z",
+        "2026-11-22T08:00:00Z\n",
+        "",
+        1_700_000_000,
+        None,
+        ["2026-11-22T08:00:00Z"],
+    ],
+)
+def test_refuses_what_is_no_instant(text: object) -> None:
+    with pytest.raises(InvalidError) as refused:
+        accept(includedAt=text)
+    assert refused.value.target == "includedAt"
+
+
+def test_cuts_an_instant_to_the_microsecond() -> None:
+    assert to_text(read_instant("2026-11-22T08:00:00.123456789Z")) == "2026-11-22T08:00:00.123456Z"
+
+
+def test_takes_a_punch_from_a_clock_a_little_ahead_and_no_further() -> None:
+    skewed = to_text(NOW + timedelta(seconds=60))
+    assert accept(includedAt=skewed).included_at == NOW + timedelta(seconds=60)
+    with pytest.raises(InvalidError, match="future"):
+        accept(includedAt=to_text(NOW + timedelta(seconds=61)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("deviceId", ""),
+        ("deviceId", "x" * 101),
+        ("deviceId", 7),
+        ("deviceId", "a\0b"),
+        ("deviceId", "\ud800"),
+        ("latitude", 90.001),
+        ("latitude", "1"),
+        ("latitude", True),
+        ("latitude", math.inf),
+        ("longitude", -180.5),
+        ("longitude", 10**400),
+        ("accuracyMeters", -1),
+    ],
+)
+def test_refuses_evidence_out_of_bounds(name: str, value: object) -> None:
+    with pytest.raises(InvalidError) as refused:
+        accept(**{name: value})
+    assert refused.value.target == name
+
+
+def test_names_every_bad_field_at_once() -> None:
+    body = {"employeeId": "x", "includedAt": "now", "latitude": 91, "colour": "red"}
+    with pytest.raises(InvalidError) as refused:
+        parse(body, NOW, clock_skew_s=60)
+    targets = {detail.target for detail in refused.value.details}
+    assert targets == {"employeeId", "employerId", "includedAt", "latitude", "colour"}
+
+
+@pytest.mark.parametrize("body", [None, [], "x", 1, True])
+def test_refuses_what_is_no_object(body: object) -> None:
+    with pytest.raises(InvalidError, match="JSON object"):
+        parse(body, NOW, clock_skew_s=60)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1, "a": 2}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"a": 1} x',
+    ],
+)
+def test_refuses_what_is_not_strict_json(body: bytes) -> None:
+    with pytest.raises(InvalidError):
+        load_json(body)
+
+
+@given(
+    employee=st.integers(1, 2**63 - 1),
+    employer=st.integers(1, 2**63 - 1),
+    instant=st.datetimes(datetime(1, 1, 2), NOW.replace(tzinfo=None)),  # noqa: DTZ001 - set below
+    offset=st.integers(-1439, 1439),
+    device=st.none() | st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
+    latitude=st.none() | st.floats(-90, 90) | st.integers(-90, 90),
+    accuracy=st.none() | st.floats(0, allow_infinity=False, allow_nan=False),
+)
+def test_reads_back_what_it_wrote(
+    employee: int,
+    employer: int,
+    instant: datetime,
+    offset: int,
+    device: str | None,
+    latitude: float | None,
+    accuracy: float | None,
+) -> None:
+    local = instant.isoformat(timespec="microseconds")
+    sign = "-" if offset < 0 else "+"
+    body = {
+        "employeeId": employee,
+        "employerId": employer,
+        "includedAt": f"{local}{sign}{abs(offset) // 60:02}:{abs(offset) % 60:02}",
+        "deviceId": device[:100] if device else None,
+        "latitude": latitude,
+        "accuracyMeters": accuracy,
+    }
+    record = parse(body, datetime(9998, 1, 1, tzinfo=UTC), clock_skew_s=0)
+    assert record.utc_offset_minutes == offset
+    assert from_json(json.dumps(to_json(record))) == record
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "00000000-0000-0000-0000-000000000000"},
+        {"id": 7},
+        {"employeeId": "2023"},
+        {"employerId": 2**63},
+        {"includedAt": "2026-11-22T11:00:00Z"},
+        {"includedAt": "0000-11-22T11:00:00.000000Z"},
+        {"utcOffsetMinutes": 1440},
+        {"utcOffsetMinutes": None},
+        {"deviceId": "a\0b"},
+        {"createdAt": "yesterday"},
+        {"colour": "red"},
+    ],
+)
+def test_trusts_nothing_that_a_store_holds(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        from_json(json.dumps({**to_json(accept()), **changes}))
