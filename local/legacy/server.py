@@ -8,6 +8,7 @@ brown-out or an outage too, except that one that refuses lets nobody in.
 import asyncio
 import json
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,6 @@ from chalicelib.errors import InvalidError
 from chalicelib.point_record import load_json
 from local.legacy.ledger import Ledger
 from local.legacy.system import Legacy, reset
-
-_REOPEN_EVERY_S = 0.1
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -55,20 +54,23 @@ class Server:
         }
         # A call whose client hangs up is cancelled; the work on it goes on.
         self._http = web.Server(self._route, handler_cancellation=True, access_log=None)
+        self._listener: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
 
     async def open(self, host: str, port: int) -> str:
         """Start to listen and return the URL."""
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._http, host, port, backlog=1024)
-        self._host, self._port = self._listener.sockets[0].getsockname()[:2]
-        return f"http://{self._host}:{self._port}"
+        self._door = _bind(host, port)
+        await self._listen()
+        host, port = self._door.getsockname()[:2]
+        return f"http://{host}:{port}"
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
         if self._reopening:
             self._reopening.cancel()
-        self._listener.close()
+        if self._listener:
+            self._listener.close()
+        self._door.close()
         await self._http.shutdown(timeout=0.1)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -117,19 +119,31 @@ class Server:
             self._reopening = None
         outage = self._legacy.settings.outage
         if outage and outage.fault == "refuse":
-            self._listener.close()
-            for connection in self._http.connections:
-                if connection.transport is not request.transport:
-                    reset(connection.transport)
-            self._reopening = asyncio.create_task(self._reopen(outage.for_s or 0))
-        elif not self._listener.is_serving():
-            await self._reopen(0)
+            self._shut(keep=request.transport)
+            self._reopening = asyncio.create_task(self._listen(after_s=outage.for_s or 0))
+        else:
+            await self._listen()
 
-    async def _reopen(self, after_s: float) -> None:
-        """Listen on the same port again, once it is to be had."""
+    def _shut(self, keep: asyncio.BaseTransport | None) -> None:
+        """Refuse new connections and reset all but one. The port stays ours: bound, unheard."""
+        if self._listener:
+            host, port = self._door.getsockname()[:2]
+            self._listener.close()
+            self._listener = None
+            self._door = _bind(host, port)
+        for connection in self._http.connections:
+            if connection.transport is not keep:
+                reset(connection.transport)
+
+    async def _listen(self, after_s: float = 0) -> None:
         await asyncio.sleep(after_s)
-        while not self._listener.is_serving():
-            try:
-                await self.open(self._host, self._port)
-            except OSError:
-                await asyncio.sleep(_REOPEN_EVERY_S)
+        if self._listener is None:
+            loop = asyncio.get_running_loop()
+            self._listener = await loop.create_server(self._http, sock=self._door, backlog=1024)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    door.bind((host, port))
+    return door
