@@ -1,0 +1,57 @@
+"""How a libpq URI is understood."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from chalicelib.errors import UnavailableError
+from chalicelib.postgres.connection import _connect_arguments as read
+
+
+def test_takes_each_part_of_a_uri() -> None:
+    found = read("postgresql://ann:p%40ss@127.0.0.1:5433/clock")
+    assert (found["user"], found["password"], found["host"], found["port"], found["database"]) == (
+        "ann",
+        "p@ss",
+        "127.0.0.1",
+        5433,
+        "clock",
+    )
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_speaks_plainly_to_this_machine(host: str) -> None:
+    assert "ssl_context" not in read(f"postgresql://ann@{host}/clock")
+
+
+def test_verifies_the_certificate_of_any_other() -> None:
+    context = read("postgresql://ann@db.example/clock?sslmode=disable")["ssl_context"]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_uses_a_socket_directory() -> None:
+    found = read("postgresql://ann@/clock?host=/run/postgresql")
+    assert found["unix_sock"] == "/run/postgresql/.s.PGSQL.5432"
+
+
+def test_looks_a_password_up_in_a_passfile(tmp_path: Path) -> None:
+    passfile = tmp_path / "pgpass"
+    passfile.write_text("other:5432:clock:ann:no\n127.0.0.1:*:clock:ann:a\\:b\\\\c:d\n")
+    found = read(f"postgresql://ann@127.0.0.1/clock?passfile={passfile}")
+    assert found["password"] == "a:b\\c:d"
+
+
+def test_says_so_where_the_passfile_has_no_entry(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="password file"):
+        read(f"postgresql://ann@127.0.0.1/clock?passfile={tmp_path / 'none'}")
+    (tmp_path / "pgpass").write_text("\n")
+    with pytest.raises(UnavailableError, match="no such entry"):
+        read(f"postgresql://ann@127.0.0.1/clock?passfile={tmp_path / 'pgpass'}")
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x", "127.0.0.1"])
+def test_refuses_what_is_no_uri_of_postgres(url: str) -> None:
+    with pytest.raises(UnavailableError, match="DATABASE_URL"):
+        read(url)
