@@ -6,13 +6,12 @@ Load only ever goes to this machine: a stack of which any part is elsewhere is r
 """
 
 import argparse
-import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 from rich.console import Console
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from chalicelib.errors import UnavailableError
+from local.attach import NotRunningError, read_stack
 from local.burst_follow import Follower, Progress
 from local.burst_phones import Crew, Plan
 from local.burst_tally import Result, details, founding_table, tally
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="they are spread over (15)")
     parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
     parser.add_argument("--processes", type=int, default=2, help="that send (2)")
-    parser.add_argument("--at-once", type=int, default=64, help="calls in flight of each (64)")
+    parser.add_argument("--at-once", type=int, default=32, help="calls in flight of each (32)")
     parser.add_argument(
         "--resent", type=float, default=0.02, help="share sent once more on purpose (0.02)"
     )
@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     try:
         stack = read_stack(arguments.data)
+        require_loopback(stack)
         plan = Plan(
             url=urljoin(stack["api"], "/point-record"),
             employer_id=secrets.randbelow(2**62) + 1,
@@ -72,28 +73,25 @@ def run(arguments: argparse.Namespace) -> int:
             at_once=arguments.at_once,
         )
         result = burst(stack, plan, arguments.patience, console)
-    except BurstError as error:
-        console.print(error, style="red")
+    except (NotRunningError, BurstError) as error:
+        console.print(str(error), style="red", markup=False)
         return 2
+    except KeyboardInterrupt:
+        console.print("Stopped; what was sent goes its way uncounted.")
+        return 130
     console.print(founding_table(result), details(result))
     return 0 if result.is_clean else 1
 
 
-def read_stack(directory: Path) -> dict[str, str]:
-    """Read where the parts of a directory's stack are.
+def require_loopback(stack: Mapping[str, Any]) -> None:
+    """Refuse a stack of which a part is on another machine.
 
     Raises:
-        BurstError: no stack runs there, or a part of it is on another machine.
+        BurstError: naming the part.
     """
-    path = directory / "stack.json"
-    try:
-        stack: dict[str, str] = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise BurstError(f"There is no {path}. Start the stack with: make run") from error
     for name in ("api", "dynamodb", "postgres", "legacy"):
         if not is_loopback(stack[name]):
             raise BurstError(f"The stack's {name} is not on this machine: no burst goes there.")
-    return stack
 
 
 def is_loopback(url: str) -> bool:
@@ -105,7 +103,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def burst(stack: Mapping[str, str], plan: Plan, patience_s: float, console: Console) -> Result:
+def burst(stack: Mapping[str, Any], plan: Plan, patience_s: float, console: Console) -> Result:
     """Send the punches and follow them until all are settled, or nothing moves for too long.
 
     Raises:

@@ -4,13 +4,12 @@ import json
 import re
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from chalicelib.point_record import parse
-from local.burst import BurstError, is_loopback, read_stack
+from local.burst import BurstError, is_loopback, require_loopback
 from local.burst_follow import Replica
 from local.burst_phones import Plan, Sent, retry_wait_s
 from local.burst_tally import Result, details, duration, founding_table, percentile, tally
@@ -174,18 +173,10 @@ def test_only_loopback_addresses_are_this_machine(url: str, expected: bool) -> N
     assert is_loopback(url) is expected
 
 
-def test_stack_with_a_part_elsewhere_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["api", "dynamodb", "postgres", "legacy"])
+def test_stack_with_a_part_elsewhere_is_refused(part: str) -> None:
     here = dict.fromkeys(("api", "dynamodb", "postgres", "legacy"), "http://127.0.0.1:1")
-    stack = tmp_path / "stack.json"
-    stack.write_text(json.dumps(here))
-    assert read_stack(tmp_path) == here
+    require_loopback(here)
 
-    stack.write_text(json.dumps(here | {"legacy": "https://hr.example.com"}))
-
-    with pytest.raises(BurstError, match="legacy is not on this machine"):
-        read_stack(tmp_path)
-
-
-def test_missing_stack_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BurstError, match="make run"):
-        read_stack(tmp_path)
+    with pytest.raises(BurstError, match=f"{part} is not on this machine"):
+        require_loopback(here | {part: "https://hr.example.com"})
