@@ -1,0 +1,237 @@
+"""Whatever is wrong with a body is told at once, in the one error shape, and reaches no store."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chalice.test import Client
+
+import app
+from tests.pipeline.lambda_events import context, rest_event
+from tests.pipeline.service import PUNCH, Service, environment, error_of, punch, wired
+
+# Nobody listens there: a body that gets as far as a store is answered 503.
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def storeless(tmp_path: Path) -> Iterator[Service]:
+    """The service without any store."""
+    nowhere = environment(dynamodb=NOWHERE, table="none", postgres="", legacy="")
+    with wired(nowhere):
+        yield Service(Client(app.app, project_dir=str(tmp_path)).http, None)
+
+
+def body(**fields: Any) -> bytes:
+    """A body in which fields are replaced, or left out where they are ``...``."""
+    changed = {**PUNCH, **fields}
+    return json.dumps({name: value for name, value in changed.items() if value is not ...}).encode()
+
+
+def raw(member: str, **fields: Any) -> bytes:
+    """A body with one more member, as it is written."""
+    return body(**fields)[:-1] + b", " + member.encode() + b"}"
+
+
+def in_(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b" \n", id="blank"),
+        pytest.param(b"punch", id="a word"),
+        pytest.param(b"{'employeeId': 7}", id="single quotes"),
+        pytest.param(body()[:-1], id="cut off"),
+        pytest.param(body() + b"}", id="a brace too much"),
+        pytest.param(body()[:-1] + b",}", id="trailing comma"),
+        pytest.param(b"\xef\xbb\xbf" + body(), id="byte order mark"),
+        pytest.param(body().decode().encode("utf-16"), id="UTF-16"),
+        pytest.param(b'{"deviceId": "\xff"}', id="byte that UTF-8 has not"),
+        pytest.param(b'{"deviceId": "\xc0\x80"}', id="overlong UTF-8"),
+        pytest.param(b'{"deviceId": "\xed\xa0\x80"}', id="surrogate in UTF-8"),
+        pytest.param(b'{"deviceId": "\x00"}', id="raw NUL"),
+        pytest.param(raw('"latitude": NaN'), id="NaN"),
+        pytest.param(raw('"latitude": Infinity'), id="Infinity"),
+        pytest.param(raw('"latitude": -Infinity'), id="-Infinity"),
+        pytest.param(raw('"latitude": 01'), id="leading zero"),
+        pytest.param(raw('"latitude": 0x1'), id="hexadecimal"),
+        pytest.param(raw('"latitude": ' + "9" * 5_000), id="number of 5,000 digits"),
+        pytest.param(b"[" * 60_000, id="arrays nested 60,000 deep"),
+        pytest.param(b'{"a":' * 12_000, id="objects nested 12,000 deep"),
+        pytest.param(raw('"latitude": ' + "[" * 30_000 + "]" * 30_000), id="closed, 30,000 deep"),
+        pytest.param(raw('"employeeId": 8'), id="a key twice"),
+        pytest.param(raw('"latitude": {"a": 1, "a": 2}'), id="a key twice, within"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"true", id="true"),
+        pytest.param(b"7", id="a number"),
+        pytest.param(b'"punch"', id="a text"),
+        pytest.param(b"[]", id="no record at all"),
+        pytest.param(json.dumps([PUNCH] * 101).encode(), id="101 records"),
+    ],
+)
+def test_a_body_that_is_no_punch_is_a_bad_request(storeless: Service, sent: bytes) -> None:
+    answer = storeless.post(sent)
+    assert answer.status_code == 400
+    assert error_of(answer)["code"] == "Invalid"
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [
+        *[
+            pytest.param(field, body(**{field: value}), id=f"{field} {value!r:.30}")
+            for field in ("employeeId", "employerId")
+            for value in (
+                *("7", 7.0, 7.5, True, False, None, ..., [], [7], {}, {"id": 7}, ""),
+                *(0, -1, 2**63, -(2**63), 10**4_000),
+            )
+        ],
+        *[
+            pytest.param("includedAt", body(includedAt=value), id=f"includedAt {value!r:.40}")
+            for value in (
+                *(None, ..., 1_795_348_800, 1_795_348_800.5, True, [], {}, "", "now"),
+                *("2026-11-22", "2026-11-22T08:00:00", "2026-11-22 08:00:00Z"),
+                *("2026-11-22T08:00Z", "2026-11-22T08:00:00.Z", "2026-11-22T08:00:00,5Z"),
+                *("2026-11-22T08:00:00+0300", "2026-11-22T08:00:00+03", "2026-11-22T08:00:00 Z"),
+                *("2026-11-22T08:00:00+24:00", "2026-11-22T08:00:00-03:60"),
+                *("2026-02-29T08:00:00Z", "2026-11-31T08:00:00Z", "2026-13-01T08:00:00Z"),
+                *("2026-00-01T08:00:00Z", "2026-11-00T08:00:00Z", "2026-11-22T24:00:00Z"),
+                *("2026-11-22T08:60:00Z", "2016-12-31T23:59:60Z", "0000-01-01T00:00:00Z"),
+                *(
+                    "0001-01-01T00:00:00+00:01",
+                    "9999-12-31T23:59:59-00:01",
+                    "10000-01-01T00:00:00Z",
+                ),
+                *("20261122T080000Z", "2026-W47-7T08:00:00Z", "-2026-11-22T08:00:00Z"),
+                *("\uff12026-11-22T08:00:00Z", "2026-11-22T08:00:00Z\n", " 2026-11-22T08:00:00Z"),
+                *("2026-11-22T08:00:00Z\0", "2026-11-22T08:00:00\u221203:00", "Z" * 10_000),
+                *("9999-12-31T23:59:59Z", "2199-01-01T00:00:00Z"),
+            )
+        ],
+        pytest.param("includedAt", body(includedAt=in_(600)), id="in ten minutes"),
+        *[
+            pytest.param("deviceId", body(deviceId=value), id=f"deviceId {value!r:.30}")
+            for value in ("", "x" * 101, 7, True, [], {}, "a\0b", "\0", "\ud800", "\udfff x")
+        ],
+        *[
+            pytest.param(field, body(**{field: value}), id=f"{field} {value!r:.30}")
+            for field, beyond in (("latitude", 90.001), ("longitude", -180.001))
+            for value in ("1", True, [], {}, beyond, 10**400)
+        ],
+        pytest.param("latitude", raw('"latitude": 1e999'), id="latitude 1e999"),
+        pytest.param("accuracyMeters", body(accuracyMeters=-0.1), id="accuracyMeters -0.1"),
+        pytest.param("accuracyMeters", raw('"accuracyMeters": 1e309'), id="accuracyMeters 1e309"),
+        *[
+            pytest.param(field, body(**{field: 1}), id=f"unknown {field!r:.30}")
+            for field in ("EmployeeId", "employeeid", "status", "id", "createdAt", "", "\ud800")
+        ],
+    ],
+)
+def test_a_field_that_is_wrong_is_named(storeless: Service, field: str, sent: bytes) -> None:
+    answer = storeless.post(sent)
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert [detail["target"] for detail in error["details"]] == [field]
+    assert field in error["message"]
+
+
+def test_a_good_body_does_reach_for_the_store(storeless: Service) -> None:
+    answer = storeless.post(PUNCH)
+    assert answer.status_code == 503
+    assert error_of(answer)["code"] == "Unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_every_field_that_is_wrong_is_named_at_once(storeless: Service) -> None:
+    wrong = {
+        "employeeId": "7",
+        "includedAt": "yesterday",
+        "deviceId": "",
+        "latitude": 91,
+        "longitude": None,
+        "accuracyMeters": -1,
+        "employer_id": 121,
+    }
+    error = error_of(storeless.post(wrong))
+    assert {detail["target"]: detail["code"] for detail in error["details"]} == {
+        "employeeId": "Invalid",
+        "employerId": "Missing",
+        "includedAt": "Invalid",
+        "deviceId": "Invalid",
+        "latitude": "Invalid",
+        "accuracyMeters": "Invalid",
+        "employer_id": "Unknown",
+    }
+
+
+def test_a_thousand_unknown_fields_make_no_endless_message(storeless: Service) -> None:
+    answer = storeless.post({**PUNCH, **{f"field{each}": each for each in range(1_000)}})
+    assert answer.status_code == 400
+    assert len(error_of(answer)["message"]) < 2_000
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/plain", "application/xml", "application/x-www-form-urlencoded", "application/jsonp", ""],
+)
+def test_only_json_is_read(storeless: Service, media_type: str) -> None:
+    answer = storeless.post(PUNCH, content_type=media_type)
+    assert answer.status_code == 415
+    assert error_of(answer)["code"] == "UnsupportedMediaType"
+
+
+def test_a_body_of_an_image_is_refused_as_such(storeless: Service) -> None:
+    event = rest_event(
+        "POST", "/point-record", body=b"\x89PNG\r\n", headers={"Content-Type": "image/png"}
+    )
+    assert app.app(event, context())["statusCode"] == 415
+
+
+@pytest.mark.parametrize("size", [65_537, 200_000, 6_000_000])
+def test_a_body_over_64_kb_is_too_large_whatever_is_in_it(storeless: Service, size: int) -> None:
+    answer = storeless.post(b"[" * size)
+    assert answer.status_code == 413
+    assert error_of(answer)["code"] == "TooLarge"
+
+
+@pytest.mark.parametrize("missing", [None, ""])
+def test_a_call_without_a_body_is_a_bad_request(storeless: Service, missing: str | None) -> None:
+    answer = app.app(rest_event("POST", "/point-record", body=missing), context())
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["error"]["code"] == "Invalid"
+
+
+def test_each_bad_record_of_an_array_gets_an_error_of_its_own(storeless: Service) -> None:
+    answer = storeless.post([punch(0), None, [], {}, {**PUNCH, "employerId": 1.5, "x": 1}])
+    assert answer.status_code == 207
+    results = answer.json_body
+    assert [each["status"] for each in results] == [400] * 5
+    assert [[one["target"] for one in each["error"].get("details", ())] for each in results] == [
+        ["employeeId"],
+        [],
+        [],
+        ["employeeId", "employerId", "includedAt"],
+        ["employerId", "x"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "record_id", ["1", "x", "%00", "..%2f", "'; DROP TABLE point_record", "0" * 5_000, "%F0%9F%98"]
+)
+def test_an_id_that_is_no_uuid_is_a_bad_request(storeless: Service, record_id: str) -> None:
+    answer = storeless.get(f"/point-record/{record_id}")
+    assert answer.status_code == 400
+    assert error_of(answer)["target"] == "id"
+
+
+def test_a_method_that_the_route_has_not_is_told_in_the_one_error_shape(storeless: Service) -> None:
+    answer = storeless.http.put("/point-record", body=body())
+    assert answer.status_code == 405
+    assert error_of(answer)["code"] == "MethodNotAllowedError"
+    assert "POST" in answer.headers["Allow"]

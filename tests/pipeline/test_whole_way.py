@@ -1,0 +1,216 @@
+"""A record from the phone to the legacy, and what can be seen of it on its way."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from chalicelib.point_record import Status
+from tests.conftest import Legacy
+from tests.pipeline.service import PUNCH, Service, punch, wired
+
+WEEK_S = 7 * 86_400.0
+
+
+def test_a_punch_becomes_integrated_and_every_step_of_it_is_told(
+    service: Service, legacy: Legacy
+) -> None:
+    accepted = service.post({**PUNCH, "deviceId": "d1"}).json_body
+    path = f"/point-record/{accepted['id']}"
+
+    service.replicate()
+    awaiting = service.get(path).json_body
+    assert awaiting == {
+        **accepted,
+        "replicatedAt": awaiting["replicatedAt"],
+        "nextAttemptAt": awaiting["nextAttemptAt"],
+    }
+    assert accepted["createdAt"] <= awaiting["replicatedAt"]
+
+    service.integrate()
+    integrated = service.get(path).json_body
+    assert integrated == {
+        **awaiting,
+        "status": "INTEGRATED",
+        "attempts": 1,
+        "nextAttemptAt": None,
+        "integratedAt": integrated["integratedAt"],
+        "updatedAt": integrated["integratedAt"],
+    }
+    assert awaiting["replicatedAt"] < integrated["integratedAt"]
+
+    assert legacy.accepted_ids() == [accepted["id"]]
+    assert service.logs(accepted["id"]) == [(0, "AWAITING", None), (1, "INTEGRATED", 200)]
+    ((delivered, failed, rejected, p50, limit),) = service.rows(
+        "SELECT sum(delivered), sum(failed), sum(rejected), max(latency_p50_ms),"
+        " max(max_open_requests) FROM integration_run"
+    )
+    assert (delivered, failed, rejected) == (1, 0, 0)
+    assert p50 > 0
+    assert limit >= 1
+
+
+def test_the_legacy_is_sent_the_punch_and_nothing_else_under_its_id(
+    service: Service, variables: dict[str, str]
+) -> None:
+    sent: list[tuple[str, str | None, str | None, Any]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            key, media_type = self.headers["Idempotency-Key"], self.headers["Content-Type"]
+            sent.append((self.path, key, media_type, json.loads(body)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            del arguments
+
+    located = punch(1, deviceId='d\u2028"1', latitude=-23.5, longitude=0, accuracyMeters=1e-7)
+    record_id = service.post(located).json_body["id"]
+    bare_id = service.post(punch(2)).json_body["id"]
+    service.replicate()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        threading.Thread(target=receiver.serve_forever).start()
+        url = f"http://127.0.0.1:{receiver.server_port}/in?from=punch"
+        with wired({**variables, "LEGACY_URL": url}):
+            service.integrate()
+        receiver.shutdown()
+    bare = {
+        "id": bare_id,
+        "employeeId": 2,
+        "employerId": 121,
+        "includedAt": "2026-11-22T11:00:00.000000Z",
+        "utcOffsetMinutes": -180,
+    }
+    evidence = {"deviceId": 'd\u2028"1', "latitude": -23.5, "longitude": 0, "accuracyMeters": 1e-7}
+    full = {**bare, "id": record_id, "employeeId": 1, **evidence}
+    assert sorted(sent, key=lambda each: each[3]["employeeId"]) == [
+        ("/in?from=punch", record_id, "application/json", full),
+        ("/in?from=punch", bare_id, "application/json", bare),
+    ]
+    assert service.statuses() == {"INTEGRATED": 2}
+
+
+def test_a_punch_sent_again_after_it_was_integrated_dissolves(
+    service: Service, legacy: Legacy
+) -> None:
+    first = service.post(PUNCH).json_body
+    service.replicate()
+    service.integrate()
+    again = service.post({**PUNCH, "deviceId": "another"})
+    # The buffer knows nothing of it any more, and intake asks nobody else.
+    assert again.status_code == 201
+    # Both stores have it now; the replica's word is the newer one.
+    assert service.get(f"/point-record/{first['id']}").json_body["status"] == "INTEGRATED"
+    service.replicate()
+    service.integrate()
+    record = service.get(f"/point-record/{first['id']}").json_body
+    assert record["status"] == "INTEGRATED"
+    assert record["createdAt"] == first["createdAt"]
+    assert record["deviceId"] is None
+    assert service.logs(first["id"]) == [(0, "AWAITING", None), (1, "INTEGRATED", 200)]
+    assert legacy.report()["duplicates"] == 0
+
+
+def test_an_attempt_that_fails_is_an_error_and_the_next_one_integrates(
+    service: Service, legacy: Legacy
+) -> None:
+    legacy.set(answer={"status": 500, "body": "broken", "times": 1})
+    (record_id,) = service.accept([1])
+    service.replicate()
+    service.integrate()
+    service.let_pass(WEEK_S)
+    service.integrate()
+    assert service.get(f"/point-record/{record_id}").json_body["attempts"] == 2
+    assert service.logs(record_id) == [
+        (0, "AWAITING", None),
+        (1, "ERROR", 500),
+        (2, "INTEGRATED", 200),
+    ]
+    assert service.rows("SELECT log FROM integration_log WHERE status = 'ERROR'") == [
+        ("HTTP 500: broken",)
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+def test_a_record_that_the_legacy_refuses_is_parked_after_its_last_attempt(
+    variables: dict[str, str], service: Service, legacy: Legacy, status: int
+) -> None:
+    refused, *others = service.accept(range(1, 6))
+    legacy.set(answer={"status": status, "body": "no such employee", "only_ids": [refused]})
+    service.replicate()
+    for _ in range(8):
+        service.integrate()
+        service.let_pass(WEEK_S)
+    service.integrate()
+    assert service.statuses() == {"INTEGRATED": 4, "REJECTED": 1}
+    parked = service.get(f"/point-record/{refused}").json_body
+    assert (parked["attempts"], parked["nextAttemptAt"]) == (8, None)
+    assert service.logs(refused) == [
+        (0, "AWAITING", None),
+        *[(attempt, "ERROR", status) for attempt in range(1, 8)],
+        (8, "REJECTED", status),
+    ]
+    assert sorted(legacy.accepted_ids()) == sorted(others)
+    assert service.get("/health").json_body["replica"]["parked"] == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 503, 401, 403, 407])
+def test_a_legacy_that_is_too_busy_or_shuts_us_out_uses_up_no_attempt(
+    service: Service, legacy: Legacy, status: int
+) -> None:
+    legacy.set(answer={"status": status, "body": "not now"})
+    (record_id,) = service.accept([1])
+    service.replicate()
+    for _ in range(10):
+        service.integrate()
+        service.let_pass(WEEK_S)
+    record = service.get(f"/point-record/{record_id}").json_body
+    assert (record["status"], record["attempts"]) == ("ERROR", 0)
+    legacy.set(answer=None)
+    service.integrate()
+    record = service.get(f"/point-record/{record_id}").json_body
+    assert (record["status"], record["attempts"]) == ("INTEGRATED", 1)
+    tries = service.logs(record_id)[1:]
+    assert len(tries) > 10
+    assert tries[:-1] == [(1, "ERROR", status)] * (len(tries) - 1)
+
+
+def test_health_tells_the_depth_of_each_stage(service: Service, legacy: Legacy) -> None:
+    def health() -> dict[str, Any]:
+        answer = service.get("/health")
+        assert answer.status_code == 200
+        return answer.json_body
+
+    empty = health()
+    assert empty["status"] == "ok"
+    assert (empty["buffer"]["waiting"], empty["replica"]["waiting"]) == (0, {})
+
+    service.accept(range(1, 4))
+    buffered = health()["buffer"]
+    assert (buffered["waiting"], buffered["more"]) == (3, False)
+    assert buffered["oldestAgeSeconds"] >= 0
+
+    service.replicate()
+    assert health()["buffer"]["waiting"] == 0
+    assert health()["replica"]["waiting"] == {Status.AWAITING: 3}
+
+    service.integrate()
+    assert health()["replica"]["waiting"] == {}
+
+
+def test_a_day_of_punches_arrives_each_once(service: Service, legacy: Legacy) -> None:
+    ids = service.accept(range(1, 301))
+    assert len(set(ids)) == 300
+    assert service.post([punch(each) for each in range(1, 51)]).status_code == 207
+    service.replicate()
+    service.integrate()
+    assert service.statuses() == {"INTEGRATED": 300}
+    assert sorted(legacy.accepted_ids()) == sorted(ids)
+    assert service.rows(
+        "SELECT status, count(*), count(DISTINCT point_id) FROM integration_log"
+        " GROUP BY status ORDER BY status"
+    ) == [("AWAITING", 300, 300), ("INTEGRATED", 300, 300)]
