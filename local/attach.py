@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.dynamodb.server import CREDENTIALS
+import boto3
+
+from local.dynamodb import server
 
 TABLE = "point_record"
 
@@ -46,17 +48,24 @@ def read_stack(home: Path) -> dict[str, Any]:
     return stack
 
 
+def connect_dynamodb(stack: Mapping[str, Any]) -> Any:
+    """Return a boto3 client of the stack's DynamoDB endpoint, with the credentials it takes."""
+    if "dynamodb" in stack["pids"]:
+        return server.connect(stack["dynamodb"])
+    return boto3.client("dynamodb", endpoint_url=stack["dynamodb"])
+
+
 def environment(stack: Mapping[str, Any]) -> dict[str, str]:
     """Return the variables by which the app uses the stores and the legacy of a stack.
 
     A DynamoDB endpoint that is not ours is reached with the credentials of the surroundings.
     """
     pids = stack["pids"]
-    region = os.environ.get("AWS_DEFAULT_REGION", CREDENTIALS["AWS_DEFAULT_REGION"])
+    region = os.environ.get("AWS_DEFAULT_REGION", server.CREDENTIALS["AWS_DEFAULT_REGION"])
     return {
         "POINT_RECORD_TABLE": TABLE,
         "DATABASE_URL": stack["postgres"],
         "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if "legacy" in pids else ""),
         "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
-        **(CREDENTIALS if "dynamodb" in pids else {"AWS_DEFAULT_REGION": region}),
+        **(server.CREDENTIALS if "dynamodb" in pids else {"AWS_DEFAULT_REGION": region}),
     }

@@ -166,17 +166,18 @@ class Child:
         finally:
             self.stop(timeout_s=1)
 
-    def stop(self, timeout_s: float = 10) -> None:
-        """Ask the process to end, and end it with all it started when it does not in time."""
+    def stop(self, timeout_s: float = 10) -> bool:
+        """Ask the process to end, end what is left of its group, and say whether it did in time."""
         if self._process is None:
-            return
-        if self.is_running():
-            self._process.send_signal(self._stop_signal)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout_s)
+            return True
+        self._process.send_signal(self._stop_signal)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        in_time = not self.is_running()
         _kill_group(self._process.pid)
         self._process.wait()
         self._note.unlink(missing_ok=True)
+        return in_time
 
     def _has_announced(self) -> bool:
         return any(line.startswith('{"url"') for line in self._output().splitlines())

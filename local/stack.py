@@ -112,7 +112,8 @@ class Stack:
         """Stop all that was started, the last first: nobody loses a store that it still uses."""
         (self._options.home / "stack.json").unlink(missing_ok=True)
         for child in reversed(self._children.values()):
-            child.stop(_STOP_S)
+            if not child.stop(_STOP_S):
+                self._tell(f"{child.name} did not end in {_STOP_S:g} s and was killed")
 
     def _start_dynamodb(self) -> None:
         """Start the DynamoDB endpoint, unless the environment names one, and make the table."""

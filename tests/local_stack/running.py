@@ -1,0 +1,99 @@
+"""A stack run as people run it: ``python -m local up`` in a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+PUNCH = {"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03:00"}
+
+
+class RunningStack:
+    """A stack on ``data`` that is ready."""
+
+    def __init__(self, data: Path, *arguments: str) -> None:
+        self.data = data
+        self._output = data.with_suffix(".out").open("w+b")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "local", "up", "--data", data, *arguments],
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until(lambda: "Ctrl-C" in self.output() or self._process.poll() is not None)
+            assert self._process.poll() is None, self.output()
+        except BaseException:
+            self.end(signal.SIGKILL)
+            raise
+
+    def output(self) -> str:
+        return Path(self._output.name).read_text()
+
+    def described(self) -> dict[str, Any]:
+        return json.loads((self.data / "stack.json").read_text())
+
+    def url(self, name: str, path: str = "") -> str:
+        return self.described()[name] + path
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process of the stack, the children of children included."""
+        supervisor = psutil.Process(self._process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def end(self, signal_number: int) -> int:
+        """Send the signal and return the exit status."""
+        self._process.send_signal(signal_number)
+        try:
+            return self._process.wait(60)
+        finally:
+            self._output.close()
+
+    def post(self, **changes: object) -> requests.Response:
+        return requests.post(self.url("api", "/point-record"), json=PUNCH | changes, timeout=10)
+
+    def at_legacy(self) -> list[str]:
+        """Return the ids of the records that the legacy has accepted."""
+        return requests.get(self.url("legacy", "/report/keys"), timeout=10).text.split()
+
+    def get(self, record_id: str) -> requests.Response:
+        return requests.get(self.url("api", f"/point-record/{record_id}"), timeout=10)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of ``python -m local`` on this stack."""
+        return local(*arguments, "--data", str(self.data))
+
+
+def local(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        time.sleep(0.02)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run. One that nobody has reaped yet does not run any more."""
+    found = []
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found

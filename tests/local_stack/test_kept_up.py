@@ -1,0 +1,162 @@
+"""What a running stack does: the way of a record, and starting again what dies."""
+
+import http.client
+import os
+import signal
+import stat
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pg8000.native
+import pytest
+import requests
+from pg8000.exceptions import DatabaseError
+
+from tests.local_stack.running import RunningStack, local, wait_until
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    stack = RunningStack(tmp_path_factory.mktemp("stack") / "data", "--tick", "0.2")
+    yield stack
+    stack.end(signal.SIGTERM)
+
+
+def test_a_punch_reaches_the_legacy(stack: RunningStack) -> None:
+    record_id = stack.post().json()["id"]
+    wait_until(lambda: stack.get(record_id).json()["status"] == "INTEGRATED")
+    assert stack.at_legacy().count(record_id) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["postgres", "dynamodb", "legacy", "api", "replicate", "integrate"]
+)
+def test_what_dies_is_started_again_on_its_port(stack: RunningStack, name: str) -> None:
+    before = stack.described()
+    os.kill(before["pids"][name], signal.SIGKILL)
+
+    wait_until(lambda: stack.described()["pids"][name] != before["pids"][name])
+
+    after = stack.described()
+    assert {**before, "pids": None} == {**after, "pids": None}
+    wait_until(lambda: _answers(stack))
+    record_id = stack.post(employeeId=before["pids"][name]).json()["id"]
+    wait_until(lambda: stack.get(record_id).json()["status"] == "INTEGRATED")
+
+
+def _answers(stack: RunningStack) -> bool:
+    try:
+        return requests.get(stack.url("api", "/health"), timeout=10).json()["status"] == "ok"
+    except requests.ConnectionError:
+        return False
+
+
+def test_another_stack_runs_beside_it(stack: RunningStack, tmp_path: Path) -> None:
+    record_id = stack.post(employeeId=9).json()["id"]
+    other = RunningStack(tmp_path / "other", "--tick", "0")
+    try:
+        assert stack.get(record_id).status_code == 200
+        assert other.get(record_id).status_code == 404
+    finally:
+        assert other.end(signal.SIGINT) == 0
+
+
+def test_a_second_stack_on_the_same_directory_is_refused(stack: RunningStack) -> None:
+    second = stack.command("up")
+    assert second.returncode == 1
+    assert f"already runs on {stack.data}" in second.stdout
+
+
+def test_a_port_that_is_taken_is_named(stack: RunningStack, tmp_path: Path) -> None:
+    port = stack.url("api").rpartition(":")[2]
+    second = local("up", "--data", str(tmp_path), "--port", port)
+    assert second.returncode == 1
+    assert "api ended while it started" in second.stdout
+    assert "Address already in use" in second.stdout
+
+
+def test_status_tells_where_the_records_are(stack: RunningStack) -> None:
+    record_id = stack.post(employeeId=8).json()["id"]
+    wait_until(lambda: stack.get(record_id).json()["status"] == "INTEGRATED")
+    shown = stack.command("status")
+    assert shown.returncode == 0
+    stages = [line.split("│")[1].strip() for line in shown.stdout.splitlines() if "│" in line]
+    assert [stage for stage in stages if stage] == [
+        "buffer",
+        "replica AWAITING",
+        "replica INTEGRATING",
+        "replica ERROR",
+        "replica INTEGRATED",
+        "replica REJECTED",
+        "quarantine",
+        "legacy",
+    ]
+
+
+def test_without_a_stack_status_and_tick_say_so(tmp_path: Path) -> None:
+    for arguments in (["status"], ["tick", "replicate"]):
+        done = local(*arguments, "--data", str(tmp_path))
+        assert done.returncode == 1
+        assert "No stack runs on" in done.stdout + done.stderr
+
+
+def test_the_database_asks_for_the_password_that_only_its_owner_can_read(
+    stack: RunningStack,
+) -> None:
+    for name in ("pgpass", "stack.json"):
+        assert stat.S_IMODE((stack.data / name).stat().st_mode) == 0o600
+    url = urlsplit(stack.url("postgres"))
+    with pytest.raises(DatabaseError) as refusal:
+        pg8000.native.Connection(url.username, password="guess", host=url.hostname, port=url.port)
+    assert refusal.value.args[0]["C"] == "28P01"
+
+
+def test_the_service_is_no_superuser_of_the_database(stack: RunningStack) -> None:
+    url = urlsplit(stack.url("postgres"))
+    connection = pg8000.native.Connection(
+        url.username, password=url.password, host=url.hostname, port=url.port
+    )
+    try:
+        assert connection.run("SHOW is_superuser") == [["off"]]
+    finally:
+        connection.close()
+
+
+def test_a_connection_that_is_kept_waits_for_no_acknowledgement(stack: RunningStack) -> None:
+    url = urlsplit(stack.url("api"))
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=10)
+    took_s = []
+    for _ in range(20):
+        began = time.perf_counter()
+        connection.request("GET", "/point-record/none")
+        assert connection.getresponse().read()
+        took_s.append(time.perf_counter() - began)
+    connection.close()
+    assert statistics.median(took_s) < 0.035  # a delayed acknowledgement takes 40 ms
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Transfer-Encoding": "chunked"}, 411),
+        ({"Content-Length": "much"}, 411),
+        ({"Content-Length": "-1"}, 411),
+        ({"Content-Length": "99999999999"}, 413),
+    ],
+)
+def test_a_body_that_api_gateway_would_not_pass_on_is_refused(
+    stack: RunningStack, headers: dict[str, str], status: int
+) -> None:
+    url = urlsplit(stack.url("api"))
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=10)
+    connection.putrequest("POST", "/point-record")
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert answer.status == status
+    assert b'{"error": {"code": ' in answer.read()
+    connection.close()

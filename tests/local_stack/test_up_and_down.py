@@ -1,0 +1,52 @@
+"""A stack comes up whole, goes down whole, and comes back with its data however it went."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import requests
+
+from tests.local_stack.running import RunningStack, alive, wait_until
+
+
+def test_told_to_end_it_settles_what_is_under_way_and_leaves_no_process(tmp_path: Path) -> None:
+    stack = RunningStack(tmp_path / "data", "--tick", "0.1")
+    slow = {"latency_ms": 1_000, "sigma": 0}
+    requests.put(stack.url("legacy", "/settings"), json=slow, timeout=10).raise_for_status()
+    for employee_id in range(1, 6):
+        stack.post(employeeId=employee_id)
+    report = stack.url("legacy", "/report")
+    wait_until(lambda: requests.get(report, timeout=10).json()["in_flight"])
+    processes = stack.processes()
+    assert len(processes) > 6
+
+    assert stack.end(signal.SIGTERM) == 0
+
+    assert not alive(processes)
+    assert not (stack.data / "stack.json").exists()
+    assert not list((stack.data / "run").iterdir())
+    last_run = json.loads((stack.data / "log" / "integrate.log").read_text().splitlines()[-1])
+    assert last_run["sent"] > 0
+    assert last_run["sent"] == last_run["delivered"]
+    assert "was killed" not in stack.output()
+
+
+def test_kill_9_leaves_no_process_and_loses_no_data(tmp_path: Path) -> None:
+    stack = RunningStack(tmp_path / "data", "--tick", "0")
+    replicated = stack.post(employeeId=1).json()["id"]
+    assert stack.command("tick", "replicate").returncode == 0
+    buffered = stack.post(employeeId=2).json()["id"]
+    processes = stack.processes()
+
+    stack.end(signal.SIGKILL)
+    if sys.platform == "linux":  # elsewhere the next start ends them
+        wait_until(lambda: not alive(processes))
+
+    again = RunningStack(stack.data, "--tick", "0")
+    try:
+        assert not alive(processes)
+        assert again.get(replicated).json()["replicatedAt"]
+        assert not again.get(buffered).json()["replicatedAt"]
+    finally:
+        again.end(signal.SIGHUP)
