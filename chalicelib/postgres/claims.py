@@ -133,7 +133,7 @@ SELECT CAST(json_agg(json_build_array(
         'longitude', longitude,
         'accuracyMeters', accuracy_meters
     ))
-) ORDER BY included_at) AS text)
+) ORDER BY created_at) AS text)
 FROM claimed
 """
 
@@ -218,7 +218,7 @@ class Claims:
         return policy, json.loads(limiter) if limiter else None
 
     def claim(self, most: int) -> list[Claimed]:
-        """Claim up to ``most`` due records, those due longest; none if another run is active.
+        """Claim up to ``most`` due records, those due longest first; none if another run is active.
 
         Raises:
             UnavailableError: records may be claimed of which this run knows nothing; ``release``

@@ -34,6 +34,7 @@ class Poison:
 
 # The documents go in as one JSON parameter: some 50,000 rows a second, and nothing that pins a
 # session. They go in in the order of their ids, so that two runs with the same cannot deadlock.
+# Each is due since it was accepted, so that the first accepted goes to the legacy first.
 _ADD = """
 WITH document AS (
     SELECT *
@@ -45,11 +46,11 @@ WITH document AS (
 ), added AS (
     INSERT INTO point_record (
         id, employee_id, employer_id, included_at, utc_offset_minutes, device_id, latitude,
-        longitude, accuracy_meters, created_at
+        longitude, accuracy_meters, created_at, next_attempt_at
     )
     SELECT
         "id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId", "latitude",
-        "longitude", "accuracyMeters", "createdAt"
+        "longitude", "accuracyMeters", "createdAt", LEAST("createdAt", now())
     FROM document
     ORDER BY "id"
     ON CONFLICT (id) DO NOTHING

@@ -1,0 +1,219 @@
+"""Leases on a real PostgreSQL."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from chalicelib.point_record import Status, parse, to_json
+from chalicelib.postgres.claims import Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.replica import Document, Replica
+
+SAMPLE = Sample(6.09, 1, 1, 0, 0, 12, 20, "classic")
+
+
+def run_of(database: Database, run_lease_s: float = 30, record_lease_s: float = 120) -> Claims:
+    return Claims(database, run_lease_s=run_lease_s, record_lease_s=record_lease_s)
+
+
+def rows(database: Database, sql: str) -> list[Any]:
+    with database.transaction() as connection:
+        return list(connection.run(sql) or [])
+
+
+@pytest.fixture
+def waiting(database: Database) -> list[str]:
+    """The ids of ten replicated records, the oldest punch first."""
+    documents = []
+    for minute in range(10):
+        body = {"employeeId": 1, "employerId": 2, "includedAt": f"2026-11-22T08:0{minute}:00-03:00"}
+        accepted_at = datetime(2026, 11, 22, 12, minute, tzinfo=UTC)
+        record = parse({**body, "deviceId": "d"}, accepted_at, 60)
+        documents.append(Document(str(record.id), json.dumps(to_json(record))))
+    Replica(database).add(documents)
+    return [document.id for document in documents]
+
+
+def settlement(record: Claimed, status: Status, wait_s: float | None = None) -> Settlement:
+    return Settlement(
+        id=record.id,
+        status=status,
+        attempt=record.attempts + 1,
+        attempts=record.attempts + 1,
+        overloads=0,
+        wait_s=wait_s,
+        log=None if status is Status.INTEGRATED else "HTTP 500: no",
+        http_status=200 if status is Status.INTEGRATED else 500,
+        latency_ms=12,
+    )
+
+
+def test_one_run_is_active_until_it_ends(database: Database) -> None:
+    first, second = run_of(database), run_of(database)
+    assert first.begin() == (None, None)
+    assert second.begin() is None
+    first.end([])
+    assert second.begin() == (None, None)
+
+
+def test_a_run_that_falls_silent_is_succeeded(database: Database) -> None:
+    silent = run_of(database, run_lease_s=0)
+    silent.begin()
+    assert silent.flush([], SAMPLE, {"limit": 7.5})
+    successor = run_of(database)
+    rows(database, "UPDATE integrator_state SET leased_until = now()")
+    assert successor.begin() == ("classic", {"limit": 7.5})
+    assert not silent.flush([], SAMPLE, {"limit": 1.0})
+    assert silent.claim(10) == []
+    silent.end([])
+    assert run_of(database).begin() is None
+
+
+def test_a_claimed_record_is_nobody_elses(database: Database, waiting: list[str]) -> None:
+    run = run_of(database)
+    run.begin()
+    first, second = run.claim(6), run.claim(6)
+    assert [record.id for record in (*first, *second)] == waiting
+    assert run.claim(6) == []
+    assert rows(database, "SELECT DISTINCT status FROM point_record") == [["INTEGRATING"]]
+
+
+def test_a_claim_says_what_the_legacy_is_sent(database: Database, waiting: list[str]) -> None:
+    run = run_of(database)
+    run.begin()
+    (record,) = run.claim(1)
+    assert record == Claimed(
+        id=waiting[0],
+        document={
+            "id": waiting[0],
+            "employeeId": 1,
+            "employerId": 2,
+            "includedAt": "2026-11-22T11:00:00.000000Z",
+            "utcOffsetMinutes": -180,
+            "deviceId": "d",
+        },
+        attempts=0,
+        overloads=0,
+    )
+
+
+def test_an_abandoned_lease_is_taken_over_and_the_log_says_so(
+    database: Database, waiting: list[str]
+) -> None:
+    dead = run_of(database, run_lease_s=0, record_lease_s=0)
+    dead.begin()
+    assert len(dead.claim(1)) == 1
+    run = run_of(database)
+    run.begin()
+    assert sorted(record.id for record in run.claim(20)) == sorted(waiting)
+    logs = rows(database, "SELECT attempt, status, log FROM integration_log WHERE attempt > 0")
+    assert logs == [
+        [1, "ERROR", "The run ended before the answer was known; it goes again."],
+    ]
+
+
+@pytest.mark.usefixtures("waiting")
+def test_settles_each_as_it_ended(database: Database) -> None:
+    run = run_of(database)
+    run.begin()
+    delivered, failed, parked = run.claim(3)
+    assert run.flush(
+        [
+            settlement(delivered, Status.INTEGRATED),
+            settlement(failed, Status.ERROR, wait_s=60),
+            settlement(parked, Status.REJECTED),
+        ],
+        SAMPLE,
+        {},
+    )
+    found = rows(
+        database,
+        "SELECT status, attempts, integrated_at IS NOT NULL, next_attempt_at > now() + interval"
+        " '50 s', claimed_by, updated_at IS NOT NULL FROM point_record WHERE attempts > 0"
+        " ORDER BY included_at",
+    )
+    assert found == [
+        ["INTEGRATED", 1, True, None, None, True],
+        ["ERROR", 1, False, True, None, True],
+        ["REJECTED", 1, False, None, None, True],
+    ]
+    logs = rows(
+        database,
+        "SELECT status, attempt, log, http_status, latency_ms FROM integration_log"
+        " WHERE attempt > 0 ORDER BY id",
+    )
+    assert logs == [
+        ["INTEGRATED", 1, None, 200, 12],
+        ["ERROR", 1, "HTTP 500: no", 500, 12],
+        ["REJECTED", 1, "HTTP 500: no", 500, 12],
+    ]
+    assert 55 < run_of(database).next_due_s() <= 60 or run.next_due_s() <= 0
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_flush_whose_answer_was_lost_is_not_done_twice(database: Database) -> None:
+    run = run_of(database)
+    run.begin()
+    first, second = run.claim(2)
+    settlements = [settlement(first, Status.INTEGRATED)]
+    run.flush(settlements, SAMPLE, {})
+    run._flushes -= 1  # the commit took, and nobody heard of it
+    assert run.flush(settlements, SAMPLE, {})
+    assert run.flush([settlement(second, Status.INTEGRATED)], SAMPLE, {})
+    assert rows(database, "SELECT count(*) FROM integration_log WHERE attempt > 0") == [[2]]
+    assert rows(database, "SELECT count(*) FROM integration_run") == [[2]]
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_run_that_lost_a_record_may_only_confirm_its_delivery(database: Database) -> None:
+    late = run_of(database, run_lease_s=0)
+    late.begin()
+    delivered, failed = late.claim(2)
+    rows(database, "UPDATE point_record SET next_attempt_at = created_at")  # time passes
+    successor = run_of(database)
+    successor.begin()
+    assert [record.id for record in successor.claim(2)] == [delivered.id, failed.id]
+    assert not late.flush(
+        [settlement(delivered, Status.INTEGRATED), settlement(failed, Status.ERROR, wait_s=9)],
+        SAMPLE,
+        {},
+    )
+    found = rows(
+        database, "SELECT status FROM point_record WHERE updated_at IS NOT NULL ORDER BY created_at"
+    )
+    assert found == [["INTEGRATED"], ["INTEGRATING"]]
+    assert successor.flush([settlement(delivered, Status.ERROR, wait_s=9)], SAMPLE, {})
+    found = rows(database, f"SELECT status FROM point_record WHERE id = '{delivered.id}'")
+    assert found == [["INTEGRATED"]]
+
+
+def test_gives_back_what_it_has_not_sent(database: Database, waiting: list[str]) -> None:
+    run = run_of(database)
+    run.begin()
+    records = run.claim(5)
+    run.end([records[0].id])
+    found = rows(
+        database,
+        "SELECT CAST(id AS text), status, next_attempt_at <= now() FROM point_record"
+        " ORDER BY included_at",
+    )
+    assert found == [
+        [waiting[0], "INTEGRATING", False],
+        *([each, "AWAITING", True] for each in waiting[1:]),
+    ]
+
+
+def test_knows_when_the_next_is_due(database: Database, waiting: list[str]) -> None:
+    run = run_of(database)
+    assert run.next_due_s() <= 0
+    run.begin()
+    run.claim(len(waiting))
+    assert 110 < run.next_due_s() <= 120
+    rows(
+        database,
+        "UPDATE point_record SET status = 'REJECTED', next_attempt_at = NULL,"
+        " claimed_by = NULL RETURNING 1",
+    )
+    assert run.next_due_s() == float("inf")

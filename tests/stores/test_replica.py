@@ -1,0 +1,127 @@
+"""The replica on a real PostgreSQL."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from chalicelib.point_record import parse, to_json
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.replica import Added, Document, Poison, Replica
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def document(employee: int, **evidence: Any) -> Document:
+    body = {"employeeId": employee, "employerId": 2, "includedAt": "2026-11-22T08:00:00-03:00"}
+    record = parse({**body, **evidence}, NOW, 60)
+    return Document(str(record.id), json.dumps(to_json(record)))
+
+
+def rows(database: Database, sql: str) -> list[Any]:
+    with database.transaction() as connection:
+        return list(connection.run(sql) or [])
+
+
+def test_a_record_arrives_as_it_was_accepted(database: Database) -> None:
+    Replica(database).add(
+        [document(7, deviceId='it\'s a "phone"', latitude=1e-200, longitude=-46.63308)]
+    )
+    found = rows(
+        database,
+        "SELECT employee_id, employer_id, included_at, utc_offset_minutes, device_id, latitude,"
+        " longitude, accuracy_meters, status, attempts, created_at FROM point_record",
+    )
+    assert found == [
+        [
+            7,
+            2,
+            datetime(2026, 11, 22, 11, 0, tzinfo=UTC),
+            -180,
+            'it\'s a "phone"',
+            1e-200,
+            -46.63308,
+            None,
+            "AWAITING",
+            0,
+            NOW,
+        ]
+    ]
+
+
+def test_adding_twice_is_adding_once_with_one_log_row(database: Database) -> None:
+    replica = Replica(database)
+    documents = [document(employee) for employee in range(1, 11)]
+    assert replica.add(documents) == Added(10, ())
+    assert replica.add(documents) == Added(0, ())
+    assert replica.add([*documents, document(11), document(11)]) == Added(1, ())
+    found = rows(
+        database,
+        "SELECT count(*), count(DISTINCT point_id), min(status), max(attempt) FROM integration_log",
+    )
+    assert found == [[11, 11, "AWAITING", 0]]
+
+
+def test_a_row_that_postgres_refuses_keeps_no_other_out(database: Database) -> None:
+    good = [document(employee) for employee in range(1, 20)]
+    absurd = Document("absurd", good[0].text.replace("2026-11-22T11", "2026-99-22T11"))
+    nul = Document("nul", document(50, deviceId="x").text.replace('"x"', '"\\u0000"'))
+    negative = Document("negative", good[0].text.replace('"employerId": 2', '"employerId": -2'))
+    added = Replica(database).add([*good[:5], absurd, *good[5:], nul, negative])
+    assert added.written == 19
+    assert {each.item_id for each in added.refused} == {"absurd", "nul", "negative"}
+    found = rows(database, "SELECT item_id, reason FROM quarantine ORDER BY item_id")
+    assert [item_id for item_id, _ in found] == ["absurd", "negative", "nul"]
+    assert all(reason.startswith("Postgres refuses it: ") for _, reason in found)
+
+
+def test_the_same_poison_is_one_row_however_often_it_is_met(database: Database) -> None:
+    poison = [Poison("k\0ey", '{"x": {"S": "\\u0000"}}', "not a record"), Poison("b", "{}", "no")]
+    for _ in range(2):
+        Replica(database).add([document(1)], poison)
+    assert rows(database, "SELECT item_id, item, reason FROM quarantine ORDER BY id") == [
+        ["k\ufffdey", '{"x": {"S": "\\u0000"}}', "not a record"],
+        ["b", "{}", "no"],
+    ]
+
+
+def test_two_that_add_the_same_in_opposite_order_do_not_deadlock(database: Database) -> None:
+    documents = [document(employee) for employee in range(1, 301)]
+    written: list[int] = []
+
+    def add(batch: list[Document]) -> None:
+        written.append(Replica(database).add(batch).written)
+
+    for _ in range(3):
+        rows(database, "TRUNCATE point_record CASCADE")
+        written.clear()
+        threads = [
+            threading.Thread(target=add, args=(batch,))
+            for batch in (documents, documents[::-1], documents)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(written) == 300
+        assert len(written) == 3
+
+
+def test_counts_each_stage_up_to_a_bound(database: Database) -> None:
+    replica = Replica(database)
+    assert replica.stages(10) == {
+        "waiting": {},
+        "more": False,
+        "oldestAgeSeconds": None,
+        "parked": 0,
+        "quarantined": 0,
+    }
+    replica.add([document(employee) for employee in range(1, 13)], [Poison("a", "{}", "no")])
+    rows(
+        database,
+        "UPDATE point_record SET status = 'REJECTED', next_attempt_at = NULL WHERE employee_id < 3",
+    )
+    found = replica.stages(5)
+    assert found["waiting"] == {"AWAITING": 5}
+    assert (found["more"], found["parked"], found["quarantined"]) == (True, 2, 1)
+    assert 0 <= found["oldestAgeSeconds"] < 60
