@@ -1,0 +1,85 @@
+"""Wrap what Postgres wrote into the answer of the format and version that the client reads."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from chalicelib.odata.model import EntityType
+from chalicelib.odata.negotiation import Format
+from chalicelib.odata.options import Options
+from chalicelib.odata.resource import Resource
+from chalicelib.odata.selection import Selection
+from chalicelib.odata.statements import Shape
+
+# What a nextLink leaves out of the options of its page: its token has them.
+_IN_TOKEN = frozenset({"$top", "top", "$skip", "skip", "$skiptoken"})
+
+
+@dataclass(frozen=True, slots=True)
+class ODataResponse:
+    """An answer that is no error."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What every JSON answer to one request has in common."""
+
+    service_root: str
+    version: str
+    form: Format
+    options: Options
+
+    def of(
+        self, members: str, fragment: str, headers: Mapping[str, str] | None = None
+    ) -> ODataResponse:
+        """Answer an object of JSON ``members``, whose context is a fragment of ``$metadata``."""
+        if self.form.metadata != "none":
+            context = json.dumps(f"{self.service_root}/$metadata{fragment}")
+            members = f'"@odata.context":{context}' + (f",{members}" if members else "")
+        return plain(self.version, self.form.content_type, f"{{{members}}}", headers=headers)
+
+    def shape(self, selection: Selection, entity: EntityType) -> Shape:
+        """Return how entities are written: with their ids where the client cannot make them."""
+        full = self.form.metadata == "full"
+        without_key = entity.key not in selection.properties
+        with_id = full or (without_key and self.form.metadata == "minimal")
+        prefix = f"{self.service_root}/{entity.entity_set}(" if with_id else None
+        return Shape(selection.properties, self.form.numbers_as_text, prefix, full)
+
+    def number(self, value: object) -> str:
+        """Write an Int64."""
+        return f'"{value}"' if self.form.numbers_as_text else str(value)
+
+    def next_link(self, resource: Resource, token: str) -> str:
+        """Return the URL of the page that the token stands for: the same options after it."""
+        pairs = [
+            (name, value)
+            for name, value in self.options.given
+            if name.strip().lower() not in _IN_TOKEN
+        ]
+        pairs.append(("$skiptoken", token))
+        query = "&".join(f"{quote(name, '$@')}={quote(value, _PLAIN)}" for name, value in pairs)
+        return f"{self.service_root}/{quote(resource.path, _PLAIN)}?{query}"
+
+
+# What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
+_PLAIN = "/(),:'@$*!"
+
+
+def plain(
+    version: str,
+    content_type: str | None,
+    body: str,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> ODataResponse:
+    """Answer a body as it is."""
+    found = {"OData-Version": version, **(headers or {})}
+    if content_type:
+        found["Content-Type"] = content_type
+    return ODataResponse(status, found, body)

@@ -1,0 +1,188 @@
+"""The functions and arithmetic operators of expressions: what they take, what they give, their SQL.
+
+A new function is one line in ``FUNCTIONS``. A template names each argument at most once, or else
+binds it in a subselect first: an argument written twice would double with each level of nesting.
+
+URL Conventions 4.01, sections 5.1.1.2 (arithmetic) and 5.1.1.5 to 5.1.1.12 (canonical functions).
+"""
+
+from dataclasses import dataclass
+
+from chalicelib.odata.edm import FRACTIONS, INTEGERS, NUMBERS, Edm
+
+_TEXT = Edm.STRING
+_INT = Edm.INT32
+_BOOL = Edm.BOOLEAN
+_DECIMAL = Edm.DECIMAL
+_DOUBLE = Edm.DOUBLE
+_DATE = Edm.DATE
+_TIME = Edm.TIME_OF_DAY
+_INSTANT = Edm.DATE_TIME_OFFSET
+_DURATION = Edm.DURATION
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One way to call a function: the types of its arguments and of its result, and the SQL."""
+
+    parameters: tuple[Edm, ...]
+    result: Edm
+    template: str
+
+    def accepts(self, arguments: tuple[Edm, ...]) -> bool:
+        return len(arguments) == len(self.parameters) and all(
+            map(_fits, arguments, self.parameters)
+        )
+
+
+def _fits(argument: Edm, parameter: Edm) -> bool:
+    if argument in (parameter, Edm.NULL):
+        return True
+    return argument in INTEGERS and parameter in (_INT, _DECIMAL)
+
+
+# Unicode's White_Space: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt
+_WHITE_SPACE = (
+    r"U&'\0009\000A\000B\000C\000D\0020\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007"
+    r"\2008\2009\200A\2028\2029\202F\205F\3000'"
+)
+# The explicit collation "C" on top keeps two different ones from meeting in an expression.
+_UNICODE_CASE = '({0}({{0}} COLLATE "pg_unicode_fast") COLLATE "C")'
+_LOCAL = "({0} AT TIME ZONE 'UTC')"
+_POSITION = "CAST(least(greatest({1}, -2147483647), 2147483646) AS integer)"
+_REST = "CASE WHEN n >= 0 THEN substr(s, n + 1) ELSE right(s, -n) END"
+
+
+def _part(name: str, *types: Edm) -> tuple[Signature, ...]:
+    """A part of a date or a time, as a whole number."""
+    return tuple(
+        Signature(
+            (each,),
+            _INT,
+            f"CAST(floor(extract({name} FROM {_LOCAL if each is _INSTANT else '{0}'})) AS integer)",
+        )
+        for each in types
+    )
+
+
+def _rounding(sql: str, of_double: str) -> tuple[Signature, ...]:
+    return (
+        Signature((_DOUBLE,), _DOUBLE, of_double),
+        Signature((_DECIMAL,), _DECIMAL, f"{sql}(CAST({{0}} AS numeric))"),
+    )
+
+
+FUNCTIONS: dict[str, tuple[Signature, ...]] = {
+    "concat": (Signature((_TEXT, _TEXT), _TEXT, "({0} || {1})"),),
+    "contains": (Signature((_TEXT, _TEXT), _BOOL, "(strpos({0}, {1}) > 0)"),),
+    "startswith": (Signature((_TEXT, _TEXT), _BOOL, "starts_with({0}, {1})"),),
+    "endswith": (Signature((_TEXT, _TEXT), _BOOL, "starts_with(reverse({0}), reverse({1}))"),),
+    "indexof": (Signature((_TEXT, _TEXT), _INT, "(strpos({0}, {1}) - 1)"),),
+    "length": (Signature((_TEXT,), _INT, "length({0})"),),
+    "substring": (
+        Signature(
+            (_TEXT, _INT),
+            _TEXT,
+            f"(SELECT {_REST} FROM (SELECT {{0}} AS s, {_POSITION} AS n) AS a)",
+        ),
+        # Postgres refuses a negative length, as the standard asks.
+        Signature(
+            (_TEXT, _INT, _INT),
+            _TEXT,
+            f"(SELECT substr({_REST}, 1, m) FROM (SELECT {{0}} AS s, {_POSITION} AS n,"
+            f" {_POSITION.replace('{1}', '{2}')} AS m) AS a)",
+        ),
+    ),
+    "tolower": (Signature((_TEXT,), _TEXT, _UNICODE_CASE.format("lower")),),
+    "toupper": (Signature((_TEXT,), _TEXT, _UNICODE_CASE.format("upper")),),
+    "trim": (Signature((_TEXT,), _TEXT, f"btrim({{0}}, {_WHITE_SPACE})"),),
+    # In the collation "C" the classes of characters are those of ASCII, as in ECMAScript.
+    "matchespattern": (Signature((_TEXT, _TEXT), _BOOL, '({0} COLLATE "C" ~ {1})'),),
+    "year": _part("year", _INSTANT, _DATE),
+    "month": _part("month", _INSTANT, _DATE),
+    "day": _part("day", _INSTANT, _DATE),
+    "hour": _part("hour", _INSTANT, _TIME),
+    "minute": _part("minute", _INSTANT, _TIME),
+    "second": _part("second", _INSTANT, _TIME),
+    "fractionalseconds": (
+        Signature((_INSTANT,), _DECIMAL, f"(extract(second FROM {_LOCAL}) % 1)"),
+        Signature((_TIME,), _DECIMAL, "(extract(second FROM {0}) % 1)"),
+    ),
+    "date": (Signature((_INSTANT,), _DATE, f"CAST({_LOCAL} AS date)"),),
+    "time": (Signature((_INSTANT,), _TIME, f"CAST({_LOCAL} AS time)"),),
+    # Every instant is stored, and answered, in UTC.
+    "totaloffsetminutes": (Signature((_INSTANT,), _INT, "CASE WHEN {0} IS NOT NULL THEN 0 END"),),
+    "totalseconds": (Signature((_DURATION,), _DECIMAL, "extract(epoch FROM {0})"),),
+    "now": (Signature((), _INSTANT, "now()"),),
+    "mindatetime": (Signature((), _INSTANT, "timestamptz '0001-01-01 00:00:00Z'"),),
+    "maxdatetime": (Signature((), _INSTANT, "timestamptz '9999-12-31 23:59:59.999999Z'"),),
+    # Postgres rounds the half of a double to even, and of a numeric away from zero as we must.
+    "round": _rounding(
+        "round", "CAST(round(CAST(CAST({0} AS text) AS numeric)) AS double precision)"
+    ),
+    "floor": _rounding("floor", "floor({0})"),
+    "ceiling": _rounding("ceil", "ceil({0})"),
+}
+
+# What depends on the offset in which an instant is written, which Postgres does not keep.
+LOCAL_TIME = frozenset({"year", "month", "day", "hour", "minute", "date", "time"})
+
+# Legal, but nothing in the model has the types that they are for.
+UNSUPPORTED = frozenset(
+    {"hassubset", "hassubsequence", "geo.distance", "geo.length", "geo.intersects"}
+)
+
+_OPERANDS = "FROM (SELECT {0} AS x, {1} AS y) AS a"
+_IEEE_DIVISION = (
+    "(SELECT CASE WHEN y = 0 AND (x = 0 OR x = 'NaN') THEN 'NaN' WHEN y = 0 AND x > 0 THEN 'Infinity'"
+    f" WHEN y = 0 AND x < 0 THEN '-Infinity' ELSE x / y END {_OPERANDS})"
+)
+_OPERATORS = {"add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})"}
+_LATER = "(({0} AT TIME ZONE 'UTC' + {1}) AT TIME ZONE 'UTC')"
+_LATER_DAY = "CAST(CAST({0} AS timestamp) + {1} AS date)"
+_BETWEEN_DAYS = "(CAST({0} AS timestamp) - CAST({1} AS timestamp))"
+
+
+def arithmetic(operator: str, of: Edm, divides_by_zero: bool) -> tuple[str, bool]:
+    """Return the template of an operator on two numbers of a type, and whether it makes NaN.
+
+    ``divides_by_zero`` says whether the right operand may be zero: then the division fails, but
+    gives infinity or NaN for Double, and for ``divby``.
+    """
+    if operator in _OPERATORS:
+        return _OPERATORS[operator], False
+    if operator == "mod":
+        if of is _DOUBLE:
+            return f"(SELECT x - y * trunc(x / y) {_OPERANDS})", False
+        return "({0} % {1})", False
+    if divides_by_zero and (of is _DOUBLE or operator == "divby"):
+        return _IEEE_DIVISION, True
+    return "({0} / {1})", False
+
+
+def time_arithmetic(operator: str, left: Edm, right: Edm) -> tuple[str, Edm] | None:
+    """Return the template of an operator on dates and durations, and its type, or None."""
+    if right is _DURATION and left in NUMBERS and operator == "mul":
+        return "(CAST({0} AS double precision) * {1})", _DURATION
+    if left is _DURATION and right in NUMBERS:
+        sign = {"mul": "*", "div": "/", "divby": "/"}.get(operator)
+        return (f"({{0}} {sign} CAST({{1}} AS double precision))", _DURATION) if sign else None
+    return _TIME_ARITHMETIC.get((operator, left, right))
+
+
+_TIME_ARITHMETIC = {
+    ("add", _INSTANT, _DURATION): (_LATER, _INSTANT),
+    ("add", _DURATION, _DURATION): ("({0} + {1})", _DURATION),
+    ("add", _DATE, _DURATION): (_LATER_DAY, _DATE),
+    ("sub", _INSTANT, _DURATION): (_LATER.replace("+", "-"), _INSTANT),
+    ("sub", _DURATION, _DURATION): ("({0} - {1})", _DURATION),
+    ("sub", _INSTANT, _INSTANT): ("({0} - {1})", _DURATION),
+    ("sub", _DATE, _DURATION): (_LATER_DAY.replace("+", "-"), _DATE),
+    ("sub", _DATE, _DATE): (_BETWEEN_DAYS, _DURATION),
+}
+
+NEGATION = "(- {0})"
+NEGATABLE = INTEGERS | FRACTIONS | {_DURATION}
+
+# What can be calculated with, and null beside it.
+CALCULABLE = NUMBERS | {_DATE, _INSTANT, _DURATION, Edm.NULL}

@@ -1,0 +1,326 @@
+"""Cut the text of an expression into tokens for odata-query's parser, mending what it lacks.
+
+The parser decides precedence and nesting; all else about the text is decided here, because its own
+lexer refuses much that is legal (``not(``, ``in (1)``, ``divby``, mixed case, ``$it``, ``/$count``,
+``@alias``, names that start with a keyword) and lets pass much that is not. Which words are
+operators follows from where they stand: after a value comes an operator, after an operator a value.
+
+Some of the language has no rule in that grammar and is handed to it in the shape of something that
+has: a path is one identifier, ``divby`` a division, ``case(a:b)`` a call of ``case(a,b)``, a list
+of one ends in a comma, and ``logs/$filter(…)/$count`` is a lambda whose quantifier counts.
+
+OData ABNF 4.01, section 4 (expressions).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.odata import lexemes
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.lexemes import OPERATORS, read_literal
+from chalicelib.odata.syntax import NOTHING, Bounds, Path, Token, Word, fault, unsupported
+from chalicelib.odata.tree import Literal, Place
+
+
+def tokenize(text: str, source: str, aliases: Mapping[str, str], bounds: Bounds) -> list[Token]:
+    """Cut an expression, or several with commas between and directions after them, into tokens.
+
+    An alias gives the tokens of its value in parentheses, or ``null`` where it has no value.
+
+    Raises:
+        InvalidError: the text cannot be an expression, or is larger than the bounds allow.
+        NotImplementedByServiceError: it is legal, but something that the service does not have.
+    """
+    scanner = _Scanner(text, source, aliases, bounds)
+    scanner.run()
+    return scanner.tokens
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An open parenthesis. ``kind`` says of what."""
+
+    kind: str
+    at: Place
+    separators: int = 0
+
+
+@dataclass(slots=True)
+class _Scanner:
+    text: str
+    source: str
+    aliases: Mapping[str, str]
+    bounds: Bounds
+    tokens: list[Token] = field(default_factory=list)
+    open_aliases: tuple[str, ...] = ()
+    outer_depth: int = 0
+    position: int = 0
+    frames: list[_Frame] = field(default_factory=list)
+    wants_value: bool = True
+
+    def run(self) -> None:
+        while True:
+            self._skip_space()
+            if self.wants_value:
+                self._value()
+            elif self.position < len(self.text):
+                self._after_value()
+            else:
+                break
+        if self.frames:
+            raise fault("A parenthesis is never closed", self.frames[-1].at)
+
+    def run_list(self) -> None:
+        """Read a text that is nothing but the list after ``in``."""
+        self._skip_space()
+        self._open_list()
+        self.run()
+
+    # A value is expected.
+
+    def _value(self) -> None:
+        at = self._here()
+        match = lexemes.VALUE.match(self.text, self.position)
+        if match is None:
+            found = self.text[self.position : self.position + 1]
+            raise fault(
+                f"A value is expected, not {found!r}" if found else "A value is missing", at
+            )
+        kind = match.lastgroup or ""
+        token = match.group(kind)
+        if kind == "mark":
+            self._mark_for_value(token, at)
+            return
+        self.position = match.end()
+        if kind == "word":
+            self._word(token, at)
+            return
+        if kind == "alias":
+            self._alias(token[1:], at)
+        else:
+            if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
+                raise fault("A text stands in single quotes", at)
+            self._emit("STRING", read_literal(match, at), at)
+        self._end_value()
+
+    def _mark_for_value(self, mark: str, at: Place) -> None:
+        self.position += 1
+        frame = self.frames[-1] if self.frames else None
+        if mark == "(":
+            self._open("group", at)
+        elif mark == "-":
+            self._emit("UMINUS", Word("-", at), at)
+        elif mark in ")]" and frame and not frame.separators and self._is_empty(frame, mark):
+            if frame.kind != "call":
+                self._emit("STRING", NOTHING, at)
+            self._close(mark, at)
+        elif mark in "[{":
+            raise unsupported("Collections and objects are supported only as the list of in", at)
+        else:
+            raise fault(f"A value is expected, not {mark!r}", at)
+
+    def _is_empty(self, frame: _Frame, mark: str) -> bool:
+        closes = "]" if frame.kind == "array" else ")"
+        return (
+            frame.kind in ("call", "list", "array")
+            and mark == closes
+            and self.tokens[-1].type == "("
+            and self.tokens[-1].at is frame.at
+        )
+
+    def _word(self, word: str, at: Place) -> None:
+        follows = self.text[self.position : self.position + 1]
+        if word.lower() == "not" and follows and follows in " \t\r\n(":
+            self._emit("NOT", Word("not", at), at)
+        elif follows == "(":
+            self._open_call(word, at)
+        elif follows != "/" and word == "null":
+            self._emit("STRING", Literal(Edm.NULL, None, at), at)
+            self._end_value()
+        elif follows != "/" and word.lower() in ("true", "false"):
+            self._emit("STRING", Literal(Edm.BOOLEAN, word.lower() == "true", at), at)
+            self._end_value()
+        else:
+            self._path(word, at)
+
+    def _open_call(self, name: str, at: Place) -> None:
+        if name.startswith("$"):
+            raise fault(f"{name} is not a function", at)
+        self._emit("ODATA_IDENTIFIER", Word(name.lower(), at), at)
+        here = self._here()
+        self.position += 1
+        self._open("case" if name.lower() == "case" else "call", here)
+
+    def _path(self, first: str, at: Place) -> None:
+        segments = [first]
+        opens = None
+        while opens is None and (match := lexemes.SEGMENT.match(self.text, self.position)):
+            opens = match["opens"]
+            self.position = match.end()
+            if opens is None:
+                segments.append(match["name"])
+        self._emit("ODATA_IDENTIFIER", Path(tuple(segments), at), at)
+        if opens is None:
+            self._end_value()
+        else:
+            self._open_quantifier(opens.lower(), at)
+
+    def _open_quantifier(self, name: str, at: Place) -> None:
+        self._emit("/", "/", at)
+        if name.startswith("$"):
+            self._emit("ANY", Word("count", at), at)
+        else:
+            self._emit(name.upper(), Word(name, at), at)
+        self._open("filtered" if name == "$filter" else name, self._here())
+        if name == "any" and (match := lexemes.NO_VARIABLE.match(self.text, self.position)):
+            self.position = match.end()
+            self._close(")", at)
+            return
+        variable = "$this"
+        if name in ("any", "all"):
+            match = lexemes.LAMBDA_VARIABLE.match(self.text, self.position)
+            if match is None:
+                raise fault(f"{name} needs a variable and a colon, as in {name}(x:…)", self._here())
+            variable = match["name"]
+            self.position = match.end()
+        elif name == "$count":
+            match = lexemes.COUNT_OPTION.match(self.text, self.position)
+            if match is None:
+                raise unsupported("$count takes no option here but $filter", self._here())
+            self.position = match.end()
+        self._emit("ODATA_IDENTIFIER", Path((variable,), at), at)
+        self._emit(":", ":", at)
+        self.wants_value = True
+
+    def _alias(self, name: str, at: Place) -> None:
+        if name not in self.aliases:
+            self._emit("STRING", Literal(Edm.NULL, None, at), at)
+            return
+        self._emit("(", "(", at)
+        self._nested(name, at).run()
+        self._emit(")", ")", at)
+
+    def _nested(self, name: str, at: Place) -> "_Scanner":
+        if name in self.open_aliases:
+            raise fault(f"The alias @{name} names itself", at)
+        return _Scanner(
+            self.aliases[name],
+            f"@{name}",
+            self.aliases,
+            self.bounds,
+            self.tokens,
+            (*self.open_aliases, name),
+            self.outer_depth + len(self.frames) + 1,
+        )
+
+    # A value has ended.
+
+    def _end_value(self) -> None:
+        follows = self.text[self.position : self.position + 1]
+        if follows and follows not in " \t\r\n),:]/":
+            raise fault(f"{follows!r} cannot follow a value", self._here())
+        self.wants_value = False
+
+    def _after_value(self) -> None:
+        at = self._here()
+        match = lexemes.AFTER.match(self.text, self.position)
+        if match is None:
+            raise fault(f"An operator is expected, not {self.text[self.position]!r}", at)
+        self.position = match.end()
+        if match["word"]:
+            self._operator(match["word"].lower(), at)
+        elif match["mark"] in ")]":
+            self._close(match["mark"], at)
+        else:
+            self._separate(match["mark"], at)
+
+    def _operator(self, word: str, at: Place) -> None:
+        if word in ("asc", "desc") and not self.frames:
+            self._emit("DIRECTION", Word(word, at), at)
+            return
+        if word == "has":
+            raise fault("has needs an enumeration on its left, and this service has none", at)
+        if word not in OPERATORS:
+            raise fault(f"An operator is expected, not {word!r}", at)
+        follows = self.text[self.position : self.position + 1]
+        if follows and follows not in " \t\r\n([":
+            raise fault(f"A space is missing after {word}", self._here())
+        self._emit(OPERATORS[word], Word(word, at), at)
+        self.wants_value = True
+        if word == "in":
+            self._skip_space()
+            self._list(at)
+
+    def _list(self, at: Place) -> None:
+        """Read what follows ``in``: a list, or an alias of one."""
+        if match := lexemes.ALIAS.match(self.text, self.position):
+            if match[1] not in self.aliases:
+                raise fault(f"in needs a list, and the alias @{match[1]} has no value", at)
+            self.position = match.end()
+            self._nested(match[1], at).run_list()
+            self._end_value()
+        else:
+            self._open_list()
+
+    def _open_list(self) -> None:
+        at = self._here()
+        mark = self.text[self.position : self.position + 1]
+        if mark not in ("(", "["):
+            raise fault("in is followed by a list in parentheses", at)
+        self.position += 1
+        self._open("list" if mark == "(" else "array", at)
+
+    def _separate(self, mark: str, at: Place) -> None:
+        """Read a comma, the colon of ``case``, or what cannot stand after a value."""
+        frame = self.frames[-1] if self.frames else None
+        if mark == "/":
+            raise unsupported("A path that goes on after a parenthesis is not supported", at)
+        if frame and frame.kind == "case":
+            wanted = ":" if frame.separators % 2 == 0 else ","
+            allowed = mark == wanted
+        else:
+            allowed = mark == "," and (frame is None or frame.kind in ("call", "list", "array"))
+        if not allowed:
+            raise fault(f"{mark!r} cannot stand here", at)
+        if frame:
+            frame.separators += 1
+        self._emit(",", ",", at)
+        self.wants_value = True
+
+    # Parentheses.
+
+    def _open(self, kind: str, at: Place) -> None:
+        if self.outer_depth + len(self.frames) >= self.bounds.max_depth:
+            raise fault(f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at)
+        self.frames.append(_Frame(kind, at))
+        self._emit("(", "(", at)
+        self.wants_value = True
+
+    def _close(self, mark: str, at: Place) -> None:
+        if not self.frames:
+            raise fault(f"{mark!r} closes nothing", at)
+        frame = self.frames.pop()
+        if (frame.kind == "array") != (mark == "]"):
+            raise fault(f"{mark!r} does not close what was opened", at)
+        if frame.kind == "case" and frame.separators % 2 == 0:
+            raise fault("case needs pairs of a condition and a result, as in case(a:b,c:d)", at)
+        if frame.kind in ("list", "array") and not frame.separators:
+            self._emit(",", ",", at)  # the grammar's mark of a list of one
+        self._emit(")", ")", at)
+        if frame.kind == "filtered":
+            if not self.text.startswith("/$count", self.position):
+                raise unsupported("$filter in a path is supported only before /$count", at)
+            self.position += len("/$count")
+        self._end_value()
+
+    def _emit(self, kind: str, value: Any, at: Place) -> None:
+        if len(self.tokens) >= self.bounds.max_tokens:
+            raise fault(f"An expression may have {self.bounds.max_tokens} tokens, not more", at)
+        self.tokens.append(Token(kind, value, at))
+
+    def _skip_space(self) -> None:
+        self.position = lexemes.SPACE.match(self.text, self.position).end()  # type: ignore[union-attr]
+
+    def _here(self) -> Place:
+        return Place(self.source, self.position)

@@ -1,0 +1,169 @@
+"""Read the literals of primitive types as the standard writes them in URLs.
+
+OData ABNF 4.01, section 7 (literal data values). Each reader returns a Python value of exactly the
+literal's meaning, or raises ``ValueError`` with a reason that completes "the literal …".
+"""
+
+import re
+import uuid
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+from chalicelib.odata.edm import INTEGER_RANGES, Edm
+
+# A URL has no room for more, and no number in use needs as many.
+MAX_DIGITS = 1_000
+
+DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+# A plus sign that nobody encoded arrives as a space.
+OFFSET = r"(?:[Zz]|[-+ ][0-9]{2}:[0-9]{2}(?![0-9:]))"
+NUMBER = r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
+GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?")
+_INSTANT = re.compile(rf"({DATE})[Tt]({CLOCK})({OFFSET})?")
+_NUMBER = re.compile(NUMBER)
+_GUID = re.compile(GUID)
+_DURATION = re.compile(
+    r"(-)?P(?:([0-9]+)D)?(?:T(?=[0-9])(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)(?:\.([0-9]+))?S)?)?"
+)
+
+
+def read_number(text: str) -> tuple[Edm, Any]:
+    """Read a number: Int64 where it fits, Double where it has an exponent, otherwise Decimal."""
+    if text in ("INF", "-INF", "NaN"):
+        return Edm.DOUBLE, float(text)
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"has more than {MAX_DIGITS} characters")
+    if "e" in text or "E" in text:
+        value = float(text)
+        if value in (float("inf"), float("-inf")):
+            raise ValueError("is out of the range of Edm.Double")
+        return Edm.DOUBLE, value
+    if "." not in text:
+        number = int(text)
+        low, high = INTEGER_RANGES[Edm.INT64]
+        if low <= number <= high:
+            return Edm.INT64, number
+    return Edm.DECIMAL, Decimal(text)
+
+
+def read_guid(text: str) -> uuid.UUID:
+    return uuid.UUID(_matched(_GUID, text, "is not a GUID").group())
+
+
+def read_date(text: str) -> date:
+    """Read a date of the years 1 to 9999."""
+    year, month, day = map(int, _matched(_DATE, text, "is not a date such as 2026-11-22").groups())
+    try:
+        return date(year, month, day)
+    except ValueError as error:
+        raise ValueError("names no day of the calendar") from error
+
+
+def read_time(text: str) -> time:
+    """Read a time of day; digits beyond the microsecond are cut off."""
+    match = _matched(_CLOCK, text, "is not a time such as 07:59:59.999")
+    hour, minute, second, fraction = match.groups()
+    try:
+        return time(int(hour), int(minute), int(second or 0), _microseconds(fraction))
+    except ValueError as error:
+        raise ValueError("names no time of the day") from error
+
+
+def read_instant(text: str) -> datetime:
+    """Read an instant; its ``utcoffset()`` is what was written, or zero where none was.
+
+    Digits beyond the microsecond are cut off, as they are when a record is accepted.
+    """
+    match = _matched(_INSTANT, text, "is not a date-time such as 2026-11-22T08:00:00Z")
+    day, clock, offset = match.groups()
+    # A leap second is the first of the next minute, as it is for Postgres.
+    leap = clock[6:8] == "60"
+    moment = read_time(clock[:6] + "59" + clock[8:] if leap else clock)
+    zone = UTC if offset is None or offset in "Zz" else _zone(offset)
+    try:
+        instant = datetime.combine(read_date(day), moment, zone) + timedelta(seconds=leap)
+        instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("lies beyond the years 1 to 9999 in UTC") from error
+    return instant
+
+
+def read_duration(text: str) -> timedelta:
+    """Read a dayTimeDuration (XML Schema 1.1 part 2, section 3.4.27), cut to the microsecond."""
+    match = _matched(_DURATION, text, "is not a duration such as P1DT2H30M")
+    sign, days, hours, minutes, seconds, fraction = match.groups()
+    if match.group().endswith(("P", "T")):
+        raise ValueError("is not a duration such as P1DT2H30M")
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"has more than {MAX_DIGITS} characters")
+    try:
+        duration = timedelta(
+            int(days or 0),
+            int(seconds or 0),
+            _microseconds(fraction),
+            minutes=int(minutes or 0),
+            hours=int(hours or 0),
+        )
+    except OverflowError as error:
+        raise ValueError("is too long a duration") from error
+    return -duration if sign else duration
+
+
+def read_boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("is neither true nor false")
+    return text.lower() == "true"
+
+
+def read_as(target: Edm, text: str) -> Any:
+    """Read a text as a literal of a type, as ``cast`` does."""
+    if target in _READERS:
+        return _READERS[target](text)
+    if text not in ("INF", "-INF", "NaN"):
+        _matched(_NUMBER, text, "is not a number")
+    kind, value = read_number(text)
+    if target is Edm.DOUBLE:
+        return float(value)
+    if target is Edm.DECIMAL and kind is not Edm.DOUBLE:
+        return Decimal(value)
+    if target in INTEGER_RANGES and kind is Edm.INT64:
+        low, high = INTEGER_RANGES[target]
+        if low <= value <= high:
+            return value
+    raise ValueError(f"is not a value of {target}")
+
+
+_READERS: dict[Edm, Callable[[str], Any]] = {
+    Edm.STRING: str,
+    Edm.BOOLEAN: read_boolean,
+    Edm.GUID: read_guid,
+    Edm.DATE: read_date,
+    Edm.TIME_OF_DAY: read_time,
+    Edm.DATE_TIME_OFFSET: read_instant,
+    Edm.DURATION: read_duration,
+}
+
+
+def _matched(pattern: re.Pattern[str], text: str, reason: str) -> re.Match[str]:
+    match = pattern.fullmatch(text)
+    if match is None:
+        raise ValueError(reason)
+    return match
+
+
+def _microseconds(fraction: str | None) -> int:
+    return int((fraction or "")[:6].ljust(6, "0"))
+
+
+def _zone(offset: str) -> timezone:
+    hours, minutes = int(offset[1:3]), int(offset[4:6])
+    if hours > 23 or minutes > 59:
+        raise ValueError("has an offset that is out of range")
+    away = timedelta(hours=hours, minutes=minutes)
+    return timezone(-away if offset[0] == "-" else away)

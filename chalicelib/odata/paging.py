@@ -1,0 +1,162 @@
+"""Where a page ends and the next one starts: the order of entities, and tokens of a place in it.
+
+A page starts after the values that the last entity of the page before had in the order, not after a
+number of entities: what is inserted or deleted meanwhile moves nothing, and the page 5,000 is found
+in an index as fast as the first. JSON 4.01, section 4.5.5 (nextLink).
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from chalicelib.errors import InvalidError
+from chalicelib.odata.expressions import root
+from chalicelib.odata.model import EntityType
+from chalicelib.odata.sql import Translator
+from chalicelib.odata.tree import Column, Comparison, Literal, Node, OrderKey
+
+_DIGEST_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A place in the order of a query.
+
+    ``after`` are the values, in Postgres' text, of the order's keys. ``remaining`` is what is left
+    of ``$top``, ``count`` what ``$count`` found on the first page, ``size`` the size of its pages.
+    """
+
+    after: tuple[str | None, ...]
+    remaining: int | None
+    count: int | None
+    size: int
+
+    def encode(self, query: Sequence[object]) -> str:
+        """Write the token as text for the query that it belongs to."""
+        body = json.dumps([self.after, self.remaining, self.count, self.size])
+        return base64.urlsafe_b64encode(_digest(body, query) + body.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str, query: Sequence[object], keys: int) -> "Token":
+        """Read a token back.
+
+        Raises:
+            InvalidError: it is none that this service made for this query.
+        """
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            body = raw[_DIGEST_BYTES:].decode()
+            if raw[:_DIGEST_BYTES] != _digest(body, query):
+                raise ValueError("digest")
+            after, remaining, count, size = json.loads(body)
+            for each in after:
+                if each is not None:
+                    each.encode()
+            if len(after) != keys or not all(
+                _is_natural(n) for n in (remaining or 0, count or 0, size)
+            ):
+                raise ValueError("values")
+            return cls(tuple(after), remaining, count, size)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise InvalidError(
+                "$skiptoken is not from a nextLink of this query.", target="$skiptoken"
+            ) from error
+
+
+def _digest(body: str, query: Sequence[object]) -> bytes:
+    """Tell a token from one that was changed, or belongs to another query.
+
+    This guards against mistakes. It is no secret's work, and need not be: a token says nothing that
+    a filter could not say, and whatever bounds a filter bounds the page after a token.
+    """
+    return blake2b(f"{body}{json.dumps(query)}".encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _is_natural(number: object) -> bool:
+    return type(number) is int and 0 <= number < 2**62
+
+
+def whole_order(
+    entity: EntityType, keys: tuple[OrderKey, ...], conditions: Sequence[Node]
+) -> tuple[OrderKey, ...]:
+    """Complete an order so that no two entities are equal in it.
+
+    The entity's key is added in the direction of the last key: then an index can be read in one
+    direction. Who asks for no order gets one that an index has, by the conditions or else by key.
+    """
+    it = root(entity)
+    if not keys:
+        keys = tuple(
+            OrderKey(Column(it, entity.structural(then)), descending=False)
+            for fixed, then in entity.orders
+            if any(_fixes(each, entity, fixed) for each in conditions)
+        )[:1]
+    for position, each in enumerate(keys):
+        if _is_column(each.expression, entity, entity.key.name):
+            return keys[: position + 1]
+    descending = bool(keys) and keys[-1].descending
+    return (*keys, OrderKey(Column(it, entity.key), descending))
+
+
+def _fixes(condition: Node, entity: EntityType, name: str) -> bool:
+    """Say whether the condition leaves a property one value."""
+    return (
+        isinstance(condition, Comparison)
+        and condition.operator == "eq"
+        and isinstance(condition.right, Literal)
+        and _is_column(condition.left, entity, name)
+    )
+
+
+def _is_column(node: Node, entity: EntityType, name: str) -> bool:
+    return isinstance(node, Column) and node.instance is root(entity) and node.member.name == name
+
+
+def order_by(keys: Sequence[OrderKey], expressions: Sequence[str]) -> str:
+    """Return what follows ORDER BY: null before all values ascending, after all descending."""
+    parts = []
+    for key, sql in zip(keys, expressions, strict=True):
+        direction = "DESC" if key.descending else "ASC"
+        # Written only where there can be a null: an index on the column has it the other way round.
+        nulls = (
+            (" NULLS LAST" if key.descending else " NULLS FIRST") if key.expression.nullable else ""
+        )
+        parts.append(f"{sql} {direction}{nulls}")
+    return ", ".join(parts)
+
+
+def beyond(
+    keys: Sequence[OrderKey],
+    expressions: Sequence[str],
+    after: Sequence[str | None],
+    translator: Translator,
+) -> str:
+    """Return the condition that an entity comes after the values ``after`` in the order."""
+    values = [
+        None if value is None else translator.bind_text(key.expression.type, value)
+        for key, value in zip(keys, after, strict=True)
+    ]
+    directions = {key.descending for key in keys}
+    if len(directions) == 1 and not any(key.expression.nullable for key in keys):
+        sign = "<" if directions.pop() else ">"
+        return f"({', '.join(expressions)}) {sign} ({', '.join(map(str, values))})"
+    alternatives: list[str] = []
+    equal: list[str] = []
+    for key, sql, value in zip(keys, expressions, values, strict=True):
+        if further := _further(key, sql, value):
+            alternatives.append(" AND ".join([*equal, further]))
+        equal.append(f"{sql} IS NULL" if value is None else f"{sql} = {value}")
+    return f"({' OR '.join(alternatives)})"
+
+
+def _further(key: OrderKey, sql: str, value: str | None) -> str | None:
+    """Return the condition that one key comes after a value, or None where nothing does."""
+    if not key.descending:
+        return f"{sql} IS NOT NULL" if value is None else f"{sql} > {value}"
+    if value is None:
+        return None
+    if key.expression.nullable:
+        return f"({sql} < {value} OR {sql} IS NULL)"
+    return f"{sql} < {value}"

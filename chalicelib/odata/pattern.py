@@ -1,0 +1,133 @@
+"""Say an ECMAScript regular expression in the words of Postgres (``matchesPattern``).
+
+The two languages agree on most, and quietly differ on some: ``.`` and line ends, ``\\b`` (to
+Postgres, a backspace), what a backslash before a letter means, what may begin a pattern. So every
+construct is read and written anew; what is not known is refused.
+
+ECMAScript 2024, section 22.2.1; PostgreSQL, section 9.7.3 (advanced regular expressions).
+"""
+
+import re
+
+# Postgres' bound of a repetition, DUPMAX.
+MAX_REPEAT = 255
+
+_LINE_ENDS = r"\n\r\u2028\u2029"
+_TERM = re.compile(
+    r"""\\(?:u(?P<unit>[0-9A-Fa-f]{4})|x(?P<byte>[0-9A-Fa-f]{2})|c(?P<control>[A-Za-z])
+            |(?P<group>[1-9][0-9]*)|(?P<escape>.))
+    |   (?P<open>\((?:\?(?::|<?[=!]|<[A-Za-z_$][\w$]*>))?)
+    |   (?P<close>\))
+    |   (?P<range>\{(?P<least>[0-9]+)(?:,(?P<most>[0-9]*))?\}\??)
+    |   (?P<repeat>[*+?]\??)
+    |   (?P<class>\[\^?)
+    |   (?P<other>[^\\])""",
+    re.VERBOSE | re.DOTALL,
+)
+_IN_CLASS = re.compile(
+    r"""\\(?:u(?P<unit>[0-9A-Fa-f]{4})|x(?P<byte>[0-9A-Fa-f]{2})|c(?P<control>[A-Za-z])
+            |(?P<escape>.))
+    |   (?P<other>[^\\])""",
+    re.VERBOSE | re.DOTALL,
+)
+_CHARACTERS = {"t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
+_CLASSES = "dDwWsS"
+_BOUNDARIES = {"b": r"\y", "B": r"\Y"}
+
+
+def translate(pattern: str) -> str:
+    """Return the pattern for Postgres' ``~`` in the collation "C".
+
+    Raises:
+        ValueError: it is no regular expression, or uses what Postgres has no words for.
+    """
+    out: list[str] = []
+    position = depth = 0
+    while position < len(pattern):
+        match = _TERM.match(pattern, position)
+        if match is None:
+            raise ValueError("ends in a backslash")
+        position = match.end()
+        if match["class"]:
+            text, position = _class(pattern, position)
+            out.append(match["class"] + text)
+            continue
+        depth += bool(match["open"]) - bool(match["close"])
+        if depth < 0:
+            raise ValueError("has a parenthesis that closes nothing")
+        out.append(_term(match))
+    if depth:
+        raise ValueError("has a parenthesis that is never closed")
+    return "".join(out)
+
+
+def _term(match: re.Match[str]) -> str:
+    if match["open"]:
+        return "(" if match["open"].startswith("(?<") and ">" in match["open"] else match["open"]
+    if match["range"]:
+        counts = [int(each) for each in (match["least"], match["most"]) if each]
+        if max(counts) > MAX_REPEAT:
+            raise ValueError(f"repeats more than {MAX_REPEAT} times")
+    if match["close"] or match["range"] or match["repeat"]:
+        return match.group()
+    if match["group"]:
+        return f"\\{match['group']}"
+    escape = match["escape"]
+    if escape in _BOUNDARIES:
+        return _BOUNDARIES[escape]
+    if escape and escape in _CLASSES:
+        return f"\\{escape}"
+    other = match["other"]
+    if other == ".":
+        return f"[^{_LINE_ENDS}]"
+    if other and other in "^$|":
+        return other
+    return _literal(_character(match))
+
+
+def _class(pattern: str, position: int) -> tuple[str, int]:
+    """Read what follows ``[`` or ``[^`` up to its ``]``; return it and where it ended."""
+    out: list[str] = []
+    while True:
+        if pattern.startswith("]", position):
+            if not out:
+                raise ValueError("has an empty class of characters")
+            return "".join(out) + "]", position + 1
+        match = _IN_CLASS.match(pattern, position)
+        if match is None:
+            raise ValueError("has a class of characters that is never closed")
+        position = match.end()
+        escape = match["escape"]
+        if escape and escape in _CLASSES:
+            out.append(f"\\{escape}")
+        elif match["other"] == "-" and out and not pattern.startswith("]", position):
+            out.append("-")
+        else:
+            out.append(_literal("\b" if escape == "b" else _character(match)))
+
+
+def _character(match: re.Match[str]) -> str:
+    """Return the one character that a term stands for."""
+    code = match["unit"] or match["byte"]
+    if code:
+        character = chr(int(code, 16))
+    elif match["control"]:
+        character = chr(ord(match["control"]) % 32)
+    elif escape := match["escape"]:
+        if escape.isalnum() and escape not in _CHARACTERS:
+            raise ValueError(f"has \\{escape}, which is not supported")
+        character = _CHARACTERS.get(escape, escape)
+    else:
+        character = match["other"]
+    if character == "\0" or "\ud800" <= character <= "\udfff":
+        raise ValueError("has a character that no text here can have")
+    return character
+
+
+def _literal(character: str) -> str:
+    """Write a character so that it means itself, wherever it stands."""
+    return (
+        character
+        if character.isalnum() or character in " _" or ord(character) > 127
+        else (f"\\u{ord(character):04x}")
+    )

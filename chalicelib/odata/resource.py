@@ -1,0 +1,177 @@
+"""Read the resource path: which entities it names, and what of them is asked for.
+
+``PointRecords(…)/logs`` is not read from the first entity on: it is the set of those logs whose
+point has that key. So every path ends in one entity set and a condition on it, and whatever else
+holds for that set holds for the path. URL Conventions 4.01, section 4.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from urllib.parse import unquote
+
+from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.literals import GUID, NUMBER, read_as
+from chalicelib.odata.model import ENTITY_SETS, EntityType, Navigation, Property
+from chalicelib.odata.tree import (
+    TRUE,
+    Column,
+    Comparison,
+    Instance,
+    Junction,
+    Literal,
+    Node,
+    Quantified,
+    Step,
+    Variable,
+)
+
+# What is true of an entity: each of the conditions.
+Conditions = Callable[[Instance], tuple[Node, ...]]
+
+
+class Kind(Enum):
+    """What a path asks for."""
+
+    COLLECTION = "collection"
+    ENTITY = "entity"
+    COUNT = "count"
+    PROPERTY = "property"
+    VALUE = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a path leads to.
+
+    ``conditions`` are what the path says of each entity. ``parent`` is the entity that a navigation
+    started from: where it does not exist, neither does the resource.
+    """
+
+    path: str
+    entity: EntityType
+    kind: Kind
+    conditions: Conditions = lambda _: ()
+    parent: "Resource | None" = None
+    member: Property | None = None
+
+
+_SEGMENT = re.compile(r"(?P<name>\$?[^\W\d]\w{0,127})(?:\((?P<key>.*)\))?", re.DOTALL)
+_NAMED_KEY = re.compile(r"\s*(?P<name>[^\W\d]\w*)\s*=(?P<value>.*)", re.DOTALL)
+_KEY_FORMS = {Edm.GUID: re.compile(GUID), Edm.INT64: re.compile(NUMBER)}
+_UNSUPPORTED_ROOTS = ("$batch", "$entity", "$all", "$crossjoin")
+_UNSUPPORTED = ("$ref", "$each", "$query", "$filter")
+_MAX_SEGMENTS = 10
+
+
+def segments_of(path: str) -> list[str]:
+    """Split a path, percent-encoded or not, into its decoded segments."""
+    return [unquote(each) for each in path.strip("/").split("/") if each]
+
+
+def read_resource(segments: list[str], aliases: Mapping[str, str]) -> Resource:
+    """Return what the segments of a path lead to. ``aliases`` may hold its keys.
+
+    Raises:
+        NotFoundError: a name is none of the model's.
+        InvalidError: a key is not one of the entity's.
+        NotImplementedByServiceError: the path is one of the standard that is not supported.
+    """
+    if len(segments) > _MAX_SEGMENTS:
+        raise InvalidError(f"A path may have {_MAX_SEGMENTS} segments, not more.", target="path")
+    first, *rest = (_split(each) for each in segments)
+    name, key = first
+    if name in _UNSUPPORTED_ROOTS:
+        raise NotImplementedByServiceError(f"{name} is not supported.", target=name)
+    entity = ENTITY_SETS.get(name)
+    if entity is None:
+        raise _not_found(name)
+    resource = _with_key(Resource(name, entity, Kind.COLLECTION), key, aliases)
+    for name, key in rest:
+        resource = _with_key(_step(resource, name), key, aliases)
+    return resource
+
+
+def _split(segment: str) -> tuple[str, str | None]:
+    match = _SEGMENT.fullmatch(segment)
+    if match is None:
+        raise _not_found(segment)
+    return match["name"], match["key"]
+
+
+def _step(resource: Resource, name: str) -> Resource:
+    """Go one segment on."""
+    path = f"{resource.path}/{name}"
+    if name in _UNSUPPORTED:
+        raise NotImplementedByServiceError(f"/{name} in a path is not supported.", target=name)
+    if name == "$count" and resource.kind is Kind.COLLECTION:
+        return replace(resource, path=path, kind=Kind.COUNT)
+    if name == "$value" and resource.kind is Kind.PROPERTY:
+        return replace(resource, path=path, kind=Kind.VALUE)
+    member = resource.entity.by_name.get(name) if resource.kind is Kind.ENTITY else None
+    if isinstance(member, Property):
+        return replace(resource, path=path, kind=Kind.PROPERTY, member=member)
+    if isinstance(member, Navigation):
+        kind = Kind.COLLECTION if member.collection else Kind.ENTITY
+        return Resource(path, member.target, kind, _through(resource, member), resource)
+    raise _not_found(path)
+
+
+def _through(resource: Resource, navigation: Navigation) -> Conditions:
+    """Say of the entities that a navigation leads to what is known of those it comes from."""
+    back = navigation.back
+
+    def conditions(instance: Instance) -> tuple[Node, ...]:
+        if not back.collection:
+            return resource.conditions(Step(instance, back))
+        origin = Variable(back.target)
+        known = Junction("and", (TRUE, *resource.conditions(origin)))
+        return (Quantified("any", instance, back, origin, known),)
+
+    return conditions
+
+
+def _with_key(resource: Resource, key: str | None, aliases: Mapping[str, str]) -> Resource:
+    """Keep the one entity that has the key, where there is one."""
+    if key is None:
+        return resource
+    if resource.kind is not Kind.COLLECTION:
+        raise _not_found(f"{resource.path}({key})")
+    literal = _read_key(resource.entity, key, aliases)
+
+    def conditions(instance: Instance) -> tuple[Node, ...]:
+        is_it = Comparison("eq", Column(instance, resource.entity.key), literal)
+        return (*resource.conditions(instance), is_it)
+
+    path = f"{resource.path}({literal.value})"
+    return replace(resource, path=path, kind=Kind.ENTITY, conditions=conditions)
+
+
+def _read_key(entity: EntityType, key: str, aliases: Mapping[str, str]) -> Literal:
+    text = key.strip()
+    named = _NAMED_KEY.fullmatch(text)
+    if named:
+        if named["name"] != entity.key.name:
+            raise InvalidError(
+                f"The key of {entity.name} is {entity.key.name}, not {named['name'][:100]}.",
+                target=entity.key.name,
+            )
+        text = named["value"].strip()
+    if text.startswith("@"):
+        text = aliases.get(text[1:], "null").strip()
+    try:
+        if not _KEY_FORMS[entity.key.type].fullmatch(text):
+            raise ValueError("is not a literal of its type")
+        return Literal(entity.key.type, read_as(entity.key.type, text))
+    except ValueError as error:
+        raise InvalidError(
+            f"The key of {entity.name} is {entity.key.name}, an {entity.key.type}; {text[:100]}"
+            f" is none.",
+            target=entity.key.name,
+        ) from error
+
+
+def _not_found(name: str) -> NotFoundError:
+    return NotFoundError(f"There is no resource {name[:200]}.", target=name[:200])

@@ -1,0 +1,228 @@
+"""The typed tree: what an expression means once names, types and literals have been checked.
+
+Whatever is in such a tree can be put into SQL. Nodes know their type, whether they can be null and
+whether they can be NaN, because the comparisons of OData and of Postgres differ in just these.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from chalicelib.odata.edm import FRACTIONS, Edm
+from chalicelib.odata.model import EntityType, Navigation, Property
+
+
+class Node(Protocol):
+    """A value: of one type, perhaps null, perhaps NaN."""
+
+    @property
+    def type(self) -> Edm: ...
+    @property
+    def nullable(self) -> bool: ...
+    @property
+    def may_be_nan(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Literal:
+    """A value that the client wrote. ``at`` is where, for errors."""
+
+    type: Edm
+    value: Any
+    at: "Place | None" = None
+
+    @property
+    def nullable(self) -> bool:
+        return self.value is None
+
+    @property
+    def may_be_nan(self) -> bool:
+        return self.type is Edm.DOUBLE and not math.isfinite(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is: the option that has it, and the offset of its first character."""
+
+    source: str
+    offset: int
+
+
+NULL = Literal(Edm.NULL, None)
+TRUE = Literal(Edm.BOOLEAN, True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variable:
+    """One entity at a time: of the set that is asked for, or of a collection in it."""
+
+    entity: EntityType
+    nullable: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The one entity that a navigation leads to."""
+
+    origin: "Variable | Step"
+    navigation: Navigation
+
+    @property
+    def entity(self) -> EntityType:
+        return self.navigation.target
+
+    @property
+    def nullable(self) -> bool:
+        return False  # every log has its point
+
+
+Instance = Variable | Step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """A property of an entity."""
+
+    instance: Instance
+    member: Property
+    may_be_nan: bool = field(default=False, init=False)
+
+    @property
+    def type(self) -> Edm:
+        return self.member.type
+
+    @property
+    def nullable(self) -> bool:
+        return self.member.nullable or self.instance.nullable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A function or an arithmetic operator: an SQL ``template`` with a place for each argument."""
+
+    template: str
+    arguments: tuple[Node, ...]
+    type: Edm
+    makes_nan: bool = False
+
+    @property
+    def nullable(self) -> bool:
+        return any(each.nullable for each in self.arguments)
+
+    @property
+    def may_be_nan(self) -> bool:
+        return self.type in FRACTIONS and (
+            self.makes_nan or any(each.may_be_nan for each in self.arguments)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """A value as another type, null where it has no value of that type."""
+
+    template: str
+    operand: Node
+    type: Edm
+    nullable: bool
+
+    @property
+    def may_be_nan(self) -> bool:
+        return self.type in FRACTIONS and self.operand.may_be_nan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """The result that belongs to the first condition that is true, or null."""
+
+    pairs: tuple[tuple[Node, Node], ...]
+    type: Edm
+    nullable: bool = field(default=True, init=False)
+
+    @property
+    def may_be_nan(self) -> bool:
+        return any(result.may_be_nan for _, result in self.pairs)
+
+
+class _Truth:
+    """What the nodes of type Boolean have in common."""
+
+    __slots__ = ()
+    type = Edm.BOOLEAN
+    may_be_nan = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison(_Truth):
+    """``eq ne gt ge lt le``; never null."""
+
+    operator: str
+    left: Node
+    right: Node
+    nullable: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Membership(_Truth):
+    """``in``: whether the operand is among the values, of which one may be null; never null."""
+
+    operand: Node
+    type_of_values: Edm
+    values: tuple[Any, ...]
+    has_null: bool
+    nullable: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Junction(_Truth):
+    """``and`` or ``or`` of two or more."""
+
+    operator: str
+    operands: tuple[Node, ...]
+
+    @property
+    def nullable(self) -> bool:
+        return any(each.nullable for each in self.operands)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Negation(_Truth):
+    """``not``."""
+
+    operand: Node
+
+    @property
+    def nullable(self) -> bool:
+        return self.operand.nullable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantified(_Truth):
+    """``any`` or ``all`` of the entities that a navigation leads to; never null."""
+
+    quantifier: str
+    origin: Instance
+    navigation: Navigation
+    variable: Variable
+    predicate: Node
+    nullable: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """How many entities a navigation leads to, or how many of them the predicate selects."""
+
+    origin: Instance
+    navigation: Navigation
+    variable: Variable
+    predicate: Node
+    type: Edm = field(default=Edm.INT64, init=False)
+    nullable: bool = field(default=False, init=False)
+    may_be_nan: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderKey:
+    """One expression of an order."""
+
+    expression: Node
+    descending: bool

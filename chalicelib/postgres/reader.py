@@ -1,0 +1,119 @@
+"""Read from the replica: one statement at a time, that can change nothing and takes a bounded time.
+
+Promises that whatever Postgres refuses for the sake of the values becomes the client's error, with
+a sentence of ours. What the statement asks for is the caller's business.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pg8000.exceptions import DatabaseError
+
+from chalicelib.errors import InvalidError, UnavailableError
+from chalicelib.postgres.connection import Database, sqlstate
+
+_POINT_RECORD = """
+SELECT CAST(row_to_json(r) AS text) FROM (
+    SELECT id,
+           employee_id AS "employeeId",
+           employer_id AS "employerId",
+           {included_at} AS "includedAt",
+           utc_offset_minutes AS "utcOffsetMinutes",
+           device_id AS "deviceId",
+           latitude, longitude,
+           accuracy_meters AS "accuracyMeters",
+           status, attempts,
+           {next_attempt_at} AS "nextAttemptAt",
+           {integrated_at} AS "integratedAt",
+           {created_at} AS "createdAt",
+           {replicated_at} AS "replicatedAt",
+           {updated_at} AS "updatedAt"
+    FROM point_record WHERE id = CAST($1 AS uuid)
+) AS r
+""".format_map(
+    {
+        column: f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+        for column in (
+            "included_at",
+            "next_attempt_at",
+            "integrated_at",
+            "created_at",
+            "replicated_at",
+            "updated_at",
+        )
+    }
+)
+
+# What the values of a query can bring about, by SQLSTATE:
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_FAULTS_OF_VALUES = {
+    "22003": "A number goes out of the range of its type.",
+    "22008": "A date or an instant goes out of its range.",
+    "22012": "A number is divided by zero.",
+    "22015": "A duration goes out of its range.",
+    "22011": "A length is negative.",
+    "2201B": "A pattern is not a regular expression.",
+    "54001": "The query is too complex.",
+    "54000": "The query is too complex.",
+}
+_CANCELED = "57014"
+# Text that cannot be read as a value, data that is too large: in any case, the values are at fault.
+_DATA_EXCEPTION = "22"
+
+
+class Reader:
+    """Runs read-only statements.
+
+    Args:
+        database: the connections to use.
+        timeout_s: Postgres cancels a statement that runs longer.
+    """
+
+    def __init__(self, database: Database, timeout_s: float) -> None:
+        self._database = database
+        self._bounds = (
+            "SET TRANSACTION READ ONLY;"
+            f" SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"
+        )
+
+    def row(self, sql: str, parameters: Sequence[str | list[str]]) -> list[Any] | None:
+        """Run one statement and return its first row, or None where it has none.
+
+        Args:
+            sql: names its parameters ``$1``, ``$2`` …, each within a CAST.
+            parameters: their values, as Postgres reads them from text.
+
+        Raises:
+            InvalidError: the values made it fail: out of range, division by zero, no such pattern.
+            UnavailableError: Postgres cannot be reached, or the statement takes too long.
+        """
+        try:
+            with self._database.transaction() as connection:
+                connection.execute_simple(self._bounds)
+                # run() would look for :names in every character of the statement, which takes
+                # longer than the statement itself.
+                rows = connection.execute_unnamed(sql, parameters).rows
+        except DatabaseError as error:
+            raise _ours(error) from error
+        return rows[0] if rows else None
+
+    def point_record(self, record_id: str) -> str | None:
+        """Return one record as JSON text, spelled as OData does, or None where there is none.
+
+        Raises:
+            UnavailableError: as ``row`` does.
+        """
+        found = self.row(_POINT_RECORD, [record_id])
+        return found[0] if found else None
+
+
+def _ours(error: Exception) -> Exception:
+    """Return our own error for one of Postgres, or the same where it is no fault of the query."""
+    state = sqlstate(error)
+    if state in _FAULTS_OF_VALUES:
+        return InvalidError(_FAULTS_OF_VALUES[state])
+    if state.startswith(_DATA_EXCEPTION):
+        return InvalidError("A value of the query is not one that can be computed with.")
+    if state == _CANCELED:
+        return UnavailableError("The query takes too long. Ask for less, or try again later.")
+    return error
