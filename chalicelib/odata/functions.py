@@ -134,8 +134,9 @@ UNSUPPORTED = frozenset(
 
 _OPERANDS = "FROM (SELECT {0} AS x, {1} AS y) AS a"
 _IEEE_DIVISION = (
-    "(SELECT CASE WHEN y = 0 AND (x = 0 OR x = 'NaN') THEN 'NaN' WHEN y = 0 AND x > 0 THEN 'Infinity'"
-    f" WHEN y = 0 AND x < 0 THEN '-Infinity' ELSE x / y END {_OPERANDS})"
+    "(SELECT CASE WHEN y = 0 AND (x = 0 OR x = 'NaN') THEN 'NaN'"
+    " WHEN y = 0 AND x > 0 THEN 'Infinity' WHEN y = 0 AND x < 0 THEN '-Infinity'"
+    f" ELSE x / y END {_OPERANDS})"
 )
 _OPERATORS = {"add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})"}
 _LATER = "(({0} AT TIME ZONE 'UTC' + {1}) AT TIME ZONE 'UTC')"

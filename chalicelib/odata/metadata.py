@@ -3,6 +3,7 @@
 CSDL XML 4.01; JSON 4.01, section 5 (service document).
 """
 
+import json
 from functools import cache
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -41,9 +42,11 @@ def csdl_xml(version: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def service_document() -> list[dict[str, str]]:
-    """Return the entries of the service document."""
-    return [{"name": name, "kind": "EntitySet", "url": name} for name in ENTITY_SETS]
+@cache
+def service_document() -> str:
+    """Return the entries of the service document as a JSON array."""
+    entries = [{"name": name, "kind": "EntitySet", "url": name} for name in ENTITY_SETS]
+    return json.dumps(entries, separators=(",", ":"))
 
 
 def _add_entity_type(schema: Element, entity: EntityType) -> None:

@@ -19,7 +19,19 @@ from chalicelib.odata.coerce import (
 )
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
 from chalicelib.odata.syntax import Word, fault, unsupported
-from chalicelib.odata.tree import NULL, Call, Case, Comparison, Literal, Membership, Node, Place
+from chalicelib.odata.tree import (
+    NULL,
+    Call,
+    Case,
+    Comparison,
+    Count,
+    Literal,
+    Membership,
+    Negation,
+    Node,
+    Place,
+    Quantified,
+)
 
 
 def comparison(operator: Word, left: Node, right: Node) -> Node:
@@ -27,7 +39,23 @@ def comparison(operator: Word, left: Node, right: Node) -> Node:
     left, right = with_durations(left, right)
     if not are_comparable(left.type, right.type):
         raise fault(f"{operator.name} cannot compare {left.type} with {right.type}", operator.at)
+    if isinstance(left, Count) and isinstance(right, Literal):
+        exists = _EXISTENCE.get((operator.name, right.value))
+        if exists is not None:
+            found = Quantified("any", left.origin, left.navigation, left.variable, left.predicate)
+            return found if exists else Negation(found)
     return Comparison(operator.name, left, right)
+
+
+# Counts that only ask whether there is one: the first that is found tells.
+_EXISTENCE = {
+    ("gt", 0): True,
+    ("ge", 1): True,
+    ("ne", 0): True,
+    ("eq", 0): False,
+    ("lt", 1): False,
+    ("le", 0): False,
+}
 
 
 def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:

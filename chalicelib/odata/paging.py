@@ -10,32 +10,50 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Literal
 
 from chalicelib.errors import InvalidError
+from chalicelib.odata import tree
 from chalicelib.odata.expressions import root
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.sql import Translator
-from chalicelib.odata.tree import Column, Comparison, Literal, Node, OrderKey
+from chalicelib.odata.tree import Column, Comparison, Node, OrderKey
+
+# The value of a key of an order, in Postgres' text. True stands for a text too long for a URL: it
+# is read again from the entity, which the last key names.
+Value = str | Literal[True] | None
 
 _DIGEST_BYTES = 12
+_MAX_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """A place in the order of a query.
 
-    ``after`` are the values, in Postgres' text, of the order's keys. ``remaining`` is what is left
-    of ``$top``, ``count`` what ``$count`` found on the first page, ``size`` the size of its pages.
+    ``after`` are the values of the order's keys there. ``remaining`` is what is left of ``$top``,
+    ``count`` what ``$count`` found on the first page, ``size`` the size of the pages.
     """
 
-    after: tuple[str | None, ...]
+    after: tuple[Value, ...]
     remaining: int | None
     count: int | None
     size: int
 
+    @classmethod
+    def after_last(cls, keys: str, remaining: int | None, count: int | None, size: int) -> "Token":
+        """Make the token of the place after an entity whose ``keys`` are a JSON array of texts."""
+        after: list[Value] = json.loads(keys)
+        for position, value in enumerate(after):
+            if isinstance(value, str) and len(value) > _MAX_LENGTH:
+                after[position] = True
+        return cls(tuple(after), remaining, count, size)
+
     def encode(self, query: Sequence[object]) -> str:
         """Write the token as text for the query that it belongs to."""
-        body = json.dumps([self.after, self.remaining, self.count, self.size])
+        body = json.dumps(
+            [self.after, self.remaining, self.count, self.size], separators=(",", ":")
+        )
         return base64.urlsafe_b64encode(_digest(body, query) + body.encode()).decode().rstrip("=")
 
     @classmethod
@@ -52,7 +70,7 @@ class Token:
                 raise ValueError("digest")
             after, remaining, count, size = json.loads(body)
             for each in after:
-                if each is not None:
+                if each is not None and each is not True:
                     each.encode()
             if len(after) != keys or not all(
                 _is_natural(n) for n in (remaining or 0, count or 0, size)
@@ -105,7 +123,7 @@ def _fixes(condition: Node, entity: EntityType, name: str) -> bool:
     return (
         isinstance(condition, Comparison)
         and condition.operator == "eq"
-        and isinstance(condition.right, Literal)
+        and isinstance(condition.right, tree.Literal)
         and _is_column(condition.left, entity, name)
     )
 
@@ -128,14 +146,15 @@ def order_by(keys: Sequence[OrderKey], expressions: Sequence[str]) -> str:
 
 
 def beyond(
+    entity: EntityType,
     keys: Sequence[OrderKey],
     expressions: Sequence[str],
-    after: Sequence[str | None],
+    after: Sequence[Value],
     translator: Translator,
 ) -> str:
-    """Return the condition that an entity comes after the values ``after`` in the order."""
+    """Return the condition that an entity comes after a place in the order."""
     values = [
-        None if value is None else translator.bind_text(key.expression.type, value)
+        _value(entity, key, value, after[-1], translator)
         for key, value in zip(keys, after, strict=True)
     ]
     directions = {key.descending for key in keys}
@@ -149,6 +168,20 @@ def beyond(
             alternatives.append(" AND ".join([*equal, further]))
         equal.append(f"{sql} IS NULL" if value is None else f"{sql} = {value}")
     return f"({' OR '.join(alternatives)})"
+
+
+def _value(
+    entity: EntityType, key: OrderKey, value: Value, entity_key: Value, translator: Translator
+) -> str | None:
+    """Return the SQL of the value of one key, or None for null."""
+    if value is None or isinstance(value, str):
+        return None if value is None else translator.bind_text(key.expression.type, value)
+    inner = Translator(translator.parameters)
+    expression = inner.by_order(key.expression)
+    it = root(entity)
+    column = inner.column(it, entity.key)
+    bound = inner.bind_text(entity.key.type, str(entity_key))
+    return f"(SELECT {expression} FROM {inner.from_clause(it)} WHERE {column} = {bound})"
 
 
 def _further(key: OrderKey, sql: str, value: str | None) -> str | None:

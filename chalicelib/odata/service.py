@@ -79,7 +79,7 @@ class ODataService:
         if not segments:
             options.allow("$format")
             answer = self._answer(request, options, version)
-            return answer.of(f'"value":{json.dumps(metadata.service_document())}', "")
+            return answer.of(f'"value":{metadata.service_document()}', "")
         resource = read_resource(segments, options.aliases)
         # Counts and values are plain text, whatever else the client accepts.
         if resource.kind is Kind.COUNT:
@@ -129,7 +129,7 @@ class ODataService:
         parts.append(f'"value":[{values or ""}]')
         left = None if remaining is None else remaining - page.size
         if has_more and left != 0:
-            following = Token(tuple(json.loads(last)), left, count, size)
+            following = Token.after_last(last, left, count, size)
             link = answer.next_link(resource, following.encode(_identity(resource, options)))
             parts.append(f'"@odata.nextLink":{json.dumps(link)}')
         headers = {"Preference-Applied": f"{preferred.name}={size}"} if preferred else {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions import root
 from chalicelib.odata.model import EntityType, Property
-from chalicelib.odata.paging import beyond, order_by
+from chalicelib.odata.paging import Value, beyond, order_by
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql import Translator
 from chalicelib.odata.tree import TRUE, Junction, Node, OrderKey
@@ -47,7 +47,7 @@ class Page:
 
     conditions: tuple[Node, ...]
     order: tuple[OrderKey, ...]
-    after: Sequence[str | None] | None
+    after: Sequence[Value] | None
     skip: int
     size: int
     with_count: bool
@@ -73,7 +73,7 @@ def page_statement(resource: Resource, page: Page, shape: Shape) -> Statement:
     keys = [translator.by_order(each.expression) for each in page.order]
     conditions = [translator.truth(each) for each in page.conditions]
     if page.after is not None:
-        conditions.append(beyond(page.order, keys, page.after, translator))
+        conditions.append(beyond(resource.entity, page.order, keys, page.after, translator))
     columns = [translator.column(it, each) for each in _stored(shape, resource.entity)]
     columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     place = ", ".join(f"CAST(k{number} AS text)" for number in range(len(keys)))
