@@ -85,7 +85,7 @@ class Server:
             )
         return await handler(request)
 
-    async def _show_settings(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: ARG002
+    async def _show_settings(self, _request: web.BaseRequest) -> web.StreamResponse:
         return web.json_response(asdict(self._legacy.settings))
 
     async def _change_settings(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -98,7 +98,7 @@ class Server:
             await self._follow_outage(request)
         return web.json_response(asdict(self._legacy.settings))
 
-    async def _report(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: ARG002
+    async def _report(self, _request: web.BaseRequest) -> web.StreamResponse:
         return web.json_response(self._legacy.ledger.report())
 
     async def _report_keys(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -108,7 +108,7 @@ class Server:
             await response.write(lines.encode())
         return response
 
-    async def _reset(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: ARG002
+    async def _reset(self, _request: web.BaseRequest) -> web.StreamResponse:
         self._legacy.reset()
         return web.json_response({"message": "success"})
 
