@@ -1,0 +1,86 @@
+"""Replication killed anywhere: what was accepted is replicated, each once, logged once."""
+
+import signal
+import time
+from collections.abc import Iterator
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.faults import victim
+from tests.faults.counting import ROUNDS, assert_replicated, buffered_ids, fill
+from tests.faults.victim import Point
+from tests.pipeline.service import Service
+
+READ = "chalicelib.buffer:Buffer.pages"
+ADD = "chalicelib.postgres.replica:Replica.add"
+STATEMENT = "pg8000.native:Connection.run"
+DELETE = "chalicelib.buffer:Buffer.delete"
+
+# Small pages, so that a hundred records meet every point more than once.
+SMALL = {"REPLICATION_PAGE": "25", "REPLICATION_SEGMENTS": "2", "REPLICATION_DELETERS": "2"}
+
+
+@pytest.fixture
+def small(variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The environment of a replicator that takes small steps."""
+    return variables | SMALL
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point("before", READ),
+        Point("before", READ, 2),
+        Point("before", ADD),
+        Point("before", ADD, 3),
+        Point("before", STATEMENT, statement="\nWITH document"),
+        Point("after", STATEMENT, statement="\nWITH document"),
+        Point("before", STATEMENT, statement="COMMIT"),
+        Point("before", STATEMENT, 3, statement="COMMIT"),
+        Point("after", STATEMENT, statement="COMMIT"),
+        Point("after", STATEMENT, 3, statement="COMMIT"),
+        Point("before", DELETE),
+        Point("before", DELETE, 3),
+        Point("after", DELETE),
+        Point("after", DELETE, 3),
+    ],
+    ids=str,
+)
+def test_killed_at_a_point_the_next_run_makes_it_whole(
+    service: Service, small: dict[str, str], dynamodb: Any, table: str, point: Point
+) -> None:
+    accepted = fill(dynamodb, table, range(1, 101))
+    assert victim.run("replicate", small, point) == -signal.SIGKILL
+    replicated = {found for (found,) in service.rows("SELECT CAST(id AS text) FROM point_record")}
+    # At no moment is a record in neither store.
+    assert buffered_ids(dynamodb, table) | replicated == set(accepted)
+    assert victim.run("replicate", small) == 0
+    assert_replicated(service, dynamodb, table, accepted)
+
+
+@pytest.mark.timeout(120 + 2 * ROUNDS)
+def test_killed_at_random_instants_it_loses_and_doubles_nothing(
+    service: Service, small: dict[str, str], dynamodb: Any, table: str
+) -> None:
+    chance = Random(20_261_122)
+    employees = count(1)
+
+    def accept_more() -> list[str]:
+        return fill(dynamodb, table, [next(employees) for _ in range(150)])
+
+    accepted = accept_more()
+    started = time.monotonic()
+    assert victim.run("replicate", small) == 0
+    whole_run_s = time.monotonic() - started
+    ends = []
+    for _ in range(2 * ROUNDS):
+        accepted += accept_more()
+        process = victim.start("replicate", small)
+        victim.kill_after(process, chance.uniform(0, whole_run_s))
+        ends.append(process.exitcode)
+    assert -signal.SIGKILL in ends
+    assert victim.run("replicate", small) == 0
+    assert_replicated(service, dynamodb, table, accepted)

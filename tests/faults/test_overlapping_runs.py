@@ -1,0 +1,68 @@
+"""Two or three runs of a schedule at once do what one would have done."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import Legacy
+from tests.faults import victim
+from tests.faults.counting import assert_integrated, assert_replicated, fill
+from tests.pipeline.service import Service
+
+
+@pytest.mark.parametrize("runs", [2, 3])
+def test_overlapping_replications_add_each_record_once(
+    service: Service, variables: dict[str, str], dynamodb: Any, table: str, runs: int
+) -> None:
+    accepted = fill(dynamodb, table, range(1, 401))
+    environment = variables | {"REPLICATION_PAGE": "50"}
+    processes = [victim.start("replicate", environment) for _ in range(runs)]
+    for process in processes:
+        process.join(60)
+    # A run whose neighbour has taken everything ends as well as any other.
+    assert [process.exitcode for process in processes] == [0] * runs
+    assert_replicated(service, dynamodb, table, accepted)
+
+
+def test_a_second_integration_ends_at_once_and_the_limit_holds_for_both(
+    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+) -> None:
+    most = 6
+    legacy.set(latency_ms=60, distribution="constant")
+    ids = fill(dynamodb, table, range(1, 151))
+    service.replicate()
+    environment = variables | {"LIMIT_MAX": str(most)}
+    first = victim.start("integrate", environment)
+    deadline = time.monotonic() + 20
+    while not legacy.report()["in_flight"]:
+        assert time.monotonic() < deadline
+    others = [victim.start("integrate", environment) for _ in range(2)]
+    for other in others:
+        other.join(10)
+    assert [other.exitcode for other in others] == [0, 0]
+    assert first.is_alive()
+    first.join(60)
+    assert first.exitcode == 0
+    report = legacy.report()
+    assert report["most_in_flight"] <= most
+    assert report["duplicates"] == 0
+    assert_integrated(service, legacy, ids)
+
+
+def test_integrations_that_begin_together_are_one(
+    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+) -> None:
+    most = 6
+    legacy.set(latency_ms=60, distribution="constant")
+    ids = fill(dynamodb, table, range(1, 61))
+    service.replicate()
+    environment = variables | {"LIMIT_MAX": str(most)}
+    runs = [victim.start("integrate", environment) for _ in range(3)]
+    for run in runs:
+        run.join(60)
+    assert [run.exitcode for run in runs] == [0, 0, 0]
+    report = legacy.report()
+    assert report["most_in_flight"] <= most
+    assert report["duplicates"] == 0
+    assert_integrated(service, legacy, ids)
