@@ -1,0 +1,106 @@
+"""Integration killed anywhere: every record is integrated once its lease is over, none is stuck."""
+
+import signal
+import time
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.conftest import Legacy
+from tests.faults import victim
+from tests.faults.counting import ROUNDS, assert_integrated, fill
+from tests.faults.victim import Point
+from tests.pipeline.service import Service
+
+BEGIN = "chalicelib.postgres.claims:Claims.begin"
+CLAIM = "chalicelib.postgres.claims:Claims.claim"
+SEND = "chalicelib.integrator.legacy:Channel.send"
+FLUSH = "chalicelib.postgres.claims:Claims.flush"
+END = "chalicelib.postgres.claims:Claims.end"
+STATEMENT = "pg8000.native:Connection.run"
+
+# More than any lease of the default settings.
+LEASES_S = 200.0
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point("after", BEGIN),
+        Point("after", CLAIM),
+        Point("before", SEND, 3),
+        Point("after", SEND, 3),
+        Point("before", FLUSH, 2),
+        Point("before", STATEMENT, statement="\nWITH settlement"),
+        Point("after", STATEMENT, statement="\nWITH settlement"),
+        Point("after", FLUSH, 2),
+        Point("before", END),
+        Point("after", END),
+    ],
+    ids=str,
+)
+def test_killed_at_a_point_the_next_run_takes_over_when_the_leases_end(
+    service: Service,
+    variables: dict[str, str],
+    legacy: Legacy,
+    dynamodb: Any,
+    table: str,
+    point: Point,
+) -> None:
+    legacy.set(latency_ms=2)
+    ids = fill(dynamodb, table, range(1, 41))
+    service.replicate()
+    assert victim.run("integrate", variables, point) == -signal.SIGKILL
+    service.let_pass(LEASES_S)
+    service.integrate()
+    assert_integrated(service, legacy, ids)
+
+
+@pytest.mark.timeout(120 + 3 * ROUNDS)
+def test_killed_at_random_instants_every_record_is_integrated(
+    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+) -> None:
+    chance = Random(20_261_122)
+    employees = count(1)
+    legacy.set(latency_ms=5)
+
+    def accept_more() -> list[str]:
+        ids = fill(dynamodb, table, [next(employees) for _ in range(80)])
+        service.replicate()
+        return ids
+
+    ids = accept_more()
+    started = time.monotonic()
+    assert victim.run("integrate", variables) == 0
+    whole_run_s = time.monotonic() - started
+    ends = []
+    for _ in range(2 * ROUNDS):
+        ids += accept_more()
+        process = victim.start("integrate", variables)
+        victim.kill_after(process, chance.uniform(0, whole_run_s))
+        ends.append(process.exitcode)
+        service.let_pass(LEASES_S)
+    assert -signal.SIGKILL in ends
+    service.integrate()
+    assert_integrated(service, legacy, ids)
+
+
+def test_leases_end_by_themselves(
+    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+) -> None:
+    short = variables | {
+        "RUN_LEASE_S": "2",
+        "RECORD_LEASE_S": "5",
+        "LEGACY_CALL_TIMEOUT_S": "1.5",
+    }
+    ids = fill(dynamodb, table, range(1, 31))
+    service.replicate()
+    assert victim.run("integrate", short, Point("after", CLAIM)) == -signal.SIGKILL
+    assert service.statuses()["INTEGRATING"] > 0
+    deadline = time.monotonic() + 30
+    while service.statuses() != {"INTEGRATED": 30}:
+        assert time.monotonic() < deadline
+        assert victim.run("integrate", short) == 0
+    assert_integrated(service, legacy, ids)

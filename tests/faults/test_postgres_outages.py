@@ -1,0 +1,126 @@
+"""Postgres stopped or crashed in the middle of a run: nothing is lost, doubled or stuck."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from chalicelib.postgres.connection import Database
+from local.postgres import Postgres
+from tests.conftest import Legacy
+from tests.faults import victim
+from tests.faults.counting import assert_integrated, assert_replicated, fill
+from tests.pipeline.service import Service
+
+DEADLINE_S = 20
+
+
+def stop(server: Postgres) -> None:
+    """End the server in good order: it breaks off what is under way, and writes everything."""
+    server.child.stop()
+
+
+def crash(server: Postgres) -> None:
+    """End the server at once: it has to recover when it starts again."""
+    os.kill(server.child.pid, signal.SIGQUIT)
+
+
+@pytest.fixture
+def server(postgres_server: Postgres, database: Database) -> Iterator[Postgres]:
+    """Postgres, which is up again for the next test whatever becomes of this one.
+
+    What it has committed outlives a crash, as it does wherever tests need not be fast.
+    """
+    with database.transaction() as connection:
+        ((name,),) = connection.run("SELECT current_database()")
+        connection.run(f"ALTER DATABASE {name} SET synchronous_commit = on")
+    database.close()
+    yield postgres_server
+    start_again(postgres_server)
+
+
+def start_again(server: Postgres) -> None:
+    server.child.stop()
+    server.child.start()
+    server.child.wait_ready()
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not reached():
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("end", [stop, crash])
+def test_a_replication_that_loses_postgres_fails_and_the_next_makes_it_whole(
+    server: Postgres,
+    service: Service,
+    variables: dict[str, str],
+    dynamodb: Any,
+    table: str,
+    end: Callable[[Postgres], None],
+) -> None:
+    accepted = fill(dynamodb, table, range(1, 1_001))
+    small = variables | {"REPLICATION_PAGE": "25", "REPLICATION_DELETERS": "2"}
+    process = victim.start("replicate", small)
+    wait_until(lambda: bool(service.statuses()))
+    end(server)
+    process.join(DEADLINE_S)
+    # The run ends with an error, which Lambda counts and alarms can see.
+    assert process.exitcode == 1
+    start_again(server)
+    assert 0 < service.statuses()["AWAITING"] < 1_000
+    service.replicate()
+    assert_replicated(service, dynamodb, table, accepted)
+
+
+@pytest.mark.parametrize("end", [stop, crash])
+def test_an_integration_outlives_an_outage_of_postgres(
+    server: Postgres,
+    service: Service,
+    variables: dict[str, str],
+    legacy: Legacy,
+    dynamodb: Any,
+    table: str,
+    end: Callable[[Postgres], None],
+) -> None:
+    legacy.set(latency_ms=20)
+    ids = fill(dynamodb, table, range(1, 301))
+    service.replicate()
+    process = victim.start("integrate", variables)
+    wait_until(lambda: legacy.report()["accepted"] > 20)
+    end(server)
+    start_again(server)
+    process.join(60)
+    assert process.exitcode == 0
+    assert_integrated(service, legacy, ids)
+    # What was sent and not yet written when Postgres ended was kept, not sent again.
+    assert legacy.report()["duplicates"] == 0
+
+
+def test_an_integration_whose_postgres_stays_away_ends_in_time_and_loses_nothing(
+    server: Postgres,
+    service: Service,
+    variables: dict[str, str],
+    legacy: Legacy,
+    dynamodb: Any,
+    table: str,
+) -> None:
+    legacy.set(latency_ms=20)
+    ids = fill(dynamodb, table, range(1, 301))
+    service.replicate()
+    short = variables | {"LEGACY_CALL_TIMEOUT_S": "1", "DATABASE_CONNECT_TIMEOUT_S": "1"}
+    started = time.monotonic()
+    process = victim.start("integrate", short, seconds=6)
+    wait_until(lambda: legacy.report()["accepted"] > 20)
+    stop(server)
+    process.join(DEADLINE_S)
+    assert process.exitcode == 1
+    assert time.monotonic() - started < 6
+    start_again(server)
+    service.let_pass(200)
+    service.integrate()
+    assert_integrated(service, legacy, ids)
