@@ -70,7 +70,13 @@ class Settings:
         200, "Most calls in flight, whatever the limit has learned; a thread each.", 1, 1_000
     )
     run_lease_s: float = setting(30.0, "How long a silent run stays the active one.", 2, 900)
-    record_lease_s: float = setting(120.0, "How long a claimed record is one run's own.", 5, 3_600)
+    record_lease_s: float = setting(
+        45.0,
+        "How long a claimed record is one run's own, and waits if that run dies: at least 3 s more"
+        " than LEGACY_CALL_TIMEOUT_S.",
+        5,
+        3_600,
+    )
     settle_interval_s: float = setting(
         0.25, "Longest wait of an outcome before it is written.", 0.01, 10
     )
@@ -121,9 +127,12 @@ class Settings:
                 faults.append(f"{variable} must be between {low} and {high}, not {text}")
                 continue
             values[each.name] = value
+        found = cls(**values)
+        if found.record_lease_s < found.legacy_call_timeout_s + 3:
+            faults.append("RECORD_LEASE_S must be at least 3 s more than LEGACY_CALL_TIMEOUT_S")
         if faults:
             raise SettingsError("; ".join(faults))
-        return cls(**values)
+        return found
 
 
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text"}

@@ -29,6 +29,11 @@ def test_refuses_nan_where_a_fraction_may_stand() -> None:
         Settings.from_env({"RETRY_BASE_S": "nan"})
 
 
+def test_a_lease_outlasts_a_call() -> None:
+    with pytest.raises(SettingsError, match="RECORD_LEASE_S"):
+        Settings.from_env({"RECORD_LEASE_S": "18", "LEGACY_CALL_TIMEOUT_S": "15.5"})
+
+
 def test_names_every_variable_at_fault_at_once() -> None:
     with pytest.raises(SettingsError, match=r"MAX_BATCH.*RUN_LEASE_S"):
         Settings.from_env({"MAX_BATCH": "x", "RUN_LEASE_S": "-1"})
