@@ -124,6 +124,11 @@ def _welcome(urls: dict[str, str], options: Options) -> str:
     api, legacy = urls["api"], urls["legacy"]
     punch = '{"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03:00"}'
     report = "" if options.legacy_url else f"\n    curl {legacy}/report"
+    pace = (
+        f"Both schedules run every {options.tick_s:g} s: after the second run the legacy has it."
+        if options.tick_s
+        else "No schedule runs by itself: python -m local tick replicate, then tick integrate."
+    )
     return escape(
         f"""
 punch-clock is ready.
@@ -140,6 +145,7 @@ Send a punch, and see it again by OData and at the legacy:
       -d '{punch}'
     curl '{api}/odata/PointRecords?$filter=employeeId%20eq%207&$select=id,includedAt,status'{report}
 
+{pace}
 Ctrl-C stops everything and keeps the data.
 """
     )
