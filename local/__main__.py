@@ -4,6 +4,8 @@ import argparse
 import importlib
 import sys
 
+from local.process import pass_by_proxies
+
 # Each is a module of this package, imported only when it is asked for.
 _COMMANDS = {
     "up": "start everything, until Ctrl-C",
@@ -15,6 +17,7 @@ _COMMANDS = {
 
 def main(arguments: list[str]) -> int:
     """Run the command that the arguments name and return its exit status."""
+    pass_by_proxies()
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in _COMMANDS.items():

@@ -217,6 +217,12 @@ def start_on_port(port: int, make: Callable[[int], Child]) -> tuple[Child, int]:
             return child, chosen
 
 
+def pass_by_proxies() -> None:
+    """Let this process and its children reach the loopback interface directly, proxies or not."""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST, "localhost")))
+
+
 def free_port() -> int:
     """Find a port of the loopback interface that nobody listens on."""
     for port in random.sample(_PORTS, len(_PORTS)):

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.migrate import migrate
+from chalicelib.postgres.migrate import MigrationError, migrate
 from local import postgres
 from local.attach import TABLE, environment, write_stack
 from local.dynamodb import server as dynamodb_server
-from local.process import Child, is_free
+from local.process import Child, StartError, is_free
 from local.services import SCHEDULES, start_api, start_legacy, start_ticker
 
 # So that ``chalice local`` and bookmarks find the default stack. PostgreSQL's is not 5432, which
@@ -69,6 +70,7 @@ class Stack:
         """
         options = self._options
         home = options.home
+        api_port = self._port("api")
         self._tell("Starting PostgreSQL …")
         database = postgres.start(home, self._port("postgres"))
         self._children["postgres"] = database.child
@@ -81,12 +83,12 @@ class Stack:
             self._tell("Starting the simulated legacy …")
             self._children["legacy"], self.urls["legacy"] = start_legacy(home, self._port("legacy"))
 
-        for name in _migrate(database.url()):
+        for name in _migrate(database.url(), home):
             self._tell(f"Applied the migration {name}")
 
         self._tell("Starting the app …")
         found = environment(self._description())
-        self._children["api"], self.urls["api"] = start_api(home, self._port("api"), found)
+        self._children["api"], self.urls["api"] = start_api(home, api_port, found)
         for schedule in SCHEDULES if options.tick_s else ():
             self._children[schedule] = start_ticker(home, schedule, options.tick_s, found)
         self._write()
@@ -127,13 +129,21 @@ class Stack:
             self._children["dynamodb"] = child
             client = dynamodb_server.connect(url)
         self.urls["dynamodb"] = url
-        dynamodb_server.create_table(client, TABLE)
+        try:
+            dynamodb_server.create_table(client, TABLE)
+        except (BotoCoreError, ClientError) as error:
+            raise StartError(f"The table cannot be made at {url}: {error}") from error
         client.close()
 
     def _port(self, name: str) -> int:
         """Return the port to use; 0 is any free one."""
-        if name == "api" and self._options.port is not None:
-            return self._options.port
+        wanted = self._options.port
+        if name == "api" and wanted is not None:
+            if wanted and not is_free(wanted):
+                raise StartError(
+                    f"Port {wanted} is taken. Choose another with --port, or 0 for any."
+                )
+            return wanted
         usual = USUAL_PORTS[name]
         if not self._options.usual_ports:
             return 0
@@ -152,9 +162,12 @@ class Stack:
         write_stack(self._options.home, self.urls, self._pids())
 
 
-def _migrate(url: str) -> list[str]:
+def _migrate(url: str, home: Path) -> list[str]:
     database = Database(url, pool=1, connect_timeout_s=5, statement_timeout_s=300)
     try:
         return migrate(database)
+    except MigrationError as error:
+        message = f"{error} To begin anew without the data, remove {home}."
+        raise StartError(message) from error
     finally:
         database.close()

@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -38,14 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="of the API; 0 takes any free one")
     parser.add_argument(
         "--tick",
-        type=float,
-        default=5,
+        type=_seconds,
+        default=5.0,
         metavar="SECONDS",
         help="between runs of a schedule (5); 0 runs none: see tick",
     )
     parser.add_argument(
         "--legacy", metavar="URL", help="POST records there and start no simulated legacy"
     )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError("must be 0 or more seconds")
+    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:

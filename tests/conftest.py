@@ -16,9 +16,13 @@ from local import postgres
 from local.dynamodb import server as dynamodb_server
 from local.legacy.settings import LegacySettings
 from local.postgres import Postgres
+from local.process import pass_by_proxies
 from local.services import start_legacy
 
 _numbers = count(1)
+
+
+pass_by_proxies()
 
 
 @pytest.fixture(scope="session")

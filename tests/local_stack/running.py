@@ -16,9 +16,9 @@ PUNCH = {"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03
 
 
 class RunningStack:
-    """A stack on ``data`` that is ready."""
+    """A stack on ``data`` that is ready, or has printed ``until``."""
 
-    def __init__(self, data: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *arguments: str, until: str = "Ctrl-C") -> None:
         self.data = data
         self._output = data.with_suffix(".out").open("w+b")
         self._process = subprocess.Popen(
@@ -27,7 +27,7 @@ class RunningStack:
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until(lambda: "Ctrl-C" in self.output() or self._process.poll() is not None, 90)
+            wait_until(lambda: until in self.output() or self._process.poll() is not None, 90)
             assert self._process.poll() is None, self.output()
         except BaseException:
             self.end(signal.SIGKILL)

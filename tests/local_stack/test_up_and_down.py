@@ -7,7 +7,10 @@ from pathlib import Path
 
 import requests
 
-from tests.local_stack.running import RunningStack, alive, wait_until
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.migrate import migrate
+from local import postgres
+from tests.local_stack.running import RunningStack, alive, local, wait_until
 
 
 def test_told_to_end_it_settles_what_is_under_way_and_leaves_no_process(tmp_path: Path) -> None:
@@ -30,6 +33,33 @@ def test_told_to_end_it_settles_what_is_under_way_and_leaves_no_process(tmp_path
     assert last_run["sent"] > 0
     assert last_run["sent"] == last_run["delivered"]
     assert "was killed" not in stack.output()
+
+
+def test_told_to_end_while_it_starts_it_leaves_no_process(tmp_path: Path) -> None:
+    stack = RunningStack(tmp_path / "data", until="Starting the DynamoDB endpoint")
+    processes = stack.processes()
+    assert len(processes) > 1
+    assert stack.end(signal.SIGTERM) == 0
+    assert not alive(processes)
+    assert not list((stack.data / "run").iterdir())
+
+
+def test_a_migration_that_changed_is_named_with_the_way_out(tmp_path: Path) -> None:
+    server = postgres.start(tmp_path)
+    database = Database(server.url(), pool=1, connect_timeout_s=5, statement_timeout_s=30)
+    migrate(database)
+    with database.transaction() as connection:
+        connection.run("UPDATE schema_migration SET checksum = 'another'")
+    database.close()
+    server.child.stop()
+
+    done = local("up", "--data", str(tmp_path))
+
+    assert done.returncode == 1
+    assert (
+        f"has changed since it was applied. To begin anew without the data, remove {tmp_path}"
+        in (done.stdout)
+    )
 
 
 def test_kill_9_leaves_no_process_and_loses_no_data(tmp_path: Path) -> None:
