@@ -49,8 +49,12 @@ _WHITE_SPACE = (
 # The explicit collation "C" on top keeps two different ones from meeting in an expression.
 _UNICODE_CASE = '({0}({{0}} COLLATE "pg_unicode_fast") COLLATE "C")'
 _LOCAL = "({0} AT TIME ZONE 'UTC')"
-_POSITION = "CAST(least(greatest({1}, -2147483647), 2147483646) AS integer)"
-_REST = "CASE WHEN n >= 0 THEN substr(s, n + 1) ELSE right(s, -n) END"
+# Positions beyond an integer are as good as its bounds; least and greatest take no notice of nulls.
+_REST = (
+    "CASE WHEN n >= 0 THEN substr(s, CAST(least(n, 2147483646) AS integer) + 1)"
+    " WHEN n < 0 THEN right(s, - CAST(greatest(n, -2147483647) AS integer)) END"
+)
+_LENGTH = "CAST(least(greatest(m, -1), 2147483647) AS integer)"
 
 
 def _part(name: str, *types: Edm) -> tuple[Signature, ...]:
@@ -81,16 +85,14 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
     "length": (Signature((_TEXT,), _INT, "length({0})"),),
     "substring": (
         Signature(
-            (_TEXT, _INT),
-            _TEXT,
-            f"(SELECT {_REST} FROM (SELECT {{0}} AS s, {_POSITION} AS n) AS a)",
+            (_TEXT, _INT), _TEXT, f"(SELECT {_REST} FROM (SELECT {{0}} AS s, {{1}} AS n) AS a)"
         ),
         # Postgres refuses a negative length, as the standard asks.
         Signature(
             (_TEXT, _INT, _INT),
             _TEXT,
-            f"(SELECT substr({_REST}, 1, m) FROM (SELECT {{0}} AS s, {_POSITION} AS n,"
-            f" {_POSITION.replace('{1}', '{2}')} AS m) AS a)",
+            f"(SELECT CASE WHEN m IS NOT NULL THEN substr({_REST}, 1, {_LENGTH}) END"
+            " FROM (SELECT {0} AS s, {1} AS n, {2} AS m) AS a)",
         ),
     ),
     "tolower": (Signature((_TEXT,), _TEXT, _UNICODE_CASE.format("lower")),),

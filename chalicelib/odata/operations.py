@@ -73,8 +73,10 @@ def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
         if member.value is None:
             has_null = True
         # NaN is equal to nothing, and Postgres has it equal to itself.
-        elif member.type is not Edm.DOUBLE or not isnan(member.value):
+        elif not (isinstance(member.value, float) and isnan(member.value)):
             present.append(member)
+    if operand.type is Edm.NULL:
+        return Literal(Edm.BOOLEAN, has_null)
     of = reduce(common_type, (each.type for each in present), Edm.NULL)
     values = tuple(value_as(each, of, operator.at) for each in present)
     return Membership(operand, of, values, has_null)

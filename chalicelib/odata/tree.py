@@ -37,7 +37,7 @@ class Literal:
 
     @property
     def may_be_nan(self) -> bool:
-        return self.type is Edm.DOUBLE and not math.isfinite(self.value)
+        return isinstance(self.value, float) and not math.isfinite(self.value)
 
 
 @dataclass(frozen=True, slots=True)

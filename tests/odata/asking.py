@@ -1,0 +1,49 @@
+"""Ask the service as an HTTP client would."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from chalicelib.odata.service import ODataRequest, ODataResponse, ODataService
+
+ROOT = "http://localhost/api/odata"
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks one service."""
+
+    service: ODataService
+
+    def get(self, path: str, /, *query: tuple[str, str], **headers: str) -> ODataResponse:
+        """GET a path with decoded options; headers have underscores for dashes."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.service.get(ODataRequest(ROOT, path, query, named))
+
+    def json(self, path: str, /, *query: tuple[str, str], **headers: str) -> Any:
+        """GET JSON."""
+        return json.loads(self.get(path, *query, **headers).body)
+
+    def follow(self, link: str, **headers: str) -> Any:
+        """GET the JSON that a nextLink leads to."""
+        parts = urlsplit(link)
+        path = parts.path.removeprefix(urlsplit(ROOT).path)
+        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
+        return self.json(path, *query, **headers)
+
+    def pages(self, path: str, /, *query: tuple[str, str], **headers: str) -> list[list[Any]]:
+        """GET all pages of a collection."""
+        answer = self.json(path, *query, **headers)
+        pages = [answer["value"]]
+        while link := answer.get("@odata.nextLink"):
+            answer = self.follow(link, **headers)
+            pages.append(answer["value"])
+        return pages
+
+    def ids(self, entity_set: str, condition: str, /, *query: tuple[str, str]) -> list[Any]:
+        """Return the keys of the entities that a filter selects, in the order of the answer."""
+        answer = self.json(
+            entity_set, ("$filter", condition), ("$select", "id"), ("$top", "1000"), *query
+        )
+        return [each["id"] for each in answer["value"]]

@@ -1,0 +1,50 @@
+"""The data set in a database of its own, and a service that reads it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from chalicelib.odata.service import ODataService
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.reader import Reader
+from chalicelib.settings import Settings
+from local.postgres import Postgres
+from tests.conftest import connect
+from tests.odata import dataset
+from tests.odata.asking import Client
+from tests.odata.dataset import DataSet
+
+
+@pytest.fixture(scope="session")
+def data() -> DataSet:
+    """The data set."""
+    return DataSet(dataset.build())
+
+
+@pytest.fixture(scope="session")
+def filled(postgres_server: Postgres, data: DataSet) -> Iterator[Database]:
+    """A database that has the data set, and that nobody writes to."""
+    admin = connect(postgres_server.url("postgres"))
+    with admin.transaction() as connection:
+        connection.run("COMMIT")  # a database cannot be created in a transaction
+        connection.run("CREATE DATABASE odata TEMPLATE template STRATEGY file_copy")
+        connection.run("BEGIN")
+    admin.close()
+    database = connect(postgres_server.url("odata"))
+    dataset.store(data.records, database)
+    with database.transaction() as connection:
+        connection.run("ANALYZE")
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def client(filled: Database) -> Client:
+    """A client of a service of the data set, with the settings that are the default."""
+    return Client(ODataService(Reader(filled, 10), Settings()))
+
+
+@pytest.fixture(scope="session")
+def client_of(filled: Database) -> Callable[[Settings], Client]:
+    """Make a client of a service of the data set with other settings."""
+    return lambda settings: Client(ODataService(Reader(filled, settings.odata_timeout_s), settings))
