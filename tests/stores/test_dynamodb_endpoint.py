@@ -1,0 +1,17 @@
+"""What the local DynamoDB endpoint must bear beyond what DynamoDB's clients do to it on purpose."""
+
+import socket
+import struct
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def test_a_client_that_breaks_off_in_a_request_hurts_nobody(
+    dynamodb_url: str, dynamodb: Any, table: str
+) -> None:
+    url = urlsplit(dynamodb_url)
+    for _ in range(3):
+        with socket.create_connection((url.hostname, url.port)) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert dynamodb.scan(TableName=table)["Count"] == 0
