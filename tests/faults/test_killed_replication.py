@@ -33,11 +33,8 @@ def small(variables: dict[str, str]) -> Iterator[dict[str, str]]:
     "point",
     [
         Point("before", READ),
-        Point("before", READ, 2),
         Point("before", ADD),
         Point("before", ADD, 3),
-        Point("before", STATEMENT, statement="\nWITH document"),
-        Point("after", STATEMENT, statement="\nWITH document"),
         Point("before", STATEMENT, statement="COMMIT"),
         Point("before", STATEMENT, 3, statement="COMMIT"),
         Point("after", STATEMENT, statement="COMMIT"),

@@ -81,7 +81,8 @@ def answers(status: int, body: str = "", times: int = 10, **more: Any) -> dict[s
 
 
 SUCCESS = '{"message": "success"}'
-# What the legacy does for a while, whether that uses up attempts, and what the log tells of it.
+# What the legacy does for a while, whether that uses up attempts, and what the log tells of it. What
+# each answer means by itself is proved in tests/unit.
 FAULTS: dict[str, tuple[dict[str, Any], bool, str]] = {
     "loses replies": ({"lost_reply_rate": 0.3}, False, "No answer"),
     "accepts and resets": (answers(200, reset=True, accepts=True), False, "No answer"),
@@ -90,24 +91,17 @@ FAULTS: dict[str, tuple[dict[str, Any], bool, str]] = {
     "drips": (answers(200, SUCCESS, drip_s=0.3), False, "No answer: TimeoutError: the whole call"),
     "refuses": ({"outage": {"fault": "refuse", "for_s": 0.5}}, False, "No answer: Connection"),
     "garbage": (answers(200, "\x00\x01 garbage"), True, "its body is not JSON"),
-    "half a JSON": (answers(200, SUCCESS[:-1]), True, "its body is not JSON"),
     "JSON nested deep": (answers(200, "[" * 50_000), True, "its body is not JSON"),
     "HTML": (answers(200, "<html>", content_type="text/html"), True, "its body is not JSON"),
-    "an array": (answers(200, "[]"), True, "not a JSON object"),
     "another message": (answers(200, '{"message": "failure"}'), True, "message is not success"),
-    "no message at all": (answers(200, '{"message": null}'), True, "message is not success"),
     "redirects": (answers(302, headers={"Location": "/elsewhere"}), True, "HTTP 302"),
     "not modified": (answers(304), True, "HTTP 304"),
     "refuses the record": (answers(400, "no"), True, "HTTP 400: no"),
-    "unknown to it": (answers(404, "no"), True, "HTTP 404: no"),
     "shut out": (answers(401, "who?"), False, "HTTP 401: who?"),
-    "timeout of its own": (answers(408), False, "HTTP 408"),
-    "too many": (answers(429), False, "HTTP 429"),
     "Retry-After seconds": (answers(429, headers={"Retry-After": "1"}), False, "HTTP 429"),
     "Retry-After date": (answers(429, headers={"Retry-After": in_seconds(2)}), False, "HTTP 429"),
     "Retry-After past": (answers(429, headers={"Retry-After": in_seconds(-9)}), False, "HTTP 429"),
     "Retry-After garbage": (answers(429, headers={"Retry-After": "soon"}), False, "HTTP 429"),
-    "Retry-After negative": (answers(503, headers={"Retry-After": "-5"}), False, "HTTP 503"),
     "500s": (answers(500, "x" * 20_000), True, "HTTP 500: xxx"),
     "error rate": ({"error_rate": 0.3}, True, "HTTP 500"),
     "502 in HTML": (answers(502, "<h1>\0</h1>", content_type="text/html"), True, "HTTP 502"),
