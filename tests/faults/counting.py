@@ -12,7 +12,7 @@ from tests.conftest import Legacy
 from tests.pipeline.service import Service, punch
 
 # How often each test that kills at random does so: some in CI, many in a soak.
-ROUNDS = int(os.environ.get("SOAK_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "4"))
 
 
 def fill(dynamodb: Any, table: str, employees: Iterable[int]) -> list[str]:

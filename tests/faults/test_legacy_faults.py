@@ -81,8 +81,8 @@ def answers(status: int, body: str = "", times: int = 10, **more: Any) -> dict[s
 
 
 SUCCESS = '{"message": "success"}'
-# What the legacy does for a while, whether that uses up attempts, and what the log tells of it. What
-# each answer means by itself is proved in tests/unit.
+# What the legacy does for a while, whether that uses up attempts, and what the log tells of it.
+# What each answer means by itself is proved in tests/unit.
 FAULTS: dict[str, tuple[dict[str, Any], bool, str]] = {
     "loses replies": ({"lost_reply_rate": 0.3}, False, "No answer"),
     "accepts and resets": (answers(200, reset=True, accepts=True), False, "No answer"),
