@@ -5,6 +5,7 @@ handlers need, ``container`` imports when they ask for it.
 """
 
 import json
+import logging
 import uuid
 from collections.abc import Callable
 from functools import wraps
@@ -53,7 +54,8 @@ def answers(handler: Callable[..., Response]) -> Callable[..., Response]:
             return handler(*args, **named)
         except PunchClockError as error:
             if isinstance(error, UnavailableError):
-                telemetry.error("a store is unavailable", error)
+                # One line: in an outage there are as many as there are phones.
+                telemetry.event("a store is unavailable", logging.WARNING, cause=error.__cause__)
             return _error_response(error)
         except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told to nobody
             telemetry.error("a request failed", error, path=app.current_request.path)

@@ -1,0 +1,23 @@
+"""``python -m bench NAME …``: each measures a ratio beside a limit or a peer in the same run."""
+
+import argparse
+import importlib
+import sys
+
+_BENCHES = {
+    "intake": "CPU of a POST, beside its parts",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named benches, all if none is named, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    known = "; ".join(f"{name}: {purpose}" for name, purpose in _BENCHES.items())
+    parser.add_argument("names", nargs="*", choices=[*_BENCHES, []], help=known)
+    for name in parser.parse_args(arguments).names or _BENCHES:
+        importlib.import_module(f"bench.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""What a POST costs: CPU of this process per call, and of the parts within it.
+
+The peer is a bare ``put_item`` of an item of the same size: what boto3 costs whatever we do. The
+endpoint runs in a process of its own and is not counted.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import app
+from bench.engines import TABLE, engines
+from bench.punches import punch
+from chalicelib import container
+from chalicelib.point_record import load_json, parse, to_json, to_text
+from local.dynamodb.server import CREDENTIALS
+
+_CALLS = 300
+_ROUNDS = 5
+
+
+def main() -> None:
+    """Measure and print."""
+    costs: dict[str, list[float]] = {"a POST": [], "  of it intake": [], "  of it parsing": []}
+    bare: list[float] = []
+    with engines() as found:
+        os.environ |= CREDENTIALS | {
+            "AWS_ENDPOINT_URL_DYNAMODB": found.dynamodb_url,
+            "POINT_RECORD_TABLE": TABLE,
+        }
+
+        def post(body: bytes) -> None:
+            answer = app.app(_event(body), None)
+            assert answer["statusCode"] == 201, answer
+
+        def accept(body: bytes) -> None:
+            container.intake().accept(body)
+
+        def read(body: bytes) -> None:
+            parse(load_json(body), datetime.now(UTC), 60)
+
+        def put(item: dict[str, dict[str, str]]) -> None:
+            found.dynamodb.put_item(TableName=TABLE, Item=item)
+
+        for _ in range(_ROUNDS):
+            for cost, call in zip(costs.values(), (post, accept, read), strict=True):
+                cost.append(_cost_ms(call, [_body() for _ in range(_CALLS)]))
+            bare.append(_cost_ms(put, [_item() for _ in range(_CALLS)]))
+
+    costs["a bare put_item"] = bare
+    put_ms = statistics.median(bare)
+    table = Table("CPU of this process", "ms a call, median", "bare put_items")
+    for name, rounds in costs.items():
+        call_ms = statistics.median(rounds)
+        table.add_row(name, f"{call_ms:.2f}", f"{call_ms / put_ms:.2f}")
+    Console().print(table)
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    """Return what API Gateway hands to the function for a POST."""
+    return {
+        "requestContext": {
+            "httpMethod": "POST",
+            "resourcePath": "/point-record",
+            "path": "/point-record",
+        },
+        "headers": {"content-type": "application/json", "host": "localhost"},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "body": body.decode(),
+    }
+
+
+def _item() -> dict[str, dict[str, str]]:
+    record = punch()
+    return {"id": {"S": str(record.id)}, "record": {"S": json.dumps(to_json(record))}}
+
+
+def _body() -> bytes:
+    record = punch()
+    return json.dumps(
+        {
+            "employeeId": record.employee_id,
+            "employerId": record.employer_id,
+            "includedAt": to_text(record.included_at),
+            "deviceId": record.device_id,
+            "latitude": record.latitude,
+            "longitude": record.longitude,
+            "accuracyMeters": record.accuracy_meters,
+        }
+    ).encode()
+
+
+def _cost_ms(call: Callable[[Any], None], arguments: list[Any]) -> float:
+    started = time.process_time()
+    for argument in arguments:
+        call(argument)
+    return (time.process_time() - started) / len(arguments) * 1000

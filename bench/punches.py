@@ -1,0 +1,25 @@
+"""Punches to measure with."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.point_record import PointRecord, parse
+
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+_numbers = itertools.count(1)
+
+
+def punch() -> PointRecord:
+    """Return a punch that no other is like, with all its evidence."""
+    number = next(_numbers)
+    instant = _START + timedelta(seconds=number)
+    body = {
+        "employeeId": number % 100_000 + 1,
+        "employerId": number % 50 + 1,
+        "includedAt": instant.isoformat(),
+        "deviceId": "a1b2c3d4-e5f6-7890",
+        "latitude": -23.55052,
+        "longitude": -46.633308,
+        "accuracyMeters": 12.5,
+    }
+    return parse(body, instant, clock_skew_s=60)
