@@ -161,8 +161,7 @@ def _base_url(request: Request) -> str:
     """Return the URL under which the client reached the service, a stage's prefix included."""
     scheme = request.headers.get("x-forwarded-proto", "http")
     path: str = request.context["path"]
-    first_segment = request.path.split("/")[1]
-    prefix = path[: path.index(f"/{first_segment}")]
+    prefix = path.rstrip("/").rsplit("/", request.path.count("/"))[0]
     return f"{scheme}://{request.headers.get('host', 'localhost')}{prefix}"
 
 

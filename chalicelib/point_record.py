@@ -197,7 +197,10 @@ def from_json(text: str) -> PointRecord:
     Raises:
         ValueError: with what is wrong, if it is not exactly such a record.
     """
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("record is nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("record is not a JSON object")
     values: dict[str, Any] = {}

@@ -225,10 +225,7 @@ def _read(item: Item) -> tuple[Document, datetime]:
     if item.keys() != {"id", "record"} or "S" not in item["record"]:
         raise ValueError("the attributes must be id and record, both text")
     text = item["record"]["S"]
-    try:
-        record = from_json(text)
-    except RecursionError as error:
-        raise ValueError("record is nested too deeply") from error
+    record = from_json(text)
     if str(record.id) != item["id"]["S"]:
         raise ValueError("the key is not the id of the record")
     return Document(item["id"]["S"], text), record.created_at

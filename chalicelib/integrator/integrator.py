@@ -30,6 +30,8 @@ _SETTLE_MARGIN_S = 2.0
 _LINGER_S = 5.0
 # Between two tries while Postgres does not answer.
 _DATABASE_PAUSE_S = 0.5
+# How late a call that takes too long may be found out.
+_EXPIRE_EVERY_S = 0.25
 _MOST_CLAIMED = 5_000
 
 
@@ -86,7 +88,7 @@ class Run:
         self._unsettled: list[Sent] = []
         # The flush that Postgres has not confirmed, to be tried again as it is.
         self._flushing: tuple[list[Settlement], Sample] | None = None
-        self._flush_at = self._renew_at = self._claim_at = clock()
+        self._flush_at = self._renew_at = self._claim_at = self._expire_at = clock()
         self._sent_since_claim = 0
         self._active = True
         self._forgotten = False  # claimed records of which this run knows nothing any more
@@ -132,12 +134,14 @@ class Run:
                 self._dispatch()
                 self._take_replies()
                 self._flush_if_due()
-                if self._is_idle() and not (claiming and self._is_due_soon()):
+                if self._is_idle() and not (
+                    claiming and self._is_due_within(min(_LINGER_S, remaining_s() - needed_s))
+                ):
                     break
             except UnavailableError as error:
                 event("the database is away", level=logging.WARNING, reason=error.message)
                 time.sleep(_DATABASE_PAUSE_S)
-        if self._unsettled or self._flushing:
+        while self._unsettled or self._flushing:
             self._flush()
         self._claims.end(list(self._senders.in_flight))
 
@@ -196,6 +200,9 @@ class Run:
             wake_at = min(wake_at, self._limiter.not_before)
         if self._is_idle():
             return
+        if now >= self._expire_at:
+            self._senders.expire()
+            self._expire_at = now + _EXPIRE_EVERY_S
         for sent in self._senders.ended(wake_at - now):
             reply = sent.reply
             overloaded = reply.outcome is Outcome.OVERLOADED
@@ -225,7 +232,6 @@ class Run:
         now = self._clock()
         self._flush_at = now + self._pace.settle_interval_s
         self._renew_at = now + self._claims.run_lease_s / 3
-        self._senders.expire()
         if not self._active:
             event("the lease of this run is lost", level=logging.WARNING)
 
@@ -288,10 +294,10 @@ class Run:
         """Say whether nothing is waiting, open or unwritten."""
         return not (self._waiting or self._senders.in_flight or self._unsettled or self._flushing)
 
-    def _is_due_soon(self) -> bool:
-        """Say whether it pays to stay for the next record, and wait for it."""
+    def _is_due_within(self, linger_s: float) -> bool:
+        """Say whether a record is due so soon that it pays to stay for it, and wait for it."""
         pause_s = self._claims.next_due_s()
-        if pause_s > _LINGER_S:
+        if pause_s > linger_s:
             return False
         time.sleep(max(self._pace.settle_interval_s, pause_s))
         return True

@@ -19,6 +19,11 @@ from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
 
+# SQLSTATEs that are no fault of the statement, after which the same may succeed: a deadlock (40),
+# too few resources (53), a lock not to be had (55P03), an operator or the statement timeout (57),
+# a fault of the system (58). https://www.postgresql.org/docs/current/errcodes-appendix.html
+_TRANSIENT = ("40", "53", "55P03", "57", "58")
+
 # Added to the statement timeout, so that the server's own answer comes before the socket gives up.
 _SOCKET_MARGIN_S = 5.0
 
@@ -51,7 +56,8 @@ class Database:
         caller: what runs here must be safe to run again.
 
         Raises:
-            UnavailableError: Postgres cannot be reached, broke off, or all connections are busy.
+            UnavailableError: Postgres cannot be reached, broke off, is too busy or too slow, or all
+            connections are taken.
             DatabaseError: Postgres refused a statement; its SQLSTATE is ``error.args[0]["C"]``.
         """
         if not self._free.acquire(timeout=self._connect_timeout_s):
@@ -66,8 +72,10 @@ class Database:
                 raise UnavailableError("The database broke off. Try again soon.") from error
             except BaseException as error:
                 self._roll_back(connection)
-                if _is_unavailable(error):
-                    raise UnavailableError("The database cannot serve now.") from error
+                if isinstance(error, DatabaseError) and sqlstate(error).startswith(_TRANSIENT):
+                    raise UnavailableError(
+                        "The database cannot serve this now. Ask for less, or try again later."
+                    ) from error
                 raise
             self._idle.append(connection)
         finally:
@@ -117,15 +125,6 @@ def sqlstate(error: DatabaseError) -> str:
     """Return the SQLSTATE of an error that Postgres sent, or "" where it sent none."""
     fields = error.args[0] if error.args else None
     return str(fields.get("C", "")) if isinstance(fields, dict) else ""
-
-
-def _is_unavailable(error: BaseException) -> bool:
-    """Say whether Postgres refused for its own sake: shutting down, starting up, out of something.
-
-    Classes 53 (insufficient resources), 57P (operator intervention), 58 (system error):
-    https://www.postgresql.org/docs/current/errcodes-appendix.html
-    """
-    return isinstance(error, DatabaseError) and sqlstate(error).startswith(("53", "57P", "58"))
 
 
 def _close(connection: Connection) -> None:

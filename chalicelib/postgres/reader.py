@@ -9,7 +9,7 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
-from chalicelib.errors import InvalidError, UnavailableError
+from chalicelib.errors import InvalidError
 from chalicelib.postgres.connection import Database, sqlstate
 
 _POINT_RECORD = """
@@ -56,7 +56,6 @@ _FAULTS_OF_VALUES = {
     "54001": "The query is too complex.",
     "54000": "The query is too complex.",
 }
-_CANCELED = "57014"
 # Text that cannot be read as a value, data that is too large: in any case, the values are at fault.
 _DATA_EXCEPTION = "22"
 
@@ -114,6 +113,4 @@ def _ours(error: Exception) -> Exception:
         return InvalidError(_FAULTS_OF_VALUES[state])
     if state.startswith(_DATA_EXCEPTION):
         return InvalidError("A value of the query is not one that can be computed with.")
-    if state == _CANCELED:
-        return UnavailableError("The query takes too long. Ask for less, or try again later.")
     return error

@@ -143,8 +143,9 @@ def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, li
     try:
         connection.run(_ADD, documents=f"[{','.join(each.text for each in documents)}]")
     except DatabaseError as error:
-        # 22: data exception, 23: integrity constraint violation. All else is not the data's fault.
-        if not sqlstate(error).startswith(("22", "23")):
+        # 22: data exception, 23: integrity constraint violation, 54: program limit exceeded, as by
+        # JSON nested too deeply. All else is not the data's fault.
+        if not sqlstate(error).startswith(("22", "23", "54")):
             raise
         connection.run("ROLLBACK TO SAVEPOINT batch")
         if len(documents) == 1:
