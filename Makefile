@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format
+.PHONY: help run test check format bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ check: $(READY) ## What CI runs: format, lint, types, imports, tests
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
 	$(PYTHON) -m pytest $(ARGS)
+
+bench: $(READY) ## Measure each step beside its limit; ARGS names some
+	@exec $(PYTHON) -m bench $(ARGS)
 
 format: $(READY) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .

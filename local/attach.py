@@ -1,7 +1,6 @@
 """How programs find a running stack: by ``stack.json``, and what the app needs to know of it."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,10 +48,10 @@ def read_stack(home: Path) -> dict[str, Any]:
 
 
 def connect_dynamodb(stack: Mapping[str, Any]) -> Any:
-    """Return a boto3 client of the stack's DynamoDB endpoint, with the credentials it takes."""
+    """Return a boto3 client of a stack's DynamoDB endpoint, with the credentials it takes."""
     if "dynamodb" in stack["pids"]:
         return server.connect(stack["dynamodb"])
-    return boto3.client("dynamodb", endpoint_url=stack["dynamodb"])
+    return boto3.client("dynamodb", endpoint_url=stack["dynamodb"], region_name=_region())
 
 
 def environment(stack: Mapping[str, Any]) -> dict[str, str]:
@@ -61,11 +60,17 @@ def environment(stack: Mapping[str, Any]) -> dict[str, str]:
     A DynamoDB endpoint that is not ours is reached with the credentials of the surroundings.
     """
     pids = stack["pids"]
-    region = os.environ.get("AWS_DEFAULT_REGION", server.CREDENTIALS["AWS_DEFAULT_REGION"])
+    ours = server.CREDENTIALS if "dynamodb" in pids else {"AWS_DEFAULT_REGION": _region()}
     return {
         "POINT_RECORD_TABLE": TABLE,
         "DATABASE_URL": stack["postgres"],
         "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if "legacy" in pids else ""),
         "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
-        **(server.CREDENTIALS if "dynamodb" in pids else {"AWS_DEFAULT_REGION": region}),
+        **ours,
     }
+
+
+def _region() -> str:
+    """Return the region of the surroundings; an endpoint of one's own needs any."""
+    region: str | None = boto3.Session().region_name
+    return region or server.CREDENTIALS["AWS_DEFAULT_REGION"]

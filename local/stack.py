@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import MigrationError, migrate
 from local import postgres
-from local.attach import TABLE, environment, write_stack
+from local.attach import TABLE, connect_dynamodb, environment, write_stack
 from local.dynamodb import server as dynamodb_server
 from local.process import Child, StartError, is_free
 from local.services import SCHEDULES, start_api, start_legacy, start_ticker
@@ -122,18 +121,17 @@ class Stack:
         url = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")
         if url:
             self._tell(f"Using the DynamoDB endpoint {url} of the environment")
-            client = boto3.client("dynamodb")
         else:
             self._tell("Starting the DynamoDB endpoint …")
             child, url = dynamodb_server.start(self._options.home, self._port("dynamodb"))
             self._children["dynamodb"] = child
-            client = dynamodb_server.connect(url)
         self.urls["dynamodb"] = url
         try:
+            client = connect_dynamodb(self._description())
             dynamodb_server.create_table(client, TABLE)
+            client.close()
         except (BotoCoreError, ClientError) as error:
             raise StartError(f"The table cannot be made at {url}: {error}") from error
-        client.close()
 
     def _port(self, name: str) -> int:
         """Return the port to use; 0 is any free one."""

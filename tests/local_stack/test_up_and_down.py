@@ -4,12 +4,16 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import requests
 
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
 from local import postgres
+from local.attach import TABLE
+from tests.conftest import Legacy
 from tests.local_stack.running import RunningStack, alive, local, wait_until
 
 
@@ -33,6 +37,30 @@ def test_told_to_end_it_settles_what_is_under_way_and_leaves_no_process(tmp_path
     assert last_run["sent"] > 0
     assert last_run["sent"] == last_run["delivered"]
     assert "was killed" not in stack.output()
+
+
+def test_a_dynamodb_endpoint_and_a_legacy_of_somebody_else_are_used(
+    tmp_path: Path,
+    dynamodb_url: str,
+    dynamodb: Any,
+    legacy: Legacy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "theirs")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "theirs")
+    stack = RunningStack(tmp_path / "data", "--tick", "0.1", "--legacy", legacy.url)
+    try:
+        described = stack.described()
+        assert described["dynamodb"] == dynamodb_url
+        assert described["legacy"] == legacy.url
+        assert not {"dynamodb", "legacy"} & described["pids"].keys()
+        record_id = stack.post().json()["id"]
+        wait_until(lambda: legacy.accepted_ids() == [record_id])
+        assert stack.command("status").returncode == 0
+    finally:
+        stack.end(signal.SIGTERM)
+        dynamodb.delete_table(TableName=TABLE)
 
 
 def test_told_to_end_while_it_starts_it_leaves_no_process(tmp_path: Path) -> None:
