@@ -47,14 +47,22 @@ def settings() -> Settings:
 
 
 @cache
-def buffer() -> Buffer:
+def dynamodb() -> Any:
     config = Config(
         connect_timeout=_BUFFER_CONNECT_TIMEOUT_S,
         read_timeout=_BUFFER_READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": _BUFFER_TRIES},
         max_pool_connections=64,
+        # What the buffer asks for is of the right shape: looking it over again costs a
+        # quarter of a batch of deletes.
+        parameter_validation=False,
     )
-    return Buffer(boto3.client("dynamodb", config=config), settings().point_record_table)
+    return boto3.client("dynamodb", config=config)
+
+
+@cache
+def buffer() -> Buffer:
+    return Buffer(dynamodb(), settings().point_record_table)
 
 
 @cache
