@@ -125,8 +125,6 @@ class _Checker:
     def _path(self, path: Path, scope: Scope) -> _Found:
         first, *rest = path.segments
         found: _Found
-        if first == "$root":
-            raise unsupported("$root is not supported", path.at)
         if first in scope.variables:
             found = scope.variables[first]
         elif first == "$it":
@@ -228,9 +226,10 @@ class _Checker:
             operand = self._value_or_entity(arguments[0], scope, depth)
         if not isinstance(operand, Variable | Step):
             return operations.cast(name, operand, str(type_path), type_path.at)
+        entity = _entity_type(type_path)
         if name.name == "cast":
             raise unsupported("cast of an entity is not supported", name.at)
-        return Literal(Edm.BOOLEAN, _entity_type(type_path) is operand.entity)
+        return Literal(Edm.BOOLEAN, entity is operand.entity)
 
 
 def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> Node:

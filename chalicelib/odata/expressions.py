@@ -9,7 +9,6 @@ from functools import lru_cache
 
 from chalicelib.errors import InvalidError
 from chalicelib.odata.check import Scope, check_condition, check_value
-from chalicelib.odata.edm import Edm
 from chalicelib.odata.lexer import tokenize
 from chalicelib.odata.model import ENTITY_SETS, EntityType
 from chalicelib.odata.syntax import Bounds, Token, fault, parse
@@ -72,8 +71,7 @@ def _order(
         if any(each.type == "DIRECTION" for each in item):
             raise fault("A comma is missing after the direction", item[-1].at)
         value = check_value(parse(item, "$orderby"), scope, bounds.max_depth)
-        if value.type is not Edm.NULL:  # which orders nothing
-            keys.append(OrderKey(value, descending))
+        keys.append(OrderKey(value, descending))
     return tuple(keys)
 
 

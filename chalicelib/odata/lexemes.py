@@ -17,7 +17,7 @@ OPERATORS = {
 }  # fmt: skip
 _WORD = r"[^\W\d]\w{0,127}"
 _DOTTED = rf"{_WORD}(?:\.{_WORD})*"
-SPACE = re.compile(r"[ \t\r\n]*")
+SPACES = " \t\r\n"
 VALUE = re.compile(
     rf"""(?P<text>'(?:[^']|'')*')
     |    (?P<prefix>{_DOTTED})(?P<prefixed>'(?:[^']|'')*')

@@ -18,7 +18,7 @@ from typing import Any
 
 from chalicelib.odata import lexemes
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.lexemes import OPERATORS, read_literal
+from chalicelib.odata.lexemes import OPERATORS, SPACES, read_literal
 from chalicelib.odata.syntax import NOTHING, Bounds, Path, Token, Word, fault, unsupported
 from chalicelib.odata.tree import Literal, Place
 
@@ -131,7 +131,7 @@ class _Scanner:
 
     def _word(self, word: str, at: Place) -> None:
         follows = self.text[self.position : self.position + 1]
-        if word.lower() == "not" and follows and follows in " \t\r\n(":
+        if word.lower() == "not" and follows and follows in f"{SPACES}(":
             self._emit("NOT", Word("not", at), at)
         elif follows == "(":
             self._open_call(word, at)
@@ -153,6 +153,8 @@ class _Scanner:
         self._open("case" if name.lower() == "case" else "call", here)
 
     def _path(self, first: str, at: Place) -> None:
+        if first == "$root":
+            raise unsupported("$root is not supported", at)
         segments = [first]
         opens = None
         while opens is None and (match := lexemes.SEGMENT.match(self.text, self.position)):
@@ -161,10 +163,14 @@ class _Scanner:
             if opens is None:
                 segments.append(match["name"])
         self._emit("ODATA_IDENTIFIER", Path(tuple(segments), at), at)
-        if opens is None:
-            self._end_value()
-        else:
+        if opens is not None:
             self._open_quantifier(opens.lower(), at)
+            return
+        if self.text.startswith("/@", self.position):
+            raise unsupported("Annotations in expressions are not supported", self._here())
+        if self.text.startswith("(", self.position):
+            raise fault(f"There is no function {segments[-1]}", self._here())
+        self._end_value()
 
     def _open_quantifier(self, name: str, at: Place) -> None:
         self._emit("/", "/", at)
@@ -187,7 +193,7 @@ class _Scanner:
         elif name == "$count":
             match = lexemes.COUNT_OPTION.match(self.text, self.position)
             if match is None:
-                raise unsupported("$count takes no option here but $filter", self._here())
+                raise unsupported("An option of $count but $filter is not supported", self._here())
             self.position = match.end()
         self._emit("ODATA_IDENTIFIER", Path((variable,), at), at)
         self._emit(":", ":", at)
@@ -204,6 +210,7 @@ class _Scanner:
     def _nested(self, name: str, at: Place) -> "_Scanner":
         if name in self.open_aliases:
             raise fault(f"The alias @{name} names itself", at)
+        self._require_depth(at)
         return _Scanner(
             self.aliases[name],
             f"@{name}",
@@ -218,7 +225,7 @@ class _Scanner:
 
     def _end_value(self) -> None:
         follows = self.text[self.position : self.position + 1]
-        if follows and follows not in " \t\r\n),:]/":
+        if follows and follows not in f"{SPACES}),:]/":
             raise fault(f"{follows!r} cannot follow a value", self._here())
         self.wants_value = False
 
@@ -244,7 +251,7 @@ class _Scanner:
         if word not in OPERATORS:
             raise fault(f"An operator is expected, not {word!r}", at)
         follows = self.text[self.position : self.position + 1]
-        if follows and follows not in " \t\r\n([":
+        if follows and follows not in f"{SPACES}([":
             raise fault(f"A space is missing after {word}", self._here())
         self._emit(OPERATORS[word], Word(word, at), at)
         self.wants_value = True
@@ -291,8 +298,7 @@ class _Scanner:
     # Parentheses.
 
     def _open(self, kind: str, at: Place) -> None:
-        if self.outer_depth + len(self.frames) >= self.bounds.max_depth:
-            raise fault(f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at)
+        self._require_depth(at)
         self.frames.append(_Frame(kind, at))
         self._emit("(", "(", at)
         self.wants_value = True
@@ -312,7 +318,11 @@ class _Scanner:
             if not self.text.startswith("/$count", self.position):
                 raise unsupported("$filter in a path is supported only before /$count", at)
             self.position += len("/$count")
-        self._end_value()
+        self.wants_value = False
+
+    def _require_depth(self, at: Place) -> None:
+        if self.outer_depth + len(self.frames) >= self.bounds.max_depth:
+            raise fault(f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at)
 
     def _emit(self, kind: str, value: Any, at: Place) -> None:
         if len(self.tokens) >= self.bounds.max_tokens:
@@ -320,7 +330,8 @@ class _Scanner:
         self.tokens.append(Token(kind, value, at))
 
     def _skip_space(self) -> None:
-        self.position = lexemes.SPACE.match(self.text, self.position).end()  # type: ignore[union-attr]
+        while self.position < len(self.text) and self.text[self.position] in SPACES:
+            self.position += 1
 
     def _here(self) -> Place:
         return Place(self.source, self.position)

@@ -132,16 +132,19 @@ def _is_column(node: Node, entity: EntityType, name: str) -> bool:
     return isinstance(node, Column) and node.instance is root(entity) and node.member.name == name
 
 
-def order_by(keys: Sequence[OrderKey], expressions: Sequence[str]) -> str:
-    """Return what follows ORDER BY: null before all values ascending, after all descending."""
+def order_by(keys: Sequence[OrderKey]) -> str:
+    """Return what follows ORDER BY, for the select list's columns ``k0``, ``k1`` …
+
+    Null comes before all values ascending, after all descending.
+    """
     parts = []
-    for key, sql in zip(keys, expressions, strict=True):
+    for number, key in enumerate(keys):
         direction = "DESC" if key.descending else "ASC"
-        # Written only where there can be a null: an index on the column has it the other way round.
-        nulls = (
-            (" NULLS LAST" if key.descending else " NULLS FIRST") if key.expression.nullable else ""
-        )
-        parts.append(f"{sql} {direction}{nulls}")
+        # Written only where there can be a null: an index has it the other way round.
+        nulls = ""
+        if key.expression.nullable:
+            nulls = " NULLS LAST" if key.descending else " NULLS FIRST"
+        parts.append(f"k{number} {direction}{nulls}")
     return ", ".join(parts)
 
 

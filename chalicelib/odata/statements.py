@@ -86,7 +86,7 @@ def page_statement(resource: Resource, page: Page, shape: Shape) -> Statement:
         f" count(*) > {size}, {count}, {_existence(resource.parent, parameters)}"
         " FROM (SELECT e.*, row_number() OVER () AS n"
         f" FROM (SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
-        f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order, keys)}"
+        f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
         f" LIMIT {size} + 1{offset}) AS e) AS e"
         f" CROSS JOIN LATERAL (SELECT {_written(resource.entity, shape, translator)}) AS r",
         parameters,

@@ -9,13 +9,23 @@ from typing import Any
 from chalicelib.postgres.connection import Database
 
 DEVICES = [
-    None, "device-1", "device-12", "Device-12", "O'Brien's", "100%", "a_b", "back\\slash", "Ünïcødé",
-    "straße", " spaced ", "\u00a0no-break\u3000", "x😀y", "$1 :name {0}", "'; DROP TABLE point_record;--",
-    "42", "-7", "2026-02-03", "true", "1.5", "line\nbreak", "ΣΑΣ", "null", "a/b(c)=d&e", "\"quoted\"", "tab\there",
+    None, "device-1", "device-12", "Device-12", "O'Brien's", "100%", "a_b", "back\\slash",
+    "Ünïcødé", "straße", " spaced ",
+    "\u00a0no-break\u3000", "x😀y", "$1 :name {0}", "'; DROP TABLE point_record;--",
+    "42", "-7", "2026-02-03", "true", "1.5", "line\nbreak", "ΣΑΣ", "null",
+    "a/b(c)=d&e", "\"quoted\"", "tab\there",
 ]  # fmt: skip
 COORDINATES = [None, 0.0, 0.1, 2.5, -2.5, 0.5, -0.5, 33.25, -46.633308, 89.999999, 1e-7, -90.0]
 STATUSES = ["AWAITING", "INTEGRATING", "INTEGRATED", "ERROR", "REJECTED"]
-LOG_TEXTS = [None, "", "accepted", "HTTP 503: try later", "it's 'quoted'", "x" * 700, "timeout after 10 s"]
+LOG_TEXTS = [
+    None,
+    "",
+    "accepted",
+    "HTTP 503: try later",
+    "it's 'quoted'",
+    "x" * 700,
+    "timeout after 10 s",
+]
 INSTANTS = [
     datetime(2026, 1, 1, tzinfo=UTC),
     datetime(2026, 2, 3, 4, 5, 6, 789012, UTC),

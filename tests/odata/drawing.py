@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -100,7 +100,16 @@ def _literals(kind: str) -> st.SearchStrategy[tuple[str, Any]]:
         decimals = st.sampled_from(["0.1", "2.5", "-2.50", "0.0", "33.25", "1.000001", "-0.5"])
         return decimals.map(lambda each: (each, Fraction(each)))
     if kind == "text":
-        texts = [*filter(None, DEVICES), *filter(None, LOG_TEXTS), *STATUSES, "", "e", "'", "É", " "]
+        texts = [
+            *filter(None, DEVICES),
+            *filter(None, LOG_TEXTS),
+            *STATUSES,
+            "",
+            "e",
+            "'",
+            "É",
+            " ",
+        ]
         return st.sampled_from(texts).map(lambda each: (_quoted(each), each))
     if kind == "instant":
         return st.sampled_from(INSTANTS).flatmap(_instants)
@@ -112,7 +121,13 @@ def _literals(kind: str) -> st.SearchStrategy[tuple[str, Any]]:
         return times.map(lambda each: (each.isoformat(), each))
     if kind == "duration":
         spans = st.sampled_from(
-            [timedelta(), timedelta(1), timedelta(0, 3600), timedelta(-1, 1, 1), timedelta(400, 0, 5)]
+            [
+                timedelta(),
+                timedelta(1),
+                timedelta(0, 3600),
+                timedelta(-1, 1, 1),
+                timedelta(400, 0, 5),
+            ]
         )
         prefixes = st.sampled_from(["duration", "DURATION"])
         return st.tuples(prefixes, spans).map(
@@ -135,15 +150,13 @@ def _instants(instant: datetime) -> st.SearchStrategy[tuple[str, datetime]]:
 @st.composite
 def terms(draw: Any, kind: str, scopes: tuple[Scope, ...], depth: int) -> Term:
     """Draw an expression of a kind, nested at most ``depth`` deep."""
-    if draw(st.integers(0, 19)) == 0:
+    if draw(st.integers(0, 39)) == 39:
         return Term("null", PRIMARY, lambda _: None)
-    if depth > 0 and draw(st.booleans()):
+    if depth > 0 and draw(st.sampled_from([True, True, True, False])):
         maker = draw(st.sampled_from(_MAKERS[kind]))
         return maker(lambda of, scope=scopes: draw(terms(of, scope, depth - 1)), draw, scopes)
-    columns = [
-        (scope, path) for scope in scopes for path in _PATHS[scope.entity].get(kind, [])
-    ]
-    if columns and draw(st.integers(0, 2)):
+    columns = [(scope, path) for scope in scopes for path in _PATHS[scope.entity].get(kind, [])]
+    if columns and draw(st.sampled_from([True, True, True, False])):
         scope, path = draw(st.sampled_from(columns))
         return Term(f"{scope.prefix}{path}", PRIMARY, _read(path, scope.name))
     text, value = draw(_literals(kind))
@@ -263,7 +276,8 @@ def _counted(
     inner = operand("bool", (Scope("this", "", "Log"), Scope("it", "$it/", it.entity)))
 
     def value(names: Names) -> bool:
-        return any([inner.value({**names, "this": each}) is True for each in of(names)])
+        verdicts = [inner.value({**names, "this": each}) for each in of(names)]
+        return True in verdicts
 
     return Term(f"{scope.prefix}{path}/$filter({inner.text})/$count ge 1", RELATION, value)
 
@@ -280,7 +294,11 @@ def _arithmetic(kind: str) -> Callable[..., Term]:
                 operator = "div"
             if operator == "divby" and kind == "int":
                 operator = "mod"
-            divisors = {"int": ["2", "-3", "7"], "decimal": ["2", "0.5", "-4"], "double": ["3e0", "-0.1e0"]}
+            divisors = {
+                "int": ["2", "-3", "7"],
+                "decimal": ["2", "0.5", "-4"],
+                "double": ["3e0", "-0.1e0"],
+            }
             text = draw(st.sampled_from(divisors[kind]))
             value = float(text) if "e" in text else Fraction(text) if "." in text else int(text)
             right = Term(text, PRIMARY, lambda _: value)
@@ -354,7 +372,8 @@ def _multiple(operand: Any, draw: Any, scopes: Any) -> Term:
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 _MAKERS: dict[str, list[Callable[..., Term]]] = {
     "bool": [
-        _comparison, _comparison, _comparison, _member, _and, _and, _or, _or, _not, _not, _quantified,
+        _comparison, _comparison, _comparison, _member, _and, _and, _or, _or, _not, _not,
+        _quantified,
         _call("contains", "text", "text"),
         _call("startswith", "text", "text"),
         _call("endswith", "text", "text"),

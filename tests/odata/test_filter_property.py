@@ -12,7 +12,7 @@ from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
 from tests.odata.drawing import Term, conditions
 
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "600"))
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "400"))
 thorough = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -32,8 +32,9 @@ def check(client: Client, entity_set: str, term: Term, entities: list[Any]) -> N
     expected = selected(term, entities)
     try:
         found = sorted(map(str, client.ids(entity_set, term.text)))
-    except InvalidError as error:
-        assert expected is None, f"{term.text}: {error.message}"
+    except InvalidError:
+        if expected is not None:
+            raise
         return
     if expected is None:
         event("fails")  # perhaps only for entities that Postgres had no need to look at

@@ -1,0 +1,203 @@
+"""Whatever is sent, the answer is one of ours, and nothing of it is executed."""
+
+import os
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.errors import (
+    InvalidError,
+    NotAcceptableError,
+    NotFoundError,
+    NotImplementedByServiceError,
+    UnavailableError,
+)
+from chalicelib.odata.service import ODataService
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.reader import Reader
+from chalicelib.settings import Settings
+from tests.odata.asking import Client
+from tests.odata.dataset import DataSet
+from tests.odata.drawing import conditions
+
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "400"))
+REFUSALS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
+thorough = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+PAYLOADS = [
+    "'; DROP TABLE point_record; --", "' OR '1'='1", "' OR 1=1 --", "') OR ('a'='a",
+    "\\'; SELECT 1; --",
+    "1; SELECT pg_sleep(10)", "$1", ":p1", "%(x)s", "{0}", "${id}", "E'\\x27'", "$$ OR TRUE $$",
+    "\u02bc OR 1=1",
+    "1)) UNION SELECT * FROM quarantine --", "/**/", "--", "\\", "\"", "`", "\u2019",
+    "x'||pg_sleep(5)||'",
+    "id) FROM pg_user --", "*", "; COPY point_record TO PROGRAM 'id'", "\r\n", "%00", "%27", "0x27",
+]  # fmt: skip
+
+
+def attempt(client: Client, path: str, *query: tuple[str, str], **headers: str) -> Any:
+    """Ask, and return the JSON, or None where the request is refused as it should be."""
+    try:
+        answer = client.get(path, *query, **headers)
+    except REFUSALS as error:
+        if not error.message or "point_record AS" in error.message:
+            pytest.fail(f"This says nothing, or too much: {error.message}")
+        return None
+    assert answer.status in (200, 204)
+    return answer
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_payload_is_executed_wherever_it_is_put(
+    payload: str, client: Client, data: DataSet
+) -> None:
+    quoted = payload.replace("'", "''")
+    count = str(len(data.records))
+    inside = ("$filter", f"deviceId ne '{quoted}'")
+    expected = sum(each.deviceId != payload for each in data.records)
+    assert client.get("PointRecords/$count", inside).body == str(expected)
+    assert client.get(
+        "PointRecords/$count", ("$filter", "deviceId ne @x"), ("@x", f"'{quoted}'")
+    ).body == (str(expected))
+    for query in [
+        ("$filter", payload), ("$filter", f"deviceId eq {payload}"), ("$filter",
+        f"deviceId eq '{payload}'"),
+        ("$filter", f"{payload} eq 1"), ("$filter", f"contains(deviceId,'{quoted}')"),
+        ("$filter", f"matchesPattern(deviceId,'{quoted}')"), ("$filter",
+        f"deviceId in ('{quoted}',null)"),
+        ("$filter", f"logs/any({payload}:true)"), ("$filter", f"cast(id,{payload}) eq null"),
+        ("$orderby", payload), ("$orderby", f"id {payload}"), ("$orderby",
+        f"concat(deviceId,'{quoted}')"),
+        ("$select", payload), ("$top", payload), ("$skip", payload), ("$count", payload),
+        ("$skiptoken", payload),
+        ("$format", payload), (payload, payload), (f"${payload}", "1"), (f"@{payload}", "1"),
+    ]:  # fmt: skip
+        attempt(client, "PointRecords", query)
+        attempt(client, "PointRecords/$count", query)
+    for path in [
+        payload, f"PointRecords({payload})", f"PointRecords(id={payload})", f"PointRecords({payload}=1)",
+        f"PointRecords/{payload}", f"PointRecords({data.records[0].id})/{payload}",
+        f"IntegrationLogs({payload})",
+    ]:  # fmt: skip
+        attempt(client, path)
+    attempt(client, "PointRecords", accept=payload, prefer=payload)
+    assert client.get("PointRecords/$count").body == count
+
+
+_FRAGMENTS = [
+    "status", "id", "attempts", "latitude", "deviceId", "logs", "point", "includedAt", "$it",
+    "$this", "@a", "@b",
+    " eq ", " ne ", " gt ", " in ", " and ", " or ", "not ", " add ", " div ", " mod ", " has ",
+    "-", "(", ")",
+    ",", "/", ":", "'", "''", "'x'", "1", "0", "1.5", "1e5", "null", "true", "2026-01-01",
+    "12:00", "duration'P1D'",
+    "any(", "all(", "l:", "$count", "/$filter(", "[", "]", "{", "\"", "contains(", "length(",
+    "year(", "cast(",
+    "case(", "substring(", "matchesPattern(", "Edm.String", " asc", " desc", " ", "\t", "\n",
+    "9" * 30, "\\", "%",
+    "00000000-0000-0000-0000-000000000000", "2026-01-01T00:00:00Z", "é", "\U0001f600", "INF",
+    "NaN", "now()",
+]  # fmt: skip
+_words = st.lists(st.sampled_from(_FRAGMENTS), max_size=14).map("".join)
+_texts = st.one_of(_words, st.text(max_size=40), conditions("Record").map(lambda term: term.text))
+_names = st.one_of(
+    st.sampled_from(
+        [
+            "$filter",
+            "$orderby",
+            "$select",
+            "$top",
+            "$skip",
+            "$count",
+            "$format",
+            "$skiptoken",
+            "@a",
+            "@b",
+        ]
+    ),
+    st.text(max_size=8),
+)
+_paths = st.one_of(
+    st.sampled_from(
+        ["", "PointRecords", "IntegrationLogs", "PointRecords/$count", "IntegrationRuns"]
+    ),
+    st.lists(
+        st.sampled_from(
+            [
+                "PointRecords",
+                "IntegrationLogs(1)",
+                "logs",
+                "point",
+                "status",
+                "$value",
+                "$count",
+                "(",
+                "%",
+                "%2F",
+            ]
+        ),
+        max_size=5,
+    ).map("/".join),
+    st.text(max_size=20),
+)
+
+
+@thorough
+@given(filter_=_words, order=_words)
+def test_random_words_are_answered_or_refused(filter_: str, order: str, client: Client) -> None:
+    attempt(client, "PointRecords", ("$filter", filter_), ("@a", order), ("@b", "1"))
+    attempt(client, "IntegrationLogs", ("$orderby", order), ("@a", filter_))
+
+
+@thorough
+@given(
+    path=_paths,
+    query=st.lists(st.tuples(_names, _texts), max_size=4),
+    headers=st.fixed_dictionaries(
+        {},
+        optional={name: st.text(max_size=20) for name in ("accept", "prefer", "odata_maxversion")},
+    ),
+)
+def test_random_requests_are_answered_or_refused(
+    path: str, query: list[tuple[str, str]], headers: dict[str, str], client: Client
+) -> None:
+    attempt(client, path, *query, **headers)
+
+
+@thorough
+@given(pattern=st.text(alphabet="ab.*+?()[]{}|^$\\-,1239dDwWsSbBuxckp<>=!:é\n'\"/", max_size=16))
+def test_random_patterns_are_answered_or_refused(pattern: str, client: Client) -> None:
+    quoted = pattern.replace("'", "''")
+    attempt(client, "PointRecords", ("$filter", f"matchesPattern(deviceId,'{quoted}')"))
+
+
+def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
+    client = Client(ODataService(Reader(filled, 0.05), Settings()))
+    nested = "true"
+    for _ in range(7):
+        nested = f"logs/any(x:x/point/logs/all(y:y/id ne 0 and {nested}))"
+    crossed = " or ".join(
+        f"matchesPattern(concat(deviceId,'{'a' * 60}'),'^(a*)*(b|a*)*\\1{{0,9}}x{number}$')"
+        for number in range(40)
+    )
+    for text in (nested, crossed):
+        with suppress(UnavailableError, *REFUSALS):
+            client.get("PointRecords", ("$filter", text))
+    with pytest.raises(UnavailableError, match="Ask for less"):
+        Reader(filled, 0.05).row("SELECT pg_sleep(5)", [])
+
+
+def test_nothing_can_be_written(filled: Database) -> None:
+    reader = Reader(filled, 10)
+    with pytest.raises(Exception, match="read-only transaction"):
+        reader.row("DELETE FROM integration_log RETURNING id", [])
+    # The connection is as it was: others can write.
+    with filled.transaction() as connection:
+        connection.run("CREATE TEMPORARY TABLE scratch (x integer) ON COMMIT DROP")

@@ -1,0 +1,220 @@
+"""Pages, put together, are the whole in its order: whatever the order, the size, or the top."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cmp_to_key
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.errors import InvalidError
+from chalicelib.odata.service import ODataService
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.reader import Reader
+from chalicelib.settings import Settings
+from tests.odata import dataset, reference
+from tests.odata.asking import ROOT, Client
+from tests.odata.dataset import DataSet
+from tests.odata.drawing import Term, orders
+from tests.odata.test_filter_property import EXAMPLES
+
+Key = tuple[Term, str]
+
+
+def compare(keys: list[Key], left: Any, right: Any) -> int:
+    """Order by the keys in turn, null first ascending and last descending, then by the id."""
+    for term, direction in keys:
+        a, b = term.value({"it": left}), term.value({"it": right})
+        sign = -1 if direction.strip() == "desc" else 1
+        if a is None or b is None:
+            if a is not b:
+                return sign * (-1 if a is None else 1)
+        elif a != b:
+            return sign * (-1 if reference.compare("lt", a, b) else 1)
+    last = keys[-1][1].strip() if keys else ""
+    return (-1 if last == "desc" else 1) * (-1 if left.id < right.id else 1)
+
+
+@settings(
+    max_examples=max(20, EXAMPLES // 4),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    keys=st.lists(
+        st.tuples(orders("Record"), st.sampled_from(["", " asc", " desc", " DESC "])), max_size=3
+    ),
+    size=st.integers(1, 70),
+    top=st.one_of(st.none(), st.integers(0, 70)),
+    skip=st.one_of(st.none(), st.integers(0, 70)),
+)
+def test_pages_together_are_the_whole_in_its_order(
+    keys: list[Key], size: int, top: int | None, skip: int | None, client: Client, data: DataSet
+) -> None:
+    keys = [(term, direction.lower()) for term, direction in keys]
+    try:
+        expected = sorted(
+            data.records, key=cmp_to_key(lambda left, right: compare(keys, left, right))
+        )
+    except (reference.Fault, OverflowError):
+        assume(False)
+        return
+    expected = expected[skip or 0 :][:top]
+    query = [("$select", "id"), ("$count", "true")]
+    if keys:
+        query.append(("$orderby", ",".join(f"{term.text}{direction}" for term, direction in keys)))
+    query += [("$top", str(top))] if top is not None else []
+    query += [("$skip", str(skip))] if skip is not None else []
+    pages = client.pages("PointRecords", *query, prefer=f"maxpagesize={size}")
+    found = [each["id"] for page in pages for each in page]
+    assert found == [str(each.id) for each in expected]
+    assert all(len(page) == size for page in pages[:-1])
+    assert pages[-1] or len(pages) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "prefer", "sizes"),
+    [
+        ([], "", [10, 10, 10, 10, 10, 10]),
+        ([("$top", "25")], "", [20, 5]),
+        ([("$top", "15")], "", [15]),
+        ([("$top", "0")], "", [0]),
+        ([("$skip", "45")], "", [10, 5]),
+        ([("$skip", "60")], "", [0]),
+        ([("$skip", "99999999999999999999999")], "", [0]),
+        ([("$top", "99999999999999999999999")], "", [20, 20, 20]),
+        ([], "maxpagesize=7", [7] * 8 + [4]),
+        ([], "odata.maxpagesize=50", [20, 20, 20]),
+        ([], "respond-async, MaxPageSize=30", [20, 20, 20]),
+        ([], "maxpagesize=0", [10] * 6),
+        ([], "maxpagesize=-5", [10] * 6),
+        ([], "maxpagesize=many", [10] * 6),
+        ([("$top", "12")], "maxpagesize=5", [5, 5, 2]),
+    ],
+)
+def test_the_size_of_a_page_is_bounded_by_the_settings(
+    query: list[tuple[str, str]],
+    prefer: str,
+    sizes: list[int],
+    client_of: Callable[[Settings], Client],
+) -> None:
+    client = client_of(replace(Settings(), odata_page=10, odata_page_max=20))
+    pages = client.pages("PointRecords", *query, prefer=prefer)
+    assert [len(page) for page in pages] == sizes
+
+
+def test_pages_keep_their_size_without_the_preference(client: Client) -> None:
+    first = client.json("PointRecords", prefer="maxpagesize=3")
+    second = client.follow(first["@odata.nextLink"])
+    assert len(second["value"]) == 3
+
+
+def test_a_preference_that_is_applied_is_named(client: Client) -> None:
+    for spelled, named in [
+        ("maxpagesize=3", "maxpagesize=3"),
+        ("odata.maxpagesize=3", "odata.maxpagesize=3"),
+    ]:
+        answer = client.get("PointRecords", prefer=spelled)
+        assert answer.headers["Preference-Applied"] == named
+    assert "Preference-Applied" not in client.get("PointRecords", prefer="x=y").headers
+
+
+def test_a_next_link_is_absolute_and_keeps_all_other_options(client: Client) -> None:
+    answer = client.json(
+        "PointRecords",
+        ("$filter", "attempts ge @n and deviceId ne '&=#+ é'"),
+        ("@n", "0"),
+        ("$select", "id"),
+        ("$skip", "1"),
+        ("$top", "9"),
+        ("mine", "a b&c"),
+        prefer="maxpagesize=2",
+    )
+    link = answer["@odata.nextLink"]
+    assert link.startswith(f"{ROOT}/PointRecords?")
+    assert link.isascii()
+    assert "top=" not in link
+    assert "skip=" not in link
+    assert "mine=a%20b%26c" in link
+    following = client.follow(link)
+    assert following["@odata.context"].endswith("#PointRecords(id)")
+    assert not {each["id"] for each in following["value"]} & {
+        each["id"] for each in answer["value"]
+    }
+
+
+def test_the_count_is_counted_once_and_said_on_every_page(client: Client, data: DataSet) -> None:
+    answer = client.json("PointRecords", ("$count", "true"), prefer="maxpagesize=25")
+    while link := answer.get("@odata.nextLink"):
+        answer = client.follow(link)
+        assert answer["@odata.count"] == len(data.records)
+
+
+def test_long_texts_make_no_long_links(client: Client, data: DataSet) -> None:
+    pages = client.pages("IntegrationLogs", ("$orderby", "log desc"), prefer="maxpagesize=3")
+    found = [each["id"] for page in pages for each in page]
+    expected = sorted(
+        data.logs, key=lambda each: (each.log is not None, each.log or "", each.id), reverse=True
+    )
+    assert found == [each.id for each in expected]
+    first = client.json("IntegrationLogs", ("$orderby", "log desc"), prefer="maxpagesize=1")
+    assert len(first["value"][0]["log"]) == 700
+    assert len(first["@odata.nextLink"]) < 400
+
+
+def test_logs_of_one_record_have_pages_too(client: Client, data: DataSet) -> None:
+    record = next(each for each in data.records if len(each.logs) == 4)
+    pages = client.pages(f"PointRecords({record.id})/logs", prefer="maxpagesize=3")
+    assert [each["id"] for page in pages for each in page] == [each.id for each in record.logs]
+
+
+def token_of(answer: Any) -> str:
+    query = urlsplit(answer["@odata.nextLink"]).query
+    return dict(each.split("=", 1) for each in query.split("&"))["$skiptoken"]
+
+
+def test_a_token_that_was_changed_is_refused(client: Client) -> None:
+    token = token_of(client.json("PointRecords", prefer="maxpagesize=2"))
+    assert client.get("PointRecords", ("$skiptoken", token)).status == 200
+    raw = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    for position in range(len(raw)):
+        changed = bytes(raw[:position]) + bytes([raw[position] ^ 1]) + bytes(raw[position + 1 :])
+        text = base64.urlsafe_b64encode(changed).decode().rstrip("=")
+        with pytest.raises(InvalidError, match="skiptoken"):
+            client.get("PointRecords", ("$skiptoken", text))
+    for text in (token[:-4], token + "AAAA", token[4:], "!" + token, "é" + token, token * 2):
+        with pytest.raises(InvalidError, match="skiptoken"):
+            client.get("PointRecords", ("$skiptoken", text))
+
+
+def test_a_token_belongs_to_one_query(client: Client) -> None:
+    token = token_of(client.json("PointRecords", ("$orderby", "status"), prefer="maxpagesize=2"))
+    for path, query in [
+        ("PointRecords", []),
+        ("PointRecords", [("$orderby", "status desc")]),
+        ("PointRecords", [("$orderby", "status"), ("$filter", "true")]),
+        ("IntegrationLogs", [("$orderby", "status")]),
+    ]:
+        with pytest.raises(InvalidError, match="skiptoken"):
+            client.get(path, *query, ("$skiptoken", token))
+
+
+def test_a_record_that_comes_or_goes_moves_no_other(database: Database) -> None:
+    client = Client(ODataService(Reader(database, 10), Settings()))
+    records = sorted(dataset.build(40), key=lambda each: each.id)
+    for each in records:
+        each.logs = []
+    dataset.store(records[:10] + records[12:], database)
+    answer = client.json("PointRecords", prefer="maxpagesize=15")
+    seen = [each["id"] for each in answer["value"]]
+    with database.transaction() as connection:
+        connection.run("DELETE FROM point_record WHERE id = :id", id=records[3].id)
+    dataset.store(records[10:12], database)
+    while link := answer.get("@odata.nextLink"):
+        answer = client.follow(link)
+        seen += [each["id"] for each in answer["value"]]
+    assert seen == [str(each.id) for each in records[:10] + records[12:]]
