@@ -127,22 +127,20 @@ class Translator:
     def _alias(self, instance: Instance) -> str:
         alias = self._aliases.get(instance)
         if alias is None:
+            origin = self._alias(instance.origin) if isinstance(instance, Step) else None
             alias = self._aliases[instance] = f"t{next(self._numbers)}"
-            if isinstance(instance, Variable):
+            if isinstance(instance, Step) and origin:
+                self._join(instance, origin, alias)
+            elif isinstance(instance, Variable):
                 self._joins[instance] = []
-            else:
-                self._join(instance, alias)
         return alias
 
-    def _join(self, step: Step, alias: str) -> None:
-        link = self._link(step.origin, step.navigation, alias)
+    def _join(self, step: Step, origin: str, alias: str) -> None:
         variable = step.origin
         while isinstance(variable, Step):
             variable = variable.origin
+        link = _link(step.navigation, origin, alias)
         self._joins[variable].append(f"LEFT JOIN {self.source(step.entity)} AS {alias} ON {link}")
-
-    def _link(self, origin: Instance, navigation: Navigation, alias: str) -> str:
-        return f"{alias}.{navigation.target_column} = {self._alias(origin)}.{navigation.column}"
 
     def _junction(self, node: Junction, operands: list[str]) -> str:
         return f"({f' {node.operator.upper()} '.join(operands)})"
@@ -213,8 +211,12 @@ class Translator:
         return f"(NOT EXISTS (SELECT 1 {self._related(node, unless)}))"
 
     def _related(self, node: Quantified | Count, condition: str) -> str:
-        link = self._link(node.origin, node.navigation, self._alias(node.variable))
+        link = _link(node.navigation, self._alias(node.origin), self._alias(node.variable))
         return f"FROM {self.from_clause(node.variable)} WHERE {link} AND {condition}"
+
+
+def _link(navigation: Navigation, origin: str, target: str) -> str:
+    return f"{target}.{navigation.target_column} = {origin}.{navigation.column}"
 
 
 def to_text(value: Any) -> str:

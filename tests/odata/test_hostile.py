@@ -82,7 +82,8 @@ def test_no_payload_is_executed_wherever_it_is_put(
         attempt(client, "PointRecords", query)
         attempt(client, "PointRecords/$count", query)
     for path in [
-        payload, f"PointRecords({payload})", f"PointRecords(id={payload})", f"PointRecords({payload}=1)",
+        payload, f"PointRecords({payload})", f"PointRecords(id={payload})",
+        f"PointRecords({payload}=1)",
         f"PointRecords/{payload}", f"PointRecords({data.records[0].id})/{payload}",
         f"IntegrationLogs({payload})",
     ]:  # fmt: skip

@@ -1,0 +1,40 @@
+"""Regular expressions of ECMAScript are said in Postgres' words, or refused."""
+
+import pytest
+
+from chalicelib.odata.pattern import translate
+
+
+@pytest.mark.parametrize(
+    ("pattern", "translated"),
+    [
+        ("^A.*e$", r"^A[^\n\r\u2028\u2029]*e$"),
+        (r"\d+\D\w\W\s\S", r"\d+\D\w\W\s\S"),
+        (r"\bx\B", r"\yx\Y"),
+        (r"[\b]", r"[\u0008]"),
+        ("[a-z0-9_]", "[a-z0-9_]"),
+        (r"[^\]a]", r"[^\u005da]"),
+        ("[a-]", r"[a\u002d]"),
+        ("[[:alpha:]", r"[\u005b\u003aalpha\u003a]"),
+        ("(?:a|b)(?=c)(?!d)(?<=e)(?<!f)", "(?:a|b)(?=c)(?!d)(?<=e)(?<!f)"),
+        ("(?<year>[0-9]{4})", "([0-9]{4})"),
+        (r"(a)\1", r"(a)\1"),
+        ("a{2}b{2,}c{2,3}?d*?e+?f??", "a{2}b{2,}c{2,3}?d*?e+?f??"),
+        ("a{x}", r"a\u007bx\u007d"),
+        (r"\x41\u00e9\cJ\t\/\.", r"Aé\u000a\u0009\u002f\u002e"),
+        ("***=x", "***\\u003dx"),
+        ("é😀", "é😀"),
+    ],
+)
+def test_a_pattern_means_the_same_in_postgres(pattern: str, translated: str) -> None:
+    assert translate(pattern) == translated
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(", ")", "(a", "a)", "[", "[a", "[]", "a\\", r"\q", r"\p{L}", r"\k<x>", r"\0",
+     r"\x00", r"\ud800", "a{256}", "[\\", r"[\q]"],
+)  # fmt: skip
+def test_what_postgres_has_no_words_for_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"^(has|ends|repeats)"):
+        translate(pattern)
