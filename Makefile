@@ -2,9 +2,11 @@
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
+# More workers than cores: the tests wait more than they work.
+PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench
+.PHONY: help run test check soak format bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,14 +16,17 @@ run: $(READY) ## Start the whole system on this machine, until Ctrl-C
 	@exec $(PYTHON) -m local up $(ARGS)
 
 test: $(READY) ## Run every test
-	@exec $(PYTHON) -m pytest $(ARGS)
+	@exec $(PYTEST) $(ARGS)
 
 check: $(READY) ## What CI runs: format, lint, types, imports, tests
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+soak: $(READY) ## The long suites: many rounds of kills and of random queries
+	SOAK_ROUNDS=50 HYPOTHESIS_PROFILE=soak $(PYTEST) tests/faults tests/odata $(ARGS)
 
 bench: $(READY) ## Measure each step beside its limit; ARGS names some
 	@exec $(PYTHON) -m bench $(ARGS)
