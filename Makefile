@@ -2,8 +2,8 @@
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-# More workers than cores: the tests wait more than they work.
-PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
+# Two workers: a third buys nothing on two cores.
+PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check soak format bench

