@@ -16,7 +16,7 @@ CREATE TABLE point_record (
     overloads          integer          NOT NULL DEFAULT 0,
     -- From when on the record may be claimed: at once while AWAITING, after the wait while ERROR,
     -- after the lease while INTEGRATING, never again (null) once INTEGRATED or REJECTED.
-    next_attempt_at    timestamptz,
+    next_attempt_at    timestamptz      DEFAULT now(),
     -- The run that holds the lease while INTEGRATING.
     claimed_by         uuid,
     integrated_at      timestamptz,
