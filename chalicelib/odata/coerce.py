@@ -48,6 +48,8 @@ def converted(node: Node, of: Edm, at: Place) -> Node:
     """Return a number as one of a wider type, null as null of that type, anything else as it is."""
     if node.type is of:
         return node
+    if node.type is Edm.NULL:
+        return Literal(of, None)
     if isinstance(node, Literal):
         return Literal(of, value_as(node, of, at), node.at)
     if node.type in NUMBERS:

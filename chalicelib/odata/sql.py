@@ -6,6 +6,7 @@ operand can be null and where false and null are not the same in the end; plain 
 let an index be used. URL Conventions 4.01, section 5.1.1.1.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -42,7 +43,7 @@ class Translator:
     The SELECTs of one statement share their parameters.
     """
 
-    def __init__(self, parameters: list[str | list[str]] | None = None) -> None:
+    def __init__(self, parameters: list[str] | None = None) -> None:
         self.parameters = [] if parameters is None else parameters
         self._aliases: dict[Instance, str] = {}
         self._joins: dict[Variable, list[str]] = {}
@@ -120,7 +121,7 @@ class Translator:
         """Return the column of a property."""
         return f"{self._alias(instance)}.{prop.column}"
 
-    def _parameter(self, value: str | list[str]) -> str:
+    def _parameter(self, value: str) -> str:
         self.parameters.append(value)
         return f"${len(self.parameters)}"
 
@@ -198,7 +199,7 @@ class Translator:
         operand = self.value(node.operand)
         if not node.values:
             return f"({operand} IS NULL)" if node.has_null else "FALSE"
-        array = self._parameter([to_text(each) for each in node.values])
+        array = self._parameter(array_text(node.values))
         found = f"{operand} = ANY(CAST({array} AS {node.type_of_values.sql}[]))"
         if node.operand.nullable and node.has_null:
             return f"COALESCE({found}, TRUE)"
@@ -228,3 +229,13 @@ def to_text(value: Any) -> str:
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def array_text(values: Sequence[Any]) -> str:
+    """Write values as Postgres reads an array of them from text.
+
+    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO. Each is quoted: bare, the text
+    ``null`` would be no text.
+    """
+    quoted = (to_text(each).replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    return "{" + ",".join(f'"{each}"' for each in quoted) + "}"

@@ -15,7 +15,7 @@ from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql import Translator
 from chalicelib.odata.tree import TRUE, Junction, Node, OrderKey
 
-Parameters = list[str | list[str]]
+Parameters = list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Reader:
             f" SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"
         )
 
-    def row(self, sql: str, parameters: Sequence[str | list[str]]) -> list[Any] | None:
+    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
         """Run one statement and return its first row, or None where it has none.
 
         Args:

@@ -264,6 +264,8 @@ TEXTS: list[Case] = [
     ("deviceId in ('back\\slash','{0}','$1 :name {0}')",
      lambda r: r.deviceId in ("back\\slash", "$1 :name {0}")),
     ("tolower(status) in ('error')", lambda r: r.status == "ERROR"),
+    ("not (status in ('null'))", everything),
+    ("deviceId in ('null','NULL','')", lambda r: r.deviceId == "null"),
     ("deviceId eq 'null'", lambda r: r.deviceId == "null"),
     ("deviceId eq '''; DROP TABLE point_record;--'",
      lambda r: r.deviceId == "'; DROP TABLE point_record;--"),

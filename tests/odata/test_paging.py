@@ -57,12 +57,12 @@ def test_pages_together_are_the_whole_in_its_order(
 ) -> None:
     keys = [(term, direction.lower()) for term, direction in keys]
     try:
-        expected = sorted(
-            data.records, key=cmp_to_key(lambda left, right: compare(keys, left, right))
-        )
+        for term, _ in keys:
+            for each in data.records:
+                term.value({"it": each})
     except (reference.Fault, OverflowError):
         assume(False)
-        return
+    expected = sorted(data.records, key=cmp_to_key(lambda left, right: compare(keys, left, right)))
     expected = expected[skip or 0 :][:top]
     query = [("$select", "id"), ("$count", "true")]
     if keys:

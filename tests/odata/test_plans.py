@@ -1,0 +1,114 @@
+"""What clients ask most is found in an index, on the first page and on the last."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from chalicelib.odata.service import ODataService
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.reader import Reader
+from chalicelib.settings import Settings
+from local.postgres import Postgres
+from tests.conftest import connect
+from tests.odata.asking import Client
+
+
+class Explaining(Reader):
+    """A reader that keeps the plan of what it read last."""
+
+    plan = ""
+
+    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
+        with self._database.transaction() as connection:
+            lines = connection.execute_unnamed(f"EXPLAIN {sql}", parameters).rows
+        self.plan = "\n".join(line for (line,) in lines)
+        return super().row(sql, parameters)
+
+
+@pytest.fixture(scope="module")
+def reader(postgres_server: Postgres) -> Iterator[Explaining]:
+    """A reader of as many records as make the planner use its indexes."""
+    admin = connect(postgres_server.url("postgres"))
+    with admin.transaction() as connection:
+        connection.run("COMMIT")  # a database cannot be created in a transaction
+        connection.run("CREATE DATABASE odata_plans TEMPLATE template STRATEGY file_copy")
+        connection.run("BEGIN")
+    admin.close()
+    database = connect(postgres_server.url("odata_plans"))
+    _fill(database)
+    yield Explaining(database, 10)
+    database.close()
+
+
+def _fill(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.run(
+            "INSERT INTO point_record (id, employee_id, employer_id, included_at,"
+            " utc_offset_minutes, created_at, next_attempt_at)"
+            " SELECT gen_random_uuid(), 1 + n % 500, 1 + n % 20,"
+            " timestamptz '2026-01-01Z' + n * interval '1 minute', 0, now(), now()"
+            " FROM generate_series(1, 20000) AS n"
+        )
+        connection.run(
+            "INSERT INTO integration_log (point_id, attempt, status)"
+            " SELECT id, 0, 'AWAITING' FROM point_record"
+        )
+        connection.run("ANALYZE point_record, integration_log")
+
+
+PERIOD = "includedAt ge 2026-01-03T00:00:00Z and includedAt lt 2026-01-13T00:00:00Z"
+QUERIES = [
+    [],
+    [("$orderby", "id desc")],
+    [("$filter", "employerId eq 5")],
+    [("$filter", f"employerId eq 5 and {PERIOD}"), ("$orderby", "includedAt")],
+    [("$filter", f"employerId eq 5 and {PERIOD}"), ("$orderby", "includedAt desc")],
+    [("$filter", f"{PERIOD} and employeeId eq 5")],
+    [("$filter", f"employeeId eq 5 and {PERIOD} and status ne 'INTEGRATED'")],
+    [("$filter", "employerId eq 5 and latitude eq null and not (status eq 'ERROR')")],
+    [("$filter", f"employerId eq 5 and {PERIOD} and logs/any(l:l/attempt eq 0)")],
+]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_a_page_of_records_is_read_from_an_index_in_its_order(
+    query: list[tuple[str, str]], reader: Explaining
+) -> None:
+    client = Client(ODataService(reader, Settings()))
+    answer = client.json("PointRecords", *query, prefer="maxpagesize=5")
+    plans = [reader.plan]
+    for _ in range(3):
+        if link := answer.get("@odata.nextLink"):
+            answer = client.follow(link)
+            plans.append(reader.plan)
+    for plan in plans:
+        assert "Seq Scan" not in plan, plan
+        assert "Sort" not in plan, plan
+        assert "Index" in plan, plan
+
+
+def test_a_key_and_what_it_leads_to_are_read_from_an_index(reader: Explaining) -> None:
+    client = Client(ODataService(reader, Settings()))
+    key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
+    log = client.json(f"PointRecords({key})/logs")["value"][0]["id"]
+    for path in (
+        f"PointRecords({key})",
+        f"PointRecords({key})/status",
+        f"PointRecords({key})/logs",
+        f"PointRecords({key})/logs/$count",
+        f"IntegrationLogs({log})",
+        f"IntegrationLogs({log})/point",
+        f"IntegrationLogs({log})/point/logs",
+    ):
+        client.get(path)
+        assert "Seq Scan" not in reader.plan, f"{path}\n{reader.plan}"
+
+
+def test_logs_are_found_by_what_their_record_is(reader: Explaining) -> None:
+    client = Client(ODataService(reader, Settings()))
+    client.get("IntegrationLogs", prefer="maxpagesize=5")
+    assert "Sort" not in reader.plan
+    answer = client.json("IntegrationLogs", ("$filter", "point/employeeId eq 5"))
+    assert len(answer["value"]) == 40
+    assert "point_record_employee" in reader.plan, reader.plan
