@@ -18,7 +18,7 @@ from chalicelib.postgres.reader import Reader
 from chalicelib.settings import Settings
 from tests.odata import dataset, reference
 from tests.odata.asking import ROOT, Client
-from tests.odata.dataset import DataSet
+from tests.odata.dataset import DataSet, Log
 from tests.odata.drawing import Term, orders
 from tests.odata.test_filter_property import EXAMPLES
 
@@ -218,3 +218,23 @@ def test_a_record_that_comes_or_goes_moves_no_other(database: Database) -> None:
         answer = client.follow(link)
         seen += [each["id"] for each in answer["value"]]
     assert seen == [str(each.id) for each in records[:10] + records[12:]]
+
+
+@pytest.mark.parametrize(
+    ("order", "key"),
+    [
+        ("point/includedAt,attempt", lambda log: (log.point.includedAt, log.attempt, log.id)),
+        ("point/status asc, id", lambda log: (log.point.status, log.id)),
+        ("point/logs/$count desc,id asc", lambda log: (-len(log.point.logs), log.id)),
+        ("status eq 'ERROR' desc, id", lambda log: (log.status != "ERROR", log.id)),
+        ("httpStatus add 1", lambda log: (log.httpStatus or 0, log.id)),
+        ("length(log),id", lambda log: (-1 if log.log is None else len(log.log), log.id)),
+        ("true,null,5,id", lambda log: log.id),
+    ],
+)
+def test_logs_are_ordered_by_what_an_expression_says(
+    order: str, key: Callable[[Log], Any], client: Client, data: DataSet
+) -> None:
+    pages = client.pages("IntegrationLogs", ("$orderby", order), prefer="maxpagesize=7")
+    found = [each["id"] for page in pages for each in page]
+    assert found == [each.id for each in sorted(data.logs, key=key)]
