@@ -67,8 +67,11 @@ _MAX_SEGMENTS = 10
 
 
 def segments_of(path: str) -> list[str]:
-    """Split a path, percent-encoded or not, into its decoded segments."""
-    return [unquote(each) for each in path.strip("/").split("/") if each]
+    """Split a path, percent-encoded or not, into its decoded segments.
+
+    The slash may be encoded too, since a route has fewer segments than a path. No key has one.
+    """
+    return [each for each in unquote(path).split("/") if each]
 
 
 def read_resource(segments: list[str], aliases: Mapping[str, str]) -> Resource:
