@@ -8,6 +8,8 @@ import json
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 
@@ -30,6 +32,7 @@ from chalicelib.intake import Accepted, as_awaiting
 app = Chalice(app_name="punch-clock")
 
 EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
+EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 
 _JSON = {"Content-Type": "application/json"}
 _ODATA_VERSION = {"OData-Version": "4.01"}
@@ -138,6 +141,24 @@ def replicate(event: CloudWatchEvent) -> None:
 def integrate(event: CloudWatchEvent) -> None:
     """Step 3: bring what is due to the legacy."""
     container.integrator_run().run(_remaining_s(event.context))
+
+
+@app.schedule(EVERY_HOUR)
+def reconcile(event: CloudWatchEvent) -> dict[str, Any]:
+    """Prove that all that was accepted in the last two hours is somewhere; returns what was found.
+
+    Each hour is looked at twice, so that none is missed where one run fails or the log is late.
+    """
+    del event
+    until = datetime.now(UTC)
+    return asdict(container.reconcile(until - 2 * timedelta(hours=1), until))
+
+
+@app.lambda_function()
+def release(event: dict[str, Any], context: Any) -> str:
+    """Send an item of the quarantine on its way: ``{"quarantineId": 7, "record": {…} or none}``."""
+    del context
+    return container.release(int(event["quarantineId"]), event.get("record"))
 
 
 @app.lambda_function()

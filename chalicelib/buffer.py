@@ -9,7 +9,8 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -20,10 +21,11 @@ from chalicelib.point_record import PointRecord, from_json, to_json
 
 Item = dict[str, Any]
 
-# BatchWriteItem takes no more: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
+# Neither BatchWriteItem nor BatchGetItem takes more: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
 DELETE_BATCH = 25
-_DELETE_TRIES = 6
-_DELETE_BACKOFF_S = 0.05
+_GET_BATCH = 100
+_BATCH_TRIES = 6
+_BATCH_BACKOFF_S = 0.05
 _PUT_TRIES = 3
 
 
@@ -117,9 +119,9 @@ class Buffer:
             UnavailableError: the buffer does not answer.
         """
         requests = [{"DeleteRequest": {"Key": {"id": {"S": each}}}} for each in ids]
-        for attempt in range(_DELETE_TRIES):
+        for attempt in range(_BATCH_TRIES):
             if attempt:
-                self._sleep(random.uniform(0.5, 1) * _DELETE_BACKOFF_S * 2**attempt)  # noqa: S311
+                self._back_off(attempt)
             try:
                 answer = self._client.batch_write_item(RequestItems={self._table: requests})
             except (ClientError, BotoCoreError) as error:
@@ -128,6 +130,32 @@ class Buffer:
             if not requests:
                 break
         return len(ids) - len(requests)
+
+    def holding(self, ids: Collection[str]) -> set[str]:
+        """Return which of the ids are here.
+
+        Raises:
+            UnavailableError: the buffer does not answer, or not in full.
+        """
+        found: set[str] = set()
+        wanted = deque(ids)
+        tries = 0
+        while wanted:
+            keys = [{"id": {"S": wanted.popleft()}} for _ in range(min(_GET_BATCH, len(wanted)))]
+            request = {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "id"}
+            try:
+                answer = self._client.batch_get_item(RequestItems={self._table: request})
+            except (ClientError, BotoCoreError) as error:
+                _raise_unavailable(error)
+            found.update(item["id"]["S"] for item in answer["Responses"].get(self._table, []))
+            left = answer["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"]
+            wanted.extend(key["id"]["S"] for key in left)
+            tries = tries + 1 if left else 0
+            if tries == _BATCH_TRIES:
+                raise UnavailableError("The record store cannot serve now. Try again soon.")
+            if left:
+                self._back_off(tries)
+        return found
 
     def pending(self, most: int) -> dict[str, Any]:
         """Count what waits, looking at no more than ``most`` items, and the age of the oldest.
@@ -149,6 +177,9 @@ class Buffer:
             "more": "LastEvaluatedKey" in answer,
             "oldestAgeSeconds": None if age is None else round(age.total_seconds(), 1),
         }
+
+    def _back_off(self, times: int) -> None:
+        self._sleep(random.uniform(0.5, 1) * _BATCH_BACKOFF_S * 2**times)  # noqa: S311 - jitter
 
     def _get(self, record_id: str) -> Item | None:
         try:

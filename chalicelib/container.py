@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -21,7 +23,7 @@ from botocore.config import Config
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.intake import Intake
-from chalicelib.settings import Settings
+from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from chalicelib.integrator.integrator import Run
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from chalicelib.postgres.connection import Database
     from chalicelib.postgres.reader import Reader
     from chalicelib.postgres.replica import Replica
+    from chalicelib.reconciler import Reconciliation
     from chalicelib.replicator import Replicator
 
 # A put takes milliseconds. A phone waits for it, so trying again must fit into its patience.
@@ -169,6 +172,29 @@ def stages() -> dict[str, Any]:
     from chalicelib import health
 
     return health.stages(buffer(), replica())
+
+
+def reconcile(since: datetime, until: datetime) -> Reconciliation:
+    """Look for all that was accepted in a period; see ``reconciler.reconcile``."""
+    from chalicelib import reconciler
+
+    kind, _, place = settings().accepted_log.partition(":")
+    if kind == "file":
+        accepted = reconciler.from_file(Path(place), since, until)
+    elif kind == "cloudwatch":
+        accepted = reconciler.from_cloudwatch(boto3.client("logs"), place, since, until)
+    else:
+        raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP or file:PATH")
+    return reconciler.reconcile(accepted, buffer(), replica())
+
+
+def release(quarantine_id: int, record: Mapping[str, Any] | None) -> str:
+    """Send an item of the quarantine on its way; see ``quarantine.release``."""
+    from chalicelib import quarantine
+
+    return quarantine.release(
+        quarantine_id, record, replica(), clock_skew_s=settings().clock_skew_s
+    )
 
 
 def migrate() -> list[str]:

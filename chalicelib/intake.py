@@ -13,6 +13,7 @@ from typing import Any
 from chalicelib.buffer import Buffer
 from chalicelib.errors import InvalidError, PunchClockError, TooLargeError
 from chalicelib.point_record import PointRecord, Status, load_json, parse, to_text
+from chalicelib.telemetry import ACCEPTED, event
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class Intake:
 
     def _accept_one(self, document: object) -> Accepted:
         record = parse(document, self._clock(), self._clock_skew_s)
-        return Accepted(*self._buffer.put(record))
+        accepted = Accepted(*self._buffer.put(record))
+        event(ACCEPTED, id=str(accepted.record.id), created=accepted.created)
+        return accepted
 
     def _accept_item(self, document: object) -> Accepted | PunchClockError:
         try:

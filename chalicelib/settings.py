@@ -53,6 +53,10 @@ class Settings:
     replication_deleters: int = setting(
         8, "Batch deletes in flight: deleting is the slowest call of the buffer.", 1, 64
     )
+    accepted_log: str = setting(
+        "",
+        "Where intake's log is, for the reconciler: cloudwatch:LOG_GROUP or file:PATH.",
+    )
     run_margin_s: float = setting(
         5.0, "Time kept at the end of a scheduled run to finish what it has begun.", 0.5, 300
     )

@@ -9,12 +9,15 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+# The event of a stored record, with its id: the reconciler reads what intake has logged.
+ACCEPTED = "accepted"
+
 logger = logging.getLogger("punch_clock")
 
 
 def configure(level: str) -> None:
     """Send the service's events of at least ``level`` to standard output. Safe to repeat."""
-    if not logger.handlers:
+    if not any(isinstance(each.formatter, _JsonLines) for each in logger.handlers):
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(_JsonLines())
         logger.addHandler(handler)

@@ -11,6 +11,8 @@ _COMMANDS = {
     "up": "start everything, until Ctrl-C",
     "status": "show the depth and age of each stage",
     "tick": "run a schedule once, now",
+    "reconcile": "prove that all that was accepted is somewhere on its way",
+    "release": "send an item of the quarantine on its way",
     "burst": "send punches like a shift change and follow them to the end",
 }
 

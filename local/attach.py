@@ -19,17 +19,19 @@ class NotRunningError(Exception):
     """No stack runs on that directory. The message is for people."""
 
 
-def write_stack(home: Path, urls: Mapping[str, str], pids: Mapping[str, int]) -> None:
+def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
     """Write ``stack.json`` in one step, for its owner only: it has the database's password.
 
     Args:
-        urls: of ``api``, ``postgres``, ``dynamodb`` and ``legacy``.
-        pids: of the stack's own processes. A store or legacy of somebody else's has none.
+        home: the stack's directory.
+        stack: the URLs of ``api``, ``postgres``, ``dynamodb`` and ``legacy``; ``pids`` of the
+            stack's own processes (a store or legacy of somebody else's has none); ``log``, where
+            the app's is.
     """
     new = home / "stack.json.new"
     new.unlink(missing_ok=True)
     new.touch(0o600)
-    new.write_text(json.dumps({**urls, "pids": pids}, indent=2) + "\n")
+    new.write_text(json.dumps(stack, indent=2) + "\n")
     new.rename(home / "stack.json")
 
 
@@ -64,6 +66,7 @@ def environment(stack: Mapping[str, Any]) -> dict[str, str]:
     return {
         "POINT_RECORD_TABLE": TABLE,
         "DATABASE_URL": stack["postgres"],
+        "ACCEPTED_LOG": f"file:{stack['log']}",
         "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if "legacy" in pids else ""),
         "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
         **ours,

@@ -3,6 +3,7 @@
 import time
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import app
 
@@ -32,8 +33,8 @@ class Context:
         self._ends_at = min(self._ends_at, time.monotonic() + seconds)
 
 
-def invoke(schedule: str, context: Context) -> None:
-    """Run the schedule's handler now, as at a tick."""
+def invoke(schedule: str, context: Context) -> Any:
+    """Run the schedule's handler now, as at a tick, and return what it returns."""
     rule = f"arn:aws:events:us-east-1:000000000000:rule/{context.function_name}-event"
     event = {
         "version": "0",
@@ -46,4 +47,4 @@ def invoke(schedule: str, context: Context) -> None:
         "resources": [rule],
         "detail": {},
     }
-    getattr(app, schedule)(event, context)
+    return getattr(app, schedule)(event, context)

@@ -151,13 +151,13 @@ class Stack:
         return usual
 
     def _description(self) -> dict[str, Any]:
-        return {**self.urls, "pids": self._pids()}
+        return {**self.urls, "pids": self._pids(), "log": str(self._options.home / "log/api.log")}
 
     def _pids(self) -> dict[str, int]:
         return {name: child.pid for name, child in self._children.items()}
 
     def _write(self) -> None:
-        write_stack(self._options.home, self.urls, self._pids())
+        write_stack(self._options.home, self._description())
 
 
 def _migrate(url: str, home: Path) -> list[str]:

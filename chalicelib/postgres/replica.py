@@ -5,13 +5,14 @@ Postgres will not take keeps no other out.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
+from chalicelib.errors import NotFoundError
 from chalicelib.postgres.connection import Database, sqlstate
 
 
@@ -89,6 +90,37 @@ SELECT
 """
 
 
+# Of some ids: which are records, which of these have not exactly one log row of their arrival, and
+# which are in quarantine.
+_HOLDING = """
+WITH wanted AS (
+    SELECT id FROM unnest(CAST(:ids AS text[])) AS id
+), record AS (
+    SELECT wanted.id,
+        (SELECT count(*) FROM integration_log AS log
+         WHERE log.point_id = point_record.id AND log.status = 'AWAITING') AS arrivals
+    FROM wanted JOIN point_record ON point_record.id = CAST(wanted.id AS uuid)
+)
+SELECT
+    ARRAY(SELECT id FROM record),
+    ARRAY(SELECT id FROM record WHERE arrivals <> 1),
+    ARRAY(SELECT id FROM wanted
+          WHERE EXISTS (SELECT FROM quarantine WHERE md5(item_id) = md5(wanted.id)))
+"""
+
+_QUARANTINED = "SELECT item FROM quarantine WHERE id = CAST(:id AS bigint) FOR UPDATE"
+_UNQUARANTINE = "DELETE FROM quarantine WHERE id = CAST(:id AS bigint)"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Which of some ids are where. ``unlogged`` are records, but not once in the log."""
+
+    records: frozenset[str]
+    unlogged: frozenset[str]
+    quarantined: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
     """What became of a batch: rows written, and documents that Postgres refused."""
@@ -116,6 +148,39 @@ class Replica:
             quarantined = [*poison, *refused]
             if quarantined:
                 connection.run(_QUARANTINE, poison=_poison_json(quarantined))
+        return Added(written, tuple(refused))
+
+    def holding(self, ids: Collection[str]) -> Holding:
+        """Say which of the ids, UUIDs as text, are records or in quarantine.
+
+        Raises:
+            UnavailableError: Postgres does not answer.
+        """
+        with self._database.transaction() as connection:
+            ((records, unlogged, quarantined),) = connection.run(_HOLDING, ids=list(ids))
+        return Holding(frozenset(records), frozenset(unlogged), frozenset(quarantined))
+
+    def release(self, quarantine_id: int, mend: Callable[[str], Document]) -> Added:
+        """Take one item out of quarantine and add it as a record, in one transaction.
+
+        Args:
+            quarantine_id: of the row.
+            mend: makes a document of the raw item; what it raises leaves all as it was.
+
+        Returns:
+            What became of it: written, already there, or refused again, when it stays.
+
+        Raises:
+            NotFoundError: there is no such row.
+            UnavailableError: nothing, or possibly everything, is committed; it may be repeated.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.run(_QUARANTINED, id=quarantine_id)
+            if not rows:
+                raise NotFoundError(f"There is nothing in quarantine under {quarantine_id}.")
+            written, refused = _add(connection, [mend(rows[0][0])])
+            if not refused:
+                connection.run(_UNQUARANTINE, id=quarantine_id)
         return Added(written, tuple(refused))
 
     def stages(self, most: int) -> dict[str, Any]:

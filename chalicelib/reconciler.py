@@ -1,0 +1,120 @@
+"""Proof that nothing fell between the stores: every accepted record is somewhere on its way.
+
+What was accepted is known from intake's log, a witness that no store and no later step can alter.
+Each id of it must be in the buffer, in the replica or in quarantine. Reads only: whatever is
+missing is reported, and mended by people.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from chalicelib.buffer import Buffer
+from chalicelib.postgres.replica import Replica
+from chalicelib.telemetry import ACCEPTED, event
+
+# Ids that are looked for together.
+_BATCH = 5_000
+_MOST_REPORTED = 100
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """Where the accepted records are, each counted once: in the replica if it is there already.
+
+    ``missing`` are the ids that are nowhere, ``unlogged`` those in the replica that have not
+    exactly one AWAITING log row.
+    """
+
+    accepted: int = 0
+    in_buffer: int = 0
+    in_replica: int = 0
+    in_quarantine: int = 0
+    missing: list[str] = field(default_factory=list)
+    unlogged: list[str] = field(default_factory=list)
+
+
+def reconcile(accepted: Iterable[str], buffer: Buffer, replica: Replica) -> Reconciliation:
+    """Look for each accepted id and log one line of what was found.
+
+    Raises:
+        UnavailableError: a store does not answer.
+    """
+    done = Reconciliation()
+    ids = iter(accepted)
+    while batch := set(islice(ids, _BATCH)):
+        done.accepted += len(batch)
+        _look_for(batch, buffer, replica, done)
+    event(
+        "reconciled",
+        logging.ERROR if done.missing or done.unlogged else logging.INFO,
+        accepted=done.accepted,
+        in_buffer=done.in_buffer,
+        in_replica=done.in_replica,
+        in_quarantine=done.in_quarantine,
+        missing=len(done.missing),
+        missing_ids=done.missing[:_MOST_REPORTED],
+        unlogged=len(done.unlogged),
+        unlogged_ids=done.unlogged[:_MOST_REPORTED],
+    )
+    return done
+
+
+def _look_for(ids: set[str], buffer: Buffer, replica: Replica, done: Reconciliation) -> None:
+    # A record leaves the buffer only once it is in Postgres: asked in this order, one that moves
+    # in between is found. The first question only spares the buffer most of the second.
+    replicated = replica.holding(ids)
+    buffered = buffer.holding(ids - replicated.records - replicated.quarantined)
+    moved = replica.holding(ids - replicated.records - replicated.quarantined - buffered)
+    records = replicated.records | moved.records
+    quarantined = (replicated.quarantined | moved.quarantined) - records
+    done.in_replica += len(records)
+    done.in_quarantine += len(quarantined)
+    done.in_buffer += len(buffered)
+    done.missing += sorted(ids - records - quarantined - buffered)
+    done.unlogged += sorted(replicated.unlogged | moved.unlogged)
+
+
+def from_file(path: Path, since: datetime, until: datetime) -> Iterator[str]:
+    """Yield the ids that a log file says were accepted in a period."""
+    with path.open(encoding="utf-8") as lines:
+        yield from _accepted(lines, since, until)
+
+
+def from_cloudwatch(logs: Any, group: str, since: datetime, until: datetime) -> Iterator[str]:
+    """Yield the ids that a CloudWatch log group says were accepted in a period.
+
+    Args:
+        logs: a ``boto3.client("logs")``.
+        group: the log group of the function that has the routes.
+        since: the first instant of the period.
+        until: the first instant after it.
+    """
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        startTime=int(since.timestamp() * 1000),
+        endTime=int(until.timestamp() * 1000),
+        filterPattern=f'{{ $.message = "{ACCEPTED}" }}',
+    )
+    for page in pages:
+        yield from _accepted((each["message"] for each in page["events"]), since, until)
+
+
+def _accepted(lines: Iterable[str], since: datetime, until: datetime) -> Iterator[str]:
+    for line in lines:
+        if f'"{ACCEPTED}"' not in line:
+            continue  # nearly all other lines, without reading them
+        try:
+            found = json.loads(line)
+            if (
+                found["message"] == ACCEPTED
+                and since <= datetime.fromisoformat(found["at"]) < until
+            ):
+                yield found["id"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that was cut when its writer was killed, or is another's

@@ -1,0 +1,35 @@
+"""``python -m local release``: send an item of a running stack's quarantine on its way."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from chalicelib.errors import PunchClockError
+from local.attach import NotRunningError, environment, read_stack
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``release``."""
+    parser.add_argument("id", type=int, help="of the row in the table quarantine")
+    parser.add_argument(
+        "--record",
+        type=json.loads,
+        metavar="JSON",
+        help="the punch as it should have been, as a phone would POST it (as it is)",
+    )
+    parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Release the item and print the id of its record; return 1 if it could not be."""
+    try:
+        os.environ.update(environment(read_stack(arguments.data)))
+        import app  # noqa: PLC0415 - the app reads the environment
+
+        print(app.release({"quarantineId": arguments.id, "record": arguments.record}, None))
+    except (NotRunningError, PunchClockError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,185 @@
+"""Nothing fell between the stores: shown where it is true, and found out where it is not."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+import app
+from chalicelib.buffer import Buffer
+from chalicelib.errors import InvalidError, NotFoundError
+from chalicelib.point_record import from_json
+from chalicelib.postgres.connection import Database
+from chalicelib.reconciler import from_cloudwatch, from_file
+from local.dynamodb.server import CREDENTIALS
+from tests.pipeline.lambda_events import schedule_event
+from tests.pipeline.service import PUNCH, Service, punch, wired
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "api.log"
+
+
+@pytest.fixture
+def service(
+    variables: dict[str, str], database: Database, log: Path, tmp_path: Path
+) -> Iterator[Service]:
+    with wired({**variables, "ACCEPTED_LOG": f"file:{log}"}):
+        yield Service.of(database, tmp_path)
+
+
+def reconcile(service: Service, log: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Reconcile against what the service has written to standard output so far."""
+    with log.open("a") as lines:
+        lines.write(capsys.readouterr().out)
+    found: dict[str, Any] = app.reconcile(schedule_event(), None)
+    return found
+
+
+def test_each_accepted_record_is_found_where_it_is(
+    service: Service, log: Path, capsys: pytest.CaptureFixture[str], dynamodb: Any, table: str
+) -> None:
+    moved = service.accept(range(1, 8))
+    service.replicate()
+    poisoned, *waiting = service.accept(range(8, 12))
+    junk = {"id": {"S": poisoned}, "record": {"S": "junk"}}
+    dynamodb.put_item(TableName=table, Item=junk)
+    buffer = Buffer(dynamodb, table)
+    kept = [item for item in next(buffer.pages(0, 1, 100)) if item["id"]["S"] in waiting]
+    buffer.delete(waiting)
+    service.replicate()
+    for item in kept:
+        dynamodb.put_item(TableName=table, Item=item)
+    service.accept([1])  # again: it is in the replica and in the buffer
+
+    assert reconcile(service, log, capsys) == {
+        "accepted": len(moved) + len(waiting) + 1,
+        "in_buffer": len(waiting),
+        "in_replica": len(moved),
+        "in_quarantine": 1,
+        "missing": [],
+        "unlogged": [],
+    }
+
+
+def test_what_is_nowhere_is_named(
+    service: Service, log: Path, capsys: pytest.CaptureFixture[str], dynamodb: Any, table: str
+) -> None:
+    lost, kept, doubled = service.accept(range(1, 4))
+    Buffer(dynamodb, table).delete([lost])
+    service.replicate()
+    service.rows(
+        "INSERT INTO integration_log (point_id, attempt, status)"
+        " VALUES (CAST(:id AS uuid), 0, 'AWAITING') RETURNING id",
+        id=doubled,
+    )
+
+    found = reconcile(service, log, capsys)
+
+    assert found["missing"] == [lost], found
+    assert found["unlogged"] == [doubled]
+    assert found["in_replica"] == len([kept, doubled])
+    logged = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (logged["message"], logged["level"]) == ("reconciled", "ERROR")
+    assert logged["missing_ids"] == [lost]
+
+
+def test_more_ids_than_one_question_holds(dynamodb: Any, table: str) -> None:
+    buffer = Buffer(dynamodb, table)
+    here = [f"{number:036}" for number in range(0, 700, 2)]
+    for item_id in here:
+        dynamodb.put_item(TableName=table, Item={"id": {"S": item_id}})
+    assert buffer.holding([f"{number:036}" for number in range(700)]) == set(here)
+
+
+def test_only_the_period_counts_and_a_cut_line_is_passed_over(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    line = '{"at": "%s", "level": "INFO", "message": "accepted", "id": "%s", "created": true}\n'
+    path = tmp_path / "log"
+    path.write_text(
+        line % ((now - timedelta(hours=3)).isoformat(), "before")
+        + line % ((now - timedelta(hours=1)).isoformat(), "within")
+        + line % (now.isoformat(), "after")
+        + '"accepted" is no line of ours\n'
+        + (line % (now.isoformat(), "cut"))[:60]
+    )
+    assert list(from_file(path, now - timedelta(hours=2), now)) == ["within"]
+
+
+def test_reads_what_a_lambda_logged_to_cloudwatch() -> None:
+    now = datetime.now(UTC)
+    group = "/aws/lambda/punch-clock-prod"
+    lines = [
+        {"at": now.isoformat(), "message": "accepted", "id": f"id-{number}", "created": True}
+        for number in range(3)
+    ] + [{"at": now.isoformat(), "message": "replicated", "read": 3}]
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        logs = boto3.client("logs")
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="s")
+        logs.put_log_events(
+            logGroupName=group,
+            logStreamName="s",
+            logEvents=[
+                {"timestamp": int(now.timestamp() * 1000), "message": json.dumps(line)}
+                for line in lines
+            ],
+        )
+        hour = timedelta(hours=1)
+        found = list(from_cloudwatch(logs, group, now - hour, now + hour))
+    assert sorted(found) == ["id-0", "id-1", "id-2"]
+
+
+def run(service: Service, statement: str) -> None:
+    with service.database.transaction() as connection:
+        connection.run(statement)
+
+
+def quarantined(service: Service) -> list[tuple[Any, ...]]:
+    return service.rows("SELECT id, item FROM quarantine ORDER BY id")
+
+
+def test_a_mended_item_leaves_quarantine_for_the_replica_once(
+    service: Service, dynamodb: Any, table: str
+) -> None:
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "x"}, "employeeId": {"S": "seven"}})
+    service.replicate()
+    ((number, _),) = quarantined(service)
+
+    with pytest.raises(InvalidError, match="no point record as it is"):
+        app.release({"quarantineId": number}, None)
+    with pytest.raises(InvalidError, match="employeeId"):
+        app.release({"quarantineId": number, "record": punch(0)}, None)
+    assert len(quarantined(service)) == 1
+
+    record_id = app.release({"quarantineId": number, "record": PUNCH}, None)
+
+    assert not quarantined(service)
+    assert service.logs(record_id) == [(0, "AWAITING", None)]
+    service.integrate()
+    assert service.get(f"/point-record/{record_id}").json_body["status"] == "INTEGRATED"
+    with pytest.raises(NotFoundError):
+        app.release({"quarantineId": number, "record": PUNCH}, None)
+
+
+def test_an_item_that_was_right_after_all_is_released_as_it_is(service: Service) -> None:
+    run(service, "ALTER TABLE point_record ADD CONSTRAINT odd CHECK (employee_id <> 7)")
+    (record_id,) = service.accept([7])
+    service.replicate()
+    ((number, item),) = quarantined(service)
+    with pytest.raises(InvalidError, match="odd"):
+        app.release({"quarantineId": number}, None)
+
+    run(service, "ALTER TABLE point_record DROP CONSTRAINT odd")
+    assert app.release({"quarantineId": number}, None) == record_id
+
+    (created_at,) = service.rows("SELECT created_at FROM point_record")[0]
+    assert created_at == from_json(json.loads(item)["record"]["S"]).created_at
