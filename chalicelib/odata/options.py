@@ -48,7 +48,8 @@ class Options:
             return None
         if not _NATURAL.fullmatch(text):
             raise InvalidError(f"{name} must be a whole number from 0 on.", target=name)
-        return min(int(text[:20]) if len(text) <= 20 else _MOST, _MOST)
+        digits = text.lstrip("0") or "0"
+        return min(int(digits), _MOST) if len(digits) < 20 else _MOST
 
     def boolean(self, name: str) -> bool:
         """Return an option that is true or false; false where it is not given."""

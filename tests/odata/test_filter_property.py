@@ -12,7 +12,7 @@ from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
 from tests.odata.drawing import Term, conditions
 
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 thorough = settings(
     max_examples=EXAMPLES,
     deadline=None,

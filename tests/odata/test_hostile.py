@@ -23,7 +23,7 @@ from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
 from tests.odata.drawing import conditions
 
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 REFUSALS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
 thorough = settings(
     max_examples=EXAMPLES,

@@ -241,3 +241,22 @@ def test_an_empty_database_answers_empty_collections(database: Database) -> None
             "@odata.count": 0,
             "value": [],
         }
+
+
+def test_a_run_of_the_integrator_is_shown(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.run(
+            "INSERT INTO integration_run (run_id, at, max_open_requests, open_requests, delivered,"
+            " failed, rejected, policy)"
+            " VALUES (:id, '2026-01-02T03:04:05Z', 6.09, 6, 1, 2, 3, 'classic')",
+            id=NOBODY,
+        )
+    client = Client(ODataService(Reader(database, 10), Settings()))
+    condition = "maxOpenRequests gt 6 and year(at) eq 2026 and latencyP50Ms eq null"
+    answer = client.json("IntegrationRuns", ("$filter", condition), ("$orderby", "at desc"))
+    (run,) = answer["value"]
+    assert (run["maxOpenRequests"], run["at"], run["policy"]) == (
+        6.09,
+        "2026-01-02T03:04:05.000000Z",
+        "classic",
+    )
