@@ -4,6 +4,8 @@
   the same threads and no Postgres, and a bare load of the same rows; medians, and the ratio to the
   slower of the two;
 - ten times the backlog beside once the backlog, and the peak memory of the process;
+- the age of the oldest record while records come in steadily, in ticks;
+- each setting about its default, the others as they are;
 - against an endpoint that answers at once: our own CPU for a record, with its parts.
 """
 
@@ -13,9 +15,12 @@ import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +32,7 @@ from bench.punches import punch
 from chalicelib import container
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.point_record import from_json, to_json
+from chalicelib.postgres.connection import Database
 from chalicelib.postgres.replica import Document, Replica
 from chalicelib.replicator import Replicator
 from chalicelib.settings import Settings
@@ -35,6 +41,9 @@ from local.dynamodb.server import CREDENTIALS
 _ROUNDS = 3
 _BACKLOG = int(os.environ.get("BENCH_RECORDS", "10000"))
 _OWN = 50_000
+_STEADY_PER_S = 500
+_TICK_S = 5.0
+_TICKS = 4
 
 settings = Settings()
 console = Console()
@@ -45,6 +54,8 @@ def main() -> None:
     with engines() as found:
         _beside_the_stores(found)
         _ten_times(found)
+        _steadily(found)
+        _settings(found)
         _own_bound(found)
 
 
@@ -84,6 +95,58 @@ def _ten_times(found: Engines) -> None:
         ratio = f"{run['seconds'] / first_s:.2f}"
         table.add_row(f"{times * _BACKLOG:,}", f"{run['seconds']:.1f}", ratio, f"{run['mb']:.0f}")
         _truncate(found)
+    console.print(table)
+
+
+def _steadily(found: Engines) -> None:
+    """Let records come in at a steady rate while a run is begun at each tick."""
+    ended = threading.Event()
+
+    def come_in() -> None:
+        client = _connect(found.dynamodb_url)
+        started, sent = time.monotonic(), 0
+        while not ended.is_set():
+            due = int((time.monotonic() - started) * _STEADY_PER_S) - sent
+            for _ in range(0, due, 25):
+                _put(client, [_document(created_now=True) for _ in range(25)])
+                sent += 25
+            ended.wait(0.02)
+
+    writer = threading.Thread(target=come_in)
+    writer.start()
+    replicator = _replicator(_connect(found.dynamodb_url), found)
+    ages, counts = [], []
+    for _ in track(range(_TICKS), "steadily", console=console, transient=True):
+        tick_ends = time.monotonic() + _TICK_S
+        run = replicator.run(lambda end=tick_ends: settings.run_margin_s + end - time.monotonic())
+        ages.append(run.oldest_age_s)
+        counts.append(run.read)
+        time.sleep(max(0.0, tick_ends - time.monotonic()))
+    ended.set()
+    writer.join()
+    replicator.run(lambda: 900.0)
+    _truncate(found)
+    table = Table("came in, records/s", "oldest, s", "ticks")
+    age = max(ages)
+    table.add_row(f"{sum(counts) / _TICKS / _TICK_S:,.0f}", f"{age:.1f}", f"{age / _TICK_S:.2f}")
+    console.print(table)
+
+
+def _settings(found: Engines) -> None:
+    """Replicate with each setting at other values than its default."""
+    table = Table("setting", "value", "of the default's records/s")
+    names = {"segments": (1, 2, 4, 8), "page": (250, 500, 1_000, 2_000), "deleters": (2, 4, 8, 16)}
+    for name, values in names.items():
+        rates: dict[int, list[float]] = {value: [] for value in values}
+        for _ in range(_ROUNDS):
+            for value, rate in rates.items():
+                _fill(found, _BACKLOG)
+                replicator = _replicator(_connect(found.dynamodb_url), found, **{name: value})
+                rate.append(_BACKLOG / replicator.run(lambda: 900.0).seconds)
+                _truncate(found)
+        usual = statistics.median(rates[getattr(settings, f"replication_{name}")])
+        for value, rate in rates.items():
+            table.add_row(name, str(value), f"{statistics.median(rate) / usual:.2f}")
     console.print(table)
 
 
@@ -155,13 +218,16 @@ def _parts(found: Engines) -> dict[str, float]:
     return costs
 
 
-def _replicator(client: Any, found: Engines) -> Replicator:
+def _replicator(client: Any, found: Engines, **others: int) -> Replicator:
+    usual = {
+        "segments": settings.replication_segments,
+        "page": settings.replication_page,
+        "deleters": settings.replication_deleters,
+    }
     return Replicator(
         Buffer(client, TABLE),
         Replica(found.database),
-        segments=settings.replication_segments,
-        page=settings.replication_page,
-        deleters=settings.replication_deleters,
+        **(usual | others),
         margin_s=settings.run_margin_s,
     )
 
@@ -205,23 +271,27 @@ def _load(found: Engines, documents: list[Document]) -> None:
 
 def _fill(found: Engines, count: int) -> list[Document]:
     """Put ``count`` records into the buffer and return them."""
-    documents = []
-    for _ in range(count):
-        record = punch()
-        documents.append(Document(str(record.id), json.dumps(to_json(record))))
-
-    def put(batch: list[Document]) -> None:
-        requests = [
-            {"PutRequest": {"Item": {"id": {"S": each.id}, "record": {"S": each.text}}}}
-            for each in batch
-        ]
-        answer = found.dynamodb.batch_write_item(RequestItems={TABLE: requests})
-        assert not answer["UnprocessedItems"]
-
+    documents = [_document() for _ in range(count)]
     batches = [documents[first : first + 25] for first in range(0, count, 25)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(put, batches))
+        list(pool.map(lambda batch: _put(found.dynamodb, batch), batches))
     return documents
+
+
+def _document(*, created_now: bool = False) -> Document:
+    record = punch()
+    if created_now:
+        record = replace(record, created_at=datetime.now(UTC))
+    return Document(str(record.id), json.dumps(to_json(record)))
+
+
+def _put(client: Any, batch: list[Document]) -> None:
+    requests = [
+        {"PutRequest": {"Item": {"id": {"S": each.id}, "record": {"S": each.text}}}}
+        for each in batch
+    ]
+    answer = client.batch_write_item(RequestItems={TABLE: requests})
+    assert not answer["UnprocessedItems"]
 
 
 def _truncate(found: Engines) -> None:
@@ -243,8 +313,6 @@ def _cpu(call: Callable[[], None]) -> float:
 
 def _run_alone(database_url: str, dynamodb_url: str) -> None:
     """Replicate in this process and print how long it took and how much memory."""
-    from chalicelib.postgres.connection import Database  # noqa: PLC0415
-
     database = Database(database_url, pool=1, connect_timeout_s=5, statement_timeout_s=900)
     replicator = Replicator(
         Buffer(_connect(dynamodb_url), TABLE),
