@@ -6,6 +6,7 @@ import sys
 
 _BENCHES = {
     "intake": "CPU of a POST, beside its parts",
+    "integration": "records a second, beside what the legacy can take",
     "replication": "records a second, beside what the stores give by themselves",
 }
 
