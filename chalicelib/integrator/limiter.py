@@ -8,6 +8,8 @@ each result; what the limiter has learned goes from run to run through ``snapsho
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from chalicelib.integrator.adaptive import Adaptive, Parameters
+
 Clock = Callable[[], float]
 
 MIN_LIMIT = 1.0
@@ -18,8 +20,10 @@ class Limiter(Protocol):
 
     errors: int
     """Calls that failed since the limit was last judged."""
-    not_before: float
-    """The clock's time before which no call may be sent."""
+
+    @property
+    def not_before(self) -> float:
+        """The clock's time before which no call may be sent."""
 
     @property
     def limit(self) -> float:
@@ -99,4 +103,12 @@ def classic(clock: Clock, *, most: float = 1_000.0) -> Classic:
     return Classic(clock, most=most)
 
 
-POLICIES: dict[str, Callable[..., Limiter]] = {"classic": classic}
+_BY_HAND = Parameters()
+
+
+def adaptive(clock: Clock, *, most: float = 1_000.0, parameters: Parameters = _BY_HAND) -> Adaptive:
+    """Make the limit that learns; its parameters are tuned by hand unless others are given."""
+    return Adaptive(clock, most=most, parameters=parameters)
+
+
+POLICIES: dict[str, Callable[..., Limiter]] = {"adaptive": adaptive, "classic": classic}
