@@ -11,6 +11,7 @@ import pytest
 
 from chalicelib import container
 from chalicelib.errors import UnavailableError
+from chalicelib.postgres import connection
 from chalicelib.postgres.connection import Database
 from tests.conftest import Legacy, connect
 from tests.faults.counting import assert_integrated, assert_replicated, buffered_ids, fill
@@ -47,10 +48,9 @@ def variables(variables: dict[str, str], proxy: PostgresProxy) -> dict[str, str]
     }
 
 
-def execute(database: Database, *statements: str) -> None:
-    with database.transaction() as connection:
-        for statement in statements:
-            connection.run(statement)
+def execute(database: Database, statement: str) -> None:
+    with database.transaction() as session:
+        session.run(statement)
 
 
 def assert_logged_once(service: Service) -> None:
@@ -82,15 +82,20 @@ def test_a_replication_that_is_cut_off_says_so_and_the_next_makes_it_whole(
 
 
 def test_a_replication_whose_commit_is_never_answered_ends_in_time(
-    service: Service, proxy: PostgresProxy, dynamodb: Any, table: str
+    service: Service,
+    proxy: PostgresProxy,
+    dynamodb: Any,
+    table: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(connection, "_SOCKET_MARGIN_S", 0.5)
     accepted = fill(dynamodb, table, RECORDS)
     proxy.break_off(ADD, Moment.AFTER_COMMIT, hang=True)
     started = time.monotonic()
     with pytest.raises(UnavailableError):
         service.replicate()
     # The statement's timeout, and the time that its answer may take.
-    assert time.monotonic() - started < 0.5 + 5 + 2
+    assert time.monotonic() - started < 0.5 + 0.5 + 2
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 
@@ -108,10 +113,9 @@ def test_a_postgres_that_nobody_can_reach_leaves_all_in_the_buffer(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-@pytest.mark.parametrize("moment", Moment)
+@pytest.mark.parametrize("moment", [Moment.BEFORE_COMMIT, Moment.AFTER_COMMIT])
 @pytest.mark.parametrize(
-    ("statement", "call"),
-    [(BEGIN, 1), (CLAIM, 1), (CLAIM, 3), (RENEW, 1), (SETTLE, 2), (RELEASE, 1), (END, 1)],
+    ("statement", "call"), [(BEGIN, 1), (CLAIM, 2), (RENEW, 1), (SETTLE, 2), (RELEASE, 1), (END, 1)]
 )
 def test_an_integration_that_is_cut_off_ends_exact(
     service: Service,
@@ -155,9 +159,7 @@ def raising(sqlstate: str, table: str) -> tuple[str, str]:
         ("ALTER DATABASE {name} CONNECTION LIMIT 0", "ALTER DATABASE {name} CONNECTION LIMIT -1"),
         raising("53100", "point_record"),  # disk full
         raising("53100", "integration_log"),
-        raising("53200", "point_record"),  # out of memory
         raising("58030", "point_record"),  # I/O error
-        raising("40001", "point_record"),  # serialization failure
         raising("25006", "point_record"),  # read only: a standby, after a failover
         raising("08006", "point_record"),  # connection failure, as a pooler tells it
     ],
@@ -209,8 +211,8 @@ def test_a_row_that_breaks_a_constraint_is_quarantined_and_its_neighbours_arrive
 def other(database_url: str) -> Iterator[pg8000.native.Connection]:
     """A session that begins a transaction, and is in the way of others until it is rolled back."""
     pool = connect(database_url)
-    with suppress(RollBackError), pool.transaction() as connection:
-        yield connection
+    with suppress(RollBackError), pool.transaction() as session:
+        yield session
         raise RollBackError
     pool.close()
 
@@ -219,8 +221,8 @@ class RollBackError(Exception):
     """Ends a transaction that was never to be committed."""
 
 
-def insert(connection: pg8000.native.Connection, record_id: str) -> None:
-    connection.run(
+def insert(session: pg8000.native.Connection, record_id: str) -> None:
+    session.run(
         "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
         " created_at) VALUES (CAST(:id AS uuid), 1, 1, now(), 0, now())",
         id=record_id,
