@@ -25,28 +25,33 @@ class Parameters:
     buys: float = 0.5
     trim: float = 0.8
     first_calls: int = 8
-    precision: float = 0.08
+    precision: float = 0.05
     most_calls: int = 150
     rounds: float = 5.0
     doubt: float = 1.0
     lenience: float = 1.0
     alarm: float = 2.0
     gain: float = 0.6
-    rise: float = 1.15
-    fastest_rise: float = 2.0
-    floor_sinks: float = 0.3
+    rise: float = 1.25
+    free: float = 0.04
+    free_cohorts: int = 2
+    leap: float = 1.5
+    floor_sinks: float = 0.1
     floor_blend: float = 0.5
     floor_jump: float = 0.25
-    congested: float = 0.35
+    congested: float = 0.6
     probe_depth: float = 0.86
     probe_under: float = 1.0
     probe_deepest: float = 0.4
-    probe_after: int = 3
+    probe_after: int = 6
     probe_most: int = 12
     background: float = 0.02
     most_background: float = 0.2
     least_failures: int = 4
     surprise: float = 2.5
+    acquit_calls: int = 30
+    under_ceiling: float = 0.95
+    forget_ceiling: float = 1.03
     cut_least: float = 0.85
     cut_most: float = 0.5
     outage_run: int = 6
@@ -205,6 +210,7 @@ class Adaptive:
         self._background = parameters.background
         self._held: list[float] = []
         self._calls = self._failures = 0
+        self._ceiling = math.inf
         self._suspect: tuple[float, float, bool] | None = (
             None  # limit and share of failures before a cut, and whether starting
         )
@@ -313,8 +319,8 @@ class Adaptive:
             and self._failures >= p.least_failures
             and self._failures > expected + p.surprise * math.sqrt(expected) + 1
         ):
-            if self._suspect and self._suspect[1] < p.most_background and share < p.most_background:
-                if self._calls >= 20:
+            if self._suspect and max(share, self._suspect[1]) < p.most_background:
+                if self._calls >= p.acquit_calls:
                     self._acquit(now, share)
                 return
             if not self._suspect:
@@ -325,11 +331,13 @@ class Adaptive:
             self._ignored_before = now
             self._move(now, self._limit * min(p.cut_least, max(p.cut_most, 1 - share)))
         elif self._calls >= max(50, 2 * self._limit):
-            if self._suspect and share > 0.5 * self._suspect[1]:
+            if self._suspect and share > 0.5 * min(self._suspect[1], p.most_background):
                 self._acquit(now, share)
-            else:
-                self._background += 0.2 * (min(share, p.most_background) - self._background)
-                self._background = max(self._background, p.background)
+                return
+            self._background += 0.2 * (min(share, p.most_background) - self._background)
+            self._background = max(self._background, p.background)
+            if self._suspect and not self._suspect[2]:  # the cut brought relief
+                self._ceiling = self._suspect[0] * p.under_ceiling
             self._suspect = None
             self._calls = self._failures = 0
 
@@ -366,6 +374,10 @@ class Adaptive:
             self._begin(now)
             return
         latency, limit = cohort.mean, cohort.limit
+        if self._suspect:
+            self._begin(now)
+            return
+        self._ceiling *= self._p.forget_ceiling
         self._variance += 0.3 * (cohort.variance - self._variance)
         if self._starting:
             self._double(now, limit, latency)
@@ -385,7 +397,7 @@ class Adaptive:
         return math.sqrt(self._variance / self._cohort.good)
 
     def _set(self, now: float, limit: float) -> None:
-        self._limit = min(self._most, max(1.0, limit))
+        self._limit = min(self._most, max(1.0, min(limit, self._ceiling)))
         self._begin(now)
 
     def _double(self, now: float, limit: int, latency: float) -> None:
@@ -431,13 +443,17 @@ class Adaptive:
             return
         if above < 0:
             self._floor += p.floor_sinks * above
-        ratio = self._knee(self._limit, self._floor, latency) / self._limit
-        self._streak = self._streak + 1 if above < 0.04 else 0
-        most = min(p.fastest_rise, p.rise ** max(1, self._streak))
-        if ratio > 1 and self._streak > 1:
-            self._set(now, self._limit * most)
+        ratio = self._knee(limit, self._floor, latency) / limit
+        self._streak = self._streak + 1 if above < p.free else 0
+        if self._streak >= p.free_cohorts:
+            self._streak = 0
+            self._starting = True
+            self._ceiling = math.inf
+            self._below = (limit, self._floor, self._cohort.good)
+            self._set(now, max(limit + 1.0, limit * p.leap))
         else:
-            self._set(now, self._limit * min(most, max(1 / p.rise, ratio**p.gain)))
+            most = max(limit + 1.0, limit * p.rise)
+            self._set(now, min(most, max(limit / p.rise, limit * ratio**p.gain)))
 
     def _compare(
         self, now: float, limit: int, latency: float, higher: int, congested: float
@@ -449,7 +465,8 @@ class Adaptive:
             self._floor = latency
         else:
             self._floor += p.floor_blend * (latency - self._floor)
-        target = min(higher * p.rise, max(limit, self._knee(higher, self._floor, congested)))
+        knee = self._knee(higher, self._floor, congested)
+        target = min(max(higher + 1.0, higher * p.rise), max(limit, knee))
         calm = abs(math.log(target / higher)) < 0.12
         self._patience = min(p.probe_most, 2 * self._patience) if calm else p.probe_after
         self._set(now, target)
