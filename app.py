@@ -35,7 +35,6 @@ EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
 EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 
 _JSON = {"Content-Type": "application/json"}
-_ODATA_VERSION = {"OData-Version": "4.01"}
 _RETRY_AFTER_S = 2
 _STATUS_CODES: dict[type[PunchClockError], int] = {
     InvalidError: 400,
@@ -73,7 +72,10 @@ def one_error_shape(request: Request, get_response: Callable[[Request], Response
     response = get_response(request)
     body = response.body
     if response.status_code >= 400 and isinstance(body, dict) and "Code" in body:
-        response.body = {"error": {"code": body["Code"], "message": body["Message"]}}
+        response.body = {
+            "error": {"code": body["Code"].removesuffix("Error"), "message": body["Message"]}
+        }
+        response.headers.update(_odata_version(request))
     return response
 
 
@@ -173,9 +175,11 @@ def _remaining_s(context: Any) -> Callable[[], float]:
 
 
 def _require_json(request: Request) -> None:
-    media_type = request.headers.get("content-type", "application/json")
-    if media_type.split(";")[0].strip().lower() != "application/json":
-        raise MediaTypeError("The body must be sent as Content-Type: application/json.")
+    media_type = request.headers.get("content-type", "application/json").lower()
+    kind, *parameters = (part.strip() for part in media_type.split(";"))
+    charsets = {each for each in parameters if each.startswith("charset=")}
+    if kind != "application/json" or charsets - {"charset=utf-8", 'charset="utf-8"'}:
+        raise MediaTypeError("The body must be sent as Content-Type: application/json, in UTF-8.")
 
 
 def _base_url(request: Request) -> str:
@@ -190,6 +194,14 @@ def _item(result: Accepted | PunchClockError) -> dict[str, Any]:
     if isinstance(result, PunchClockError):
         return {"status": _status_code(result), **_error_body(result)}
     return {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+
+
+def _odata_version(request: Request) -> dict[str, str]:
+    """Return the header that every answer under /odata has, errors included."""
+    if not request.path.startswith("/odata"):
+        return {}
+    most = request.headers.get("odata-maxversion", "").strip()
+    return {"OData-Version": "4.0" if most == "4.0" else "4.01"}
 
 
 def _status_code(error: PunchClockError) -> int:
@@ -212,8 +224,7 @@ def _error_response(error: PunchClockError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = str(_RETRY_AFTER_S)
-    if app.current_request.path.startswith("/odata"):
-        headers |= _ODATA_VERSION
+    headers |= _odata_version(app.current_request)
     return _response(_status_code(error), _error_body(error), headers)
 
 

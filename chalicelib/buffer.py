@@ -90,6 +90,8 @@ class Buffer:
     def pages(self, segment: int, segments: int, page: int) -> Iterator[list[Item]]:
         """Yield the items of one of ``segments`` parts of the table, at most ``page`` at a time.
 
+        A page may be empty and still not the last.
+
         Raises:
             UnavailableError: the buffer does not answer.
         """
@@ -104,16 +106,16 @@ class Buffer:
                 answer = self._client.scan(**request)
             except (ClientError, BotoCoreError) as error:
                 _raise_unavailable(error)
-            if answer["Items"]:  # a page may be empty and still not the last
-                yield answer["Items"]
+            yield answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def delete(self, ids: Sequence[str]) -> int:
+    def delete(self, ids: Sequence[str], may_go_on: Callable[[], bool] = lambda: True) -> int:
         """Delete up to ``DELETE_BATCH`` items and return how many are known to be gone.
 
-        Whatever the table would not take after some tries is left, to be met again by a later scan.
+        What the table would not take after some tries, or until ``may_go_on`` says no, is left, to
+        be met again by a later scan.
 
         Raises:
             UnavailableError: the buffer does not answer.
@@ -122,6 +124,8 @@ class Buffer:
         for attempt in range(_BATCH_TRIES):
             if attempt:
                 self._back_off(attempt)
+            if not may_go_on():
+                break
             try:
                 answer = self._client.batch_write_item(RequestItems={self._table: requests})
             except (ClientError, BotoCoreError) as error:
@@ -130,6 +134,37 @@ class Buffer:
             if not requests:
                 break
         return len(ids) - len(requests)
+
+    def discard(self, item: Item) -> int:
+        """Delete an item that is no record, unless another stands in its place by now.
+
+        A key alone would not do: once the junk is gone, by another run, a phone may have put the
+        punch of that id there, and was told that it is stored.
+
+        Raises:
+            UnavailableError: the buffer does not answer.
+        """
+        # Whatever else an item has, its record is what tells it from a punch.
+        text = item.get("record", {}).get("S")
+        if text is None:
+            same, value = "attribute_not_exists(#record) OR NOT attribute_type(#record, :it)", "S"
+        else:
+            same, value = "#record = :it", text
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key={"id": item["id"]},
+                ConditionExpression=same,
+                ExpressionAttributeNames={"#record": "record"},
+                ExpressionAttributeValues={":it": {"S": value}},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return 0
+            _raise_unavailable(error)
+        except BotoCoreError as error:
+            _raise_unavailable(error)
+        return 1
 
     def holding(self, ids: Collection[str]) -> set[str]:
         """Return which of the ids are here.

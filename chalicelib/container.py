@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import HTTPClientError
 
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
@@ -60,7 +61,19 @@ def dynamodb() -> Any:
         # quarter of a batch of deletes.
         parameter_validation=False,
     )
-    return boto3.client("dynamodb", config=config)
+    client = boto3.client("dynamodb", config=config)
+    client.meta.events.register("after-call.dynamodb", _refuse_strangers)
+    return client
+
+
+def _refuse_strangers(http_response: Any, **_: Any) -> None:
+    """Refuse an answer that is not DynamoDB's own: botocore takes any 200 for a success.
+
+    Raises:
+        HTTPClientError: something between here and DynamoDB has answered in its place.
+    """
+    if not http_response.headers.get("content-type", "").startswith("application/x-amz-json"):
+        raise HTTPClientError(error="the answer is not DynamoDB's")
 
 
 @cache

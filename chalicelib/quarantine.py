@@ -39,7 +39,7 @@ def release(
 
     def mend(item: str) -> Document:
         if record is not None:
-            mended = parse(dict(record), datetime.now(UTC), clock_skew_s)
+            mended = parse(record, datetime.now(UTC), clock_skew_s)
         else:
             try:
                 mended = from_json(json.loads(item)["record"]["S"])

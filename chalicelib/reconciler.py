@@ -47,7 +47,10 @@ def reconcile(accepted: Iterable[str], buffer: Buffer, replica: Replica) -> Reco
     """
     done = Reconciliation()
     ids = iter(accepted)
-    while batch := set(islice(ids, _BATCH)):
+    seen: set[str] = set()  # a punch that is sent again is accepted again
+    while found := set(islice(ids, _BATCH)):
+        batch = found - seen
+        seen |= batch
         done.accepted += len(batch)
         _look_for(batch, buffer, replica, done)
     event(

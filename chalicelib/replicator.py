@@ -88,8 +88,11 @@ class Replicator:
         started = time.monotonic()
         try:
             while remaining_s() > self._margin_s:
-                swept = self._sweep(remaining_s)
-                total.add(swept)
+                swept = Replication()
+                try:
+                    self._sweep(swept, remaining_s)
+                finally:
+                    total.add(swept)
                 if not swept.deleted:  # empty, or the buffer lets nothing go for now
                     break
         finally:
@@ -97,30 +100,48 @@ class Replicator:
             self._report(total)
         return total
 
-    def _sweep(self, remaining_s: Callable[[], float]) -> Replication:
-        """Go through the whole buffer once."""
-        swept = Replication()
+    def _sweep(self, swept: Replication, remaining_s: Callable[[], float]) -> None:
+        """Go through the whole buffer once, counting in ``swept``."""
         deletions: deque[Future[int]] = deque()
+        failed = threading.Event()
+
+        def may_delete() -> bool:
+            return not failed.is_set() and remaining_s() > self._margin_s / 2
+
+        def discard(item: Item) -> int:
+            return self._buffer.discard(item) if may_delete() else 0
+
         # A page's deletes are under way while the next two are read and committed, not more.
         most_deletions = 2 * self._page // DELETE_BATCH + self._deleters
         with (
             _Reading(self._buffer, self._segments, self._page) as pages,
             ThreadPoolExecutor(self._deleters) as deleters,
         ):
-            for items in pages:
-                self._commit(items, swept)
-                for first in range(0, len(items), DELETE_BATCH):
-                    ids = [item["id"]["S"] for item in items[first : first + DELETE_BATCH]]
-                    deletions.append(deleters.submit(self._buffer.delete, ids))
-                while len(deletions) > most_deletions:
-                    swept.deleted += deletions.popleft().result()
-                if remaining_s() <= self._margin_s:
-                    break
-            swept.deleted += sum(deletion.result() for deletion in deletions)
-        return swept
+            try:
+                for items in pages:
+                    quarantined = self._commit(items, swept) if items else set()
+                    ids = [item["id"]["S"] for item in items if item["id"]["S"] not in quarantined]
+                    for first in range(0, len(ids), DELETE_BATCH):
+                        batch = ids[first : first + DELETE_BATCH]
+                        deletions.append(deleters.submit(self._buffer.delete, batch, may_delete))
+                    for item in items:
+                        if item["id"]["S"] in quarantined:
+                            deletions.append(deleters.submit(discard, item))
+                    while len(deletions) > most_deletions:
+                        swept.deleted += deletions.popleft().result()
+                    if remaining_s() <= self._margin_s:
+                        break
+                swept.deleted += sum(deletion.result() for deletion in deletions)
+            except BaseException:
+                failed.set()  # what is not yet deleted is left for the next run
+                raise
 
-    def _commit(self, items: Sequence[Item], swept: Replication) -> None:
-        """Commit one page to Postgres: once it returns, every item of it may leave the buffer."""
+    def _commit(self, items: Sequence[Item], swept: Replication) -> set[str]:
+        """Commit one page to Postgres: once it returns, every item of it may leave the buffer.
+
+        Returns:
+            The keys of those that are no records and are in quarantine now.
+        """
         documents: list[Document] = []
         poison: list[Poison] = []
         oldest = now = datetime.now(UTC)
@@ -142,6 +163,7 @@ class Replicator:
         swept.quarantined += len(quarantined)
         swept.already_there += len(items) - added.written - len(quarantined)
         swept.oldest_age_s = max(swept.oldest_age_s, (now - oldest).total_seconds())
+        return {each.item_id for each in quarantined}
 
     @staticmethod
     def _report(total: Replication) -> None:
@@ -188,7 +210,11 @@ class _Reading:
     def _taken(self) -> Iterator[list[Item]]:
         reading = len(self._readers)
         while reading:
-            page = self._pages.get()
+            try:
+                page = self._pages.get(timeout=_LOOK_S)
+            except queue.Empty:
+                yield []  # a moment to look at the clock
+                continue
             if page is None:
                 reading -= 1
             elif isinstance(page, Exception):

@@ -2,7 +2,7 @@
 
 ``Settings.from_env(os.environ)`` takes each field's variable, named as the field in upper case,
 checks it against its range, and raises ``SettingsError`` naming every variable at fault at once.
-The docstring text of each setting (its effect, with the unit in the name) is what the README shows.
+The effect of each setting, with the unit in its name, is what docs/settings.md shows.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,16 @@ class SettingsError(Exception):
     """Variables of the environment are missing or out of range."""
 
 
-def setting(default: Any, effect: str, low: float | None = None, high: float | None = None) -> Any:
-    """Declare a setting: its default, what it does, and for a number the range it may take."""
-    return field(default=default, metadata={"effect": effect, "low": low, "high": high})
+def setting(
+    default: Any,
+    effect: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare a setting: its default, what it does, and the range or the words it may take."""
+    metadata = {"effect": effect, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,11 @@ class Settings:
     odata_max_depth: int = setting(100, "Deepest nesting of one expression.", 5, 200)
     odata_timeout_s: float = setting(10.0, "Longest run of one query.", 0.1, 29)
 
-    log_level: str = setting("INFO", "Least severe level that is logged.")
+    log_level: str = setting(
+        "INFO",
+        "Least severe level that is logged; above INFO the reconciler has no witness.",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -129,6 +140,10 @@ class Settings:
                 continue
             if low is not None and not low <= value <= high:
                 faults.append(f"{variable} must be between {low} and {high}, not {text}")
+                continue
+            choices = each.metadata["choices"]
+            if choices and value not in choices:
+                faults.append(f"{variable} must be one of {', '.join(choices)}, not {text!r}")
                 continue
             values[each.name] = value
         found = cls(**values)

@@ -54,8 +54,29 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
         self.close_connection = True
+
+    def handle_expect_100(self) -> bool:
+        """Let the client send its body now: the answer must not wait in the buffer."""
+        proceed: bool = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
+
+    def _send_error_response(self, error: local.LocalGatewayException) -> None:
+        # What API Gateway answers where there is no route, in the service's one error shape.
+        if not isinstance(error, local.ForbiddenError):
+            super()._send_error_response(error)
+            return
+        body = {"error": {"code": "NotFound", "message": "There is no such route."}}
+        self._send_http_response(404, {}, json.dumps(body))
+
+    def _send_http_response_with_body(self, code: int, headers: Any, body: Any) -> None:
+        # The answer to HEAD has no body: it would be taken for the next answer.
+        super()._send_http_response_with_body(
+            code, headers, b"" if self.command == "HEAD" else body
+        )
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """Log nothing: the service logs what is worth it."""

@@ -30,8 +30,6 @@ _SETTLE_MARGIN_S = 2.0
 _LINGER_S = 5.0
 # Between two tries while Postgres does not answer.
 _DATABASE_PAUSE_S = 0.5
-# How late a call that takes too long may be found out.
-_EXPIRE_EVERY_S = 0.25
 _MOST_CLAIMED = 5_000
 
 
@@ -88,7 +86,8 @@ class Run:
         self._unsettled: list[Sent] = []
         # The flush that Postgres has not confirmed, to be tried again as it is.
         self._flushing: tuple[list[Settlement], Sample] | None = None
-        self._flush_at = self._renew_at = self._claim_at = self._expire_at = clock()
+        self._flush_at = self._renew_at = self._claim_at = clock()
+        self._leased_until = 0.0  # before it, no other run can be the active one
         self._sent_since_claim = 0
         self._active = True
         self._forgotten = False  # claimed records of which this run knows nothing any more
@@ -104,6 +103,7 @@ class Run:
             UnavailableError: Postgres did not come back in time. What the legacy was sent and could
                 not be written goes again when its lease runs out.
         """
+        asked_at = self._clock()
         begun = self._claims.begin()
         if begun is None:
             event("integration is under way in another run")
@@ -111,6 +111,7 @@ class Run:
         policy, learned = begun
         if learned and policy == self._policy:
             self._limiter.restore(learned)
+        self._leased_until = asked_at + self._claims.run_lease_s
         started = self._clock()
         self._done.limit_first = self._limiter.limit
         try:
@@ -126,14 +127,14 @@ class Run:
         needed_s = self._call_timeout_s + _SETTLE_MARGIN_S
         while remaining_s() > _SETTLE_MARGIN_S / 2:
             claiming = self._active and remaining_s() > needed_s
-            if not claiming:
-                self._waiting.clear()  # given back at the end
+            if not claiming or self._limiter.not_before > self._leased_until:
+                self._give_up_waiting()
             try:
-                if claiming:
-                    self._top_up()
                 self._dispatch()
                 self._take_replies()
                 self._flush_if_due()
+                if claiming:
+                    self._top_up()
                 if self._is_idle() and not (
                     claiming and self._is_due_within(min(_LINGER_S, remaining_s() - needed_s))
                 ):
@@ -154,6 +155,8 @@ class Run:
         if self._forgotten:
             self._claims.release(self._held())
             self._forgotten = False
+        if self._limiter.not_before > now + self._pace.settle_interval_s:
+            return  # what is claimed now would only wait
         # As much as was sent since the last claim, twice, and a limit's worth.
         most = min(_MOST_CLAIMED, 2 * self._sent_since_claim + max(1, open_limit))
         self._forgotten = True  # should the answer be lost
@@ -165,13 +168,18 @@ class Run:
         if len(records) < most:  # that was all; more may come
             self._claim_at = now + self._pace.settle_interval_s
 
+    def _give_up_waiting(self) -> None:
+        """Forget what is waiting: it is given back at the next claim, or at the end."""
+        self._forgotten = self._forgotten or bool(self._waiting)
+        self._waiting.clear()
+
     def _dispatch(self) -> None:
         """Send what is waiting, as far as the limit lets it."""
         open_calls = self._senders.in_flight
         while (
             self._waiting
-            and len(open_calls) < max(1, int(self._limiter.limit))
-            and (now := self._clock()) >= self._limiter.not_before
+            and len(open_calls) < int(self._limiter.limit)
+            and self._limiter.not_before <= (now := self._clock()) < self._leased_until
         ):
             record, last_start = self._waiting.popleft()
             if now > last_start or record.id in open_calls:
@@ -200,9 +208,6 @@ class Run:
             wake_at = min(wake_at, self._limiter.not_before)
         if self._is_idle():
             return
-        if now >= self._expire_at:
-            self._senders.expire()
-            self._expire_at = now + _EXPIRE_EVERY_S
         for sent in self._senders.ended(wake_at - now):
             reply = sent.reply
             overloaded = reply.outcome is Outcome.OVERLOADED
@@ -227,8 +232,11 @@ class Run:
             settlements = [self._settlement(sent) for sent in self._unsettled]
             self._flushing = settlements, self._sample()
             self._unsettled.clear()
+        asked_at = self._clock()
         self._active = self._claims.flush(*self._flushing, self._limiter.snapshot())
         self._flushing = None
+        if self._active:
+            self._leased_until = asked_at + self._claims.run_lease_s
         now = self._clock()
         self._flush_at = now + self._pace.settle_interval_s
         self._renew_at = now + self._claims.run_lease_s / 3

@@ -6,10 +6,14 @@ many may be open at once is for the caller to say, by what it hands over.
 
 import queue
 import threading
+import time
 from dataclasses import dataclass
 
 from chalicelib.integrator.legacy import Channel, Legacy, Reply
 from chalicelib.postgres.claims import Claimed
+
+# How late a call that takes too long may be found out.
+_EXPIRE_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +33,22 @@ class Senders:
         self._calls: queue.SimpleQueue[tuple[Claimed, int] | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Sent] = queue.SimpleQueue()
         self._channels: list[Channel] = []
+        self._threads: list[threading.Thread] = []
+        self._closed = False
         self.in_flight: dict[str, Claimed] = {}
 
     def send(self, record: Claimed) -> None:
         """Begin a call; the caller sees to it that the limit allows it."""
         self.in_flight[record.id] = record
+        if not self._channels:
+            threading.Thread(target=self._expire, daemon=True).start()
         if len(self.in_flight) > len(self._channels):
             channel = Channel(self._legacy)
             self._channels.append(channel)
             # A daemon: a thread stuck in a name look-up must not keep the process from ending.
-            threading.Thread(target=self._work, args=(channel,), daemon=True).start()
+            thread = threading.Thread(target=self._work, args=(channel,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
         self._calls.put((record, len(self.in_flight)))
 
     def ended(self, timeout_s: float) -> list[Sent]:
@@ -53,15 +63,18 @@ class Senders:
                 del self.in_flight[sent.record.id]
         return found
 
-    def expire(self) -> None:
-        """End the calls that have taken too long."""
-        for channel in self._channels:
-            channel.expire()
-
     def close(self) -> None:
-        """Let the threads end."""
+        """Let the threads end, each after its call."""
+        self._closed = True
         for _ in self._channels:
             self._calls.put(None)
+
+    def _expire(self) -> None:
+        """End the calls that take too long, whatever the caller's thread is waiting for."""
+        while not self._closed or any(thread.is_alive() for thread in self._threads):
+            for channel in tuple(self._channels):
+                channel.expire()
+            time.sleep(_EXPIRE_EVERY_S)
 
     def _work(self, channel: Channel) -> None:
         while (call := self._calls.get()) is not None:

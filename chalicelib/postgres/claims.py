@@ -94,11 +94,11 @@ UPDATE integrator_state SET leased_until = now()
 WHERE name = :name AND run_id = CAST(:run_id AS uuid)
 """
 
-# An INTEGRATING record that is due again was held by a run that ended without settling it: the log
-# says so, since nobody else will.
+# An INTEGRATING record that is due again was held by another run, which ended without settling it:
+# the log says so, since nobody else will. What this run itself held for too long it has not sent.
 _CLAIM = """
 WITH due AS (
-    SELECT id, status AS found
+    SELECT id, status AS found, claimed_by AS holder
     FROM point_record
     WHERE next_attempt_at <= now()
       AND EXISTS (
@@ -113,12 +113,12 @@ WITH due AS (
         next_attempt_at = now() + CAST(:lease_s AS float8) * interval '1 second'
     FROM due
     WHERE record.id = due.id
-    RETURNING record.*, due.found
+    RETURNING record.*, due.found, due.holder
 ), abandoned AS (
     INSERT INTO integration_log (point_id, attempt, status, log)
     SELECT id, attempts + 1, 'ERROR', 'The run ended before the answer was known; it goes again.'
     FROM claimed
-    WHERE found = 'INTEGRATING'
+    WHERE found = 'INTEGRATING' AND holder <> CAST(:run_id AS uuid)
 )
 SELECT CAST(json_agg(json_build_array(
     id, attempts, overloads,
@@ -188,8 +188,7 @@ _RELEASE = """
 UPDATE point_record
 SET status = CASE WHEN attempts = 0 AND overloads = 0 THEN 'AWAITING' ELSE 'ERROR' END,
     claimed_by = NULL, next_attempt_at = now(), updated_at = now()
-WHERE next_attempt_at > now()
-  AND claimed_by = CAST(:run_id AS uuid)
+WHERE claimed_by = CAST(:run_id AS uuid)
   AND NOT id = ANY (CAST(:held AS uuid[]))
 """
 

@@ -19,10 +19,11 @@ from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
 
-# SQLSTATEs that are no fault of the statement, after which the same may succeed: a deadlock (40),
-# too few resources (53), a lock not to be had (55P03), an operator or the statement timeout (57),
-# a fault of the system (58). https://www.postgresql.org/docs/current/errcodes-appendix.html
-_TRANSIENT = ("40", "53", "55P03", "57", "58")
+# SQLSTATEs that are no fault of the statement, after which the same may succeed: a pooler that has
+# lost the server (08), a standby after a failover (25006), a deadlock (40), too few resources (53),
+# a lock not to be had (55P03), an operator or the statement timeout (57), a fault of the system
+# (58). https://www.postgresql.org/docs/current/errcodes-appendix.html
+_TRANSIENT = ("08", "25006", "40", "53", "55P03", "57", "58")
 
 # Added to the statement timeout, so that the server's own answer comes before the socket gives up.
 _SOCKET_MARGIN_S = 5.0
@@ -91,9 +92,13 @@ class Database:
         while self._idle:
             connection = self._idle.pop()
             try:
+                # One that was idle may be broken without a word: that must show soon.
+                connection._usock.settimeout(self._connect_timeout_s)
                 connection.run("BEGIN")
+                connection._usock.settimeout(self._statement_timeout_s + _SOCKET_MARGIN_S)
             except (InterfaceError, DatabaseError, OSError):
                 _close(connection)
+                self.close()  # the others are likely to be broken too, and would be waited for
             else:
                 return connection
         try:

@@ -233,5 +233,5 @@ def test_an_id_that_is_no_uuid_is_a_bad_request(storeless: Service, record_id: s
 def test_a_method_that_the_route_has_not_is_told_in_the_one_error_shape(storeless: Service) -> None:
     answer = storeless.http.put("/point-record", body=body())
     assert answer.status_code == 405
-    assert error_of(answer)["code"] == "MethodNotAllowedError"
+    assert error_of(answer)["code"] == "MethodNotAllowed"
     assert "POST" in answer.headers["Allow"]

@@ -146,7 +146,7 @@ def test_puts_again_when_the_record_has_just_moved_on() -> None:
 def test_goes_on_past_an_empty_page() -> None:
     last = {"Items": [{"id": {"S": "x"}}]}
     client = Scripted({"Items": [], "LastEvaluatedKey": {"id": {"S": "k"}}}, last)
-    assert list(Buffer(client, "t").pages(0, 1, 10)) == [last["Items"]]
+    assert list(Buffer(client, "t").pages(0, 1, 10)) == [[], last["Items"]]
     assert client.calls[1]["ExclusiveStartKey"] == {"id": {"S": "k"}}
 
 
@@ -158,3 +158,18 @@ def test_sends_unprocessed_deletes_again_and_counts_what_is_left() -> None:
     client = Scripted(left("b", "c"), left("c"), *[left("c")] * 4)
     assert Buffer(client, "t", sleep=lambda _: None).delete(["a", "b", "c"]) == 2
     assert client.calls[1]["RequestItems"] == left("b", "c")["UnprocessedItems"]
+
+
+@pytest.mark.parametrize(
+    "junk", [{}, {"record": {"S": "junk"}}, {"record": {"N": "1"}}, {"x": {"M": {}}}]
+)
+def test_junk_is_discarded_unless_a_punch_stands_in_its_place_by_now(
+    buffer: Buffer, dynamodb: Any, table: str, junk: dict[str, Any]
+) -> None:
+    key = {"id": {"S": str(punch().id)}}
+    dynamodb.put_item(TableName=table, Item=key | junk)
+    assert buffer.discard(key | junk) == 1
+    assert buffer.get(str(punch().id)) is None
+    buffer.put(punch())  # a phone is told that it is stored
+    assert buffer.discard(key | junk) == 0  # by a run that had read the junk before
+    assert buffer.get(str(punch().id)) == punch()

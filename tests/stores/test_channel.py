@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from chalicelib.integrator.legacy import Channel, Legacy, Outcome, Reply
+from chalicelib.settings import SettingsError
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"message": "success"}'
 
@@ -193,3 +194,9 @@ def test_expiring_leaves_a_call_in_good_time_alone() -> None:
         assert send(channel).outcome is Outcome.DELIVERED
         channel.expire()
         channel.close()
+
+
+@pytest.mark.parametrize("url", ["", "legacy.example", "ftp://x", "http://", "http://u:p@x/"])
+def test_a_url_that_is_none_is_found_out_before_anything_is_claimed(url: str) -> None:
+    with pytest.raises(SettingsError, match="LEGACY_URL"):
+        Legacy(url, 1.0, 1.0, 1.0)

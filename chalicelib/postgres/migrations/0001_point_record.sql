@@ -35,6 +35,8 @@ CREATE TABLE point_record (
 
 -- Claims: what is due, the longest waiting first. Holds only what is not yet settled.
 CREATE INDEX point_record_due ON point_record (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+-- What a run holds, for it to give back.
+CREATE INDEX point_record_claimed ON point_record (claimed_by) WHERE claimed_by IS NOT NULL;
 -- What is parked: looked at by operators, and few.
 CREATE INDEX point_record_parked ON point_record (updated_at) WHERE status = 'REJECTED';
 -- Queries: the punches of an employer, or of one employee, in a period.
@@ -73,6 +75,8 @@ CREATE TABLE integration_run (
     policy            text             NOT NULL,
     CONSTRAINT integration_run_pkey PRIMARY KEY (id)
 );
+
+CREATE INDEX integration_run_at ON integration_run (at, id);
 
 -- One row: which run is the active one, until when, and what its limiter has learned.
 CREATE TABLE integrator_state (
