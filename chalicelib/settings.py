@@ -76,7 +76,10 @@ class Settings:
     legacy_call_timeout_s: float = setting(
         15.0, "Longest call in all: a drip of bytes never ends a read timeout.", 0.1, 300
     )
-    limit_policy: str = setting("classic", "How the limit learns: classic.")
+    limit_policy: str = setting(
+        "adaptive",
+        "How the limit learns: adaptive (docs/limit.md) or classic (the founding heuristic).",
+    )
     limit_max: int = setting(
         200, "Most calls in flight, whatever the limit has learned; a thread each.", 1, 1_000
     )

@@ -19,50 +19,54 @@ _SHORTEST_S, _LONGEST_S = 1e-4, 1e4
 class Parameters:
     """The numbers of the adaptive limit. A share is of calls, a factor is of the limit."""
 
-    first_limit: float = 6.0
-    headroom: float = 1.20
-    spare_calls: float = 1.0
-    buys: float = 0.5
-    trim: float = 0.8
-    first_calls: int = 8
-    precision: float = 0.05
-    most_calls: int = 150
-    rounds: float = 5.0
-    doubt: float = 1.0
-    lenience: float = 1.0
-    alarm: float = 2.0
-    gain: float = 0.6
-    rise: float = 1.25
-    free: float = 0.04
-    free_cohorts: int = 2
-    leap: float = 1.5
-    floor_sinks: float = 0.1
-    floor_blend: float = 0.5
-    floor_jump: float = 0.25
-    congested: float = 0.6
-    probe_depth: float = 0.86
-    probe_under: float = 1.0
-    probe_deepest: float = 0.4
-    probe_after: int = 6
-    probe_most: int = 12
-    background: float = 0.02
-    most_background: float = 0.2
-    least_failures: int = 4
-    surprise: float = 2.5
-    acquit_calls: int = 30
-    under_ceiling: float = 0.95
-    forget_ceiling: float = 1.03
-    cut_least: float = 0.85
-    cut_most: float = 0.5
-    outage_run: int = 6
-    outage_share: float = 0.5
-    resume: float = 0.9
-    first_probe_s: float = 0.5
-    last_probe_s: float = 2.0
-    rate_margin: float = 0.98
-    rate_rise: float = 0.004
-    rate_chase: float = 0.10
-    most_pause_s: float = 60.0
+    first_limit: float = 6.0  # calls; where a first run begins
+    headroom: float = 1.20  # factor over the knee, 1 to 1.5: a short queue keeps every worker busy
+    spare_calls: float = 1.0  # calls added to it, 0 to 3: they matter where the knee is a handful
+    buys: float = 0.5  # 0 to 1: share of a doubling that must come back as throughput
+    trim: float = (
+        0.8  # share of a cohort that must have ended, 0.5 to 1: the slowest are not waited for
+    )
+    first_calls: int = 8  # calls of the smallest cohort
+    precision: float = 0.05  # wanted standard error of a mean log latency, 0.03 to 0.2
+    most_calls: int = 150  # calls of the largest cohort, where the limit is lower
+    rounds: float = 5.0  # limits worth of calls that a cohort may take, 2 to 10
+    doubt: float = 1.0  # standard errors, 0 to 2: a search stops only on a result this clear
+    lenience: float = (
+        1.0  # standard errors, 0 to 2, by which noise is judged in favour of more calls
+    )
+    alarm: float = 2.0  # standard errors, 1 to 4, before a slow cohort is looked into at once
+    gain: float = 0.6  # 0 to 1: how much of the way to the knee is gone at once
+    rise: float = 1.25  # factor, 1.05 to 2: the largest ordinary step
+    free: float = 0.04  # log latency over the floor, 0 to 0.2, that still means no queue
+    free_cohorts: int = 2  # cohorts in a row without a queue before the search begins again
+    leap: float = 1.5  # factor, 1.2 to 2: the first step of that search
+    floor_sinks: float = 0.1  # 0 to 1: how fast the floor follows a lower latency
+    floor_blend: float = 0.5  # 0 to 1: how far a look below moves the floor
+    floor_jump: float = 0.25  # log latency, 0.1 to 1: a floor this far off is replaced
+    congested: float = 0.6  # log latency over the floor, 0.3 to 1, that is looked into at once
+    probe_depth: float = 0.86  # factor, 0.7 to 0.95: how far a look below goes
+    probe_under: float = 1.0  # share of the estimated knee, 0.8 to 1.1, that it goes to when slow
+    probe_deepest: float = 0.4  # factor, 0.2 to 0.6: the deepest look below
+    probe_after: int = 6  # cohorts between two looks below when they disagree
+    probe_most: int = 12  # the same when they agree
+    background: float = 0.02  # share, 0.01 to 0.05: failures expected before any are known
+    most_background: float = 0.2  # share, 0.1 to 0.3: more than this is never taken for noise
+    least_failures: int = 4  # calls; fewer failures prove nothing
+    surprise: float = 2.5  # standard deviations over the background, 2 to 4, that mean load
+    acquit_calls: int = 30  # calls after a cut before the failures may be called noise
+    under_ceiling: float = 0.95  # factor, 0.8 to 1, of the limit that brought failures
+    forget_ceiling: float = 1.03  # factor, 1 to 1.1, by which that ceiling rises each cohort
+    cut_least: float = 0.85  # factor of the smallest cut
+    cut_most: float = 0.5  # factor of the largest cut
+    outage_run: int = 6  # calls; failures in a row that mean an outage, at a small limit
+    outage_share: float = 0.5  # of the limit, 0.3 to 1: the same at a large one
+    resume: float = 0.9  # factor, 0.5 to 1, of the last limit after an outage
+    first_probe_s: float = 0.5  # s; wait before the first call into an outage
+    last_probe_s: float = 2.0  # s; wait between two such calls, in the end
+    rate_margin: float = 0.98  # share, 0.9 to 1, of the rate measured between two refusals
+    rate_rise: float = 0.004  # share a second, 0.001 to 0.02: growth near the known rate
+    rate_chase: float = 0.10  # share a second, 0.02 to 0.3: growth well under it
+    most_pause_s: float = 60.0  # s; no wait is longer, whatever is asked
 
 
 class Cohort:
@@ -162,7 +166,7 @@ class Pacer:
 
     def on_refusal(self, now: float, started: float, pause_s: float, attempted: float) -> None:
         p = self._p
-        pause_s = min(pause_s, p.most_pause_s)
+        pause_s = min(p.most_pause_s, max(0.0, pause_s))
         self._admitted = max(0, self._admitted - 1)
         if started >= self._resumed - _SAME_INSTANT_S:
             whole_s = max(0.05, now - self._since)
@@ -237,10 +241,12 @@ class Adaptive:
     @property
     def not_before(self) -> float:
         if self._outage_probe_s:
-            return self._outage_until
-        if len(self._held) >= self._limit:
-            return max(self._pacer.not_before, self._held[0])
-        return self._pacer.not_before
+            until = self._outage_until
+        elif len(self._held) >= self._limit:
+            until = max(self._pacer.not_before, self._held[0])
+        else:
+            until = self._pacer.not_before
+        return min(until, self._clock() + self._p.most_pause_s)
 
     def on_start(self) -> None:
         now = self._clock()
@@ -403,7 +409,7 @@ class Adaptive:
     def _double(self, now: float, limit: int, latency: float) -> None:
         """Double while a doubling buys throughput."""
         calls = self._cohort.good
-        if self._below:
+        if self._below and limit > self._below[0]:
             lower, floor, basis = self._below
             bought = 1 - (latency - floor) / math.log(limit / lower)
             if bought < self._p.buys or limit >= self._most:

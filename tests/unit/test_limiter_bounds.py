@@ -1,0 +1,49 @@
+"""The adaptive limit keeps its bounds, whatever it is told and whatever the clock does."""
+
+import json
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.integrator.limiter import adaptive
+
+MOST_WAIT_S = 60.0
+
+EVENT = st.one_of(
+    st.tuples(st.just("start")),
+    st.tuples(st.just("result"), st.booleans(), st.floats(), st.booleans(), st.integers(0, 2_000)),
+    st.tuples(st.just("retry"), st.floats()),
+    st.tuples(st.just("clock"), st.floats(-1e6, 1e6)),
+    st.tuples(st.just("round"), st.booleans(), st.floats(0.001, 20), st.integers(1, 60)),
+)
+
+
+@given(st.lists(EVENT, max_size=80), st.sampled_from([1.0, 6.0, 50.0, 1_000.0]))
+def test_limit_and_wait_stay_within_bounds(events: list[tuple], most: float) -> None:
+    now = 0.0
+    limiter = adaptive(lambda: now, most=most)
+    for kind, *values in events:
+        if kind == "start":
+            limiter.on_start()
+        elif kind == "result":
+            limiter.on_result(*values)
+        elif kind == "retry":
+            limiter.on_retry_after(values[0])
+        elif kind == "clock":
+            now += values[0]
+        else:
+            ok, latency_s, calls = values
+            for _ in range(calls):
+                limiter.on_start()
+            now += latency_s
+            for _ in range(calls):
+                limiter.on_result(ok, latency_s, False, calls)
+        assert 1 <= limiter.limit <= most
+        assert not math.isnan(limiter.not_before)
+        assert limiter.not_before <= now + MOST_WAIT_S
+    state = json.loads(json.dumps(limiter.snapshot(), allow_nan=False))
+    successor = adaptive(lambda: 0.0, most=most)
+    successor.restore(state)
+    assert 1 <= successor.limit <= most
+    assert successor.not_before <= MOST_WAIT_S
