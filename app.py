@@ -157,9 +157,14 @@ def reconcile(event: CloudWatchEvent) -> dict[str, Any]:
 
 
 @app.lambda_function()
-def release(event: dict[str, Any], context: Any) -> str:
-    """Send an item of the quarantine on its way: ``{"quarantineId": 7, "record": {…} or none}``."""
+def release(event: dict[str, Any], context: Any) -> str | list[dict[str, Any]]:
+    """Send an item of the quarantine on its way: ``{"quarantineId": 7, "record": {…} or none}``.
+
+    Without an id, list the quarantine.
+    """
     del context
+    if "quarantineId" not in event:
+        return container.quarantined()
     return container.release(int(event["quarantineId"]), event.get("record"))
 
 

@@ -8,6 +8,7 @@ _BENCHES = {
     "intake": "CPU of a POST, beside its parts",
     "integration": "records a second, beside what the legacy can take",
     "replication": "records a second, beside what the stores give by themselves",
+    "replication_settings": "the same about each setting's default",
 }
 
 

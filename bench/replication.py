@@ -5,7 +5,6 @@
   slower of the two;
 - ten times the backlog beside once the backlog, and the peak memory of the process;
 - the age of the oldest record while records come in steadily, in ticks;
-- each setting about its default, the others as they are;
 - against an endpoint that answers at once: our own CPU for a record, with its parts.
 """
 
@@ -38,8 +37,8 @@ from chalicelib.replicator import Replicator
 from chalicelib.settings import Settings
 from local.dynamodb.server import CREDENTIALS
 
-_ROUNDS = 3
-_BACKLOG = int(os.environ.get("BENCH_RECORDS", "10000"))
+ROUNDS = 3
+BACKLOG = int(os.environ.get("BENCH_RECORDS", "10000"))
 _OWN = 50_000
 _STEADY_PER_S = 500
 _TICK_S = 5.0
@@ -55,25 +54,24 @@ def main() -> None:
         _beside_the_stores(found)
         _ten_times(found)
         _steadily(found)
-        _settings(found)
         _own_bound(found)
 
 
 def _beside_the_stores(found: Engines) -> None:
     rates: dict[str, list[float]] = {"scan and delete": [], "load": [], "replication": []}
-    for _ in track(range(_ROUNDS), "beside the stores", console=console, transient=True):
-        _fill(found, _BACKLOG)
-        rates["scan and delete"].append(_rate(_BACKLOG, lambda: _scan_and_delete(found)))
-        documents = _fill(found, _BACKLOG)
-        rates["replication"].append(_rate(_BACKLOG, lambda: _replicate(found)))
-        _truncate(found)
+    for _ in track(range(ROUNDS), "beside the stores", console=console, transient=True):
+        fill(found, BACKLOG)
+        rates["scan and delete"].append(_rate(BACKLOG, lambda: _scan_and_delete(found)))
+        documents = fill(found, BACKLOG)
+        rates["replication"].append(_rate(BACKLOG, lambda: _replicate(found)))
+        truncate(found)
         started = time.monotonic()
         _load(found, documents)
-        rates["load"].append(_BACKLOG / (time.monotonic() - started))
-        _truncate(found)
+        rates["load"].append(BACKLOG / (time.monotonic() - started))
+        truncate(found)
     middle = {name: statistics.median(each) for name, each in rates.items()}
     limit = min(middle["scan and delete"], middle["load"])
-    table = Table(f"{_BACKLOG:,} records", "records/s, median", "of the slower store")
+    table = Table(f"{BACKLOG:,} records", "records/s, median", "of the slower store")
     for name, rate in middle.items():
         table.add_row(name, f"{rate:,.0f}", f"{rate / limit:.0%}")
     console.print(table)
@@ -83,7 +81,7 @@ def _ten_times(found: Engines) -> None:
     table = Table("backlog", "seconds", "of one time the backlog", "peak memory, MB")
     first_s = 0.0
     for times in (1, 10):
-        _fill(found, times * _BACKLOG)
+        fill(found, times * BACKLOG)
         done = subprocess.run(
             [sys.executable, "-m", "bench.replication", found.database_url, found.dynamodb_url],
             check=True,
@@ -93,8 +91,8 @@ def _ten_times(found: Engines) -> None:
         run = json.loads(done.stdout.splitlines()[-1])
         first_s = first_s or run["seconds"]
         ratio = f"{run['seconds'] / first_s:.2f}"
-        table.add_row(f"{times * _BACKLOG:,}", f"{run['seconds']:.1f}", ratio, f"{run['mb']:.0f}")
-        _truncate(found)
+        table.add_row(f"{times * BACKLOG:,}", f"{run['seconds']:.1f}", ratio, f"{run['mb']:.0f}")
+        truncate(found)
     console.print(table)
 
 
@@ -103,7 +101,7 @@ def _steadily(found: Engines) -> None:
     ended = threading.Event()
 
     def come_in() -> None:
-        client = _connect(found.dynamodb_url)
+        client = connect(found.dynamodb_url)
         started, sent = time.monotonic(), 0
         while not ended.is_set():
             due = int((time.monotonic() - started) * _STEADY_PER_S) - sent
@@ -114,39 +112,23 @@ def _steadily(found: Engines) -> None:
 
     writer = threading.Thread(target=come_in)
     writer.start()
-    replicator = _replicator(_connect(found.dynamodb_url), found)
+    replicator = replicator_on(connect(found.dynamodb_url), found)
     ages, counts = [], []
     for _ in track(range(_TICKS), "steadily", console=console, transient=True):
         tick_ends = time.monotonic() + _TICK_S
-        run = replicator.run(lambda end=tick_ends: settings.run_margin_s + end - time.monotonic())
+        run = replicator.run(
+            lambda end=tick_ends: settings.replication_margin_s + end - time.monotonic()
+        )
         ages.append(run.oldest_age_s)
         counts.append(run.read)
         time.sleep(max(0.0, tick_ends - time.monotonic()))
     ended.set()
     writer.join()
     replicator.run(lambda: 900.0)
-    _truncate(found)
+    truncate(found)
     table = Table("came in, records/s", "oldest, s", "ticks")
     age = max(ages)
     table.add_row(f"{sum(counts) / _TICKS / _TICK_S:,.0f}", f"{age:.1f}", f"{age / _TICK_S:.2f}")
-    console.print(table)
-
-
-def _settings(found: Engines) -> None:
-    """Replicate with each setting at other values than its default."""
-    table = Table("setting", "value", "of the default's records/s")
-    names = {"segments": (1, 2, 4, 8), "page": (250, 500, 1_000, 2_000), "deleters": (2, 4, 8, 16)}
-    for name, values in names.items():
-        rates: dict[int, list[float]] = {value: [] for value in values}
-        for _ in range(_ROUNDS):
-            for value, rate in rates.items():
-                _fill(found, _BACKLOG)
-                replicator = _replicator(_connect(found.dynamodb_url), found, **{name: value})
-                rate.append(_BACKLOG / replicator.run(lambda: 900.0).seconds)
-                _truncate(found)
-        usual = statistics.median(rates[getattr(settings, f"replication_{name}")])
-        for value, rate in rates.items():
-            table.add_row(name, str(value), f"{statistics.median(rate) / usual:.2f}")
     console.print(table)
 
 
@@ -161,15 +143,15 @@ def _own_bound(found: Engines) -> None:
     ) as endpoint:
         assert endpoint.stdout is not None
         url = json.loads(endpoint.stdout.readline())["url"]
-        client = _connect(url)
+        client = connect(url)
         seconds = time.monotonic()
         spent = time.process_time()
-        run = _replicator(client, found).run(lambda: 900.0)
+        run = replicator_on(client, found).run(lambda: 900.0)
         spent = time.process_time() - spent
         seconds = time.monotonic() - seconds
         endpoint.terminate()
     assert run.written == _OWN, run
-    _truncate(found)
+    truncate(found)
     rows = {"whole": spent / _OWN, "waiting (elapsed)": seconds / _OWN, **_parts(found)}
     for name, each_s in rows.items():
         table.add_row(name, f"{each_s * 1e6:.0f}", f"{1 / each_s:,.0f}")
@@ -186,7 +168,7 @@ def _parts(found: Engines) -> dict[str, float]:
         text=True,
     ) as endpoint:
         assert endpoint.stdout is not None
-        buffer = Buffer(_connect(json.loads(endpoint.stdout.readline())["url"]), TABLE)
+        buffer = Buffer(connect(json.loads(endpoint.stdout.readline())["url"]), TABLE)
         pages: list[list[dict[str, Any]]] = []
 
         def scan() -> None:
@@ -214,11 +196,11 @@ def _parts(found: Engines) -> dict[str, float]:
             "  delete: boto3, 25 a call": _cpu(delete) / many,
         }
         endpoint.terminate()
-    _truncate(found)
+    truncate(found)
     return costs
 
 
-def _replicator(client: Any, found: Engines, **others: int) -> Replicator:
+def replicator_on(client: Any, found: Engines, **others: int) -> Replicator:
     usual = {
         "segments": settings.replication_segments,
         "page": settings.replication_page,
@@ -228,24 +210,24 @@ def _replicator(client: Any, found: Engines, **others: int) -> Replicator:
         Buffer(client, TABLE),
         Replica(found.database),
         **(usual | others),
-        margin_s=settings.run_margin_s,
+        margin_s=settings.replication_margin_s,
     )
 
 
-def _connect(url: str) -> Any:
+def connect(url: str) -> Any:
     """Return a client as the service has it."""
     os.environ |= CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": url}
     return container.dynamodb.__wrapped__()
 
 
 def _replicate(found: Engines) -> None:
-    run = _replicator(_connect(found.dynamodb_url), found).run(lambda: 900.0)
-    assert run.written == run.deleted == _BACKLOG, run
+    run = replicator_on(connect(found.dynamodb_url), found).run(lambda: 900.0)
+    assert run.written == run.deleted == BACKLOG, run
 
 
 def _scan_and_delete(found: Engines) -> None:
     """What the buffer gives by itself: the same threads, and nothing done with what they read."""
-    buffer = Buffer(_connect(found.dynamodb_url), TABLE)
+    buffer = Buffer(connect(found.dynamodb_url), TABLE)
     segments = settings.replication_segments
     with (
         ThreadPoolExecutor(segments) as readers,
@@ -269,7 +251,7 @@ def _load(found: Engines, documents: list[Document]) -> None:
         replica.add(documents[first : first + page])
 
 
-def _fill(found: Engines, count: int) -> list[Document]:
+def fill(found: Engines, count: int) -> list[Document]:
     """Put ``count`` records into the buffer and return them."""
     documents = [_document() for _ in range(count)]
     batches = [documents[first : first + 25] for first in range(0, count, 25)]
@@ -294,7 +276,7 @@ def _put(client: Any, batch: list[Document]) -> None:
     assert not answer["UnprocessedItems"]
 
 
-def _truncate(found: Engines) -> None:
+def truncate(found: Engines) -> None:
     with found.database.transaction() as connection:
         connection.run("TRUNCATE point_record CASCADE")
 
@@ -315,12 +297,12 @@ def _run_alone(database_url: str, dynamodb_url: str) -> None:
     """Replicate in this process and print how long it took and how much memory."""
     database = Database(database_url, pool=1, connect_timeout_s=5, statement_timeout_s=900)
     replicator = Replicator(
-        Buffer(_connect(dynamodb_url), TABLE),
+        Buffer(connect(dynamodb_url), TABLE),
         Replica(database),
         segments=settings.replication_segments,
         page=settings.replication_page,
         deleters=settings.replication_deleters,
-        margin_s=settings.run_margin_s,
+        margin_s=settings.replication_margin_s,
     )
     run = replicator.run(lambda: 3600.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

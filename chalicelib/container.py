@@ -125,7 +125,7 @@ def replicator() -> Replicator:
         segments=found.replication_segments,
         page=found.replication_page,
         deleters=found.replication_deleters,
-        margin_s=found.run_margin_s,
+        margin_s=found.replication_margin_s,
     )
 
 
@@ -184,7 +184,7 @@ def stages() -> dict[str, Any]:
     """Describe each stage; see ``health.stages``."""
     from chalicelib import health
 
-    return health.stages(buffer(), replica())
+    return health.stages(buffer, replica)
 
 
 def reconcile(since: datetime, until: datetime) -> Reconciliation:
@@ -199,6 +199,11 @@ def reconcile(since: datetime, until: datetime) -> Reconciliation:
     else:
         raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP or file:PATH")
     return reconciler.reconcile(accepted, buffer(), replica())
+
+
+def quarantined() -> list[dict[str, Any]]:
+    """List the quarantine; see ``Replica.quarantined``."""
+    return replica().quarantined()
 
 
 def release(quarantine_id: int, record: Mapping[str, Any] | None) -> str:

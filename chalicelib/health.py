@@ -3,6 +3,7 @@
 Counts stop at a bound, where ``more`` says so: asking costs no more however long the queue.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from chalicelib.buffer import Buffer
@@ -14,15 +15,16 @@ _MOST_BUFFERED = 1_000
 _MOST_REPLICATED = 10_000
 
 
-def stages(buffer: Buffer, replica: Replica) -> dict[str, Any]:
-    """Describe each stage; one whose store does not answer is ``{"status": "unavailable"}``."""
+def stages(buffer: Callable[[], Buffer], replica: Callable[[], Replica]) -> dict[str, Any]:
+    """Describe each stage; one whose store cannot be had is ``{"status": "unavailable"}``."""
+    questions: dict[str, Callable[[], dict[str, Any]]] = {
+        "buffer": lambda: buffer().pending(_MOST_BUFFERED),
+        "replica": lambda: replica().stages(_MOST_REPLICATED),
+    }
     found: dict[str, Any] = {}
-    for name, ask, most in (
-        ("buffer", buffer.pending, _MOST_BUFFERED),
-        ("replica", replica.stages, _MOST_REPLICATED),
-    ):
+    for name, ask in questions.items():
         try:
-            found[name] = {"status": "ok", **ask(most)}
+            found[name] = {"status": "ok", **ask()}
         except UnavailableError as error:
             found[name] = {"status": "unavailable", "reason": error.message}
     healthy = all(stage["status"] == "ok" for stage in found.values())

@@ -84,9 +84,11 @@ def _look_for(ids: set[str], buffer: Buffer, replica: Replica, done: Reconciliat
 
 
 def from_file(path: Path, since: datetime, until: datetime) -> Iterator[str]:
-    """Yield the ids that a log file says were accepted in a period."""
-    with path.open(encoding="utf-8") as lines:
-        yield from _accepted(lines, since, until)
+    """Yield the ids that a log file, and its forerunner, say were accepted in a period."""
+    for each in (path.with_suffix(".old"), path):
+        if each.exists():
+            with each.open(encoding="utf-8") as lines:
+                yield from _accepted(lines, since, until)
 
 
 def from_cloudwatch(logs: Any, group: str, since: datetime, until: datetime) -> Iterator[str]:

@@ -64,8 +64,8 @@ class Settings:
         "",
         "Where intake's log is, for the reconciler: cloudwatch:LOG_GROUP or file:PATH.",
     )
-    run_margin_s: float = setting(
-        5.0, "Time kept at the end of a scheduled run to finish what it has begun.", 0.5, 300
+    replication_margin_s: float = setting(
+        5.0, "Time kept at the end of a replication to finish what it has begun.", 0.5, 300
     )
 
     legacy_url: str = setting("", "Where a point record is POSTed to the legacy HR system.")
@@ -152,6 +152,8 @@ class Settings:
         found = cls(**values)
         if found.record_lease_s < found.legacy_call_timeout_s + 3:
             faults.append("RECORD_LEASE_S must be at least 3 s more than LEGACY_CALL_TIMEOUT_S")
+        if found.odata_page > found.odata_page_max:
+            faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
         if faults:
             raise SettingsError("; ".join(faults))
         return found

@@ -12,7 +12,7 @@ from local.attach import NotRunningError, environment, read_stack
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``release``."""
-    parser.add_argument("id", type=int, help="of the row in the table quarantine")
+    parser.add_argument("id", type=int, nargs="?", help="of the item; without, all are listed")
     parser.add_argument(
         "--record",
         type=json.loads,
@@ -23,12 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Release the item and print the id of its record; return 1 if it could not be."""
+    """Release the item and print the id of its record, or list all; return 1 if it could not be."""
     try:
         os.environ.update(environment(read_stack(arguments.data)))
         import app  # noqa: PLC0415 - the app reads the environment
 
-        print(app.release({"quarantineId": arguments.id, "record": arguments.record}, None))
+        if arguments.id is None:
+            for item in app.release({}, None):
+                print(json.dumps(item))
+        else:
+            print(app.release({"quarantineId": arguments.id, "record": arguments.record}, None))
     except (NotRunningError, PunchClockError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -92,10 +92,10 @@ def _replica(stack: dict[str, Any]) -> list[Row]:
     for status in (*_WAITING, Status.INTEGRATED, Status.REJECTED):
         _, count, oldest, next_at, attempts = counted.get(status, (status, 0, None, None, 0))
         waits = status in _WAITING
-        remark = f"up to {attempts} attempts" if attempts and waits else ""
+        remarks = [f"up to {attempts} attempts"] if attempts and waits else []
         if status is Status.ERROR and next_at:
-            remark += f", the last is due {_in(next_at)}"
-        rows.append((f"replica {status}", count, oldest if waits else None, remark))
+            remarks.append(f"the last is due {_in(next_at)}")
+        rows.append((f"replica {status}", count, oldest if waits else None, ", ".join(remarks)))
     return [*rows, ("quarantine", quarantined, quarantined_at, "")]
 
 

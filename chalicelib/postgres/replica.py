@@ -108,6 +108,14 @@ SELECT
           WHERE EXISTS (SELECT FROM quarantine WHERE md5(item_id) = md5(wanted.id)))
 """
 
+# The latest first, as many as a person looks through.
+_QUARANTINE_LIST = """
+SELECT CAST(coalesce(json_agg(listed), '[]') AS text)
+FROM (
+    SELECT id, item_id, reason, item, quarantined_at
+    FROM quarantine ORDER BY id DESC LIMIT 100
+) AS listed
+"""
 _QUARANTINED = "SELECT item FROM quarantine WHERE id = CAST(:id AS bigint) FOR UPDATE"
 _UNQUARANTINE = "DELETE FROM quarantine WHERE id = CAST(:id AS bigint)"
 
@@ -159,6 +167,17 @@ class Replica:
         with self._database.transaction() as connection:
             ((records, unlogged, quarantined),) = connection.run(_HOLDING, ids=list(ids))
         return Holding(frozenset(records), frozenset(unlogged), frozenset(quarantined))
+
+    def quarantined(self) -> list[dict[str, Any]]:
+        """Return the last hundred items of the quarantine, the latest first.
+
+        Raises:
+            UnavailableError: Postgres does not answer.
+        """
+        with self._database.transaction() as connection:
+            ((rows,),) = connection.run(_QUARANTINE_LIST)
+        found: list[dict[str, Any]] = json.loads(rows)
+        return found
 
     def release(self, quarantine_id: int, mend: Callable[[str], Document]) -> Added:
         """Take one item out of quarantine and add it as a record, in one transaction.

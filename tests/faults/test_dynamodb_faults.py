@@ -47,7 +47,7 @@ def variables(variables: dict[str, str], proxy: DynamoDBProxy) -> dict[str, str]
         "REPLICATION_PAGE": "25",
         "REPLICATION_SEGMENTS": "2",
         "REPLICATION_DELETERS": "2",
-        "RUN_MARGIN_S": "0.5",
+        "REPLICATION_MARGIN_S": "0.5",
     }
 
 

@@ -21,7 +21,7 @@ def variables(variables: dict[str, str]) -> dict[str, str]:
     return variables | {
         "REPLICATION_PAGE": str(PAGE),
         "REPLICATION_SEGMENTS": "2",
-        "RUN_MARGIN_S": str(MARGIN_S),
+        "REPLICATION_MARGIN_S": str(MARGIN_S),
     }
 
 

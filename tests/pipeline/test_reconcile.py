@@ -153,6 +153,8 @@ def test_a_mended_item_leaves_quarantine_for_the_replica_once(
     dynamodb.put_item(TableName=table, Item={"id": {"S": "x"}, "employeeId": {"S": "seven"}})
     service.replicate()
     ((number, _),) = quarantined(service)
+    (listed,) = app.release({}, None)
+    assert (listed["id"], listed["item_id"]) == (number, "x")
 
     with pytest.raises(InvalidError, match="no point record as it is"):
         app.release({"quarantineId": number}, None)

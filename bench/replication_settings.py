@@ -1,0 +1,29 @@
+"""Replication with each of its settings about its default, the others as they are."""
+
+import statistics
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.engines import engines
+from bench.replication import BACKLOG, ROUNDS, connect, fill, replicator_on, settings, truncate
+
+_VALUES = {"segments": (1, 2, 4, 8), "page": (250, 500, 1_000, 2_000), "deleters": (2, 4, 8, 16)}
+
+
+def main() -> None:
+    """Measure and print: the values of a setting in turn, medians."""
+    table = Table("setting", "value", "of the default's records/s")
+    with engines() as found:
+        for name, values in _VALUES.items():
+            rates: dict[int, list[float]] = {value: [] for value in values}
+            for _ in range(ROUNDS):
+                for value, rate in rates.items():
+                    fill(found, BACKLOG)
+                    replicator = replicator_on(connect(found.dynamodb_url), found, **{name: value})
+                    rate.append(BACKLOG / replicator.run(lambda: 900.0).seconds)
+                    truncate(found)
+            usual = statistics.median(rates[getattr(settings, f"replication_{name}")])
+            for value, rate in rates.items():
+                table.add_row(name, str(value), f"{statistics.median(rate) / usual:.2f}")
+    Console().print(table)
