@@ -1,6 +1,7 @@
 """``cast`` and ``isof``: a value as another type, or null where it has no value of that type.
 
-URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11.
+URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11. Why each subselect ends in
+``OFFSET 0``: see ``functions``.
 """
 
 from typing import Any
@@ -59,7 +60,7 @@ def is_of(operand: Node, target: Edm) -> Node:
     else:
         test = "FALSE" if isinstance(probe, Literal) and probe.value is None else "TRUE"
     template = "(SELECT v IS NULL OR " + test.replace("{", "{{").replace("}", "}}")
-    return Call(template + " FROM (SELECT {0} AS v) AS i)", (operand,), Edm.BOOLEAN)
+    return Call(template + " FROM (SELECT {0} AS v OFFSET 0) AS i)", (operand,), Edm.BOOLEAN)
 
 
 def _read(target: Edm, text: str) -> Any:
@@ -77,7 +78,7 @@ def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
         return (
             f"(SELECT CASE WHEN v ~ '^(?:{_FORMS[target]})$'"
             f" AND pg_input_is_valid(v, '{target.sql}') THEN CAST(v AS {target.sql}) END"
-            " FROM (SELECT {0} AS v) AS c)"
+            " FROM (SELECT {0} AS v OFFSET 0) AS c)"
         ), False
     if source not in NUMBERS or target not in NUMBERS:
         return None, False
@@ -86,6 +87,6 @@ def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
         exact = _EXACT.get(source, "CAST({0} AS numeric)")
         return (
             f"(SELECT CASE WHEN v BETWEEN {low} AND {high} THEN CAST(v AS {target.sql}) END"
-            f" FROM (SELECT round({exact}) AS v) AS c)"
+            f" FROM (SELECT round({exact}) AS v OFFSET 0) AS c)"
         ), False
     return _EXACT.get(source, f"CAST({{0}} AS {target.sql})"), True

@@ -2,6 +2,7 @@
 
 A new function is one line in ``FUNCTIONS``. A template names each argument at most once, or else
 binds it in a subselect first: an argument written twice would double with each level of nesting.
+Such a subselect ends in ``OFFSET 0``, or the planner would pull it up and write it twice itself.
 
 URL Conventions 4.01, sections 5.1.1.2 (arithmetic) and 5.1.1.5 to 5.1.1.12 (canonical functions).
 """
@@ -85,14 +86,16 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
     "length": (Signature((_TEXT,), _INT, "length({0})"),),
     "substring": (
         Signature(
-            (_TEXT, _INT), _TEXT, f"(SELECT {_REST} FROM (SELECT {{0}} AS s, {{1}} AS n) AS a)"
+            (_TEXT, _INT),
+            _TEXT,
+            f"(SELECT {_REST} FROM (SELECT {{0}} AS s, {{1}} AS n OFFSET 0) AS a)",
         ),
         # Postgres refuses a negative length, as the standard asks.
         Signature(
             (_TEXT, _INT, _INT),
             _TEXT,
             f"(SELECT CASE WHEN m IS NOT NULL THEN substr({_REST}, 1, {_LENGTH}) END"
-            " FROM (SELECT {0} AS s, {1} AS n, {2} AS m) AS a)",
+            " FROM (SELECT {0} AS s, {1} AS n, {2} AS m OFFSET 0) AS a)",
         ),
     ),
     "tolower": (Signature((_TEXT,), _TEXT, _UNICODE_CASE.format("lower")),),
@@ -134,13 +137,55 @@ UNSUPPORTED = frozenset(
     {"hassubset", "hassubsequence", "geo.distance", "geo.length", "geo.intersects"}
 )
 
-_OPERANDS = "FROM (SELECT {0} AS x, {1} AS y) AS a"
+_OPERANDS = "FROM (SELECT {0} AS x, {1} AS y OFFSET 0) AS a"
 _IEEE_DIVISION = (
     "(SELECT CASE WHEN y = 0 AND (x = 0 OR x = 'NaN') THEN 'NaN'"
     " WHEN y = 0 AND x > 0 THEN 'Infinity' WHEN y = 0 AND x < 0 THEN '-Infinity'"
     f" ELSE x / y END {_OPERANDS})"
 )
-_OPERATORS = {"add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})"}
+# Postgres fails where a Double goes out of its range; IEEE 754 has infinity there, and zero. What is
+# compared beforehand stays within the range itself, for which the order of the cases sees.
+_GREATEST = "float8 '1.7976931348623157e308'"
+_LEAST = "float8 '5e-324'"
+_DOUBLE_SUM = (
+    "(SELECT CASE WHEN abs(x) < 1e280 OR abs(y) < 1e280 THEN x {sign} y"
+    f" WHEN abs(x / 2 {{sign}} y / 2) > {_GREATEST} / 2"
+    " THEN (x / 2 {sign} y / 2) * float8 'Infinity'"
+    f" ELSE x {{sign}} y END {_OPERANDS.replace('{', '{{').replace('}', '}}')})"
+)
+_DOUBLE_OPERATORS = {
+    "add": _DOUBLE_SUM.format(sign="+"),
+    "sub": _DOUBLE_SUM.format(sign="-"),
+    "mul": (
+        "(SELECT CASE WHEN y = 0 THEN x * y WHEN abs(y) > 1 THEN"
+        f" CASE WHEN abs(x) >= {_GREATEST} / abs(y) THEN x * float8 'Infinity' * y"
+        " ELSE x * y END"
+        f" WHEN least(abs(x), 1) * 2 <= {_LEAST} / abs(y) THEN x * 0 * y"
+        f" ELSE x * y END {_OPERANDS})"
+    ),
+    "div": (
+        "(SELECT CASE WHEN y = 0 AND (x = 0 OR x = 'NaN') THEN 'NaN'"
+        " WHEN y = 0 AND x > 0 THEN 'Infinity' WHEN y = 0 AND x < 0 THEN '-Infinity'"
+        f" WHEN abs(y) < 1 THEN CASE WHEN abs(x) >= {_GREATEST} * abs(y)"
+        " THEN x * float8 'Infinity' / y ELSE x / y END"
+        f" WHEN least(abs(x), 1) * 2 <= {_LEAST} * abs(y) THEN x * 0 / y"
+        f" ELSE x / y END {_OPERANDS})"
+    ),
+    # A quotient with more digits than a Double has leaves no remainder: then exactly.
+    "mod": (
+        "(SELECT CASE WHEN y = 0 OR y = 'NaN' OR abs(x) = 'Infinity' THEN x + y + 'NaN'"
+        " WHEN abs(x) < abs(y) THEN x WHEN abs(x) > 1e15 * least(abs(y), 1) THEN"
+        " CAST(CAST(CAST(x AS text) AS numeric) % CAST(CAST(y AS text) AS numeric)"
+        f" AS double precision) ELSE x - y * trunc(x / y) END {_OPERANDS})"
+    ),
+}
+_DOUBLE_OPERATORS["divby"] = _DOUBLE_OPERATORS["div"]
+_OPERATORS = {
+    "add": "({0} + {1})",
+    "sub": "({0} - {1})",
+    "mul": "({0} * {1})",
+    "mod": "({0} % {1})",
+}
 _LATER = "(({0} AT TIME ZONE 'UTC' + {1}) AT TIME ZONE 'UTC')"
 _LATER_DAY = "CAST(CAST({0} AS timestamp) + {1} AS date)"
 _BETWEEN_DAYS = "(CAST({0} AS timestamp) - CAST({1} AS timestamp))"
@@ -150,15 +195,13 @@ def arithmetic(operator: str, of: Edm, divides_by_zero: bool) -> tuple[str, bool
     """Return the template of an operator on two numbers of a type, and whether it makes NaN.
 
     ``divides_by_zero`` says whether the right operand may be zero: then the division fails, but
-    gives infinity or NaN for Double, and for ``divby``.
+    ``divby`` gives infinity or NaN. Doubles saturate, so NaN can come of any operator on them.
     """
+    if of is _DOUBLE:
+        return _DOUBLE_OPERATORS[operator], True
     if operator in _OPERATORS:
         return _OPERATORS[operator], False
-    if operator == "mod":
-        if of is _DOUBLE:
-            return f"(SELECT x - y * trunc(x / y) {_OPERANDS})", False
-        return "({0} % {1})", False
-    if divides_by_zero and (of is _DOUBLE or operator == "divby"):
+    if divides_by_zero and operator == "divby":
         return _IEEE_DIVISION, True
     return "({0} / {1})", False
 

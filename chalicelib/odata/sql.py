@@ -34,7 +34,8 @@ from chalicelib.odata.tree import (
 _COMPARISONS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _HOLDS_FOR_EQUAL = ("eq", "ge", "le")
 _BY_ORDER = ("gt", "ge", "lt", "le")
-_OPERANDS = "FROM (SELECT {} AS x, {} AS y) AS o"
+# Without OFFSET 0 the planner would pull the subselect up, and double what it binds.
+_OPERANDS = "FROM (SELECT {} AS x, {} AS y OFFSET 0) AS o"
 
 
 class Translator:
@@ -192,7 +193,7 @@ class Translator:
                 of_nan, of_others = "FALSE", f"COALESCE(x {sign} y, x IS NULL AND y IS NULL)"
         return (
             f"(SELECT CASE WHEN x = 'NaN' OR y = 'NaN' THEN {of_nan} ELSE {of_others} END"
-            f" FROM (SELECT CAST({x} AS {of}) AS x, CAST({y} AS {of}) AS y) AS o)"
+            f" FROM (SELECT CAST({x} AS {of}) AS x, CAST({y} AS {of}) AS y OFFSET 0) AS o)"
         )
 
     def _membership(self, node: Membership, *, exact: bool) -> str:

@@ -127,7 +127,9 @@ class Cast:
 
     @property
     def may_be_nan(self) -> bool:
-        return self.type in FRACTIONS and self.operand.may_be_nan
+        return self.type in FRACTIONS and (
+            self.operand.type is Edm.STRING or self.operand.may_be_nan
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -195,6 +195,20 @@ def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
         Reader(filled, 0.05).row("SELECT pg_sleep(5)", [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{' divby '.join(['latitude'] * 60)} eq 1",
+        f"{' mod '.join(['latitude'] * 60)} eq 1",
+        "cast(cast(" * 12 + "deviceId" + ",Edm.Int32),Edm.String)" * 12 + " eq 'x'",
+        "length(" + "substring(" * 12 + "deviceId" + ",1)" * 12 + ") eq 1",
+    ],
+)
+def test_a_nested_expression_is_answered_without_growing(text: str, filled: Database) -> None:
+    client = Client(ODataService(Reader(filled, 2), Settings()))
+    client.get("PointRecords", ("$filter", text))
+
+
 def test_nothing_can_be_written(filled: Database) -> None:
     reader = Reader(filled, 10)
     with pytest.raises(Exception, match="read-only transaction"):
