@@ -281,7 +281,7 @@ class _Scanner:
     def _separate(self, mark: str, at: Place) -> None:
         """Read a comma, the colon of ``case``, or what cannot stand after a value."""
         frame = self.frames[-1] if self.frames else None
-        if mark == "/":
+        if mark == "/" and self.tokens[-1].type == ")":
             raise unsupported("A path that goes on after a parenthesis is not supported", at)
         if frame and frame.kind == "case":
             wanted = ":" if frame.separators % 2 == 0 else ","

@@ -7,6 +7,7 @@ in an index as fast as the first. JSON 4.01, section 4.5.5 (nextLink).
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -23,6 +24,8 @@ from chalicelib.odata.tree import Column, Comparison, Node, OrderKey
 # is read again from the entity, which the last key names.
 Value = str | Literal[True] | None
 
+# What no text of Postgres has.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _DIGEST_BYTES = 12
 _MAX_LENGTH = 200
 
@@ -69,15 +72,15 @@ class Token:
             if raw[:_DIGEST_BYTES] != _digest(body, query):
                 raise ValueError("digest")
             after, remaining, count, size = json.loads(body)
-            for each in after:
-                if each is not None and each is not True:
-                    each.encode()
-            if len(after) != keys or not all(
-                _is_natural(n) for n in (remaining or 0, count or 0, size)
+            if not (
+                _is_place(after, keys)
+                and all(n is None or _is_natural(n) for n in (remaining, count))
+                and _is_natural(size)
+                and size > 0
             ):
                 raise ValueError("values")
             return cls(tuple(after), remaining, count, size)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InvalidError(
                 "$skiptoken is not from a nextLink of this query.", target="$skiptoken"
             ) from error
@@ -90,6 +93,20 @@ def _digest(body: str, query: Sequence[object]) -> bytes:
     a filter could not say, and whatever bounds a filter bounds the page after a token.
     """
     return blake2b(f"{body}{json.dumps(query)}".encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _is_place(after: object, keys: int) -> bool:
+    """Say whether this can be the values of so many keys, of which the last is the entity's own."""
+    return (
+        isinstance(after, list)
+        and len(after) == keys
+        and all(each is None or each is True or _is_text(each) for each in after)
+        and _is_text(after[-1])
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not _NO_TEXT.search(value)
 
 
 def _is_natural(number: object) -> bool:

@@ -55,6 +55,9 @@ def translate(pattern: str) -> str:
         depth += bool(match["open"]) - bool(match["close"])
         if depth < 0:
             raise ValueError("has a parenthesis that closes nothing")
+        # Postgres would take the question mark for options of its own, as in (?i).
+        if match["open"] == "(" and pattern[position : position + 1] in ("?", "*", "+"):
+            raise ValueError("has a repetition of nothing")
         out.append(_term(match))
     if depth:
         raise ValueError("has a parenthesis that is never closed")

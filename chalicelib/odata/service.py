@@ -159,11 +159,14 @@ class ODataService:
         value: str | None = self._row(value_statement(resource, member), resource)[0]
         if value is None:
             return plain(version, None, "", 204)
-        return plain(version, "text/plain", value)
+        return plain(version, "text/plain;charset=utf-8", value)
 
     def _count(self, resource: Resource, options: Options, version: str) -> ODataResponse:
-        # What changes nothing about how many there are may be given: Protocol 4.01, 11.2.10.
+        # What changes nothing about how many there are may be given, and rightly:
+        # Protocol 4.01, 11.2.10.
         options.allow("$filter", "$orderby", "$top", "$skip", "$select", "$count", "$format")
+        options.natural("$top"), options.natural("$skip"), options.boolean("$count")
+        self._order(resource, options)
         statement = count_statement(resource, self._filter(resource, options))
         count, parent_exists = self._row(statement, resource)
         if not parent_exists:

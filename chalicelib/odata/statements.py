@@ -81,7 +81,8 @@ def page_statement(resource: Resource, page: Page, shape: Shape) -> Statement:
     size = translator.bind(Edm.INT64, page.size)
     count = _count(resource, page.conditions, parameters) if page.with_count else "NULL"
     return Statement(
-        f"SELECT string_agg(CAST(row_to_json(r) AS text), ',') FILTER (WHERE n <= {size}),"
+        f"SELECT string_agg(CAST(row_to_json(r) AS text), ',' ORDER BY n)"
+        f" FILTER (WHERE n <= {size}),"
         f" max(CAST(json_build_array({place}) AS text)) FILTER (WHERE n = {size}),"
         f" count(*) > {size}, {count}, {_existence(resource.parent, parameters)}"
         " FROM (SELECT e.*, row_number() OVER () AS n"

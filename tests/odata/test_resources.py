@@ -170,7 +170,10 @@ def test_a_property_is_an_object_and_its_value_is_text(client: Client, data: Dat
     }
     assert client.json(f"{path}/latitude")["value"] == record.latitude
     plain = client.get(f"{path}/deviceId/$value", accept="application/json")
-    assert (plain.body, plain.headers["Content-Type"]) == (record.deviceId, "text/plain")
+    assert (plain.body, plain.headers["Content-Type"]) == (
+        record.deviceId,
+        "text/plain;charset=utf-8",
+    )
     assert client.get(f"{path}/includedAt/$value").body == to_text(record.includedAt)
 
 

@@ -33,7 +33,7 @@ def test_a_pattern_means_the_same_in_postgres(pattern: str, translated: str) -> 
 @pytest.mark.parametrize(
     "pattern",
     ["(", ")", "(a", "a)", "[", "[a", "[]", "a\\", r"\q", r"\p{L}", r"\k<x>", r"\0",
-     r"\x00", r"\ud800", "a{256}", "[\\", r"[\q]"],
+     r"\x00", r"\ud800", "a{256}", "[\\", r"[\q]", "(?i)a", "(?x) a", "(?)", "(*a)", "(+a)"],
 )  # fmt: skip
 def test_what_postgres_has_no_words_for_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^(has|ends|repeats)"):
