@@ -143,8 +143,8 @@ _IEEE_DIVISION = (
     " WHEN y = 0 AND x > 0 THEN 'Infinity' WHEN y = 0 AND x < 0 THEN '-Infinity'"
     f" ELSE x / y END {_OPERANDS})"
 )
-# Postgres fails where a Double goes out of its range; IEEE 754 has infinity there, and zero. What is
-# compared beforehand stays within the range itself, for which the order of the cases sees.
+# Postgres fails where a Double goes out of its range; IEEE 754 has infinity there, and zero. The
+# order of the cases keeps what is compared beforehand within the range itself.
 _GREATEST = "float8 '1.7976931348623157e308'"
 _LEAST = "float8 '5e-324'"
 _DOUBLE_SUM = (

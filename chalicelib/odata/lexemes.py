@@ -36,6 +36,8 @@ AFTER = re.compile(rf"(?P<word>{_WORD})|(?P<mark>[(),:\]/])")
 SEGMENT = re.compile(rf"/(?:(?P<opens>(?i:any|all)|\$count|\$filter)\(|(?P<name>\$?{_DOTTED}))")
 LAMBDA_VARIABLE = re.compile(rf"[ \t\r\n]*(?P<name>{_WORD})[ \t\r\n]*:")
 NO_VARIABLE = re.compile(r"[ \t\r\n]*\)")
+# How an object of JSON begins.
+OBJECT = re.compile(r"\{[ \t\r\n]*[\"}]")
 ALIAS = re.compile(f"@({_WORD})")
 COUNT_OPTION = re.compile(r"[ \t\r\n]*\$?(?i:filter)=")
 _LITERAL_KINDS = {

@@ -115,7 +115,7 @@ class _Scanner:
             if frame.kind != "call":
                 self._emit("STRING", NOTHING, at)
             self._close(mark, at)
-        elif mark in "[{":
+        elif mark == "[" or lexemes.OBJECT.match(self.text, at.offset):
             raise unsupported("Collections and objects are supported only as the list of in", at)
         else:
             raise fault(f"A value is expected, not {mark!r}", at)

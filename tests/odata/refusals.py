@@ -76,6 +76,7 @@ REFUSED: list[tuple[str, str]] = [
     ("substring(status,0,-1) eq ''", "negative"),
     ("attempts div 0 eq 1", "zero"),
     ("attempts mod 0 eq 1", "zero"),
+    ("deviceId eq {0}", "A value is expected"),
     ("employerId eq 5001/**/", "cannot stand here"),
     ("1 div 0 eq 1", "zero"),
     ("1.5 div 0 eq 1", "zero"),

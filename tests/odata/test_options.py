@@ -229,3 +229,13 @@ def test_a_count_counts_all_that_the_filter_selects(client: Client, data: DataSe
     )
     assert answer["@odata.count"] == sum(each.attempts == 0 for each in data.records)
     assert "@odata.count" not in client.json("PointRecords", ("$count", "false"))
+
+
+@pytest.mark.parametrize(
+    "option", [("$top", "-1"), ("$skip", "a"), ("$orderby", "nope"), ("$count", "x")]
+)
+def test_an_option_that_changes_no_count_must_still_be_one(
+    option: tuple[str, str], client: Client
+) -> None:
+    with pytest.raises(InvalidError):
+        client.get("PointRecords/$count", option)

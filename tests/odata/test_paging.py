@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError
+from chalicelib.odata.paging import Token
 from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader
@@ -238,3 +239,26 @@ def test_logs_are_ordered_by_what_an_expression_says(
     pages = client.pages("IntegrationLogs", ("$orderby", order), prefer="maxpagesize=7")
     found = [each["id"] for page in pages for each in page]
     assert found == [each.id for each in sorted(data.logs, key=key)]
+
+
+@pytest.mark.parametrize(
+    ("after", "remaining", "count", "size"),
+    [
+        (("x",), "", None, 5),
+        (("x",), [], None, 5),
+        (("x",), None, {}, 5),
+        (("x",), None, None, 0),
+        (("x",), True, None, 5),
+        ((["x"],), None, None, 5),
+        ((None,), None, None, 5),
+        ((True,), None, None, 5),
+        ("x", None, None, 5),
+        ({"x": 1}, None, None, 5),
+    ],
+)
+def test_a_token_of_our_form_with_other_values_is_refused(
+    after: Any, remaining: Any, count: Any, size: Any
+) -> None:
+    forged = Token(after, remaining, count, size).encode(["query"])
+    with pytest.raises(InvalidError, match="skiptoken"):
+        Token.decode(forged, ["query"], 1)
