@@ -12,7 +12,7 @@ from typing import Any
 
 from chalicelib.buffer import Buffer
 from chalicelib.errors import InvalidError, PunchClockError, TooLargeError
-from chalicelib.point_record import PointRecord, Status, load_json, parse, to_text
+from chalicelib.point_record import PointRecord, Status, load_json, parse, to_json
 from chalicelib.telemetry import ACCEPTED, event
 
 
@@ -80,21 +80,24 @@ class Intake:
 
 def as_awaiting(record: PointRecord) -> dict[str, Any]:
     """Write a record that is not yet replicated as JSON, with every property of the contract."""
-    return {
-        "id": str(record.id),
-        "employeeId": record.employee_id,
-        "employerId": record.employer_id,
-        "includedAt": to_text(record.included_at),
-        "utcOffsetMinutes": record.utc_offset_minutes,
-        "deviceId": record.device_id,
-        "latitude": record.latitude,
-        "longitude": record.longitude,
-        "accuracyMeters": record.accuracy_meters,
-        "status": Status.AWAITING,
-        "attempts": 0,
-        "nextAttemptAt": None,
-        "integratedAt": None,
-        "createdAt": to_text(record.created_at),
-        "replicatedAt": None,
-        "updatedAt": None,
-    }
+    return {**_AWAITING, **to_json(record)}
+
+
+_AWAITING: dict[str, Any] = {
+    "id": None,
+    "employeeId": None,
+    "employerId": None,
+    "includedAt": None,
+    "utcOffsetMinutes": None,
+    "deviceId": None,
+    "latitude": None,
+    "longitude": None,
+    "accuracyMeters": None,
+    "status": Status.AWAITING,
+    "attempts": 0,
+    "nextAttemptAt": None,
+    "integratedAt": None,
+    "createdAt": None,
+    "replicatedAt": None,
+    "updatedAt": None,
+}

@@ -49,13 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a burst as a command line says; return 0 if it was clean."""
-    parser = argparse.ArgumentParser(prog="python -m local burst", description=__doc__)
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run a burst and print its table; return 0 if it was clean, 1 if not, 2 if it could not be."""
     console = Console()
