@@ -8,7 +8,7 @@ Load only ever goes to this machine: a stack of which any part is elsewhere is r
 import argparse
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
