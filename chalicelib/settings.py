@@ -52,13 +52,13 @@ class Settings:
     )
 
     replication_segments: int = setting(
-        4, "Parallel scans of the buffer: more read a full buffer faster.", 1, 100
+        2, "Parallel scans of the buffer: more read faster and cost more CPU.", 1, 100
     )
     replication_page: int = setting(
         1_000, "Records read, committed and deleted together: memory against round trips.", 1, 5_000
     )
     replication_deleters: int = setting(
-        8, "Batch deletes in flight: deleting is the slowest call of the buffer.", 1, 64
+        3, "Batch deletes in flight: more hide a slow answer and cost more CPU.", 1, 64
     )
     accepted_log: str = setting(
         "",
