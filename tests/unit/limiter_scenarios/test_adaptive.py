@@ -5,18 +5,16 @@ import random
 
 import pytest
 
-from chalicelib.integrator.limiter import adaptive, classic
-from tests.unit.limiter_scenarios.simulation import (
+from bench.legacies.client import Clock, Result, drive
+from bench.legacies.models import (
     NETWORK_S,
     Answer,
-    Clock,
     Legacy,
     Rated,
-    Result,
     Thrashing,
     Workers,
-    drive,
 )
+from chalicelib.integrator.limiter import adaptive, classic
 
 
 def run(legacy: Legacy, until: float) -> Result:
