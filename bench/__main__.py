@@ -8,7 +8,8 @@ _BENCHES = {
     "intake": "CPU of a POST, beside its parts",
     "integration": "records a second, beside what the legacy can take",
     "replication": "records a second, beside what the stores give by themselves",
-    "replication_settings": "the same about each setting's default",
+    "replication_own": "CPU of a record, against a DynamoDB that answers at once, with its parts",
+    "replication_settings": "records a second of replication about each setting's default",
 }
 
 

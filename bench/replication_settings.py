@@ -5,10 +5,11 @@ import statistics
 from rich.console import Console
 from rich.table import Table
 
+from bench.backlog import fill, replicator_on, settings, truncate
 from bench.engines import engines
-from bench.replication import BACKLOG, ROUNDS, connect, fill, replicator_on, settings, truncate
+from bench.replication import BACKLOG, ROUNDS
 
-_VALUES = {"segments": (1, 2, 4, 8), "page": (250, 500, 1_000, 2_000), "deleters": (2, 4, 8, 16)}
+_VALUES = {"segments": (1, 2, 4), "page": (250, 500, 1_000, 2_000), "deleters": (1, 2, 3, 4, 8)}
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
             for _ in range(ROUNDS):
                 for value, rate in rates.items():
                     fill(found, BACKLOG)
-                    replicator = replicator_on(connect(found.dynamodb_url), found, **{name: value})
+                    replicator = replicator_on(found.database, found.dynamodb_url, **{name: value})
                     rate.append(BACKLOG / replicator.run(lambda: 900.0).seconds)
                     truncate(found)
             usual = statistics.median(rates[getattr(settings, f"replication_{name}")])

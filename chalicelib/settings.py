@@ -58,7 +58,7 @@ class Settings:
         1_000, "Records read, committed and deleted together: memory against round trips.", 1, 5_000
     )
     replication_deleters: int = setting(
-        3, "Batch deletes in flight: more hide a slow answer and cost more CPU.", 1, 64
+        8, "Batch deletes in flight: more hide a slow answer and cost more CPU.", 1, 64
     )
     accepted_log: str = setting(
         "",

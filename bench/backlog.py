@@ -1,0 +1,75 @@
+"""What the benches of replication share: a backlog in the buffer, and who drains it."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.engines import TABLE, Engines
+from bench.punches import punch
+from chalicelib import container
+from chalicelib.buffer import DELETE_BATCH, Buffer
+from chalicelib.point_record import to_json
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.replica import Document, Replica
+from chalicelib.replicator import Replicator
+from chalicelib.settings import Settings
+from local.dynamodb.server import CREDENTIALS
+
+settings = Settings()
+
+
+def connect(url: str) -> Any:
+    """Return a client as the service has it."""
+    os.environ |= CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": url}
+    return container.dynamodb.__wrapped__()
+
+
+def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Replicator:
+    """Return a replicator with the settings' defaults, but for ``others``."""
+    usual = {
+        "segments": settings.replication_segments,
+        "page": settings.replication_page,
+        "deleters": settings.replication_deleters,
+    }
+    return Replicator(
+        Buffer(connect(dynamodb_url), TABLE),
+        Replica(database),
+        **(usual | others),
+        margin_s=settings.replication_margin_s,
+    )
+
+
+def fill(found: Engines, count: int) -> list[Document]:
+    """Put ``count`` records into the buffer and return them."""
+    documents = [document() for _ in range(count)]
+    batches = [documents[first : first + DELETE_BATCH] for first in range(0, count, DELETE_BATCH)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda batch: put(found.dynamodb, batch), batches))
+    return documents
+
+
+def document(*, created_now: bool = False) -> Document:
+    """Return a record that no other is like."""
+    record = punch()
+    if created_now:
+        record = replace(record, created_at=datetime.now(UTC))
+    return Document(str(record.id), json.dumps(to_json(record)))
+
+
+def put(client: Any, batch: list[Document]) -> None:
+    """Put up to 25 records in one call."""
+    requests = [
+        {"PutRequest": {"Item": {"id": {"S": each.id}, "record": {"S": each.text}}}}
+        for each in batch
+    ]
+    answer = client.batch_write_item(RequestItems={TABLE: requests})
+    assert not answer["UnprocessedItems"]
+
+
+def truncate(found: Engines) -> None:
+    """Empty the replica."""
+    with found.database.transaction() as connection:
+        connection.run("TRUNCATE point_record CASCADE")
