@@ -23,12 +23,12 @@ from botocore.exceptions import HTTPClientError
 
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
-from chalicelib.intake import Intake
+from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from chalicelib.integrator.integrator import Run
-    from chalicelib.odata.service import ODataService
+    from chalicelib.odata.endpoint import Endpoint
     from chalicelib.point_record import PointRecord
     from chalicelib.postgres.connection import Database
     from chalicelib.postgres.reader import Reader
@@ -169,10 +169,19 @@ def reader() -> Reader:
 
 
 @cache
-def odata() -> ODataService:
-    from chalicelib.odata.service import ODataService
+def odata() -> Endpoint:
+    from chalicelib.odata.endpoint import Endpoint
+    from chalicelib.odata.waiting import Waiting
 
-    return ODataService(reader(), settings())
+    def accept(document: object) -> tuple[dict[str, Any], bool]:
+        accepted = intake().accept_document(document)
+        return as_awaiting(accepted.record), accepted.created
+
+    def find(record_id: str) -> dict[str, Any] | None:
+        record = buffer().get(record_id)
+        return None if record is None else as_awaiting(record)
+
+    return Endpoint(reader(), settings(), Waiting(accept, find))
 
 
 def find(record_id: str) -> str | PointRecord:

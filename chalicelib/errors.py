@@ -1,4 +1,4 @@
-"""The exceptions that steps raise. Only ``app.py`` knows which HTTP status each becomes."""
+"""The exceptions that steps raise. ``error_answer`` knows which HTTP status each becomes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +55,28 @@ class NotFoundError(PunchClockError):
     """There is no such resource."""
 
     code = "NotFound"
+
+
+class MethodNotAllowedError(InvalidError):
+    """The resource is there, but not for this method. ``allowed`` are those it has."""
+
+    code = "MethodNotAllowed"
+
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = tuple(allowed)
+
+
+class PreconditionError(InvalidError):
+    """The request was to be served under a condition that does not hold."""
+
+    code = "PreconditionFailed"
+
+
+class DependencyError(PunchClockError):
+    """Another request of the batch, which this one builds on, has failed."""
+
+    code = "FailedDependency"
 
 
 class NotImplementedByServiceError(PunchClockError):

@@ -59,13 +59,19 @@ class Intake:
             raise TooLargeError(f"The body is over {self._max_body_bytes} bytes.")
         document = load_json(body)
         if not isinstance(document, list):
-            return self._accept_one(document)
+            return self.accept_document(document)
         if not 1 <= len(document) <= self._max_batch:
             raise InvalidError(f"An array must have 1 to {self._max_batch} point records.")
         with ThreadPoolExecutor(min(self._threads, len(document))) as pool:
             return list(pool.map(self._accept_item, document))
 
-    def _accept_one(self, document: object) -> Accepted:
+    def accept_document(self, document: object) -> Accepted:
+        """Store the record of one decoded JSON object.
+
+        Raises:
+            InvalidError: the record is at fault.
+            UnavailableError: it is not known to be stored.
+        """
         record = parse(document, self._clock(), self._clock_skew_s)
         accepted = Accepted(*self._buffer.put(record))
         event(ACCEPTED, id=str(accepted.record.id), created=accepted.created)
@@ -73,7 +79,7 @@ class Intake:
 
     def _accept_item(self, document: object) -> Accepted | PunchClockError:
         try:
-            return self._accept_one(document)
+            return self.accept_document(document)
         except PunchClockError as error:
             return error
 

@@ -150,13 +150,13 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
             faults.append(Detail(name, f"{name} {error}."))
             return None
 
-    values = {name: read(name, reader) for name, reader in _FIELDS.items()}
+    values = {name: read(name, reader) for name, reader in FIELDS.items()}
     included_at = values["includedAt"]
     if included_at and included_at > now + timedelta(seconds=clock_skew_s):
         faults.append(Detail("includedAt", "includedAt lies in the future."))
     faults += [
         Detail(shown, f"{shown} is not a field of a point record.", "Unknown")
-        for shown in (name[:100] for name in body if name not in _FIELDS)
+        for shown in (name[:100] for name in body if name not in FIELDS)
     ]
     if faults:
         raise InvalidError(
@@ -275,7 +275,8 @@ def _read_device_id(value: object) -> str:
     return value
 
 
-_FIELDS: Mapping[str, Any] = {
+# What a client may send of a punch, and how each is read.
+FIELDS: Mapping[str, Any] = {
     "employeeId": _read_id,
     "employerId": _read_id,
     "includedAt": read_instant,
@@ -314,9 +315,9 @@ _STORED_FIELDS: Mapping[str, Any] = {
     "includedAt": _read_stored_instant,
     "utcOffsetMinutes": _read_offset_minutes,
     "deviceId": _read_device_id,
-    "latitude": _FIELDS["latitude"],
-    "longitude": _FIELDS["longitude"],
-    "accuracyMeters": _FIELDS["accuracyMeters"],
+    "latitude": FIELDS["latitude"],
+    "longitude": FIELDS["longitude"],
+    "accuracyMeters": FIELDS["accuracyMeters"],
     "createdAt": _read_stored_instant,
 }
 _OPTIONAL = ("deviceId", "latitude", "longitude", "accuracyMeters")

@@ -73,10 +73,13 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
         self._send_http_response(404, {}, json.dumps(body))
 
     def _send_http_response_with_body(self, code: int, headers: Any, body: Any) -> None:
-        # The answer to HEAD has no body: it would be taken for the next answer.
-        super()._send_http_response_with_body(
-            code, headers, b"" if self.command == "HEAD" else body
-        )
+        # These answers have no body, which would be taken for the next answer, and no length, which
+        # would be that of the body they do not have: RFC 9110, section 8.6.
+        if self.command != "HEAD" and code not in (204, 304):
+            super()._send_http_response_with_body(code, headers, body)
+            return
+        self.send_response(code)
+        self._send_headers(headers)
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """Log nothing: the service logs what is worth it."""

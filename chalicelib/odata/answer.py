@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from chalicelib.odata.etag import etag_of
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.negotiation import Format
 from chalicelib.odata.options import Options
@@ -35,13 +36,34 @@ class Answer:
     options: Options
 
     def of(
-        self, members: str, fragment: str, headers: Mapping[str, str] | None = None
+        self,
+        members: str,
+        fragment: str,
+        headers: Mapping[str, str] | None = None,
+        status: int = 200,
     ) -> ODataResponse:
         """Answer an object of JSON ``members``, whose context is a fragment of ``$metadata``."""
         if self.form.metadata != "none":
             context = json.dumps(f"{self.service_root}/$metadata{fragment}")
             members = f'"@odata.context":{context}' + (f",{members}" if members else "")
-        return plain(self.version, self.form.content_type, f"{{{members}}}", headers=headers)
+        return plain(self.version, self.form.content_type, f"{{{members}}}", status, headers)
+
+    def entity(
+        self,
+        members: str,
+        fragment: str,
+        headers: Mapping[str, str] | None = None,
+        status: int = 200,
+    ) -> ODataResponse:
+        """Answer one entity: as ``of``, with its ETag."""
+        tag = etag_of(f"{self.form.content_type}{fragment}{members}")
+        if self.form.metadata != "none":
+            members = f'"@odata.etag":{json.dumps(tag)},{members}'
+        return self.of(members, fragment, {**(headers or {}), "ETag": tag}, status)
+
+    def url_of(self, entity: EntityType, key: object) -> str:
+        """Return the URL of an entity."""
+        return f"{self.service_root}/{entity.entity_set}({key})"
 
     def shape(self, selection: Selection, entity: EntityType) -> Shape:
         """Return how entities are written: with their ids where the client cannot make them."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chalicelib.odata.edm import Edm
+from chalicelib.point_record import FIELDS
 
 NAMESPACE = "PunchClock"
 CONTAINER = "Service"
@@ -50,7 +51,8 @@ class EntityType:
     """A type of entities, all of which are in one entity set and one table.
 
     The key is the first property. ``orders`` are pairs of properties: for one value of the first,
-    an index sorts by the second.
+    an index sorts by the second. ``insertable`` are the properties that a client may give to a new
+    entity, if it may create one; the service computes the others.
     """
 
     name: str
@@ -59,6 +61,7 @@ class EntityType:
     properties: tuple[Property, ...]
     navigations: tuple[Navigation, ...] = ()
     orders: tuple[tuple[str, str], ...] = ()
+    insertable: frozenset[str] = frozenset()
 
     @property
     def qualified_name(self) -> str:
@@ -97,11 +100,12 @@ POINT_RECORD = EntityType(
         Property("nextAttemptAt", "next_attempt_at", Edm.DATE_TIME_OFFSET, nullable=True),
         Property("integratedAt", "integrated_at", Edm.DATE_TIME_OFFSET, nullable=True),
         Property("createdAt", "created_at", Edm.DATE_TIME_OFFSET),
-        Property("replicatedAt", "replicated_at", Edm.DATE_TIME_OFFSET),
+        Property("replicatedAt", "replicated_at", Edm.DATE_TIME_OFFSET, nullable=True),
         Property("updatedAt", "updated_at", Edm.DATE_TIME_OFFSET, nullable=True),
     ),
     (Navigation("logs", "IntegrationLog", "id", "point_id", collection=True, partner="point"),),
     orders=(("employeeId", "includedAt"), ("employerId", "includedAt")),
+    insertable=frozenset(FIELDS),
 )
 
 INTEGRATION_LOG = EntityType(

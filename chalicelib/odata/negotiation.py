@@ -7,15 +7,24 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from chalicelib.errors import InvalidError, NotAcceptableError
+from chalicelib.errors import (
+    InvalidError,
+    MediaTypeError,
+    NotAcceptableError,
+    PreconditionError,
+)
 
 JSON = "application/json"
 XML = "application/xml"
+LATEST = "4.01"
 
 _VERSION = re.compile(r"\s*([0-9]{1,4})\.([0-9]{1,4})\s*")
-_PREFERENCE = re.compile(
-    r"\s*((?:odata\.)?maxpagesize)\s*=\s*\"?([0-9]{1,9})\"?\s*(?:;.*)?", re.IGNORECASE
+# One preference: Protocol 4.01, 8.2.8; RFC 7240, section 2. A comma may stand in quotes.
+_PREFERENCE = re.compile(r'(?:[^,"]|"[^"]*")+')
+_PREFERRED = re.compile(
+    r'\s*(?P<name>(?:odata\.)?[\w.-]+)\s*(?:=\s*"?(?P<value>[^";]*)"?\s*)?(?:;.*)?'
 )
+_SIZE = re.compile(r"[0-9]{1,9}")
 _ABBREVIATIONS = {"json": JSON, "xml": XML}
 _METADATA = ("none", "minimal", "full")
 _TRUTH = ("true", "false")
@@ -55,14 +64,14 @@ def version_of(headers: Mapping[str, str]) -> str:
     """Return the version to answer in: 4.01, or 4.0 for clients that know no more."""
     text = headers.get("odata-maxversion")
     if text is None:
-        return "4.01"
+        return LATEST
     match = _VERSION.fullmatch(text)
     if match is None or int(match[1]) < 4:
         raise InvalidError(
             "OData-MaxVersion must be 4.0 or more: the service speaks 4.0 and 4.01.",
             target="OData-MaxVersion",
         )
-    return "4.0" if (int(match[1]), int(match[2])) == (4, 0) else "4.01"
+    return "4.0" if (int(match[1]), int(match[2])) == (4, 0) else LATEST
 
 
 def json_format(headers: Mapping[str, str], option: str | None) -> Format:
@@ -100,11 +109,76 @@ def require_xml(headers: Mapping[str, str], option: str | None) -> None:
 
 def preferred_page_size(headers: Mapping[str, str]) -> PageSize | None:
     """Return what ``Prefer: maxpagesize`` asks for; preferences that make no sense are ignored."""
-    for preference in headers.get("prefer", "").split(","):
-        match = _PREFERENCE.fullmatch(preference)
-        if match and int(match[2]) > 0:
-            return PageSize(int(match[2]), match[1].lower())
+    for name, value in _preferences(headers, "maxpagesize"):
+        if _SIZE.fullmatch(value) and int(value) > 0:
+            return PageSize(int(value), name)
     return None
+
+
+def preferred_return(headers: Mapping[str, str]) -> str | None:
+    """Return whether the client prefers ``minimal`` or ``representation``, if it says so."""
+    for _, value in _preferences(headers, "return"):
+        if value.lower() in ("minimal", "representation"):
+            return value.lower()
+    return None
+
+
+def _preferences(headers: Mapping[str, str], wanted: str) -> Iterator[tuple[str, str]]:
+    """Yield each preference of a name, with ``odata.`` or without, as spelled, and its value."""
+    for preference in _PREFERENCE.findall(headers.get("prefer", "")):
+        match = _PREFERRED.fullmatch(preference)
+        if match and match["name"].lower().removeprefix("odata.") == wanted:
+            yield match["name"].lower(), (match["value"] or "").strip()
+
+
+def require_version(headers: Mapping[str, str]) -> None:
+    """Raise ``InvalidError`` where the request itself is of a version that is not spoken here."""
+    text = headers.get("odata-version")
+    if text is not None and text.strip() not in ("4.0", "4.01"):
+        raise InvalidError(
+            "OData-Version must be 4.0 or 4.01: these the service speaks.", target="OData-Version"
+        )
+
+
+def version_of_error(headers: Mapping[str, str]) -> str:
+    """Return the version to answer an error in, whatever is wrong with the request."""
+    try:
+        return version_of(headers)
+    except InvalidError:
+        return LATEST
+
+
+def refuse_isolation(headers: Mapping[str, str]) -> None:
+    """Raise ``PreconditionError`` where a snapshot is asked for. Protocol 4.01, 8.2.6."""
+    for name in ("isolation", "odata-isolation"):
+        if name in headers:
+            raise PreconditionError(
+                "Isolation is not supported: every page is of its own instant.", target=name
+            )
+
+
+def require_json_body(headers: Mapping[str, str]) -> bool:
+    """Return whether the body writes Int64 as text (IEEE754Compatible). No type means JSON.
+
+    Raises:
+        MediaTypeError: the body is no JSON that is read here.
+    """
+    text = headers.get("content-type", "").strip() or JSON
+    media_type, parameters = _media_type(text)
+    known = _known(parameters)
+    if media_type != JSON or known is None:
+        raise MediaTypeError("The body must be sent as Content-Type: application/json, in UTF-8.")
+    return known.get("ieee754compatible") == "true"
+
+
+def _media_type(text: str) -> tuple[str, dict[str, str]]:
+    """Read a media type and its parameters, ``odata.`` left out and all in lower case."""
+    media_type, *rest = (part.strip() for part in text.split(";"))
+    parameters = {}
+    for part in rest:
+        name, _, value = part.partition("=")
+        parameters[name.strip().lower().removeprefix("odata.")] = value.strip().lower()
+    return media_type.lower(), parameters
 
 
 def _ranges(headers: Mapping[str, str], option: str | None) -> Iterator[tuple[str, dict[str, str]]]:
@@ -112,14 +186,9 @@ def _ranges(headers: Mapping[str, str], option: str | None) -> Iterator[tuple[st
     text = option if option is not None else headers.get("accept", "").strip() or "*/*"
     found: list[tuple[float, str, dict[str, str]]] = []
     for item in text.split(","):
-        media_type, *rest = (part.strip() for part in item.split(";"))
-        media_type = media_type.lower()
+        media_type, parameters = _media_type(item)
         if option is not None:
             media_type = _ABBREVIATIONS.get(media_type, media_type)
-        parameters = {}
-        for part in rest:
-            name, _, value = part.partition("=")
-            parameters[name.strip().lower().removeprefix("odata.")] = value.strip().lower()
         quality = _quality(parameters.pop("q", "1"))
         if quality > 0:
             found.append((quality, media_type, parameters))

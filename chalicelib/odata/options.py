@@ -9,17 +9,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chalicelib.errors import InvalidError, NotImplementedByServiceError
+from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
 
 SUPPORTED = frozenset(
     {"$filter", "$orderby", "$select", "$top", "$skip", "$count", "$format", "$skiptoken"}
 )
 _UNSUPPORTED = frozenset(
-    {"$expand", "$search", "$compute", "$apply", "$deltatoken", "$schemaversion", "$id", "$index"}
+    {"$expand", "$search", "$compute", "$apply", "$deltatoken", "$id", "$index"}
 )
 # Without their dollar, these are names like any other.
 _WITH_DOLLAR_ONLY = frozenset({"$skiptoken", "$deltatoken"})
 _ALIAS = re.compile(r"@[^\W\d]\w{0,127}")
+# For every resource: Protocol 4.01, 11.2.12.
+_SCHEMA_VERSION = "$schemaversion"
 _NATURAL = re.compile(r"[0-9]+")
 
 # More than any table can hold, and a bigint for Postgres.
@@ -61,7 +63,7 @@ class Options:
     def allow(self, *names: str) -> None:
         """Refuse the options that mean nothing for the resource."""
         for name in self.texts:
-            if name not in names:
+            if name not in names and name != _SCHEMA_VERSION:
                 raise InvalidError(f"{name} is not for this resource.", target=name)
 
 
@@ -85,6 +87,8 @@ def read_options(query: Sequence[tuple[str, str]]) -> Options:
             option = _system_option(name)
             if option is None:
                 continue
+            if option == _SCHEMA_VERSION:
+                _require_schema(value)
             found, key = texts, option
         if key in found:
             raise InvalidError(f"{name[:100]} is given twice.", target=name[:100])
@@ -100,11 +104,22 @@ def _system_option(name: str) -> str | None:
         return None
     if full in SUPPORTED:
         return full
+    if full == _SCHEMA_VERSION:
+        return full
     if full in _UNSUPPORTED:
         raise NotImplementedByServiceError(f"{full} is not supported.", target=full)
     if name.startswith("$"):
         raise InvalidError(f"There is no query option {name[:100]}.", target=name[:100])
     return None
+
+
+def _require_schema(version: str) -> None:
+    """Accept the current schema, which is the only one and has no name but ``*``."""
+    if version.strip() != "*":
+        raise NotFoundError(
+            f"There is no version {version[:100]} of the schema, but * alone.",
+            target=_SCHEMA_VERSION,
+        )
 
 
 def _require_text(name: str, value: str) -> None:

@@ -21,6 +21,7 @@ from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
 from chalicelib.odata.selection import read_selection
 from chalicelib.odata.statements import (
     Page,
+    Rows,
     Shape,
     Statement,
     conditions_of,
@@ -31,7 +32,6 @@ from chalicelib.odata.statements import (
 )
 from chalicelib.odata.syntax import Bounds
 from chalicelib.odata.tree import TRUE, Node, OrderKey
-from chalicelib.postgres.reader import Reader
 from chalicelib.settings import Settings
 
 __all__ = ["ODataRequest", "ODataResponse", "ODataService"]
@@ -39,8 +39,8 @@ __all__ = ["ODataRequest", "ODataResponse", "ODataService"]
 
 @dataclass(frozen=True, slots=True)
 class ODataRequest:
-    """A GET. ``service_root`` is the absolute URL up to and including ``/odata``, ``path`` the rest
-    with its segments decoded or percent-encoded, ``query`` the decoded pairs, ``headers`` have
+    """A request. ``service_root`` is the absolute URL up to and including ``/odata``, ``path`` the
+    rest with its segments decoded or percent-encoded, ``query`` the decoded pairs, ``headers`` have
     their names in lower case.
     """
 
@@ -48,12 +48,14 @@ class ODataRequest:
     path: str
     query: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
+    method: str = "GET"
+    body: bytes = b""
 
 
 class ODataService:
     """Answers requests from a reader of the replica."""
 
-    def __init__(self, reader: Reader, settings: Settings) -> None:
+    def __init__(self, reader: Rows, settings: Settings) -> None:
         self._reader = reader
         self._page = settings.odata_page
         self._page_max = settings.odata_page_max
@@ -142,7 +144,7 @@ class ODataService:
         shape = answer.shape(selection, resource.entity)
         body: str = self._row(entity_statement(resource, shape), resource)[0]
         fragment = f"#{resource.entity.entity_set}{selection.context}/$entity"
-        return answer.of(body[1:-1], fragment)
+        return answer.entity(body[1:-1], fragment)
 
     def _property(
         self, resource: Resource, member: Property, options: Options, answer: Answer

@@ -6,6 +6,7 @@ them here takes four times as long.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions import root
@@ -24,6 +25,12 @@ class Statement:
 
     sql: str
     parameters: Parameters
+
+
+class Rows(Protocol):
+    """Runs one statement and returns its first row: see ``postgres.reader.Reader.row``."""
+
+    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +173,7 @@ def _written(entity: EntityType, shape: Shape, translator: Translator) -> str:
                 for each in entity.navigations
             ]
     for each in shape.properties:
-        if shape.full and each.type not in _TYPES_OF_JSON:
+        if shape.full and each.type not in TYPES_OF_JSON:
             name = each.type.value.removeprefix("Edm.")
             fields.append(f"'#{name}' AS \"{each.name}@odata.type\"")
         fields.append(
@@ -176,7 +183,7 @@ def _written(entity: EntityType, shape: Shape, translator: Translator) -> str:
 
 
 # What a client knows from JSON alone. JSON 4.01, section 4.5.3.
-_TYPES_OF_JSON = (Edm.STRING, Edm.BOOLEAN, Edm.DOUBLE)
+TYPES_OF_JSON = (Edm.STRING, Edm.BOOLEAN, Edm.DOUBLE)
 
 
 def _json_value(prop: Property, *, numbers_as_text: bool) -> str:

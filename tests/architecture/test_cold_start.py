@@ -18,6 +18,7 @@ INTAKE = {
     "chalicelib",
     "chalicelib.buffer",
     "chalicelib.container",
+    "chalicelib.error_answer",
     "chalicelib.errors",
     "chalicelib.intake",
     "chalicelib.point_record",

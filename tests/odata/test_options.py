@@ -64,7 +64,6 @@ def test_options_that_are_none_are_refused(query: list[tuple[str, str]], client:
         "$compute",
         "$apply",
         "$deltatoken",
-        "$schemaversion",
         "$index",
         "Expand",
     ],

@@ -1,0 +1,66 @@
+"""What an error is on the wire: its HTTP status, its headers and the one error shape.
+
+The shape is OData's: JSON 4.01, section 21 (error response).
+"""
+
+from typing import Any
+
+from chalicelib.errors import (
+    DependencyError,
+    InvalidError,
+    MediaTypeError,
+    MethodNotAllowedError,
+    NotAcceptableError,
+    NotFoundError,
+    NotImplementedByServiceError,
+    PreconditionError,
+    PunchClockError,
+    TooLargeError,
+    UnavailableError,
+)
+
+_RETRY_AFTER_S = 2
+_STATUS_CODES: dict[type[PunchClockError], int] = {
+    InvalidError: 400,
+    NotFoundError: 404,
+    MethodNotAllowedError: 405,
+    NotAcceptableError: 406,
+    PreconditionError: 412,
+    TooLargeError: 413,
+    MediaTypeError: 415,
+    DependencyError: 424,
+    NotImplementedByServiceError: 501,
+    UnavailableError: 503,
+}
+
+
+def our_fault() -> PunchClockError:
+    """Return what is told of an exception that nobody expected: nothing."""
+    return PunchClockError("The service met a fault of its own.")
+
+
+def status_of(error: PunchClockError) -> int:
+    """Return the HTTP status code."""
+    return _STATUS_CODES.get(type(error), 500)
+
+
+def headers_of(error: PunchClockError) -> dict[str, str]:
+    """Return the headers that the status asks for: when to try again, what is allowed."""
+    if isinstance(error, UnavailableError):
+        return {"Retry-After": str(_RETRY_AFTER_S)}
+    if isinstance(error, MethodNotAllowedError):
+        return {"Allow": ", ".join(error.allowed)}
+    return {}
+
+
+def body_of(error: PunchClockError) -> dict[str, Any]:
+    """Return the body, to be written as JSON."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.target:
+        body["target"] = error.target
+    if error.details:
+        body["details"] = [
+            {"code": each.code, "message": each.message, "target": each.target}
+            for each in error.details
+        ]
+    return {"error": body}

@@ -1,0 +1,137 @@
+"""The door of step 4: whatever is asked of ``/odata``, by any method, is answered here.
+
+Promises that every answer, errors included, has OData's version and its one error shape, and that
+a part of a batch is answered just as the same request alone. ``ODataService`` answers what reads.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import parse_qsl
+
+from chalicelib import telemetry
+from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
+from chalicelib.errors import (
+    InvalidError,
+    MediaTypeError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PunchClockError,
+    TooLargeError,
+    UnavailableError,
+)
+from chalicelib.odata import negotiation
+from chalicelib.odata.answer import ODataResponse, plain
+from chalicelib.odata.create import create
+from chalicelib.odata.etag import etag_of, is_wanted
+from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.options import read_options
+from chalicelib.odata.resource import read_resource, segments_of
+from chalicelib.odata.service import ODataRequest, ODataService
+from chalicelib.odata.statements import Rows
+from chalicelib.odata.waiting import OneWaiting, Waiting
+from chalicelib.settings import Settings
+
+_READ = ("GET", "HEAD", "OPTIONS")
+_POST = ("POST", "OPTIONS")
+_RECORD = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
+
+
+class Endpoint:
+    """Answers requests from a reader of the replica and the way to the buffer."""
+
+    def __init__(self, reader: Rows, settings: Settings, waiting: Waiting) -> None:
+        self._reader = reader
+        self._settings = settings
+        self._waiting = waiting
+        self._service = ODataService(reader, settings)
+
+    def answer(self, request: ODataRequest) -> ODataResponse:
+        """Answer one request. Whatever is wrong with it, or with us, is an answer too."""
+        try:
+            answer = self._answer(request)
+        except PunchClockError as error:
+            if isinstance(error, UnavailableError):
+                telemetry.event("a store is unavailable", logging.WARNING, cause=error.__cause__)
+            answer = _failure(request, error)
+        except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told to nobody
+            telemetry.error("a request failed", error, path=request.path)
+            answer = _failure(request, our_fault())
+        return replace(answer, body="") if request.method == "HEAD" else answer
+
+    def _answer(self, request: ODataRequest) -> ODataResponse:
+        negotiation.require_version(request.headers)
+        negotiation.refuse_isolation(request.headers)
+        segments = segments_of(request.path)
+        allowed = _allowed(segments)
+        if request.method not in allowed:
+            if allowed == _READ and segments not in ([], ["$metadata"]):
+                read_resource(segments, read_options(request.query).aliases)  # is it there at all?
+            raise MethodNotAllowedError(
+                f"{request.method[:20]} is not allowed here, but {', '.join(allowed)}.", allowed
+            )
+        if request.method == "OPTIONS":
+            version = negotiation.version_of(request.headers)
+            return plain(version, None, "", 204, {"Allow": ", ".join(allowed)})
+        if segments[-1:] == ["$query"]:
+            return self._read(_with_query_of_body(request, self._settings.max_body_bytes))
+        if request.method == "POST":
+            return create(request, self._waiting, self._settings.max_body_bytes)
+        return self._read(request)
+
+    def _read(self, request: ODataRequest) -> ODataResponse:
+        answer = self._found(request)
+        if answer.status != 200:
+            return answer
+        tag = answer.headers.get("ETag") or etag_of(answer.body)
+        if is_wanted(tag, request.headers):
+            return replace(answer, headers={**answer.headers, "ETag": tag})
+        return plain(answer.headers["OData-Version"], None, "", 304, {"ETag": tag})
+
+    def _found(self, request: ODataRequest) -> ODataResponse:
+        try:
+            return self._service.get(request)
+        except NotFoundError as error:
+            record = _RECORD.fullmatch(error.target or "")
+            if record is None:
+                raise
+            values = self._waiting.find(record[1])
+        # Where none waits either, it may have gone to the replica between the two looks.
+        reader = self._reader if values is None else OneWaiting(self._reader, values)
+        return ODataService(reader, self._settings).get(request)
+
+
+def _allowed(segments: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods of a resource."""
+    if segments[-1:] == ["$query"]:
+        return _POST
+    return (*_READ, "POST") if segments == [POINT_RECORD.entity_set] else _READ
+
+
+def _with_query_of_body(request: ODataRequest, most_bytes: int) -> ODataRequest:
+    """Turn ``POST …/$query`` into the GET that it stands for: URL Conventions 4.01, 4.17."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "text/plain":
+        raise MediaTypeError("The body of /$query is the query part of a URL, as text/plain.")
+    if len(request.body) > most_bytes:
+        raise TooLargeError(f"The body is over {most_bytes} bytes.")
+    try:
+        text = request.body.decode("utf-8")
+        given = parse_qsl(text.strip(), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise InvalidError("The body is not the query part of a URL, in UTF-8.") from error
+    path = "/".join(segments_of(request.path)[:-1])
+    return replace(request, method="GET", path=path, query=[*request.query, *given], body=b"")
+
+
+def _failure(request: ODataRequest, error: PunchClockError) -> ODataResponse:
+    version = negotiation.version_of_error(request.headers)
+    return plain(
+        version,
+        negotiation.JSON,
+        json.dumps(body_of(error)),
+        status_of(error),
+        headers_of(error),
+    )

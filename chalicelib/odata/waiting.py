@@ -1,0 +1,71 @@
+"""Records that are accepted and not yet in the replica: an entity is there once it is created.
+
+Whoever creates a record may read it at its URL at once, though the replicator has yet to come by.
+It is read by the same statements as all others: they find, in the place of the table, the one
+record that the buffer has.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.odata.answer import Answer
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.selection import Selection
+from chalicelib.odata.statements import TYPES_OF_JSON, Rows
+
+# The properties of a record by their names, as JSON values.
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The way to the buffer.
+
+    ``accept`` stores the record of a decoded JSON object, and returns it and whether it is new;
+    ``find`` returns the record of an id, or None. Both raise what intake and the buffer raise.
+    """
+
+    accept: Callable[[object], tuple[Values, bool]]
+    find: Callable[[str], Values | None]
+
+
+class OneWaiting:
+    """A reader to whom one waiting record is all that the table of records holds."""
+
+    def __init__(self, reader: Rows, values: Values) -> None:
+        self._reader = reader
+        columns = {each.column: values[each.name] for each in POINT_RECORD.properties}
+        self._record = json.dumps(columns)
+
+    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
+        """Run a statement; see ``statements.Rows``."""
+        table = POINT_RECORD.table
+        record = (
+            f"jsonb_populate_record(CAST(NULL AS {table}), CAST(${len(parameters) + 1} AS jsonb))"
+        )
+        with_record = f"WITH {table} AS (SELECT * FROM {record})"
+        return self._reader.row(f"{with_record} {sql}", [*parameters, self._record])
+
+
+def members_of(values: Values, selection: Selection, answer: Answer) -> str:
+    """Write a waiting record as Postgres will write it once it is replicated, without braces."""
+    form = answer.form
+    written: dict[str, Any] = {}
+    url = answer.url_of(POINT_RECORD, values["id"])
+    if form.metadata == "full":
+        written["@odata.type"] = f"#{POINT_RECORD.qualified_name}"
+        written["@odata.id"] = written["@odata.editLink"] = url
+        for navigation in POINT_RECORD.navigations:
+            written[f"{navigation.name}@odata.navigationLink"] = f"{url}/{navigation.name}"
+    elif form.metadata == "minimal" and POINT_RECORD.key not in selection.properties:
+        written["@odata.id"] = url
+    for each in selection.properties:
+        if form.metadata == "full" and each.type not in TYPES_OF_JSON:
+            written[f"{each.name}@odata.type"] = f"#{each.type.value.removeprefix('Edm.')}"
+        value = values[each.name]
+        as_text = form.numbers_as_text and each.type is Edm.INT64 and value is not None
+        written[each.name] = str(value) if as_text else value
+    return json.dumps(written, separators=(",", ":"), ensure_ascii=False)[1:-1]
