@@ -11,6 +11,7 @@ import os
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -19,9 +20,11 @@ from rich.table import Table
 
 from bench.engines import Engines, engines
 from bench.punches import punch
-from chalicelib.integrator.integrator import Integration, Pace, Run
+from chalicelib.integrator.integrator import Run
 from chalicelib.integrator.legacy import Legacy
 from chalicelib.integrator.limiter import POLICIES
+from chalicelib.integrator.retry import Pace
+from chalicelib.integrator.summary import Integration
 from chalicelib.point_record import to_json
 from chalicelib.postgres.claims import Claims
 from chalicelib.postgres.replica import Document, Replica
@@ -141,7 +144,7 @@ def _integrate(found: Engines, url: str) -> tuple[Integration, _Timed]:
     run = Run(
         claims,  # type: ignore[arg-type]
         legacy,
-        POLICIES[policy](time.monotonic, most=settings.limit_max),
+        partial(POLICIES[policy], most=settings.limit_max),
         policy,
         Pace(
             settle_interval_s=settings.settle_interval_s,

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,9 +132,10 @@ def replicator() -> Replicator:
 
 def integrator_run() -> Run:
     """Build a run of the integrator; unlike all else, each run is a new one."""
-    from chalicelib.integrator.integrator import Pace, Run
+    from chalicelib.integrator.integrator import Run
     from chalicelib.integrator.legacy import Legacy
     from chalicelib.integrator.limiter import POLICIES
+    from chalicelib.integrator.retry import Pace
     from chalicelib.postgres.claims import Claims
 
     found = settings()
@@ -147,7 +147,7 @@ def integrator_run() -> Run:
             read_timeout_s=found.legacy_read_timeout_s,
             call_timeout_s=found.legacy_call_timeout_s,
         ),
-        POLICIES[found.limit_policy](time.monotonic, most=found.limit_max),
+        partial(POLICIES[found.limit_policy], most=found.limit_max),
         found.limit_policy,
         Pace(
             settle_interval_s=found.settle_interval_s,

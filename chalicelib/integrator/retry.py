@@ -1,6 +1,55 @@
-"""When a record goes again after an attempt that did not deliver it."""
+"""What an attempt's end makes of its record: its status, and when the next attempt is due."""
 
 import random
+from dataclasses import dataclass
+
+from chalicelib.integrator.legacy import Outcome
+from chalicelib.integrator.senders import Sent
+from chalicelib.point_record import Status
+from chalicelib.postgres.claims import Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When an outcome is written, and when what fails goes again. All but the counts in seconds."""
+
+    settle_interval_s: float
+    settle_batch: int
+    max_attempts: int
+    retry_base_s: float
+    retry_max_s: float
+    overload_retry_max_s: float
+
+
+def settlement(sent: Sent, pace: Pace, chance: random.Random) -> Settlement:
+    """Say what an attempt's end makes of its record."""
+    record, reply = sent.record, sent.reply
+    attempts, overloads = record.attempts + 1, 0
+    wait: float | None = None
+    if reply.outcome is Outcome.DELIVERED:
+        status = Status.INTEGRATED
+    elif reply.outcome is Outcome.OVERLOADED:
+        # No attempt is used up: an outage of a week buries nothing.
+        status = Status.ERROR
+        attempts, overloads = record.attempts, record.overloads + 1
+        wait = wait_s(overloads, pace.retry_base_s, pace.overload_retry_max_s, chance)
+        wait = max(wait, reply.retry_after_s or 0.0)
+    elif attempts >= pace.max_attempts:
+        status = Status.REJECTED
+    else:
+        status = Status.ERROR
+        wait = wait_s(attempts, pace.retry_base_s, pace.retry_max_s, chance)
+    return Settlement(
+        id=record.id,
+        status=status,
+        attempt=record.attempts + 1,
+        attempts=attempts,
+        overloads=overloads,
+        wait_s=wait,
+        log=reply.log,
+        http_status=reply.http_status,
+        latency_ms=round(reply.latency_s * 1000),
+    )
 
 
 def wait_s(times: int, base_s: float, most_s: float, chance: random.Random) -> float:

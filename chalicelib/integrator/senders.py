@@ -4,6 +4,7 @@ A call is handed over, and its reply comes back through a queue to the thread th
 many may be open at once is for the caller to say, by what it hands over.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -18,10 +19,15 @@ _EXPIRE_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A call that has ended, with the calls that were open when it was sent, itself included."""
+    """A call that has ended.
+
+    ``sent_at`` is when its caller handed it over, ``in_flight`` how many calls were open then,
+    itself included.
+    """
 
     record: Claimed
     reply: Reply
+    sent_at: float
     in_flight: int
 
 
@@ -30,15 +36,16 @@ class Senders:
 
     def __init__(self, legacy: Legacy) -> None:
         self._legacy = legacy
-        self._calls: queue.SimpleQueue[tuple[Claimed, int] | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Sent] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Claimed, float, int] | None]
+        self._calls = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()
         self._channels: list[Channel] = []
         self._threads: list[threading.Thread] = []
         self._closed = False
         self.in_flight: dict[str, Claimed] = {}
 
-    def send(self, record: Claimed) -> None:
-        """Begin a call; the caller sees to it that the limit allows it."""
+    def send(self, record: Claimed, now: float) -> None:
+        """Begin a call, now; the caller sees to it that the limit allows it."""
         self.in_flight[record.id] = record
         if not self._channels:
             threading.Thread(target=self._expire, daemon=True).start()
@@ -49,19 +56,23 @@ class Senders:
             thread = threading.Thread(target=self._work, args=(channel,), daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._calls.put((record, len(self.in_flight)))
+        self._calls.put((record, now, len(self.in_flight)))
 
     def ended(self, timeout_s: float) -> list[Sent]:
-        """Wait up to ``timeout_s`` for a call to end and return all that have."""
-        found: list[Sent] = []
-        try:
+        """Wait up to ``timeout_s`` for a call to end, or ``wake``, and return all that have."""
+        found: list[Sent | None] = []
+        with contextlib.suppress(queue.Empty):
             found.append(self._ended.get(timeout=max(0.0, timeout_s)))
             while True:
                 found.append(self._ended.get_nowait())
-        except queue.Empty:
-            for sent in found:
-                del self.in_flight[sent.record.id]
-        return found
+        calls = [each for each in found if each]
+        for sent in calls:
+            del self.in_flight[sent.record.id]
+        return calls
+
+    def wake(self) -> None:
+        """End a wait for calls, from any thread."""
+        self._ended.put(None)
 
     def close(self) -> None:
         """Let the threads end, each after its call."""
@@ -78,7 +89,7 @@ class Senders:
 
     def _work(self, channel: Channel) -> None:
         while (call := self._calls.get()) is not None:
-            record, in_flight = call
+            record, sent_at, in_flight = call
             reply = channel.send(record.id, record.document)
-            self._ended.put(Sent(record, reply, in_flight))
+            self._ended.put(Sent(record, reply, sent_at, in_flight))
         channel.close()

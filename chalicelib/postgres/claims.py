@@ -64,29 +64,21 @@ class Sample:
 #   run A ── begin ── flush ── flush ── (dies)
 #   run B ── held ─── held ─── held ──────────── lease over: begin
 _BEGIN = """
-INSERT INTO integrator_state AS state (name, run_id, leased_until, flushes)
-VALUES (:name, CAST(:run_id AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second', 0)
+INSERT INTO integrator_state AS state (name, run_id, leased_until)
+VALUES (:name, CAST(:run_id AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second')
 ON CONFLICT (name) DO UPDATE
-SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until, flushes = 0
+SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until
 WHERE state.leased_until <= now()
 RETURNING state.policy, CAST(state.limiter AS text)
 """
 
 _RENEW = """
-WITH before AS (
-    SELECT name, flushes
-    FROM integrator_state
-    WHERE name = :name AND run_id = CAST(:run_id AS uuid)
-    FOR UPDATE
-)
-UPDATE integrator_state AS state
+UPDATE integrator_state
 SET leased_until = now() + CAST(:lease_s AS float8) * interval '1 second',
-    flushes = CAST(:number AS integer),
     policy = CAST(:policy AS text),
     limiter = CAST(:limiter AS jsonb)
-FROM before
-WHERE state.name = before.name
-RETURNING before.flushes < CAST(:number AS integer)
+WHERE name = :name AND run_id = CAST(:run_id AS uuid)
+RETURNING name
 """
 
 _END = """
@@ -172,15 +164,19 @@ INSERT INTO integration_log (point_id, attempt, status, log, http_status, latenc
 SELECT id, attempt, status, log, http_status, latency_ms FROM settlement
 """
 
+# The number makes a flush known for good: whoever holds the lease by then, it is not done again.
 _SAMPLE = """
 INSERT INTO integration_run (
-    run_id, max_open_requests, open_requests, delivered, failed, rejected, latency_p50_ms,
+    run_id, flush, max_open_requests, open_requests, delivered, failed, rejected, latency_p50_ms,
     latency_p95_ms, policy
 ) VALUES (
-    CAST(:run_id AS uuid), CAST(:max_open_requests AS float8), CAST(:open_requests AS integer),
-    CAST(:delivered AS integer), CAST(:failed AS integer), CAST(:rejected AS integer),
-    CAST(:latency_p50_ms AS integer), CAST(:latency_p95_ms AS integer), CAST(:policy AS text)
+    CAST(:run_id AS uuid), CAST(:number AS integer), CAST(:max_open_requests AS float8),
+    CAST(:open_requests AS integer), CAST(:delivered AS integer), CAST(:failed AS integer),
+    CAST(:rejected AS integer), CAST(:latency_p50_ms AS integer), CAST(:latency_p95_ms AS integer),
+    CAST(:policy AS text)
 )
+ON CONFLICT (run_id, flush) DO NOTHING
+RETURNING id
 """
 
 # Unsent: as it was before the claim, AWAITING if it was never answered and ERROR otherwise.
@@ -259,19 +255,18 @@ class Claims:
                 _RENEW,
                 name=_NAME,
                 run_id=self.run_id,
-                number=number,
                 lease_s=self.run_lease_s,
                 policy=sample.policy,
                 limiter=json.dumps(limiter),
             )
-            done_before = bool(renewed) and not renewed[0][0]
-            if settlements and not done_before:
+            if settlements and connection.run(
+                _SAMPLE, run_id=self.run_id, number=number, **asdict(sample)
+            ):
                 connection.run(
                     _SETTLE,
                     run_id=self.run_id,
                     settlements=json.dumps([asdict(each) for each in settlements]),
                 )
-                connection.run(_SAMPLE, run_id=self.run_id, **asdict(sample))
         self._flushes = number
         return bool(renewed)
 

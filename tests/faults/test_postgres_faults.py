@@ -25,10 +25,10 @@ LEASES_S = 200.0
 ADD = "WITH document"
 BEGIN = "INSERT INTO integrator_state"
 CLAIM = "WITH due"
-RENEW = "WITH before"
+RENEW = "UPDATE integrator_state\nSET"
 SETTLE = "WITH settlement"
 RELEASE = "UPDATE point_record"
-END = "UPDATE integrator_state"
+END = "UPDATE integrator_state SET"
 
 
 @pytest.fixture

@@ -167,6 +167,34 @@ def test_a_flush_whose_answer_was_lost_is_not_done_twice(database: Database) -> 
 
 
 @pytest.mark.usefixtures("waiting")
+def test_a_flush_whose_answer_was_lost_is_not_done_twice_after_a_takeover(
+    database: Database,
+) -> None:
+    late = run_of(database, run_lease_s=0)
+    late.begin()
+    delivered, failed = late.claim(2)
+    settlements = [
+        settlement(delivered, Status.INTEGRATED),
+        settlement(failed, Status.ERROR, wait_s=0),
+    ]
+    late.flush(settlements, SAMPLE, {})
+    late._flushes -= 1  # the commit took, and nobody heard of it
+    successor = run_of(database)
+    successor.begin()
+    assert successor.flush([], SAMPLE, {"limit": 9.0})
+    assert not late.flush(settlements, SAMPLE, {"limit": 1.0})
+    logs = rows(database, "SELECT status FROM integration_log WHERE attempt > 0 ORDER BY id")
+    assert logs == [["INTEGRATED"], ["ERROR"]]
+    assert rows(database, "SELECT count(*) FROM integration_run") == [[1]]
+    # What the successor has learned and claimed is its own.
+    assert rows(database, "SELECT limiter ->> 'limit' FROM integrator_state") == [["9.0"]]
+    assert failed.id in [record.id for record in successor.claim(10)]
+    assert not late.flush(settlements, SAMPLE, {})
+    held = rows(database, f"SELECT status FROM point_record WHERE id = '{failed.id}'")
+    assert held == [["INTEGRATING"]]
+
+
+@pytest.mark.usefixtures("waiting")
 def test_a_run_that_lost_a_record_may_only_confirm_its_delivery(database: Database) -> None:
     late = run_of(database, run_lease_s=0)
     late.begin()
