@@ -110,6 +110,10 @@ class Settings:
 
     odata_page: int = setting(100, "Records of a page when the client does not say.", 1, 10_000)
     odata_page_max: int = setting(1_000, "Most records of a page.", 1, 10_000)
+    odata_expand_depth: int = setting(2, "Most levels of $expand within each other.", 1, 5)
+    odata_expand_page: int = setting(
+        100, "Records that one $expand writes into one record before it gives a link.", 1, 10_000
+    )
     odata_max_tokens: int = setting(2_000, "Most tokens of one query option.", 10, 100_000)
     odata_max_depth: int = setting(100, "Deepest nesting of one expression.", 5, 200)
     odata_timeout_s: float = setting(10.0, "Longest run of one query.", 0.1, 29)

@@ -10,8 +10,8 @@ from chalicelib.odata.model import EntityType
 from chalicelib.odata.negotiation import Format
 from chalicelib.odata.options import Options
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.selection import Selection
-from chalicelib.odata.statements import Shape
+from chalicelib.odata.writer import PLAIN, query_text
+from chalicelib.odata.written import Style
 
 # What a nextLink leaves out of the options of its page: its token has them.
 _IN_TOKEN = frozenset({"$top", "top", "$skip", "skip", "$skiptoken"})
@@ -65,13 +65,12 @@ class Answer:
         """Return the URL of an entity."""
         return f"{self.service_root}/{entity.entity_set}({key})"
 
-    def shape(self, selection: Selection, entity: EntityType) -> Shape:
-        """Return how entities are written: with their ids where the client cannot make them."""
-        full = self.form.metadata == "full"
-        without_key = entity.key not in selection.properties
-        with_id = full or (without_key and self.form.metadata == "minimal")
-        prefix = f"{self.service_root}/{entity.entity_set}(" if with_id else None
-        return Shape(selection.properties, self.form.numbers_as_text, prefix, full)
+    def style(self, expand_page: int) -> Style:
+        """Return how entities are written, of which at most so many in one expansion."""
+        form, format_option = self.form, self.options.text("$format")
+        return Style(
+            self.service_root, form.metadata, form.numbers_as_text, expand_page, format_option
+        )
 
     def number(self, value: object) -> str:
         """Write an Int64."""
@@ -85,12 +84,7 @@ class Answer:
             if name.strip().lower() not in _IN_TOKEN
         ]
         pairs.append(("$skiptoken", token))
-        query = "&".join(f"{quote(name, '$@')}={quote(value, _PLAIN)}" for name, value in pairs)
-        return f"{self.service_root}/{quote(resource.path, _PLAIN)}?{query}"
-
-
-# What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
-_PLAIN = "/(),:'@$*!"
+        return f"{self.service_root}/{quote(resource.path, PLAIN)}?{query_text(pairs)}"
 
 
 def plain(

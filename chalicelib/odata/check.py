@@ -6,7 +6,7 @@ URL Conventions 4.01, section 5.1.1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from odata_query import ast
@@ -19,6 +19,7 @@ from chalicelib.odata.tree import (
     TRUE,
     Column,
     Comparison,
+    Computed,
     Count,
     Instance,
     Junction,
@@ -34,15 +35,32 @@ from chalicelib.odata.tree import (
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What names mean: ``it`` is ``$it``, ``this`` is what a name without a prefix belongs to."""
+    """What names mean: ``it`` is ``$it``, ``this`` is what a name without a prefix belongs to.
+
+    ``variables`` are those of lambdas, ``computed`` what ``$compute`` adds to an entity. ``homes``
+    are what names in the value of an alias belong to, where that is not ``it``. ``spoken_of``
+    gathers the entities but ``this`` that names were found to belong to. ``max_computed`` bounds
+    the tokens that computed properties may bring into one expression.
+    """
 
     it: Variable
     this: Variable
     variables: Mapping[str, Variable]
+    computed: Mapping[Variable, Mapping[str, Computed]] = field(default_factory=dict)
+    homes: Mapping[str, Variable] = field(default_factory=dict)
+    spoken_of: set[Variable] = field(default_factory=set)
+    max_computed: int = 0
 
     @classmethod
     def of(cls, it: Variable) -> "Scope":
         return cls(it, it, {})
+
+    def home(self, source: str) -> Variable:
+        """Return what a name in an option, or in the value of an alias, belongs to.
+
+        Protocol 4.01, section 11.2.6.1.3: values are of the resource where they are assigned.
+        """
+        return self.homes.get(source[1:], self.it) if source.startswith("@") else self.this
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +84,10 @@ def check_value(syntax: Any, scope: Scope, max_depth: int) -> Node:
     return _Checker(max_depth).value(syntax, scope, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Checker:
     max_depth: int
+    size: int = 0
 
     def value(self, syntax: Any, scope: Scope, depth: int) -> Node:
         """Return a node that has a primitive value."""
@@ -125,26 +144,29 @@ class _Checker:
     def _path(self, path: Path, scope: Scope) -> _Found:
         first, *rest = path.segments
         found: _Found
+        home = scope.it if first == "$it" else scope.home(path.at.source)
         if first in scope.variables:
             found = scope.variables[first]
-        elif first == "$it":
-            found = scope.it
-        elif first == "$this":
-            found = scope.this
+        elif first in ("$it", "$this"):
+            found = home
         else:
-            found = self._member(scope.this, first, path)
+            found = self._member(home, first, path, scope)
+        if first not in scope.variables and home is not scope.this:
+            scope.spoken_of.add(home)
         for segment in rest:
             if isinstance(found, _Collection) and segment == "$count":
                 navigation = found.navigation
                 found = Count(found.origin, navigation, Variable(navigation.target), TRUE)
             elif isinstance(found, Variable | Step):
-                found = self._member(found, segment, path)
+                found = self._member(found, segment, path, scope)
             else:
                 raise fault(f"/{segment} cannot follow in {path}", path.at)
         return found
 
-    def _member(self, instance: Instance, name: str, path: Path) -> _Found:
+    def _member(self, instance: Instance, name: str, path: Path, scope: Scope) -> _Found:
         entity = instance.entity
+        if isinstance(instance, Variable) and name in scope.computed.get(instance, {}):
+            return self._computed(scope.computed[instance][name], path, scope)
         member = entity.by_name.get(name)
         if isinstance(member, Property):
             return Column(instance, member)
@@ -153,6 +175,17 @@ class _Checker:
         if name in (entity.name, entity.qualified_name):
             return instance  # a cast to the type that it has anyway
         raise fault(f"{entity.name} has no property {name}", path.at)
+
+    def _computed(self, computed: Computed, path: Path, scope: Scope) -> Node:
+        """Return what a computed property stands for: it counts like its own tokens."""
+        self.size += computed.size
+        if self.size > scope.max_computed:
+            raise fault(
+                f"What is computed may have {scope.max_computed} tokens wherever it is used,"
+                " not more",
+                path.at,
+            )
+        return computed.value
 
     def _quantified(self, syntax: Any, scope: Scope, depth: int) -> Node:
         owner: Path = syntax.owner

@@ -1,15 +1,7 @@
-"""From the text of an option to typed trees: lex, parse, check. What was read is kept for a while.
-
-The trees do not change, so that the same text (the next page of the same query, a dashboard's query
-every few seconds) is read once.
-"""
-
-from collections.abc import Mapping
-from functools import lru_cache
+"""From the tokens of an option to typed trees: parse and check."""
 
 from chalicelib.errors import InvalidError
 from chalicelib.odata.check import Scope, check_condition, check_value
-from chalicelib.odata.lexer import tokenize
 from chalicelib.odata.model import ENTITY_SETS, EntityType
 from chalicelib.odata.syntax import Bounds, Token, fault, parse
 from chalicelib.odata.tree import Node, OrderKey, Variable
@@ -18,7 +10,6 @@ from chalicelib.odata.tree import Node, OrderKey, Variable
 MAX_ORDER_KEYS = 16
 
 _ROOTS = {each: Variable(each) for each in ENTITY_SETS.values()}
-_Aliases = tuple[tuple[str, str], ...]
 
 
 def root(entity: EntityType) -> Variable:
@@ -26,56 +17,40 @@ def root(entity: EntityType) -> Variable:
     return _ROOTS[entity]
 
 
-def read_filter(text: str, entity: EntityType, aliases: Mapping[str, str], bounds: Bounds) -> Node:
-    """Read ``$filter``: return the condition on ``root(entity)``.
+def condition_of(tokens: list[Token], source: str, scope: Scope, bounds: Bounds) -> Node:
+    """Return the condition that the tokens of an option say.
 
     Raises:
-        InvalidError: the text is no condition on such an entity; the message says where and why.
-        NotImplementedByServiceError: it is one that the service does not support.
+        InvalidError: they are no condition; the message says where and why.
+        NotImplementedByServiceError: they are one that the service does not support.
     """
-    return _filter(text, entity, tuple(aliases.items()), bounds)
+    if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
+        raise InvalidError(f"{source} has a condition without commas or asc.", target=source)
+    return check_condition(parse(tokens, source), scope, bounds.max_depth)
 
 
-def read_order(
-    text: str, entity: EntityType, aliases: Mapping[str, str], bounds: Bounds
+def order_of(
+    tokens: list[Token], source: str, scope: Scope, bounds: Bounds
 ) -> tuple[OrderKey, ...]:
-    """Read ``$orderby``, as ``read_filter`` reads ``$filter``."""
-    return _order(text, entity, tuple(aliases.items()), bounds)
-
-
-@lru_cache(maxsize=256)
-def _filter(text: str, entity: EntityType, aliases: _Aliases, bounds: Bounds) -> Node:
-    tokens = tokenize(text, "$filter", dict(aliases), bounds)
-    items = _items(tokens)
-    if len(items) > 1 or tokens[-1].type == "DIRECTION":
-        raise InvalidError("$filter is one condition, without commas or asc.", target="$filter")
-    scope = Scope.of(root(entity))
-    return check_condition(parse(tokens, "$filter"), scope, bounds.max_depth)
-
-
-@lru_cache(maxsize=256)
-def _order(
-    text: str, entity: EntityType, aliases: _Aliases, bounds: Bounds
-) -> tuple[OrderKey, ...]:
-    scope = Scope.of(root(entity))
-    keys = []
-    items = _items(tokenize(text, "$orderby", dict(aliases), bounds))
+    """Return the order that tokens say, as ``condition_of`` does a condition."""
+    items = items_of(tokens)
     if len(items) > MAX_ORDER_KEYS:
         raise InvalidError(
-            f"$orderby may have {MAX_ORDER_KEYS} expressions, not more.", target="$orderby"
+            f"{source} may order by {MAX_ORDER_KEYS} expressions, not more.", target=source
         )
+    keys = []
     for item in items:
         descending = False
         if item[-1].type == "DIRECTION":
             descending = item.pop().value.name == "desc"
         if any(each.type == "DIRECTION" for each in item):
             raise fault("A comma is missing after the direction", item[-1].at)
-        value = check_value(parse(item, "$orderby"), scope, bounds.max_depth)
+        value = check_value(parse(item, source), scope, bounds.max_depth)
         keys.append(OrderKey(value, descending))
     return tuple(keys)
 
 
-def _items(tokens: list[Token]) -> list[list[Token]]:
+def items_of(tokens: list[Token]) -> list[list[Token]]:
     """Split tokens at the commas that are in no parentheses."""
     items: list[list[Token]] = [[]]
     depth = 0

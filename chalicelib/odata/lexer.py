@@ -23,16 +23,19 @@ from chalicelib.odata.syntax import NOTHING, Bounds, Path, Token, Word, fault, u
 from chalicelib.odata.tree import Literal, Place
 
 
-def tokenize(text: str, source: str, aliases: Mapping[str, str], bounds: Bounds) -> list[Token]:
+def tokenize(
+    text: str, source: str, aliases: Mapping[str, str], bounds: Bounds, start: int = 0
+) -> list[Token]:
     """Cut an expression, or several with commas between and directions after them, into tokens.
 
     An alias gives the tokens of its value in parentheses, or ``null`` where it has no value.
+    Reading begins at the offset ``start``; places count from the beginning of the text.
 
     Raises:
         InvalidError: the text cannot be an expression, or is larger than the bounds allow.
         NotImplementedByServiceError: it is legal, but something that the service does not have.
     """
-    scanner = _Scanner(text, source, aliases, bounds)
+    scanner = _Scanner(text, source, aliases, bounds, position=start)
     scanner.run()
     return scanner.tokens
 

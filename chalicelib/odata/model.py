@@ -52,7 +52,8 @@ class EntityType:
 
     The key is the first property. ``orders`` are pairs of properties: for one value of the first,
     an index sorts by the second. ``insertable`` are the properties that a client may give to a new
-    entity, if it may create one; the service computes the others.
+    entity, if it may create one; the service computes the others. ``searched`` is the path to the
+    text that ``$search`` looks into.
     """
 
     name: str
@@ -62,6 +63,7 @@ class EntityType:
     navigations: tuple[Navigation, ...] = ()
     orders: tuple[tuple[str, str], ...] = ()
     insertable: frozenset[str] = frozenset()
+    searched: str | None = None
 
     @property
     def qualified_name(self) -> str:
@@ -106,6 +108,7 @@ POINT_RECORD = EntityType(
     (Navigation("logs", "IntegrationLog", "id", "point_id", collection=True, partner="point"),),
     orders=(("employeeId", "includedAt"), ("employerId", "includedAt")),
     insertable=frozenset(FIELDS),
+    searched="logs/log",
 )
 
 INTEGRATION_LOG = EntityType(
@@ -123,6 +126,7 @@ INTEGRATION_LOG = EntityType(
         Property("createdAt", "created_at", Edm.DATE_TIME_OFFSET),
     ),
     (Navigation("point", "PointRecord", "point_id", "id", collection=False, partner="logs"),),
+    searched="log",
 )
 
 INTEGRATION_RUN = EntityType(

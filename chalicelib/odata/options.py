@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
 
 SUPPORTED = frozenset(
-    {"$filter", "$orderby", "$select", "$top", "$skip", "$count", "$format", "$skiptoken"}
-)
-_UNSUPPORTED = frozenset(
-    {"$expand", "$search", "$compute", "$apply", "$deltatoken", "$id", "$index"}
-)
+    {
+        "$compute", "$count", "$expand", "$filter", "$format", "$orderby", "$search", "$select",
+        "$skip", "$skiptoken", "$top",
+    }
+)  # fmt: skip
+_UNSUPPORTED = frozenset({"$apply", "$deltatoken", "$id", "$index"})
 # Without their dollar, these are names like any other.
 _WITH_DOLLAR_ONLY = frozenset({"$skiptoken", "$deltatoken"})
 _ALIAS = re.compile(r"@[^\W\d]\w{0,127}")

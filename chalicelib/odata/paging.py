@@ -18,7 +18,7 @@ from chalicelib.odata import tree
 from chalicelib.odata.expressions import root
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.sql import Translator
-from chalicelib.odata.tree import Column, Comparison, Node, OrderKey
+from chalicelib.odata.tree import Column, Comparison, Node, OrderKey, Variable
 
 # The value of a key of an order, in Postgres' text. True stands for a text too long for a URL: it
 # is read again from the entity, which the last key names.
@@ -114,39 +114,39 @@ def _is_natural(number: object) -> bool:
 
 
 def whole_order(
-    entity: EntityType, keys: tuple[OrderKey, ...], conditions: Sequence[Node]
+    it: Variable, keys: tuple[OrderKey, ...], conditions: Sequence[Node]
 ) -> tuple[OrderKey, ...]:
     """Complete an order so that no two entities are equal in it.
 
     The entity's key is added in the direction of the last key: then an index can be read in one
     direction. Who asks for no order gets one that an index has, by the conditions or else by key.
     """
-    it = root(entity)
+    entity = it.entity
     if not keys:
         keys = tuple(
             OrderKey(Column(it, entity.structural(then)), descending=False)
             for fixed, then in entity.orders
-            if any(_fixes(each, entity, fixed) for each in conditions)
+            if any(_fixes(each, it, fixed) for each in conditions)
         )[:1]
     for position, each in enumerate(keys):
-        if _is_column(each.expression, entity, entity.key.name):
+        if _is_column(each.expression, it, entity.key.name):
             return keys[: position + 1]
     descending = bool(keys) and keys[-1].descending
     return (*keys, OrderKey(Column(it, entity.key), descending))
 
 
-def _fixes(condition: Node, entity: EntityType, name: str) -> bool:
+def _fixes(condition: Node, it: Variable, name: str) -> bool:
     """Say whether the condition leaves a property one value."""
     return (
         isinstance(condition, Comparison)
         and condition.operator == "eq"
         and isinstance(condition.right, tree.Literal)
-        and _is_column(condition.left, entity, name)
+        and _is_column(condition.left, it, name)
     )
 
 
-def _is_column(node: Node, entity: EntityType, name: str) -> bool:
-    return isinstance(node, Column) and node.instance is root(entity) and node.member.name == name
+def _is_column(node: Node, it: Variable, name: str) -> bool:
+    return isinstance(node, Column) and node.instance is it and node.member.name == name
 
 
 def order_by(keys: Sequence[OrderKey]) -> str:

@@ -6,23 +6,22 @@ wrote → answer. Every fault of a request is one of ``chalicelib.errors``.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.errors import NotFoundError
 from chalicelib.odata import metadata, negotiation
 from chalicelib.odata.answer import Answer, ODataResponse, plain
-from chalicelib.odata.expressions import read_filter, read_order
+from chalicelib.odata.expressions import root
 from chalicelib.odata.model import Property
 from chalicelib.odata.negotiation import PageSize
 from chalicelib.odata.options import SUPPORTED, Options, read_options
 from chalicelib.odata.paging import Token, whole_order
+from chalicelib.odata.query import READ_TOGETHER, Limits, Query, read_query
 from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
-from chalicelib.odata.selection import read_selection
 from chalicelib.odata.statements import (
     Page,
     Rows,
-    Shape,
     Statement,
     conditions_of,
     count_statement,
@@ -31,7 +30,7 @@ from chalicelib.odata.statements import (
     value_statement,
 )
 from chalicelib.odata.syntax import Bounds
-from chalicelib.odata.tree import TRUE, Node, OrderKey
+from chalicelib.odata.view import View
 from chalicelib.settings import Settings
 
 __all__ = ["ODataRequest", "ODataResponse", "ODataService"]
@@ -59,7 +58,9 @@ class ODataService:
         self._reader = reader
         self._page = settings.odata_page
         self._page_max = settings.odata_page_max
-        self._bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
+        self._expand_page = settings.odata_expand_page
+        bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
+        self._limits = Limits(bounds, settings.odata_expand_depth)
 
     def get(self, request: ODataRequest) -> ODataResponse:
         """Answer one request.
@@ -104,9 +105,9 @@ class ODataService:
         self, resource: Resource, options: Options, request: ODataRequest, answer: Answer
     ) -> ODataResponse:
         options.allow(*SUPPORTED)
-        selection = read_selection(options.text("$select"), resource.entity)
-        conditions = conditions_of(resource, self._filter(resource, options))
-        order = whole_order(resource.entity, self._order(resource, options), conditions)
+        query = self._query(resource, options)
+        conditions = conditions_of(resource, query.conditions)
+        order = whole_order(query.view.it, query.order, conditions)
         token = self._token(resource, options, len(order))
         preferred = negotiation.preferred_page_size(request.headers)
         top, wants_count = options.natural("$top"), options.boolean("$count")
@@ -122,7 +123,7 @@ class ODataService:
             size=size if remaining is None else min(size, remaining),
             with_count=wants_count and count is None,
         )
-        statement = page_statement(resource, page, answer.shape(selection, resource.entity))
+        statement = page_statement(resource, page, query.view, answer.style(self._expand_page))
         values, last, has_more, counted, parent_exists = self._row(statement, resource)
         if not parent_exists:
             raise _missing(resource.parent)
@@ -135,23 +136,24 @@ class ODataService:
             link = answer.next_link(resource, following.encode(_identity(resource, options)))
             parts.append(f'"@odata.nextLink":{json.dumps(link)}')
         headers = {"Preference-Applied": f"{preferred.name}={size}"} if preferred else {}
-        fragment = f"#{resource.entity.entity_set}{selection.context}"
+        fragment = f"#{resource.entity.entity_set}{query.view.context(answer.version)}"
         return answer.of(",".join(parts), fragment, headers)
 
     def _entity(self, resource: Resource, options: Options, answer: Answer) -> ODataResponse:
-        options.allow("$select", "$format")
-        selection = read_selection(options.text("$select"), resource.entity)
-        shape = answer.shape(selection, resource.entity)
-        body: str = self._row(entity_statement(resource, shape), resource)[0]
-        fragment = f"#{resource.entity.entity_set}{selection.context}/$entity"
+        options.allow("$compute", "$expand", "$select", "$format")
+        view = self._query(resource, options).view
+        statement = entity_statement(resource, view, answer.style(self._expand_page))
+        body: str = self._row(statement, resource)[0]
+        fragment = f"#{resource.entity.entity_set}{view.context(answer.version)}/$entity"
         return answer.entity(body[1:-1], fragment)
 
     def _property(
         self, resource: Resource, member: Property, options: Options, answer: Answer
     ) -> ODataResponse:
         options.allow("$format")
-        shape = Shape((member,), answer.form.numbers_as_text)
-        body: str = self._row(entity_statement(resource, shape), resource)[0]
+        view = View(root(resource.entity), (member,))
+        style = replace(answer.style(self._expand_page), metadata="none")
+        body: str = self._row(entity_statement(resource, view, style), resource)[0]
         value = body[len(f'{{"{member.name}":') : -1]
         if value == "null":
             return plain(answer.version, None, "", 204)
@@ -166,26 +168,16 @@ class ODataService:
     def _count(self, resource: Resource, options: Options, version: str) -> ODataResponse:
         # What changes nothing about how many there are may be given, and rightly:
         # Protocol 4.01, 11.2.10.
-        options.allow("$filter", "$orderby", "$top", "$skip", "$select", "$count", "$format")
+        options.allow(*(SUPPORTED - {"$skiptoken"}))
         options.natural("$top"), options.natural("$skip"), options.boolean("$count")
-        self._order(resource, options)
-        statement = count_statement(resource, self._filter(resource, options))
+        statement = count_statement(resource, self._query(resource, options).conditions)
         count, parent_exists = self._row(statement, resource)
         if not parent_exists:
             raise _missing(resource.parent)
         return plain(version, "text/plain", str(count))
 
-    def _filter(self, resource: Resource, options: Options) -> Node:
-        text = options.text("$filter")
-        if text is None:
-            return TRUE
-        return read_filter(text, resource.entity, options.aliases, self._bounds)
-
-    def _order(self, resource: Resource, options: Options) -> tuple[OrderKey, ...]:
-        text = options.text("$orderby")
-        if text is None:
-            return ()
-        return read_order(text, resource.entity, options.aliases, self._bounds)
+    def _query(self, resource: Resource, options: Options) -> Query:
+        return read_query(options.texts, resource.entity, options.aliases, self._limits)
 
     def _token(self, resource: Resource, options: Options, keys: int) -> Token | None:
         text = options.text("$skiptoken")
@@ -208,7 +200,7 @@ class ODataService:
 
 def _identity(resource: Resource, options: Options) -> list[object]:
     """Return what makes a query the one that a token belongs to."""
-    texts = [options.text("$filter"), options.text("$orderby")]
+    texts = [options.text(name) for name in READ_TOGETHER]
     return [resource.path, *texts, sorted(options.aliases.items())]
 
 

@@ -6,7 +6,7 @@ operand can be null and where false and null are not the same in the end; plain 
 let an index be used. URL Conventions 4.01, section 5.1.1.1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -41,11 +41,15 @@ _OPERANDS = "FROM (SELECT {} AS x, {} AS y OFFSET 0) AS o"
 class Translator:
     """Translates the trees of one SELECT. ``parameters`` are the values of ``$1``, ``$2`` …
 
-    The SELECTs of one statement share their parameters.
+    The SELECTs of one statement share their parameters. ``outer`` are the variables of the SELECTs
+    around this one, each with the SQL of its key: whoever speaks of one reads it again by its key.
     """
 
-    def __init__(self, parameters: list[str] | None = None) -> None:
+    def __init__(
+        self, parameters: list[str] | None = None, outer: Mapping[Variable, str] | None = None
+    ) -> None:
         self.parameters = [] if parameters is None else parameters
+        self._outer = outer or {}
         self._aliases: dict[Instance, str] = {}
         self._joins: dict[Variable, list[str]] = {}
         self._numbers = count()
@@ -62,6 +66,22 @@ class Translator:
         """
         alias = self._alias(variable)
         return " ".join([f"{self.source(variable.entity)} AS {alias}", *self._joins[variable]])
+
+    def whole_from_clause(self, variable: Variable) -> str:
+        """Return ``from_clause``, and what brings the outer variables into scope."""
+        clause = self.from_clause(variable)
+        for each, key in self._outer.items():
+            if each in self._joins:
+                is_it = f"{self._alias(each)}.{each.entity.key.column} = {key}"
+                joins = " ".join(["", *self._joins[each]])
+                clause += (
+                    f" JOIN {self.source(each.entity)} AS {self._alias(each)} ON {is_it}{joins}"
+                )
+        return clause
+
+    def link(self, navigation: Navigation, origin: str, target: Variable) -> str:
+        """Return the condition that a navigation leads from a row to the variable."""
+        return _link(navigation, origin, self._alias(target))
 
     def truth(self, node: Node) -> str:
         """Return SQL that is true where the node is true, and false or null where it is not."""

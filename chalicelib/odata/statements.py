@@ -10,11 +10,14 @@ from typing import Any, Protocol
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions import root
-from chalicelib.odata.model import EntityType, Property
+from chalicelib.odata.model import Property
 from chalicelib.odata.paging import Value, beyond, order_by
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql import Translator
-from chalicelib.odata.tree import TRUE, Junction, Node, OrderKey
+from chalicelib.odata.tree import Node, OrderKey
+from chalicelib.odata.view import View
+from chalicelib.odata.writer import Writer
+from chalicelib.odata.written import Style, json_value
 
 Parameters = list[str]
 
@@ -34,21 +37,6 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """How an entity is written as JSON.
-
-    ``numbers_as_text`` is for clients to whom every number is a double (IEEE754Compatible).
-    ``prefix`` is the URL of an entity up to its key, where ``@odata.id`` is to be written; ``full``
-    asks for whatever else ``odata.metadata=full`` writes.
-    """
-
-    properties: tuple[Property, ...]
-    numbers_as_text: bool = False
-    prefix: str | None = None
-    full: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """Which entities: those that all conditions hold for, in an order, after a place in it."""
 
@@ -60,15 +48,12 @@ class Page:
     with_count: bool
 
 
-def conditions_of(resource: Resource, condition: Node = TRUE) -> tuple[Node, ...]:
-    """Return what the path says, and the conjuncts of a condition."""
-    conjuncts: tuple[Node, ...] = (condition,)
-    if isinstance(condition, Junction) and condition.operator == "and":
-        conjuncts = condition.operands
-    return (*resource.conditions(root(resource.entity)), *conjuncts)
+def conditions_of(resource: Resource, conditions: Sequence[Node] = ()) -> tuple[Node, ...]:
+    """Return what the path says of each entity, and further conditions."""
+    return (*resource.conditions(root(resource.entity)), *conditions)
 
 
-def page_statement(resource: Resource, page: Page, shape: Shape) -> Statement:
+def page_statement(resource: Resource, page: Page, view: View, style: Style) -> Statement:
     """Build the statement whose row is a page.
 
     Its columns: the entities as JSON with commas between, the place of the last one in the order as
@@ -76,121 +61,80 @@ def page_statement(resource: Resource, page: Page, shape: Shape) -> Statement:
     """
     parameters: Parameters = []
     translator = Translator(parameters)
-    it = root(resource.entity)
+    writer = Writer(style, parameters)
+    it = view.it
     keys = [translator.by_order(each.expression) for each in page.order]
-    conditions = [translator.truth(each) for each in page.conditions]
+    conditions = _true_of(page.conditions, translator)
     if page.after is not None:
         conditions.append(beyond(resource.entity, page.order, keys, page.after, translator))
-    columns = [translator.column(it, each) for each in _stored(shape, resource.entity)]
+    columns = writer.columns(view, translator)
     columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     place = ", ".join(f"CAST(k{number} AS text)" for number in range(len(keys)))
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
     size = translator.bind(Edm.INT64, page.size)
     count = _count(resource, page.conditions, parameters) if page.with_count else "NULL"
+    text, join = writer.text(view, "e")
     return Statement(
-        f"SELECT string_agg(CAST(row_to_json(r) AS text), ',' ORDER BY n)"
-        f" FILTER (WHERE n <= {size}),"
+        f"SELECT string_agg({text}, ',' ORDER BY n) FILTER (WHERE n <= {size}),"
         f" max(CAST(json_build_array({place}) AS text)) FILTER (WHERE n = {size}),"
         f" count(*) > {size}, {count}, {_existence(resource.parent, parameters)}"
         " FROM (SELECT e.*, row_number() OVER () AS n"
         f" FROM (SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
         f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
-        f" LIMIT {size} + 1{offset}) AS e) AS e"
-        f" CROSS JOIN LATERAL (SELECT {_written(resource.entity, shape, translator)}) AS r",
+        f" LIMIT {size} + 1{offset}) AS e) AS e{join}",
         parameters,
     )
 
 
-def entity_statement(resource: Resource, shape: Shape) -> Statement:
+def entity_statement(resource: Resource, view: View, style: Style) -> Statement:
     """Build the statement whose row is one entity as JSON; it has none where there is none."""
     translator = Translator()
-    entity = _one(resource, _stored(shape, resource.entity), translator)
-    return Statement(
-        f"SELECT CAST(row_to_json(r) AS text) FROM ({entity}) AS e"
-        f" CROSS JOIN LATERAL (SELECT {_written(resource.entity, shape, translator)}) AS r",
-        translator.parameters,
-    )
+    writer = Writer(style, translator.parameters)
+    columns = writer.columns(view, translator)
+    entity = _one(resource, columns, translator)
+    text, join = writer.text(view, "e")
+    return Statement(f"SELECT {text} FROM ({entity}) AS e{join}", translator.parameters)
 
 
 def value_statement(resource: Resource, member: Property) -> Statement:
     """Build the statement whose row is the value of one entity's property as text."""
     translator = Translator()
-    entity = _one(resource, (member,), translator)
+    columns = [translator.column(root(resource.entity), member)]
+    value = json_value(f"e.{member.column}", member.type, Style("", "none", False, 0))
     return Statement(
-        f"SELECT CAST({_json_value(member, numbers_as_text=False)} AS text) FROM ({entity}) AS e",
+        f"SELECT CAST({value} AS text) FROM ({_one(resource, columns, translator)}) AS e",
         translator.parameters,
     )
 
 
-def count_statement(resource: Resource, condition: Node) -> Statement:
+def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement:
     """Build the statement whose row is: how many entities there are, whether the parent exists."""
     parameters: Parameters = []
-    count = _count(resource, conditions_of(resource, condition), parameters)
+    count = _count(resource, conditions_of(resource, conditions), parameters)
     return Statement(f"SELECT {count}, {_existence(resource.parent, parameters)}", parameters)
 
 
-def _one(resource: Resource, properties: Sequence[Property], translator: Translator) -> str:
+def _one(resource: Resource, columns: Sequence[str], translator: Translator) -> str:
     """Return the SELECT of what a path to one entity leads to."""
-    it = root(resource.entity)
-    where = " AND ".join(translator.truth(each) for each in conditions_of(resource))
-    columns = ", ".join(translator.column(it, each) for each in properties)
-    return f"SELECT {columns} FROM {translator.from_clause(it)} WHERE {where}"
+    where = " AND ".join(_true_of(conditions_of(resource), translator))
+    source = translator.from_clause(root(resource.entity))
+    return f"SELECT {', '.join(columns)} FROM {source} WHERE {where}"
 
 
 def _count(resource: Resource, conditions: Sequence[Node], parameters: Parameters) -> str:
     translator = Translator(parameters)
-    where = " AND ".join(translator.truth(each) for each in conditions)
+    where = " AND ".join(_true_of(conditions, translator))
     source = translator.from_clause(root(resource.entity))
     return f"(SELECT count(*) FROM {source} WHERE {where})"
+
+
+def _true_of(conditions: Sequence[Node], translator: Translator) -> list[str]:
+    return [translator.truth(each) for each in conditions] or ["TRUE"]
 
 
 def _existence(parent: Resource | None, parameters: Parameters) -> str:
     if parent is None:
         return "TRUE"
-    return f"EXISTS ({_one(parent, (parent.entity.key,), Translator(parameters))})"
-
-
-def _stored(shape: Shape, entity: EntityType) -> tuple[Property, ...]:
-    """Return the properties to read: those to write, and the key where a URL is made of it."""
-    if shape.prefix is None or entity.key in shape.properties:
-        return shape.properties
-    return (*shape.properties, entity.key)
-
-
-def _written(entity: EntityType, shape: Shape, translator: Translator) -> str:
-    """Return the select list that row_to_json makes an entity of."""
-    fields: list[str] = []
-    if shape.prefix is not None:
-        prefix = translator.bind(Edm.STRING, shape.prefix)
-        url = f"{prefix} || e.{entity.key.column} || ')'"
-        if shape.full:
-            fields.append(f"'#{entity.qualified_name}' AS \"@odata.type\"")
-        fields.append(f'{url} AS "@odata.id"')
-        if shape.full:
-            fields.append(f'{url} AS "@odata.editLink"')
-            fields += [
-                f"{url} || '/{each.name}' AS \"{each.name}@odata.navigationLink\""
-                for each in entity.navigations
-            ]
-    for each in shape.properties:
-        if shape.full and each.type not in TYPES_OF_JSON:
-            name = each.type.value.removeprefix("Edm.")
-            fields.append(f"'#{name}' AS \"{each.name}@odata.type\"")
-        fields.append(
-            f'{_json_value(each, numbers_as_text=shape.numbers_as_text)} AS "{each.name}"'
-        )
-    return ", ".join(fields)
-
-
-# What a client knows from JSON alone. JSON 4.01, section 4.5.3.
-TYPES_OF_JSON = (Edm.STRING, Edm.BOOLEAN, Edm.DOUBLE)
-
-
-def _json_value(prop: Property, *, numbers_as_text: bool) -> str:
-    """Return the value of a property as row_to_json is to write it."""
-    column = f"e.{prop.column}"
-    if prop.type is Edm.DATE_TIME_OFFSET:
-        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-    if numbers_as_text and prop.type in (Edm.INT64, Edm.DECIMAL):
-        return f"CAST({column} AS text)"
-    return column
+    translator = Translator(parameters)
+    key = translator.column(root(parent.entity), parent.entity.key)
+    return f"EXISTS ({_one(parent, [key], translator)})"

@@ -222,6 +222,15 @@ class Count:
     may_be_nan: bool = field(default=False, init=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """A property that ``$compute`` adds. ``size`` is how many tokens it stands for."""
+
+    name: str
+    value: Node
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class OrderKey:
     """One expression of an order."""

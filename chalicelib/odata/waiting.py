@@ -14,7 +14,8 @@ from chalicelib.odata.answer import Answer
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.selection import Selection
-from chalicelib.odata.statements import TYPES_OF_JSON, Rows
+from chalicelib.odata.statements import Rows
+from chalicelib.odata.written import TYPES_OF_JSON, type_name
 
 # The properties of a record by their names, as JSON values.
 Values = Mapping[str, Any]
@@ -58,13 +59,14 @@ def members_of(values: Values, selection: Selection, answer: Answer) -> str:
     if form.metadata == "full":
         written["@odata.type"] = f"#{POINT_RECORD.qualified_name}"
         written["@odata.id"] = written["@odata.editLink"] = url
-        for navigation in POINT_RECORD.navigations:
+        for navigation in selection.navigations:
+            written[f"{navigation.name}@odata.associationLink"] = f"{url}/{navigation.name}/$ref"
             written[f"{navigation.name}@odata.navigationLink"] = f"{url}/{navigation.name}"
     elif form.metadata == "minimal" and POINT_RECORD.key not in selection.properties:
         written["@odata.id"] = url
     for each in selection.properties:
         if form.metadata == "full" and each.type not in TYPES_OF_JSON:
-            written[f"{each.name}@odata.type"] = f"#{each.type.value.removeprefix('Edm.')}"
+            written[f"{each.name}@odata.type"] = f"#{type_name(each.type)}"
         value = values[each.name]
         as_text = form.numbers_as_text and each.type is Edm.INT64 and value is not None
         written[each.name] = str(value) if as_text else value

@@ -6,20 +6,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.odata.expressions import read_filter, read_order, root
+from chalicelib.odata.expressions import root
 from chalicelib.odata.model import INTEGRATION_LOG, POINT_RECORD, EntityType
 from chalicelib.odata.paging import beyond, order_by, whole_order
+from chalicelib.odata.query import Limits, Query, read_query
 from chalicelib.odata.resource import read_resource
 from chalicelib.odata.sql import Translator
-from chalicelib.odata.statements import Page, Shape, conditions_of, page_statement
+from chalicelib.odata.statements import Page, conditions_of, page_statement
 from chalicelib.odata.syntax import Bounds
+from chalicelib.odata.tree import Node, OrderKey
+from chalicelib.odata.written import Style
 
-BOUNDS = Bounds(max_tokens=2_000, max_depth=100)
+LIMITS = Limits(Bounds(max_tokens=2_000, max_depth=100), expand_depth=2)
+
+
+def read(entity: EntityType = POINT_RECORD, **texts: str) -> Query:
+    return read_query({f"${name}": text for name, text in texts.items()}, entity, {}, LIMITS)
+
+
+def filtered(text: str, entity: EntityType = POINT_RECORD) -> Node:
+    (found,) = read(entity, filter=text).conditions
+    return found
+
+
+def ordered(text: str) -> tuple[OrderKey, ...]:
+    return read(orderby=text).order
 
 
 def condition(text: str, entity: EntityType = POINT_RECORD) -> tuple[str, list[str]]:
     translator = Translator()
-    return translator.truth(read_filter(text, entity, {}, BOUNDS)), translator.parameters
+    return translator.truth(filtered(text, entity)), translator.parameters
 
 
 @pytest.mark.parametrize(
@@ -48,8 +64,8 @@ def test_operators_are_plain_where_null_and_false_are_the_same(
 
 def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
     translator = Translator()
-    tree = read_filter("point/employerId eq 1 and point/status eq 'x'", INTEGRATION_LOG, {}, BOUNDS)
-    assert translator.truth(tree).count("t1.") == 2
+    query = read(INTEGRATION_LOG, filter="point/employerId eq 1 and point/status eq 'x'")
+    assert [translator.truth(each).count("t1.") for each in query.conditions] == [1, 1]
     assert translator.from_clause(root(INTEGRATION_LOG)) == (
         "integration_log AS t0 LEFT JOIN point_record AS t1 ON t1.id = t0.point_id"
     )
@@ -70,22 +86,25 @@ _marks = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size
 @given(mark=_marks)
 def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
     quoted = "'" + mark.replace("'", "''") + "'"
-    aliases = {"a": quoted}
-    filter_ = read_filter(
-        f"deviceId eq {quoted} or contains(status,@a) or deviceId in ({quoted},null)"
-        f" or substring(deviceId,1) gt {quoted} or case(true:{quoted}) eq status"
+    searched = '"' + mark.replace('"', "") + '"'
+    texts = {
+        "$compute": f"concat(status,{quoted}) as zqcomputed,zqcomputed eq @a as zqother",
+        "$filter": f"deviceId eq {quoted} or contains(status,@a) or deviceId in ({quoted},null)"
+        f" or substring(deviceId,1) gt {quoted} or case(true:{quoted}) eq status or zqother"
         f" or logs/any(zqnameqz:zqnameqz/log ne {quoted} and cast(@a,Edm.String) eq status)",
-        POINT_RECORD,
-        aliases,
-        BOUNDS,
-    )
-    order = read_order(f"concat(deviceId,{quoted}) desc", POINT_RECORD, aliases, BOUNDS)
+        "$search": f"{searched} OR NOT zqword",
+        "$orderby": f"concat(deviceId,{quoted}) desc,zqcomputed",
+        "$expand": f"logs($filter=log eq {quoted} or log eq @zqb;@zqb={quoted};$count=true;"
+        f"$search={searched};$compute=concat(log,{quoted}) as zqinner;$orderby=zqinner,id;"
+        "$expand=point($compute=concat(status,'zq') as zqdeep))",
+    }
+    query = read_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
     resource = read_resource(["PointRecords"], {})
-    conditions = conditions_of(resource, filter_)
-    keys = whole_order(POINT_RECORD, order, conditions)
-    page = Page(conditions, keys, (mark, "0"), skip=7, size=13, with_count=True)
-    shape = Shape(POINT_RECORD.properties, prefix=f"http://{mark}/", full=True)
-    statement = page_statement(resource, page, shape)
+    conditions = conditions_of(resource, query.conditions)
+    keys = whole_order(query.view.it, query.order, conditions)
+    page = Page(conditions, keys, (mark, "0", "0"), skip=7, size=13, with_count=True)
+    style = Style(f"http://{mark}/", "full", True, 100, f"json;{mark}")
+    statement = page_statement(resource, page, query.view, style)
     assert "zq" not in statement.sql
     assert statement.sql.isascii()
     bound = {int(number) for number in re.findall(r"\$(\d+)", statement.sql)}
@@ -94,8 +113,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
 
 
 def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
-    order = read_order("includedAt desc", POINT_RECORD, {}, BOUNDS)
-    keys = whole_order(POINT_RECORD, order, ())
+    keys = whole_order(root(POINT_RECORD), ordered("includedAt desc"), ())
     translator = Translator()
     expressions = [translator.by_order(each.expression) for each in keys]
     after = ["2026-01-01", "00000000-0000-0000-0000-000000000000"]
@@ -106,9 +124,7 @@ def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
 
 
 def test_nulls_are_ordered_before_all_values() -> None:
-    keys = whole_order(
-        POINT_RECORD, read_order("latitude,longitude desc", POINT_RECORD, {}, BOUNDS), ()
-    )
+    keys = whole_order(root(POINT_RECORD), ordered("latitude,longitude desc"), ())
     assert order_by(keys) == "k0 ASC NULLS FIRST, k1 DESC NULLS LAST, k2 DESC"
 
 
@@ -124,6 +140,6 @@ def test_nulls_are_ordered_before_all_values() -> None:
 )
 def test_who_asks_for_no_order_gets_one_that_an_index_has(text: str, orders: list[str]) -> None:
     resource = read_resource(["PointRecords"], {})
-    conditions = conditions_of(resource, read_filter(text, POINT_RECORD, {}, BOUNDS))
-    keys = whole_order(POINT_RECORD, (), conditions)
+    conditions = conditions_of(resource, read(filter=text).conditions)
+    keys = whole_order(root(POINT_RECORD), (), conditions)
     assert [each.expression.member.name for each in keys] == orders  # type: ignore[attr-defined]
