@@ -164,6 +164,18 @@ def release(event: dict[str, Any], context: Any) -> str | list[dict[str, Any]]:
 
 
 @app.lambda_function()
+def replay(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Have parked records go again: ``{"filter": "employerId eq 121", "by": "Ada"}``.
+
+    Returns how many, and whether more are left for which the time was not enough.
+    """
+    found = container.replay(
+        str(event.get("filter", "")), str(event.get("by", "")), _remaining_s(context)
+    )
+    return asdict(found)
+
+
+@app.lambda_function()
 def migrate(event: dict[str, Any], context: Any) -> list[str]:
     """Bring the database to the newest schema; returns the names of what was applied."""
     del event, context

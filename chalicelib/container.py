@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from chalicelib.postgres.reader import Reader
     from chalicelib.postgres.replica import Replica
     from chalicelib.reconciler import Reconciliation
+    from chalicelib.replay import Replay
     from chalicelib.replicator import Replicator
 
 # A put takes milliseconds. A phone waits for it, so trying again must fit into its patience.
@@ -223,6 +224,20 @@ def release(quarantine_id: int, record: Mapping[str, Any] | None) -> str:
 
     return quarantine.release(
         quarantine_id, record, replica(), clock_skew_s=settings().clock_skew_s
+    )
+
+
+def replay(text: str, by: str, remaining_s: Callable[[], float]) -> Replay:
+    """Have parked records go again; see ``replay.replay``."""
+    from chalicelib import replay
+    from chalicelib.odata.condition import condition_on_records
+    from chalicelib.odata.syntax import Bounds
+    from chalicelib.postgres.parking import Parking
+
+    found = settings()
+    bounds = Bounds(found.odata_max_tokens, found.odata_max_depth)
+    return replay.replay(
+        text, by, lambda each: condition_on_records(each, bounds), Parking(database()), remaining_s
     )
 
 

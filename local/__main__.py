@@ -13,6 +13,7 @@ _COMMANDS = {
     "tick": "run a schedule once, now",
     "reconcile": "prove that all that was accepted is somewhere on its way",
     "release": "send an item of the quarantine on its way",
+    "replay": "have parked records go again, by filter",
     "burst": "send punches like a shift change and follow them to the end",
 }
 

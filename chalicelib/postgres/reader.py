@@ -93,7 +93,7 @@ class Reader:
                 # longer than the statement itself.
                 rows = connection.execute_unnamed(sql, parameters).rows
         except DatabaseError as error:
-            raise _ours(error) from error
+            raise as_error_of_ours(error) from error
         return rows[0] if rows else None
 
     def point_record(self, record_id: str) -> str | None:
@@ -106,7 +106,7 @@ class Reader:
         return found[0] if found else None
 
 
-def _ours(error: Exception) -> Exception:
+def as_error_of_ours(error: Exception) -> Exception:
     """Return our own error for one of Postgres, or the same where it is no fault of the query."""
     state = sqlstate(error)
     if state in _FAULTS_OF_VALUES:

@@ -98,7 +98,8 @@ WITH wanted AS (
 ), record AS (
     SELECT wanted.id,
         (SELECT count(*) FROM integration_log AS log
-         WHERE log.point_id = point_record.id AND log.status = 'AWAITING') AS arrivals
+         WHERE log.point_id = point_record.id AND log.status = 'AWAITING' AND log.log IS NULL)
+        AS arrivals
     FROM wanted JOIN point_record ON point_record.id = CAST(wanted.id AS uuid)
 )
 SELECT

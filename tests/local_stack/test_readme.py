@@ -65,3 +65,13 @@ def test_a_shift_change_ends_with_nothing_lost_and_nothing_doubled(stack: Runnin
     calls, *_, lost, doubled = re.findall(r"│([^│]+)(?=│)", done.stdout)
     assert (int(calls), int(lost), int(doubled)) == (300, 0, 0)
     assert stack.command("status").returncode == 0
+
+
+def test_replay_says_how_many_go_again_or_what_is_wrong_with_the_filter(
+    stack: RunningStack,
+) -> None:
+    done = stack.command("replay", "--filter", "status eq 'REJECTED' and employerId eq 121")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 go again")
+    refused = stack.command("replay", "--filter", "employer eq 121", "--by", "Ada")
+    assert refused.returncode == 1
+    assert "employer" in refused.stderr

@@ -1,0 +1,35 @@
+"""A ``$filter`` by itself, as SQL that other statements can be made of."""
+
+from dataclasses import dataclass
+
+from chalicelib.odata.expressions import read_filter, root
+from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.sql import Translator
+from chalicelib.odata.syntax import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What point records to read, after FROM under which alias, and what must be true of each.
+
+    ``parameters`` are the values of its ``$1``, ``$2`` …
+    """
+
+    source: str
+    alias: str
+    sql: str
+    parameters: tuple[str, ...]
+
+
+def condition_on_records(text: str, bounds: Bounds) -> Condition:
+    """Translate a ``$filter`` on point records.
+
+    Raises:
+        InvalidError: the text is no condition on a point record; the message says where and why.
+        NotImplementedByServiceError: it is one that the service does not support.
+    """
+    it = root(POINT_RECORD)
+    translator = Translator()
+    sql = translator.truth(read_filter(text, POINT_RECORD, {}, bounds))
+    alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
+    return Condition(translator.from_clause(it), alias, sql, tuple(translator.parameters))
