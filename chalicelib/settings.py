@@ -117,6 +117,11 @@ class Settings:
     odata_max_tokens: int = setting(2_000, "Most tokens of one query option.", 10, 100_000)
     odata_max_depth: int = setting(100, "Deepest nesting of one expression.", 5, 200)
     odata_timeout_s: float = setting(10.0, "Longest run of one query.", 0.1, 29)
+    odata_batch_requests: int = setting(100, "Most requests in one batch.", 1, 1_000)
+    odata_batch_bytes: int = setting(1_048_576, "Longest batch that is read.", 1_024, 6_000_000)
+    odata_batch_timeout_s: float = setting(
+        15.0, "Time after which no further request of a batch is begun.", 0, 29
+    )
 
     log_level: str = setting(
         "INFO",

@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import parse_qsl
 
 from chalicelib import telemetry
 from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
@@ -22,8 +21,9 @@ from chalicelib.errors import (
     TooLargeError,
     UnavailableError,
 )
-from chalicelib.odata import negotiation
+from chalicelib.odata import batch_json, batch_multipart, negotiation
 from chalicelib.odata.answer import ODataResponse, plain
+from chalicelib.odata.batch import Batch, Part
 from chalicelib.odata.create import create
 from chalicelib.odata.etag import etag_of, is_wanted
 from chalicelib.odata.model import POINT_RECORD
@@ -31,6 +31,7 @@ from chalicelib.odata.options import read_options
 from chalicelib.odata.resource import read_resource, segments_of
 from chalicelib.odata.service import ODataRequest, ODataService
 from chalicelib.odata.statements import Rows
+from chalicelib.odata.urls import read_query
 from chalicelib.odata.waiting import OneWaiting, Waiting
 from chalicelib.settings import Settings
 
@@ -77,9 +78,43 @@ class Endpoint:
             return plain(version, None, "", 204, {"Allow": ", ".join(allowed)})
         if segments[-1:] == ["$query"]:
             return self._read(_with_query_of_body(request, self._settings.max_body_bytes))
+        if segments == ["$batch"]:
+            return self._batch(request)
         if request.method == "POST":
             return create(request, self._waiting, self._settings.max_body_bytes)
         return self._read(request)
+
+    def _batch(self, request: ODataRequest) -> ODataResponse:
+        version = negotiation.version_of(request.headers)
+        read_options(request.query).allow()
+        is_json = negotiation.batch_of_json(request.headers.get("content-type", ""))
+        in_json = negotiation.batch_answered_in_json(request.headers, is_json)
+        parts = self._parts(request, is_json)
+        preferred = negotiation.preferred_to_continue(request.headers)
+        # By the standard, multipart stops at an error, and JSON goes on.
+        to_the_end = is_json if preferred is None else preferred
+        batch = Batch(request, self.answer, _failure, self._settings.odata_batch_timeout_s)
+        replies = list(batch.replies(parts, to_the_end=to_the_end))
+        if in_json:
+            kind, body = negotiation.JSON, batch_json.write_replies(replies)
+        else:
+            kind, body = batch_multipart.write_replies(replies, nested=not is_json)
+        applied = {"Preference-Applied": f"continue-on-error={str(preferred).lower()}"}
+        return plain(version, kind, body, headers={} if preferred is None else applied)
+
+    def _parts(self, request: ODataRequest, is_json: bool) -> list[Part]:
+        most_bytes, most = self._settings.odata_batch_bytes, self._settings.odata_batch_requests
+        if len(request.body) > most_bytes:
+            raise TooLargeError(f"The batch is over {most_bytes} bytes (ODATA_BATCH_BYTES).")
+        if is_json:
+            parts = batch_json.read_parts(request.body)
+        else:
+            parts = batch_multipart.read_parts(request.headers["content-type"], request.body)
+        if len(parts) > most:
+            raise InvalidError(
+                f"A batch may have {most} requests (ODATA_BATCH_REQUESTS), not more."
+            )
+        return parts
 
     def _read(self, request: ODataRequest) -> ODataResponse:
         answer = self._found(request)
@@ -105,7 +140,7 @@ class Endpoint:
 
 def _allowed(segments: Sequence[str]) -> tuple[str, ...]:
     """Return the methods of a resource."""
-    if segments[-1:] == ["$query"]:
+    if segments == ["$batch"] or segments[-1:] == ["$query"]:
         return _POST
     return (*_READ, "POST") if segments == [POINT_RECORD.entity_set] else _READ
 
@@ -118,10 +153,9 @@ def _with_query_of_body(request: ODataRequest, most_bytes: int) -> ODataRequest:
     if len(request.body) > most_bytes:
         raise TooLargeError(f"The body is over {most_bytes} bytes.")
     try:
-        text = request.body.decode("utf-8")
-        given = parse_qsl(text.strip(), keep_blank_values=True, errors="strict")
-    except ValueError as error:
-        raise InvalidError("The body is not the query part of a URL, in UTF-8.") from error
+        given = read_query(request.body.decode("utf-8").strip())
+    except UnicodeDecodeError as error:
+        raise InvalidError("The body is not in UTF-8.") from error
     path = "/".join(segments_of(request.path)[:-1])
     return replace(request, method="GET", path=path, query=[*request.query, *given], body=b"")
 

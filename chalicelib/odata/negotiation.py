@@ -16,6 +16,7 @@ from chalicelib.errors import (
 
 JSON = "application/json"
 XML = "application/xml"
+MULTIPART = "multipart/mixed"
 LATEST = "4.01"
 
 _VERSION = re.compile(r"\s*([0-9]{1,4})\.([0-9]{1,4})\s*")
@@ -121,6 +122,44 @@ def preferred_return(headers: Mapping[str, str]) -> str | None:
         if value.lower() in ("minimal", "representation"):
             return value.lower()
     return None
+
+
+def preferred_to_continue(headers: Mapping[str, str]) -> bool | None:
+    """Return whether a batch is to go on after an error, if the client says so; no value is yes."""
+    for _, value in _preferences(headers, "continue-on-error"):
+        if value.lower() in ("", *_TRUTH):
+            return value.lower() != "false"
+    return None
+
+
+def batch_of_json(content_type: str) -> bool:
+    """Return whether a batch is JSON, or else multipart.
+
+    Raises:
+        MediaTypeError: it is neither.
+    """
+    media_type, parameters = _media_type(content_type)
+    if media_type == MULTIPART:
+        return False
+    if media_type != JSON or _known(parameters) is None:
+        raise MediaTypeError(f"A batch is sent as Content-Type: {MULTIPART} or {JSON}.")
+    return True
+
+
+def batch_answered_in_json(headers: Mapping[str, str], as_json: bool) -> bool:
+    """Return whether the client reads the answer to a batch as JSON; by default, as it wrote it.
+
+    Raises:
+        NotAcceptableError: it reads neither JSON nor multipart.
+    """
+    for media_type, _ in _ranges(headers, None):
+        if media_type == "*/*":
+            return as_json
+        if media_type in (JSON, "application/*"):
+            return True
+        if media_type in (MULTIPART, "multipart/*"):
+            return False
+    raise NotAcceptableError(f"The answer is {MULTIPART} or {JSON}.", target="Accept")
 
 
 def _preferences(headers: Mapping[str, str], wanted: str) -> Iterator[tuple[str, str]]:

@@ -61,7 +61,7 @@ class Resource:
 _SEGMENT = re.compile(r"(?P<name>\$?[^\W\d]\w{0,127})(?:\((?P<key>.*)\))?", re.DOTALL)
 _NAMED_KEY = re.compile(r"\s*(?P<name>[^\W\d]\w*)\s*=(?P<value>.*)", re.DOTALL)
 _KEY_FORMS = {Edm.GUID: re.compile(GUID), Edm.INT64: re.compile(NUMBER)}
-_UNSUPPORTED_ROOTS = ("$batch", "$entity", "$all", "$crossjoin")
+_UNSUPPORTED_ROOTS = ("$entity", "$all", "$crossjoin")
 _UNSUPPORTED = ("$ref", "$each", "$query", "$filter")
 _MAX_SEGMENTS = 10
 

@@ -230,7 +230,7 @@ def test_what_is_no_key_is_refused(path: str, client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["$batch", "$all", "$entity", "$crossjoin(PointRecords)", "PointRecords/$filter(true)",
+    "path", ["$all", "$entity", "$crossjoin(PointRecords)", "PointRecords/$filter(true)",
              "PointRecords/$each", "PointRecords/$ref", "PointRecords/$query"],
 )  # fmt: skip
 def test_paths_that_are_not_supported_are_named(path: str, client: Client) -> None:

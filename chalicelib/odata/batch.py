@@ -1,0 +1,175 @@
+"""``$batch``: several requests in one, answered one after the other. Protocol 4.01, 11.7.
+
+Each is answered by the same function as a request that comes alone. How they are written is for
+``batch_multipart`` and ``batch_json``; both read ``Part`` and write ``Reply``.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from chalicelib.errors import (
+    DependencyError,
+    InvalidError,
+    NotImplementedByServiceError,
+    PunchClockError,
+    UnavailableError,
+)
+from chalicelib.odata.answer import ODataResponse
+from chalicelib.odata.resource import segments_of
+from chalicelib.odata.service import ODataRequest
+from chalicelib.odata.urls import target_of
+
+# What a part has from the batch unless it says otherwise, and what it cannot say otherwise:
+# Protocol 4.01, 11.7.7.1 forbids it to authenticate itself.
+_INHERITED = ("odata-version", "odata-maxversion")
+_OF_THE_BATCH = ("authorization", "host")
+# What a ``$`` before a name means already: Protocol 4.01, 11.7.4.
+_SYSTEM = frozenset({"$batch", "$crossjoin", "$all", "$entity", "$root", "$id", "$metadata"})
+_LONGEST_NAME = 100
+_READS = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One request of a batch.
+
+    ``group`` names those that all succeed or all fail. ``fault`` is set where the part is none, or
+    is one that cannot be served; it is then its answer.
+    """
+
+    method: str = ""
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    id: str | None = None
+    group: str | None = None
+    depends_on: Sequence[str] = ()
+    fault: PunchClockError | None = None
+
+
+def is_name(value: object) -> bool:
+    """Say whether this can name a part or a group: it may go into a header of the answer."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a part was answered."""
+
+    part: Part
+    response: ODataResponse
+
+    @property
+    def failed(self) -> bool:
+        return self.response.status >= 400
+
+
+class Batch:
+    """Answers the parts of one batch.
+
+    Args:
+        request: the batch itself.
+        serve: answers one request, whatever is wrong with it.
+        refuse: writes an error as the answer to a request.
+        seconds: no part is begun later than this after the first one.
+    """
+
+    def __init__(
+        self,
+        request: ODataRequest,
+        serve: Callable[[ODataRequest], ODataResponse],
+        refuse: Callable[[ODataRequest, PunchClockError], ODataResponse],
+        seconds: float,
+    ) -> None:
+        self._request = request
+        self._serve = serve
+        self._refuse = refuse
+        self._deadline = time.monotonic() + seconds
+        self._urls: dict[str, str] = {}
+        self._succeeded: dict[str, bool] = {}
+
+    def replies(self, parts: Sequence[Part], *, to_the_end: bool) -> Iterator[Reply]:
+        """Yield the reply to each part, in order; up to the first error unless ``to_the_end``."""
+        for name, members in groupby(parts, key=lambda part: part.group or id(part)):
+            together = list(members)
+            replies = self._together(together) if isinstance(name, str) else [self._one(*together)]
+            yield from replies
+            failed = any(reply.failed for reply in replies)
+            if isinstance(name, str):
+                self._succeeded[name] = not failed
+            if failed and not to_the_end:
+                return
+
+    def _together(self, parts: list[Part]) -> list[Reply]:
+        """Answer parts of which all must succeed, or none.
+
+        The buffer takes one record at a time: two cannot be stored or refused together, and to
+        store the one and then refuse the other is not what was asked for.
+        """
+        if len(parts) > 1 and any(part.method not in _READS for part in parts):
+            refusal = NotImplementedByServiceError(
+                "More than one operation that all succeed or all fail is not supported: send each"
+                " in a change set of its own."
+            )
+            return [self._refused(part, refusal) for part in parts]
+        return [self._one(part) for part in parts]
+
+    def _one(self, part: Part) -> Reply:
+        try:
+            reply = Reply(part, self._serve(self._meant(part)))
+        except PunchClockError as error:
+            reply = self._refused(part, error)
+        if part.id is not None:
+            self._succeeded[part.id] = not reply.failed
+            if not reply.failed:
+                location = reply.response.headers.get("Location")
+                self._urls[part.id] = location or self._resolved(part.url)
+        return reply
+
+    def _refused(self, part: Part, error: PunchClockError) -> Reply:
+        return Reply(part, self._refuse(self._request, error))
+
+    def _meant(self, part: Part) -> ODataRequest:
+        """Return the request that a part stands for.
+
+        Raises:
+            InvalidError: it is none.
+            DependencyError: it builds on one that failed.
+            NotFoundError: it leads out of the service.
+            UnavailableError: there is no time left for it.
+        """
+        if part.fault:
+            raise part.fault
+        if time.monotonic() > self._deadline:
+            raise UnavailableError("There was no time left for this part of the batch.")
+        for name in part.depends_on:
+            if not self._has_succeeded(name):
+                raise DependencyError(f"It depends on {name[:100]}, which has failed.")
+        root = self._request.service_root
+        path, query = target_of(self._resolved(part.url), root)
+        if segments_of(path) == ["$batch"]:
+            raise InvalidError("A batch has no batch within.", target="url")
+        headers = self._request.headers
+        inherited = {name: headers[name] for name in _INHERITED if name in headers}
+        own = {name: headers[name] for name in _OF_THE_BATCH if name in headers}
+        foreign = {n: text for n, text in part.headers.items() if n not in _OF_THE_BATCH}
+        return ODataRequest(
+            root, path, query, {**inherited, **foreign, **own}, part.method, part.body
+        )
+
+    def _resolved(self, url: str) -> str:
+        """Put the URL of an entity in the place of a reference to the request that made it."""
+        first, slash, rest = url.partition("/")
+        name, mark, query = first.partition("?")
+        if not name.startswith("$") or name.partition("(")[0] in _SYSTEM:
+            return url
+        if not self._has_succeeded(name[1:]):
+            raise DependencyError(f"It refers to {name[:100]}, which has failed.")
+        return f"{self._urls[name[1:]].partition('?')[0]}{mark}{query}{slash}{rest}"
+
+    def _has_succeeded(self, name: str) -> bool:
+        if name not in self._succeeded:
+            raise InvalidError(f"No request before this one is called {name[:100]}.", target="url")
+        return self._succeeded[name]
