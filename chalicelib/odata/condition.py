@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from chalicelib.odata.expressions import read_filter, root
+from chalicelib.odata.check import Scope
+from chalicelib.odata.expressions import condition_of, root
+from chalicelib.odata.lexer import tokenize
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.sql import Translator
 from chalicelib.odata.syntax import Bounds
@@ -29,7 +31,9 @@ def condition_on_records(text: str, bounds: Bounds) -> Condition:
         NotImplementedByServiceError: it is one that the service does not support.
     """
     it = root(POINT_RECORD)
+    tokens = tokenize(text, "$filter", {}, bounds)
+    node = condition_of(tokens, "$filter", Scope.of(it), bounds)
     translator = Translator()
-    sql = translator.truth(read_filter(text, POINT_RECORD, {}, bounds))
+    sql = translator.truth(node)
     alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
     return Condition(translator.from_clause(it), alias, sql, tuple(translator.parameters))
