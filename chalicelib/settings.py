@@ -116,6 +116,10 @@ class Settings:
     )
     odata_max_tokens: int = setting(2_000, "Most tokens of one query option.", 10, 100_000)
     odata_max_depth: int = setting(100, "Deepest nesting of one expression.", 5, 200)
+    odata_max_transformations: int = setting(20, "Most transformations of one $apply.", 1, 100)
+    odata_max_added_properties: int = setting(
+        100, "Most properties that one $apply may add.", 1, 1_000
+    )
     odata_timeout_s: float = setting(10.0, "Longest run of one query.", 0.1, 29)
     odata_batch_requests: int = setting(100, "Most requests in one batch.", 1, 1_000)
     odata_batch_bytes: int = setting(1_048_576, "Longest batch that is read.", 1_024, 6_000_000)

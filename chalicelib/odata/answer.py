@@ -1,14 +1,16 @@
 """Wrap what Postgres wrote into the answer of the format and version that the client reads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from chalicelib.odata.etag import etag_of
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.negotiation import Format
 from chalicelib.odata.options import Options
+from chalicelib.odata.page_request import PageRequest
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.writer import PLAIN, query_text
 from chalicelib.odata.written import Style
@@ -71,6 +73,22 @@ class Answer:
         return Style(
             self.service_root, form.metadata, form.numbers_as_text, expand_page, format_option
         )
+
+    def page(
+        self, resource: Resource, asked: PageRequest, row: Sequence[Any], fragment: str
+    ) -> ODataResponse:
+        """Answer a page. The row has it as JSON, the place of its end, whether there is more, and
+        how many there are where that was asked for.
+        """
+        values, last, has_more, counted = row[:4]
+        count = counted if asked.must_count else asked.count
+        parts = [f'"@odata.count":{self.number(count)}'] if asked.wants_count else []
+        parts.append(f'"value":[{values or ""}]')
+        token = asked.following(last, count) if has_more else None
+        if token is not None:
+            link = self.next_link(resource, token)
+            parts.append(f'"@odata.nextLink":{json.dumps(link)}')
+        return self.of(",".join(parts), fragment, asked.headers())
 
     def number(self, value: object) -> str:
         """Write an Int64."""

@@ -262,7 +262,7 @@ class _Checker:
         entity = _entity_type(type_path)
         if name.name == "cast":
             raise unsupported("cast of an entity is not supported", name.at)
-        return Literal(Edm.BOOLEAN, entity is operand.entity)
+        return Literal(Edm.BOOLEAN, entity.qualified_name == operand.entity.qualified_name)
 
 
 def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> Node:

@@ -23,6 +23,7 @@ class Property:
     type: Edm
     nullable: bool = False
     max_length: int | None = None
+    may_be_nan: bool = False
 
 
 @dataclass(frozen=True, eq=False)

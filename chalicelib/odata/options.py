@@ -17,7 +17,9 @@ SUPPORTED = frozenset(
         "$skip", "$skiptoken", "$top",
     }
 )  # fmt: skip
-_UNSUPPORTED = frozenset({"$apply", "$deltatoken", "$id", "$index"})
+# It changes what the others mean.
+APPLY = "$apply"
+_UNSUPPORTED = frozenset({"$deltatoken", "$id", "$index"})
 # Without their dollar, these are names like any other.
 _WITH_DOLLAR_ONLY = frozenset({"$skiptoken", "$deltatoken"})
 _ALIAS = re.compile(r"@[^\W\d]\w{0,127}")
@@ -103,7 +105,7 @@ def _system_option(name: str) -> str | None:
     full = lower if lower.startswith("$") else f"${lower}"
     if full != lower and full in _WITH_DOLLAR_ONLY:
         return None
-    if full in SUPPORTED:
+    if full in SUPPORTED or full == APPLY:
         return full
     if full == _SCHEMA_VERSION:
         return full

@@ -60,8 +60,10 @@ class Token:
         return base64.urlsafe_b64encode(_digest(body, query) + body.encode()).decode().rstrip("=")
 
     @classmethod
-    def decode(cls, text: str, query: Sequence[object], keys: int) -> "Token":
-        """Read a token back.
+    def decode(
+        cls, text: str, query: Sequence[object], keys: int, *, of_entity: bool = True
+    ) -> "Token":
+        """Read a token back. The last key is an entity's own, unless ``of_entity`` is false.
 
         Raises:
             InvalidError: it is none that this service made for this query.
@@ -73,7 +75,7 @@ class Token:
                 raise ValueError("digest")
             after, remaining, count, size = json.loads(body)
             if not (
-                _is_place(after, keys)
+                _is_place(after, keys, of_entity)
                 and all(n is None or _is_natural(n) for n in (remaining, count))
                 and _is_natural(size)
                 and size > 0
@@ -95,13 +97,13 @@ def _digest(body: str, query: Sequence[object]) -> bytes:
     return blake2b(f"{body}{json.dumps(query)}".encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def _is_place(after: object, keys: int) -> bool:
+def _is_place(after: object, keys: int, of_entity: bool) -> bool:
     """Say whether this can be the values of so many keys, of which the last is the entity's own."""
     return (
         isinstance(after, list)
         and len(after) == keys
-        and all(each is None or each is True or _is_text(each) for each in after)
-        and _is_text(after[-1])
+        and all(each is None or (each is True and of_entity) or _is_text(each) for each in after)
+        and (not of_entity or _is_text(after[-1]))
     )
 
 

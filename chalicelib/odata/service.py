@@ -4,7 +4,6 @@ The pipeline: options → typed trees → one SQL statement with bound values �
 wrote → answer. Every fault of a request is one of ``chalicelib.errors``.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,12 +11,14 @@ from typing import Any
 from chalicelib.errors import NotFoundError
 from chalicelib.odata import metadata, negotiation
 from chalicelib.odata.answer import Answer, ODataResponse, plain
+from chalicelib.odata.apply import answers as applied
+from chalicelib.odata.apply.reader import ApplyBounds
 from chalicelib.odata.expressions import root
 from chalicelib.odata.model import Property
-from chalicelib.odata.negotiation import PageSize
 from chalicelib.odata.options import SUPPORTED, Options, read_options
-from chalicelib.odata.paging import Token, whole_order
-from chalicelib.odata.query import READ_TOGETHER, Limits, Query, read_query
+from chalicelib.odata.page_request import PageRequest, PageSizes
+from chalicelib.odata.paging import whole_order
+from chalicelib.odata.query import Limits, Query, read_query
 from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
 from chalicelib.odata.statements import (
     Page,
@@ -56,11 +57,13 @@ class ODataService:
 
     def __init__(self, reader: Rows, settings: Settings) -> None:
         self._reader = reader
-        self._page = settings.odata_page
-        self._page_max = settings.odata_page_max
+        self._sizes = PageSizes(settings.odata_page, settings.odata_page_max)
         self._expand_page = settings.odata_expand_page
         bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
         self._limits = Limits(bounds, settings.odata_expand_depth)
+        self._apply_bounds = ApplyBounds(
+            settings.odata_max_transformations, settings.odata_max_added_properties, bounds
+        )
 
     def get(self, request: ODataRequest) -> ODataResponse:
         """Answer one request.
@@ -104,40 +107,28 @@ class ODataService:
     def _collection(
         self, resource: Resource, options: Options, request: ODataRequest, answer: Answer
     ) -> ODataResponse:
+        if options.text("$apply") is not None:
+            statement, rest = applied.collection(
+                resource, options, request.headers, answer, self._apply_bounds, self._sizes
+            )
+            return rest.of(self._row_of_many(statement, resource))
         options.allow(*SUPPORTED)
         query = self._query(resource, options)
         conditions = conditions_of(resource, query.conditions)
         order = whole_order(query.view.it, query.order, conditions)
-        token = self._token(resource, options, len(order))
-        preferred = negotiation.preferred_page_size(request.headers)
-        top, wants_count = options.natural("$top"), options.boolean("$count")
-        size = min(self._size(preferred, token, top), self._page_max)
-        limits = [each for each in (top, token.remaining if token else None) if each is not None]
-        remaining = min(limits) if limits else None
-        count = token.count if token else None
+        asked = PageRequest.of(resource, options, request.headers, self._sizes, len(order))
         page = Page(
             conditions,
             order,
-            after=token.after if token else None,
-            skip=options.natural("$skip") or 0,
-            size=size if remaining is None else min(size, remaining),
-            with_count=wants_count and count is None,
+            after=asked.token.after if asked.token else None,
+            skip=asked.skip,
+            size=asked.entities,
+            with_count=asked.must_count,
         )
         statement = page_statement(resource, page, query.view, answer.style(self._expand_page))
-        values, last, has_more, counted, parent_exists = self._row(statement, resource)
-        if not parent_exists:
-            raise _missing(resource.parent)
-        count = counted if page.with_count else count
-        parts = [f'"@odata.count":{answer.number(count)}'] if wants_count else []
-        parts.append(f'"value":[{values or ""}]')
-        left = None if remaining is None else remaining - page.size
-        if has_more and left != 0:
-            following = Token.after_last(last, left, count, size)
-            link = answer.next_link(resource, following.encode(_identity(resource, options)))
-            parts.append(f'"@odata.nextLink":{json.dumps(link)}')
-        headers = {"Preference-Applied": f"{preferred.name}={size}"} if preferred else {}
+        row = self._row_of_many(statement, resource)
         fragment = f"#{resource.entity.entity_set}{query.view.context(answer.version)}"
-        return answer.of(",".join(parts), fragment, headers)
+        return answer.page(resource, asked, row, fragment)
 
     def _entity(self, resource: Resource, options: Options, answer: Answer) -> ODataResponse:
         options.allow("$compute", "$expand", "$select", "$format")
@@ -166,42 +157,31 @@ class ODataService:
         return plain(version, "text/plain;charset=utf-8", value)
 
     def _count(self, resource: Resource, options: Options, version: str) -> ODataResponse:
+        if options.text("$apply") is not None:
+            statement = applied.count(resource, options, self._apply_bounds)
+            return plain(version, "text/plain", str(self._row_of_many(statement, resource)[0]))
         # What changes nothing about how many there are may be given, and rightly:
         # Protocol 4.01, 11.2.10.
         options.allow(*(SUPPORTED - {"$skiptoken"}))
         options.natural("$top"), options.natural("$skip"), options.boolean("$count")
         statement = count_statement(resource, self._query(resource, options).conditions)
-        count, parent_exists = self._row(statement, resource)
-        if not parent_exists:
-            raise _missing(resource.parent)
-        return plain(version, "text/plain", str(count))
+        return plain(version, "text/plain", str(self._row_of_many(statement, resource)[0]))
 
     def _query(self, resource: Resource, options: Options) -> Query:
         return read_query(options.texts, resource.entity, options.aliases, self._limits)
 
-    def _token(self, resource: Resource, options: Options, keys: int) -> Token | None:
-        text = options.text("$skiptoken")
-        return None if text is None else Token.decode(text, _identity(resource, options), keys)
-
-    def _size(self, preferred: PageSize | None, token: Token | None, top: int | None) -> int:
-        """Return the size of a page that the client asks for, in one way or another."""
-        if preferred:
-            return preferred.size
-        if token:
-            return token.size
-        return top or self._page
+    def _row_of_many(self, statement: Statement, resource: Resource) -> list[Any]:
+        """Run the statement of a page or a count, whose last column says whether the parent is."""
+        row = self._row(statement, resource)
+        if not row[-1]:
+            raise _missing(resource.parent)
+        return row
 
     def _row(self, statement: Statement, resource: Resource) -> list[Any]:
         row = self._reader.row(statement.sql, statement.parameters)
         if row is None:
             raise _missing(resource)
         return row
-
-
-def _identity(resource: Resource, options: Options) -> list[object]:
-    """Return what makes a query the one that a token belongs to."""
-    texts = [options.text(name) for name in READ_TOGETHER]
-    return [resource.path, *texts, sorted(options.aliases.items())]
 
 
 def _missing(resource: Resource | None) -> NotFoundError:

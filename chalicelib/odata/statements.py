@@ -77,7 +77,7 @@ def page_statement(resource: Resource, page: Page, view: View, style: Style) -> 
     return Statement(
         f"SELECT string_agg({text}, ',' ORDER BY n) FILTER (WHERE n <= {size}),"
         f" max(CAST(json_build_array({place}) AS text)) FILTER (WHERE n = {size}),"
-        f" count(*) > {size}, {count}, {_existence(resource.parent, parameters)}"
+        f" count(*) > {size}, {count}, {existence(resource.parent, parameters)}"
         " FROM (SELECT e.*, row_number() OVER () AS n"
         f" FROM (SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
         f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
@@ -111,7 +111,7 @@ def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement
     """Build the statement whose row is: how many entities there are, whether the parent exists."""
     parameters: Parameters = []
     count = _count(resource, conditions_of(resource, conditions), parameters)
-    return Statement(f"SELECT {count}, {_existence(resource.parent, parameters)}", parameters)
+    return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
 
 
 def _one(resource: Resource, columns: Sequence[str], translator: Translator) -> str:
@@ -132,7 +132,8 @@ def _true_of(conditions: Sequence[Node], translator: Translator) -> list[str]:
     return [translator.truth(each) for each in conditions] or ["TRUE"]
 
 
-def _existence(parent: Resource | None, parameters: Parameters) -> str:
+def existence(parent: Resource | None, parameters: Parameters) -> str:
+    """Return SQL that says whether what a navigation started from exists."""
     if parent is None:
         return "TRUE"
     translator = Translator(parameters)

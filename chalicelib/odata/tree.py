@@ -85,11 +85,14 @@ class Column:
 
     instance: Instance
     member: Property
-    may_be_nan: bool = field(default=False, init=False)
 
     @property
     def type(self) -> Edm:
         return self.member.type
+
+    @property
+    def may_be_nan(self) -> bool:
+        return self.member.may_be_nan
 
     @property
     def nullable(self) -> bool:

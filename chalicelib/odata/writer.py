@@ -16,9 +16,9 @@ from chalicelib.odata.view import Expansion, Form, View
 from chalicelib.odata.written import (
     Style,
     computed_name,
-    computed_value,
     link_fields,
     property_fields,
+    value_text,
 )
 
 # What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
@@ -54,7 +54,7 @@ class Writer:
         """
         pieces = [
             f"{self._bind(computed_name(each, self._style))}"
-            f" || COALESCE({computed_value(f'{row}.c{n}', each, self._style)}, 'null')"
+            f" || COALESCE({value_text(f'{row}.c{n}', each.value.type, self._style)}, 'null')"
             for n, each in enumerate(view.computed)
         ]
         around = {**(outer or {}), view.it: f"{row}.{view.it.entity.key.column}"}

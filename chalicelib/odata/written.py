@@ -72,9 +72,8 @@ def json_value(sql: str, of: Edm, style: Style) -> str:
     return sql
 
 
-def computed_value(sql: str, computed: Computed, style: Style) -> str:
-    """Return the SQL of a computed value as JSON text; null where it is null."""
-    of = computed.value.type
+def value_text(sql: str, of: Edm, style: Style) -> str:
+    """Return the SQL of a value of any type as JSON text; null where it is null."""
     if of is Edm.DURATION:
         value = f"to_json({_DURATION.format(sql)})"
     elif of in FRACTIONS:

@@ -59,10 +59,9 @@ def test_options_that_are_none_are_refused(query: list[tuple[str, str]], client:
 @pytest.mark.parametrize(
     "name",
     [
-        "$apply",
         "$deltatoken",
         "$index",
-        "Apply",
+        "Index",
     ],
 )
 def test_options_that_are_not_supported_are_named(name: str, client: Client) -> None:

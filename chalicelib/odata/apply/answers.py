@@ -1,0 +1,204 @@
+"""Answer a request that has ``$apply``: its rows, or their number.
+
+The other options read what ``$apply`` gives, and its properties: OData Extension for Data
+Aggregation 4.0, section 3.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from chalicelib.errors import InvalidError, NotImplementedByServiceError
+from chalicelib.odata.answer import Answer, ODataResponse
+from chalicelib.odata.apply.reader import ApplyBounds
+from chalicelib.odata.apply.rows import Member, Rows
+from chalicelib.odata.apply.statements import rows_count_statement, rows_statement
+from chalicelib.odata.apply.transformations import read_apply
+from chalicelib.odata.check import Scope
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.expressions import condition_of, order_of
+from chalicelib.odata.lexer import tokenize
+from chalicelib.odata.model import EntityType
+from chalicelib.odata.options import Options
+from chalicelib.odata.page_request import PageRequest, PageSizes
+from chalicelib.odata.resource import Resource
+from chalicelib.odata.statements import Page, Statement
+from chalicelib.odata.tree import TRUE, Column, Node, OrderKey
+
+_ALLOWED = (
+    "$apply", "$filter", "$orderby", "$select", "$top", "$skip", "$count", "$format", "$skiptoken",
+)  # fmt: skip
+_UNSUPPORTED = ("$expand", "$compute", "$search")
+
+# A text that may be longer would make a link too long; such an order is paged by numbers of rows.
+_LONGEST_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the options of a request say: rows, which of them, and their order."""
+
+    rows: Rows
+    condition: Node
+    order: tuple[OrderKey, ...]
+
+
+def collection(
+    resource: Resource,
+    options: Options,
+    headers: Mapping[str, str],
+    answer: Answer,
+    bounds: ApplyBounds,
+    sizes: PageSizes,
+) -> tuple[Statement, "Rest"]:
+    """Return the statement whose row is a page of rows, and how to answer with that row."""
+    _require_supported(options)
+    applied = _read(resource.entity, options, bounds)
+    members, context = _selected(applied.rows, options.text("$select"))
+    # The place of a row is the values of its order, where they are short.
+    by_place = all(map(_is_short, applied.order))
+    asked = PageRequest.of(
+        resource,
+        options,
+        headers,
+        sizes,
+        len(applied.order) if by_place else 1,
+        of_entity=False,
+    )
+    token = asked.token
+    page = Page(
+        (applied.condition,),
+        applied.order,
+        after=token.after if token and by_place else None,
+        skip=_rows_before(token.after[0]) if token and not by_place else asked.skip,
+        size=asked.entities,
+        with_count=asked.must_count,
+    )
+    statement = rows_statement(resource, applied.rows, members, page, answer.style(0))
+    return statement, Rest(resource, asked, page, answer, context, by_place)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How to answer with the row of a page."""
+
+    resource: Resource
+    asked: PageRequest
+    page: Page
+    answer: Answer
+    context: str
+    by_place: bool
+
+    def of(self, row: Sequence[Any]) -> ODataResponse:
+        if not self.by_place:
+            row = [row[0], json.dumps([str(self.page.skip + self.page.size)]), *row[2:]]
+        fragment = f"#{self.resource.entity.entity_set}{self.context}"
+        return self.answer.page(self.resource, self.asked, row, fragment)
+
+
+def count(resource: Resource, options: Options, bounds: ApplyBounds) -> Statement:
+    """Return the statement whose row is: how many rows there are, whether the parent exists."""
+    _require_supported(options)
+    options.natural("$top"), options.natural("$skip"), options.boolean("$count")
+    applied = _read(resource.entity, options, bounds)
+    _selected(applied.rows, options.text("$select"))
+    return rows_count_statement(resource, applied.rows, applied.condition)
+
+
+def _require_supported(options: Options) -> None:
+    for name in _UNSUPPORTED:
+        if options.text(name) is not None:
+            raise NotImplementedByServiceError(
+                f"{name} with $apply is not supported: compute(…) and filter(…) can be part of"
+                " $apply.",
+                target=name,
+            )
+    options.allow(*_ALLOWED)
+
+
+def _read(entity: EntityType, options: Options, bounds: ApplyBounds) -> Applied:
+    texts = (options.text("$apply") or "", options.text("$filter"), options.text("$orderby"))
+    return _read_once(entity, texts, tuple(options.aliases.items()), bounds)
+
+
+@lru_cache(maxsize=256)
+def _read_once(
+    entity: EntityType,
+    texts: tuple[str, str | None, str | None],
+    alias_items: tuple[tuple[str, str], ...],
+    bounds: ApplyBounds,
+) -> Applied:
+    apply, filter_, orderby = texts
+    aliases = dict(alias_items)
+    rows = read_apply(apply, entity, aliases, bounds)
+    scope, expressions = Scope.of(rows.it), bounds.expressions
+    condition: Node = TRUE
+    if filter_ is not None:
+        tokens = tokenize(filter_, "$filter", aliases, expressions)
+        condition = condition_of(tokens, "$filter", scope, expressions)
+    order: tuple[OrderKey, ...] = ()
+    if orderby is not None:
+        tokens = tokenize(orderby, "$orderby", aliases, expressions)
+        order = order_of(tokens, "$orderby", scope, expressions)
+    return Applied(rows, condition, _without_repeats((*order, *rows.total_order())))
+
+
+def _without_repeats(order: tuple[OrderKey, ...]) -> tuple[OrderKey, ...]:
+    """Leave out the columns that are in the order already."""
+    keys: dict[object, OrderKey] = {}
+    for key in order:
+        node = key.expression
+        keys.setdefault((node.instance, node.member) if isinstance(node, Column) else node, key)
+    return tuple(keys.values())
+
+
+def _selected(rows: Rows, text: str | None) -> tuple[tuple[Member, ...], str]:
+    """Return what is to be written, and what the context URL says of it."""
+    members = rows.members
+    if text is not None:
+        names = [each.strip() for each in text.split(",")]
+        for name in names:
+            if name != "*" and not any(_names(name, each) for each in members):
+                raise InvalidError(f"{rows.name} has no property {name[:100]}.", target="$select")
+        if "*" not in names:
+            members = tuple(each for each in members if any(_names(name, each) for name in names))
+    names_of = (each.property.name for each in members)
+    dynamic = [name for name in names_of if name not in rows.base.by_name]
+    if rows.are_entities and members == rows.members:
+        return members, f"({','.join(['*', *dynamic])})" if dynamic else ""
+    return members, f"({','.join(_listed(members))})"
+
+
+def _names(name: str, member: Member) -> bool:
+    if member.nested is None:
+        return name == member.property.name
+    return name in (member.nested.name, f"{member.nested.name}/{member.property.name}")
+
+
+def _listed(members: tuple[Member, ...]) -> list[str]:
+    """List members as context URLs do: Protocol 4.01, section 10.7."""
+    found: dict[str, str] = {}
+    for each in members:
+        if each.nested is None:
+            found[each.property.name] = each.property.name
+        elif each.nested.name not in found:
+            inner = (one.property.name for one in members if one.nested is each.nested)
+            found[each.nested.name] = f"{each.nested.name}({','.join(inner)})"
+    return list(found.values())
+
+
+def _is_short(key: OrderKey) -> bool:
+    node = key.expression
+    if node.type is not Edm.STRING:
+        return True
+    member = getattr(node, "member", None)
+    return bool(member and member.max_length and member.max_length <= _LONGEST_KEY)
+
+
+def _rows_before(text: object) -> int:
+    """Read how many rows are before the page of a token."""
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidError("$skiptoken is not from a nextLink of this query.", target="$skiptoken")
+    return int(text)

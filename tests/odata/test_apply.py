@@ -1,0 +1,299 @@
+"""``$apply`` picked by hand: what it gives, how it is written, and how it is paged."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import InvalidError, NotFoundError
+from chalicelib.settings import Settings
+from tests.odata.asking import ROOT, Client
+from tests.odata.dataset import DataSet
+
+
+def rows(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> list[Any]:
+    """Return the rows of an answer, without what is written about them."""
+    answer = client.json(entity_set, ("$apply", apply), *query)
+    return [
+        {name: value for name, value in row.items() if "@" not in name} for row in answer["value"]
+    ]
+
+
+def row(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> Any:
+    (found,) = rows(client, entity_set, apply, *query)
+    return found
+
+
+def test_punches_per_employer_and_day_delivered_and_not_are_one_query(
+    client: Client, data: DataSet
+) -> None:
+    apply = (
+        "compute(date(includedAt) as day)/groupby((employerId,day,status),aggregate($count as n))"
+    )
+    expected = Counter(
+        (each.employerId, each.includedAt.date().isoformat(), each.status) for each in data.records
+    )
+    found = {
+        (each["employerId"], each["day"], each["status"]): each["n"]
+        for each in rows(client, "PointRecords", apply)
+    }
+    assert found == expected
+    late = rows(client, "PointRecords", apply, ("$filter", "n gt 1 and status ne 'INTEGRATED'"))
+    assert len(late) == sum(
+        n > 1 and status != "INTEGRATED" for (_, _, status), n in expected.items()
+    )
+
+
+def test_rows_say_what_a_client_cannot_know_of_them(client: Client) -> None:
+    apply = ("$apply", "groupby((employerId),aggregate($count as n,attempts with sum as s))")
+    answer = client.json("PointRecords", apply, ("$top", "1"))
+    assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords(employerId,n,s)"
+    (first,) = answer["value"]
+    assert first == {
+        "@odata.id": None,
+        "employerId": 1,
+        "n@odata.type": "#Decimal",
+        "n": first["n"],
+        "s@odata.type": "#Int64",
+        "s": first["s"],
+    }
+    full = client.json("PointRecords", apply, ("$top", "1"), ("$format", "json;metadata=full"))
+    assert full["value"][0]["employerId@odata.type"] == "#Int64"
+    none = client.json("PointRecords", apply, ("$top", "1"), ("$format", "json;metadata=none"))
+    assert none["value"] == [{"employerId": 1, "n": first["n"], "s": first["s"]}]
+
+
+def test_large_numbers_are_text_for_clients_that_ask(client: Client, data: DataSet) -> None:
+    answer = client.json(
+        "PointRecords",
+        ("$apply", "groupby((employerId),aggregate($count as n,attempts with average as a))"),
+        ("$top", "1"),
+        ("$count", "true"),
+        accept="application/json;IEEE754Compatible=true;metadata=none",
+    )
+    assert answer["@odata.count"] == "4"
+    (first,) = answer["value"]
+    assert first["employerId"] == "1"
+    assert first["n"] == str(sum(each.employerId == 1 for each in data.records))
+    assert isinstance(first["a"], str)
+
+
+@pytest.mark.parametrize(
+    ("apply", "expected"),
+    [
+        ("filter(false)/aggregate(attempts with sum as s,$count as n)", {"s": None, "n": 0}),
+        ("filter(false)/aggregate(status with countdistinct as d,id with min as i)",
+         {"d": 0, "i": None}),
+        ("filter(latitude eq null)/aggregate(latitude with average as a)", {"a": None}),
+        ("aggregate($count as n)", {"n": 60}),
+        ("AGGREGATE( $count AS n )", {"n": 60}),
+        ("identity/aggregate($count as n)/identity", {"n": 60}),
+        ("filter(status eq ')' or status eq '/' or status eq 'it''s')/aggregate($count as n)",
+         {"n": 0}),
+        ("filter(attempts in (1,2))/filter(status in ['ERROR'])/aggregate($count as n)", None),
+        ("groupby((status),aggregate($count as n))/aggregate(n with max as m)", {"m": 12}),
+        ("groupby((status))/aggregate($count as n)", {"n": 5}),
+        ("compute(1.50 as d,'x' as t,true as b,null as z)/groupby((d,t,b,z))",
+         {"d": 1.5, "t": "x", "b": True, "z": None}),
+        ("compute(true as b)/aggregate(b with min as least,b with max as most)",
+         {"least": True, "most": True}),
+        ("compute(includedAt sub includedAt as d)/aggregate(d with max as m,d with sum as s)",
+         {"m": "PT0S", "s": "PT0S"}),
+        ("aggregate(attempts mul 0 with sum as s,attempts sub attempts with max as m)",
+         {"s": 0, "m": 0}),
+        ("filter(isof(PunchClock.PointRecord))/aggregate($count as n)", {"n": 60}),
+        ("aggregate(status with min as a)/compute(a as b)/filter(a eq b and b eq 'AWAITING')",
+         {"a": "AWAITING", "b": "AWAITING"}),
+        ("top(0)/aggregate($count as n)", {"n": 0}),
+        ("skip(58)/aggregate($count as n)", {"n": 2}),
+        ("topsum(0,attempts)/aggregate($count as n)", {"n": 0}),
+        ("toppercent(100,attempts)/filter(attempts gt 0)/aggregate($count as n)", None),
+        (f"aggregate($count as {'n' * 128})", {"n" * 128: 60}),
+    ],
+)  # fmt: skip
+def test_transformations_give_what_they_say(
+    apply: str, expected: dict[str, Any] | None, client: Client, data: DataSet
+) -> None:
+    found = row(client, "PointRecords", apply)
+    if expected is None:
+        wanted = [each for each in data.records if each.attempts > 0]
+        if "percent" not in apply:
+            wanted = [each for each in wanted if each.attempts in (1, 2) and each.status == "ERROR"]
+        expected = {"n": len(wanted)}
+    assert found == expected
+
+
+def test_numbers_that_are_none_are_written_as_json_has_them(client: Client) -> None:
+    found = rows(client, "PointRecords", "compute(latitude div 0e0 as x)/groupby((x))")
+    assert [each["x"] for each in found] == [None, "-INF", "INF", "NaN"]
+    decimals = rows(client, "PointRecords", "compute(attempts divby 0 as x)/groupby((x))")
+    assert [each["x"] for each in decimals] == ["INF", "NaN"]
+
+
+def test_nulls_are_a_group_of_their_own(client: Client, data: DataSet) -> None:
+    found = rows(client, "PointRecords", "groupby((deviceId),aggregate($count as n))")
+    assert found[0] == {"deviceId": None, "n": sum(each.deviceId is None for each in data.records)}
+    assert {each["deviceId"]: each["n"] for each in found} == Counter(
+        each.deviceId for each in data.records
+    )
+
+
+def test_groups_by_what_a_navigation_leads_to_are_nested(client: Client, data: DataSet) -> None:
+    apply = "groupby((point/employerId,status,point/status),aggregate($count as n))"
+    answer = client.json("IntegrationLogs", ("$apply", apply))
+    context = "#IntegrationLogs(point(employerId,status),status,n)"
+    assert answer["@odata.context"].endswith(context)
+    expected = Counter(
+        (each.point.employerId, each.point.status, each.status) for each in data.logs
+    )
+    assert expected == {
+        (each["point"]["employerId"], each["point"]["status"], each["status"]): each["n"]
+        for each in answer["value"]
+    }
+    ordered = rows(
+        client,
+        "IntegrationLogs",
+        f"{apply}/filter(point/employerId le 2)",
+        ("$orderby", "point/employerId desc,n"),
+        ("$select", "point/employerId,n"),
+    )
+    assert ordered[0].keys() == {"point", "n"}
+    assert ordered[0]["point"] == {"employerId": 2}
+    assert ordered[-1]["point"] == {"employerId": 1}
+
+
+def test_what_many_lead_to_counts_once(client: Client, data: DataSet) -> None:
+    points = {each.pointId: each.point for each in data.logs}.values()
+    found = row(
+        client,
+        "IntegrationLogs",
+        "aggregate(point/attempts with sum as once,point/$count as points,"
+        "point with countdistinct as distinct,point/attempts add 0 with sum as each)",
+    )
+    assert found == {
+        "once": sum(each.attempts for each in points),
+        "points": len(points),
+        "distinct": len(points),
+        "each": sum(each.point.attempts for each in data.logs),
+    }
+
+
+def test_logs_of_records_are_counted(client: Client, data: DataSet) -> None:
+    found = row(client, "PointRecords", "aggregate(logs/$count as n,logs/$count with max as most)")
+    assert found == {"n": len(data.logs), "most": max(len(each.logs) for each in data.records)}
+
+
+def test_entities_stay_entities_until_they_are_grouped(client: Client, data: DataSet) -> None:
+    answer = client.json("PointRecords", ("$apply", "filter(status eq 'ERROR')"), ("$top", "1"))
+    assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords"
+    first = next(each for each in data.records if each.status == "ERROR")
+    assert answer["value"] == [client.json("PointRecords", ("$filter", f"id eq {first.id}"))[
+        "value"
+    ][0]]  # fmt: skip
+    more = client.json(
+        "PointRecords",
+        ("$apply", f"filter(id eq {first.id})/compute(attempts add 1 as next)"),
+        ("$format", "json;metadata=full"),
+    )
+    assert more["@odata.context"] == f"{ROOT}/$metadata#PointRecords(*,next)"
+    link = f"{ROOT}/PointRecords({first.id})"
+    assert more["value"][0]["@odata.id"] == link
+    assert more["value"][0]["logs@odata.navigationLink"] == f"{link}/logs"
+    assert more["value"][0]["next"] == first.attempts + 1
+    part = client.json(
+        "PointRecords", ("$apply", f"filter(id eq {first.id})"), ("$select", "status")
+    )
+    assert part["value"] == [{"@odata.id": link, "status": "ERROR"}]
+
+
+def test_the_logs_of_one_record_can_be_grouped(client: Client, data: DataSet) -> None:
+    record = max(data.records, key=lambda each: len(each.logs))
+    found = rows(
+        client, f"PointRecords({record.id})/logs", "groupby((status),aggregate($count as n))"
+    )
+    assert {each["status"]: each["n"] for each in found} == Counter(
+        each.status for each in record.logs
+    )
+    absent = "PointRecords(00000000-0000-0000-0000-000000000000)/logs"
+    with pytest.raises(NotFoundError, match="There is no PointRecords"):
+        client.get(absent, ("$apply", "aggregate($count as n)"))
+
+
+def test_other_options_read_what_apply_gives(client: Client, data: DataSet) -> None:
+    groups = Counter(each.employeeId for each in data.records)
+    apply = "groupby((employeeId),aggregate($count as n))"
+    largest = sorted(groups.items(), key=lambda each: (-each[1], each[0]))
+    options = [("$orderby", "n desc"), ("$top", "2"), ("$skip", "1"), ("$count", "true")]
+    answer = client.json("PointRecords", ("$apply", apply), *options)
+    assert [(each["employeeId"], each["n"]) for each in answer["value"]] == largest[1:3]
+    assert answer["@odata.count"] == len(groups)
+    assert "@odata.nextLink" not in answer
+    count = client.get("PointRecords/$count", ("apply", apply), ("$filter", "n gt 8"))
+    assert count.body == str(sum(n > 8 for n in groups.values()))
+    only = rows(client, "PointRecords", apply, ("$select", "n"), ("$orderby", "n mul -1"))
+    assert [each["n"] for each in only] == [n for _, n in largest]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        [("$apply", "groupby((deviceId,latitude),aggregate($count as n))")],
+        [("$apply", "groupby((deviceId))"), ("$orderby", "deviceId desc")],
+        [("$apply", "groupby((deviceId,status),aggregate(latitude with max as m))"),
+         ("$orderby", "m desc,status")],
+        # Texts that may be too long for a link.
+        [("$apply", "compute(concat(status,deviceId) as t)/groupby((t))")],
+        [("$apply", "filter(attempts ge 0)"), ("$orderby", "latitude")],
+        [("$apply", "groupby((includedAt,id))/orderby(includedAt desc)")],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_pages_of_rows_have_each_row_once_in_order(
+    query: list[tuple[str, str]], client: Client
+) -> None:
+    whole = client.json("PointRecords", *query, ("$format", "json;metadata=none"))["value"]
+    options = [*query, ("$format", "json;metadata=none"), ("$count", "true")]
+    answer = client.json("PointRecords", *options, prefer="maxpagesize=4")
+    found, link = answer["value"], answer.get("@odata.nextLink")
+    while link:
+        assert answer["@odata.count"] == len(whole)
+        answer = client.follow(link, prefer="maxpagesize=4")
+        assert 1 <= len(answer["value"]) <= 4
+        found, link = found + answer["value"], answer.get("@odata.nextLink")
+    assert found == whole
+    assert len(found) > 8
+
+
+def test_a_token_belongs_to_its_apply(client: Client) -> None:
+    answer = client.json("PointRecords", ("$apply", "groupby((deviceId))"), prefer="maxpagesize=4")
+    link = answer["@odata.nextLink"]
+    with pytest.raises(InvalidError, match="skiptoken"):
+        client.follow(link.replace("deviceId", "latitude"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "apply", "reason"),
+    [
+        (Settings(odata_max_transformations=2), "identity/identity/identity", "2 transformations"),
+        (Settings(odata_max_added_properties=1), "compute(1 as a,2 as b)", "1 properties"),
+        (Settings(odata_max_added_properties=1), "compute(1 as a)/aggregate($count as b)",
+         "1 properties"),
+        (Settings(odata_max_tokens=10), "/".join(["filter(1 eq 1)"] * 4), "10 tokens"),
+        (Settings(odata_max_depth=5), "filter((((((true))))))", "5 deep"),
+        (Settings(), f"orderby({','.join(['id'] * 17)})", "16 expressions"),
+    ],
+)  # fmt: skip
+def test_limits_are_named(
+    settings: Settings, apply: str, reason: str, client_of: Callable[[Settings], Client]
+) -> None:
+    with pytest.raises(InvalidError, match=reason):
+        client_of(settings).get("PointRecords", ("$apply", apply))
+
+
+def test_expressions_that_name_each_other_do_not_grow(client: Client) -> None:
+    chain = "compute(attempts as a0)" + "".join(
+        f"/compute(a{n} add a{n} sub a{n} as a{n + 1})" for n in range(19)
+    )
+    found = row(client, "PointRecords", f"{chain}", ("$select", "a19"), ("$top", "1"))
+    assert found["a19"] >= 0

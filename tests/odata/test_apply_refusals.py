@@ -1,0 +1,221 @@
+"""What is no ``$apply``, or one that the service does not have, is refused with its reason.
+
+Whatever is sent is answered or refused, and nothing of it is executed.
+"""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.errors import InvalidError, NotImplementedByServiceError
+from tests.odata.asking import Client
+from tests.odata.dataset import DataSet
+from tests.odata.test_hostile import PAYLOADS, attempt
+
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
+
+REFUSED = [
+    ("", "transformation"),
+    ("/", "transformation"),
+    ("identity/", "transformation"),
+    ("identity()", "no parameters"),
+    ("foo(1)", "no transformation foo"),
+    ("filter", "parentheses"),
+    ("filter()", "value"),
+    ("filter(status)", "Boolean"),
+    ("filter(true,true)", "commas"),
+    ("filter(true desc)", "asc"),
+    ("filter(nope eq 1)", "no property nope"),
+    ("filter(status eq 'x)", "never closed"),
+    ("filter(true", "never closed"),
+    ("filter(true))", "closes nothing"),
+    ("filter(true)x", "parenthesis is expected"),
+    ("filter(true)filter(true)", "parenthesis is expected"),
+    ("aggregate", "parentheses"),
+    ("aggregate()", "missing"),
+    ("aggregate(,)", "missing"),
+    ("aggregate($count)", "alias"),
+    ("aggregate($count as)", "alias"),
+    ("aggregate($count as 1)", "alias"),
+    ("aggregate($count as a b)", "alias"),
+    ("aggregate($count as n,$count as n)", "n already"),
+    ("aggregate($count as status)", "status already"),
+    ("aggregate($count as logs)", "logs already"),
+    ("aggregate($count with sum as n)", "no method"),
+    ("aggregate(attempts with sum)", "alias"),
+    ("aggregate(attempts as n)", "with and a method"),
+    ("aggregate(attempts)", "with and a method"),
+    ("aggregate(attempts add 1 as n)", "with and a method"),
+    ("aggregate(with sum as n)", "with and a method"),
+    ("aggregate(attempts with median as n)", "sum, average, min, max, countdistinct"),
+    ("aggregate(attempts with as n)", "with and a method"),
+    ("aggregate(attempts desc with sum as n)", "One expression"),
+    ("aggregate(status with sum as n)", "sum takes no Edm.String"),
+    ("aggregate(includedAt with average as n)", "average takes no Edm.DateTimeOffset"),
+    ("aggregate(null with sum as n)", "sum takes no null"),
+    ("aggregate(nope with sum as n)", "no property nope"),
+    ("aggregate(nope/$count as n)", "no property nope"),
+    ("aggregate(status/$count as n)", "cannot follow"),
+    ("groupby()", "in parentheses"),
+    ("groupby(())", "property to group by"),
+    ("groupby(status)", "in parentheses"),
+    ("groupby((status,))", "property to group by"),
+    ("groupby((nope))", "no property nope"),
+    ("groupby((attempts add 1))", "property to group by"),
+    ("groupby(($count))", "property to group by"),
+    ("groupby((status),)", "transformation"),
+    ("groupby((status),aggregate)", "parentheses"),
+    ("groupby((status),aggregate($count as status))", "status already"),
+    ("groupby((status),aggregate($count as n),identity)", "one or two"),
+    ("groupby((status))/filter(attempts eq 1)", "no property attempts"),
+    ("groupby((status))/groupby((employerId))", "no property employerId"),
+    ("groupby((status))/compute(1 as attempts)", "attempts already"),
+    ("compute(1)", "alias"),
+    ("compute(1 as x,2 as x)", "x already"),
+    ("compute(1 as x)/compute(2 as x)", "x already"),
+    ("compute(1 as id)", "id already"),
+    ("compute($it as x)", "entity"),
+    ("compute(logs as x)", "collection"),
+    ("orderby()", "value"),
+    ("orderby(id up)", "operator"),
+    ("top()", "whole number"),
+    ("top(-1)", "whole number"),
+    ("skip(1.5)", "whole number"),
+    ("skip(99999999999999999999)", "whole number"),
+    ("topcount(5)", "number and an expression"),
+    ("topcount(0,attempts)", "from 1 on"),
+    ("topcount(1.5,attempts)", "from 1 on"),
+    ("topcount('1',attempts)", "number"),
+    ("topcount(1,nope)", "no property nope"),
+    ("topsum(5,status)", "numbers"),
+    ("toppercent(0,attempts)", "up to 100"),
+    ("bottompercent(100.1,attempts)", "up to 100"),
+    ("aggregate(employeeId with sum as s)", "range"),
+    ("aggregate(attempts mul 9223372036854775807 with sum as s)", "range"),
+    ("compute(attempts div 0 as x)", "zero"),
+]
+
+UNSUPPORTED = [
+    ("concat(identity,aggregate($count as n))", "concat"),
+    ("join(logs as l)", "join"),
+    ("outerjoin(logs as l)", "outerjoin"),
+    ("nest(identity as n)", "nest"),
+    ("addnested(logs,identity as n)", "addnested"),
+    ("search(x)", "search"),
+    ("ancestors($root/PointRecords,a,b,identity)", "ancestors"),
+    ("descendants($root/PointRecords,a,b,identity)", "descendants"),
+    ("traverse($root/PointRecords,a,b,preorder)", "traverse"),
+    ("My.Function(x=1)", "My.Function"),
+    ("My.Function", "My.Function"),
+    ("aggregate(Forecast)", "custom aggregate Forecast"),
+    ("aggregate(Forecast as f)", "custom aggregate Forecast"),
+    ("aggregate(attempts with My.median as m)", "My.median"),
+    ("aggregate(attempts with sum from status with max as m)", "from"),
+    ("aggregate(logs/latencyMs with max as m)", "logs"),
+    ("groupby((rollup(status,employerId)))", "rollup"),
+    ("groupby((status,rollup(employerId)))", "rollup"),
+    ("groupby((logs/status))", "logs"),
+    ("groupby((status),topcount(1,attempts))", "groupby"),
+    ("groupby((status),filter(true)/aggregate($count as n))", "groupby"),
+    ("topcount($count,attempts)", "no number"),
+    ("topsum(1 add 1,attempts)", "no number"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED)
+def test_what_is_no_apply_is_refused_with_its_reason(
+    text: str, reason: str, client: Client
+) -> None:
+    with pytest.raises(InvalidError) as refused:
+        client.get("PointRecords", ("$apply", text))
+    assert reason in refused.value.message
+
+
+@pytest.mark.parametrize(("text", "name"), UNSUPPORTED)
+def test_what_is_not_supported_is_named(text: str, name: str, client: Client) -> None:
+    with pytest.raises(NotImplementedByServiceError) as refused:
+        client.get("PointRecords", ("$apply", text))
+    assert name in refused.value.message
+    assert "not supported" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "character"),
+    [
+        ("filter(true)/foo(1)", 14),
+        ("filter( nope eq 1)", 9),
+        ("groupby((status),aggregate(nope with sum as s))", 28),
+        ("compute(1 as a , attempts add as b)", 30),
+        ("groupby((status))/filter(attempts eq 1)", 26),
+    ],
+)
+def test_a_refusal_says_where(text: str, character: int, client: Client) -> None:
+    with pytest.raises(InvalidError, match=rf"\(character {character} of \$apply\)"):
+        client.get("PointRecords", ("$apply", text))
+
+
+def test_one_entity_cannot_be_transformed(client: Client, data: DataSet) -> None:
+    for path in ("", "/status", "/status/$value"):
+        with pytest.raises(InvalidError, match=r"\$apply is not for this resource"):
+            client.get(f"PointRecords({data.records[0].id}){path}", ("$apply", "identity"))
+
+
+@pytest.mark.parametrize("query", [("$select", "employerId"), ("$filter", "attempts eq 1"),
+                                   ("$orderby", "id"), ("$select", "")])  # fmt: skip
+def test_other_options_know_only_what_apply_gives(query: tuple[str, str], client: Client) -> None:
+    for path in ("PointRecords", "PointRecords/$count"):
+        with pytest.raises(InvalidError, match="no property"):
+            client.get(path, ("$apply", "groupby((status))"), query)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_payload_is_executed_wherever_it_is_put(
+    payload: str, client: Client, data: DataSet
+) -> None:
+    quoted = payload.replace("'", "''")
+    found = client.json(
+        "PointRecords",
+        ("$apply", f"filter(deviceId ne '{quoted}')/compute('{quoted}' as x)/groupby((x))"),
+    )
+    assert [each["x"] for each in found["value"]] == [payload]
+    for text in (
+        payload,
+        f"{payload}(x)",
+        f"filter({payload})",
+        f"compute(1 as {payload})",
+        f"aggregate($count as {payload})",
+        f"aggregate({payload} with sum as x)",
+        f"aggregate(attempts with {payload} as x)",
+        f"groupby(({payload}))",
+        f"topcount({payload},attempts)",
+        f"orderby(id {payload})",
+    ):
+        attempt(client, "PointRecords", ("$apply", text))
+        attempt(client, "PointRecords/$count", ("$apply", text))
+    for name in ("$filter", "$orderby", "$select", "$skiptoken"):
+        attempt(client, "PointRecords", ("$apply", "groupby((deviceId))"), (name, payload))
+    assert client.get("PointRecords/$count").body == str(len(data.records))
+
+
+_WORDS = [
+    "filter(", "compute(", "groupby((", "aggregate(", "top(", "topcount(1,", "topsum(5,",
+    "orderby(", "identity", "$count", " as ", " with ", "sum", "max", "average", "countdistinct",
+    " from ", "/", ",", "(", ")", "))", "),", "status", "attempts", "deviceId", "latitude", "n",
+    "x", "logs", "point", "id", "1", "5.5", "'a'", "'", '"', " add ", " eq ", " desc", "null",
+    "date(includedAt)", "$it", "@a", " ", "é", "\U0001f600",
+]  # fmt: skip
+_texts = st.lists(st.sampled_from(_WORDS), max_size=16).map("".join)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(apply=_texts, option=_texts)
+def test_random_words_are_answered_or_refused(apply: str, option: str, client: Client) -> None:
+    attempt(client, "PointRecords", ("$apply", apply), ("@a", option))
+    attempt(client, "IntegrationLogs", ("$apply", "groupby((status,log))"), ("$orderby", option))
+    attempt(client, "IntegrationLogs", ("$apply", f"groupby((status))/{apply}"))
