@@ -98,11 +98,16 @@ def intake() -> Intake:
 
 @cache
 def database() -> Database:
+    return _database(settings().database_url)
+
+
+@cache
+def _database(url: str) -> Database:
     from chalicelib.postgres.connection import Database
 
     found = settings()
     return Database(
-        found.database_url,
+        url,
         pool=found.database_pool,
         connect_timeout_s=found.database_connect_timeout_s,
         statement_timeout_s=found.statement_timeout_s,
@@ -166,7 +171,8 @@ def integrator_run() -> Run:
 def reader() -> Reader:
     from chalicelib.postgres.reader import Reader
 
-    return Reader(database(), settings().odata_timeout_s)
+    found = settings()
+    return Reader(_database(found.odata_database_url or found.database_url), found.odata_timeout_s)
 
 
 @cache

@@ -108,6 +108,11 @@ class Settings:
         60.0, "Longest wait of a record for which the legacy was too busy.", 0, 86_400
     )
 
+    odata_database_url: str = setting(
+        "",
+        "libpq URI that queries read from: a role with no right but SELECT, or a standby."
+        " DATABASE_URL where it is empty.",
+    )
     odata_page: int = setting(100, "Records of a page when the client does not say.", 1, 10_000)
     odata_page_max: int = setting(1_000, "Most records of a page.", 1, 10_000)
     odata_expand_depth: int = setting(2, "Most levels of $expand within each other.", 1, 5)

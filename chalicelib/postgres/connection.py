@@ -50,8 +50,14 @@ class Database:
         self._idle: list[Connection] = []
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(
+        self, *, read_only: bool = False, statement_timeout_s: float | None = None
+    ) -> Iterator[Connection]:
         """Yield a connection in a transaction: committed at the end, rolled back on an exception.
+
+        Args:
+            read_only: nothing in it can change the database.
+            statement_timeout_s: in place of the one that the others have.
 
         When the connection breaks during the commit itself, whether it took is unknown to the
         caller: what runs here must be safe to run again.
@@ -64,7 +70,8 @@ class Database:
         if not self._free.acquire(timeout=self._connect_timeout_s):
             raise UnavailableError("The database has no free connection. Try again soon.")
         try:
-            connection = self._begin()
+            timeout_s = statement_timeout_s or self._statement_timeout_s
+            connection = self._begin(_begin_statement(read_only, timeout_s), timeout_s)
             try:
                 yield connection
                 connection.run("COMMIT")
@@ -87,15 +94,15 @@ class Database:
         while self._idle:
             _close(self._idle.pop())
 
-    def _begin(self) -> Connection:
-        """Take an idle connection that still answers, or open one."""
+    def _begin(self, begin: str, timeout_s: float) -> Connection:
+        """Take an idle connection that still answers, or open one, and begin a transaction."""
         while self._idle:
             connection = self._idle.pop()
             try:
                 # One that was idle may be broken without a word: that must show soon.
                 connection._usock.settimeout(self._connect_timeout_s)
-                connection.run("BEGIN")
-                connection._usock.settimeout(self._statement_timeout_s + _SOCKET_MARGIN_S)
+                connection.execute_simple(begin)
+                connection._usock.settimeout(timeout_s + _SOCKET_MARGIN_S)
             except (InterfaceError, DatabaseError, OSError):
                 _close(connection)
                 self.close()  # the others are likely to be broken too, and would be waited for
@@ -106,13 +113,10 @@ class Database:
                 **self._arguments,
                 timeout=self._connect_timeout_s,
                 tcp_keepalive=True,
-                startup_params={
-                    "TimeZone": "UTC",
-                    "statement_timeout": str(int(self._statement_timeout_s * 1000)),
-                },
+                startup_params={"TimeZone": "UTC"},
             )
-            connection._usock.settimeout(self._statement_timeout_s + _SOCKET_MARGIN_S)
-            connection.run("BEGIN")
+            connection._usock.settimeout(timeout_s + _SOCKET_MARGIN_S)
+            connection.execute_simple(begin)
         except (InterfaceError, DatabaseError, OSError) as error:
             raise UnavailableError("The database cannot be reached. Try again soon.") from error
         return connection
@@ -124,6 +128,16 @@ class Database:
             _close(connection)
         else:
             self._idle.append(connection)
+
+
+def _begin_statement(read_only: bool, timeout_s: float) -> str:
+    """Return what begins a transaction and bounds it, in one message.
+
+    Poolers refuse statement_timeout where a session starts, and a SET of the session would pin it:
+    docs/decisions/0008-the-readers-bounds.md.
+    """
+    mode = " READ ONLY" if read_only else ""
+    return f"BEGIN{mode}; SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"
 
 
 def sqlstate(error: DatabaseError) -> str:

@@ -70,10 +70,7 @@ class Reader:
 
     def __init__(self, database: Database, timeout_s: float) -> None:
         self._database = database
-        self._bounds = (
-            "SET TRANSACTION READ ONLY;"
-            f" SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"
-        )
+        self._timeout_s = timeout_s
 
     def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
         """Run one statement and return its first row, or None where it has none.
@@ -87,8 +84,9 @@ class Reader:
             UnavailableError: Postgres cannot be reached, or the statement takes too long.
         """
         try:
-            with self._database.transaction() as connection:
-                connection.execute_simple(self._bounds)
+            with self._database.transaction(
+                read_only=True, statement_timeout_s=self._timeout_s
+            ) as connection:
                 # run() would look for :names in every character of the statement, which takes
                 # longer than the statement itself.
                 rows = connection.execute_unnamed(sql, parameters).rows

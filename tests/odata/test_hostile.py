@@ -1,12 +1,14 @@
 """Whatever is sent, the answer is one of ours, and nothing of it is executed."""
 
 import os
+import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pg8000.exceptions import DatabaseError
 
 from chalicelib.errors import (
     InvalidError,
@@ -209,11 +211,50 @@ def test_a_nested_expression_is_answered_without_growing(text: str, filled: Data
     client.get("PointRecords", ("$filter", text))
 
 
-def test_nothing_can_be_written(filled: Database) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM integration_log RETURNING id",
+        "WITH gone AS (DELETE FROM integration_log RETURNING id) SELECT count(*) FROM gone",
+        "UPDATE point_record SET status = 'ERROR'",
+        "INSERT INTO quarantine (item_id, item, reason) VALUES ('x', 'x', 'x')",
+        "SELECT nextval('integration_log_id_seq')",
+        "SELECT id FROM point_record FOR UPDATE",
+        "CREATE TABLE x (y integer)",
+        "TRUNCATE integration_log",
+    ],
+)
+def test_nothing_can_be_written(statement: str, filled: Database) -> None:
     reader = Reader(filled, 10)
     with pytest.raises(UnavailableError) as refused:
-        reader.row("DELETE FROM integration_log RETURNING id", [])
+        reader.row(statement, [])
     assert "read-only transaction" in str(refused.value.__cause__)
     # The connection is as it was: others can write.
     with filled.transaction() as connection:
         connection.run("CREATE TEMPORARY TABLE scratch (x integer) ON COMMIT DROP")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT set_config('transaction_read_only', 'off', true)",
+        "SELECT 1; COMMIT; DELETE FROM integration_log",
+    ],
+)
+def test_a_query_cannot_free_itself_to_write(
+    statement: str, filled: Database, data: DataSet
+) -> None:
+    with pytest.raises(DatabaseError):
+        Reader(filled, 10).row(statement, [])
+    assert Reader(filled, 10).row("SELECT count(*) FROM integration_log", []) == [len(data.logs)]
+
+
+def test_a_slow_query_is_ended_in_time_and_leaves_no_bounds(filled: Database) -> None:
+    started = time.monotonic()
+    with pytest.raises(UnavailableError, match="Ask for less"):
+        Reader(filled, 0.05).row("SELECT pg_sleep(20)", [])
+    assert time.monotonic() - started < 5
+    for _ in range(8):  # whichever connection it was
+        with filled.transaction() as connection:
+            assert connection.run("SHOW statement_timeout") == [["30s"]]
+            assert connection.run("SHOW transaction_read_only") == [["off"]]
