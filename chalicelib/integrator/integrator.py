@@ -167,7 +167,7 @@ class Run:
                     "Open requests: %d Max open requests: %d Errors: %d",
                     len(open_calls),
                     int(self._limiter.limit),
-                    self._limiter.errors,
+                    self._limiter.recent_failures,
                 )
 
     def _take_replies(self) -> None:

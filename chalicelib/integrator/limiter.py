@@ -8,7 +8,8 @@ each result; what the limiter has learned goes from run to run through ``snapsho
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from chalicelib.integrator.adaptive import Adaptive, Parameters
+from chalicelib.integrator.adaptive import Adaptive
+from chalicelib.integrator.parameters import Parameters
 
 Clock = Callable[[], float]
 
@@ -18,7 +19,7 @@ MIN_LIMIT = 1.0
 class Limiter(Protocol):
     """What the integrator needs of a limiter."""
 
-    errors: int
+    recent_failures: int
     """Calls that failed since the limit was last judged."""
 
     @property
@@ -68,7 +69,7 @@ class Classic:
         self._limit = initial
         self._most = most
         self._open = 0
-        self.errors = 0
+        self.recent_failures = 0
         self.not_before = 0.0
 
     @property
@@ -78,15 +79,15 @@ class Classic:
     def on_start(self) -> None:
         self._open += 1
         if self._open >= int(self._limit):
-            factor = self.SHRINK if self.errors else self.GROW
+            factor = self.SHRINK if self.recent_failures else self.GROW
             self._limit = min(self._most, max(MIN_LIMIT, self._limit * factor))
-            self.errors = 0
+            self.recent_failures = 0
 
     def on_result(self, ok: bool, latency_s: float, dropped: bool, inflight: int) -> None:
         del latency_s, dropped, inflight
         self._open -= 1
         if not ok:
-            self.errors += 1
+            self.recent_failures += 1
 
     def on_retry_after(self, seconds: float) -> None:
         self.not_before = max(self.not_before, self._clock() + seconds)

@@ -32,13 +32,13 @@ def test_classic_traces_the_founding_heuristic_to_the_digit() -> None:
     assert limiter.limit == pytest.approx(6.18135, abs=1e-12)
     for _ in range(2):
         limiter.on_result(ok=False, latency_s=0.1, dropped=True, inflight=6)
-    assert limiter.errors == 2
+    assert limiter.recent_failures == 2
     open_calls = 4
     while open_calls < 6:
         open_calls += 1
         limiter.on_start()
     assert limiter.limit == pytest.approx(5.563215, abs=1e-12)
-    assert limiter.errors == 0
+    assert limiter.recent_failures == 0
 
 
 def test_classic_is_not_judged_before_it_is_reached() -> None:

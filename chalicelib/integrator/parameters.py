@@ -1,0 +1,81 @@
+"""The numbers of the adaptive limit: those it is given and those it learns, with safe bounds."""
+
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite, log
+from typing import Any
+
+SHORTEST_S, LONGEST_S = 1e-4, 1e4  # latencies are taken for no shorter and no longer
+LONGEST_WAIT_S = 60.0  # no wait is longer, whatever is asked
+SAME_INSTANT_S = 1e-6
+
+
+def within(default: float, low: float, high: float) -> Any:
+    """Declare a number; its safe bounds are in its field's ``metadata`` as ``low`` and ``high``."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What is given. Factors are of the limit, latencies logarithms (0.1 is some 10 %)."""
+
+    first_limit: float = within(6, 2, 16)  # calls; where a first run begins
+    headroom: float = within(1.2, 1, 1.5)  # factor over the knee: no worker waits for a call
+    spare_calls: float = within(1, 0.5, 3)  # calls on top: they matter where the knee is a handful
+    gain: float = within(0.6, 0.2, 1)  # part of the way to the knee that is gone at once
+    rise: float = within(1.25, 1.05, 2)  # factor of the largest ordinary step
+    doubt: float = within(1, 0, 2)  # standard errors that a latency may be over its floor by chance
+    free: float = within(0.04, 0, 0.2)  # latency over the floor that still means no queue
+    congested: float = within(0.6, 0.3, 1)  # latency over the floor that is looked into at once
+    floor_jump: float = within(0.25, 0.1, 1)  # latency; a floor this far off is replaced
+    floor_memory: float = within(100, 20, 1000)  # calls whose mean the floor is
+    look: float = within(0.86, 0.7, 0.95)  # factor of an ordinary look below
+    deepest_look: float = within(0.4, 0.2, 0.6)  # factor of the deepest
+    patience: float = within(6, 2, 20)  # cohorts between looks; twice as many while they agree
+    precision: float = within(0.05, 0.03, 0.2)  # wanted standard error of a cohort's latency
+    rounds: float = within(5, 2, 12)  # limits worth of calls that a cohort may take
+    most_calls: float = within(150, 50, 400)  # calls of the largest cohort at a smaller limit
+    background: float = within(0.02, 0.005, 0.05)  # share of failures expected at first
+    most_background: float = within(0.2, 0.1, 0.3)  # share of failures that is never noise
+    surprise: float = within(2.5, 2, 4)  # standard deviations over the background that mean load
+    outage_run: float = within(6, 4, 20)  # failures in a row, and half a limit, mean an outage
+    probe_s: float = within(2, 1, 10)  # s between two calls into an outage, a quarter at first
+    resume: float = within(0.9, 0.5, 1)  # factor of the last limit after an outage
+    rate_margin: float = within(0.99, 0.9, 1)  # factor of the learned rate
+    rate_doubles: float = within(60, 10, 300)  # pauses, 1 s at least, in which the rate doubles
+
+
+@dataclass(slots=True)
+class Learned:
+    """What is learned and goes from run to run. It holds durations but no instants."""
+
+    limit: float = within(1, 1, 1e6)
+    starting: float = within(1, 0, 1)  # 1: doubling
+    floor: float = within(0, log(SHORTEST_S), log(LONGEST_S))  # log latency without a queue
+    floor_calls: float = within(0, 0, 1e3)  # calls that it is the mean of
+    usual: float = within(log(0.1), log(SHORTEST_S), log(LONGEST_S))  # log latency of late
+    variance: float = within(0.25, 0, 100)  # of a log latency
+    patience: float = within(6, 1, 1e3)  # cohorts between looks
+    background: float = within(0.02, 0, 1)  # share of calls that fail whatever the load
+    ceiling: float = within(1e6, 1, 1e6)  # calls; kept under after failures
+    outage: float = within(0, 0, 1)  # 1: under way
+    rate: float = within(0, 0, 1e6)  # calls a second; 0: no refusal yet
+    burst: float = within(-1, -1, 1e6)  # calls; less than 0: unknown, and the rate a guess
+    calm_s: float = within(0, 0, 1e6)  # of sending since the rate was learned
+    pause_s: float = within(0, 0, LONGEST_WAIT_S)  # the last that was asked for
+    silent_s: float = within(0, 0, LONGEST_WAIT_S)  # of it, still to be waited
+
+    def snapshot(self) -> dict[str, float]:
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, state: object) -> "Learned | None":
+        """Return what a snapshot holds, put into its bounds; None if it is no such snapshot."""
+        learned = cls()
+        for each in fields(cls):
+            number = state.get(each.name) if isinstance(state, dict) else None
+            if not isinstance(number, (int, float)) or not isfinite(number):
+                return None
+            setattr(
+                learned, each.name, min(each.metadata["high"], max(each.metadata["low"], number))
+            )
+        return learned
