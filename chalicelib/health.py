@@ -1,6 +1,6 @@
 """How the service is: the depth and age of each stage, as far as it can be had cheaply.
 
-Counts stop at a bound, where ``more`` says so: asking costs no more however long the queue.
+Counts stop at a bound, and say so: asking costs no more however many records there are.
 """
 
 from collections.abc import Callable

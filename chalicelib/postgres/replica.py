@@ -70,23 +70,29 @@ ON CONFLICT DO NOTHING
 """
 
 
-# Waiting is what is not yet settled: AWAITING, INTEGRATING and ERROR.
+# One snapshot, in which each record is in exactly one place. Waiting is what is not yet settled:
+# AWAITING, INTEGRATING and ERROR. Each count reads an index of its own up to a
+# bound: it costs no more however many records there are.
 _STAGES = """
 WITH waiting AS (
-    SELECT status, replicated_at FROM point_record
+    SELECT status, created_at FROM point_record
     WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT CAST(:most AS integer)
-), parked AS (
-    SELECT FROM point_record WHERE status = 'REJECTED' LIMIT CAST(:most AS integer)
-), quarantined AS (
-    SELECT FROM quarantine LIMIT CAST(:most AS integer)
 )
-SELECT
-    (SELECT CAST(coalesce(json_object_agg(status, depth), '{}') AS text)
-     FROM (SELECT status, count(*) AS depth FROM waiting GROUP BY status) AS counted),
-    (SELECT count(*) FROM waiting),
-    (SELECT CAST(extract(epoch FROM now() - min(replicated_at)) AS float8) FROM waiting),
-    (SELECT count(*) FROM parked),
-    (SELECT count(*) FROM quarantined)
+SELECT CAST(json_build_object(
+    'accepted', (SELECT count(*) FROM
+        (SELECT FROM point_record LIMIT CAST(:most AS integer)) AS accepted),
+    'delivered', (SELECT count(*) FROM
+        (SELECT FROM point_record WHERE status = 'INTEGRATED'
+         ORDER BY integrated_at LIMIT CAST(:most AS integer)) AS delivered),
+    'waiting', (SELECT coalesce(json_object_agg(status, depth), '{}') FROM
+        (SELECT status, count(*) AS depth FROM waiting GROUP BY status) AS counted),
+    'parked', (SELECT count(*) FROM
+        (SELECT FROM point_record WHERE status = 'REJECTED'
+         ORDER BY updated_at LIMIT CAST(:most AS integer)) AS parked),
+    'quarantined', (SELECT count(*) FROM
+        (SELECT FROM quarantine LIMIT CAST(:most AS integer)) AS quarantined),
+    'oldestAgeSeconds', (SELECT round(extract(epoch FROM now() - min(created_at)), 1) FROM waiting)
+) AS text)
 """
 
 
@@ -204,19 +210,23 @@ class Replica:
         return Added(written, tuple(refused))
 
     def stages(self, most: int) -> dict[str, Any]:
-        """Count, up to ``most`` each, what waits, is parked or in quarantine, and the oldest's age.
+        """Count where the records are, and tell how long ago the oldest that waits was accepted.
+
+        While nothing is cut, accepted = delivered + waiting + parked. A count that reaches ``most``
+        stops there and is named in ``cut``; ``more`` says it of those that wait.
 
         Raises:
             UnavailableError: Postgres does not answer.
         """
         with self._database.transaction() as connection:
-            ((counts, waiting, oldest_s, parked, quarantined),) = connection.run(_STAGES, most=most)
+            ((text,),) = connection.run(_STAGES, most=most)
+        found: dict[str, Any] = json.loads(text)
+        totals = {**found, "waiting": sum(found["waiting"].values())}
+        counts = ("accepted", "delivered", "waiting", "parked", "quarantined")
         return {
-            "waiting": json.loads(counts),
-            "more": waiting >= most,
-            "oldestAgeSeconds": None if oldest_s is None else round(oldest_s, 1),
-            "parked": parked,
-            "quarantined": quarantined,
+            **found,
+            "more": totals["waiting"] >= most,
+            "cut": [each for each in counts if totals[each] >= most],
         }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.replica import Added, Document, Poison, Replica
+from chalicelib.postgres.replica import _STAGES, Added, Document, Poison, Replica
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -110,11 +110,14 @@ def test_two_that_add_the_same_in_opposite_order_do_not_deadlock(database: Datab
 def test_counts_each_stage_up_to_a_bound(database: Database) -> None:
     replica = Replica(database)
     assert replica.stages(10) == {
+        "accepted": 0,
+        "delivered": 0,
         "waiting": {},
-        "more": False,
-        "oldestAgeSeconds": None,
         "parked": 0,
         "quarantined": 0,
+        "oldestAgeSeconds": None,
+        "more": False,
+        "cut": [],
     }
     replica.add([document(employee) for employee in range(1, 13)], [Poison("a", "{}", "no")])
     rows(
@@ -124,4 +127,27 @@ def test_counts_each_stage_up_to_a_bound(database: Database) -> None:
     found = replica.stages(5)
     assert found["waiting"] == {"AWAITING": 5}
     assert (found["more"], found["parked"], found["quarantined"]) == (True, 2, 1)
-    assert 0 <= found["oldestAgeSeconds"] < 60
+    assert found["cut"] == ["accepted", "waiting"]
+    found = replica.stages(100)
+    assert (found["accepted"], found["waiting"], found["parked"]) == (12, {"AWAITING": 10}, 2)
+    assert (found["more"], found["cut"]) == (False, [])
+    ((age_s,),) = rows(
+        database, "SELECT extract(epoch FROM now() - min(created_at)) FROM point_record"
+    )
+    assert abs(found["oldestAgeSeconds"] - float(age_s)) < 60
+
+
+def test_a_count_of_many_reads_indexes_up_to_its_bound(database: Database) -> None:
+    rows(
+        database,
+        "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
+        " created_at, status, next_attempt_at, updated_at)"
+        " SELECT gen_random_uuid(), n, 1, now(), 0, now(), 'AWAITING', now(), NULL"
+        " FROM generate_series(1, 30000) AS n RETURNING 1",
+    )
+    with database.transaction() as connection:
+        connection.run("ANALYZE point_record")
+        plan = "\n".join(line for (line,) in connection.run(f"EXPLAIN {_STAGES}", most=100))
+    for index in ("point_record_due", "point_record_delivered", "point_record_parked"):
+        assert index in plan, plan
+    assert Replica(database).stages(100)["cut"] == ["accepted", "waiting"]
