@@ -20,6 +20,7 @@ from chalicelib import container, telemetry
 from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
 from chalicelib.errors import InvalidError, MediaTypeError, PunchClockError, UnavailableError
 from chalicelib.intake import Accepted, as_awaiting
+from chalicelib.principal import OPERATOR
 
 app = Chalice(app_name="punch-clock")
 
@@ -69,7 +70,7 @@ def post_point_record() -> Response:
     """Step 1: accept the punch of a JSON object, or each punch of a JSON array."""
     request = app.current_request
     _require_json(request)
-    accepted = container.intake().accept(request.raw_body)
+    accepted = container.intake().accept(request.raw_body, OPERATOR)
     if isinstance(accepted, list):
         return _response(207, [_item(each) for each in accepted])
     record = as_awaiting(accepted.record)
@@ -85,7 +86,7 @@ def get_point_record(record_id: str) -> Response:
         canonical = str(uuid.UUID(record_id))
     except ValueError as error:
         raise InvalidError("The id of a point record is a UUID.", target="id") from error
-    found = container.find(canonical)
+    found = container.find(canonical, OPERATOR)
     return _response(200, found if isinstance(found, str) else as_awaiting(found))
 
 
@@ -117,6 +118,7 @@ def serve_odata(**segments: str) -> Response:
     query = request.query_params or MultiDict({})
     answer = container.odata().answer(
         ODataRequest(
+            principal=OPERATOR,
             service_root=f"{_base_url(request)}/odata",
             path="/".join(segments.values()),
             query=[(name, value) for name in query for value in query.getlist(name)],

@@ -20,6 +20,7 @@ from bench.engines import TABLE, engines
 from bench.punches import punch
 from chalicelib import container
 from chalicelib.point_record import load_json, parse, to_json, to_text
+from chalicelib.principal import OPERATOR
 from local.dynamodb.server import CREDENTIALS
 
 _CALLS = 300
@@ -41,7 +42,7 @@ def main() -> None:
             assert answer["statusCode"] == 201, answer
 
         def accept(body: bytes) -> None:
-            container.intake().accept(body)
+            container.intake().accept(body, OPERATOR)
 
         def read(body: bytes) -> None:
             parse(load_json(body), datetime.now(UTC), 60)

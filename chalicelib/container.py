@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chalicelib.postgres.connection import Database
     from chalicelib.postgres.reader import Reader
     from chalicelib.postgres.replica import Replica
+    from chalicelib.principal import Principal
     from chalicelib.reconciler import Reconciliation
     from chalicelib.replay import Replay
     from chalicelib.replicator import Replicator
@@ -180,22 +181,22 @@ def odata() -> Endpoint:
     from chalicelib.odata.endpoint import Endpoint
     from chalicelib.odata.waiting import Waiting
 
-    def accept(document: object) -> tuple[dict[str, Any], bool]:
-        accepted = intake().accept_document(document)
+    def accept(document: object, principal: Principal) -> tuple[dict[str, Any], bool]:
+        accepted = intake().accept_document(document, principal)
         return as_awaiting(accepted.record), accepted.created
 
-    def find(record_id: str) -> dict[str, Any] | None:
+    def find(record_id: str, principal: Principal) -> dict[str, Any] | None:
         record = buffer().get(record_id)
-        return None if record is None else as_awaiting(record)
+        return as_awaiting(record) if record and principal.owns(record) else None
 
     return Endpoint(reader(), settings(), Waiting(accept, find))
 
 
-def find(record_id: str) -> str | PointRecord:
+def find(record_id: str, principal: Principal) -> str | PointRecord:
     """Find one record in whichever store has it; see ``lookup.find``."""
     from chalicelib import lookup
 
-    return lookup.find(record_id, buffer(), lambda each: reader().point_record(each))
+    return lookup.find(record_id, principal, buffer(), lambda *asked: reader().point_record(*asked))
 
 
 def stages() -> dict[str, Any]:

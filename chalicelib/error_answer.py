@@ -7,6 +7,7 @@ from typing import Any
 
 from chalicelib.errors import (
     DependencyError,
+    ForbiddenError,
     InvalidError,
     MediaTypeError,
     MethodNotAllowedError,
@@ -22,6 +23,7 @@ from chalicelib.errors import (
 _RETRY_AFTER_S = 2
 _STATUS_CODES: dict[type[PunchClockError], int] = {
     InvalidError: 400,
+    ForbiddenError: 403,
     NotFoundError: 404,
     MethodNotAllowedError: 405,
     NotAcceptableError: 406,

@@ -51,6 +51,12 @@ class NotAcceptableError(InvalidError):
     code = "NotAcceptable"
 
 
+class ForbiddenError(PunchClockError):
+    """The principal is known, and may not do this."""
+
+    code = "Forbidden"
+
+
 class NotFoundError(PunchClockError):
     """There is no such resource."""
 

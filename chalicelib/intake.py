@@ -1,7 +1,8 @@
 """Step 1, intake: the body of a POST becomes records in the buffer.
 
-Promises that a record it returns is stored, and that one bad record of an array harms no other.
-Needs nothing but the buffer. Who may post, and what HTTP makes of the result, is for others.
+Promises that a record it returns is stored, that one bad record of an array harms no other, and
+that a principal posts its own records alone, whichever way they come. Needs nothing but the buffer.
+What HTTP makes of the result is for others.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.buffer import Buffer
-from chalicelib.errors import InvalidError, PunchClockError, TooLargeError
+from chalicelib.errors import ForbiddenError, InvalidError, PunchClockError, TooLargeError
 from chalicelib.point_record import PointRecord, Status, load_json, parse, to_json
+from chalicelib.principal import Principal
 from chalicelib.telemetry import ACCEPTED, event
 
 
@@ -44,7 +46,9 @@ class Intake:
         self._max_batch = max_batch
         self._threads = threads
 
-    def accept(self, body: bytes) -> Accepted | list[Accepted | PunchClockError]:
+    def accept(
+        self, body: bytes, principal: Principal
+    ) -> Accepted | list[Accepted | PunchClockError]:
         """Store the record of a JSON object, or each record of a JSON array.
 
         Returns:
@@ -53,33 +57,37 @@ class Intake:
 
         Raises:
             InvalidError: the body, or the record of an object, is at fault.
+            ForbiddenError: the record of an object is not the principal's to post.
             UnavailableError: the record of an object is not known to be stored.
         """
         if len(body) > self._max_body_bytes:
             raise TooLargeError(f"The body is over {self._max_body_bytes} bytes.")
         document = load_json(body)
         if not isinstance(document, list):
-            return self.accept_document(document)
+            return self.accept_document(document, principal)
         if not 1 <= len(document) <= self._max_batch:
             raise InvalidError(f"An array must have 1 to {self._max_batch} point records.")
         with ThreadPoolExecutor(min(self._threads, len(document))) as pool:
-            return list(pool.map(self._accept_item, document))
+            return list(pool.map(lambda each: self._accept_item(each, principal), document))
 
-    def accept_document(self, document: object) -> Accepted:
+    def accept_document(self, document: object, principal: Principal) -> Accepted:
         """Store the record of one decoded JSON object.
 
         Raises:
             InvalidError: the record is at fault.
+            ForbiddenError: it is not the principal's to post.
             UnavailableError: it is not known to be stored.
         """
         record = parse(document, self._clock(), self._clock_skew_s)
+        if not principal.owns(record):
+            raise ForbiddenError(f"This token posts no records but those of {principal}.")
         accepted = Accepted(*self._buffer.put(record))
         event(ACCEPTED, id=str(accepted.record.id), created=accepted.created)
         return accepted
 
-    def _accept_item(self, document: object) -> Accepted | PunchClockError:
+    def _accept_item(self, document: object, principal: Principal) -> Accepted | PunchClockError:
         try:
-            return self.accept_document(document)
+            return self.accept_document(document, principal)
         except PunchClockError as error:
             return error
 

@@ -5,10 +5,14 @@ from collections.abc import Callable
 from chalicelib.buffer import Buffer
 from chalicelib.errors import NotFoundError, UnavailableError
 from chalicelib.point_record import PointRecord
+from chalicelib.principal import Principal
 
 
 def find(
-    record_id: str, buffer: Buffer, replicated: Callable[[str], str | None]
+    record_id: str,
+    principal: Principal,
+    buffer: Buffer,
+    replicated: Callable[[str, Principal], str | None],
 ) -> str | PointRecord:
     """Return the record, as Postgres' JSON text if it is there, else as the buffer holds it.
 
@@ -17,12 +21,14 @@ def find(
     a punch that was sent again stands in both. While Postgres is away the buffer's word will do.
 
     Raises:
-        NotFoundError: it is in neither.
+        NotFoundError: it is in neither, or not the principal's to read.
         UnavailableError: it is not in the buffer, and Postgres does not answer.
     """
     buffered = buffer.get(record_id)
+    if buffered is not None and not principal.owns(buffered):
+        buffered = None
     try:
-        text = replicated(record_id)
+        text = replicated(record_id, principal)
     except UnavailableError:
         if buffered is None:
             raise

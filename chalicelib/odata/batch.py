@@ -156,7 +156,13 @@ class Batch:
         own = {name: headers[name] for name in _OF_THE_BATCH if name in headers}
         foreign = {n: text for n, text in part.headers.items() if n not in _OF_THE_BATCH}
         return ODataRequest(
-            root, path, query, {**inherited, **foreign, **own}, part.method, part.body
+            self._request.principal,
+            root,
+            path,
+            query,
+            {**inherited, **foreign, **own},
+            part.method,
+            part.body,
         )
 
     def _resolved(self, url: str) -> str:

@@ -8,6 +8,8 @@ from chalicelib.odata.lexer import tokenize
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.sql import Translator
 from chalicelib.odata.syntax import Bounds
+from chalicelib.postgres.parameters import Parameters
+from chalicelib.principal import OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Condition:
 
 
 def condition_on_records(text: str, bounds: Bounds) -> Condition:
-    """Translate a ``$filter`` on point records.
+    """Translate an operator's ``$filter`` on point records.
 
     Raises:
         InvalidError: the text is no condition on a point record; the message says where and why.
@@ -33,7 +35,7 @@ def condition_on_records(text: str, bounds: Bounds) -> Condition:
     it = root(POINT_RECORD)
     tokens = tokenize(text, "$filter", {}, bounds)
     node = condition_of(tokens, "$filter", Scope.of(it), bounds)
-    translator = Translator()
+    translator = Translator(Parameters(OPERATOR))
     sql = translator.truth(node)
     alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
     return Condition(translator.from_clause(it), alias, sql, tuple(translator.parameters))

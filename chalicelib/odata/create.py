@@ -27,6 +27,7 @@ def create(request: ODataRequest, waiting: Waiting, most_bytes: int) -> ODataRes
 
     Raises:
         InvalidError: the request or the record is at fault; every bad field is named.
+        ForbiddenError: the record is not the principal's to post.
         MediaTypeError: the body is no JSON by its Content-Type.
         UnavailableError: it is not known to be stored.
     """
@@ -42,7 +43,9 @@ def create(request: ODataRequest, waiting: Waiting, most_bytes: int) -> ODataRes
     numbers_as_text = negotiation.require_json_body(request.headers)
     if len(request.body) > most_bytes:
         raise TooLargeError(f"The body is over {most_bytes} bytes.")
-    values, created = waiting.accept(_record(load_json(request.body), numbers_as_text))
+    values, created = waiting.accept(
+        _record(load_json(request.body), numbers_as_text), request.principal
+    )
     answer = Answer(request.service_root, version, form, options)
     url = answer.url_of(POINT_RECORD, values["id"])
     headers = {"Location": url}

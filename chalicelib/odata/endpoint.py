@@ -69,7 +69,8 @@ class Endpoint:
         allowed = _allowed(segments)
         if request.method not in allowed:
             if allowed == _READ and segments not in ([], ["$metadata"]):
-                read_resource(segments, read_options(request.query).aliases)  # is it there at all?
+                aliases = read_options(request.query).aliases
+                read_resource(segments, aliases, request.principal)  # is it there at all?
             raise MethodNotAllowedError(
                 f"{request.method[:20]} is not allowed here, but {', '.join(allowed)}.", allowed
             )
@@ -132,7 +133,7 @@ class Endpoint:
             record = _RECORD.fullmatch(error.target or "")
             if record is None:
                 raise
-            values = self._waiting.find(record[1])
+            values = self._waiting.find(record[1], request.principal)
         # Where none waits either, it may have gone to the replica between the two looks.
         reader = self._reader if values is None else OneWaiting(self._reader, values)
         return ODataService(reader, self._settings).get(request)

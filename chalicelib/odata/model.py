@@ -54,7 +54,8 @@ class EntityType:
     The key is the first property. ``orders`` are pairs of properties: for one value of the first,
     an index sorts by the second. ``insertable`` are the properties that a client may give to a new
     entity, if it may create one; the service computes the others. ``searched`` is the path to the
-    text that ``$search`` looks into.
+    text that ``$search`` looks into. ``owned`` is what follows FROM for a principal that may see
+    its own alone: ``{own}`` is true of such records ``p``. What has none is shown to nobody else.
     """
 
     name: str
@@ -63,6 +64,7 @@ class EntityType:
     properties: tuple[Property, ...]
     navigations: tuple[Navigation, ...] = ()
     orders: tuple[tuple[str, str], ...] = ()
+    owned: str = ""
     insertable: frozenset[str] = frozenset()
     searched: str | None = None
 
@@ -108,6 +110,7 @@ POINT_RECORD = EntityType(
     ),
     (Navigation("logs", "IntegrationLog", "id", "point_id", collection=True, partner="point"),),
     orders=(("employeeId", "includedAt"), ("employerId", "includedAt")),
+    owned="point_record AS p WHERE {own}",
     insertable=frozenset(FIELDS),
     searched="logs/log",
 )
@@ -128,6 +131,8 @@ INTEGRATION_LOG = EntityType(
     ),
     (Navigation("point", "PointRecord", "point_id", "id", collection=False, partner="logs"),),
     searched="log",
+    owned="integration_log AS l WHERE EXISTS"
+    " (SELECT 1 FROM point_record AS p WHERE p.id = l.point_id AND {own})",
 )
 
 INTEGRATION_RUN = EntityType(

@@ -51,7 +51,8 @@ class PageRequest:
             InvalidError: an option is none, or the token is not of this query.
         """
         names = ("$apply", *READ_TOGETHER)
-        identity: list[object] = [resource.path, *map(options.text, names)]
+        whose = resource.principal.bounds
+        identity: list[object] = [whose, resource.path, *map(options.text, names)]
         identity.append(sorted(options.aliases.items()))
         text = options.text("$skiptoken")
         token = None

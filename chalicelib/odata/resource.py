@@ -27,6 +27,7 @@ from chalicelib.odata.tree import (
     Step,
     Variable,
 )
+from chalicelib.principal import Principal
 
 # What is true of an entity: each of the conditions.
 Conditions = Callable[[Instance], tuple[Node, ...]]
@@ -47,12 +48,14 @@ class Resource:
     """What a path leads to.
 
     ``conditions`` are what the path says of each entity. ``parent`` is the entity that a navigation
-    started from: where it does not exist, neither does the resource.
+    started from: where it does not exist, neither does the resource. Nothing of it is but what
+    ``principal`` may see.
     """
 
     path: str
     entity: EntityType
     kind: Kind
+    principal: Principal
     conditions: Conditions = lambda _: ()
     parent: "Resource | None" = None
     member: Property | None = None
@@ -74,8 +77,10 @@ def segments_of(path: str) -> list[str]:
     return [each for each in unquote(path).split("/") if each]
 
 
-def read_resource(segments: list[str], aliases: Mapping[str, str]) -> Resource:
-    """Return what the segments of a path lead to. ``aliases`` may hold its keys.
+def read_resource(
+    segments: list[str], aliases: Mapping[str, str], principal: Principal
+) -> Resource:
+    """Return what the segments of a path lead a principal to. ``aliases`` may hold its keys.
 
     Raises:
         NotFoundError: a name is none of the model's.
@@ -91,7 +96,8 @@ def read_resource(segments: list[str], aliases: Mapping[str, str]) -> Resource:
     entity = ENTITY_SETS.get(name)
     if entity is None:
         raise _not_found(name)
-    resource = _with_key(Resource(name, entity, Kind.COLLECTION), key, aliases)
+    own = Resource(name, entity, Kind.COLLECTION, principal, _own(entity, principal))
+    resource = _with_key(own, key, aliases)
     for name, key in rest:
         resource = _with_key(_step(resource, name), key, aliases)
     return resource
@@ -118,8 +124,24 @@ def _step(resource: Resource, name: str) -> Resource:
         return replace(resource, path=path, kind=Kind.PROPERTY, member=member)
     if isinstance(member, Navigation):
         kind = Kind.COLLECTION if member.collection else Kind.ENTITY
-        return Resource(path, member.target, kind, _through(resource, member), resource)
+        through = _through(resource, member)
+        return Resource(path, member.target, kind, resource.principal, through, resource)
     raise _not_found(path)
+
+
+def _own(entity: EntityType, principal: Principal) -> Conditions:
+    """Say of entities what their principal's have in common.
+
+    That there are no others is ``Translator.source``'s doing. Said once more here, it lets a
+    principal's records come in an order that an index has.
+    """
+    bounds = dict(principal.bounds)
+    fixed = [
+        (each, Literal(each.type, bounds[each.column]))
+        for each in entity.properties
+        if each.column in bounds
+    ]
+    return lambda it: tuple(Comparison("eq", Column(it, each), value) for each, value in fixed)
 
 
 def _through(resource: Resource, navigation: Navigation) -> Conditions:

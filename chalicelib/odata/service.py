@@ -32,6 +32,7 @@ from chalicelib.odata.statements import (
 )
 from chalicelib.odata.syntax import Bounds
 from chalicelib.odata.view import View
+from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 
 __all__ = ["ODataRequest", "ODataResponse", "ODataService"]
@@ -41,9 +42,10 @@ __all__ = ["ODataRequest", "ODataResponse", "ODataService"]
 class ODataRequest:
     """A request. ``service_root`` is the absolute URL up to and including ``/odata``, ``path`` the
     rest with its segments decoded or percent-encoded, ``query`` the decoded pairs, ``headers`` have
-    their names in lower case.
+    their names in lower case. All that ``principal`` may not see is as if it were not.
     """
 
+    principal: Principal
     service_root: str
     path: str
     query: Sequence[tuple[str, str]]
@@ -86,7 +88,7 @@ class ODataService:
             options.allow("$format")
             answer = self._answer(request, options, version)
             return answer.of(f'"value":{metadata.service_document()}', "")
-        resource = read_resource(segments, options.aliases)
+        resource = read_resource(segments, options.aliases, request.principal)
         # Counts and values are plain text, whatever else the client accepts.
         if resource.kind is Kind.COUNT:
             return self._count(resource, options, version)

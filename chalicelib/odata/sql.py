@@ -30,6 +30,7 @@ from chalicelib.odata.tree import (
     Step,
     Variable,
 )
+from chalicelib.postgres.parameters import Parameters
 
 _COMPARISONS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _HOLDS_FOR_EQUAL = ("eq", "ge", "le")
@@ -39,24 +40,29 @@ _OPERANDS = "FROM (SELECT {} AS x, {} AS y OFFSET 0) AS o"
 
 
 class Translator:
-    """Translates the trees of one SELECT. ``parameters`` are the values of ``$1``, ``$2`` …
+    """Translates the trees of one SELECT, to be read by the principal of ``parameters``.
 
     The SELECTs of one statement share their parameters. ``outer`` are the variables of the SELECTs
     around this one, each with the SQL of its key: whoever speaks of one reads it again by its key.
     """
 
-    def __init__(
-        self, parameters: list[str] | None = None, outer: Mapping[Variable, str] | None = None
-    ) -> None:
-        self.parameters = [] if parameters is None else parameters
+    def __init__(self, parameters: Parameters, outer: Mapping[Variable, str] | None = None) -> None:
+        self.parameters = parameters
         self._outer = outer or {}
         self._aliases: dict[Instance, str] = {}
         self._joins: dict[Variable, list[str]] = {}
         self._numbers = count()
 
     def source(self, entity: EntityType) -> str:
-        """Return what to read entities of a type from. All reading of tables goes through here."""
-        return entity.table
+        """Return what to read entities of a type from: those that the principal may see.
+
+        All reading of tables goes through here, below every filter, navigation and count.
+        """
+        if not self.parameters.principal.bounds:
+            return entity.table
+        if not entity.owned:
+            return f"(SELECT * FROM {entity.table} WHERE FALSE)"
+        return f"(SELECT * FROM {entity.owned.format(own=self.parameters.own('p'))})"
 
     def from_clause(self, variable: Variable) -> str:
         """Return what follows FROM so that ``variable`` is in scope.
@@ -131,7 +137,7 @@ class Translator:
 
     def bind_text(self, edm: Edm, text: str) -> str:
         """Bind a value that Postgres itself wrote as text."""
-        return f"CAST({self._parameter(text)} AS {edm.sql})"
+        return f"CAST({self.parameters.bind(text)} AS {edm.sql})"
 
     def by_order(self, node: Node) -> str:
         """Return the value as it is compared by order: texts by code points, in any database."""
@@ -141,10 +147,6 @@ class Translator:
     def column(self, instance: Instance, prop: Property) -> str:
         """Return the column of a property."""
         return f"{self._alias(instance)}.{prop.column}"
-
-    def _parameter(self, value: str) -> str:
-        self.parameters.append(value)
-        return f"${len(self.parameters)}"
 
     def _alias(self, instance: Instance) -> str:
         alias = self._aliases.get(instance)
@@ -220,7 +222,7 @@ class Translator:
         operand = self.value(node.operand)
         if not node.values:
             return f"({operand} IS NULL)" if node.has_null else "FALSE"
-        array = self._parameter(array_text(node.values))
+        array = self.parameters.bind(array_text(node.values))
         found = f"{operand} = ANY(CAST({array} AS {node.type_of_values.sql}[]))"
         if node.operand.nullable and node.has_null:
             return f"COALESCE({found}, TRUE)"

@@ -18,8 +18,7 @@ from chalicelib.odata.tree import Node, OrderKey
 from chalicelib.odata.view import View
 from chalicelib.odata.writer import Writer
 from chalicelib.odata.written import Style, json_value
-
-Parameters = list[str]
+from chalicelib.postgres.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Statement:
 class Rows(Protocol):
     """Runs one statement and returns its first row: see ``postgres.reader.Reader.row``."""
 
-    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None: ...
+    def row(self, sql: str, parameters: Parameters) -> list[Any] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def page_statement(resource: Resource, page: Page, view: View, style: Style) -> 
     Its columns: the entities as JSON with commas between, the place of the last one in the order as
     a JSON array, whether there are more, the count, whether the parent exists.
     """
-    parameters: Parameters = []
+    parameters = Parameters(resource.principal)
     translator = Translator(parameters)
     writer = Writer(style, parameters)
     it = view.it
@@ -88,7 +87,7 @@ def page_statement(resource: Resource, page: Page, view: View, style: Style) -> 
 
 def entity_statement(resource: Resource, view: View, style: Style) -> Statement:
     """Build the statement whose row is one entity as JSON; it has none where there is none."""
-    translator = Translator()
+    translator = Translator(Parameters(resource.principal))
     writer = Writer(style, translator.parameters)
     columns = writer.columns(view, translator)
     entity = _one(resource, columns, translator)
@@ -98,7 +97,7 @@ def entity_statement(resource: Resource, view: View, style: Style) -> Statement:
 
 def value_statement(resource: Resource, member: Property) -> Statement:
     """Build the statement whose row is the value of one entity's property as text."""
-    translator = Translator()
+    translator = Translator(Parameters(resource.principal))
     columns = [translator.column(root(resource.entity), member)]
     value = json_value(f"e.{member.column}", member.type, Style("", "none", False, 0))
     return Statement(
@@ -109,7 +108,7 @@ def value_statement(resource: Resource, member: Property) -> Statement:
 
 def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement:
     """Build the statement whose row is: how many entities there are, whether the parent exists."""
-    parameters: Parameters = []
+    parameters = Parameters(resource.principal)
     count = _count(resource, conditions_of(resource, conditions), parameters)
     return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
 

@@ -6,7 +6,7 @@ record that the buffer has.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.selection import Selection
 from chalicelib.odata.statements import Rows
 from chalicelib.odata.written import TYPES_OF_JSON, type_name
+from chalicelib.postgres.parameters import Parameters
+from chalicelib.principal import Principal
 
 # The properties of a record by their names, as JSON values.
 Values = Mapping[str, Any]
@@ -26,11 +28,12 @@ class Waiting:
     """The way to the buffer.
 
     ``accept`` stores the record of a decoded JSON object, and returns it and whether it is new;
-    ``find`` returns the record of an id, or None. Both raise what intake and the buffer raise.
+    ``find`` returns the record of an id, or None. Both do so for a principal, and raise what intake
+    and the buffer raise.
     """
 
-    accept: Callable[[object], tuple[Values, bool]]
-    find: Callable[[str], Values | None]
+    accept: Callable[[object, Principal], tuple[Values, bool]]
+    find: Callable[[str, Principal], Values | None]
 
 
 class OneWaiting:
@@ -41,14 +44,13 @@ class OneWaiting:
         columns = {each.column: values[each.name] for each in POINT_RECORD.properties}
         self._record = json.dumps(columns)
 
-    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
+    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
         """Run a statement; see ``statements.Rows``."""
         table = POINT_RECORD.table
-        record = (
-            f"jsonb_populate_record(CAST(NULL AS {table}), CAST(${len(parameters) + 1} AS jsonb))"
-        )
+        bound = parameters.bind(self._record)
+        record = f"jsonb_populate_record(CAST(NULL AS {table}), CAST({bound} AS jsonb))"
         with_record = f"WITH {table} AS (SELECT * FROM {record})"
-        return self._reader.row(f"{with_record} {sql}", [*parameters, self._record])
+        return self._reader.row(f"{with_record} {sql}", parameters)
 
 
 def members_of(values: Values, selection: Selection, answer: Answer) -> str:

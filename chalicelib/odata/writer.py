@@ -20,6 +20,7 @@ from chalicelib.odata.written import (
     property_fields,
     value_text,
 )
+from chalicelib.postgres.parameters import Parameters
 
 # What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
 PLAIN = "/(),:'@$*!"
@@ -28,7 +29,7 @@ PLAIN = "/(),:'@$*!"
 class Writer:
     """Writes the entities of one statement, whose ``parameters`` it shares."""
 
-    def __init__(self, style: Style, parameters: list[str]) -> None:
+    def __init__(self, style: Style, parameters: Parameters) -> None:
         self._style = style
         self._parameters = parameters
         self._rows = count(1)

@@ -4,13 +4,14 @@ Promises that whatever Postgres refuses for the sake of the values becomes the c
 a sentence of ours. What the statement asks for is the caller's business.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.errors import InvalidError
 from chalicelib.postgres.connection import Database, sqlstate
+from chalicelib.postgres.parameters import Parameters
+from chalicelib.principal import Principal
 
 _POINT_RECORD = """
 SELECT CAST(row_to_json(r) AS text) FROM (
@@ -28,10 +29,11 @@ SELECT CAST(row_to_json(r) AS text) FROM (
            {created_at} AS "createdAt",
            {replicated_at} AS "replicatedAt",
            {updated_at} AS "updatedAt"
-    FROM point_record WHERE id = CAST($1 AS uuid)
+    FROM point_record AS p WHERE id = CAST({id} AS uuid) AND {own}
 ) AS r
 """.format_map(
-    {
+    {"id": "{id}", "own": "{own}"}
+    | {
         column: f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
         for column in (
             "included_at",
@@ -72,12 +74,12 @@ class Reader:
         self._database = database
         self._timeout_s = timeout_s
 
-    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
+    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
         """Run one statement and return its first row, or None where it has none.
 
         Args:
             sql: names its parameters ``$1``, ``$2`` …, each within a CAST.
-            parameters: their values, as Postgres reads them from text.
+            parameters: their values, as Postgres reads them from text, and for whom it reads.
 
         Raises:
             InvalidError: the values made it fail: out of range, division by zero, no such pattern.
@@ -94,13 +96,17 @@ class Reader:
             raise as_error_of_ours(error) from error
         return rows[0] if rows else None
 
-    def point_record(self, record_id: str) -> str | None:
-        """Return one record as JSON text, spelled as OData does, or None where there is none.
+    def point_record(self, record_id: str, principal: Principal) -> str | None:
+        """Return one record as JSON text, spelled as OData does.
+
+        None where there is none, or it is not the principal's to read.
 
         Raises:
             UnavailableError: as ``row`` does.
         """
-        found = self.row(_POINT_RECORD, [record_id])
+        parameters = Parameters(principal)
+        bound, own = parameters.bind(record_id), parameters.own("p")
+        found = self.row(_POINT_RECORD.format(id=bound, own=own), parameters)
         return found[0] if found else None
 
 

@@ -22,6 +22,7 @@ INTAKE = {
     "chalicelib.errors",
     "chalicelib.intake",
     "chalicelib.point_record",
+    "chalicelib.principal",
     "chalicelib.settings",
     "chalicelib.telemetry",
 }

@@ -6,20 +6,22 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from chalicelib.odata.service import ODataRequest, ODataResponse, ODataService
+from chalicelib.principal import OPERATOR, Principal
 
 ROOT = "http://localhost/api/odata"
 
 
 @dataclass(frozen=True)
 class Client:
-    """Asks one service."""
+    """Asks one service as one principal: as the operator, who sees all, unless told otherwise."""
 
     service: ODataService
+    principal: Principal = OPERATOR
 
     def get(self, path: str, /, *query: tuple[str, str], **headers: str) -> ODataResponse:
         """GET a path with decoded options; headers have underscores for dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.service.get(ODataRequest(ROOT, path, query, named))
+        return self.service.get(ODataRequest(self.principal, ROOT, path, query, named))
 
     def json(self, path: str, /, *query: tuple[str, str], **headers: str) -> Any:
         """GET JSON."""

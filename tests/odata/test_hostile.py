@@ -19,7 +19,9 @@ from chalicelib.errors import (
 )
 from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
+from chalicelib.principal import OPERATOR
 from chalicelib.settings import Settings
 from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
@@ -194,7 +196,7 @@ def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
         with suppress(UnavailableError, *REFUSALS):
             client.get("PointRecords", ("$filter", text))
     with pytest.raises(UnavailableError, match="Ask for less"):
-        Reader(filled, 0.05).row("SELECT pg_sleep(5)", [])
+        Reader(filled, 0.05).row("SELECT pg_sleep(5)", Parameters(OPERATOR))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_a_nested_expression_is_answered_without_growing(text: str, filled: Data
 def test_nothing_can_be_written(statement: str, filled: Database) -> None:
     reader = Reader(filled, 10)
     with pytest.raises(UnavailableError) as refused:
-        reader.row(statement, [])
+        reader.row(statement, Parameters(OPERATOR))
     assert "read-only transaction" in str(refused.value.__cause__)
     # The connection is as it was: others can write.
     with filled.transaction() as connection:

@@ -1,12 +1,13 @@
 """What clients ask most is found in an index, on the first page and on the last."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
 from chalicelib.settings import Settings
 from local.postgres import Postgres
@@ -19,7 +20,7 @@ class Explaining(Reader):
 
     plan = ""
 
-    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
+    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
         with self._database.transaction() as connection:
             lines = connection.execute_unnamed(f"EXPLAIN {sql}", parameters).rows
         self.plan = "\n".join(line for (line,) in lines)

@@ -12,6 +12,7 @@ from chalicelib.odata.service import ODataService
 from chalicelib.point_record import to_text
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader
+from chalicelib.principal import OPERATOR
 from chalicelib.settings import Settings
 from tests.odata.asking import ROOT, Client
 from tests.odata.dataset import DataSet, Log, Record
@@ -109,12 +110,12 @@ def test_one_record_is_the_same_by_its_id_and_by_odata(
     client: Client, filled: Database, data: DataSet
 ) -> None:
     for record in data.records:
-        text = Reader(filled, 10).point_record(str(record.id))
+        text = Reader(filled, 10).point_record(str(record.id), OPERATOR)
         answer = client.json(f"PointRecords({record.id})", ("$format", "json"))
         del answer["@odata.context"], answer["@odata.etag"]
         assert text is not None
         assert json.loads(text) == answer
-    assert Reader(filled, 10).point_record(NOBODY) is None
+    assert Reader(filled, 10).point_record(NOBODY, OPERATOR) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from chalicelib.odata.sql import Translator
 from chalicelib.odata.statements import Page, Statement, conditions_of, existence
 from chalicelib.odata.tree import Node
 from chalicelib.odata.written import TYPES_OF_JSON, Style, link_fields, type_name, value_text
+from chalicelib.postgres.parameters import Parameters
 
 Members = tuple[Member, ...]
 
@@ -22,7 +23,7 @@ def rows_statement(
 
     Its columns are those of ``page_statement``.
     """
-    parameters: list[str] = []
+    parameters = Parameters(resource.principal)
     translator = RowsTranslator(parameters, conditions_of(resource))
     keys = [translator.by_order(each.expression) for each in page.order]
     conditions = [translator.truth(each) for each in page.conditions] or ["TRUE"]
@@ -54,7 +55,7 @@ def rows_statement(
 
 def rows_count_statement(resource: Resource, rows: Rows, condition: Node) -> Statement:
     """Build the statement whose row is: how many rows there are, whether the parent exists."""
-    parameters: list[str] = []
+    parameters = Parameters(resource.principal)
     translator = RowsTranslator(parameters, conditions_of(resource))
     where = translator.truth(condition)
     count = f"(SELECT count(*) FROM {translator.from_clause(rows.it)} WHERE {where})"

@@ -11,6 +11,7 @@ from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Property
 from chalicelib.odata.sql import Translator
 from chalicelib.odata.tree import Instance, Node, Step
+from chalicelib.postgres.parameters import Parameters
 
 
 class RowsTranslator(Translator):
@@ -21,7 +22,7 @@ class RowsTranslator(Translator):
         conditions: what the path says of the entities that the first transformation reads.
     """
 
-    def __init__(self, parameters: list[str], conditions: Sequence[Node]) -> None:
+    def __init__(self, parameters: Parameters, conditions: Sequence[Node]) -> None:
         super().__init__(parameters)
         self._conditions = conditions
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.odata.expressions import root
-from chalicelib.odata.model import INTEGRATION_LOG, POINT_RECORD, EntityType
+from chalicelib.odata.model import ENTITY_TYPES, INTEGRATION_LOG, POINT_RECORD, EntityType
 from chalicelib.odata.paging import beyond, order_by, whole_order
 from chalicelib.odata.query import Limits, Query, read_query
 from chalicelib.odata.resource import read_resource
@@ -16,6 +16,8 @@ from chalicelib.odata.statements import Page, conditions_of, page_statement
 from chalicelib.odata.syntax import Bounds
 from chalicelib.odata.tree import Node, OrderKey
 from chalicelib.odata.written import Style
+from chalicelib.postgres.parameters import Parameters
+from chalicelib.principal import OPERATOR, Principal, Role
 
 LIMITS = Limits(Bounds(max_tokens=2_000, max_depth=100), expand_depth=2)
 
@@ -34,7 +36,7 @@ def ordered(text: str) -> tuple[OrderKey, ...]:
 
 
 def condition(text: str, entity: EntityType = POINT_RECORD) -> tuple[str, list[str]]:
-    translator = Translator()
+    translator = Translator(Parameters(OPERATOR))
     return translator.truth(filtered(text, entity)), translator.parameters
 
 
@@ -63,12 +65,46 @@ def test_operators_are_plain_where_null_and_false_are_the_same(
 
 
 def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
-    translator = Translator()
+    translator = Translator(Parameters(OPERATOR))
     query = read(INTEGRATION_LOG, filter="point/employerId eq 1 and point/status eq 'x'")
     assert [translator.truth(each).count("t1.") for each in query.conditions] == [1, 1]
     assert translator.from_clause(root(INTEGRATION_LOG)) == (
         "integration_log AS t0 LEFT JOIN point_record AS t1 ON t1.id = t0.point_id"
     )
+
+
+@pytest.mark.parametrize(
+    ("principal", "own", "parameters"),
+    [
+        (OPERATOR, None, []),
+        (Principal(Role.EMPLOYER, 121), "p.employer_id = CAST($1 AS bigint)", ["121"]),
+        (
+            Principal(Role.EMPLOYEE, 121, 7),
+            "p.employer_id = CAST($1 AS bigint) AND p.employee_id = CAST($2 AS bigint)",
+            ["121", "7"],
+        ),
+    ],
+)
+def test_a_principal_reads_from_nothing_but_its_own(
+    principal: Principal, own: str | None, parameters: list[str]
+) -> None:
+    translator = Translator(Parameters(principal))
+    records, logs, runs = map(translator.source, ENTITY_TYPES)
+    assert translator.parameters == parameters
+    if own is None:
+        assert (records, logs, runs) == ("point_record", "integration_log", "integration_run")
+    else:
+        assert records == f"(SELECT * FROM point_record AS p WHERE {own})"
+        assert logs.endswith(
+            f"(SELECT 1 FROM point_record AS p WHERE p.id = l.point_id AND {own}))"
+        )
+        assert runs == "(SELECT * FROM integration_run WHERE FALSE)"
+
+
+@pytest.mark.parametrize("principal", [Principal(Role.EMPLOYER), Principal(Role.EMPLOYEE, 121)])
+def test_a_principal_without_its_ids_reads_nothing_at_all(principal: Principal) -> None:
+    with pytest.raises(ValueError, match="_id"):
+        Translator(Parameters(principal)).source(POINT_RECORD)
 
 
 @pytest.mark.parametrize("text", ["logs/$count gt 0", "logs/$count ge 1", "logs/$count ne 0"])
@@ -99,7 +135,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
         "$expand=point($compute=concat(status,'zq') as zqdeep))",
     }
     query = read_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
-    resource = read_resource(["PointRecords"], {})
+    resource = read_resource(["PointRecords"], {}, OPERATOR)
     conditions = conditions_of(resource, query.conditions)
     keys = whole_order(query.view.it, query.order, conditions)
     page = Page(conditions, keys, (mark, "0", "0"), skip=7, size=13, with_count=True)
@@ -114,7 +150,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
 
 def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
     keys = whole_order(root(POINT_RECORD), ordered("includedAt desc"), ())
-    translator = Translator()
+    translator = Translator(Parameters(OPERATOR))
     expressions = [translator.by_order(each.expression) for each in keys]
     after = ["2026-01-01", "00000000-0000-0000-0000-000000000000"]
     assert beyond(POINT_RECORD, keys, expressions, after, translator) == (
@@ -139,7 +175,7 @@ def test_nulls_are_ordered_before_all_values() -> None:
     ],
 )
 def test_who_asks_for_no_order_gets_one_that_an_index_has(text: str, orders: list[str]) -> None:
-    resource = read_resource(["PointRecords"], {})
+    resource = read_resource(["PointRecords"], {}, OPERATOR)
     conditions = conditions_of(resource, read(filter=text).conditions)
     keys = whole_order(root(POINT_RECORD), (), conditions)
     assert [each.expression.member.name for each in keys] == orders  # type: ignore[attr-defined]
