@@ -103,6 +103,12 @@ def database() -> Database:
 
 
 @cache
+def queried_database() -> Database:
+    """Return the database that queries read from."""
+    url = settings().odata_database_url
+    return _database(url) if url else database()
+
+
 def _database(url: str) -> Database:
     from chalicelib.postgres.connection import Database
 
@@ -172,8 +178,7 @@ def integrator_run() -> Run:
 def reader() -> Reader:
     from chalicelib.postgres.reader import Reader
 
-    found = settings()
-    return Reader(_database(found.odata_database_url or found.database_url), found.odata_timeout_s)
+    return Reader(queried_database(), settings().odata_timeout_s)
 
 
 @cache

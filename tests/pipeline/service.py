@@ -52,8 +52,9 @@ def wired(variables: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
 
 def forget() -> None:
     """Be as a process in which nothing was built yet."""
-    if container.database.cache_info().currsize:
-        container.database().close()
+    for database in (container.database, container.queried_database):
+        if database.cache_info().currsize:
+            database().close()
     for built in vars(container).values():
         if hasattr(built, "cache_clear"):
             built.cache_clear()
