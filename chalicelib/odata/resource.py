@@ -48,8 +48,9 @@ class Resource:
     """What a path leads to.
 
     ``conditions`` are what the path says of each entity. ``parent`` is the entity that a navigation
-    started from: where it does not exist, neither does the resource. Nothing of it is but what
-    ``principal`` may see.
+    started from: where it does not exist, neither does the resource. Of references (``/$ref``), the
+    ids of entities are asked for and nothing else of them. Nothing of it is but what ``principal``
+    may see.
     """
 
     path: str
@@ -59,13 +60,14 @@ class Resource:
     conditions: Conditions = lambda _: ()
     parent: "Resource | None" = None
     member: Property | None = None
+    is_reference: bool = False
 
 
 _SEGMENT = re.compile(r"(?P<name>\$?[^\W\d]\w{0,127})(?:\((?P<key>.*)\))?", re.DOTALL)
 _NAMED_KEY = re.compile(r"\s*(?P<name>[^\W\d]\w*)\s*=(?P<value>.*)", re.DOTALL)
 _KEY_FORMS = {Edm.GUID: re.compile(GUID), Edm.INT64: re.compile(NUMBER)}
 _UNSUPPORTED_ROOTS = ("$entity", "$all", "$crossjoin")
-_UNSUPPORTED = ("$ref", "$each", "$query", "$filter")
+_UNSUPPORTED = ("$each", "$query", "$filter")
 _MAX_SEGMENTS = 10
 
 
@@ -115,6 +117,10 @@ def _step(resource: Resource, name: str) -> Resource:
     path = f"{resource.path}/{name}"
     if name in _UNSUPPORTED:
         raise NotImplementedByServiceError(f"/{name} in a path is not supported.", target=name)
+    if resource.is_reference:
+        raise _not_found(path)
+    if name == "$ref" and resource.kind in (Kind.COLLECTION, Kind.ENTITY):
+        return replace(resource, path=path, is_reference=True)
     if name == "$count" and resource.kind is Kind.COLLECTION:
         return replace(resource, path=path, kind=Kind.COUNT)
     if name == "$value" and resource.kind is Kind.PROPERTY:
@@ -162,7 +168,7 @@ def _with_key(resource: Resource, key: str | None, aliases: Mapping[str, str]) -
     """Keep the one entity that has the key, where there is one."""
     if key is None:
         return resource
-    if resource.kind is not Kind.COLLECTION:
+    if resource.kind is not Kind.COLLECTION or resource.is_reference:
         raise _not_found(f"{resource.path}({key})")
     literal = _read_key(resource.entity, key, aliases)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.errors import NotFoundError
+from chalicelib.errors import InvalidError, NotFoundError
 from chalicelib.odata import metadata, negotiation
 from chalicelib.odata.answer import Answer, ODataResponse, plain
 from chalicelib.odata.apply import answers as applied
@@ -110,11 +110,13 @@ class ODataService:
         self, resource: Resource, options: Options, request: ODataRequest, answer: Answer
     ) -> ODataResponse:
         if options.text("$apply") is not None:
+            if resource.is_reference:
+                raise InvalidError("$apply is not for references.", target="$apply")
             statement, rest = applied.collection(
                 resource, options, request.headers, answer, self._apply_bounds, self._sizes
             )
             return rest.of(self._row_of_many(statement, resource))
-        options.allow(*SUPPORTED)
+        options.allow(*(SUPPORTED - _NOT_OF_REFERENCES if resource.is_reference else SUPPORTED))
         query = self._query(resource, options)
         conditions = conditions_of(resource, query.conditions)
         order = whole_order(query.view.it, query.order, conditions)
@@ -127,17 +129,22 @@ class ODataService:
             size=asked.entities,
             with_count=asked.must_count,
         )
-        statement = page_statement(resource, page, query.view, answer.style(self._expand_page))
+        view = _view(resource, query)
+        statement = page_statement(resource, page, view, answer.style(self._expand_page))
         row = self._row_of_many(statement, resource)
-        fragment = f"#{resource.entity.entity_set}{query.view.context(answer.version)}"
+        fragment = f"#{resource.entity.entity_set}{view.context(answer.version)}"
+        if resource.is_reference:
+            fragment = "#Collection($ref)"
         return answer.page(resource, asked, row, fragment)
 
     def _entity(self, resource: Resource, options: Options, answer: Answer) -> ODataResponse:
-        options.allow("$compute", "$expand", "$select", "$format")
-        view = self._query(resource, options).view
+        options.allow("$format", *([] if resource.is_reference else _OF_ENTITY))
+        view = _view(resource, self._query(resource, options))
         statement = entity_statement(resource, view, answer.style(self._expand_page))
         body: str = self._row(statement, resource)[0]
         fragment = f"#{resource.entity.entity_set}{view.context(answer.version)}/$entity"
+        if resource.is_reference:
+            return answer.of(body[1:-1], "#$ref")
         return answer.entity(body[1:-1], fragment)
 
     def _property(
@@ -184,6 +191,15 @@ class ODataService:
         if row is None:
             raise _missing(resource)
         return row
+
+
+_OF_ENTITY = ("$compute", "$expand", "$select")
+_NOT_OF_REFERENCES = frozenset(_OF_ENTITY)
+
+
+def _view(resource: Resource, query: Query) -> View:
+    """Return what is written of each entity of the resource."""
+    return View(query.view.it, (), is_reference=True) if resource.is_reference else query.view
 
 
 def _missing(resource: Resource | None) -> NotFoundError:

@@ -16,7 +16,8 @@ TYPES_OF_JSON = (Edm.STRING, Edm.BOOLEAN, Edm.DOUBLE)
 _INSTANT = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 # ISO 8601 in days, hours, minutes and seconds.
 _DURATION = (
-    "(SELECT CASE WHEN s = 0 THEN 'PT0S' ELSE CASE WHEN s < 0 THEN '-' ELSE '' END || 'P'"
+    "(SELECT CASE WHEN s IS NULL THEN NULL WHEN s = 0 THEN 'PT0S'"
+    " ELSE CASE WHEN s < 0 THEN '-' ELSE '' END || 'P'"
     " || CASE WHEN d > 0 THEN d || 'D' ELSE '' END || CASE WHEN t > 0 THEN 'T' ELSE '' END"
     " || CASE WHEN t >= 3600 THEN div(t, 3600) || 'H' ELSE '' END"
     " || CASE WHEN mod(t, 3600) >= 60 THEN div(mod(t, 3600), 60) || 'M' ELSE '' END"

@@ -35,11 +35,15 @@ class Term:
 
 @dataclass(frozen=True)
 class Scope:
-    """A variable and what it stands for; ``prefix`` is how its properties are written."""
+    """A variable and what it stands for; ``prefix`` is how its properties are written.
+
+    ``computed`` are properties that it has besides: their kinds, their names, what they are.
+    """
 
     name: str
     prefix: str
     entity: str
+    computed: "tuple[tuple[str, str, Term], ...]" = ()
 
 
 _OF_RECORD = {
@@ -63,7 +67,7 @@ _PATHS = {
     },
 }
 _NUMBERS = ("int", "double", "decimal")
-_COMPARABLE = (*_NUMBERS, "text", "instant", "date", "time", "duration", "guid", "bool")
+COMPARABLE = (*_NUMBERS, "text", "instant", "date", "time", "duration", "guid", "bool")
 
 
 def _read(path: str, variable: str) -> Callable[[Names], Any]:
@@ -155,10 +159,19 @@ def terms(draw: Any, kind: str, scopes: tuple[Scope, ...], depth: int) -> Term:
     if depth > 0 and draw(st.sampled_from([True, True, True, False])):
         maker = draw(st.sampled_from(_MAKERS[kind]))
         return maker(lambda of, scope=scopes: draw(terms(of, scope, depth - 1)), draw, scopes)
-    columns = [(scope, path) for scope in scopes for path in _PATHS[scope.entity].get(kind, [])]
+    columns = [
+        Term(f"{scope.prefix}{path}", PRIMARY, _read(path, scope.name))
+        for scope in scopes
+        for path in _PATHS[scope.entity].get(kind, [])
+    ]
+    columns += [
+        Term(f"{scope.prefix}{name}", PRIMARY, term.value)
+        for scope in scopes
+        for of, name, term in scope.computed * 3
+        if of == kind
+    ]
     if columns and draw(st.sampled_from([True, True, True, False])):
-        scope, path = draw(st.sampled_from(columns))
-        return Term(f"{scope.prefix}{path}", PRIMARY, _read(path, scope.name))
+        return draw(st.sampled_from(columns))
     text, value = draw(_literals(kind))
     return Term(text, PRIMARY, lambda _: value)
 
@@ -172,7 +185,7 @@ def conditions(entity: str, depth: int = 3) -> st.SearchStrategy[Term]:
 def orders(entity: str) -> st.SearchStrategy[Term]:
     """Draw what entities can be ordered by."""
     scope = (Scope("it", "", entity),)
-    return st.sampled_from(_COMPARABLE).flatmap(lambda kind: terms(kind, scope, 1))
+    return st.sampled_from(COMPARABLE).flatmap(lambda kind: terms(kind, scope, 1))
 
 
 # Makers: (draw an operand of a kind, draw, scopes) → Term.
@@ -203,7 +216,7 @@ def _binary(draw: Any, left: Term, operator: str, right: Term, level: int, value
 
 
 def _comparison(operand: Any, draw: Any, scopes: Any) -> Term:
-    kind = draw(st.sampled_from(_COMPARABLE))
+    kind = draw(st.sampled_from(COMPARABLE))
     other = draw(st.sampled_from(_NUMBERS)) if kind in _NUMBERS else kind
     operator = draw(st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"]))
     level = EQUALITY if operator in ("eq", "ne") else RELATION
@@ -218,7 +231,7 @@ def _comparison(operand: Any, draw: Any, scopes: Any) -> Term:
 
 
 def _member(operand: Any, draw: Any, scopes: Any) -> Term:
-    kind = draw(st.sampled_from([each for each in _COMPARABLE if each != "bool"]))
+    kind = draw(st.sampled_from([each for each in COMPARABLE if each != "bool"]))
     left = operand(kind)
     members = draw(st.lists(_literals(kind), min_size=1, max_size=4))
     if draw(st.booleans()):

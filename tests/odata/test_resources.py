@@ -232,7 +232,7 @@ def test_what_is_no_key_is_refused(path: str, client: Client) -> None:
 
 @pytest.mark.parametrize(
     "path", ["$all", "$entity", "$crossjoin(PointRecords)", "PointRecords/$filter(true)",
-             "PointRecords/$each", "PointRecords/$ref", "PointRecords/$query"],
+             "PointRecords/$each", "PointRecords/$query"],
 )  # fmt: skip
 def test_paths_that_are_not_supported_are_named(path: str, client: Client) -> None:
     with pytest.raises(NotImplementedByServiceError, match="not supported"):
