@@ -1,8 +1,7 @@
 """The adaptive limit: how many calls the legacy bears, found from latency, failures and refusals.
 
-Arithmetic only, as in `limiter`. Three questions are kept apart: does one more open call still buy
-throughput (`knee`), are failures load, noise or an outage (`failures`), and does the legacy count
-calls per second (`pacer`). See docs/limit.md.
+Three questions are kept apart: does one more open call still buy throughput (`knee`), are failures
+load, noise or an outage (`failures`), and does the legacy count calls per second (`pacer`).
 """
 
 import math
@@ -15,39 +14,41 @@ from chalicelib.integrator.pacer import Pacer
 from chalicelib.integrator.parameters import (
     LONGEST_S,
     LONGEST_WAIT_S,
-    SAME_INSTANT_S,
     SHORTEST_S,
     Learned,
     Parameters,
 )
+
+_ROUNDING_S = 1e-6  # no call seems sent before the instant it was sent at
 
 
 class Adaptive:
     """The limit that learns. Made for one run; `snapshot` carries it to the next."""
 
     def __init__(self, clock: Callable[[], float], *, most: float, parameters: Parameters) -> None:
-        self._clock = clock
-        self._most = most
-        self._p = parameters
-        self._start_afresh()
+        self._clock, self._most, self._p = clock, most, parameters
+        self.restore(None)
 
-    def _start_afresh(self) -> None:
-        p = self._p
-        self._take_up(Learned(limit=p.first_limit, background=p.background, patience=p.patience))
-
-    def _take_up(self, learned: Learned) -> None:
-        now = self._clock()
+    def restore(self, state: object) -> None:
+        """Take up a snapshot; from anything else, start afresh."""
+        p, now = self._p, self._clock()
+        learned = Learned.restore(state) or Learned(p.first_limit, background=p.background)
         learned.limit = min(self._most, learned.limit)
         self._learned = learned
-        self._knee = Knee(self._p, learned, self._most, now)
-        self._blame = Blame(self._p, learned)
-        self._outage = Outage(self._p, learned)
-        self._pacer = Pacer(self._p, learned)
-        self._open = 0
-        self.recent_failures = 0
-        self._held_until: list[float] = []  # places of calls that failed sooner than others succeed
-        self._judged_from = -math.inf  # calls sent before it tell nothing of this limit's failures
+        self._knee = Knee(p, learned, self._most, now)
+        self._blame, self._outage = Blame(p, learned), Outage(p, learned)
+        self._pacer = Pacer(p, learned, now + learned.silent_s)
+        self._open = self.recent_failures = 0
+        self._held_until: list[float] = []  # places of failures that came sooner than a success
+        self._cut_at = -math.inf  # failures of calls sent before it are for the limit before it
         self._asked_s: float | None = None
+
+    def snapshot(self) -> dict[str, float]:
+        """Return what is learned; a trial in hand is given up for the limit it began from."""
+        state = self._learned.snapshot()
+        state["limit"] = self._blame.uncut or self._knee.looking_from or state["limit"]
+        state["silent_s"] = min(LONGEST_WAIT_S, max(0.0, self._pacer.not_before - self._clock()))
+        return state
 
     @property
     def limit(self) -> float:
@@ -77,40 +78,40 @@ class Adaptive:
 
     def on_result(self, ok: bool, latency_s: float, dropped: bool, inflight: int) -> None:
         del dropped  # what fails under load need not say so
-        now = self._clock()
+        now, learned = self._clock(), self._learned
         latency_s = min(LONGEST_S, max(SHORTEST_S, latency_s))
-        log_latency, started = math.log(latency_s), now - latency_s
+        latency, started = math.log(latency_s), now - latency_s + _ROUNDING_S
         self._open = max(0, self._open - 1)
         self.recent_failures += not ok
         if self._asked_s is not None:
             self._pacer.on_refusal(now, started, self._asked_s)
             self._asked_s = None
             return
-        current = started >= self._judged_from - SAME_INSTANT_S
+        current = started >= self._cut_at
         if ok:
-            self._learned.usual += 0.05 * (log_latency - self._learned.usual)
+            learned.usual += 0.05 * (latency - learned.usual)
             if self._outage.on_success(started):
                 self._held_until.clear()
-                self._move(self._learned.limit * self._p.resume, now)
+                self._move(learned.limit * self._p.resume, now)
         elif current:
             self._hold_place(now, latency_s)
-            if self._outage.on_failure(now, started) and self._blame.uncut is not None:
-                self._learned.limit, self._blame.uncut = self._blame.uncut, None
-        if self._learned.outage:
+            if self._outage.on_failure(started):
+                learned.limit, self._blame.uncut = self._blame.uncut or learned.limit, None
+        if learned.outage:
             return
-        looking = self._knee.higher is not None
+        looking = self._knee.looking_from is not None
         if current and (limit := self._blame.on_result(ok, looking)) is not None:
             self._move(limit, now)
-        if self._knee.cohort.on_result(ok, log_latency, inflight, started):
+        if self._knee.cohort.on_result(ok, latency, inflight, started):
             self.recent_failures = 0
-            if self._blame.uncut is not None:
+            if self._blame.uncut:
                 self._knee.begin(now)  # first it must be known what the failures mean
             else:
                 self._knee.judge(now)
 
     def _move(self, limit: float, now: float) -> None:
         if limit < self._learned.limit:
-            self._judged_from = now
+            self._cut_at = now
         self._blame.count_anew()
         self._knee.move(limit, now)
 
@@ -119,25 +120,3 @@ class Adaptive:
         spare_s = math.exp(self._learned.usual) - latency_s
         if spare_s > 0 and len(self._held_until) < 2 * self._learned.limit:
             heappush(self._held_until, now + spare_s)
-
-    def snapshot(self) -> dict[str, float]:
-        """Return what is learned; a trial in hand is given up for the limit it began from."""
-        state = self._learned.snapshot()
-        if self._blame.uncut is not None:
-            state["limit"] = self._blame.uncut
-        elif self._knee.higher:
-            state["limit"] = float(self._knee.higher.limit)
-        state["silent_s"] = min(LONGEST_WAIT_S, max(0.0, self._pacer.not_before - self._clock()))
-        return state
-
-    def restore(self, state: object) -> None:
-        """Take up a snapshot; from anything else, start afresh."""
-        learned = Learned.restore(state)
-        if learned is None:
-            self._start_afresh()
-            return
-        self._take_up(learned)
-        now = self._clock()
-        self._pacer.not_before = now + learned.silent_s
-        if learned.outage:
-            self._outage.begin(now, 0.0)

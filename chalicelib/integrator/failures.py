@@ -2,10 +2,9 @@
 
 import math
 
-from chalicelib.integrator.parameters import SAME_INSTANT_S, Learned, Parameters
+from chalicelib.integrator.parameters import Learned, Parameters
 
 _TRIAL_CALLS = 50
-_UNDER_CEILING = 0.87
 
 
 class Blame:
@@ -25,7 +24,7 @@ class Blame:
         p, learned = self._p, self._learned
         self._calls += 1
         self._failed += not ok
-        if looking:
+        if looking:  # hardly for load
             learned.background += 0.005 * ((not ok) - learned.background)
         share, expected = self._failed / self._calls, learned.background * self._calls
         if self.uncut is None:
@@ -42,7 +41,7 @@ class Blame:
                 learned.starting = self._uncut_starting
                 return max(uncut, learned.limit)
             if not self._uncut_starting:
-                learned.ceiling = uncut * _UNDER_CEILING
+                learned.ceiling = uncut * p.under_ceiling
             self.count_anew()
         return None
 
@@ -58,31 +57,23 @@ class Outage:
 
     def __init__(self, parameters: Parameters, learned: Learned) -> None:
         self._p, self._learned = parameters, learned
-        self._row, self._row_began_at = 0, math.inf
-        self.not_before = self._wait_s = 0.0
-
-    def begin(self, now: float, wait_s: float) -> None:
-        self._learned.outage, self._wait_s = 1.0, self._p.probe_s / 4
-        self._row_began_at = min(self._row_began_at, now)
-        self.not_before = now + wait_s
+        self._row, self._row_began_at = 0, -math.inf if learned.outage else math.inf
+        self.not_before = 0.0
 
     def on_start(self, now: float) -> None:
-        if self._learned.outage:
-            self.not_before = now + self._wait_s
-            self._wait_s = min(self._p.probe_s, self._wait_s * 1.5)
+        self.not_before = now + self._p.probe_s
 
-    def on_failure(self, now: float, started: float) -> bool:
+    def on_failure(self, started: float) -> bool:
         """Count a failure; say whether an outage begins with it."""
         self._row, self._row_began_at = self._row + 1, min(self._row_began_at, started)
-        begins = self._row >= max(self._p.outage_run, 0.5 * self._learned.limit)
-        begins = begins and not self._learned.outage
-        if begins:
-            self.begin(now, self._p.probe_s / 4)
+        enough = self._row >= max(self._p.outage_run, 0.5 * self._learned.limit)
+        begins = enough and not self._learned.outage
+        self._learned.outage = float(enough or self._learned.outage)
         return begins
 
     def on_success(self, started: float) -> bool:
         """Say whether an outage ends with a success, which must have been sent during it."""
-        if started < self._row_began_at - SAME_INSTANT_S:
+        if started < self._row_began_at:
             return False
         self._row, self._row_began_at = 0, math.inf
         ends, self._learned.outage = bool(self._learned.outage), 0.0

@@ -13,35 +13,26 @@ from chalicelib.integrator.parameters import Parameters
 
 Clock = Callable[[], float]
 
-MIN_LIMIT = 1.0
-
 
 class Limiter(Protocol):
     """What the integrator needs of a limiter."""
 
-    recent_failures: int
-    """Calls that failed since the limit was last judged."""
+    recent_failures: int  # since the limit was last judged
+
+    @property
+    def limit(self) -> float:
+        """Calls allowed open at once, 1 at least; its whole part counts."""
 
     @property
     def not_before(self) -> float:
         """The clock's time before which no call may be sent."""
 
-    @property
-    def limit(self) -> float:
-        """Calls allowed open at once; its whole part counts."""
-
     def on_start(self) -> None:
         """A call is being sent."""
 
     def on_result(self, ok: bool, latency_s: float, dropped: bool, inflight: int) -> None:
-        """A call has ended.
-
-        Args:
-            ok: the legacy accepted the record.
-            latency_s: how long the call took.
-            dropped: it failed by pushback or silence (429, 503, refused, reset, timeout).
-            inflight: calls open when this one was sent, itself included.
-        """
+        """A call has ended, well if ``ok``; ``dropped`` if by pushback or silence (429, 503,
+        refused, reset, timeout). ``inflight`` calls were open when it was sent, itself included."""
 
     def on_retry_after(self, seconds: float) -> None:
         """The result that follows carried a Retry-After of so many seconds."""
@@ -49,54 +40,45 @@ class Limiter(Protocol):
     def snapshot(self) -> dict[str, Any]:
         """What is learned, as JSON can hold it."""
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Any) -> None:
         """Take up what an earlier limiter of this kind had learned."""
 
 
 class Classic:
-    """The founding heuristic: a counter of open calls, a counter of failures and a limit.
+    """The founding heuristic: each time the open calls reach the limit it grows by 1.5 %, or
+    shrinks by 10 % if a call has failed since the last time.
 
-    Each time the open calls reach the limit it is judged: without a failure since the last time it
-    grows by 1.5 %, with one it shrinks by 10 %, and the failures are counted anew. Its trace:
-    6 → 6.09 → 6.18135 → (two failures) → 5.563215.
+    Its trace: 6 → 6.09 → 6.18135 → (two failures) → 5.563215.
     """
 
-    GROW = 1.015
-    SHRINK = 0.90
-
-    def __init__(self, clock: Clock, *, initial: float = 6.0, most: float = 1_000.0) -> None:
-        self._clock = clock
-        self._limit = initial
-        self._most = most
-        self._open = 0
-        self.recent_failures = 0
-        self.not_before = 0.0
-
-    @property
-    def limit(self) -> float:
-        return self._limit
+    def __init__(self, clock: Clock, *, most: float = 1_000.0) -> None:
+        self._clock, self._most = clock, most
+        self.limit, self.not_before = 6.0, 0.0
+        self._open = self.recent_failures = 0
 
     def on_start(self) -> None:
         self._open += 1
-        if self._open >= int(self._limit):
-            factor = self.SHRINK if self.recent_failures else self.GROW
-            self._limit = min(self._most, max(MIN_LIMIT, self._limit * factor))
+        if self._open >= int(self.limit):
+            factor = 0.90 if self.recent_failures else 1.015
+            self.limit = min(self._most, max(1.0, self.limit * factor))
             self.recent_failures = 0
 
     def on_result(self, ok: bool, latency_s: float, dropped: bool, inflight: int) -> None:
         del latency_s, dropped, inflight
         self._open -= 1
-        if not ok:
-            self.recent_failures += 1
+        self.recent_failures += not ok
 
     def on_retry_after(self, seconds: float) -> None:
         self.not_before = max(self.not_before, self._clock() + seconds)
 
     def snapshot(self) -> dict[str, Any]:
-        return {"limit": self._limit}
+        return {"limit": self.limit}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self._limit = min(self._most, max(MIN_LIMIT, float(state["limit"])))
+    def restore(self, state: Any) -> None:
+        self.limit = min(self._most, max(1.0, float(state["limit"])))
+
+
+BY_HAND = Parameters()
 
 
 def classic(clock: Clock, *, most: float = 1_000.0) -> Classic:
@@ -104,10 +86,7 @@ def classic(clock: Clock, *, most: float = 1_000.0) -> Classic:
     return Classic(clock, most=most)
 
 
-_BY_HAND = Parameters()
-
-
-def adaptive(clock: Clock, *, most: float = 1_000.0, parameters: Parameters = _BY_HAND) -> Adaptive:
+def adaptive(clock: Clock, *, most: float = 1_000.0, parameters: Parameters = BY_HAND) -> Adaptive:
     """Make the limit that learns; its parameters are tuned by hand unless others are given."""
     return Adaptive(clock, most=most, parameters=parameters)
 

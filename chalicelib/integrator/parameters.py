@@ -6,7 +6,6 @@ from typing import Any
 
 SHORTEST_S, LONGEST_S = 1e-4, 1e4  # latencies are taken for no shorter and no longer
 LONGEST_WAIT_S = 60.0  # no wait is longer, whatever is asked
-SAME_INSTANT_S = 1e-6
 
 
 def within(default: float, low: float, high: float) -> Any:
@@ -36,12 +35,14 @@ class Parameters:
     most_calls: float = within(150, 50, 400)  # calls of the largest cohort at a smaller limit
     background: float = within(0.02, 0.005, 0.05)  # share of failures expected at first
     most_background: float = within(0.2, 0.1, 0.3)  # share of failures that is never noise
+    under_ceiling: float = within(0.87, 0.7, 1)  # factor of a limit that failed: kept under
     surprise: float = within(2.5, 2, 4)  # standard deviations over the background that mean load
     outage_run: float = within(6, 4, 20)  # failures in a row, and half a limit, mean an outage
-    probe_s: float = within(2, 1, 10)  # s between two calls into an outage, a quarter at first
+    probe_s: float = within(1.5, 1, 10)  # s between two calls into an outage
     resume: float = within(0.9, 0.5, 1)  # factor of the last limit after an outage
-    rate_margin: float = within(0.99, 0.9, 1)  # factor of the learned rate
-    rate_doubles: float = within(60, 10, 300)  # pauses, 1 s at least, in which the rate doubles
+    rate_margin: float = within(0.995, 0.9, 1)  # factor of the learned rate
+    rate_doubles: float = within(120, 10, 600)  # pauses, 1 s at least, in which it doubles
+    trust: float = within(30, 3, 100)  # times what it took to learn it, and the same at most
 
 
 @dataclass(slots=True)
@@ -54,15 +55,14 @@ class Learned:
     floor_calls: float = within(0, 0, 1e3)  # calls that it is the mean of
     usual: float = within(log(0.1), log(SHORTEST_S), log(LONGEST_S))  # log latency of late
     variance: float = within(0.25, 0, 100)  # of a log latency
-    patience: float = within(6, 1, 1e3)  # cohorts between looks
     background: float = within(0.02, 0, 1)  # share of calls that fail whatever the load
     ceiling: float = within(1e6, 1, 1e6)  # calls; kept under after failures
     outage: float = within(0, 0, 1)  # 1: under way
     rate: float = within(0, 0, 1e6)  # calls a second; 0: no refusal yet
     burst: float = within(-1, -1, 1e6)  # calls; less than 0: unknown, and the rate a guess
     calm_s: float = within(0, 0, 1e6)  # of sending since the rate was learned
-    pause_s: float = within(0, 0, LONGEST_WAIT_S)  # the last that was asked for
-    silent_s: float = within(0, 0, LONGEST_WAIT_S)  # of it, still to be waited
+    doubles_s: float = within(10, 0.1, 1e6)  # of sending, after which the rate has doubled
+    silent_s: float = within(0, 0, LONGEST_WAIT_S)  # asked for and still to be waited
 
     def snapshot(self) -> dict[str, float]:
         return asdict(self)
