@@ -3,6 +3,7 @@
 A new property is one line here; ``$metadata``, expressions and responses follow from it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,17 +14,26 @@ from chalicelib.point_record import FIELDS
 NAMESPACE = "PunchClock"
 CONTAINER = "Service"
 
+# Where a word begins within a name such as utcOffsetMinutes.
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
 
 @dataclass(frozen=True, eq=False)
 class Property:
-    """A property and the column that holds it."""
+    """A property and the column that holds it. ``about`` is what ``$metadata`` says of it."""
 
     name: str
-    column: str
     type: Edm
+    about: str = ""
     nullable: bool = False
     max_length: int | None = None
     may_be_nan: bool = False
+    stored_as: str | None = None
+
+    @cached_property
+    def column(self) -> str:
+        """What SQL calls it: the same, in SQL's way of writing, where it has no name of its own."""
+        return self.stored_as or _WORD.sub("_", self.name).lower()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +77,7 @@ class EntityType:
     owned: str = ""
     insertable: frozenset[str] = frozenset()
     searched: str | None = None
+    about: str = ""
 
     @property
     def qualified_name(self) -> str:
@@ -91,28 +102,29 @@ POINT_RECORD = EntityType(
     "PointRecords",
     "point_record",
     (
-        Property("id", "id", Edm.GUID),
-        Property("employeeId", "employee_id", Edm.INT64),
-        Property("employerId", "employer_id", Edm.INT64),
-        Property("includedAt", "included_at", Edm.DATE_TIME_OFFSET),
-        Property("utcOffsetMinutes", "utc_offset_minutes", Edm.INT16),
-        Property("deviceId", "device_id", Edm.STRING, nullable=True, max_length=100),
-        Property("latitude", "latitude", Edm.DOUBLE, nullable=True),
-        Property("longitude", "longitude", Edm.DOUBLE, nullable=True),
-        Property("accuracyMeters", "accuracy_meters", Edm.DOUBLE, nullable=True),
-        Property("status", "status", Edm.STRING, max_length=11),
-        Property("attempts", "attempts", Edm.INT32),
-        Property("nextAttemptAt", "next_attempt_at", Edm.DATE_TIME_OFFSET, nullable=True),
-        Property("integratedAt", "integrated_at", Edm.DATE_TIME_OFFSET, nullable=True),
-        Property("createdAt", "created_at", Edm.DATE_TIME_OFFSET),
-        Property("replicatedAt", "replicated_at", Edm.DATE_TIME_OFFSET, nullable=True),
-        Property("updatedAt", "updated_at", Edm.DATE_TIME_OFFSET, nullable=True),
+        Property("id", Edm.GUID, "Names the punch: the same who and when has the same id."),
+        Property("employeeId", Edm.INT64, "Whose punch it is."),
+        Property("employerId", Edm.INT64, "For whom the employee works."),
+        Property("includedAt", Edm.DATE_TIME_OFFSET, "When the employee punched the clock."),
+        Property("utcOffsetMinutes", Edm.INT16, "The device's offset from UTC then."),
+        Property("deviceId", Edm.STRING, "What punched.", nullable=True, max_length=100),
+        Property("latitude", Edm.DOUBLE, "Where: degrees north.", nullable=True),
+        Property("longitude", Edm.DOUBLE, "Where: degrees east.", nullable=True),
+        Property("accuracyMeters", Edm.DOUBLE, "How exact the place is.", nullable=True),
+        Property("status", Edm.STRING, "Where it stands on its way to the legacy.", max_length=11),
+        Property("attempts", Edm.INT32, "Deliveries tried so far."),
+        Property("nextAttemptAt", Edm.DATE_TIME_OFFSET, "When the next is due.", nullable=True),
+        Property("integratedAt", Edm.DATE_TIME_OFFSET, "When the legacy took it.", nullable=True),
+        Property("createdAt", Edm.DATE_TIME_OFFSET, "When the service accepted it."),
+        Property("replicatedAt", Edm.DATE_TIME_OFFSET, "When it came here.", nullable=True),
+        Property("updatedAt", Edm.DATE_TIME_OFFSET, "When its status changed last.", nullable=True),
     ),
     (Navigation("logs", "IntegrationLog", "id", "point_id", collection=True, partner="point"),),
     orders=(("employeeId", "includedAt"), ("employerId", "includedAt")),
     owned="point_record AS p WHERE {own}",
     insertable=frozenset(FIELDS),
     searched="logs/log",
+    about="One punch of one employee.",
 )
 
 INTEGRATION_LOG = EntityType(
@@ -120,19 +132,20 @@ INTEGRATION_LOG = EntityType(
     "IntegrationLogs",
     "integration_log",
     (
-        Property("id", "id", Edm.INT64),
-        Property("pointId", "point_id", Edm.GUID),
-        Property("attempt", "attempt", Edm.INT32),
-        Property("status", "status", Edm.STRING, max_length=11),
-        Property("log", "log", Edm.STRING, nullable=True, max_length=8000),
-        Property("httpStatus", "http_status", Edm.INT16, nullable=True),
-        Property("latencyMs", "latency_ms", Edm.INT32, nullable=True),
-        Property("createdAt", "created_at", Edm.DATE_TIME_OFFSET),
+        Property("id", Edm.INT64, "Counts up."),
+        Property("pointId", Edm.GUID, "The point record."),
+        Property("attempt", Edm.INT32, "The attempt's number; 0 before the first."),
+        Property("status", Edm.STRING, "Where the record stood then.", max_length=11),
+        Property("log", Edm.STRING, "What was said of it.", nullable=True, max_length=8000),
+        Property("httpStatus", Edm.INT16, "What the legacy answered.", nullable=True),
+        Property("latencyMs", Edm.INT32, "How long the call took.", nullable=True),
+        Property("createdAt", Edm.DATE_TIME_OFFSET, "When this was written."),
     ),
     (Navigation("point", "PointRecord", "point_id", "id", collection=False, partner="logs"),),
     searched="log",
     owned="integration_log AS l WHERE EXISTS"
     " (SELECT 1 FROM point_record AS p WHERE p.id = l.point_id AND {own})",
+    about="One step of a point record, or one attempt to deliver it.",
 )
 
 INTEGRATION_RUN = EntityType(
@@ -140,18 +153,19 @@ INTEGRATION_RUN = EntityType(
     "IntegrationRuns",
     "integration_run",
     (
-        Property("id", "id", Edm.INT64),
-        Property("runId", "run_id", Edm.GUID),
-        Property("at", "at", Edm.DATE_TIME_OFFSET),
-        Property("maxOpenRequests", "max_open_requests", Edm.DOUBLE),
-        Property("openRequests", "open_requests", Edm.INT32),
-        Property("delivered", "delivered", Edm.INT32),
-        Property("failed", "failed", Edm.INT32),
-        Property("rejected", "rejected", Edm.INT32),
-        Property("latencyP50Ms", "latency_p50_ms", Edm.INT32, nullable=True),
-        Property("latencyP95Ms", "latency_p95_ms", Edm.INT32, nullable=True),
-        Property("policy", "policy", Edm.STRING),
+        Property("id", Edm.INT64, "Counts up."),
+        Property("runId", Edm.GUID, "The run; it is here once for each flush."),
+        Property("at", Edm.DATE_TIME_OFFSET, "When it flushed."),
+        Property("maxOpenRequests", Edm.DOUBLE, "The limit of calls in flight."),
+        Property("openRequests", Edm.INT32, "Calls in flight."),
+        Property("delivered", Edm.INT32, "Records delivered since the last flush."),
+        Property("failed", Edm.INT32, "Attempts that failed since then."),
+        Property("rejected", Edm.INT32, "Records refused since then."),
+        Property("latencyP50Ms", Edm.INT32, "Half of the calls took less.", nullable=True),
+        Property("latencyP95Ms", Edm.INT32, "Of 20 calls, 19 took less.", nullable=True),
+        Property("policy", Edm.STRING, "How the limit learns."),
     ),
+    about="What a run of the integrator did between two flushes.",
 )
 
 _TYPES = {each.name: each for each in (POINT_RECORD, INTEGRATION_LOG, INTEGRATION_RUN)}

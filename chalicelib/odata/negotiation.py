@@ -98,13 +98,19 @@ def json_format(headers: Mapping[str, str], option: str | None) -> Format:
     )
 
 
-def require_xml(headers: Mapping[str, str], option: str | None) -> None:
-    """Raise ``NotAcceptableError`` for a client that does not read XML."""
-    for media_type, _ in _ranges(headers, option):
+def metadata_format(headers: Mapping[str, str], option: str | None) -> str:
+    """Return the media type in which the client reads metadata: XML unless it prefers JSON.
+
+    Raises:
+        NotAcceptableError: it reads neither.
+    """
+    for media_type, parameters in _ranges(headers, option):
         if media_type in (XML, "application/*", "*/*"):
-            return
+            return XML
+        if media_type == JSON and _known(parameters) is not None:
+            return JSON
     raise NotAcceptableError(
-        "The metadata document is application/xml.", target="$format" if option else "Accept"
+        f"The metadata document is {XML} or {JSON}.", target="$format" if option else "Accept"
     )
 
 

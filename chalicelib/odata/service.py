@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.errors import InvalidError, NotFoundError
-from chalicelib.odata import metadata, negotiation
+from chalicelib.odata import negotiation
 from chalicelib.odata.answer import Answer, ODataResponse, plain
 from chalicelib.odata.apply import answers as applied
 from chalicelib.odata.apply.reader import ApplyBounds
 from chalicelib.odata.expressions import root
+from chalicelib.odata.metadata import csdl_xml, service_document
+from chalicelib.odata.metadata_json import csdl_json
 from chalicelib.odata.model import Property
 from chalicelib.odata.options import SUPPORTED, Options, read_options
 from chalicelib.odata.page_request import PageRequest, PageSizes
@@ -82,12 +84,13 @@ class ODataService:
         segments = segments_of(request.path)
         if segments == ["$metadata"]:
             options.allow("$format")
-            negotiation.require_xml(request.headers, options.text("$format"))
-            return plain(version, negotiation.XML, metadata.csdl_xml(version))
+            kind = negotiation.metadata_format(request.headers, options.text("$format"))
+            csdl = csdl_xml if kind == negotiation.XML else csdl_json
+            return plain(version, kind, csdl(version, self._limits.expand_depth))
         if not segments:
             options.allow("$format")
             answer = self._answer(request, options, version)
-            return answer.of(f'"value":{metadata.service_document()}', "")
+            return answer.of(f'"value":{service_document()}', "")
         resource = read_resource(segments, options.aliases, request.principal)
         # Counts and values are plain text, whatever else the client accepts.
         if resource.kind is Kind.COUNT:

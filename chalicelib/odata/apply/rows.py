@@ -143,8 +143,8 @@ class Columns:
         declared = value.member.max_length if isinstance(value, Column) else None
         return Property(
             name,
-            f"c{next(self._numbers)}",
             of or value.type,
+            stored_as=f"c{next(self._numbers)}",
             nullable=value.nullable,
             max_length=declared,
             may_be_nan=value.may_be_nan,

@@ -97,3 +97,6 @@ _TRANSFORMATIONS: dict[str, Callable[[Reader, Piece], Rows]] = {
     "bottomsum": subsets.ranked("bottomsum", "sum", descending=False),
     "bottompercent": subsets.ranked("bottompercent", "percent", descending=False),
 }
+
+# What is supported, by name.
+TRANSFORMATIONS = ("identity", *_TRANSFORMATIONS)
