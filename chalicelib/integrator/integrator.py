@@ -17,8 +17,9 @@ from math import ceil
 
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.desk import Desk
-from chalicelib.integrator.legacy import Legacy, Outcome
+from chalicelib.integrator.legacy import Legacy
 from chalicelib.integrator.limiter import Clock, Limiter
+from chalicelib.integrator.reply import Outcome
 from chalicelib.integrator.retry import Pace, settlement
 from chalicelib.integrator.senders import Senders, Sent
 from chalicelib.integrator.summary import Integration, delivered_s, quantile_ms

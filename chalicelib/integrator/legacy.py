@@ -19,40 +19,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib.integrator.reply import (
+    MAX_BODY_BYTES,
+    Reply,
+    broken,
+    classify,
+    decode,
+    read_retry_after,
+)
 from chalicelib.settings import SettingsError
 
-# What of an answer is read at most: one that is longer counts as unreadable.
-_MAX_BODY_BYTES = 1_000_000
 _READ_BYTES = 65_536
-_MAX_LOG = 8_000
-_MAX_RETRY_AFTER_S = 300.0
-
-
-class Outcome(StrEnum):
-    """What a call came to."""
-
-    DELIVERED = "DELIVERED"  # the legacy has the record
-    OVERLOADED = "OVERLOADED"  # it is too busy, or not there: this says nothing of the record
-    FAILED = "FAILED"  # it met a fault, perhaps with the record
-    REJECTED = "REJECTED"  # it refuses the record: a fault of the record
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """How a call ended. ``log`` says it to people; ``denied`` that our credentials are at fault."""
-
-    outcome: Outcome
-    latency_s: float
-    http_status: int | None = None
-    log: str | None = None
-    retry_after_s: float | None = None
-    denied: bool = False
 
 
 @cache
@@ -84,6 +65,18 @@ class Legacy:
             )
 
 
+class _Response(http.client.HTTPResponse):
+    """An answer that may be preceded by any number of interim ones (RFC 9110, section 15.2).
+
+    The standard library passes over 100 alone, and takes a 102 or 103 for the answer itself.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        is_interim = 100 <= status < 200 and status != http.client.SWITCHING_PROTOCOLS
+        return version, http.client.CONTINUE if is_interim else status, reason
+
+
 class Channel:
     """One call at a time to the legacy over a connection that is kept.
 
@@ -94,17 +87,13 @@ class Channel:
         self._legacy = legacy
         parts = urlsplit(legacy.url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            self._connection = http.client.HTTPSConnection(
-                parts.netloc,
-                timeout=legacy.connect_timeout_s,
-                context=_tls(),
-            )
-        else:
-            self._connection = http.client.HTTPConnection(
-                parts.netloc, timeout=legacy.connect_timeout_s
-            )
+        self._is_https = parts.scheme == "https"
+        self._connection = (
+            http.client.HTTPSConnection(parts.netloc, context=_tls())
+            if self._is_https
+            else http.client.HTTPConnection(parts.netloc)
+        )
+        self._connection.response_class = _Response
         # Of the call under way: its socket, when it has taken too long, and whether it did.
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -124,12 +113,13 @@ class Channel:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             cause = TimeoutError("the whole call took too long") if self._expired else error
-            return _broken(cause, time.monotonic() - started)
+            return broken(cause, time.monotonic() - started)
         finally:
             with self._lock:
                 self._expires_at = math.inf
         latency_s = time.monotonic() - started
         retry_after_s = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
+        body = decode(body, headers.get("Content-Encoding"))
         return classify(status, body, latency_s, retry_after_s)
 
     def expire(self) -> None:
@@ -148,10 +138,8 @@ class Channel:
         if connection.sock and _is_closed_by_peer(connection.sock):
             self.close()
         if not connection.sock:
-            connection.connect()
+            connection.sock = self._connect()
             connection.sock.settimeout(self._legacy.read_timeout_s)
-            with self._lock:
-                self._socket = connection.sock
         connection.request(
             "POST",
             self._path,
@@ -164,7 +152,7 @@ class Channel:
         )
         with connection.getresponse() as response:
             received = bytearray()
-            while len(received) < _MAX_BODY_BYTES:
+            while len(received) < MAX_BODY_BYTES:
                 part = response.read1(_READ_BYTES)
                 if not part:
                     if response.length:
@@ -176,80 +164,34 @@ class Channel:
                 self.close()  # what is left of the answer must not be met by the next call
             return response.status, response.headers, bytes(received)
 
+    def _connect(self) -> socket.socket:
+        """Open a connection that ``expire`` can end from its first byte on, TLS included."""
+        address = (self._connection.host, self._connection.port)
+        sock = socket.create_connection(address, self._legacy.connect_timeout_s)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._is_https:
+                sock = _tls().wrap_socket(
+                    sock, server_hostname=self._connection.host, do_handshake_on_connect=False
+                )
+            with self._lock:
+                self._socket = sock
+            # Looking a name up has no timeout: what comes of it late must not be sent any more.
+            if time.monotonic() >= self._expires_at:
+                self._expired = True
+                raise TimeoutError
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         with self._lock:
             self._socket = None
         self._connection.close()
-
-
-def classify(status: int, body: bytes, latency_s: float, retry_after_s: float | None) -> Reply:
-    """Say what an answer of the legacy means (DESIGN, section 5)."""
-    text = body.decode("utf-8", "replace").replace("\0", "\ufffd")
-    log = f"HTTP {status}: {text}"[:_MAX_LOG]
-    denied = status in (401, 403, 407)
-    if 200 <= status < 300:
-        fault = _fault_of_success(status, body)
-        if fault is None:
-            return Reply(Outcome.DELIVERED, latency_s, status)
-        log = f"HTTP {status}, but {fault}: {text}"[:_MAX_LOG]
-        outcome = Outcome.FAILED
-    elif denied or status in (408, 429, 503):
-        outcome = Outcome.OVERLOADED
-    elif 400 <= status < 500:
-        outcome = Outcome.REJECTED
-    else:
-        outcome = Outcome.FAILED
-    return Reply(outcome, latency_s, status, log, retry_after_s, denied)
-
-
-def read_retry_after(text: str | None, now: datetime) -> float | None:
-    """Read a Retry-After (RFC 9110, section 10.2.3) as seconds from ``now``, within bounds.
-
-    Returns:
-        None where there is none or it is neither seconds nor a date.
-    """
-    if text is None:
-        return None
-    try:
-        if text.strip().isascii() and text.strip().isdigit():
-            seconds = float(text)
-        else:
-            date = parsedate_to_datetime(text)
-            # A date without a zone, as asctime writes it, is in UTC.
-            seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
-    except (ValueError, OverflowError):
-        return None
-    return min(_MAX_RETRY_AFTER_S, max(0.0, seconds))
-
-
-def _fault_of_success(status: int, body: bytes) -> str | None:
-    """Say why an answer of 2xx is no success after all, or None."""
-    if status in (204, 205):  # these have no body in which to say anything else
-        return None
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return "its body is not JSON"
-    if not isinstance(document, dict):
-        return "its body is not a JSON object"
-    if document.get("message", "success") != "success":
-        return "its message is not success"
-    return None
-
-
-def _broken(error: Exception, latency_s: float) -> Reply:
-    """Say what a call without an answer means.
-
-    Silence and closed doors are the marks of a system that is too busy or away; bytes that are not
-    HTTP are a fault of its own.
-    """
-    garbage = isinstance(error, (http.client.HTTPException, ValueError)) and not isinstance(
-        error, (http.client.RemoteDisconnected, http.client.IncompleteRead)
-    )
-    outcome = Outcome.FAILED if garbage else Outcome.OVERLOADED
-    log = f"No answer: {type(error).__name__}: {error}".replace("\0", "\ufffd")
-    return Reply(outcome, latency_s, log=log[:_MAX_LOG])
 
 
 def _is_closed_by_peer(sock: socket.socket) -> bool:

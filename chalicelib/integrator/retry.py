@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from chalicelib.integrator.legacy import Outcome
+from chalicelib.integrator.reply import Outcome
 from chalicelib.integrator.senders import Sent
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Settlement

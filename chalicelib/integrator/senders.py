@@ -10,7 +10,9 @@ import threading
 import time
 from dataclasses import dataclass
 
-from chalicelib.integrator.legacy import Channel, Legacy, Reply
+from chalicelib import telemetry
+from chalicelib.integrator.legacy import Channel, Legacy
+from chalicelib.integrator.reply import Outcome, Reply
 from chalicelib.postgres.claims import Claimed
 
 # How late a call that takes too long may be found out.
@@ -90,6 +92,18 @@ class Senders:
     def _work(self, channel: Channel) -> None:
         while (call := self._calls.get()) is not None:
             record, sent_at, in_flight = call
-            reply = channel.send(record.id, record.document)
+            reply = self._send(channel, record)
             self._ended.put(Sent(record, reply, sent_at, in_flight))
         channel.close()
+
+    @staticmethod
+    def _send(channel: Channel, record: Claimed) -> Reply:
+        """Send, whatever comes of it: a thread that died would keep its call open for ever."""
+        started = time.monotonic()
+        try:
+            return channel.send(record.id, record.document)
+        except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours
+            telemetry.error("a call failed", error, id=record.id)
+            channel.close()
+            latency_s = time.monotonic() - started
+            return Reply(Outcome.FAILED, latency_s, log="The service met a fault of its own.")

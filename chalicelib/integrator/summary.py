@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chalicelib.integrator.legacy import Outcome
+from chalicelib.integrator.reply import Outcome
 from chalicelib.integrator.senders import Sent
 from chalicelib.telemetry import event
 

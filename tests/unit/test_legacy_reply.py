@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chalicelib.integrator.legacy import Outcome, classify, read_retry_after
+from chalicelib.integrator.reply import Outcome, classify, read_retry_after
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -33,6 +33,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         (403, b"", Outcome.OVERLOADED),
         (407, b"", Outcome.OVERLOADED),
         (408, b"", Outcome.OVERLOADED),
+        (425, b"", Outcome.OVERLOADED),
         (429, b"", Outcome.OVERLOADED),
         (503, b"", Outcome.OVERLOADED),
         (500, b"", Outcome.FAILED),
