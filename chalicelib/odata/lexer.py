@@ -203,6 +203,8 @@ class _Scanner:
         self.wants_value = True
 
     def _alias(self, name: str, at: Place) -> None:
+        if self.text.startswith((".", "#"), self.position):
+            raise unsupported("Annotations in expressions are not supported", at)
         if name not in self.aliases:
             self._emit("STRING", Literal(Edm.NULL, None, at), at)
             return
@@ -228,6 +230,8 @@ class _Scanner:
 
     def _end_value(self) -> None:
         follows = self.text[self.position : self.position + 1]
+        if follows == ";" and self.frames and self.frames[-1].kind == "$count":
+            raise unsupported("More options of $count than one are not supported", self._here())
         if follows and follows not in f"{SPACES}),:]/":
             raise fault(f"{follows!r} cannot follow a value", self._here())
         self.wants_value = False

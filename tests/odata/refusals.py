@@ -196,6 +196,8 @@ UNSUPPORTED: list[str] = [
     "cast(status,Edm.Binary) eq null",
     "case(true:1,true:'x') eq 1",
     "logs/$count($search=x) gt 1",
+    "logs/$count($filter=true;$search=x) gt 1",
+    "@Core.Messages eq null",
     "{}",
 ]
 

@@ -1,0 +1,137 @@
+"""Words that ``$search`` looks for in log texts."""
+
+from collections.abc import Callable
+
+import pytest
+
+from chalicelib.errors import InvalidError, NotImplementedByServiceError
+from chalicelib.odata.service import ODataService
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.reader import Reader
+from chalicelib.settings import Settings
+from tests.odata import dataset
+from tests.odata.asking import Client
+from tests.odata.dataset import DataSet, Log
+
+
+def has(*words: str) -> Callable[[str | None], bool]:
+    return lambda log: log is not None and all(w.casefold() in log.casefold() for w in words)
+
+
+def nothing(_: str | None) -> bool:
+    return False
+
+
+CASES: list[tuple[str, Callable[[str | None], bool]]] = [
+    ("accepted", has("accepted")), ("ACCEPTED", has("accepted")), ("ccep", has("accepted")),
+    ("  accepted  ", has("accepted")), ("503", has("503")), ("503:", has("503:")),
+    ('"try later"', has("try later")), ('"Try Later"', has("try later")),
+    ('"later try"', nothing), ("try later", has("try", "later")),
+    ("later try", has("try", "later")),
+    ("try AND later", has("try", "later")), ("try AND timeout", nothing),
+    ("accepted OR timeout", lambda log: has("accepted")(log) or has("timeout")(log)),
+    ("accepted or timeout", nothing),
+    ("accepted OR try later", lambda log: has("accepted")(log) or has("try", "later")(log)),
+    ("try accepted OR timeout", has("timeout")),
+    ("try (accepted OR later)", has("try", "later")),
+    ("NOT accepted", lambda log: not has("accepted")(log)),
+    ("NOT NOT", lambda log: not has("NOT")(log)), ("NOT", has("not")),
+    ("not accepted", nothing),
+    ("try NOT accepted", has("try")), ("NOT try NOT accepted",
+     lambda log: not has("try")(log) and not has("accepted")(log)),
+    ("NOT (try OR accepted)", lambda log: not has("try")(log) and not has("accepted")(log)),
+    ("NOT (try accepted)", lambda _: True),
+    ("(NOT try) OR accepted", lambda log: not has("try")(log)),
+    ("((accepted))", has("accepted")), ("( accepted )", has("accepted")),
+    ("AND", has("and")), ("OR", has("or")), ("AND OR", has("and", "or")),
+    ("AND OR NOT", lambda log: has("and")(log) or has("not")(log)), ("OR AND", has("and", "or")),
+    ("accepted AND", has("accepted", "and")), ("(accepted OR)", has("accepted", "or")),
+    ("accepted AND NOT timeout", has("accepted")),
+    ("zz AND e OR e AND yy OR timeout", lambda log: has("timeout")(log)),
+    ("it's", has("it's")), ("\"'quoted'\"", has("'quoted'")), ("s'", has("s'")),
+    ("'try la'", has("try la")), ("'\"'", nothing), ("'('", nothing), ("'it''s'", has("it's")),
+    ("%", has("%")), ("_", has("_")), ("\\", has("\\")), ("10%", nothing), ("x_x", nothing),
+    ("x" * 700, has("x" * 700)), ("x" * 701, nothing), ("9,81", nothing), ("a;b", nothing),
+    ("#1", nothing), ("\u0394", nothing), ("$search", nothing), ("08/15", nothing),
+    ('"AND"', has("and")), ("accepted\tOR\ttimeout",
+     lambda log: has("accepted")(log) or has("timeout")(log)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "holds"), CASES)
+def test_logs_are_searched_in_their_text(
+    text: str, holds: Callable[[str | None], bool], client: Client, data: DataSet
+) -> None:
+    expected = [each.id for each in data.logs if holds(each.log)]
+    answer = client.json("IntegrationLogs", ("$search", text), ("$top", "1000"), ("$count", "true"))
+    assert [each["id"] for each in answer["value"]] == expected
+    assert answer["@odata.count"] == len(expected)
+    assert client.get("IntegrationLogs/$count", ("search", text)).body == str(len(expected))
+
+
+def test_a_record_is_found_by_the_texts_of_its_logs(client: Client, data: DataSet) -> None:
+    def found(text: str, *query: tuple[str, str]) -> list[str]:
+        answer = client.json("PointRecords", ("$search", text), ("$top", "1000"), *query)
+        return [each["id"] for each in answer["value"]]
+
+    def some(word: str) -> set[str]:
+        return {str(r.id) for r in data.records if any(has(word)(log.log) for log in r.logs)}
+
+    everything = {str(r.id) for r in data.records}
+    assert set(found("accepted")) == some("accepted")
+    # Each word in any of the logs.
+    both = some("accepted") & some("timeout")
+    assert set(found("accepted timeout")) == both
+    assert any(all(not has("accepted", "timeout")(log.log) for log in r.logs)
+               for r in data.records if str(r.id) in both)  # fmt: skip
+    assert set(found("NOT accepted")) == everything - some("accepted")
+    waiting = {str(r.id) for r in data.records if r.status == "AWAITING"}
+    assert set(found("accepted", ("$filter", "status eq 'AWAITING'"))) == some("accepted") & waiting
+
+
+def test_case_is_folded_as_unicode_does(database: Database) -> None:
+    (record,) = dataset.build(1)
+    record.logs = [Log(1, record.id, 0, "ERROR", "Straße, ΣΊΣΥΦΟΣ, café", None, None,
+                       record.createdAt, record)]  # fmt: skip
+    dataset.store([record], database)
+    client = Client(ODataService(Reader(database, 10), Settings()))
+    for text in ("STRASSE", "straße", "strasse", "σίσυφος", "Σίσυφοσ", "CAFÉ", "café"):
+        assert client.get("IntegrationLogs/$count", ("$search", text)).body == "1", text
+    for text in ("STRASE", "cafe"):
+        assert client.get("IntegrationLogs/$count", ("$search", text)).body == "0", text
+
+
+def test_pages_of_a_search_go_on_with_it(client: Client, data: DataSet) -> None:
+    pages = client.pages("IntegrationLogs", ("$search", "NOT accepted"), prefer="maxpagesize=5")
+    expected = [each.id for each in data.logs if not has("accepted")(each.log)]
+    assert [each["id"] for page in pages for each in page] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "missing"), ("   ", "missing"), ("()", "missing"), ("(", "missing"), (")", "missing"),
+        ("(a", "never closed"), ("a)", "closes nothing"), ("(a))", "closes nothing"),
+        ("((a)", "never closed"), ("a(b)", "space"), ("(a)b", "space"), ("(a)(b)", "space"),
+        ('"a', "quote"), ('a"', "quote"), ('"a"b', "space"), ('"a""b"', "space"), ('""', "quote"),
+        ('a"b"', "space"), ("'a", "single quote"), ("'a' b", "single quote"),
+        ("'a''", "single quote"), ("NOT ()", "missing"), ("a OR ()", "missing"),
+        ("NOT(a)", "space"), ("a AND(b)", "space"),
+        ("(" * 150 + "a" + ")" * 150, "nested 100 deep"), ("NOT " * 150 + "a", "nested 100 deep"),
+        ("a " * 2500, "2000 tokens"),
+    ],
+)  # fmt: skip
+def test_what_is_no_search_is_refused_with_its_reason_and_its_place(
+    text: str, reason: str, client: Client
+) -> None:
+    with pytest.raises(InvalidError) as refused:
+        client.get("IntegrationLogs", ("$search", text))
+    assert reason in refused.value.message
+    assert "(character " in refused.value.message
+
+
+def test_what_has_no_text_is_not_searched(client: Client, data: DataSet) -> None:
+    with pytest.raises(NotImplementedByServiceError, match="IntegrationRuns"):
+        client.get("IntegrationRuns", ("$search", "x"))
+    with pytest.raises(InvalidError, match="search"):
+        client.get(f"PointRecords({data.records[0].id})", ("$search", "x"))
