@@ -51,6 +51,17 @@ def answers(handler: Callable[..., Response]) -> Callable[..., Response]:
     return answered
 
 
+@app.middleware("all")
+def name_the_request(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """Let each line of the log name the run, and the request, that it belongs to."""
+    if isinstance(event, Request):
+        run, ids = event.lambda_context, {"request_id": event.context.get("requestId")}
+    else:
+        run, ids = event.context, {}
+    telemetry.bind({"run_id": getattr(run, "aws_request_id", None), **ids})
+    return get_response(event)
+
+
 @app.middleware("http")
 def one_error_shape(request: Request, get_response: Callable[[Request], Response]) -> Response:
     """Give the framework's own refusals (a method that a route does not have) our error shape."""
@@ -151,6 +162,23 @@ def reconcile(event: CloudWatchEvent) -> dict[str, Any]:
     del event
     until = datetime.now(UTC)
     return asdict(container.reconcile(until - 2 * timedelta(hours=1), until))
+
+
+@app.schedule(EVERY_MINUTE)
+def observe(event: CloudWatchEvent) -> None:
+    """Write the depth and age of each stage as metrics, also while no step runs."""
+    del event
+    container.observe()
+
+
+@app.lambda_function()
+def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Step 1 as a function of its own, so that no query can take its place.
+
+    API Gateway hands it ``POST /point-record``; all else goes to the function of the routes.
+    """
+    answer: dict[str, Any] = app(event, context)
+    return answer
 
 
 @app.lambda_function()

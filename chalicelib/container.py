@@ -41,14 +41,35 @@ if TYPE_CHECKING:
 _BUFFER_CONNECT_TIMEOUT_S = 2
 _BUFFER_READ_TIMEOUT_S = 5
 _BUFFER_TRIES = 3
+# A secret is read once, while somebody waits for the first answer of a process.
+_SECRET_CONNECT_TIMEOUT_S = 2
+_SECRET_READ_TIMEOUT_S = 3
+_SECRET_TRIES = 2
 
 
 @cache
 def settings() -> Settings:
     """Return the settings, read from the environment once."""
     found = Settings.from_env(os.environ)
-    telemetry.configure(found.log_level)
+    telemetry.configure(found.log_level, found.metrics_namespace)
     return found
+
+
+@cache
+def resolved(name: str) -> str:
+    """Return a setting that may be a reference, read once per process; see ``reference.read``."""
+    from chalicelib import reference
+
+    return reference.read(name.upper(), getattr(settings(), name), _secrets)
+
+
+def _secrets(service: str) -> Any:
+    config = Config(
+        connect_timeout=_SECRET_CONNECT_TIMEOUT_S,
+        read_timeout=_SECRET_READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": _SECRET_TRIES},
+    )
+    return boto3.client(service, config=config)
 
 
 @cache
@@ -99,13 +120,13 @@ def intake() -> Intake:
 
 @cache
 def database() -> Database:
-    return _database(settings().database_url)
+    return _database(resolved("database_url"))
 
 
 @cache
 def queried_database() -> Database:
     """Return the database that queries read from."""
-    url = settings().odata_database_url
+    url = resolved("odata_database_url")
     return _database(url) if url else database()
 
 
@@ -155,7 +176,7 @@ def integrator_run() -> Run:
     return Run(
         Claims(database(), run_lease_s=found.run_lease_s, record_lease_s=found.record_lease_s),
         Legacy(
-            found.legacy_url,
+            resolved("legacy_url"),
             connect_timeout_s=found.legacy_connect_timeout_s,
             read_timeout_s=found.legacy_read_timeout_s,
             call_timeout_s=found.legacy_call_timeout_s,
@@ -211,6 +232,13 @@ def stages() -> dict[str, Any]:
     return health.stages(buffer, replica)
 
 
+def observe() -> None:
+    """Write the depth and age of each stage as metrics; see ``health.observe``."""
+    from chalicelib import health
+
+    health.observe(stages())
+
+
 def reconcile(since: datetime, until: datetime) -> Reconciliation:
     """Look for all that was accepted in a period; see ``reconciler.reconcile``."""
     from chalicelib import reconciler
@@ -219,9 +247,10 @@ def reconcile(since: datetime, until: datetime) -> Reconciliation:
     if kind == "file":
         accepted = reconciler.from_file(Path(place), since, until)
     elif kind == "cloudwatch":
-        accepted = reconciler.from_cloudwatch(boto3.client("logs"), place, since, until)
+        groups = place.split(",")
+        accepted = reconciler.from_cloudwatch(boto3.client("logs"), groups, since, until)
     else:
-        raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP or file:PATH")
+        raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH")
     return reconciler.reconcile(accepted, buffer(), replica())
 
 

@@ -5,6 +5,7 @@ that a principal posts its own records alone, whichever way they come. Needs not
 What HTTP makes of the result is for others.
 """
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from chalicelib.buffer import Buffer
 from chalicelib.errors import ForbiddenError, InvalidError, PunchClockError, TooLargeError
 from chalicelib.point_record import PointRecord, Status, load_json, parse, to_json
 from chalicelib.principal import Principal
-from chalicelib.telemetry import ACCEPTED, event
+from chalicelib.telemetry import ACCEPTED, bind, bound, event
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ class Intake:
             return self.accept_document(document, principal)
         if not 1 <= len(document) <= self._max_batch:
             raise InvalidError(f"An array must have 1 to {self._max_batch} point records.")
-        with ThreadPoolExecutor(min(self._threads, len(document))) as pool:
+        with ThreadPoolExecutor(
+            min(self._threads, len(document)), initializer=bind, initargs=(bound(),)
+        ) as pool:
             return list(pool.map(lambda each: self._accept_item(each, principal), document))
 
     def accept_document(self, document: object, principal: Principal) -> Accepted:
@@ -81,8 +84,15 @@ class Intake:
         record = parse(document, self._clock(), self._clock_skew_s)
         if not principal.owns(record):
             raise ForbiddenError(f"This token posts no records but those of {principal}.")
+        asked_at = time.perf_counter()
         accepted = Accepted(*self._buffer.put(record))
-        event(ACCEPTED, id=str(accepted.record.id), created=accepted.created)
+        event(
+            ACCEPTED,
+            id=str(accepted.record.id),
+            created=accepted.created,
+            accepted=1,
+            put_ms=round((time.perf_counter() - asked_at) * 1000, 1),
+        )
         return accepted
 
     def _accept_item(self, document: object, principal: Principal) -> Accepted | PunchClockError:

@@ -91,23 +91,26 @@ def from_file(path: Path, since: datetime, until: datetime) -> Iterator[str]:
                 yield from _accepted(lines, since, until)
 
 
-def from_cloudwatch(logs: Any, group: str, since: datetime, until: datetime) -> Iterator[str]:
-    """Yield the ids that a CloudWatch log group says were accepted in a period.
+def from_cloudwatch(
+    logs: Any, groups: Iterable[str], since: datetime, until: datetime
+) -> Iterator[str]:
+    """Yield the ids that CloudWatch log groups say were accepted in a period.
 
     Args:
         logs: a ``boto3.client("logs")``.
-        group: the log group of the function that has the routes.
+        groups: the log groups of the functions that accept records.
         since: the first instant of the period.
         until: the first instant after it.
     """
-    pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=group,
-        startTime=int(since.timestamp() * 1000),
-        endTime=int(until.timestamp() * 1000),
-        filterPattern=f'{{ $.message = "{ACCEPTED}" }}',
-    )
-    for page in pages:
-        yield from _accepted((each["message"] for each in page["events"]), since, until)
+    for group in groups:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group,
+            startTime=int(since.timestamp() * 1000),
+            endTime=int(until.timestamp() * 1000),
+            filterPattern=f'{{ $.message = "{ACCEPTED}" }}',
+        )
+        for page in pages:
+            yield from _accepted((each["message"] for each in page["events"]), since, until)
 
 
 def _accepted(lines: Iterable[str], since: datetime, until: datetime) -> Iterator[str]:

@@ -24,7 +24,7 @@ from typing import Any
 from chalicelib.buffer import DELETE_BATCH, Buffer, Item
 from chalicelib.point_record import from_json
 from chalicelib.postgres.replica import Document, Poison, Replica
-from chalicelib.telemetry import event
+from chalicelib.telemetry import REPLICATED, event
 
 # How long a reader that is ahead waits before it looks whether the run has ended.
 _LOOK_S = 0.1
@@ -168,7 +168,7 @@ class Replicator:
     @staticmethod
     def _report(total: Replication) -> None:
         event(
-            "replicated",
+            REPLICATED,
             read=total.read,
             written=total.written,
             already_there=total.already_there,

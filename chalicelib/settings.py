@@ -20,9 +20,20 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    *,
+    by_reference: bool = False,
 ) -> Any:
-    """Declare a setting: its default, what it does, and the range or the words it may take."""
-    metadata = {"effect": effect, "low": low, "high": high, "choices": choices}
+    """Declare a setting: its default, what it does, and the range or the words it may take.
+
+    One that may come ``by_reference`` is read through ``container.resolved``, never from here.
+    """
+    metadata = {
+        "effect": effect,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "by_reference": by_reference,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -40,7 +51,9 @@ class Settings:
         8, "Puts to the buffer in flight for one POST of an array.", 1, 64
     )
 
-    database_url: str = setting("", "libpq URI of Postgres. A remote host is spoken to over TLS.")
+    database_url: str = setting(
+        "", "libpq URI of Postgres. A remote host is spoken to over TLS.", by_reference=True
+    )
     database_pool: int = setting(
         8, "Connections of one process; a Lambda uses one, the local server one a thread.", 1, 100
     )
@@ -62,13 +75,15 @@ class Settings:
     )
     accepted_log: str = setting(
         "",
-        "Where intake's log is, for the reconciler: cloudwatch:LOG_GROUP or file:PATH.",
+        "Where intake's log is, for the reconciler: cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH.",
     )
     replication_margin_s: float = setting(
         5.0, "Time kept at the end of a replication to finish what it has begun.", 0.5, 300
     )
 
-    legacy_url: str = setting("", "Where a point record is POSTed to the legacy HR system.")
+    legacy_url: str = setting(
+        "", "Where a point record is POSTed to the legacy HR system.", by_reference=True
+    )
     legacy_connect_timeout_s: float = setting(3.0, "Longest wait for a connection.", 0.1, 60)
     legacy_read_timeout_s: float = setting(
         10.0, "Longest silence of the legacy during a call.", 0.1, 300
@@ -112,6 +127,7 @@ class Settings:
         "",
         "libpq URI that queries read from: a role with no right but SELECT, or a standby."
         " DATABASE_URL where it is empty.",
+        by_reference=True,
     )
     odata_page: int = setting(100, "Records of a page when the client does not say.", 1, 10_000)
     odata_page_max: int = setting(1_000, "Most records of a page.", 1, 10_000)
@@ -137,6 +153,9 @@ class Settings:
         "Least severe level that is logged; above INFO the reconciler has no witness.",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     )
+    metrics_namespace: str = setting(
+        "", "Namespace of the metrics in CloudWatch; without one, no metrics are written."
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -151,6 +170,9 @@ class Settings:
             variable = each.name.upper()
             text = environ.get(variable)
             if text is None:
+                continue
+            if is_reference(text) and not each.metadata["by_reference"]:
+                faults.append(f"{variable} cannot be a reference")
                 continue
             kind: Any = type(each.default)
             low, high = each.metadata["low"], each.metadata["high"]
@@ -175,6 +197,11 @@ class Settings:
         if faults:
             raise SettingsError("; ".join(faults))
         return found
+
+
+def is_reference(value: str) -> bool:
+    """Say whether the value of a setting says where the true one is kept; see ``reference``."""
+    return value.startswith(("ssm:", "secretsmanager:"))
 
 
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text"}

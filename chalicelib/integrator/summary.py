@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from chalicelib.integrator.reply import Outcome
 from chalicelib.integrator.senders import Sent
-from chalicelib.telemetry import event
+from chalicelib.telemetry import INTEGRATED, event
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Integration:
         """Log it."""
         delivered = self.outcomes[Outcome.DELIVERED]
         event(
-            "integrated",
+            INTEGRATED,
             sent=self.sent,
             **{outcome.lower(): self.outcomes[outcome] for outcome in Outcome},
             parked=self.parked,

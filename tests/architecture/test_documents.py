@@ -29,7 +29,10 @@ def settings_table() -> str:
         default = "" if each.default == "" else f"`{each.default}`"
         low, high = each.metadata["low"], each.metadata["high"]
         bounds = "" if low is None else f"{low} … {high}"
-        rows.append(f"| `{each.name.upper()}` | {default} | {bounds} | {each.metadata['effect']} |")
+        effect = each.metadata["effect"]
+        if each.metadata["by_reference"]:
+            effect += " May be a reference."
+        rows.append(f"| `{each.name.upper()}` | {default} | {bounds} | {effect} |")
     return "\n".join(rows) + "\n"
 
 

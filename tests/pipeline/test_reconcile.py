@@ -134,7 +134,7 @@ def test_reads_what_a_lambda_logged_to_cloudwatch() -> None:
             ],
         )
         hour = timedelta(hours=1)
-        found = list(from_cloudwatch(logs, group, now - hour, now + hour))
+        found = list(from_cloudwatch(logs, [group], now - hour, now + hour))
     assert sorted(found) == ["id-0", "id-1", "id-2"]
 
 

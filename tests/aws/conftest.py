@@ -1,0 +1,73 @@
+"""AWS as moto has it, and the service wired by the very configuration of the stage prod."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+
+from local.dynamodb import server as dynamodb_server
+from tests.aws.deployment import PROD
+from tests.conftest import Legacy
+from tests.pipeline.service import wired
+
+REGION = "eu-central-1"
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """The URL of a server that answers as AWS' own endpoints do, as far as moto goes."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto_url: str) -> Iterator[pytest.MonkeyPatch]:
+    """An empty account, which every boto3 client of this process reaches."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(variable, raising=False)
+        patch.setenv("AWS_ENDPOINT_URL", moto_url)
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        yield patch
+        _reset(moto_url)
+
+
+def _reset(url: str) -> None:
+    requests.post(f"{url}/moto-api/reset", timeout=30).raise_for_status()
+
+
+@pytest.fixture
+def prod(
+    aws: pytest.MonkeyPatch, dynamodb_url: str, dynamodb: Any, database_url: str, legacy: Legacy
+) -> Iterator[dict[str, str]]:
+    """The service under prod's own environment; only where its stores are is the test's.
+
+    Its secrets are in the account's parameter store, its table is on the DynamoDB endpoint.
+    """
+    environment = dict(PROD["environment_variables"])
+    secrets = {
+        "DATABASE_URL": database_url,
+        "ODATA_DATABASE_URL": database_url,
+        "LEGACY_URL": legacy.url,
+    }
+    ssm = boto3.client("ssm")
+    for variable, value in secrets.items():
+        service, _, name = environment[variable].partition(":")
+        assert service == "ssm"
+        ssm.put_parameter(Name=name, Value=value, Type="SecureString")
+    aws.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
+    table = environment["POINT_RECORD_TABLE"]
+    dynamodb_server.create_table(dynamodb, table)
+    with wired({**environment, "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}):
+        yield environment
+    dynamodb.delete_table(TableName=table)

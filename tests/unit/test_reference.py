@@ -1,0 +1,89 @@
+"""A setting's value may say where the true one is kept."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from moto import mock_aws
+
+from chalicelib import container
+from chalicelib.errors import UnavailableError
+from chalicelib.reference import read
+from chalicelib.settings import Settings, SettingsError
+from tests.pipeline.service import wired
+
+SECRET = "postgresql://u:hush@db.example/p"
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An account with a parameter and some secrets."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        boto3.client("ssm").put_parameter(Name="/p/url", Value=SECRET, Type="SecureString")
+        secrets = boto3.client("secretsmanager")
+        secrets.create_secret(Name="plain", SecretString=SECRET)
+        secrets.create_secret(Name="members", SecretString=f'{{"url": "{SECRET}", "port": 1}}')
+        secrets.create_secret(Name="bytes", SecretBinary=SECRET.encode())
+        yield
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["ssm:/p/url", "secretsmanager:plain", "secretsmanager:members#url", SECRET],
+)
+def test_a_value_is_read_where_it_refers_to(value: str, account: None) -> None:
+    assert read("DATABASE_URL", value, boto3.client) == SECRET
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("ssm:/p/other", "ParameterNotFound"),
+        ("secretsmanager:other", "ResourceNotFoundException"),
+        ("secretsmanager:members#other", "is no text"),
+        ("secretsmanager:members#port", "is no text"),
+        ("secretsmanager:plain#url", "is no text"),
+        ("secretsmanager:bytes", "is no text"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_not_shown(value: str, reason: str, account: None) -> None:
+    with pytest.raises(SettingsError, match=reason) as caught:
+        read("DATABASE_URL", value, boto3.client)
+    message = str(caught.value)
+    assert message.startswith(f"DATABASE_URL refers to {value}")
+    error: BaseException | None = caught.value
+    while error is not None:  # nor by what a traceback would tell
+        assert "hush" not in str(error)
+        error = None if error.__suppress_context__ else error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://ssm.example"),
+        ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "GetParameter"),
+    ],
+)
+def test_a_store_of_secrets_that_is_away_may_be_asked_again(error: Exception) -> None:
+    class Away:
+        def get_parameter(self, **_: Any) -> None:
+            raise error
+
+    with pytest.raises(UnavailableError):
+        read("DATABASE_URL", "ssm:/p/url", lambda _: Away())
+
+
+def test_a_process_reads_a_secret_once(account: None) -> None:
+    with wired({"DATABASE_URL": "ssm:/p/url"}):
+        assert container.resolved("database_url") == SECRET
+        boto3.client("ssm").delete_parameter(Name="/p/url")
+        assert container.resolved("database_url") == SECRET
+
+
+def test_a_reference_stands_only_where_it_is_read() -> None:
+    assert Settings.from_env({"DATABASE_URL": "ssm:/p/url"}).database_url == "ssm:/p/url"
+    with pytest.raises(SettingsError, match="POINT_RECORD_TABLE cannot be a reference"):
+        Settings.from_env({"POINT_RECORD_TABLE": "ssm:/p/table"})
