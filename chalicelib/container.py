@@ -27,6 +27,7 @@ from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from chalicelib.integrator.integrator import Run
+    from chalicelib.integrator.limiter import Clock, Limiter
     from chalicelib.odata.endpoint import Endpoint
     from chalicelib.point_record import PointRecord
     from chalicelib.postgres.connection import Database
@@ -168,7 +169,6 @@ def integrator_run() -> Run:
     """Build a run of the integrator; unlike all else, each run is a new one."""
     from chalicelib.integrator.integrator import Run
     from chalicelib.integrator.legacy import Legacy
-    from chalicelib.integrator.limiter import POLICIES
     from chalicelib.integrator.retry import Pace
     from chalicelib.postgres.claims import Claims
 
@@ -181,7 +181,7 @@ def integrator_run() -> Run:
             read_timeout_s=found.legacy_read_timeout_s,
             call_timeout_s=found.legacy_call_timeout_s,
         ),
-        partial(POLICIES[found.limit_policy], most=found.limit_max),
+        limiter(found),
         found.limit_policy,
         Pace(
             settle_interval_s=found.settle_interval_s,
@@ -192,6 +192,36 @@ def integrator_run() -> Run:
             overload_retry_max_s=found.overload_retry_max_s,
         ),
         chance=random.Random(),  # noqa: S311 - jitter
+    )
+
+
+def limiter(found: Settings) -> Callable[[Clock], Limiter]:
+    """Build the factory of limiters that the settings ask for.
+
+    Raises:
+        SettingsError: the parameter file does not fit.
+    """
+    from chalicelib.integrator import evolved
+    from chalicelib.integrator.limiter import POLICIES
+    from chalicelib.integrator.trials import Trials
+
+    policy = found.limit_policy
+    make = partial(POLICIES[policy], most=found.limit_max)
+    if policy not in evolved.EVOLVED:
+        return make
+    if found.limit_parameters:
+        parameters = evolved.load(policy, Path(found.limit_parameters))
+    else:
+        parameters = evolved.deployed(policy)
+    if not found.limit_trials:
+        return partial(make, parameters=parameters)
+    return lambda clock: Trials(
+        clock,
+        lambda in_use: make(clock, parameters=in_use),
+        parameters,
+        policy,
+        share=found.limit_trials,
+        chance=random.Random(),  # noqa: S311 - mutations
     )
 
 

@@ -37,7 +37,7 @@ class Score:
 class Operator:
     """Sets the best limit for each instant, keeps to the rate and is silent during outages."""
 
-    errors = 0
+    recent_failures = 0
 
     def __init__(self, clock: Clock, scenario: Scenario) -> None:
         self._clock, self._scenario = clock, scenario

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from chalicelib.integrator.adaptive import Adaptive
+from chalicelib.integrator.evolved import deployed
 from chalicelib.integrator.parameters import Parameters
+from chalicelib.integrator.windowed import Windowed, WindowedParameters
 
 Clock = Callable[[], float]
 
@@ -91,4 +93,15 @@ def adaptive(clock: Clock, *, most: float = 1_000.0, parameters: Parameters = BY
     return Adaptive(clock, most=most, parameters=parameters)
 
 
-POLICIES: dict[str, Callable[..., Limiter]] = {"adaptive": adaptive, "classic": classic}
+def windowed(
+    clock: Clock, *, most: float = 1_000.0, parameters: WindowedParameters | None = None
+) -> Windowed:
+    """Make the founding heuristic judged by window; its numbers are evolved, likewise."""
+    return Windowed(clock, most=most, parameters=parameters or deployed("windowed"))
+
+
+POLICIES: dict[str, Callable[..., Limiter]] = {
+    "adaptive": adaptive,
+    "classic": classic,
+    "windowed": windowed,
+}

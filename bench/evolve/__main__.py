@@ -1,0 +1,131 @@
+"""``python -m bench.evolve``: evolve the parameters of the limit on simulated legacies.
+
+Writes a parameter file for LIMIT_POLICY=windowed, with where it comes from and how it
+did beside its start, random search with the same budget, and the founding heuristic. A state file
+is written after each generation; --resume goes on from it, and the result is the same.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from bench.evolve.algorithm import Options
+from bench.evolve.judging import judge
+from bench.evolve.search import Plan, Search
+from bench.legacies.families import FAMILIES
+from bench.legacies.score import MOST
+from chalicelib.integrator.evolved import EVOLVED, checked, load
+from chalicelib.integrator.genome import Genome
+from chalicelib.integrator.limiter import POLICIES, classic
+
+_CONSOLE = Console()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run or go on with a search and return the exit status: 3 if it was stopped before its end."""
+    args = _parser().parse_args(arguments)
+    start = load(args.policy, args.start) if args.start else EVOLVED[args.policy]()
+    plan = Plan(
+        policy=args.policy,
+        seed=args.seed,
+        families=tuple(args.families),
+        generations=args.generations,
+        draws=args.draws,
+        finals=args.finals,
+        held_out=args.held_out,
+        options=Options(population=args.population),
+    )
+    state_file: Path = args.state or args.out.with_suffix(".state.json")
+    state = json.loads(state_file.read_text("utf-8")) if args.resume else None
+    make = partial(_candidate, args.policy)
+    peers = {"classic": partial(classic, most=MOST)}
+    try:
+        search = Search(plan, Genome(start), start, make, peers, state)
+    except ValueError as error:
+        _CONSOLE.print(f"{state_file}: {error}; ask for the same as when it began", style="red")
+        return 2
+    steps = 0
+    with judge(args.processes, _track) as judging:
+        while not search.finished:
+            if args.steps and steps == args.steps:
+                _CONSOLE.print(f"stopped; go on with --resume ({state_file})")
+                return 3
+            began = time.monotonic()
+            line = search.step(judging)
+            _write(state_file, search.state)
+            _CONSOLE.print(f"{line}  [{time.monotonic() - began:.1f} s]", markup=False)
+            steps += 1
+    found = search.result()
+    checked(args.policy, found["parameters"], "the result")
+    _write(args.out, found)
+    _CONSOLE.print(f"written to {args.out}")
+    return 0
+
+
+def _candidate(policy: str, parameters: Any) -> Any:
+    return partial(POLICIES[policy], most=MOST, parameters=parameters)
+
+
+def _track(work: Iterable[Any], total: int) -> Iterable[Any]:
+    return track(
+        work, "judging", total, console=_CONSOLE, transient=True, disable=not _CONSOLE.is_terminal
+    )
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    beside = path.with_suffix(".new")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.evolve", description=__doc__)
+    plan = Plan()
+    number = partial(parser.add_argument, type=_positive)
+    parser.add_argument("--policy", choices=sorted(EVOLVED), default=plan.policy)
+    parser.add_argument("--seed", type=int, default=plan.seed, help="draws legacies and mutations")
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        choices=FAMILIES,
+        default=plan.families,
+        metavar="FAMILY",
+        help="kinds of legacies: " + ", ".join(FAMILIES),
+    )
+    number("--generations", default=plan.generations)
+    number("--population", default=plan.options.population, help="sets of parameters at a time")
+    number("--draws", default=plan.draws, help="legacies of each family in a generation")
+    number("--finals", default=plan.finals, help="the same for the best of each generation")
+    number("--held-out", default=plan.held_out, help="the same for the winner in the end")
+    number("--processes", default=os.cpu_count(), help="changes the time, never the result")
+    number("--steps", help="stop after so many generations or finals; --resume goes on")
+    parser.add_argument("--start", type=Path, help="parameter file to start from")
+    parser.add_argument("--out", type=Path, required=True, help="parameter file to write")
+    parser.add_argument("--state", type=Path, help="state file (default: OUT.state.json)")
+    parser.add_argument("--resume", action="store_true", help="go on from the state file")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
