@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.integrator.parameters import LONGEST_WAIT_S, SHORTEST_S, within
+from chalicelib.integrator.parameters import SHORTEST_S, within
+
+_LONGEST_WAIT_S = 60.0  # no wait is longer, whatever is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Windowed:
             self._judge()
 
     def on_retry_after(self, seconds: float) -> None:
-        self.not_before = max(self.not_before, self._clock() + min(LONGEST_WAIT_S, seconds))
+        self.not_before = max(self.not_before, self._clock() + min(_LONGEST_WAIT_S, seconds))
 
     def _begin(self) -> None:
         self.recent_failures = self._answers = 0
