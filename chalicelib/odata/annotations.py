@@ -104,7 +104,7 @@ def of_property(entity: EntityType, prop: Property) -> Annotations:
     found: dict[str, Value] = {f"{CORE}.Description": prop.about}
     if prop.name in entity.insertable:
         found[f"{CORE}.Immutable"] = True
-    else:
+    elif prop is not entity.key:  # python-odata can't insert where the key is said to be computed
         found[f"{CORE}.Computed"] = True
     return found
 

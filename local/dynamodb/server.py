@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from local.dynamodb.install import install
+from local.node import install
 from local.process import HOST, Child, start_on_port
 
 # boto3 wants to sign, whatever it signs with: dynalite doesn't look.
@@ -29,7 +29,7 @@ def start(home: Path, port: int = 0, *, keep: bool = True) -> tuple[Child, str]:
     Raises:
         StartError: with the reason.
     """
-    node, modules = install()
+    node, modules = install(Path(__file__).parent, "dynalite")
     directory = home.resolve() / "dynamodb"
     if keep:
         directory.mkdir(parents=True, exist_ok=True)

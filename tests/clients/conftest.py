@@ -1,0 +1,76 @@
+"""The app's routes in a process of their own, with records, for clients to ask as they do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import app
+from local.dynamodb import server as dynamodb_server
+from local.postgres import Postgres
+from local.services import start_api
+from tests.conftest import connect
+from tests.pipeline.lambda_events import context, schedule_event
+from tests.pipeline.service import environment, punch, wired
+
+RECORDS = 25
+PAGE = 10
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A service over HTTP.
+
+    Attributes:
+        root: the URL of OData.
+        ids: of the records that were there at first, by the numbers of their employees from 1 on.
+    """
+
+    url: str
+    ids: dict[int, str]
+    variables: dict[str, str]
+
+    @property
+    def root(self) -> str:
+        return f"{self.url}/odata"
+
+    def replicate(self) -> None:
+        with wired(self.variables):
+            app.replicate(schedule_event(), context(60))
+
+
+@pytest.fixture(scope="session")
+def stack(
+    postgres_server: Postgres, dynamodb_url: str, dynamodb: Any, tmp_path_factory: Any
+) -> Iterator[Stack]:
+    """A service with replicated records of one employer; every second has a device."""
+    home: Path = tmp_path_factory.mktemp("clients")
+    admin = connect(postgres_server.url("postgres"))
+    with admin.transaction() as connection:
+        connection.run("COMMIT")  # a database cannot be created in a transaction
+        connection.run("CREATE DATABASE clients TEMPLATE template STRATEGY file_copy")
+        connection.run("BEGIN")
+    admin.close()
+    dynamodb_server.create_table(dynamodb, "clients")
+    variables = environment(
+        dynamodb=dynamodb_url,
+        table="clients",
+        postgres=postgres_server.url("clients"),
+        legacy="http://127.0.0.1:9",
+    ) | {"ODATA_PAGE": str(PAGE)}
+    child, url = start_api(home, 0, variables)
+    try:
+        bodies = [
+            punch(n, latitude=n / 2, **({"deviceId": f"phone {n}'s"} if n % 2 else {}))
+            for n in range(1, RECORDS + 1)
+        ]
+        answer = requests.post(f"{url}/point-record", json=bodies, timeout=30)
+        records = [each["record"] for each in answer.json()]
+        found = Stack(url, {each["employeeId"]: each["id"] for each in records}, variables)
+        found.replicate()
+        yield found
+    finally:
+        child.stop()

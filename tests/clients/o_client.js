@@ -1,0 +1,57 @@
+// What an application does with o.js: `node o_client.js ROOT ID` prints what came of it, as JSON.
+const { o } = require('odata')
+const [root, id] = process.argv.slice(2)
+
+const punch = (employeeId) => ({ employeeId, employerId: 9, includedAt: '2026-11-22T08:00:00Z' })
+const service = (config = {}) => o(root, { ...config })
+
+async function pages() {
+  const sizes = []
+  let next = `${root}PointRecords?$filter=employeeId le 25`
+  while (next) {
+    const answer = await (await o(next).get().fetch()).json()
+    sizes.push(answer.value.length)
+    next = answer['@odata.nextLink']
+  }
+  return sizes
+}
+
+async function refused() {
+  try {
+    await service().post('PointRecords', punch('x')).query()
+    return null
+  } catch (response) {
+    return { status: response.status, ...(await response.json()) }
+  }
+}
+
+async function main() {
+  const results = {
+    entity: await service().get(`PointRecords(${id})`).query(),
+    filtered: await service()
+      .get('PointRecords')
+      .query({
+        $filter: "employeeId gt 4 and employeeId lt 12 and contains(deviceId,'phone')",
+        $orderby: 'employeeId desc',
+        $top: 3,
+      }),
+    expanded: await service().get(`PointRecords(${id})`).query({ $expand: 'logs' }),
+    pages: await pages(),
+    count: await service().get('PointRecords/$count').query({ $filter: 'employeeId le 25' }),
+    created: await service().post('PointRecords', punch(3001)).query(),
+    refused: await refused(),
+    batch: await service()
+      .get(`PointRecords(${id})`)
+      .get('PointRecords?$top=2')
+      .batch(),
+    changes: await service({ batch: { ...service().config.batch, useChangset: true } })
+      .post('PointRecords', punch(3002))
+      .batch(),
+  }
+  console.log(JSON.stringify(results))
+}
+
+main().catch((error) => {
+  console.error(error)
+  process.exit(1)
+})

@@ -1,0 +1,85 @@
+"""The client of odatapy, unmodified: it speaks 4.01 and knows ``$metadata``."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from odatapy.client import EdmEnabledODataClient, HttpxTransport
+from odatapy.client.responses import NotModified, ODataClientError
+
+from tests.clients.conftest import RECORDS, Stack
+
+PUNCH = {"employerId": 8, "includedAt": "2026-11-22T08:00:00Z"}
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> Iterator[EdmEnabledODataClient]:
+    """A client that reads what it is sent by the metadata of the service."""
+    transport = HttpxTransport()
+    yield EdmEnabledODataClient(f"{stack.root}/", transport)
+    transport.close()
+
+
+def test_it_reads_the_service_document_and_the_metadata(client: EdmEnabledODataClient) -> None:
+    document = client.get_service_document()
+    assert set(document.entity_sets) == {
+        "PointRecords",
+        "IntegrationLogs",
+        "IntegrationRuns",
+    }
+    assert client.edm is not None
+
+
+def test_it_pages_filters_and_counts(client: EdmEnabledODataClient, stack: Stack) -> None:
+    uri = client.entity_set_uri("PointRecords").filter(f"employeeId le {RECORDS}")
+    ids = {str(each.get_value("id")) for each in client.iter_entities(uri)}
+    assert ids == set(stack.ids.values())
+    counted = client.entity_set_uri("PointRecords").filter(f"employeeId le {RECORDS}")
+    assert client.get_count(counted.append_count_segment()) == RECORDS
+    page = client.get_entity_set(uri.copy().count().top(3).orderby("employeeId desc"))
+    assert page.count == RECORDS
+    assert [each.get_value("employeeId") for each in page] == [25, 24, 23]
+
+
+def test_it_expands(client: EdmEnabledODataClient, stack: Stack) -> None:
+    uri = client.entity_uri("PointRecords", UUID(stack.ids[3])).expand("logs")
+    entity = client.get_entity(uri)
+    assert entity.get_value("employeeId") == 3
+    logs = entity.get_navigation_link("logs").inline_entity_set
+    assert [each.get_value("status") for each in logs] == ["AWAITING"]
+
+
+def test_what_has_not_changed_is_not_sent_again(
+    client: EdmEnabledODataClient, stack: Stack
+) -> None:
+    uri = client.entity_uri("PointRecords", UUID(stack.ids[3]))
+    entity = client.get_entity(uri)
+    assert entity.etag
+    again = client.get_entity(uri, if_none_match=entity.etag)
+    assert isinstance(again, NotModified)
+
+
+def test_it_creates(client: EdmEnabledODataClient) -> None:
+    created = client.create_entity("PointRecords", {"employeeId": 1001, **PUNCH})
+    assert created.get_value("status") == "AWAITING"
+    found = client.get_entity(client.entity_uri("PointRecords", created.get_value("id")))
+    assert found.get_value("employeeId") == 1001
+    with pytest.raises(ODataClientError) as refused:
+        client.create_entity("PointRecords", {"employeeId": "x", **PUNCH})
+    assert refused.value.response.status_code == 400
+    assert "employeeId" in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["multipart", "json"])
+def test_it_sends_batches(client: EdmEnabledODataClient, form: str, stack: Stack) -> None:
+    batch = client.batch(format=form, continue_on_error=True)
+    got = batch.add_retrieve(client.entity_uri("PointRecords", UUID(stack.ids[3])))
+    changes = batch.add_changeset()
+    employee = 2001 if form == "json" else 2002
+    created = changes.create("PointRecords", {"employeeId": employee, **PUNCH})
+    missing = batch.add_retrieve("Nope")
+    result = client.execute_batch(batch)
+    assert got.entity().get_value("employeeId") == 3
+    assert result.by_content_id(created.content_id).status_code == 201
+    assert created.entity().get_value("employeeId") == employee
+    assert missing.response.status_code == 404
