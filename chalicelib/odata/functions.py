@@ -50,6 +50,7 @@ _WHITE_SPACE = (
 # The explicit collation "C" on top keeps two different ones from meeting in an expression.
 _UNICODE_CASE = '({0}({{0}} COLLATE "pg_unicode_fast") COLLATE "C")'
 _LOCAL = "({0} AT TIME ZONE 'UTC')"
+DATE_OF_INSTANT = f"CAST({_LOCAL} AS date)"
 # Positions beyond an integer are as good as its bounds; least and greatest take no notice of nulls.
 _REST = (
     "CASE WHEN n >= 0 THEN substr(s, CAST(least(n, 2147483646) AS integer) + 1)"
@@ -113,7 +114,7 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
         Signature((_INSTANT,), _DECIMAL, f"(extract(second FROM {_LOCAL}) % 1)"),
         Signature((_TIME,), _DECIMAL, "(extract(second FROM {0}) % 1)"),
     ),
-    "date": (Signature((_INSTANT,), _DATE, f"CAST({_LOCAL} AS date)"),),
+    "date": (Signature((_INSTANT,), _DATE, DATE_OF_INSTANT),),
     "time": (Signature((_INSTANT,), _TIME, f"CAST({_LOCAL} AS time)"),),
     # Every instant is stored, and answered, in UTC.
     "totaloffsetminutes": (Signature((_INSTANT,), _INT, "CASE WHEN {0} IS NOT NULL THEN 0 END"),),

@@ -5,6 +5,7 @@ operator. URL Conventions 4.01, sections 5.1.1.1 to 5.1.1.12.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
 from math import isnan
 
@@ -25,6 +26,7 @@ from chalicelib.odata.tree import (
     Case,
     Comparison,
     Count,
+    Junction,
     Literal,
     Membership,
     Negation,
@@ -44,7 +46,36 @@ def comparison(operator: Word, left: Node, right: Node) -> Node:
         if exists is not None:
             found = Quantified("any", left.origin, left.navigation, left.variable, left.predicate)
             return found if exists else Negation(found)
+    if isinstance(left, Call) and isinstance(right, Literal):
+        return _day(operator, left, right) or Comparison(operator.name, left, right)
     return Comparison(operator.name, left, right)
+
+
+def _day(operator: Word, left: Call, right: Literal) -> Node | None:
+    """Compare the date of an instant with a day as the instant with its midnights.
+
+    So an index of instants is of use. None where it is something else that is compared.
+    """
+    is_date = left.type is Edm.DATE and left.template == functions.DATE_OF_INSTANT
+    if not is_date or right.value is None or right.value == date.max:
+        return None
+    (instant,) = left.arguments
+    begin = datetime.combine(right.value, time(), UTC)
+    midnights = {"from": begin, "until": begin + timedelta(1)}
+    conditions = tuple(
+        Comparison(name, instant, Literal(Edm.DATE_TIME_OFFSET, midnights[which], right.at))
+        for name, which in _OF_MIDNIGHTS.get(operator.name, ())
+    )
+    return Junction("and", conditions) if len(conditions) > 1 else next(iter(conditions), None)
+
+
+_OF_MIDNIGHTS = {
+    "eq": (("ge", "from"), ("lt", "until")),
+    "gt": (("ge", "until"),),
+    "ge": (("ge", "from"),),
+    "lt": (("lt", "from"),),
+    "le": (("lt", "until"),),
+}
 
 
 # Counts that only ask whether there is one: the first that is found tells.

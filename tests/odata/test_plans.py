@@ -55,52 +55,114 @@ def _fill(database: Database) -> None:
             "INSERT INTO integration_log (point_id, attempt, status)"
             " SELECT id, 0, 'AWAITING' FROM point_record"
         )
-        connection.run("ANALYZE point_record, integration_log")
+        connection.run(
+            "INSERT INTO integration_run (run_id, max_open_requests, open_requests, delivered,"
+            " failed, rejected, policy)"
+            " SELECT gen_random_uuid(), 6, 5, 4, 3, 2, 'adaptive' FROM generate_series(1, 5000)"
+        )
+        connection.run("ANALYZE point_record, integration_log, integration_run")
 
 
 PERIOD = "includedAt ge 2026-01-03T00:00:00Z and includedAt lt 2026-01-13T00:00:00Z"
-QUERIES = [
-    [],
-    [("$orderby", "id desc")],
-    [("$filter", "employerId eq 5")],
-    [("$filter", f"employerId eq 5 and {PERIOD}"), ("$orderby", "includedAt")],
-    [("$filter", f"employerId eq 5 and {PERIOD}"), ("$orderby", "includedAt desc")],
-    [("$filter", f"{PERIOD} and employeeId eq 5")],
-    [("$filter", f"employeeId eq 5 and {PERIOD} and status ne 'INTEGRATED'")],
-    [("$filter", "employerId eq 5 and latitude eq null and not (status eq 'ERROR')")],
-    [("$filter", f"employerId eq 5 and {PERIOD} and logs/any(l:l/attempt eq 0)")],
+PER_DAY = "compute(date(includedAt) as day)/groupby((employerId,day,status),aggregate($count as n))"
+PAGES: list[tuple[str, list[tuple[str, str]]]] = [
+    ("PointRecords", []),
+    ("PointRecords", [("$orderby", "id desc")]),
+    ("PointRecords", [("$orderby", "includedAt")]),
+    ("PointRecords", [("$orderby", "includedAt desc")]),
+    ("PointRecords", [("$filter", PERIOD), ("$orderby", "includedAt")]),
+    ("PointRecords", [("$filter", "employerId eq 5")]),
+    ("PointRecords", [("$filter", "employeeId eq 5")]),
+    ("PointRecords", [("$filter", "employerId eq 5 and date(includedAt) eq 2026-01-03")]),
+    ("PointRecords", [("$filter", "date(includedAt) eq 2026-01-03"), ("$orderby", "includedAt")]),
+    ("PointRecords", [("$filter", f"employerId eq 5 and {PERIOD}"), ("$orderby", "includedAt")]),
+    (
+        "PointRecords",
+        [("$filter", f"employerId eq 5 and {PERIOD}"), ("$orderby", "includedAt desc")],
+    ),
+    ("PointRecords", [("$filter", f"employeeId eq 5 and {PERIOD}"), ("$orderby", "includedAt")]),
+    ("PointRecords", [("$filter", f"{PERIOD} and employeeId eq 5")]),
+    ("PointRecords", [("$filter", f"employeeId eq 5 and {PERIOD} and status ne 'INTEGRATED'")]),
+    (
+        "PointRecords",
+        [("$filter", "employerId eq 5 and latitude eq null and not (status eq 'ERROR')")],
+    ),
+    (
+        "PointRecords",
+        [("$filter", f"employerId eq 5 and {PERIOD} and logs/any(l:l/attempt eq 0)")],
+    ),
+    ("PointRecords", [("$filter", "employerId eq 5"), ("$expand", "logs"), ("$top", "15")]),
+    ("PointRecords", [("$apply", "groupby((employerId,includedAt))")]),
+    ("IntegrationLogs", []),
+    ("IntegrationLogs", [("$orderby", "id desc")]),
+    ("IntegrationRuns", []),
+    ("IntegrationRuns", [("$orderby", "at desc")]),
 ]
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_page_of_records_is_read_from_an_index_in_its_order(
-    query: list[tuple[str, str]], reader: Explaining
+@pytest.mark.parametrize(("entity_set", "query"), PAGES, ids=str)
+def test_a_page_is_read_from_an_index_in_its_order(
+    entity_set: str, query: list[tuple[str, str]], reader: Explaining
 ) -> None:
     client = Client(ODataService(reader, Settings()))
-    answer = client.json("PointRecords", *query, prefer="maxpagesize=5")
+    answer = client.json(entity_set, *query, prefer="maxpagesize=5")
     plans = [reader.plan]
     for _ in range(3):
         if link := answer.get("@odata.nextLink"):
             answer = client.follow(link)
             plans.append(reader.plan)
+    assert len(plans) > 2
     for plan in plans:
         assert "Seq Scan" not in plan, plan
         assert "Sort" not in plan, plan
         assert "Index" in plan, plan
 
 
+COUNTS: list[tuple[str, list[tuple[str, str]]]] = [
+    ("PointRecords", [("$filter", f"employerId eq 5 and {PERIOD}")]),
+    ("PointRecords", [("$filter", "employeeId eq 5")]),
+    ("PointRecords", [("$filter", "date(includedAt) eq 2026-01-03")]),
+    ("IntegrationLogs", [("$filter", "point/employeeId eq 5")]),
+    ("PointRecords", [("$apply", f"filter(employerId eq 5)/{PER_DAY}")]),
+]
+
+
+@pytest.mark.parametrize(("entity_set", "query"), COUNTS, ids=str)
+def test_a_count_reads_an_index_where_one_can_tell(
+    entity_set: str, query: list[tuple[str, str]], reader: Explaining
+) -> None:
+    client = Client(ODataService(reader, Settings()))
+    client.get(f"{entity_set}/$count", *query)
+    assert "Seq Scan" not in reader.plan, reader.plan
+    client.json(entity_set, *query, ("$count", "true"), ("$top", "5"))
+    assert "Seq Scan" not in reader.plan, reader.plan
+
+
+def test_punches_per_employer_and_day_are_grouped_page_by_page(reader: Explaining) -> None:
+    client = Client(ODataService(reader, Settings()))
+    answer = client.json("PointRecords", ("$apply", PER_DAY), prefer="maxpagesize=5")
+    for _ in range(3):
+        assert "point_record_employer" in reader.plan, reader.plan
+        assert "Limit" in reader.plan.split("GroupAggregate")[0], reader.plan
+        answer = client.follow(answer["@odata.nextLink"])
+
+
 def test_a_key_and_what_it_leads_to_are_read_from_an_index(reader: Explaining) -> None:
     client = Client(ODataService(reader, Settings()))
     key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
     log = client.json(f"PointRecords({key})/logs")["value"][0]["id"]
+    run = client.json("IntegrationRuns", ("$top", "1"))["value"][0]["id"]
     for path in (
         f"PointRecords({key})",
         f"PointRecords({key})/status",
+        f"PointRecords({key})/status/$value",
         f"PointRecords({key})/logs",
         f"PointRecords({key})/logs/$count",
         f"IntegrationLogs({log})",
         f"IntegrationLogs({log})/point",
+        f"IntegrationLogs({log})/point/status",
         f"IntegrationLogs({log})/point/logs",
+        f"IntegrationRuns({run})",
     ):
         client.get(path)
         assert "Seq Scan" not in reader.plan, f"{path}\n{reader.plan}"
@@ -108,8 +170,13 @@ def test_a_key_and_what_it_leads_to_are_read_from_an_index(reader: Explaining) -
 
 def test_logs_are_found_by_what_their_record_is(reader: Explaining) -> None:
     client = Client(ODataService(reader, Settings()))
-    client.get("IntegrationLogs", prefer="maxpagesize=5")
-    assert "Sort" not in reader.plan
     answer = client.json("IntegrationLogs", ("$filter", "point/employeeId eq 5"))
     assert len(answer["value"]) == 40
     assert "point_record_employee" in reader.plan, reader.plan
+
+
+def test_logs_of_a_record_are_found_by_its_key(reader: Explaining) -> None:
+    client = Client(ODataService(reader, Settings()))
+    key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
+    assert client.json("IntegrationLogs", ("$filter", f"pointId eq {key}"))["value"]
+    assert "integration_log_point" in reader.plan, reader.plan

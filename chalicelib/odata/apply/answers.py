@@ -14,7 +14,7 @@ from chalicelib.errors import InvalidError, NotImplementedByServiceError
 from chalicelib.odata.answer import Answer, ODataResponse
 from chalicelib.odata.apply.reader import ApplyBounds
 from chalicelib.odata.apply.rows import Member, Rows
-from chalicelib.odata.apply.statements import rows_count_statement, rows_statement
+from chalicelib.odata.apply.statements import RowsPage, rows_count_statement, rows_statement
 from chalicelib.odata.apply.transformations import read_apply
 from chalicelib.odata.check import Scope
 from chalicelib.odata.edm import Edm
@@ -24,7 +24,7 @@ from chalicelib.odata.model import EntityType
 from chalicelib.odata.options import Options
 from chalicelib.odata.page_request import PageRequest, PageSizes
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.statements import Page, Statement
+from chalicelib.odata.statements import Statement
 from chalicelib.odata.tree import TRUE, Column, Node, OrderKey
 
 _ALLOWED = (
@@ -68,8 +68,8 @@ def collection(
         of_entity=False,
     )
     token = asked.token
-    page = Page(
-        (applied.condition,),
+    page = RowsPage(
+        applied.condition,
         applied.order,
         after=token.after if token and by_place else None,
         skip=_rows_before(token.after[0]) if token and not by_place else asked.skip,
@@ -86,7 +86,7 @@ class Rest:
 
     resource: Resource
     asked: PageRequest
-    page: Page
+    page: RowsPage
     answer: Answer
     context: str
     by_place: bool

@@ -4,12 +4,14 @@ So names, types and conditions are checked, and put into SQL, as everywhere else
 rows has a column, and ``point/employerId`` that was grouped by has one too.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Navigation, Property
+from chalicelib.odata.paging import Value
 from chalicelib.odata.tree import Column, Instance, Node, OrderKey, Step, Variable
 
 
@@ -50,7 +52,8 @@ class Select:
     """One SELECT of the rows, or entities, of ``input``.
 
     The first ``keys`` outputs are what it groups by; None groups nothing. ``fenced`` keeps the
-    planner from writing the outputs wherever they are named.
+    planner from writing the outputs wherever they are named. ``after`` is a place in the order,
+    which then is one of what it groups by: it begins behind it.
     """
 
     input: Variable
@@ -61,6 +64,7 @@ class Select:
     skip: int = 0
     top: int | None = None
     fenced: bool = False
+    after: Sequence[Value] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,6 +109,24 @@ class Rows(EntityType):
         hidden = (Member(each) for each in self.hidden)
         members = (*self.members, *hidden)
         return tuple(Output(each.property, each.column(self.it)) for each in members)
+
+    def page_of_groups(
+        self, order: Sequence[OrderKey], after: Sequence[Value] | None, most: int
+    ) -> Select | None:
+        """Return the SELECT of so many groups after a place in an order of what is grouped by.
+
+        Such groups can be made in the order of an index, and no more of them than are wanted. None
+        where the order is another one, or these are no groups.
+        """
+        made = {each.property: each.value for each in self.select.outputs[: self.select.keys or 0]}
+        keys = [
+            OrderKey(made[each.expression.member], each.descending)
+            for each in order
+            if isinstance(each.expression, Column) and each.expression.member in made
+        ]
+        if not keys or len(keys) < len(order):
+            return None
+        return replace(self.select, order=tuple(keys), after=after, top=most)
 
     def total_order(self, first: tuple[tuple[Member, bool], ...] = ()) -> tuple[OrderKey, ...]:
         """Return the order, after another, with what makes it an order of all rows."""

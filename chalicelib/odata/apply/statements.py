@@ -1,38 +1,54 @@
 """The statements of what ``$apply`` gives: a page of it as JSON, and how many rows it has."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chalicelib.odata.apply.rows import Member, Nested, Rows
 from chalicelib.odata.apply.translate import RowsTranslator
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.paging import beyond, order_by
+from chalicelib.odata.paging import Value, beyond, order_by
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql import Translator
-from chalicelib.odata.statements import Page, Statement, conditions_of, existence
-from chalicelib.odata.tree import Node
+from chalicelib.odata.statements import Statement, conditions_of, existence
+from chalicelib.odata.tree import TRUE, Node, OrderKey
 from chalicelib.odata.written import TYPES_OF_JSON, Style, link_fields, type_name, value_text
 from chalicelib.postgres.parameters import Parameters
 
 Members = tuple[Member, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RowsPage:
+    """Which rows: those that the condition holds for, in an order, after a place in it."""
+
+    condition: Node
+    order: tuple[OrderKey, ...]
+    after: Sequence[Value] | None
+    skip: int
+    size: int
+    with_count: bool
+
+
 def rows_statement(
-    resource: Resource, rows: Rows, members: Members, page: Page, style: Style
+    resource: Resource, rows: Rows, members: Members, page: RowsPage, style: Style
 ) -> Statement:
     """Build the statement whose row is a page of rows, each with its members.
 
     Its columns are those of ``page_statement``.
     """
     parameters = Parameters(resource.principal)
-    translator = RowsTranslator(parameters, conditions_of(resource))
+    groups = None
+    if page.condition is TRUE:
+        groups = rows.page_of_groups(page.order, page.after, page.skip + page.size + 1)
+    translator = RowsTranslator(parameters, conditions_of(resource), groups)
     keys = [translator.by_order(each.expression) for each in page.order]
-    conditions = [translator.truth(each) for each in page.conditions] or ["TRUE"]
+    where = translator.truth(page.condition)
     names = [each.column for each in rows.columns()]
     columns = [translator.column(rows.it, each) for each in rows.columns()]
     source = translator.from_clause(rows.it)
-    where = " AND ".join(conditions)
-    count = f"(SELECT count(*) FROM {source} WHERE {where})" if page.with_count else "NULL"
-    if page.after is not None:
+    count = _count(resource, rows, page.condition, parameters) if page.with_count else "NULL"
+    if page.after is not None and groups is None:
         where += f" AND {beyond(rows, page.order, keys, page.after, translator)}"
     listed = [f"{sql} AS {name}" for sql, name in zip(columns, names, strict=True)]
     listed += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
@@ -56,10 +72,14 @@ def rows_statement(
 def rows_count_statement(resource: Resource, rows: Rows, condition: Node) -> Statement:
     """Build the statement whose row is: how many rows there are, whether the parent exists."""
     parameters = Parameters(resource.principal)
+    count = _count(resource, rows, condition, parameters)
+    return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
+
+
+def _count(resource: Resource, rows: Rows, condition: Node, parameters: Parameters) -> str:
     translator = RowsTranslator(parameters, conditions_of(resource))
     where = translator.truth(condition)
-    count = f"(SELECT count(*) FROM {translator.from_clause(rows.it)} WHERE {where})"
-    return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
+    return f"(SELECT count(*) FROM {translator.from_clause(rows.it)} WHERE {where})"
 
 
 class _Writer:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from chalicelib.odata.apply.rows import Nested, Rows, Select
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Property
+from chalicelib.odata.paging import beyond
 from chalicelib.odata.sql import Translator
 from chalicelib.odata.tree import Instance, Node, Step
 from chalicelib.postgres.parameters import Parameters
@@ -20,15 +21,19 @@ class RowsTranslator(Translator):
     Args:
         parameters: the values of the statement, shared by its SELECTs.
         conditions: what the path says of the entities that the first transformation reads.
+        page: the SELECT of those of the last rows that are wanted, where not of all of them.
     """
 
-    def __init__(self, parameters: Parameters, conditions: Sequence[Node]) -> None:
+    def __init__(
+        self, parameters: Parameters, conditions: Sequence[Node], page: Select | None = None
+    ) -> None:
         super().__init__(parameters)
         self._conditions = conditions
+        self._page = page
 
     def source(self, entity: EntityType) -> str:
         if isinstance(entity, Rows):
-            return f"({self._select(entity.select)})"
+            return f"({self._select(self._page or entity.select)})"
         return super().source(entity)
 
     def column(self, instance: Instance, prop: Property) -> str:
@@ -46,6 +51,9 @@ class RowsTranslator(Translator):
             f"{inner.value(each.value)} AS {each.property.column}" for each in select.outputs
         ]
         where = [inner.truth(each) for each in conditions]
+        if select.after is not None:
+            keys = [inner.by_order(each.expression) for each in select.order]
+            where.append(beyond(select.input.entity, select.order, keys, select.after, inner))
         order = [_ordered(inner, each.expression, each.descending) for each in select.order]
         parts = [f"SELECT {', '.join(outputs)} FROM {inner.from_clause(select.input)}"]
         if where:
