@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import InvalidError, NotFoundError
+from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from tests.odata.asking import ROOT, Client
 from tests.odata.dataset import DataSet
@@ -297,3 +298,30 @@ def test_expressions_that_name_each_other_do_not_grow(client: Client) -> None:
     )
     found = row(client, "PointRecords", f"{chain}", ("$select", "a19"), ("$top", "1"))
     assert found["a19"] >= 0
+
+
+def test_a_search_can_be_part_of_a_chain_or_read_what_it_gives(
+    client: Client, data: DataSet
+) -> None:
+    expected = sum("timeout" in (each.log or "") for each in data.logs)
+    found = row(client, "IntegrationLogs", "search(TIMEOUT)/aggregate($count as n)")
+    assert found == {"n": expected}
+    query = [("$apply", "filter(attempt ge 0)"), ("$search", "timeout"), ("$filter", "id gt 0")]
+    assert client.get("IntegrationLogs/$count", *query).body == str(expected)
+    assert len(rows(client, "IntegrationLogs", "identity", ("$search", "timeout"))) == expected
+
+
+def test_a_principal_groups_its_own_alone(client: Client, data: DataSet) -> None:
+    own = [each for each in data.records if each.employerId == 2]
+    employer = Client(client.service, Principal(Role.EMPLOYER, employer_id=2))
+    apply = "groupby((employerId),aggregate($count as n,logs/$count as m))"
+    logs = sum(len(each.logs) for each in own)
+    assert rows(employer, "PointRecords", apply) == [{"employerId": 2, "n": len(own), "m": logs}]
+    assert row(employer, "PointRecords", "aggregate($count as n)") == {"n": len(own)}
+    assert rows(
+        employer, "IntegrationLogs", "groupby((point/employerId),aggregate($count as n))"
+    ) == [{"point": {"employerId": 2}, "n": logs}]
+    assert employer.get("PointRecords/$count", ("$apply", "groupby((id))")).body == str(len(own))
+    everybody = client.json("PointRecords", ("$apply", "groupby((id))"), prefer="maxpagesize=4")
+    with pytest.raises(InvalidError, match="skiptoken"):
+        employer.follow(everybody["@odata.nextLink"])

@@ -18,19 +18,22 @@ from chalicelib.odata.apply.statements import RowsPage, rows_count_statement, ro
 from chalicelib.odata.apply.transformations import read_apply
 from chalicelib.odata.check import Scope
 from chalicelib.odata.edm import Edm
+from chalicelib.odata.excerpt import Excerpt
 from chalicelib.odata.expressions import condition_of, order_of
 from chalicelib.odata.lexer import tokenize
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.options import Options
 from chalicelib.odata.page_request import PageRequest, PageSizes
 from chalicelib.odata.resource import Resource
+from chalicelib.odata.search import read_search
 from chalicelib.odata.statements import Statement
-from chalicelib.odata.tree import TRUE, Column, Node, OrderKey
+from chalicelib.odata.tree import TRUE, Column, Junction, Node, OrderKey
 
 _ALLOWED = (
-    "$apply", "$filter", "$orderby", "$select", "$top", "$skip", "$count", "$format", "$skiptoken",
+    "$apply", "$filter", "$search", "$orderby", "$select", "$top", "$skip", "$count", "$format",
+    "$skiptoken",
 )  # fmt: skip
-_UNSUPPORTED = ("$expand", "$compute", "$search")
+_UNSUPPORTED = ("$expand", "$compute")
 
 # A text that may be longer would make a link too long; such an order is paged by numbers of rows.
 _LONGEST_KEY = 200
@@ -111,26 +114,27 @@ def _require_supported(options: Options) -> None:
     for name in _UNSUPPORTED:
         if options.text(name) is not None:
             raise NotImplementedByServiceError(
-                f"{name} with $apply is not supported: compute(…) and filter(…) can be part of"
-                " $apply.",
+                f"{name} with $apply is not supported, but compute(…) is as a part of it.",
                 target=name,
             )
     options.allow(*_ALLOWED)
 
 
 def _read(entity: EntityType, options: Options, bounds: ApplyBounds) -> Applied:
-    texts = (options.text("$apply") or "", options.text("$filter"), options.text("$orderby"))
-    return _read_once(entity, texts, tuple(options.aliases.items()), bounds)
+    texts = tuple(map(options.text, ("$filter", "$search", "$orderby")))
+    aliases = tuple(options.aliases.items())
+    return _read_once(entity, options.text("$apply") or "", texts, aliases, bounds)
 
 
 @lru_cache(maxsize=256)
 def _read_once(
     entity: EntityType,
-    texts: tuple[str, str | None, str | None],
+    apply: str,
+    texts: tuple[str | None, ...],
     alias_items: tuple[tuple[str, str], ...],
     bounds: ApplyBounds,
 ) -> Applied:
-    apply, filter_, orderby = texts
+    filter_, search, orderby = texts
     aliases = dict(alias_items)
     rows = read_apply(apply, entity, aliases, bounds)
     scope, expressions = Scope.of(rows.it), bounds.expressions
@@ -138,6 +142,9 @@ def _read_once(
     if filter_ is not None:
         tokens = tokenize(filter_, "$filter", aliases, expressions)
         condition = condition_of(tokens, "$filter", scope, expressions)
+    if search is not None:
+        found = read_search(Excerpt.of(search, "$search"), rows.it, expressions)
+        condition = found if condition is TRUE else Junction("and", (condition, found))
     order: tuple[OrderKey, ...] = ()
     if orderby is not None:
         tokens = tokenize(orderby, "$orderby", aliases, expressions)

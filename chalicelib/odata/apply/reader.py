@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from chalicelib.odata.apply.outline import SOURCE, Piece
 from chalicelib.odata.apply.rows import Columns, Member, Nested, Output, Rows, Select
 from chalicelib.odata.check import Scope, check_value
+from chalicelib.odata.excerpt import Excerpt
 from chalicelib.odata.expressions import condition_of, items_of, order_of
 from chalicelib.odata.lexer import tokenize
+from chalicelib.odata.search import read_search
 from chalicelib.odata.syntax import Bounds, Token, fault, parse
 from chalicelib.odata.tree import Column, Node, OrderKey, Step
 
@@ -38,6 +40,11 @@ class Reader:
         """Read an expression that is Boolean."""
         tokens = self._tokenize(piece)
         return condition_of(tokens, SOURCE, Scope.of(self.rows.it), self.bounds.expressions)
+
+    def search(self, piece: Piece) -> Node:
+        """Read words that the text of an entity is to have."""
+        excerpt = Excerpt(piece.outline.text, SOURCE, piece.start, piece.end)
+        return read_search(excerpt, self.rows.it, self.bounds.expressions)
 
     def value(self, piece: Piece) -> Node:
         """Read an expression of any primitive type."""

@@ -146,6 +146,7 @@ def rows_of(entity: EntityType, variable: Variable) -> Rows:
         entity.table,
         entity.properties,
         entity.navigations,
+        searched=entity.searched,
         base=entity,
         select=Select(variable, outputs),
         members=members,

@@ -17,8 +17,7 @@ from chalicelib.odata.syntax import fault, unsupported
 
 _UNSUPPORTED = frozenset(
     {
-        "addnested", "ancestors", "concat", "descendants", "join", "nest", "outerjoin", "search",
-        "traverse",
+        "addnested", "ancestors", "concat", "descendants", "join", "nest", "outerjoin", "traverse",
     }
 )  # fmt: skip
 
@@ -67,6 +66,12 @@ def _filter(reader: Reader, piece: Piece) -> Rows:
     return replace(rows, select=select)
 
 
+def _search(reader: Reader, piece: Piece) -> Rows:
+    rows = reader.rows
+    select = Select(rows.it, rows.copied(), conditions=(reader.search(piece),))
+    return replace(rows, select=select)
+
+
 def _compute(reader: Reader, piece: Piece) -> Rows:
     outputs: dict[str, Output] = {}
     for item in piece.split(","):
@@ -84,6 +89,7 @@ def _orderby(reader: Reader, piece: Piece) -> Rows:
 
 _TRANSFORMATIONS: dict[str, Callable[[Reader, Piece], Rows]] = {
     "filter": _filter,
+    "search": _search,
     "compute": _compute,
     "groupby": grouping.groupby,
     "aggregate": grouping.aggregate,
