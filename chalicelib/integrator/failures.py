@@ -7,74 +7,69 @@ from chalicelib.integrator.parameters import Learned, Parameters
 _TRIAL_CALLS = 50
 
 
-class Blame:
-    """Tells load from noise: cuts the limit, and takes failures that go on regardless for noise."""
+class Failures:
+    """Weighs failures against their background, which looks below the limit and trials teach.
+
+    For more than that the limit is cut on trial: failures that go on regardless were noise. Many in
+    a row are an outage: from then on single calls go out, spaced, until one succeeds.
+    """
 
     def __init__(self, parameters: Parameters, learned: Learned) -> None:
         self._p, self._learned = parameters, learned
-        self.uncut: float | None = None  # while a cut is on trial: the limit before it
-        self._uncut_share = self._uncut_starting = 0.0
-        self.count_anew()
-
-    def count_anew(self) -> None:
-        self._calls = self._failed = 0
-
-    def on_result(self, ok: bool, looking: bool) -> float | None:
-        """Count a call, sent on a look below or not; return the limit to move to, if any."""
-        p, learned = self._p, self._learned
-        self._calls += 1
-        self._failed += not ok
-        if looking:  # hardly for load
-            learned.background += 0.005 * ((not ok) - learned.background)
-        share, expected = self._failed / self._calls, learned.background * self._calls
-        if self.uncut is None:
-            if self._failed > max(3, expected + p.surprise * math.sqrt(expected) + 1):
-                return self._cut(share)
-            if self._calls >= max(_TRIAL_CALLS, 2 * learned.limit):
-                self.count_anew()
-        elif self._calls >= _TRIAL_CALLS:
-            if share >= p.most_background:
-                return self._cut(share)
-            uncut, self.uncut = self.uncut, None
-            if 0.5 * self._uncut_share < share and self._uncut_share < p.most_background:
-                learned.background = max(learned.background, share)
-                learned.starting = self._uncut_starting
-                return max(uncut, learned.limit)
-            if not self._uncut_starting:
-                learned.ceiling = uncut * p.under_ceiling
-            self.count_anew()
-        return None
-
-    def _cut(self, share: float) -> float:
-        learned = self._learned
-        self.uncut, self._uncut_share = learned.limit, share
-        self._uncut_starting, learned.starting = learned.starting, 0.0
-        return learned.limit * min(0.85, max(0.5, 1 - share))
-
-
-class Outage:
-    """Many failures in a row: from then on single calls, spaced, until one succeeds."""
-
-    def __init__(self, parameters: Parameters, learned: Learned) -> None:
-        self._p, self._learned = parameters, learned
-        self._row, self._row_began_at = 0, -math.inf if learned.outage else math.inf
-        self.not_before = 0.0
+        self.trial_from: float | None = None  # the limit before a cut on trial
+        self._share_before = self.not_before = 0.0
+        self._calls = self._failed = self._row = 0
+        self._since = -math.inf  # calls sent before it tell of the limit before
+        self._row_since = -math.inf if learned.outage else math.inf
 
     def on_start(self, now: float) -> None:
-        self.not_before = now + self._p.probe_s
+        self.not_before = now + self._p.probe_s if self._learned.outage else 0.0
 
-    def on_failure(self, started: float) -> bool:
-        """Count a failure; say whether an outage begins with it."""
-        self._row, self._row_began_at = self._row + 1, min(self._row_began_at, started)
-        enough = self._row >= max(self._p.outage_run, 0.5 * self._learned.limit)
-        begins = enough and not self._learned.outage
-        self._learned.outage = float(enough or self._learned.outage)
-        return begins
-
-    def on_success(self, started: float) -> bool:
-        """Say whether an outage ends with a success, which must have been sent during it."""
-        if started < self._row_began_at:
+    def on_result(self, ok: bool, started: float, now: float, looking: bool) -> bool:
+        """Count a call, sent on a look below or not; say whether the limit was changed for it."""
+        learned = self._learned
+        if started < self._since:
             return False
-        self._row, self._row_began_at = 0, math.inf
-        ends, self._learned.outage = bool(self._learned.outage), 0.0
-        return ends
+        if not ok:
+            self._row, self._row_since = self._row + 1, min(self._row_since, started)
+            if not learned.outage and self._row >= max(6, 0.5 * learned.limit):
+                learned.outage, self.not_before = 1.0, now + self._p.probe_s
+                learned.limit, self.trial_from = self.trial_from or learned.limit, None
+        elif started >= self._row_since:
+            self._row, self._row_since = 0, math.inf
+            if learned.outage:
+                learned.outage = 0.0
+                return self._move(0.9 * learned.limit, now)
+        return not learned.outage and self._weigh(not ok, now, looking)
+
+    def _weigh(self, failed: bool, now: float, looking: bool) -> bool:
+        p, learned, before = self._p, self._learned, self.trial_from
+        self._calls, self._failed = self._calls + 1, self._failed + failed
+        if looking:
+            learned.background += 0.005 * (failed - learned.background)
+        share, expected = self._failed / self._calls, learned.background * self._calls
+        if before is None:
+            if self._failed > max(3, expected + p.surprise * math.sqrt(expected) + 1):
+                return self._cut(share, now)
+            if self._calls >= max(_TRIAL_CALLS, 2 * learned.limit):
+                self._calls = self._failed = 0
+        elif self._calls >= _TRIAL_CALLS:
+            if share >= p.most_background:
+                return self._cut(share, now)
+            self.trial_from, self._calls, self._failed = None, 0, 0
+            if 0.5 * self._share_before < share and self._share_before < p.most_background:
+                learned.background = max(learned.background, share)
+                return self._move(max(before, learned.limit), now)
+            learned.ceiling = before * p.under_ceiling
+        return False
+
+    def _cut(self, share: float, now: float) -> bool:
+        learned = self._learned
+        self.trial_from, self._share_before, learned.starting = learned.limit, share, 0.0
+        return self._move(learned.limit * min(0.85, max(0.5, 1 - share)), now)
+
+    def _move(self, limit: float, now: float) -> bool:
+        self._calls = self._failed = 0
+        self._since = now if limit < self._learned.limit else self._since
+        self._learned.limit = max(1.0, limit)
+        return True

@@ -15,29 +15,24 @@ class Cohort:
         self.limit, self._size = limit, size
         self._began_at, self._until = now, math.inf
         self._sent = self.ended = self.good = 0
-        self.latency = self._squares = 0.0  # the mean of logarithms; squares of what is off it
+        self.latency = self.variance = 0.0  # of the logarithms
 
     def on_start(self, open_calls: int, now: float) -> None:
-        if open_calls >= _FULL * self.limit:
-            self._sent += 1
-            if self._sent > self._size:
-                self._until = min(self._until, now)
+        self._sent += open_calls >= _FULL * self.limit
+        if self._sent > self._size:
+            self._until = min(self._until, now)
 
-    def on_result(self, ok: bool, latency: float, inflight: int, started: float) -> bool:
+    def on_result(self, ok: bool, latency_s: float, inflight: int, started: float) -> bool:
         """Count a call; say whether the cohort is complete."""
         if inflight < _FULL * self.limit or not self._began_at <= started < self._until:
             return False
         self.ended += 1
         if ok:  # by Welford's recurrence
             self.good += 1
-            off = latency - self.latency
+            off = math.log(latency_s) - self.latency
             self.latency += off / self.good
-            self._squares += off * (latency - self.latency)
+            self.variance += (off * off * (1 - 1 / self.good) - self.variance) / self.good
         return self.ended >= _TRIM * self._size
-
-    @property
-    def variance(self) -> float:
-        return self._squares / self.good
 
 
 class Knee:
@@ -50,41 +45,31 @@ class Knee:
 
     def __init__(self, parameters: Parameters, learned: Learned, most: float, now: float) -> None:
         self._p, self._learned, self._most = parameters, learned, most
-        self._higher: Cohort | None = None  # while looking below: where from
         self._since_look = self._free = 0
-        self._patience = parameters.patience
-        self.begin(now)
-
-    @property
-    def looking_from(self) -> float | None:
-        """The limit before a look below; None without one."""
-        return float(self._higher.limit) if self._higher else None
-
-    def move(self, limit: float, now: float) -> None:
-        """Take another limit; what was measured is for the one before."""
-        self._learned.limit = min(self._most, max(1.0, limit))
-        self._higher = None
         self.begin(now)
 
     def begin(self, now: float) -> None:
         """Begin a cohort, as large as the spread of latencies asks for."""
         p, limit = self._p, int(self._learned.limit)
         wanted = min(p.most_calls, p.rounds * limit, self._learned.variance / p.precision**2)
-        self.cohort = Cohort(
-            limit, int(max(8, limit, 0 if self._learned.starting else wanted)), now
-        )
+        size = max(8, limit, 0 if self._learned.starting else wanted)
+        self.cohort = Cohort(limit, int(size), now)
+        self.higher: Cohort | None = None  # while looking below: where from
 
     def judge(self, now: float) -> None:
         """Take the next limit from the cohort that is complete."""
-        cohort, higher, learned = self.cohort, self._higher, self._learned
-        if cohort.good <= 0.5 * cohort.ended:
-            self.begin(now)
-            return
-        learned.ceiling = min(1e6, 1.02 * learned.ceiling)
-        learned.variance += 0.3 * (cohort.variance - learned.variance)
-        limit = self._compare(cohort, higher) if higher else self._follow(cohort)
-        self.move(min(limit, learned.ceiling), now)
-        self._higher = cohort if not self._since_look and not higher else None
+        cohort, higher, learned = self.cohort, self.higher, self._learned
+        if cohort.good > 0.5 * cohort.ended:
+            learned.ceiling = min(1e6, 1.02 * learned.ceiling)
+            learned.variance += 0.3 * (cohort.variance - learned.variance)
+            limit = self._compare(cohort, higher) if higher else self._follow(cohort)
+            if not learned.starting:
+                base = (higher or cohort).limit
+                limit = min(limit, max(base + 1.0, base * self._p.rise))
+            learned.limit = min(self._most, max(1.0, min(limit, learned.ceiling)))
+        looks = not (self._since_look or higher or learned.starting)
+        self.begin(now)
+        self.higher = cohort if looks else None
 
     def _error(self, cohort: Cohort) -> float:
         """Return the standard error of a cohort's latency over the floor."""
@@ -110,34 +95,27 @@ class Knee:
         above = cohort.latency - learned.floor if learned.floor_calls else 0.0
         error = self._error(cohort)
         self._since_look += 1
-        if (
-            limit > 1
-            and not learned.starting
-            and (above > max(p.congested, 2 * error) or self._since_look >= self._patience)
-        ):
-            self._since_look = self._free = 0
-            return min(limit - 1.0, limit * max(p.deepest_look, min(p.look, math.exp(-above))))
-        free = above < p.free + (p.doubt * error if learned.starting else 0.0)
-        self._free = self._free + 1 if free else 0
-        if free:
-            self._take_for_floor(cohort)
-            if learned.starting:
+        if learned.starting:
+            if above < p.free + p.doubt * error:
+                self._take_for_floor(cohort)
                 return 2.0 * limit
-            if self._free > 1:
-                learned.starting = 1.0
-                return max(limit + 1.0, limit * 1.5)
-        elif learned.starting:
-            learned.starting, self._since_look = 0.0, int(self._patience) - 1
+            learned.starting, self._since_look = 0.0, int(p.patience) - 1
             return min(limit, self._target(cohort))
-        step = (self._target(cohort) / limit) ** p.gain
-        return float(min(max(limit + 1.0, limit * p.rise), limit * max(1 / p.rise, step)))
+        alarming = above > max(p.congested, 2 * error)
+        if limit > 1 and (alarming or self._since_look >= p.patience):
+            self._since_look = self._free = 0
+            return min(
+                limit - 1.0, limit * max(0.4, min(p.look, math.exp(p.doubt * error - above)))
+            )
+        self._free = self._free + 1 if above < p.free else 0
+        if self._free:
+            self._take_for_floor(cohort)
+        if self._free > 1:
+            learned.starting = 1.0
+            return max(limit + 1.0, limit * 1.5)
+        return max(limit / p.rise, limit * math.pow(self._target(cohort) / limit, p.gain))
 
     def _compare(self, lower: Cohort, higher: Cohort) -> float:
-        """Return the limit after a look below; looks that agree become rarer."""
-        p = self._p
+        """Return the limit after a look below."""
         self._take_for_floor(lower)
-        limit = max(lower.limit, self._target(higher))
-        limit = min(limit, max(higher.limit + 1.0, higher.limit * p.rise))
-        calm = 0.89 < limit / higher.limit < 1.12
-        self._patience = (2 if calm else 1) * p.patience
-        return limit
+        return max(lower.limit, self._target(higher))

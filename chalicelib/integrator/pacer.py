@@ -2,7 +2,7 @@
 
 import math
 
-from chalicelib.integrator.parameters import LONGEST_WAIT_S, Learned, Parameters
+from chalicelib.integrator.parameters import Learned, Parameters
 
 
 class Pacer:
@@ -42,7 +42,7 @@ class Pacer:
         self._sent += 1
         if rate:
             saved_s = (0.8 * max(0.0, learned.burst) + 2) / rate
-            slot = min(max(self.not_before, now - saved_s), now + LONGEST_WAIT_S)
+            slot = min(max(self.not_before, now - saved_s), now + 60.0)
             self.not_before = slot + 1 / rate
 
     def on_refusal(self, now: float, started: float, pause_s: float) -> None:
@@ -50,9 +50,8 @@ class Pacer:
             return  # sent before the last pause
         self._refused += 1
         if self._refused_at is None:
-            self._refused_at = started
-            self._pause_s = min(LONGEST_WAIT_S, max(0.1, pause_s))
-            self.not_before = self._last_at = now + self._pause_s
+            self._refused_at, self._pause_s = started, pause_s
+            self.not_before = self._last_at = now + pause_s
 
     def _learn(self, seconds: float) -> None:
         """Take rate and burst from what was admitted in the stretch that was refused."""

@@ -5,7 +5,6 @@ from math import isfinite, log
 from typing import Any
 
 SHORTEST_S, LONGEST_S = 1e-4, 1e4  # latencies are taken for no shorter and no longer
-LONGEST_WAIT_S = 60.0  # no wait is longer, whatever is asked
 
 
 def within(default: float, low: float, high: float) -> Any:
@@ -28,8 +27,7 @@ class Parameters:
     floor_jump: float = within(0.25, 0.1, 1)  # latency; a floor this far off is replaced
     floor_memory: float = within(100, 20, 1000)  # calls whose mean the floor is
     look: float = within(0.86, 0.7, 0.95)  # factor of an ordinary look below
-    deepest_look: float = within(0.4, 0.2, 0.6)  # factor of the deepest
-    patience: float = within(6, 2, 20)  # cohorts between looks; twice as many while they agree
+    patience: float = within(9, 2, 20)  # cohorts between two looks
     precision: float = within(0.05, 0.03, 0.2)  # wanted standard error of a cohort's latency
     rounds: float = within(5, 2, 12)  # limits worth of calls that a cohort may take
     most_calls: float = within(150, 50, 400)  # calls of the largest cohort at a smaller limit
@@ -37,9 +35,7 @@ class Parameters:
     most_background: float = within(0.2, 0.1, 0.3)  # share of failures that is never noise
     under_ceiling: float = within(0.87, 0.7, 1)  # factor of a limit that failed: kept under
     surprise: float = within(2.5, 2, 4)  # standard deviations over the background that mean load
-    outage_run: float = within(6, 4, 20)  # failures in a row, and half a limit, mean an outage
     probe_s: float = within(1.5, 1, 10)  # s between two calls into an outage
-    resume: float = within(0.9, 0.5, 1)  # factor of the last limit after an outage
     rate_margin: float = within(0.995, 0.9, 1)  # factor of the learned rate
     rate_doubles: float = within(120, 10, 600)  # pauses, 1 s at least, in which it doubles
     trust: float = within(30, 3, 100)  # times what it took to learn it, and the same at most
@@ -51,9 +47,8 @@ class Learned:
 
     limit: float = within(1, 1, 1e6)
     starting: float = within(1, 0, 1)  # 1: doubling
-    floor: float = within(0, log(SHORTEST_S), log(LONGEST_S))  # log latency without a queue
+    floor: float = within(log(0.1), log(SHORTEST_S), log(LONGEST_S))  # log latency without a queue
     floor_calls: float = within(0, 0, 1e3)  # calls that it is the mean of
-    usual: float = within(log(0.1), log(SHORTEST_S), log(LONGEST_S))  # log latency of late
     variance: float = within(0.25, 0, 100)  # of a log latency
     background: float = within(0.02, 0, 1)  # share of calls that fail whatever the load
     ceiling: float = within(1e6, 1, 1e6)  # calls; kept under after failures
@@ -62,7 +57,7 @@ class Learned:
     burst: float = within(-1, -1, 1e6)  # calls; less than 0: unknown, and the rate a guess
     calm_s: float = within(0, 0, 1e6)  # of sending since the rate was learned
     doubles_s: float = within(10, 0.1, 1e6)  # of sending, after which the rate has doubled
-    silent_s: float = within(0, 0, LONGEST_WAIT_S)  # asked for and still to be waited
+    silent_s: float = within(0, 0, 60)  # asked for and still to be waited
 
     def snapshot(self) -> dict[str, float]:
         return asdict(self)
