@@ -79,6 +79,15 @@ def test_no_payload_is_executed_wherever_it_is_put(
         ("$filter", f"logs/any({payload}:true)"), ("$filter", f"cast(id,{payload}) eq null"),
         ("$orderby", payload), ("$orderby", f"id {payload}"), ("$orderby",
         f"concat(deviceId,'{quoted}')"),
+        ("$search", payload), ("$search", f"'{quoted}'"), ("$search", f'"{payload}"'),
+        ("$compute", payload), ("$compute", f"id as {payload}"), ("$compute", f"{payload} as x"),
+        ("$compute", f"concat(deviceId,'{quoted}') as x"), ("$select", f"id,{payload}"),
+        ("$expand", payload), ("$expand", f"logs({payload})"), ("$expand", f"logs/{payload}"),
+        ("$expand", f"logs($filter=log eq '{quoted}')"), ("$expand", f"logs($search={payload})"),
+        ("$expand", f"logs($filter={payload};$orderby={payload})"), ("$expand", f"{payload}/logs"),
+        ("$expand", f"logs(@{payload}=1)"), ("$expand", f"logs({payload}=1)"),
+        ("$expand", f"logs($top={payload})"), ("$expand", f"logs($levels={payload})"),
+        ("$expand", f"logs($compute=id as {payload};$select={payload})"),
         ("$select", payload), ("$top", payload), ("$skip", payload), ("$count", payload),
         ("$skiptoken", payload),
         ("$format", payload), (payload, payload), (f"${payload}", "1"), (f"@{payload}", "1"),
@@ -105,7 +114,9 @@ _FRAGMENTS = [
     "12:00", "duration'P1D'",
     "any(", "all(", "l:", "$count", "/$filter(", "[", "]", "{", "\"", "contains(", "length(",
     "year(", "cast(",
-    "case(", "substring(", "matchesPattern(", "Edm.String", " asc", " desc", " ", "\t", "\n",
+    "case(", "substring(", "matchesPattern(", ";", "$filter=", "$search=", "$expand=", "$top=1",
+    "$select=", "$compute=", "$orderby=", "$levels=", "max", "*", "$ref", " as x", " AND ", " NOT ",
+    "logs(", "point(", "Edm.String", " asc", " desc", " ", "\t", "\n",
     "9" * 30, "\\", "%",
     "00000000-0000-0000-0000-000000000000", "2026-01-01T00:00:00Z", "é", "\U0001f600", "INF",
     "NaN", "now()",
@@ -118,6 +129,9 @@ _names = st.one_of(
             "$filter",
             "$orderby",
             "$select",
+            "$search",
+            "$compute",
+            "$expand",
             "$top",
             "$skip",
             "$count",
@@ -159,6 +173,9 @@ _paths = st.one_of(
 def test_random_words_are_answered_or_refused(filter_: str, order: str, client: Client) -> None:
     attempt(client, "PointRecords", ("$filter", filter_), ("@a", order), ("@b", "1"))
     attempt(client, "IntegrationLogs", ("$orderby", order), ("@a", filter_))
+    attempt(client, "PointRecords", ("$expand", f"logs({filter_})"), ("$compute", order))
+    attempt(client, "IntegrationLogs", ("$expand", filter_), ("$search", order))
+    attempt(client, "PointRecords", ("$select", filter_), ("$search", order))
 
 
 @thorough
@@ -211,6 +228,38 @@ def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
 def test_a_nested_expression_is_answered_without_growing(text: str, filled: Database) -> None:
     client = Client(ODataService(Reader(filled, 2), Settings()))
     client.get("PointRecords", ("$filter", text))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("$expand", "logs($expand=point(" * 3_000),
+        ("$expand", "logs($expand=point($expand=" * 500 + "logs" + "))" * 500),
+        ("$expand", ",".join(["logs"] * 20_000)),
+        ("$expand", "logs(" + ";".join(["$top=1"] * 20_000) + ")"),
+        ("$expand", "logs($filter=" + "(" * 20_000),
+        ("$expand", "logs($search=" + "(" * 20_000 + ")" * 20_000 + ")"),
+        ("$expand", "logs($filter=" + "'" * 19_999),
+        ("$expand", "logs(" + ";".join(f"@a{n}=@a{n + 1}" for n in range(2_000)) + ";$filter=@a0)"),
+        ("$select", ",".join(["id"] * 50_000)),
+        ("$select", "point/" * 20_000 + "id"),
+        ("$select", "(" * 50_000),
+        ("$compute", ",".join(f"1 as x{n}" for n in range(10_000))),
+        ("$compute", "1" + " as x" * 20_000),
+        ("$compute", " " * 50_000 + "as"),
+        ("$search", " OR ".join(["x"] * 500)),
+        ("$search", "NOT " * 20_000 + "x"),
+        ("$search", "(" * 50_000),
+        ("$search", '"' + "x " * 50_000 + '"'),
+        ("$search", "'" * 50_001),
+    ],
+    ids=lambda value: repr(value[:24]),
+)
+def test_what_is_huge_is_answered_or_refused_at_once(
+    option: str, value: str, client: Client
+) -> None:
+    for path in ("PointRecords", "IntegrationLogs"):
+        attempt(client, path, (option, value))
 
 
 @pytest.mark.parametrize(

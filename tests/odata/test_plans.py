@@ -9,6 +9,7 @@ from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
+from chalicelib.principal import OPERATOR, Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
 from tests.conftest import connect
@@ -180,3 +181,32 @@ def test_logs_of_a_record_are_found_by_its_key(reader: Explaining) -> None:
     key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
     assert client.json("IntegrationLogs", ("$filter", f"pointId eq {key}"))["value"]
     assert "integration_log_point" in reader.plan, reader.plan
+
+
+EXPANSIONS = [
+    ("PointRecords", "logs"),
+    ("PointRecords", "logs($filter=attempt ge 0;$orderby=id desc;$top=3;$count=true)"),
+    ("PointRecords", "logs/$count"),
+    ("PointRecords", "logs/$ref"),
+    ("PointRecords", "logs($filter=point/status eq $it/status;$expand=point($select=id))"),
+    ("PointRecords", "logs($search=accepted)"),
+    ("IntegrationLogs", "point"),
+    ("IntegrationLogs", "point($expand=logs($filter=id ne $it/id))"),
+]
+
+
+@pytest.mark.parametrize(("entity_set", "expand"), EXPANSIONS, ids=str)
+@pytest.mark.parametrize("principal", [OPERATOR, Principal(Role.EMPLOYER, 5)], ids=str)
+def test_what_is_expanded_is_read_from_an_index_for_the_page_alone(
+    entity_set: str, expand: str, principal: Principal, reader: Explaining
+) -> None:
+    client = Client(ODataService(reader, Settings()), principal)
+    answer = client.json(entity_set, ("$expand", expand), prefer="maxpagesize=5")
+    plan = reader.plan
+    assert len(answer["value"]) == 5
+    assert "SubPlan" in plan, plan
+    inner = plan[plan.index("SubPlan") :]
+    assert "Seq Scan" not in inner, plan
+    assert "Index" in inner, plan
+    if principal is OPERATOR:
+        assert "Seq Scan" not in plan, plan
