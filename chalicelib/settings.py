@@ -93,17 +93,17 @@ class Settings:
     )
     limit_policy: str = setting(
         "adaptive",
-        "How the limit learns (docs/limit.md): adaptive; classic, the founding heuristic; or"
-        " windowed, that judged by window and with evolved numbers.",
-        choices=("adaptive", "classic", "windowed"),
+        "How the limit learns (docs/limit.md): adaptive, or evolved (that with evolved numbers);"
+        " classic (the founding heuristic), or windowed (that by window, with evolved numbers).",
+        choices=("adaptive", "classic", "evolved", "windowed"),
     )
     limit_parameters: str = setting(
         "",
-        "Parameter file for LIMIT_POLICY=windowed, in place of the deployed one.",
+        "Parameter file for LIMIT_POLICY=evolved or windowed, in place of the deployed one.",
     )
     limit_trials: float = setting(
         0.0,
-        "Share of a run in which changed numbers of LIMIT_POLICY=windowed are tried, and"
+        "Share of a run in which changed numbers of LIMIT_POLICY=evolved or windowed are tried, and"
         " kept if they measurably pay (docs/limit.md); 0: none.",
         0,
         0.25,
@@ -207,9 +207,9 @@ class Settings:
             faults.append("RECORD_LEASE_S must be at least 3 s more than LEGACY_CALL_TIMEOUT_S")
         if found.odata_page > found.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
-        if found.limit_policy != "windowed":
+        if found.limit_policy not in ("evolved", "windowed"):
             faults.extend(
-                f"{variable} needs LIMIT_POLICY to be windowed"
+                f"{variable} needs LIMIT_POLICY to be evolved or windowed"
                 for variable in ("LIMIT_PARAMETERS", "LIMIT_TRIALS")
                 if getattr(found, variable.lower())
             )

@@ -27,7 +27,7 @@ STRATEGIES = ("evolution", "random")
 class Plan:
     """What a search does: the same plan gives the same result, whoever runs it."""
 
-    policy: str = "windowed"
+    policy: str = "evolved"
     seed: int = 1
     families: tuple[str, ...] = tuple(FAMILIES)
     generations: int = 25

@@ -11,10 +11,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from chalicelib.integrator.parameters import Parameters
 from chalicelib.integrator.windowed import WindowedParameters
 from chalicelib.settings import SettingsError
 
-EVOLVED: dict[str, type[Any]] = {"windowed": WindowedParameters}
+EVOLVED: dict[str, type[Any]] = {"evolved": Parameters, "windowed": WindowedParameters}
 """The parameters of each policy whose numbers are evolved."""
 
 _DEPLOYED = Path(__file__).parent

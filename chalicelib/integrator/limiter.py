@@ -93,6 +93,13 @@ def adaptive(clock: Clock, *, most: float = 1_000.0, parameters: Parameters = BY
     return Adaptive(clock, most=most, parameters=parameters)
 
 
+def evolved(
+    clock: Clock, *, most: float = 1_000.0, parameters: Parameters | None = None
+) -> Adaptive:
+    """Make the limit that learns; its parameters are the evolved ones unless others are given."""
+    return Adaptive(clock, most=most, parameters=parameters or deployed("evolved"))
+
+
 def windowed(
     clock: Clock, *, most: float = 1_000.0, parameters: WindowedParameters | None = None
 ) -> Windowed:
@@ -103,5 +110,6 @@ def windowed(
 POLICIES: dict[str, Callable[..., Limiter]] = {
     "adaptive": adaptive,
     "classic": classic,
+    "evolved": evolved,
     "windowed": windowed,
 }

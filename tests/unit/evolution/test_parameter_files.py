@@ -81,7 +81,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{", "null", "\0", {}, {"policy": "adaptive"}, {"policy": "windowed"}],
+    ["", "[]", "{", "null", "\0", {}, {"policy": "evolved"}, {"policy": "windowed"}],
 )
 def test_a_file_that_is_none_of_this_policy_is_refused(tmp_path: Path, content: Any) -> None:
     with pytest.raises(SettingsError, match=r"parameters\.json"):
@@ -107,4 +107,4 @@ def test_a_setting_of_evolution_is_for_policies_that_evolve(variable: str, value
     variable = f"LIMIT_{variable.upper()}"
     with pytest.raises(SettingsError, match=f"{variable} needs LIMIT_POLICY"):
         Settings.from_env({variable: value})
-    Settings.from_env({variable: value, "LIMIT_POLICY": "windowed"})
+    Settings.from_env({variable: value, "LIMIT_POLICY": "evolved"})

@@ -4,12 +4,17 @@ import json
 import math
 import random
 from collections.abc import Callable
+from dataclasses import asdict
+from statistics import fmean
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench.legacies.client import Clock, Result, drive
 from bench.legacies.models import Answer, Legacy, Noisy, Workers
+from chalicelib.integrator.limiter import adaptive
+from chalicelib.integrator.parameters import Parameters
 from chalicelib.integrator.trials import Trials
 from chalicelib.integrator.windowed import Windowed, WindowedParameters
 
@@ -89,6 +94,22 @@ def of(kind: type[Windowed], clock: Clock, seed: int = 1, share: float = 0.25) -
         return kind(clock, most=1_000.0, parameters=parameters)
 
     return Trials(clock, make, GOOD, "windowed", share=share, chance=random.Random(seed))
+
+
+def test_the_limit_that_learns_looks_its_parameters_up_at_each_use() -> None:
+    """Else a mutant's would be half those of the incumbent."""
+    clock = Clock()
+    in_use = SimpleNamespace(**asdict(Parameters(headroom=1.0)))
+    limiter = adaptive(clock, parameters=in_use)  # type: ignore[arg-type]
+    workers = Workers(40, 0.2, queue=100)
+
+    def changing(now: float) -> Answer:
+        in_use.headroom = 1.5 if now >= 60 else 1.0
+        return workers(now)
+
+    limits = drive(changing, limiter, clock, 120).limits
+    before = fmean(limit for at, limit in limits if 30 < at < 60)
+    assert fmean(limit for at, limit in limits if at > 90) > 1.2 * before
 
 
 @pytest.mark.parametrize("seed", [2, 3])
