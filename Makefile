@@ -26,7 +26,7 @@ check: $(READY) ## What CI runs: format, lint, types, imports, tests
 	$(PYTEST) $(ARGS)
 
 soak: $(READY) ## The long suites: many rounds of kills and of random queries
-	SOAK_ROUNDS=50 ODATA_EXAMPLES=8000 $(PYTEST) tests/faults tests/odata $(ARGS)
+	SOAK_ROUNDS=50 ODATA_EXAMPLES=8000 $(PYTEST) --timeout 1800 tests/faults tests/odata tests/pipeline/test_odata_fuzz.py $(ARGS)
 
 bench: $(READY) ## Measure each step beside its limit; ARGS names some
 	@exec $(PYTHON) -m bench $(ARGS)

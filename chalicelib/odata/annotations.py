@@ -51,7 +51,7 @@ def of_container() -> Annotations:
         f"{CORE}.ConventionalIDs": True,
         f"{CORE}.DereferenceableIDs": True,
         f"{CAPABILITIES}.ConformanceLevel": Member(
-            f"{CAPABILITIES}.ConformanceLevelType", "Intermediate"
+            f"{CAPABILITIES}.ConformanceLevelType", "Advanced"
         ),
         f"{CAPABILITIES}.SupportedFormats": _FORMATS,
         f"{CAPABILITIES}.FilterFunctions": sorted(FUNCTIONS),

@@ -28,15 +28,17 @@ from chalicelib.odata.create import create
 from chalicelib.odata.etag import etag_of, is_wanted
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.options import read_options
-from chalicelib.odata.resource import read_resource, segments_of
+from chalicelib.odata.resource import Kind, read_resource, segments_of
 from chalicelib.odata.service import ODataRequest, ODataService
 from chalicelib.odata.statements import Rows
-from chalicelib.odata.urls import read_query
+from chalicelib.odata.urls import read_query, target_of
 from chalicelib.odata.waiting import OneWaiting, Waiting
 from chalicelib.settings import Settings
 
 _READ = ("GET", "HEAD", "OPTIONS")
 _POST = ("POST", "OPTIONS")
+# What is read and is no resource of the model.
+_SYSTEM: tuple[list[str], ...] = ([], ["$metadata"], ["$entity"])
 _RECORD = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
 
 
@@ -68,7 +70,7 @@ class Endpoint:
         segments = segments_of(request.path)
         allowed = _allowed(segments)
         if request.method not in allowed:
-            if allowed == _READ and segments not in ([], ["$metadata"]):
+            if allowed == _READ and segments not in _SYSTEM:
                 aliases = read_options(request.query).aliases
                 read_resource(segments, aliases, request.principal)  # is it there at all?
             raise MethodNotAllowedError(
@@ -81,6 +83,8 @@ class Endpoint:
             return self._read(_with_query_of_body(request, self._settings.max_body_bytes))
         if segments == ["$batch"]:
             return self._batch(request)
+        if segments == ["$entity"]:
+            return self._read(_with_path_of_id(request))
         if request.method == "POST":
             return create(request, self._waiting, self._settings.max_body_bytes)
         return self._read(request)
@@ -159,6 +163,24 @@ def _with_query_of_body(request: ODataRequest, most_bytes: int) -> ODataRequest:
         raise InvalidError("The body is not in UTF-8.") from error
     path = "/".join(segments_of(request.path)[:-1])
     return replace(request, method="GET", path=path, query=[*request.query, *given], body=b"")
+
+
+def _with_path_of_id(request: ODataRequest) -> ODataRequest:
+    """Turn ``$entity?$id=…`` into the request of that entity: URL Conventions 4.01, 4.10."""
+    ids = [value for name, value in request.query if name.strip().lower() in ("$id", "id")]
+    if len(ids) != 1:
+        raise InvalidError("$entity needs one $id, the id of an entity.", target="$id")
+    path, query = target_of(ids[0], request.service_root)
+    segments = segments_of(path)
+    if query or not segments or segments in _SYSTEM:
+        raise InvalidError(f"{ids[0][:200]} is not the id of an entity.", target="$id")
+    rest = [
+        (name, value) for name, value in request.query if name.strip().lower() not in ("$id", "id")
+    ]
+    aliases = read_options(rest).aliases
+    if read_resource(segments, aliases, request.principal).kind is not Kind.ENTITY:
+        raise InvalidError(f"{ids[0][:200]} is not the id of an entity.", target="$id")
+    return replace(request, path=path, query=rest)
 
 
 def _failure(request: ODataRequest, error: PunchClockError) -> ODataResponse:

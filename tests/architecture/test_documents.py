@@ -61,6 +61,13 @@ def test_whatever_path_a_document_names_is_there(document: Path) -> None:
         assert (PROJECT / named).exists(), named
 
 
+@pytest.mark.parametrize("document", documents(), ids=relative)
+def test_whatever_test_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
+        assert f"def {name}(" in (PROJECT / path).read_text(encoding="utf-8"), name
+
+
 def test_whatever_make_target_the_readme_names_is_there() -> None:
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)

@@ -138,6 +138,27 @@ def test_an_option_may_stand_in_the_body(service: Service) -> None:
     assert (got.status_code, got.headers["Allow"]) == (405, "POST, OPTIONS")
 
 
+def test_an_entity_is_found_by_its_id(service: Service) -> None:
+    path = replicated(service).removeprefix("/")
+    found = ask(service, "GET", f"/{path}")
+    for entity_id in (path, f"/odata/{path}", f"http://localhost/odata/{path}"):
+        for name in ("$id", "id"):
+            answer = ask(service, "GET", f"/$entity?{name}={entity_id}", Host="localhost")
+            assert answer.json_body == found.json_body
+    some = ask(service, "GET", f"/$entity?$id={path}&$select=employeeId&$expand=logs")
+    assert some.json_body["employeeId"] == 7
+    assert len(some.json_body["logs"]) == 1
+    for query, status in {
+        "": 400, "$id=": 400, "$id=PointRecords": 400, f"$id={path}&$id={path}": 400,
+        f"$id={path}/status": 400, "$id=$metadata": 400, f"$id={path}?$top=1": 400, "$id=Nope": 404,
+        "$id=http://elsewhere/odata/PointRecords(1)": 404, f"$id=PointRecords({NOBODY})": 404,
+    }.items():  # fmt: skip
+        answer = ask(service, "GET", f"/$entity?{query}", Host="localhost")
+        assert answer.status_code == status, query
+        error_of(answer)
+    assert ask(service, "PUT", f"/$entity?$id={path}").status_code == 405
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 def test_api_gateway_has_a_route_for_each_method(service: Service, method: str) -> None:
     event = rest_event(
