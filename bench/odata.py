@@ -169,15 +169,33 @@ def _counted(service: ODataService, connection: Connection) -> None:
         "WHERE included_at >= timestamptz '2026-03-01Z' AND included_at < timestamptz '2026-04-01Z'"
     )
     asked: list[tuple[str, _Query, str]] = [
-        ("$count=true of all records", [("$count", "true")], "SELECT count(*) FROM point_record"),
         (
-            "$count=true of a filter by an index",
+            "a page and $count=true of all records",
+            [("$count", "true")],
+            "SELECT count(*) FROM point_record",
+        ),
+        (
+            "a page and $count=true by employer and period",
             [*_TYPICAL, ("$count", "true")],
             "SELECT count(*) FROM point_record WHERE employer_id = 7"
             + in_month.replace("WHERE", " AND"),
         ),
         ("punches per employer and day", [("$apply", _PER_DAY)], _BY_HAND.format("")),
-        ("the same of one month", [("$apply", month + _PER_DAY)], _BY_HAND.format(in_month)),
+        (
+            "the ten employees who punch most",
+            [
+                ("$apply", "groupby((employeeId),aggregate($count as n))"),
+                ("$orderby", "n desc"),
+                ("$top", "10"),
+            ],
+            "SELECT employee_id, count(*) AS n FROM point_record"
+            " GROUP BY 1 ORDER BY n DESC, 1 LIMIT 10",
+        ),
+        (
+            "punches per employer and day of one month",
+            [("$apply", month + _PER_DAY)],
+            _BY_HAND.format(in_month),
+        ),
     ]
     table = Table("counting and grouping", "ms, median", "SQL by hand, ms", "ratio")
     for name, pairs, by_hand in asked:

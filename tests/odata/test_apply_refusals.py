@@ -171,6 +171,18 @@ def test_other_options_know_only_what_apply_gives(query: tuple[str, str], client
             client.get(path, ("$apply", "groupby((status))"), query)
 
 
+@pytest.mark.parametrize("name", ["$expand", "$compute"])
+def test_options_that_do_not_go_with_apply_are_named(name: str, client: Client) -> None:
+    for path in ("PointRecords", "PointRecords/$count"):
+        with pytest.raises(NotImplementedByServiceError, match=rf"\{name} with \$apply"):
+            client.get(path, ("$apply", "identity"), (name, "logs"))
+
+
+def test_a_count_has_no_pages(client: Client) -> None:
+    with pytest.raises(InvalidError, match="skiptoken"):
+        client.get("PointRecords/$count", ("$apply", "identity"), ("$skiptoken", "x"))
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_no_payload_is_executed_wherever_it_is_put(
     payload: str, client: Client, data: DataSet

@@ -29,10 +29,17 @@ from chalicelib.odata.search import read_search
 from chalicelib.odata.statements import Statement
 from chalicelib.odata.tree import TRUE, Column, Junction, Node, OrderKey
 
-_ALLOWED = (
-    "$apply", "$filter", "$search", "$orderby", "$select", "$top", "$skip", "$count", "$format",
-    "$skiptoken",
-)  # fmt: skip
+_OF_ROWS = (
+    "$apply",
+    "$filter",
+    "$search",
+    "$orderby",
+    "$select",
+    "$top",
+    "$skip",
+    "$count",
+    "$format",
+)
 _UNSUPPORTED = ("$expand", "$compute")
 
 # A text that may be longer would make a link too long; such an order is paged by numbers of rows.
@@ -57,7 +64,7 @@ def collection(
     sizes: PageSizes,
 ) -> tuple[Statement, "Rest"]:
     """Return the statement whose row is a page of rows, and how to answer with that row."""
-    _require_supported(options)
+    _require_supported(options, "$skiptoken")
     applied = _read(resource.entity, options, bounds)
     members, context = _selected(applied.rows, options.text("$select"))
     # The place of a row is the values of its order, where they are short.
@@ -110,14 +117,14 @@ def count(resource: Resource, options: Options, bounds: ApplyBounds) -> Statemen
     return rows_count_statement(resource, applied.rows, applied.condition)
 
 
-def _require_supported(options: Options) -> None:
+def _require_supported(options: Options, *further: str) -> None:
     for name in _UNSUPPORTED:
         if options.text(name) is not None:
             raise NotImplementedByServiceError(
                 f"{name} with $apply is not supported, but compute(…) is as a part of it.",
                 target=name,
             )
-    options.allow(*_ALLOWED)
+    options.allow(*_OF_ROWS, *further)
 
 
 def _read(entity: EntityType, options: Options, bounds: ApplyBounds) -> Applied:
