@@ -138,8 +138,8 @@ class Settings:
 
     odata_database_url: str = setting(
         "",
-        "libpq URI that queries read from: a role with no right but SELECT, or a standby."
-        " DATABASE_URL where it is empty.",
+        "libpq URI for what reads, of a role with no right but SELECT. DATABASE_URL where it is"
+        " empty.",
         by_reference=True,
     )
     odata_page: int = setting(100, "Records of a page when the client does not say.", 1, 10_000)
