@@ -55,10 +55,11 @@ class Run:
         *,
         chance: random.Random,
         clock: Clock = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._claims = claims
         self._call_timeout_s = legacy.call_timeout_s
-        self._clock = clock
+        self._clock, self._sleep = clock, sleep
         self._now = clock()
         # The limiter's time stands still between two looks at the clock: what it is told at a
         # call's end then leads back to exactly the instant at which it was told of its start.
@@ -156,7 +157,7 @@ class Run:
             and self._limiter.not_before <= now
         ):
             record, last_start = self._waiting.popleft()
-            if now > last_start or record.id in open_calls:
+            if now > last_start:
                 self._forgotten = True  # its lease is too short by now: given back, then claimed
                 continue
             self._limiter.on_start()
@@ -223,7 +224,9 @@ class Run:
         last_start = now + self._claims.record_lease_s - self._call_timeout_s - _SETTLE_MARGIN_S
 
         def take(records: list[Claimed]) -> None:
-            self._waiting.extend((record, last_start) for record in records)
+            # A database's clock that steps ahead makes due what this run has in hand.
+            held = set(self._held())
+            self._waiting.extend((each, last_start) for each in records if each.id not in held)
             if len(records) < most:  # that was all; more may come
                 self._claim_at = self._look() + self._pace.settle_interval_s
 
@@ -297,11 +300,11 @@ class Run:
 
     def _is_due_within(self, linger_s: float) -> bool:
         """Say whether a record is due so soon that it pays to stay for it, and wait for it."""
-        time.sleep(max(0.0, self._desk_at - self._look()))
+        self._sleep(max(0.0, self._desk_at - self._look()))
         pause_s = self._claims.next_due_s()
         if pause_s > linger_s:
             return False
-        time.sleep(max(self._pace.settle_interval_s, pause_s))
+        self._sleep(max(self._pace.settle_interval_s, pause_s))
         return True
 
     def _held(self) -> list[str]:

@@ -28,14 +28,13 @@ WITH chosen AS (
     UPDATE point_record AS record
     SET status = 'AWAITING', attempts = 0, overloads = 0, next_attempt_at = now(),
         updated_at = now()
-    FROM chosen
-    WHERE record.id = chosen.id
-    RETURNING record.id, chosen.updated_at AS parked_at
+    WHERE record.id = ANY (ARRAY(SELECT id FROM chosen))
+    RETURNING record.id
 ), logged AS (
     INSERT INTO integration_log (point_id, attempt, status, log)
     SELECT id, 0, 'AWAITING', CAST({log} AS text) FROM replayed
 )
-SELECT count(*), CAST(max(parked_at) AS text) FROM replayed
+SELECT (SELECT count(*) FROM replayed), CAST(max(updated_at) AS text) FROM chosen
 """
 
 

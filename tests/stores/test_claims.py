@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.claims import _CLAIM, Claimed, Claims, Sample, Settlement
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.replica import Document, Replica
 
@@ -245,3 +245,28 @@ def test_knows_when_the_next_is_due(database: Database, waiting: list[str]) -> N
         " claimed_by = NULL RETURNING 1",
     )
     assert run.next_due_s() == float("inf")
+
+
+@pytest.mark.parametrize("most", [10, 5_000])
+def test_a_claim_scans_an_index_however_many_wait(database: Database, most: int) -> None:
+    run = run_of(database)
+    run.begin()
+    rows(
+        database,
+        "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
+        " created_at, next_attempt_at) SELECT gen_random_uuid(), n, 1, now(), 0, now(),"
+        " now() - n * interval '1 ms' FROM generate_series(1, 100000) AS n RETURNING 1",
+    )
+    with database.transaction() as connection:
+        connection.run("ANALYZE point_record")
+        plan = "\n".join(
+            line
+            for (line,) in connection.run(
+                f"EXPLAIN {_CLAIM}", name="integrator", run_id=run.run_id, lease_s=45, most=most
+            )
+        )
+    # The due ones in the order of their index, and each of them by its key: no scan, no sort but
+    # that of what was claimed.
+    assert "Index Scan using point_record_due" in plan, plan
+    assert "on point_record_pkey" in plan, plan
+    assert "Seq Scan on point_record" not in plan, plan
