@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.excerpt import Excerpt
-from chalicelib.odata.model import Navigation
+from chalicelib.odata.model import Navigation, Property
 from chalicelib.odata.syntax import Bounds, fault, unsupported
 from chalicelib.odata.tree import (
     TRUE,
@@ -46,13 +46,14 @@ def read_search(excerpt: Excerpt, it: Variable, bounds: Bounds) -> Node:
     """
     if it.entity.searched is None:
         raise unsupported(f"$search of {it.entity.entity_set} is not supported", excerpt.at)
+    text = _Text.of(it, it.entity.searched)
     if excerpt.text.startswith("'"):
         # What somebody is still typing, sent as a text.
         quoted = _AS_IT_IS.fullmatch(excerpt.text)
         if quoted is None:
             raise fault("A text that begins with a single quote ends with one", excerpt.at)
-        return _match(it, it.entity.searched, quoted[1].replace("''", "'"))
-    parser = _Parser(_tokens(excerpt, bounds), it, it.entity.searched, bounds.max_depth)
+        return text.has(quoted[1].replace("''", "'"))
+    parser = _Parser(_tokens(excerpt, bounds), text, bounds.max_depth)
     found = parser.either(0)
     if parser.next is not None:
         raise fault("')' closes nothing", parser.next.at)
@@ -92,8 +93,7 @@ class _Parser:
     """Reads tokens by precedence: NOT before AND before OR."""
 
     tokens: list[_Token]
-    it: Variable
-    searched: str
+    text: "_Text"
     max_depth: int
     position: int = 0
 
@@ -105,7 +105,7 @@ class _Parser:
         operands = [self._all(depth)]
         while self._operator("OR"):
             operands.append(self._all(depth))
-        return operands[0] if len(operands) == 1 else Junction("or", tuple(operands))
+        return operands[0] if len(operands) == 1 else self.text.either(operands)
 
     def _all(self, depth: int) -> Node:
         operands = [self._one(depth)]
@@ -128,8 +128,7 @@ class _Parser:
                 raise fault("A parenthesis is never closed", token.at)
             self.position += 1
             return found
-        text = token.text[1:-1] if token.kind == "phrase" else token.text
-        return _match(self.it, self.searched, text)
+        return self.text.has(token.text[1:-1] if token.kind == "phrase" else token.text)
 
     def _operator(self, word: str) -> bool:
         """Go past an operator if it is next."""
@@ -155,13 +154,37 @@ class _Parser:
         return depth + 1
 
 
-def _match(it: Variable, searched: str, text: str) -> Node:
-    """Return the condition that the text at a path has another text in it."""
-    name, _, rest = searched.partition("/")
-    member = it.entity.by_name[name]
-    if isinstance(member, Navigation):
-        variable = Variable(member.target)
-        return Quantified("any", it, member, variable, _match(variable, rest, text))
-    literally = re.sub(r"([\\%_])", r"\\\1", text)
-    pattern = Literal(Edm.STRING, f"%{literally}%")
-    return Call(_CONTAINS, (Column(it, member), pattern), Edm.BOOLEAN)
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The text to look into: of ``it`` itself, or of each entity that a navigation leads to."""
+
+    it: Variable
+    owner: Variable
+    navigation: Navigation | None
+    member: Property
+
+    @classmethod
+    def of(cls, it: Variable, path: str) -> "_Text":
+        name, _, rest = path.partition("/")
+        member = it.entity.by_name[name]
+        if isinstance(member, Navigation):
+            return cls(it, Variable(member.target), member, member.target.structural(rest))
+        return cls(it, it, None, member)
+
+    def has(self, text: str) -> Node:
+        """Return the condition that the text has another text in it."""
+        literally = re.sub(r"([\\%_])", r"\\\1", text)
+        pattern = Literal(Edm.STRING, f"%{literally}%")
+        return self._any(Call(_CONTAINS, (Column(self.owner, self.member), pattern), Edm.BOOLEAN))
+
+    def either(self, operands: list[Node]) -> Node:
+        """Join by OR. What holds of one log or another is one question, which an index answers."""
+        inner = [each.predicate for each in operands if isinstance(each, Quantified)]
+        if len(inner) == len(operands):
+            return self._any(Junction("or", tuple(inner)))
+        return Junction("or", tuple(operands))
+
+    def _any(self, predicate: Node) -> Node:
+        if self.navigation is None:
+            return predicate
+        return Quantified("any", self.it, self.navigation, self.owner, predicate)

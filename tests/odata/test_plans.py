@@ -53,8 +53,9 @@ def _fill(database: Database) -> None:
             " FROM generate_series(1, 20000) AS n"
         )
         connection.run(
-            "INSERT INTO integration_log (point_id, attempt, status)"
-            " SELECT id, 0, 'AWAITING' FROM point_record"
+            "INSERT INTO integration_log (point_id, attempt, status, log)"
+            " SELECT id, 0, 'AWAITING', CASE WHEN employee_id = 7 THEN 'Straße, ΣΊΣΥΦΟΣ, café' END"
+            " FROM point_record"
         )
         connection.run(
             "INSERT INTO integration_run (run_id, max_open_requests, open_requests, delivered,"
@@ -181,6 +182,15 @@ def test_logs_of_a_record_are_found_by_its_key(reader: Explaining) -> None:
     key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
     assert client.json("IntegrationLogs", ("$filter", f"pointId eq {key}"))["value"]
     assert "integration_log_point" in reader.plan, reader.plan
+
+
+@pytest.mark.parametrize("text", ["strasse", "CAFÉ", '"asse, σίσ"', "nowhere OR Straße"])
+def test_a_word_is_found_by_an_index(text: str, reader: Explaining) -> None:
+    client = Client(ODataService(reader, Settings()))
+    for entity_set in ("IntegrationLogs", "PointRecords"):
+        assert client.get(f"{entity_set}/$count", ("$search", text)).body == "40"
+        assert "integration_log_text" in reader.plan, reader.plan
+        assert "Seq Scan" not in reader.plan, reader.plan
 
 
 EXPANSIONS = [
