@@ -160,7 +160,7 @@ def test_nothing_is_learned_while_there_is_little_to_send() -> None:
 
 def test_trials_go_on_from_run_to_run() -> None:
     state: dict[str, Any] = {}
-    for number in range(60):
+    for number in range(40):
         clock = Clock()
         limiter = of(Told, clock, seed=number)
         if state:
