@@ -1,12 +1,18 @@
 """Records created through OData: the same intake, in OData's words."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chalice.test import HTTPResponse
 
+from chalicelib import container
+from chalicelib.odata.endpoint import Endpoint
+from chalicelib.odata.service import ODataRequest
+from chalicelib.odata.waiting import Waiting
+from chalicelib.principal import OPERATOR
 from tests.pipeline.service import PUNCH, Service, error_of, wired
 
 JSON = {"Content-Type": "application/json"}
@@ -71,6 +77,35 @@ def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -
     assert differing == {"replicatedAt", "nextAttemptAt"}
     assert before.headers["ETag"] != after.headers["ETag"]
     assert service.get(f"{at}/logs/$count").body == b"1"
+
+
+def endpoint(find: Callable[..., Any]) -> Endpoint:
+    """The door of OData, with another way to look into the buffer."""
+    return Endpoint(container.reader(), container.settings(), Waiting(lambda *_: ({}, True), find))
+
+
+def asked(path: str) -> ODataRequest:
+    return ODataRequest(
+        path=path, service_root="http://x/odata", query=[], headers={}, principal=OPERATOR
+    )
+
+
+def test_a_record_that_is_replicated_between_two_looks_is_found(service: Service) -> None:
+    record_id = create(service).json_body["id"]
+    door = endpoint(lambda *_: service.replicate())
+    answer = door.answer(asked(f"PointRecords({record_id})"))
+    assert (answer.status, json.loads(answer.body)["id"]) == (200, record_id)
+    missing = "PointRecords(00000000-0000-0000-0000-000000000000)"
+    assert door.answer(asked(missing)).status == 404
+
+
+def test_a_fault_of_ours_is_told_to_nobody(service: Service) -> None:
+    door = endpoint(lambda *_: {}["secret"])
+    missing = "PointRecords(00000000-0000-0000-0000-000000000000)"
+    answer = door.answer(asked(missing))
+    assert (answer.status, answer.headers["OData-Version"]) == (500, "4.01")
+    assert "secret" not in answer.body
+    assert json.loads(answer.body)["error"]["code"] == "InternalError"
 
 
 @pytest.mark.parametrize("form", ["minimal", "full", "none", "minimal;IEEE754Compatible=true"])
