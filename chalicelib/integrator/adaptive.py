@@ -72,13 +72,15 @@ class Adaptive:
         started = now - latency_s + _ROUNDING_S
         self._open = max(0, self._open - 1)
         self.recent_failures += not ok
+        moved = False
         if self._asked_s is not None:
             self._pacer.on_refusal(now, started, self._asked_s)
             self._asked_s = None
-            return
-        if not ok:
-            self._hold_place(now, latency_s)
-        if self._failures.on_result(ok, started, now, looking=bool(knee.higher)):
+        else:
+            if not ok:
+                self._hold_place(now, latency_s)
+            moved = self._failures.on_result(ok, started, now, looking=bool(knee.higher))
+        if moved:
             knee.begin(now)
         elif not self._learned.outage and knee.cohort.on_result(ok, latency_s, inflight, started):
             self.recent_failures = 0

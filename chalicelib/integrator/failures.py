@@ -17,13 +17,16 @@ class Failures:
     def __init__(self, parameters: Parameters, learned: Learned) -> None:
         self._p, self._learned = parameters, learned
         self.trial_from: float | None = None  # the limit before a cut on trial
-        self._share_before = self.not_before = 0.0
+        self._share_before = self._was_starting = self.not_before = 0.0
         self._calls = self._failed = self._row = 0
+        self._resume, self._wait_s = 0.9, parameters.probe_s
         self._since = -math.inf  # calls sent before it tell of the limit before
         self._row_since = -math.inf if learned.outage else math.inf
 
     def on_start(self, now: float) -> None:
-        self.not_before = now + self._p.probe_s if self._learned.outage else 0.0
+        if self._learned.outage:  # ever rarer: what is given up may still have to be worked off
+            self.not_before = now + self._wait_s
+            self._wait_s = min(15.0, 1.05 * self._wait_s)
 
     def on_result(self, ok: bool, started: float, now: float, looking: bool) -> bool:
         """Count a call, sent on a look below or not; say whether the limit was changed for it."""
@@ -33,13 +36,15 @@ class Failures:
         if not ok:
             self._row, self._row_since = self._row + 1, min(self._row_since, started)
             if not learned.outage and self._row >= max(6, 0.5 * learned.limit):
-                learned.outage, self.not_before = 1.0, now + self._p.probe_s
+                learned.outage, self._wait_s = 1.0, self._p.probe_s
+                self.not_before = now + self._wait_s
                 learned.limit, self.trial_from = self.trial_from or learned.limit, None
         elif started >= self._row_since:
             self._row, self._row_since = 0, math.inf
             if learned.outage:
-                learned.outage = 0.0
-                return self._move(0.9 * learned.limit, now)
+                learned.outage = self.not_before = 0.0
+                resume, self._resume = self._resume, 0.5
+                return self._move(resume * learned.limit, now)
         return not learned.outage and self._weigh(not ok, now, looking)
 
     def _weigh(self, failed: bool, now: float, looking: bool) -> bool:
@@ -52,20 +57,25 @@ class Failures:
             if self._failed > max(3, expected + p.surprise * math.sqrt(expected) + 1):
                 return self._cut(share, now)
             if self._calls >= max(_TRIAL_CALLS, 2 * learned.limit):
-                self._calls = self._failed = 0
+                self._calls, self._failed, self._resume = 0, 0, 0.9
         elif self._calls >= _TRIAL_CALLS:
             if share >= p.most_background:
                 return self._cut(share, now)
             self.trial_from, self._calls, self._failed = None, 0, 0
-            if 0.5 * self._share_before < share and self._share_before < p.most_background:
-                learned.background = max(learned.background, share)
+            noise = 0.5 * self._share_before < share and self._share_before < p.most_background
+            weight = 1.0 if share > learned.background and noise else 0.5
+            learned.background += weight * (share - learned.background)
+            if noise:
+                learned.starting = self._was_starting
                 return self._move(max(before, learned.limit), now)
-            learned.ceiling = before * p.under_ceiling
+            if not self._was_starting:
+                learned.ceiling = before * p.under_ceiling
         return False
 
     def _cut(self, share: float, now: float) -> bool:
         learned = self._learned
-        self.trial_from, self._share_before, learned.starting = learned.limit, share, 0.0
+        self.trial_from, self._share_before = learned.limit, share
+        self._was_starting, learned.starting = learned.starting, 0.0
         return self._move(learned.limit * min(0.85, max(0.5, 1 - share)), now)
 
     def _move(self, limit: float, now: float) -> bool:

@@ -20,7 +20,7 @@ class Cohort:
     def on_start(self, open_calls: int, now: float) -> None:
         self._sent += open_calls >= _FULL * self.limit
         if self._sent > self._size:
-            self._until = min(self._until, now)
+            self._until = min(self._until, now + 2e-6)  # what was sent at one instant counts
 
     def on_result(self, ok: bool, latency_s: float, inflight: int, started: float) -> bool:
         """Count a call; say whether the cohort is complete."""
@@ -85,7 +85,8 @@ class Knee:
     def _take_for_floor(self, cohort: Cohort) -> None:
         """Blend a cohort into the floor, or replace a floor that is far off."""
         p, learned, off = self._p, self._learned, cohort.latency - self._learned.floor
-        known = learned.floor_calls if abs(off) <= p.floor_jump else 0.0
+        far = abs(off) > max(p.floor_jump, 3 * self._error(cohort))
+        known = 0.0 if far else learned.floor_calls
         learned.floor += off * cohort.good / (known + cohort.good)
         learned.floor_calls = min(p.floor_memory, known + cohort.good)
 
@@ -96,7 +97,7 @@ class Knee:
         error = self._error(cohort)
         self._since_look += 1
         if learned.starting:
-            if above < p.free + p.doubt * error:
+            if above < 4 * p.free + p.doubt * error:
                 self._take_for_floor(cohort)
                 return 2.0 * limit
             learned.starting, self._since_look = 0.0, int(p.patience) - 1
