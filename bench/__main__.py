@@ -7,6 +7,7 @@ import sys
 _BENCHES = {
     "intake": "CPU of a POST, beside its parts",
     "integration": "records a second, beside what the legacy can take",
+    "integration_backlog": "the same with up to a million records waiting",
     "odata": "a query, beside the same SQL run bare",
     "replication": "records a second, beside what the stores give by themselves",
     "replication_own": "CPU of a record, against a DynamoDB that answers at once, with its parts",

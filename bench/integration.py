@@ -1,24 +1,32 @@
 """How fast integration is, beside what the legacy can take: real HTTP, threads and Postgres.
 
 - legacies of so many workers at 100 ms a call: what is delivered from a cold start and once warm,
-  beside workers / 100 ms;
-- a legacy that answers at once: our own CPU for a record, and the part of the time that claiming
-  and settling take.
+  beside workers / 100 ms, and beside what the limit alone gives up, in virtual time;
+- a legacy that answers at once, under a fixed limit: our own CPU for a record and its parts, and
+  by how much Postgres makes the run longer, beside one whose claims cost nothing.
 """
 
 import json
+import math
 import os
 import random
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import requests
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from bench.engines import Engines, engines
+from bench.legacies.client import Clock, drive
+from bench.legacies.models import Workers, lognormal
 from bench.punches import punch
 from chalicelib.integrator.integrator import Run
 from chalicelib.integrator.legacy import Legacy
@@ -26,7 +34,7 @@ from chalicelib.integrator.limiter import POLICIES
 from chalicelib.integrator.retry import Pace
 from chalicelib.integrator.summary import Integration
 from chalicelib.point_record import to_json
-from chalicelib.postgres.claims import Claims
+from chalicelib.postgres.claims import Claimed, Claims
 from chalicelib.postgres.replica import Document, Replica
 from chalicelib.settings import Settings
 from local.services import start_legacy
@@ -38,16 +46,20 @@ _WARM_S = 20
 _INSTANT = 10_000
 _PAGE = 1_000
 
+_ROUNDS = 3
+
 settings = Settings()
 console = Console()
+_POLICY = os.environ.get("LIMIT_POLICY", settings.limit_policy)
 
 
 @dataclass(slots=True)
 class _Timed:
-    """The claims of a run, and how long it waits for them."""
+    """The claims of a run, with the time and the CPU of each of their methods."""
 
     claims: Claims
-    seconds: float = 0.0
+    seconds: Counter[str] = field(default_factory=Counter)
+    cpu_s: Counter[str] = field(default_factory=Counter)
 
     def __getattr__(self, name: str) -> object:
         member = getattr(self.claims, name)
@@ -55,13 +67,59 @@ class _Timed:
             return member
 
         def timed(*arguments: object) -> object:
-            started = time.monotonic()
+            started, cpu = time.monotonic(), time.thread_time()
             try:
                 return member(*arguments)
             finally:
-                self.seconds += time.monotonic() - started
+                self.seconds[name] += time.monotonic() - started
+                self.cpu_s[name] += time.thread_time() - cpu
 
         return timed
+
+
+class _NoDatabase:
+    """Claims that cost nothing: the records are there, and are forgotten once settled."""
+
+    run_lease_s = record_lease_s = 900.0
+
+    def __init__(self, count: int) -> None:
+        records = [punch() for _ in range(count)]
+        self._records = [Claimed(str(each.id), to_json(each), 0, 0) for each in records]
+
+    def begin(self) -> tuple[None, None]:
+        return None, None
+
+    def claim(self, most: int) -> list[Claimed]:
+        found, self._records = self._records[:most], self._records[most:]
+        return found
+
+    def flush(self, *_: object) -> bool:
+        return True
+
+    def next_due_s(self) -> float:
+        return math.inf
+
+    def release(self, _: object) -> None:
+        pass
+
+    end = release
+
+
+class _Fixed:
+    """A limit that does not learn: what differs between two runs is then not its doing."""
+
+    errors = 0
+    not_before = 0.0
+    limit = 8.0
+
+    def on_start(self) -> None:
+        pass
+
+    def on_result(self, *_: object) -> None:
+        pass
+
+    def snapshot(self) -> dict[str, float]:
+        return {}
 
 
 def main() -> None:
@@ -77,17 +135,24 @@ def main() -> None:
 
 def _beside_capacity(found: Engines, url: str) -> None:
     table = Table(
-        "legacy", "from cold", "of capacity", "once warm", "of capacity", "failed", "limit"
+        "legacy",
+        "from cold",
+        "of capacity",
+        "the limit alone",
+        "once warm",
+        "of capacity",
+        "failed",
+        "limit",
     )
-    for workers in _WORKERS:
+    for workers in track(_WORKERS, "beside capacity", console=console):
         capacity = workers * 1000 / _LATENCY_MS
         slow = {"workers": workers, "queue": workers, "latency_ms": _LATENCY_MS}
-        _set(url, distribution="constant", **slow)
-        _empty(found)
-        _fill(found, _COLD)
-        cold, _ = _integrate(found, url)
-        _fill(found, int(capacity * _WARM_S))
-        warm, _ = _integrate(found, url)
+        put_settings(url, distribution="constant", **slow)
+        empty(found)
+        fill(found, _COLD)
+        cold, _ = integrate(found, url)
+        fill(found, int(capacity * _WARM_S))
+        warm, _ = integrate(found, url)
         rates = [run.sent_per_s for run in (_Rates(cold), _Rates(warm))]
         failed = sum(cold.outcomes.values()) + sum(warm.outcomes.values())
         failed -= sum(run.outcomes["DELIVERED"] for run in (cold, warm))
@@ -95,6 +160,7 @@ def _beside_capacity(found: Engines, url: str) -> None:
             f"{workers} × {_LATENCY_MS} ms",  # noqa: RUF001 - as people write it
             f"{rates[0]:,.0f}/s",
             f"{rates[0] / capacity:.0%}",
+            f"{_limit_alone(workers):.0%}",
             f"{rates[1]:,.0f}/s",
             f"{rates[1] / capacity:.0%}",
             str(failed),
@@ -103,17 +169,45 @@ def _beside_capacity(found: Engines, url: str) -> None:
     console.print(table)
 
 
+def _limit_alone(workers: int) -> float:
+    """Return the share of capacity from a cold start where nothing but the limit takes time."""
+    clock = Clock()
+    limiter = POLICIES[_POLICY](clock, most=settings.limit_max)
+    legacy = Workers(workers, _LATENCY_MS / 1000, workers, spread=lognormal(0.01))
+    enough_s = 20 * _COLD * _LATENCY_MS / 1000 / workers
+    ends = drive(legacy, limiter, clock, enough_s).ok_at
+    return _COLD * _LATENCY_MS / 1000 / workers / sorted(ends)[_COLD - 1]
+
+
 def _own_bound(found: Engines, url: str) -> None:
-    _set(url, workers=1_000, queue=1_000, latency_ms=0, distribution="constant")
-    _empty(found)
-    _fill(found, _INSTANT)
-    cpu = time.process_time()
-    run, claims = _integrate(found, url)
-    cpu = time.process_time() - cpu
-    table = Table("an instant legacy", "")
-    table.add_row("records/s", f"{_INSTANT / run.seconds:,.0f}")
-    table.add_row("CPU for a record", f"{cpu / _INSTANT * 1000:.2f} ms")
-    table.add_row("claiming and settling, of the time", f"{claims.seconds / run.seconds:.1%}")
+    put_settings(url, workers=1_000, queue=1_000, latency_ms=0, distribution="constant")
+    seconds: dict[str, list[float]] = {"with": [], "without": []}
+    shares = []
+    for _ in track(range(_ROUNDS), "instant legacy", console=console):
+        empty(found)
+        fill(found, _INSTANT)
+        cpu = time.process_time()
+        run, claims = integrate(found, url, limiter=lambda _: _Fixed())
+        cpu = time.process_time() - cpu
+        seconds["with"].append(run.seconds)
+        claim, settle = claims.cpu_s["claim"], claims.cpu_s["flush"]
+        shares.append([cpu - claim - settle, claim, settle, sum(claims.seconds.values())])
+        run, _ = integrate(found, url, limiter=lambda _: _Fixed(), claims=_NoDatabase(_INSTANT))
+        seconds["without"].append(run.seconds)
+    with_it, without = median(seconds["with"]), median(seconds["without"])
+    http, claim, settle, busy = (median(each) for each in zip(*shares, strict=True))
+    table = Table("an instant legacy, eight calls at once", "")
+    table.add_row("records/s", f"{_INSTANT / with_it:,.0f}")
+    table.add_row("records/s if claims cost nothing", f"{_INSTANT / without:,.0f}")
+    table.add_row("the run is longer for claiming and settling by", f"{with_it / without - 1:.1%}")
+    table.add_row("the desk is busy, while calls go on", f"{busy / with_it:.1%} of the time")
+    for name, part in (
+        ("CPU for a record", http + claim + settle),
+        ("  HTTP and the loop", http),
+        ("  claiming", claim),
+        ("  settling", settle),
+    ):
+        table.add_row(name, f"{part / _INSTANT * 1000:.3f} ms")
     console.print(table)
 
 
@@ -126,26 +220,31 @@ class _Rates:
         return self.run.outcomes["DELIVERED"] / self.run.seconds
 
 
-def _integrate(found: Engines, url: str) -> tuple[Integration, _Timed]:
+def integrate(
+    found: Engines,
+    url: str,
+    limiter: Callable[[Callable[[], float]], Any] | None = None,
+    claims: Any = None,
+) -> tuple[Integration, _Timed]:
     legacy = Legacy(
         f"{url}/point-records",
         settings.legacy_connect_timeout_s,
         settings.legacy_read_timeout_s,
         settings.legacy_call_timeout_s,
     )
-    policy = os.environ.get("LIMIT_POLICY", settings.limit_policy)
-    claims = _Timed(
-        Claims(
+    timed = _Timed(
+        claims
+        or Claims(
             found.database,
             run_lease_s=settings.run_lease_s,
             record_lease_s=settings.record_lease_s,
         )
     )
     run = Run(
-        claims,  # type: ignore[arg-type]
+        timed,  # type: ignore[arg-type]
         legacy,
-        partial(POLICIES[policy], most=settings.limit_max),
-        policy,
+        limiter or partial(POLICIES[_POLICY], most=settings.limit_max),
+        _POLICY,
         Pace(
             settle_interval_s=settings.settle_interval_s,
             settle_batch=settings.settle_batch,
@@ -158,20 +257,20 @@ def _integrate(found: Engines, url: str) -> tuple[Integration, _Timed]:
     )
     done = run.run(lambda: 900.0)
     assert done is not None
-    return done, claims
+    return done, timed
 
 
-def _set(url: str, **values: object) -> None:
+def put_settings(url: str, **values: object) -> None:
     requests.put(f"{url}/settings", json=values, timeout=10).raise_for_status()
 
 
-def _empty(found: Engines) -> None:
+def empty(found: Engines) -> None:
     """Begin from nothing: no record, and nothing learned."""
     with found.database.transaction() as connection:
         connection.run("TRUNCATE point_record, integrator_state CASCADE")
 
 
-def _fill(found: Engines, count: int) -> None:
+def fill(found: Engines, count: int) -> None:
     replica = Replica(found.database)
     for first in range(0, count, _PAGE):
         records = [punch() for _ in range(min(_PAGE, count - first))]

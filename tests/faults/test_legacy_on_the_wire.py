@@ -135,15 +135,11 @@ FAULTS: dict[str, tuple[Answer, str]] = {
     **{
         status: (says(response(b'{"message": "no"}', status), keep=True), kind)
         for status, kind in {
-            "402 Payment Required": ATTEMPT,
             "408 Request Timeout": NEITHER,
             "409 Conflict": ATTEMPT,
-            "413 Content Too Large": ATTEMPT,
             "418 I'm a teapot": ATTEMPT,
             "425 Too Early": NEITHER,
-            "451 Unavailable For Legal Reasons": ATTEMPT,
             "507 Insufficient Storage": ATTEMPT,
-            "511 Network Authentication Required": ATTEMPT,
             "999 ": ATTEMPT,
         }.items()
     },
