@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from chalicelib.odata.check import Scope, check_value
+from chalicelib.odata.check import check_value
 from chalicelib.odata.excerpt import Excerpt
 from chalicelib.odata.expressions import items_of
 from chalicelib.odata.lexer import tokenize
+from chalicelib.odata.scope import Scope
 from chalicelib.odata.syntax import Bounds, Path, Token, fault, parse
 from chalicelib.odata.tree import Computed
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from chalicelib.odata.check import Scope
 from chalicelib.odata.expressions import condition_of, root
 from chalicelib.odata.lexer import tokenize
 from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.scope import Scope
 from chalicelib.odata.sql import Translator
 from chalicelib.odata.syntax import Bounds
 from chalicelib.postgres.parameters import Parameters

@@ -1,8 +1,9 @@
 """From the tokens of an option to typed trees: parse and check."""
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.check import Scope, check_condition, check_value
+from chalicelib.odata.check import check_condition, check_value
 from chalicelib.odata.model import ENTITY_SETS, EntityType
+from chalicelib.odata.scope import Scope
 from chalicelib.odata.syntax import Bounds, Token, fault, parse
 from chalicelib.odata.tree import Node, OrderKey, Variable
 

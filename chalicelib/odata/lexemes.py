@@ -39,6 +39,9 @@ NO_VARIABLE = re.compile(r"[ \t\r\n]*\)")
 # How an object of JSON begins.
 OBJECT = re.compile(r"\{[ \t\r\n]*[\"}]")
 ALIAS = re.compile(f"@({_WORD})")
+WHOLE_NUMBER = re.compile(r"(?P<number>[0-9]+)")
+# The rest of a pair of case, without a colon of its own.
+NO_COLON = re.compile(r"(?:'(?:[^']|'')*'|\([^()]*\)|[^:,()'])*[,)]")
 COUNT_OPTION = re.compile(r"[ \t\r\n]*\$?(?i:filter)=")
 _LITERAL_KINDS = {
     "guid": (Edm.GUID, literals.read_guid),

@@ -14,11 +14,11 @@ OData ABNF 4.01, section 4 (expressions).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from chalicelib.odata import lexemes
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.lexemes import OPERATORS, SPACES, read_literal
+from chalicelib.odata.reading import Frame, Reading
 from chalicelib.odata.syntax import NOTHING, Bounds, Path, Token, Word, fault, unsupported
 from chalicelib.odata.tree import Literal, Place
 
@@ -35,36 +35,19 @@ def tokenize(
         InvalidError: the text cannot be an expression, or is larger than the bounds allow.
         NotImplementedByServiceError: it is legal, but something that the service does not have.
     """
-    scanner = _Scanner(text, source, aliases, bounds, position=start)
+    scanner = _Scanner(text, source, bounds, position=start, aliases=aliases)
     scanner.run()
     return scanner.tokens
 
 
 @dataclass(slots=True)
-class _Frame:
-    """An open parenthesis. ``kind`` says of what."""
-
-    kind: str
-    at: Place
-    separators: int = 0
-
-
-@dataclass(slots=True)
-class _Scanner:
-    text: str
-    source: str
-    aliases: Mapping[str, str]
-    bounds: Bounds
-    tokens: list[Token] = field(default_factory=list)
+class _Scanner(Reading):
+    aliases: Mapping[str, str] = field(default_factory=dict)
     open_aliases: tuple[str, ...] = ()
-    outer_depth: int = 0
-    position: int = 0
-    frames: list[_Frame] = field(default_factory=list)
-    wants_value: bool = True
 
     def run(self) -> None:
         while True:
-            self._skip_space()
+            self.skip_space()
             if self.wants_value:
                 self._value()
             elif self.position < len(self.text):
@@ -76,14 +59,14 @@ class _Scanner:
 
     def run_list(self) -> None:
         """Read a text that is nothing but the list after ``in``."""
-        self._skip_space()
+        self.skip_space()
         self._open_list()
         self.run()
 
     # A value is expected.
 
     def _value(self) -> None:
-        at = self._here()
+        at = self.here()
         match = lexemes.VALUE.match(self.text, self.position)
         if match is None:
             found = self.text[self.position : self.position + 1]
@@ -91,6 +74,8 @@ class _Scanner:
                 f"A value is expected, not {found!r}" if found else "A value is missing", at
             )
         kind = match.lastgroup or ""
+        if kind == "time" and self._ends_condition(match.end()):
+            match, kind = lexemes.WHOLE_NUMBER.match(self.text, self.position) or match, "number"
         token = match.group(kind)
         if kind == "mark":
             self._mark_for_value(token, at)
@@ -104,26 +89,35 @@ class _Scanner:
         else:
             if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
                 raise fault("A text stands in single quotes", at)
-            self._emit("STRING", read_literal(match, at), at)
+            self.emit("STRING", read_literal(match, at), at)
         self._end_value()
+
+    def _ends_condition(self, position: int) -> bool:
+        """Say whether ``10:20`` in a condition of ``case`` is 10, the colon, and the result 20.
+
+        It is, where no other colon follows up to the end of the pair.
+        """
+        frame = self.frames[-1] if self.frames else None
+        in_condition = frame is not None and frame.kind == "case" and frame.separators % 2 == 0
+        return in_condition and lexemes.NO_COLON.match(self.text, position) is not None
 
     def _mark_for_value(self, mark: str, at: Place) -> None:
         self.position += 1
         frame = self.frames[-1] if self.frames else None
         if mark == "(":
-            self._open("group", at)
+            self.open("group", at)
         elif mark == "-":
-            self._emit("UMINUS", Word("-", at), at)
+            self.emit("UMINUS", Word("-", at), at)
         elif mark in ")]" and frame and not frame.separators and self._is_empty(frame, mark):
             if frame.kind != "call":
-                self._emit("STRING", NOTHING, at)
-            self._close(mark, at)
+                self.emit("STRING", NOTHING, at)
+            self.close(mark, at)
         elif mark == "[" or lexemes.OBJECT.match(self.text, at.offset):
             raise unsupported("Collections and objects are supported only as the list of in", at)
         else:
             raise fault(f"A value is expected, not {mark!r}", at)
 
-    def _is_empty(self, frame: _Frame, mark: str) -> bool:
+    def _is_empty(self, frame: Frame, mark: str) -> bool:
         closes = "]" if frame.kind == "array" else ")"
         return (
             frame.kind in ("call", "list", "array")
@@ -135,14 +129,14 @@ class _Scanner:
     def _word(self, word: str, at: Place) -> None:
         follows = self.text[self.position : self.position + 1]
         if word.lower() == "not" and follows and follows in f"{SPACES}(":
-            self._emit("NOT", Word("not", at), at)
+            self.emit("NOT", Word("not", at), at)
         elif follows == "(":
             self._open_call(word, at)
         elif follows != "/" and word == "null":
-            self._emit("STRING", Literal(Edm.NULL, None, at), at)
+            self.emit("STRING", Literal(Edm.NULL, None, at), at)
             self._end_value()
         elif follows != "/" and word.lower() in ("true", "false"):
-            self._emit("STRING", Literal(Edm.BOOLEAN, word.lower() == "true", at), at)
+            self.emit("STRING", Literal(Edm.BOOLEAN, word.lower() == "true", at), at)
             self._end_value()
         else:
             self._path(word, at)
@@ -150,10 +144,10 @@ class _Scanner:
     def _open_call(self, name: str, at: Place) -> None:
         if name.startswith("$"):
             raise fault(f"{name} is not a function", at)
-        self._emit("ODATA_IDENTIFIER", Word(name.lower(), at), at)
-        here = self._here()
+        self.emit("ODATA_IDENTIFIER", Word(name.lower(), at), at)
+        here = self.here()
         self.position += 1
-        self._open("case" if name.lower() == "case" else "call", here)
+        self.open("case" if name.lower() == "case" else "call", here)
 
     def _path(self, first: str, at: Place) -> None:
         if first == "$root":
@@ -165,65 +159,65 @@ class _Scanner:
             self.position = match.end()
             if opens is None:
                 segments.append(match["name"])
-        self._emit("ODATA_IDENTIFIER", Path(tuple(segments), at), at)
+        self.emit("ODATA_IDENTIFIER", Path(tuple(segments), at), at)
         if opens is not None:
             self._open_quantifier(opens.lower(), at)
             return
         if self.text.startswith("/@", self.position):
-            raise unsupported("Annotations in expressions are not supported", self._here())
+            raise unsupported("Annotations in expressions are not supported", self.here())
         if self.text.startswith("(", self.position):
-            raise fault(f"There is no function {segments[-1]}", self._here())
+            raise fault(f"There is no function {segments[-1]}", self.here())
         self._end_value()
 
     def _open_quantifier(self, name: str, at: Place) -> None:
-        self._emit("/", "/", at)
+        self.emit("/", "/", at)
         if name.startswith("$"):
-            self._emit("ANY", Word("count", at), at)
+            self.emit("ANY", Word("count", at), at)
         else:
-            self._emit(name.upper(), Word(name, at), at)
-        self._open("filtered" if name == "$filter" else name, self._here())
+            self.emit(name.upper(), Word(name, at), at)
+        self.open("filtered" if name == "$filter" else name, self.here())
         if name == "any" and (match := lexemes.NO_VARIABLE.match(self.text, self.position)):
             self.position = match.end()
-            self._close(")", at)
+            self.close(")", at)
             return
         variable = "$this"
         if name in ("any", "all"):
             match = lexemes.LAMBDA_VARIABLE.match(self.text, self.position)
             if match is None:
-                raise fault(f"{name} needs a variable and a colon, as in {name}(x:…)", self._here())
+                raise fault(f"{name} needs a variable and a colon, as in {name}(x:…)", self.here())
             variable = match["name"]
             self.position = match.end()
         elif name == "$count":
             match = lexemes.COUNT_OPTION.match(self.text, self.position)
             if match is None:
-                raise unsupported("An option of $count but $filter is not supported", self._here())
+                raise unsupported("An option of $count but $filter is not supported", self.here())
             self.position = match.end()
-        self._emit("ODATA_IDENTIFIER", Path((variable,), at), at)
-        self._emit(":", ":", at)
+        self.emit("ODATA_IDENTIFIER", Path((variable,), at), at)
+        self.emit(":", ":", at)
         self.wants_value = True
 
     def _alias(self, name: str, at: Place) -> None:
         if self.text.startswith((".", "#"), self.position):
             raise unsupported("Annotations in expressions are not supported", at)
         if name not in self.aliases:
-            self._emit("STRING", Literal(Edm.NULL, None, at), at)
+            self.emit("STRING", Literal(Edm.NULL, None, at), at)
             return
-        self._emit("(", "(", at)
+        self.emit("(", "(", at)
         self._nested(name, at).run()
-        self._emit(")", ")", at)
+        self.emit(")", ")", at)
 
     def _nested(self, name: str, at: Place) -> "_Scanner":
         if name in self.open_aliases:
             raise fault(f"The alias @{name} names itself", at)
-        self._require_depth(at)
+        self.require_depth(at)
         return _Scanner(
             self.aliases[name],
             f"@{name}",
-            self.aliases,
             self.bounds,
             self.tokens,
-            (*self.open_aliases, name),
-            self.outer_depth + len(self.frames) + 1,
+            outer_depth=self.outer_depth + len(self.frames) + 1,
+            aliases=self.aliases,
+            open_aliases=(*self.open_aliases, name),
         )
 
     # A value has ended.
@@ -231,13 +225,13 @@ class _Scanner:
     def _end_value(self) -> None:
         follows = self.text[self.position : self.position + 1]
         if follows == ";" and self.frames and self.frames[-1].kind == "$count":
-            raise unsupported("More options of $count than one are not supported", self._here())
+            raise unsupported("More options of $count than one are not supported", self.here())
         if follows and follows not in f"{SPACES}),:]/":
-            raise fault(f"{follows!r} cannot follow a value", self._here())
+            raise fault(f"{follows!r} cannot follow a value", self.here())
         self.wants_value = False
 
     def _after_value(self) -> None:
-        at = self._here()
+        at = self.here()
         match = lexemes.AFTER.match(self.text, self.position)
         if match is None:
             raise fault(f"An operator is expected, not {self.text[self.position]!r}", at)
@@ -245,13 +239,13 @@ class _Scanner:
         if match["word"]:
             self._operator(match["word"].lower(), at)
         elif match["mark"] in ")]":
-            self._close(match["mark"], at)
+            self.close(match["mark"], at)
         else:
             self._separate(match["mark"], at)
 
     def _operator(self, word: str, at: Place) -> None:
         if word in ("asc", "desc") and not self.frames:
-            self._emit("DIRECTION", Word(word, at), at)
+            self.emit("DIRECTION", Word(word, at), at)
             return
         if word == "has":
             raise fault("has needs an enumeration on its left, and this service has none", at)
@@ -259,11 +253,11 @@ class _Scanner:
             raise fault(f"An operator is expected, not {word!r}", at)
         follows = self.text[self.position : self.position + 1]
         if follows and follows not in f"{SPACES}([":
-            raise fault(f"A space is missing after {word}", self._here())
-        self._emit(OPERATORS[word], Word(word, at), at)
+            raise fault(f"A space is missing after {word}", self.here())
+        self.emit(OPERATORS[word], Word(word, at), at)
         self.wants_value = True
         if word == "in":
-            self._skip_space()
+            self.skip_space()
             self._list(at)
 
     def _list(self, at: Place) -> None:
@@ -278,12 +272,12 @@ class _Scanner:
             self._open_list()
 
     def _open_list(self) -> None:
-        at = self._here()
+        at = self.here()
         mark = self.text[self.position : self.position + 1]
         if mark not in ("(", "["):
             raise fault("in is followed by a list in parentheses", at)
         self.position += 1
-        self._open("list" if mark == "(" else "array", at)
+        self.open("list" if mark == "(" else "array", at)
 
     def _separate(self, mark: str, at: Place) -> None:
         """Read a comma, the colon of ``case``, or what cannot stand after a value."""
@@ -299,46 +293,5 @@ class _Scanner:
             raise fault(f"{mark!r} cannot stand here", at)
         if frame:
             frame.separators += 1
-        self._emit(",", ",", at)
+        self.emit(",", ",", at)
         self.wants_value = True
-
-    # Parentheses.
-
-    def _open(self, kind: str, at: Place) -> None:
-        self._require_depth(at)
-        self.frames.append(_Frame(kind, at))
-        self._emit("(", "(", at)
-        self.wants_value = True
-
-    def _close(self, mark: str, at: Place) -> None:
-        if not self.frames:
-            raise fault(f"{mark!r} closes nothing", at)
-        frame = self.frames.pop()
-        if (frame.kind == "array") != (mark == "]"):
-            raise fault(f"{mark!r} does not close what was opened", at)
-        if frame.kind == "case" and frame.separators % 2 == 0:
-            raise fault("case needs pairs of a condition and a result, as in case(a:b,c:d)", at)
-        if frame.kind in ("list", "array") and not frame.separators:
-            self._emit(",", ",", at)  # the grammar's mark of a list of one
-        self._emit(")", ")", at)
-        if frame.kind == "filtered":
-            if not self.text.startswith("/$count", self.position):
-                raise unsupported("$filter in a path is supported only before /$count", at)
-            self.position += len("/$count")
-        self.wants_value = False
-
-    def _require_depth(self, at: Place) -> None:
-        if self.outer_depth + len(self.frames) >= self.bounds.max_depth:
-            raise fault(f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at)
-
-    def _emit(self, kind: str, value: Any, at: Place) -> None:
-        if len(self.tokens) >= self.bounds.max_tokens:
-            raise fault(f"An expression may have {self.bounds.max_tokens} tokens, not more", at)
-        self.tokens.append(Token(kind, value, at))
-
-    def _skip_space(self) -> None:
-        while self.position < len(self.text) and self.text[self.position] in SPACES:
-            self.position += 1
-
-    def _here(self) -> Place:
-        return Place(self.source, self.position)

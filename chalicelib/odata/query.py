@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from chalicelib.odata.check import Scope
 from chalicelib.odata.compute import read_compute
 from chalicelib.odata.excerpt import Excerpt, Item, read_items
 from chalicelib.odata.expand import ExpandPath, levels_of, read_paths
@@ -19,6 +18,7 @@ from chalicelib.odata.expressions import condition_of, order_of, root
 from chalicelib.odata.lexer import tokenize
 from chalicelib.odata.model import EntityType, Navigation
 from chalicelib.odata.paging import whole_order
+from chalicelib.odata.scope import Scope
 from chalicelib.odata.search import read_search
 from chalicelib.odata.selection import selection_of
 from chalicelib.odata.syntax import Bounds, Token, fault

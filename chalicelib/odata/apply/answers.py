@@ -16,7 +16,6 @@ from chalicelib.odata.apply.reader import ApplyBounds
 from chalicelib.odata.apply.rows import Member, Rows
 from chalicelib.odata.apply.statements import RowsPage, rows_count_statement, rows_statement
 from chalicelib.odata.apply.transformations import read_apply
-from chalicelib.odata.check import Scope
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.excerpt import Excerpt
 from chalicelib.odata.expressions import condition_of, order_of
@@ -25,6 +24,7 @@ from chalicelib.odata.model import EntityType
 from chalicelib.odata.options import Options
 from chalicelib.odata.page_request import PageRequest, PageSizes
 from chalicelib.odata.resource import Resource
+from chalicelib.odata.scope import Scope
 from chalicelib.odata.search import read_search
 from chalicelib.odata.statements import Statement
 from chalicelib.odata.tree import TRUE, Column, Junction, Node, OrderKey
