@@ -54,7 +54,7 @@ class Failures:
             learned.background += 0.005 * (failed - learned.background)
         share, expected = self._failed / self._calls, learned.background * self._calls
         if before is None:
-            if self._failed > max(3, expected + p.surprise * math.sqrt(expected) + 1):
+            if self._failed > max(5, expected + p.surprise * math.sqrt(expected) + 1):
                 return self._cut(share, now)
             if self._calls >= max(_TRIAL_CALLS, 2 * learned.limit):
                 self._calls, self._failed, self._resume = 0, 0, 0.9

@@ -85,7 +85,7 @@ class Knee:
     def _take_for_floor(self, cohort: Cohort) -> None:
         """Blend a cohort into the floor, or replace a floor that is far off."""
         p, learned, off = self._p, self._learned, cohort.latency - self._learned.floor
-        far = abs(off) > max(p.floor_jump, 3 * self._error(cohort))
+        far = abs(off) > max(p.floor_jump, (3 if learned.starting else 0) * self._error(cohort))
         known = 0.0 if far else learned.floor_calls
         learned.floor += off * cohort.good / (known + cohort.good)
         learned.floor_calls = min(p.floor_memory, known + cohort.good)
