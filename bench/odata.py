@@ -3,7 +3,7 @@
 On BENCH_RECORDS point records (1,000,000) with two logs each, filled in by Postgres itself:
 
 - a page of 100 of one employer in a period, in the order of includedAt: whole, and its statement
-  bare, pairs in turn;
+  bare, pairs in turn; the same with the logs expanded into it;
 - the first page of all records and the page 5,000 that nextLinks lead to, in turn;
 - reading and translating that filter when it is not cached;
 - ``$count=true``, and punches per employer and day, beside SQL written by hand.
@@ -59,6 +59,7 @@ _FILTER = (
     "employerId eq 7 and includedAt ge 2026-03-01T00:00:00Z and includedAt lt 2026-04-01T00:00:00Z"
 )
 _TYPICAL = [("$filter", _FILTER), ("$orderby", "includedAt"), ("$top", "100")]
+_EXPANDED = [*_TYPICAL, ("$expand", "logs")]
 _PER_DAY = (
     "compute(date(includedAt) as day)/groupby((employerId,day,status),aggregate($count as n))"
 )
@@ -89,7 +90,10 @@ def main() -> None:
         service = ODataService(reader, Settings())
         with found.database.transaction() as connection:
             connection.run("COMMIT")  # bare: each statement by itself
-            _beside_bare(service, reader, connection)
+            _beside_bare(
+                "a page of 100 by employer and period", _TYPICAL, service, reader, connection
+            )
+            _beside_bare("the same, each with its logs", _EXPANDED, service, reader, connection)
             _far_away(service)
             _translated()
             _counted(service, connection)
@@ -111,16 +115,18 @@ def _get(service: ODataService, path: str, pairs: _Query) -> str:
     return service.get(ODataRequest(OPERATOR, _ROOT, path, pairs, {})).body
 
 
-def _beside_bare(service: ODataService, reader: _Recording, connection: Connection) -> None:
-    body = _get(service, "PointRecords", _TYPICAL)
+def _beside_bare(
+    title: str, pairs: _Query, service: ODataService, reader: _Recording, connection: Connection
+) -> None:
+    body = _get(service, "PointRecords", pairs)
     sql, parameters = reader.last
     (row,) = connection.execute_unnamed(sql, parameters).rows
     assert row[0] in body, "the bare statement must return the same JSON"
     whole, bare = _in_turn(
-        lambda: _get(service, "PointRecords", _TYPICAL),
+        lambda: _get(service, "PointRecords", pairs),
         lambda: connection.execute_unnamed(sql, parameters),
     )
-    table = Table("a page of 100 by employer and period", "ms, median", "ratio", "at most")
+    table = Table(title, "ms, median", "ratio", "at most")
     table.add_row("its statement, bare", f"{bare:.2f}", "1", "")
     table.add_row("whole", f"{whole:.2f}", f"{whole / bare:.2f}", "1.5")
     console.print(table)

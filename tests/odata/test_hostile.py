@@ -178,7 +178,7 @@ def test_random_words_are_answered_or_refused(filter_: str, order: str, client: 
     attempt(client, "PointRecords", ("$select", filter_), ("$search", order))
 
 
-@thorough
+@settings(thorough, max_examples=max(150, EXAMPLES // 2))
 @given(
     path=_paths,
     query=st.lists(st.tuples(_names, _texts), max_size=4),

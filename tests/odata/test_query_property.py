@@ -18,7 +18,7 @@ from tests.odata.querying import Number, Query, answer, fails, queries, readable
 from tests.odata.test_filter_property import EXAMPLES, thorough
 
 # A query takes several times what a filter does, and has filters in it.
-fewer = settings(thorough, max_examples=max(40, EXAMPLES // 4))
+fewer = settings(thorough, max_examples=max(60, EXAMPLES // 8))
 BARE = {"accept": "application/json;odata.metadata=none"}
 
 
