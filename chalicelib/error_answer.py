@@ -11,18 +11,21 @@ from chalicelib.errors import (
     InvalidError,
     MediaTypeError,
     MethodNotAllowedError,
+    MisconfiguredError,
     NotAcceptableError,
     NotFoundError,
     NotImplementedByServiceError,
     PreconditionError,
     PunchClockError,
     TooLargeError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
 _RETRY_AFTER_S = 2
 _STATUS_CODES: dict[type[PunchClockError], int] = {
     InvalidError: 400,
+    UnauthenticatedError: 401,
     ForbiddenError: 403,
     NotFoundError: 404,
     MethodNotAllowedError: 405,
@@ -32,6 +35,7 @@ _STATUS_CODES: dict[type[PunchClockError], int] = {
     MediaTypeError: 415,
     DependencyError: 424,
     NotImplementedByServiceError: 501,
+    MisconfiguredError: 503,
     UnavailableError: 503,
 }
 
@@ -50,9 +54,18 @@ def headers_of(error: PunchClockError) -> dict[str, str]:
     """Return the headers that the status asks for: when to try again, what is allowed."""
     if isinstance(error, UnavailableError):
         return {"Retry-After": str(_RETRY_AFTER_S)}
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": _challenge(error)}
     if isinstance(error, MethodNotAllowedError):
         return {"Allow": ", ".join(error.allowed)}
     return {}
+
+
+def _challenge(error: UnauthenticatedError) -> str:
+    """Say what is asked for: RFC 6750, section 3."""
+    if not error.is_invalid:
+        return 'Bearer realm="punch-clock"'
+    return f'Bearer realm="punch-clock", error="invalid_token", error_description="{error.message}"'
 
 
 def body_of(error: PunchClockError) -> dict[str, Any]:

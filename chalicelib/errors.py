@@ -51,6 +51,16 @@ class NotAcceptableError(InvalidError):
     code = "NotAcceptable"
 
 
+class UnauthenticatedError(PunchClockError):
+    """Who asks is not known. ``is_invalid``: there is a token, and it is not to be believed."""
+
+    code = "Unauthenticated"
+
+    def __init__(self, message: str, *, is_invalid: bool = False) -> None:
+        super().__init__(message)
+        self.is_invalid = is_invalid
+
+
 class ForbiddenError(PunchClockError):
     """The principal is known, and may not do this."""
 
@@ -89,6 +99,12 @@ class NotImplementedByServiceError(PunchClockError):
     """The request is legal OData that this service does not support."""
 
     code = "NotImplemented"
+
+
+class MisconfiguredError(PunchClockError):
+    """The stage lacks a setting without which it refuses to serve."""
+
+    code = "Misconfigured"
 
 
 class UnavailableError(PunchClockError):

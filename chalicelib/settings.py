@@ -161,6 +161,33 @@ class Settings:
         15.0, "Time after which no further request of a batch is begun.", 0, 29
     )
 
+    jwt_key: str = setting(
+        "",
+        "HS256: the key that tokens are signed with, 32 bytes or more, or file:PATH of it. For one"
+        " machine and tests.",
+    )
+    jwks_url: str = setting(
+        "", "RS256 and ES256: where the issuer of tokens publishes its keys. In place of JWT_KEY."
+    )
+    jwt_issuer: str = setting("", "The iss that a token must have. JWKS_URL needs it.")
+    jwt_audience: str = setting(
+        "", "The audience of a token: one of these, with commas between. JWKS_URL needs it."
+    )
+    jwt_audience_claim: str = setting("aud", "Claim that has the audience; Cognito: client_id.")
+    jwt_leeway_s: float = setting(
+        30.0, "How far the issuer's clock may be from ours: later than exp, before nbf.", 0, 300
+    )
+    jwt_role_claim: str = setting(
+        "role", "Claim that has the role, or a path of dots to it: realm_access.roles."
+    )
+    jwt_employer_claim: str = setting("employerId", "Claim that has the id of the employer.")
+    jwt_employee_claim: str = setting("employeeId", "Claim that has the id of the employee.")
+    jwt_employee_role: str = setting("employee", "What the issuer calls the role employee.")
+    jwt_employer_role: str = setting("employer", "What the issuer calls the role employer.")
+    jwt_integration_role: str = setting(
+        "integration", "What the issuer calls the role integration, which may see all."
+    )
+
     log_level: str = setting(
         "INFO",
         "Least severe level that is logged; above INFO the reconciler has no witness.",

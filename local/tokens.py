@@ -1,0 +1,41 @@
+"""Tokens such as an issuer makes, signed with the key of a stack."""
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from chalicelib.principal import Role
+
+_KEY_BYTES = 32
+
+
+def make_key(path: Path) -> str:
+    """Return the key that tokens of a stack are signed with, made on first use for its owner only."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        new.touch(0o600)
+        new.write_text(f"{secrets.token_urlsafe(_KEY_BYTES)}\n")
+        new.rename(path)
+    return path.read_text().strip()
+
+
+def make_token(
+    key: str,
+    role: Role,
+    employer_id: int | None = None,
+    employee_id: int | None = None,
+    *,
+    lasts_s: float = 3_600,
+    subject: str = "local",
+) -> str:
+    """Return a token of a principal, with the claims that are the default of the settings."""
+    now = int(time.time())
+    claims: dict[str, Any] = {"sub": subject, "role": role.value, "iat": now}
+    ids = {"employerId": employer_id, "employeeId": employee_id}
+    claims |= {name: value for name, value in ids.items() if value is not None}
+    return jwt.encode({**claims, "exp": now + int(lasts_s)}, key, algorithm="HS256")

@@ -1,0 +1,339 @@
+"""Whom a token speaks for, and which tokens are not to be believed."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from chalicelib.errors import (
+    ForbiddenError,
+    InvalidError,
+    MisconfiguredError,
+    PunchClockError,
+    UnauthenticatedError,
+)
+from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
+from chalicelib.identity.claims import ClaimNames, principal_of
+from chalicelib.identity.configured import authenticator
+from chalicelib.identity.jwks import IssuerKeys
+from chalicelib.principal import Principal, Role
+from chalicelib.settings import Settings
+
+SECRET = "s" * 32
+NOW = int(time.time())
+CLAIMS: dict[str, Any] = {
+    "iss": "https://issuer.example/",
+    "aud": "punch",
+    "sub": "ada",
+    "role": "employer",
+    "employerId": 121,
+    "exp": NOW + 600,
+}
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+DEMANDS = Demands(CLAIMS["iss"], frozenset({"punch", "other"}), "aud", 30)
+NAMES = ClaimNames.of(Settings())
+
+
+def jwk(key: Any, kid: str | None, **members: Any) -> dict[str, Any]:
+    """The public half of a key, as an issuer publishes it."""
+    is_rsa = isinstance(key, rsa.RSAPrivateKey)
+    kind = jwt.algorithms.RSAAlgorithm if is_rsa else jwt.algorithms.ECAlgorithm
+    found = json.loads(kind.to_jwk(key.public_key()))
+    return {**found, **({} if kid is None else {"kid": kid}), **members}
+
+
+def issuer(*keys: dict[str, Any]) -> IssuerKeys:
+    return IssuerKeys(lambda: json.dumps({"keys": keys}).encode(), time.monotonic)
+
+
+SHARED = Authenticator(SharedKey(SECRET.encode()), DEMANDS, NAMES)
+ISSUED = Authenticator(
+    issuer(jwk(RSA_KEY, "r", use="sig"), jwk(EC_KEY, "e", alg="ES256")), DEMANDS, NAMES
+)
+
+
+def bearer(claims: dict[str, Any], key: Any = SECRET, alg: str = "HS256", **header: Any) -> str:
+    return f"Bearer {jwt.encode(claims, key, algorithm=alg, headers=header or None)}"
+
+
+def by_hand(header: object, claims: object, signature: bytes | None = None) -> str:
+    """A token that no library would make, with a signature that is right unless one is given."""
+
+    def encoded(value: object) -> str:
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+    signed = f"{encoded(header)}.{encoded(claims)}"
+    right = hmac.digest(SECRET.encode(), signed.encode(), "sha256")
+    return f"Bearer {signed}.{encoded(right if signature is None else signature)}"
+
+
+def test_a_token_speaks_for_a_principal() -> None:
+    employer = Principal(Role.EMPLOYER, 121, None, "ada")
+    assert SHARED.authenticate([bearer(CLAIMS)]) == employer
+    assert SHARED.authenticate([bearer(CLAIMS).replace("Bearer", "bEARER ")]) == employer
+    assert ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "RS256", kid="r")]) == employer
+    assert ISSUED.authenticate([bearer(CLAIMS, EC_KEY, "ES256", kid="e")]) == employer
+    # Each is the only one of its kind.
+    assert ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "RS256")]) == employer
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": ["x", "other"]},
+        {"exp": NOW - 10},
+        {"nbf": NOW + 10},
+        {"exp": float(NOW + 60)},
+        {"iat": NOW, "jti": "x", "more": {"a": [1]}},
+    ],
+    ids=str,
+)
+def test_what_is_within_bounds_is_believed(changes: dict[str, Any]) -> None:
+    assert SHARED.authenticate([bearer(CLAIMS | changes)]).employer_id == 121
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": NOW - 60},
+        {"exp": None},
+        {"exp": "soon"},
+        {"exp": float("inf")},
+        {"exp": float("nan")},
+        {"exp": [NOW + 60]},
+        {"nbf": NOW + 60},
+        {"nbf": float("inf")},
+        {"iat": NOW + 600},
+        {"iss": "https://issuer.example"},
+        {"iss": None},
+        {"iss": [CLAIMS["iss"]]},
+        {"aud": "punches"},
+        {"aud": None},
+        {"aud": {"punch": 1}},
+        {"aud": [["punch"]]},
+        {"sub": {"x": 1}},
+    ],
+    ids=str,
+)
+def test_a_token_that_is_not_for_now_and_for_here_is_refused(changes: dict[str, Any]) -> None:
+    claims = {name: each for name, each in (CLAIMS | changes).items() if each is not None}
+    with pytest.raises(UnauthenticatedError) as refused:
+        SHARED.authenticate([by_hand({"alg": "HS256"}, claims)])
+    assert refused.value.is_invalid
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none"},
+        {"alg": "None"},
+        {"alg": "HS384"},
+        {"alg": "hs256"},
+        {"alg": "RS256"},
+        {"alg": ["HS256"]},
+        {"alg": None},
+        {},
+        {"alg": "HS256", "crit": ["exp"], "exp": 1},
+        {"alg": "HS256", "crit": []},
+        {"alg": "HS256", "b64": False},
+        {"alg": "HS256", "typ": "logout+jwt"},
+        {"alg": "HS256", "typ": 7},
+        {"alg": "HS256", "kid": 7},
+        {"alg": "HS256", "kid": "k" * 257},
+        {"alg": "HS256", "x": "y" * 3_000},
+        ["HS256"],
+        "HS256",
+        7,
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b'{"alg":"none","alg":"HS256"}',
+        b'{"alg":"HS256","x":NaN}',
+        b'{"alg":"HS256","x":' + b"[" * 1_500,
+        b'{"alg":"HS256","x":' + b"9" * 1_500,
+    ],
+    ids=str,
+)
+def test_a_header_that_says_anything_else_is_refused(header: object) -> None:
+    with pytest.raises(UnauthenticatedError):
+        SHARED.authenticate([by_hand(header, CLAIMS)])
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [b"", b"{", b"[]", b"7", b"null", b'"x"', b"\xff", b"[" * 3_000, b'{"exp":' + b"9" * 5_000],
+    ids=lambda text: str(text[:10]),
+)
+def test_claims_that_are_no_object_are_refused(claims: bytes) -> None:
+    with pytest.raises(UnauthenticatedError):
+        SHARED.authenticate([by_hand({"alg": "HS256"}, claims)])
+
+
+def test_a_signature_must_be_the_keys() -> None:
+    token = bearer(CLAIMS)
+    head, claims, signature = token.split(".")
+    stranger = bearer(CLAIMS | {"employerId": 122}).split(".")[1]
+    for forged in (
+        f"{head}.{stranger}.{signature}",
+        f"{head}.{claims}.{signature[:-4]}",
+        f"{head}.{claims}.",
+        f"{head}.{claims}",
+        bearer(CLAIMS, "t" * 32),
+        by_hand({"alg": "HS256"}, CLAIMS, b"\0" * 32),
+    ):
+        with pytest.raises(UnauthenticatedError):
+            SHARED.authenticate([forged])
+
+
+def test_a_public_key_is_no_shared_secret() -> None:
+    """What RFC 8725, section 2.1, warns of: signed by HS256 with what everybody has."""
+    for key in (RSA_KEY, EC_KEY):
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        for kid in ("r", "e", None):
+            header = {"alg": "HS256", **({"kid": kid} if kid else {})}
+            unsigned = by_hand(header, CLAIMS).removeprefix("Bearer ").rpartition(".")[0]
+            mac = base64.urlsafe_b64encode(hmac.digest(public, unsigned.encode(), "sha256"))
+            with pytest.raises(UnauthenticatedError, match="RS256 or ES256"):
+                ISSUED.authenticate([f"Bearer {unsigned}.{mac.decode().rstrip('=')}"])
+        with pytest.raises(MisconfiguredError, match="public key"):
+            authenticator(Settings(), public.decode())
+
+
+def test_a_key_signs_for_its_own_algorithm_alone() -> None:
+    with pytest.raises(UnauthenticatedError, match="no key"):
+        ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "RS256", kid="e")])
+    with pytest.raises(UnauthenticatedError, match="no key"):
+        ISSUED.authenticate([bearer(CLAIMS, EC_KEY, "ES256", kid="r")])
+    with pytest.raises(UnauthenticatedError, match="must be signed"):
+        ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "PS256", kid="r")])
+
+
+@pytest.mark.parametrize(
+    ("headers", "fault", "invalid"),
+    [
+        ([], UnauthenticatedError, False),
+        ([""], UnauthenticatedError, False),
+        (["Bearer"], UnauthenticatedError, False),
+        (["Basic YTpi"], UnauthenticatedError, False),
+        ([bearer(CLAIMS).removeprefix("Bearer ")], UnauthenticatedError, False),
+        ([bearer(CLAIMS) + ", " + bearer(CLAIMS)], UnauthenticatedError, False),
+        (["Bearer x"], UnauthenticatedError, True),
+        (["Bearer a.b.c.d.e"], UnauthenticatedError, True),
+        (["Bearer é.é.é"], UnauthenticatedError, True),
+        (["Bearer " + "a" * 4_000 + "." + "b" * 4_000 + "." + "c" * 4_000],
+         UnauthenticatedError, True),
+        ([bearer(CLAIMS), bearer(CLAIMS)], InvalidError, None),
+    ],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+def test_there_must_be_one_token(
+    headers: list[str], fault: type[PunchClockError], invalid: bool | None
+) -> None:
+    with pytest.raises(fault) as refused:
+        SHARED.authenticate(headers)
+    assert getattr(refused.value, "is_invalid", None) == invalid
+
+
+@pytest.mark.parametrize(
+    ("claims", "settings", "principal"),
+    [
+        ({"role": "employee", "employerId": 1, "employeeId": "2"}, {},
+         Principal(Role.EMPLOYEE, 1, 2)),
+        ({"role": "integration", "employerId": 1}, {}, Principal(Role.INTEGRATION)),
+        # Cognito: groups, and attributes of one's own, which are texts.
+        ({"cognito:groups": ["staff", "employer"], "custom:employer_id": "121"},
+         {"jwt_role_claim": "cognito:groups", "jwt_employer_claim": "custom:employer_id"},
+         Principal(Role.EMPLOYER, 121)),
+        # Keycloak: roles of the realm, and attributes that may have several values.
+        ({"realm_access": {"roles": ["offline_access", "punch-employee"]},
+          "punch": {"employer": ["121"], "employee": 7}},
+         {"jwt_role_claim": "realm_access.roles", "jwt_employee_role": "punch-employee",
+          "jwt_employer_claim": "punch.employer", "jwt_employee_claim": "punch.employee"},
+         Principal(Role.EMPLOYEE, 121, 7)),
+        # Auth0: names of one's own are URLs.
+        ({"https://punch.example/role": "employer", "https://punch.example/employer": 121},
+         {"jwt_role_claim": "https://punch.example/role",
+          "jwt_employer_claim": "https://punch.example/employer"},
+         Principal(Role.EMPLOYER, 121)),
+        # OAuth: scopes are words.
+        ({"scope": "openid integration"}, {"jwt_role_claim": "scope"},
+         Principal(Role.INTEGRATION)),
+        ({"role": ["employee", "employer"], "employerId": 1, "employeeId": 2}, {},
+         Principal(Role.EMPLOYER, 1)),
+        ({"role": "employer", "employerId": 2**63 - 1}, {},
+         Principal(Role.EMPLOYER, 2**63 - 1)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_claims_are_found_under_the_names_of_an_issuer(
+    claims: dict[str, Any], settings: dict[str, str], principal: Principal
+) -> None:
+    assert principal_of(claims, ClaimNames.of(Settings(**settings))) == principal
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"role": "admin"},
+        {"role": "Employer", "employerId": 1},
+        {"role": None},
+        {"role": {"employer": True}, "employerId": 1},
+        {"role": [["employer"]], "employerId": 1},
+        {"role": "employer"},
+        {"role": "employee", "employerId": 1},
+        {"role": "employee", "employeeId": 1},
+        *(
+            {"role": "employer", "employerId": value}
+            for value in (0, -1, 1.0, True, 2**63, "0", "01", "+1", "1 ", "¹", "", None, [], [1, 2])
+        ),
+    ],
+    ids=str,
+)
+def test_claims_that_are_no_role_or_lack_its_ids_give_no_right(claims: dict[str, Any]) -> None:
+    with pytest.raises(ForbiddenError):
+        principal_of(claims, NAMES)
+
+
+JWKS = {"jwks_url": "https://issuer.example/jwks"}
+FULL = JWKS | {"jwt_issuer": "https://issuer.example/", "jwt_audience": "punch"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "said"),
+    [
+        ({}, "", "Set JWKS_URL"),
+        ({}, "k" * 31, "32 bytes"),
+        (FULL, SECRET, "both"),
+        (JWKS, "", "JWT_ISSUER and JWT_AUDIENCE"),
+        ({**FULL, "jwt_audience": " , "}, "", "JWT_ISSUER and JWT_AUDIENCE"),
+        ({**FULL, "jwks_url": "http://issuer.example/jwks"}, "", "https"),
+        ({**FULL, "jwks_url": "file:///etc/passwd"}, "", "https"),
+        ({**FULL, "jwks_url": "issuer.example/jwks"}, "", "https"),
+    ],
+    ids=str,
+)
+def test_a_stage_without_right_keys_says_what_to_set(
+    settings: dict[str, str], key: str, said: str
+) -> None:
+    with pytest.raises(MisconfiguredError, match=said) as refused:
+        authenticator(Settings(**settings), key)
+    assert key not in str(refused.value) or not key
+
+
+@pytest.mark.parametrize("make", [dict, lambda: FULL, lambda: FULL | {
+    "jwks_url": "http://127.0.0.1:9/jwks"}])  # fmt: skip
+def test_a_stage_with_one_kind_of_keys_is_served(make: Callable[[], dict[str, str]]) -> None:
+    settings = make()
+    assert authenticator(Settings(**settings), "" if settings else SECRET)
