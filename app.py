@@ -18,15 +18,23 @@ from chalice.app import CloudWatchEvent, MultiDict, Request
 
 from chalicelib import container, telemetry
 from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
-from chalicelib.errors import InvalidError, MediaTypeError, PunchClockError, UnavailableError
+from chalicelib.errors import (
+    InvalidError,
+    MediaTypeError,
+    PunchClockError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from chalicelib.intake import Accepted, as_awaiting
-from chalicelib.principal import OPERATOR
+from chalicelib.principal import Role
 
 app = Chalice(app_name="punch-clock")
 
 EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
 EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 
+# What tells nothing but that the service lives, to whoever asks.
+_OPEN = ("/health",)
 _JSON = {"Content-Type": "application/json"}
 # API Gateway refuses a method without a route by a shape of its own, so OData has a route for each.
 _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
@@ -75,13 +83,31 @@ def one_error_shape(request: Request, get_response: Callable[[Request], Response
     return response
 
 
+@app.middleware("http")
+def whose_it_is(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Let nobody in without a token, whatever the route: ``request.principal`` is whose it is."""
+
+    @answers
+    def answered() -> Response:
+        authenticator = container.authenticator()
+        try:
+            request.principal = authenticator.authenticate(_authorizations(request))
+        except UnauthenticatedError as error:
+            if error.is_invalid or request.path not in _OPEN:
+                raise
+            request.principal = None
+        return get_response(request)
+
+    return answered()
+
+
 @app.route("/point-record", methods=["POST"], content_types=["*/*"])
 @answers
 def post_point_record() -> Response:
     """Step 1: accept the punch of a JSON object, or each punch of a JSON array."""
     request = app.current_request
     _require_json(request)
-    accepted = container.intake().accept(request.raw_body, OPERATOR)
+    accepted = container.intake().accept(request.raw_body, request.principal)
     if isinstance(accepted, list):
         return _response(207, [_item(each) for each in accepted])
     record = as_awaiting(accepted.record)
@@ -97,14 +123,17 @@ def get_point_record(record_id: str) -> Response:
         canonical = str(uuid.UUID(record_id))
     except ValueError as error:
         raise InvalidError("The id of a point record is a UUID.", target="id") from error
-    found = container.find(canonical, OPERATOR)
+    found = container.find(canonical, app.current_request.principal)
     return _response(200, found if isinstance(found, str) else as_awaiting(found))
 
 
 @app.route("/health", methods=["GET"])
 @answers
 def get_health() -> Response:
-    """Tell the depth and age of each stage."""
+    """Tell that the service lives, and the operator the depth and age of each stage."""
+    principal = app.current_request.principal
+    if principal is None or principal.role is not Role.INTEGRATION:
+        return _response(200, {"status": "ok"})
     return _response(200, container.stages())
 
 
@@ -129,7 +158,7 @@ def serve_odata(**segments: str) -> Response:
     query = request.query_params or MultiDict({})
     answer = container.odata().answer(
         ODataRequest(
-            principal=OPERATOR,
+            principal=request.principal,
             service_root=f"{_base_url(request)}/odata",
             path="/".join(segments.values()),
             query=[(name, value) for name in query for value in query.getlist(name)],
@@ -210,6 +239,14 @@ def migrate(event: dict[str, Any], context: Any) -> list[str]:
     """Bring the database to the newest schema; returns the names of what was applied."""
     del event, context
     return container.migrate()
+
+
+def _authorizations(request: Request) -> list[str]:
+    """Return the value of each Authorization header: the event keeps apart what came twice."""
+    several = request._event_dict.get("multiValueHeaders") or {}
+    found = [each for name in several if name.lower() == "authorization" for each in several[name]]
+    single = request.headers.get("authorization")
+    return found or ([] if single is None else [single])
 
 
 def _remaining_s(context: Any) -> Callable[[], float]:

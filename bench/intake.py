@@ -20,10 +20,13 @@ from bench.engines import TABLE, engines
 from bench.punches import punch
 from chalicelib import container
 from chalicelib.point_record import load_json, parse, to_json, to_text
-from chalicelib.principal import OPERATOR
+from chalicelib.principal import OPERATOR, Role
 from local.dynamodb.server import CREDENTIALS
+from local.tokens import make_token
 
 _CALLS = 300
+_KEY = "the key of a bench, of 32 bytes or more"
+_AUTHORIZATION = {"authorization": f"Bearer {make_token(_KEY, Role.INTEGRATION)}"}
 _ROUNDS = 5
 
 
@@ -35,6 +38,7 @@ def main() -> None:
         os.environ |= CREDENTIALS | {
             "AWS_ENDPOINT_URL_DYNAMODB": found.dynamodb_url,
             "POINT_RECORD_TABLE": TABLE,
+            "JWT_KEY": _KEY,
         }
 
         def post(body: bytes) -> None:
@@ -72,7 +76,7 @@ def _event(body: bytes) -> dict[str, Any]:
             "resourcePath": "/point-record",
             "path": "/point-record",
         },
-        "headers": {"content-type": "application/json", "host": "localhost"},
+        "headers": {"content-type": "application/json", "host": "localhost", **_AUTHORIZATION},
         "multiValueQueryStringParameters": None,
         "pathParameters": None,
         "stageVariables": None,

@@ -22,10 +22,12 @@ from botocore.exceptions import HTTPClientError
 
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
+from chalicelib.errors import MisconfiguredError
 from chalicelib.intake import Intake, as_awaiting
-from chalicelib.settings import Settings, SettingsError
+from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
+    from chalicelib.identity.authenticator import Authenticator
     from chalicelib.integrator.integrator import Run
     from chalicelib.integrator.limiter import Clock, Limiter
     from chalicelib.odata.endpoint import Endpoint
@@ -59,9 +61,12 @@ def settings() -> Settings:
 @cache
 def resolved(name: str) -> str:
     """Return a setting that may be a reference, read once per process; see ``reference.read``."""
+    value: str = getattr(settings(), name)
+    if not is_reference(value):
+        return value
     from chalicelib import reference
 
-    return reference.read(name.upper(), getattr(settings(), name), _secrets)
+    return reference.read(name.upper(), value, _secrets)
 
 
 def _secrets(service: str) -> Any:
@@ -99,6 +104,28 @@ def _refuse_strangers(http_response: Any, **_: Any) -> None:
     """
     if not http_response.headers.get("content-type", "").startswith("application/x-amz-json"):
         raise HTTPClientError(error="the answer is not DynamoDB's")
+
+
+@cache
+def authenticator() -> Authenticator:
+    """Build what tells who asks; see ``identity.configured.authenticator``."""
+    from chalicelib.identity import configured
+
+    return configured.authenticator(settings(), _jwt_key())
+
+
+def _jwt_key() -> str:
+    try:
+        key = resolved("jwt_key")
+    except SettingsError as error:
+        raise MisconfiguredError("JWT_KEY refers to what cannot be read.") from error
+    kind, _, place = key.partition(":")
+    if kind != "file":
+        return key
+    try:
+        return Path(place).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MisconfiguredError("JWT_KEY names a file that cannot be read.") from error
 
 
 @cache

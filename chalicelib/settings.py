@@ -165,6 +165,7 @@ class Settings:
         "",
         "HS256: the key that tokens are signed with, 32 bytes or more, or file:PATH of it. For one"
         " machine and tests.",
+        by_reference=True,
     )
     jwks_url: str = setting(
         "", "RS256 and ES256: where the issuer of tokens publishes its keys. In place of JWT_KEY."

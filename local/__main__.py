@@ -9,6 +9,7 @@ from local.process import pass_by_proxies
 # Each is a module of this package, imported only when it is asked for.
 _COMMANDS = {
     "up": "start everything, until Ctrl-C",
+    "token": "make a token for a role",
     "status": "show the depth and age of each stage",
     "tick": "run a schedule once, now",
     "reconcile": "prove that all that was accepted is somewhere on its way",

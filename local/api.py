@@ -34,6 +34,10 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
         """Read the head of a request; answer one whose body API Gateway would not pass on."""
         if not super().parse_request():
             return False
+        if len(self.headers.get_all("Authorization", ())) > 1:
+            # The app sees one alone of several here; on AWS it sees, and refuses, all.
+            self.send_error(HTTPStatus.BAD_REQUEST, "There must be one Authorization header.")
+            return False
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
             self.send_error(HTTPStatus.LENGTH_REQUIRED, "The body must come with a Content-Length.")

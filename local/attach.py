@@ -26,7 +26,7 @@ def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
         home: the stack's directory.
         stack: the URLs of ``api``, ``postgres``, ``dynamodb`` and ``legacy``; ``pids`` of the
             stack's own processes (a store or legacy of somebody else's has none); ``log``, where
-            the app's is.
+            the app's is; ``jwt_key``, the file of the key that tokens are signed with.
     """
     new = home / "stack.json.new"
     new.unlink(missing_ok=True)
@@ -67,6 +67,7 @@ def environment(stack: Mapping[str, Any]) -> dict[str, str]:
         "POINT_RECORD_TABLE": TABLE,
         "DATABASE_URL": stack["postgres"],
         "ACCEPTED_LOG": f"file:{stack['log']}",
+        "JWT_KEY": f"file:{stack['jwt_key']}",
         "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if "legacy" in pids else ""),
         "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
         **ours,

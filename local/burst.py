@@ -19,14 +19,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from chalicelib.errors import UnavailableError
+from chalicelib.principal import Role
 from local.attach import NotRunningError, read_stack
 from local.burst_follow import Follower, Progress
 from local.burst_phones import Crew, Plan
 from local.burst_tally import Result, details, founding_table, tally
+from local.tokens import make_token
 
 _POLL_S = 0.5
 _START_S = 1.5  # for the processes to be up before the first punch is due
 _GIVE_UP_S = 60.0  # for the calls in flight to end
+_TOKEN_LASTS_S = 86_400.0
 _STAGES = ("accepted", "replicated", "integrated", "at the legacy")
 
 
@@ -55,9 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         stack = read_stack(arguments.data)
         require_loopback(stack)
+        employer_id = secrets.randbelow(2**62) + 1
+        key = Path(stack["jwt_key"]).read_text().strip()
         plan = Plan(
             url=urljoin(stack["api"], "/point-record"),
-            employer_id=secrets.randbelow(2**62) + 1,
+            token=make_token(key, Role.EMPLOYER, employer_id, lasts_s=_TOKEN_LASTS_S),
+            employer_id=employer_id,
             punches=arguments.punches,
             seconds=arguments.seconds,
             starts_at=time.time() + _START_S,

@@ -35,6 +35,7 @@ class Plan:
 
     Attributes:
         url: where punches are POSTed to.
+        token: of the employer, by which they are.
         employer_id: of this burst alone, so that no two bursts meet.
         starts_at: Unix time at which the first punch is due; the last is due ``seconds`` later.
         resent: share of the accepted punches that are sent once more.
@@ -42,6 +43,7 @@ class Plan:
     """
 
     url: str
+    token: str
     employer_id: int
     punches: int
     seconds: float
@@ -176,7 +178,10 @@ class _Phones:
                 connector=aiohttp.TCPConnector(limit=self._plan.at_once),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=_CALL_TIMEOUT_S),
-                headers={"Content-Type": "application/json"},
+                headers={
+                    "Content-Type": "application/json",
+                    "Authorization": f"Bearer {self._plan.token}",
+                },
             ) as session,
             asyncio.TaskGroup() as phones,
         ):

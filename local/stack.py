@@ -20,6 +20,7 @@ from local.attach import TABLE, connect_dynamodb, environment, write_stack
 from local.dynamodb import server as dynamodb_server
 from local.process import Child, StartError, is_free
 from local.services import SCHEDULES, start_api, start_legacy, start_ticker
+from local.tokens import key_file, make_key
 
 # So that ``chalice local`` and bookmarks find the default stack. PostgreSQL's is not 5432, which
 # the system's own server often has.
@@ -70,6 +71,7 @@ class Stack:
         options = self._options
         home = options.home
         api_port = self._port("api")
+        make_key(home)
         self._tell("Starting PostgreSQL …")
         database = postgres.start(home, self._port("postgres"))
         self._children["postgres"] = database.child
@@ -151,7 +153,13 @@ class Stack:
         return usual
 
     def _description(self) -> dict[str, Any]:
-        return {**self.urls, "pids": self._pids(), "log": str(self._options.home / "log/api.log")}
+        home = self._options.home
+        return {
+            **self.urls,
+            "pids": self._pids(),
+            "log": str(home / "log/api.log"),
+            "jwt_key": str(key_file(home)),
+        }
 
     def _pids(self) -> dict[str, int]:
         return {name: child.pid for name, child in self._children.items()}

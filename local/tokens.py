@@ -12,16 +12,31 @@ from chalicelib.principal import Role
 _KEY_BYTES = 32
 
 
-def make_key(path: Path) -> str:
-    """Return the key that tokens of a stack are signed with, made on first use for its owner only."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        new.touch(0o600)
-        new.write_text(f"{secrets.token_urlsafe(_KEY_BYTES)}\n")
-        new.rename(path)
-    return path.read_text().strip()
+def key_file(home: Path) -> Path:
+    """Return where a stack on a directory has its key."""
+    return home / "jwt.key"
+
+
+def make_key(home: Path) -> None:
+    """Make the key of a stack, unless it has one; it is for its owner only."""
+    path = key_file(home)
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(0o600)
+    new.write_text(f"{secrets.token_urlsafe(_KEY_BYTES)}\n")
+    new.rename(path)
+
+
+def read_key(home: Path) -> str:
+    """Return the key of a stack.
+
+    Raises:
+        FileNotFoundError: no stack was ever started on that directory.
+    """
+    return key_file(home).read_text().strip()
 
 
 def make_token(

@@ -13,9 +13,12 @@ from types import FrameType
 from rich.console import Console
 from rich.markup import escape
 
+from chalicelib.principal import Role
 from local.process import StartError, end_leftovers
 from local.stack import USUAL_PORTS, Options, Stack
+from local.tokens import make_token, read_key
 
+_TOKENS_LAST_S = 12 * 3_600.0
 DATA = Path(".local")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -132,6 +135,11 @@ def _welcome(urls: dict[str, str], options: Options) -> str:
     api, legacy = urls["api"], urls["legacy"]
     punch = '{"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03:00"}'
     report = "" if options.legacy_url else f"\n    curl {legacy}/report"
+    key = read_key(options.home)
+    employee = make_token(key, Role.EMPLOYEE, 1, 7, lasts_s=_TOKENS_LAST_S)
+    employer = make_token(key, Role.EMPLOYER, 1, lasts_s=_TOKENS_LAST_S)
+    operator = make_token(key, Role.INTEGRATION, lasts_s=_TOKENS_LAST_S)
+    data = "" if options.usual_ports else f" --data {options.home}"
     pace = (
         f"Both schedules run every {options.tick_s:g} s: after the second run the legacy has it."
         if options.tick_s
@@ -147,11 +155,21 @@ punch-clock is ready.
     Legacy      {legacy}
     Logs        {options.home / "log"}
 
-Send a punch, and see it again by OData and at the legacy:
+Send a punch as employee 7 of employer 1, see it again by OData as employer 1, and at the legacy:
 
-    curl -i {api}/point-record -H 'Content-Type: application/json' \\
-      -d '{punch}'
-    curl '{api}/odata/PointRecords?$filter=employeeId%20eq%207&$select=id,includedAt,status'{report}
+    EMPLOYEE={employee}
+    EMPLOYER={employer}
+    curl -i {api}/point-record -H "Authorization: Bearer $EMPLOYEE" \\
+      -H 'Content-Type: application/json' -d '{punch}'
+    curl '{api}/odata/PointRecords?$select=id,includedAt,status' \\
+      -H "Authorization: Bearer $EMPLOYER"{report}
+
+Whoever runs the service sees all, and how each stage is:
+
+    OPERATOR={operator}
+    curl {api}/health -H "Authorization: Bearer $OPERATOR"
+
+Other tokens: python -m local token --role employer --employer 121{data}
 
 {pace}
 Ctrl-C stops everything and keeps the data.

@@ -15,6 +15,7 @@ from local.services import start_api
 from tests.conftest import connect
 from tests.pipeline.lambda_events import context, schedule_event
 from tests.pipeline.service import environment, punch, wired
+from tests.tokens import OPERATOR
 
 RECORDS = 25
 PAGE = 10
@@ -67,7 +68,7 @@ def stack(
             punch(n, latitude=n / 2, **({"deviceId": f"phone {n}'s"} if n % 2 else {}))
             for n in range(1, RECORDS + 1)
         ]
-        answer = requests.post(f"{url}/point-record", json=bodies, timeout=30)
+        answer = requests.post(f"{url}/point-record", json=bodies, headers=OPERATOR, timeout=30)
         records = [each["record"] for each in answer.json()]
         found = Stack(url, {each["employeeId"]: each["id"] for each in records}, variables)
         found.replicate()

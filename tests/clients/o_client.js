@@ -1,15 +1,20 @@
-// What an application does with o.js: `node o_client.js ROOT ID` prints what came of it, as JSON.
+// What an application does with o.js: `node o_client.js ROOT ID AUTHORIZATION` prints what came of it, as JSON.
 const { o } = require('odata')
-const [root, id] = process.argv.slice(2)
+const [root, id, authorization] = process.argv.slice(2)
 
 const punch = (employeeId) => ({ employeeId, employerId: 9, includedAt: '2026-11-22T08:00:00Z' })
-const service = (config = {}) => o(root, { ...config })
+const headers = () => new Headers({ 'Content-Type': 'application/json', Authorization: authorization })
+const service = (config = {}) => {
+  const made = o(root, { headers: headers(), ...config })
+  made.config.batch.headers.set('Authorization', authorization)
+  return made
+}
 
 async function pages() {
   const sizes = []
   let next = `${root}PointRecords?$filter=employeeId le 25`
   while (next) {
-    const answer = await (await o(next).get().fetch()).json()
+    const answer = await (await o(next, { headers: headers() }).get().fetch()).json()
     sizes.push(answer.value.length)
     next = answer['@odata.nextLink']
   }

@@ -9,6 +9,7 @@ import pytest
 
 from local.node import install
 from tests.clients.conftest import PAGE, RECORDS, Stack
+from tests.tokens import OPERATOR
 
 HERE = Path(__file__).parent
 
@@ -18,7 +19,7 @@ def results(stack: Stack) -> dict[str, Any]:
     """What each of the script's doings has come to."""
     node, modules = install(HERE, "clients")
     done = subprocess.run(
-        [node, HERE / "o_client.js", f"{stack.root}/", stack.ids[3]],
+        [node, HERE / "o_client.js", f"{stack.root}/", stack.ids[3], OPERATOR["Authorization"]],
         env={"NODE_PATH": str(modules), "NO_PROXY": "*"},
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ from odatapy.client import EdmEnabledODataClient, HttpxTransport
 from odatapy.client.responses import NotModified, ODataClientError
 
 from tests.clients.conftest import RECORDS, Stack
+from tests.tokens import OPERATOR
 
 PUNCH = {"employerId": 8, "includedAt": "2026-11-22T08:00:00Z"}
 
@@ -15,7 +16,7 @@ PUNCH = {"employerId": 8, "includedAt": "2026-11-22T08:00:00Z"}
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[EdmEnabledODataClient]:
     """A client that reads what it is sent by the metadata of the service."""
-    transport = HttpxTransport()
+    transport = HttpxTransport(headers=OPERATOR)
     yield EdmEnabledODataClient(f"{stack.root}/", transport)
     transport.close()
 

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
 from odata import ODataService
 from odata.exceptions import ODataError
 
 from tests.clients.conftest import PAGE, RECORDS, Stack
+from tests.tokens import OPERATOR
 
 # As an application has it that knows nothing of time zones: UTC is meant.
 NAIVE = datetime(2026, 11, 22, 11)  # noqa: DTZ001
@@ -17,7 +19,9 @@ NAIVE = datetime(2026, 11, 22, 11)  # noqa: DTZ001
 @pytest.fixture(scope="module")
 def service(stack: Stack) -> Iterator[Any]:
     """A service whose classes the client has made of ``$metadata``."""
-    service = ODataService(stack.root, reflect_entities=True, quiet_progress=True)
+    session = requests.Session()
+    session.headers.update(OPERATOR)
+    service = ODataService(stack.root, reflect_entities=True, session=session, quiet_progress=True)
     yield service
     service.default_context.connection.session.close()
 

@@ -16,6 +16,9 @@ from local.process import HOST, Child, free_port
 from local.services import start_api
 from tests.faults.counting import ROUNDS, buffered_ids
 from tests.pipeline.service import PUNCH, punch
+from tests.tokens import OPERATOR
+
+HEADERS = {"Content-Type": "application/json", **OPERATOR}
 
 PHONES = 8
 PUNCHES = 60
@@ -71,7 +74,7 @@ class Phone:
     def _post(self, body: bytes) -> tuple[int, Any] | None:
         connection = HTTPConnection(HOST, self._port, timeout=10)
         try:
-            connection.request("POST", "/point-record", body, {"Content-Type": "application/json"})
+            connection.request("POST", "/point-record", body, HEADERS)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
         except (OSError, HTTPException, ValueError):
@@ -109,9 +112,7 @@ def test_of_fifty_identical_calls_at_once_one_creates_the_record(
         connection = HTTPConnection(HOST, server.port, timeout=20)
         connection.connect()
         together.wait()
-        connection.request(
-            "POST", "/point-record", json.dumps(PUNCH), {"Content-Type": "application/json"}
-        )
+        connection.request("POST", "/point-record", json.dumps(PUNCH), HEADERS)
         status = connection.getresponse().status
         connection.close()
         return status

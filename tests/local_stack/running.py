@@ -12,6 +12,9 @@ from typing import Any
 import psutil
 import requests
 
+from chalicelib.principal import Role
+from local.tokens import make_token, read_key
+
 PUNCH = {"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03:00"}
 
 
@@ -42,6 +45,11 @@ class RunningStack:
     def url(self, name: str, path: str = "") -> str:
         return self.described()[name] + path
 
+    @property
+    def operator(self) -> dict[str, str]:
+        """The header by which the operator asks."""
+        return {"Authorization": f"Bearer {make_token(read_key(self.data), Role.INTEGRATION)}"}
+
     def processes(self) -> list[psutil.Process]:
         """Return every process of the stack, the children of children included."""
         supervisor = psutil.Process(self._process.pid)
@@ -56,14 +64,21 @@ class RunningStack:
             self._output.close()
 
     def post(self, **changes: object) -> requests.Response:
-        return requests.post(self.url("api", "/point-record"), json=PUNCH | changes, timeout=10)
+        return requests.post(
+            self.url("api", "/point-record"),
+            json=PUNCH | changes,
+            headers=self.operator,
+            timeout=10,
+        )
 
     def at_legacy(self) -> list[str]:
         """Return the ids of the records that the legacy has accepted."""
         return requests.get(self.url("legacy", "/report/keys"), timeout=10).text.split()
 
     def get(self, record_id: str) -> requests.Response:
-        return requests.get(self.url("api", f"/point-record/{record_id}"), timeout=10)
+        return requests.get(
+            self.url("api", f"/point-record/{record_id}"), headers=self.operator, timeout=10
+        )
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command of ``python -m local`` on this stack."""

@@ -20,6 +20,7 @@ def test_the_dev_stage_is_the_default_stack() -> None:
             "legacy": f"http://{host['legacy']}",
             "pids": {"dynamodb": 1, "legacy": 1},
             "log": ".local/log/api.log",
+            "jwt_key": ".local/jwt.key",
         }
     )
 

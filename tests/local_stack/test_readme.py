@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from tests.local_stack.running import RunningStack, wait_until
 
+TOKEN = f"{sys.executable} -m local token"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
@@ -26,8 +28,11 @@ def commands(stack: RunningStack) -> list[str]:
     """Return the curl lines of the README, to this stack in place of the usual one."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    (token,) = (line for line in lines if line.startswith("TOKEN="))
+    token = token.replace(".venv/bin/python -m local token", f"{TOKEN} --data {stack.data}")
     return [
-        line.replace("http://127.0.0.1:8000", stack.url("api")).replace(
+        f"{token}; "
+        + line.replace("http://127.0.0.1:8000", stack.url("api")).replace(
             "http://127.0.0.1:8090", stack.url("legacy")
         )
         for line in lines

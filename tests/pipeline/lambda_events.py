@@ -5,6 +5,8 @@ from typing import Any
 
 from chalice.local import LambdaContext
 
+from tests.tokens import OPERATOR
+
 HOST = "abc123.execute-api.eu-central-1.amazonaws.com"
 
 
@@ -52,6 +54,7 @@ def rest_event(
         "X-Forwarded-Port": "443",
         "X-Forwarded-For": "203.0.113.7",
         "User-Agent": "punch/1.0",
+        **OPERATOR,
         **(headers or {}),
     }
     is_bytes = isinstance(body, bytes)

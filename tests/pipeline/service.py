@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chalice.test import Client, HTTPResponse
+from chalice.test import Client, HTTPResponse, TestHTTPClient
 
 import app
 from chalicelib import container, telemetry
 from chalicelib.postgres.connection import Database
 from local.dynamodb.server import CREDENTIALS
 from tests.pipeline.lambda_events import context, schedule_event
+from tests.tokens import KEY, OPERATOR
 
 PUNCH = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
 
@@ -22,6 +23,20 @@ PUNCH = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-
 def punch(employee: int, **fields: Any) -> dict[str, Any]:
     """The body of a POST: the same punch of another employee."""
     return {**PUNCH, "employeeId": employee, **fields}
+
+
+class Http(TestHTTPClient):  # type: ignore[misc]
+    """The routes, asked with the operator's token unless a test gives another."""
+
+    def __init__(self, empty_directory: Path) -> None:
+        # In any other directory the test client would take the environment of a stage's config.
+        client = Client(app.app, project_dir=str(empty_directory))
+        super().__init__(app.app, client.http._config)
+
+    def request(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> HTTPResponse:
+        return super().request(method, path, {**OPERATOR, **(headers or {})}, body)
 
 
 def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dict[str, str]:
@@ -32,6 +47,7 @@ def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dic
         "POINT_RECORD_TABLE": table,
         "DATABASE_URL": postgres,
         "LEGACY_URL": legacy,
+        "JWT_KEY": KEY,
         "DATABASE_CONNECT_TIMEOUT_S": "2",
         # A run stays for what is due within seconds: nothing is, until ``let_pass`` says so.
         "RETRY_BASE_S": "60",
@@ -70,8 +86,7 @@ class Service:
 
     @classmethod
     def of(cls, database: Database, empty_directory: Path) -> "Service":
-        # In any other directory the test client would take the environment of a stage's config.
-        return cls(Client(app.app, project_dir=str(empty_directory)).http, database)
+        return cls(Http(empty_directory), database)
 
     def post(self, body: Any, content_type: str = "application/json") -> HTTPResponse:
         text = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chalice.test import Client
 
 import app
 from tests.pipeline.lambda_events import context, rest_event
-from tests.pipeline.service import PUNCH, Service, environment, error_of, punch, wired
+from tests.pipeline.service import PUNCH, Http, Service, environment, error_of, punch, wired
 
 # Nobody listens there: a body that gets as far as a store is answered 503.
 NOWHERE = "http://127.0.0.1:9"
@@ -22,7 +21,7 @@ def storeless(tmp_path: Path) -> Iterator[Service]:
     """The service without any store."""
     nowhere = environment(dynamodb=NOWHERE, table="none", postgres="", legacy="")
     with wired(nowhere):
-        yield Service(Client(app.app, project_dir=str(tmp_path)).http, None)
+        yield Service(Http(tmp_path), None)
 
 
 def body(**fields: Any) -> bytes:

@@ -54,7 +54,7 @@ def test_the_location_has_the_prefix_under_which_the_service_was_called(service:
 def test_a_call_of_the_console_has_no_headers_at_all(service: Service) -> None:
     event = post(stage="test-invoke-stage", stage_in_path=False)
     event |= {"headers": None, "multiValueHeaders": None}
-    assert call(event)["statusCode"] == 201
+    assert call(event)["statusCode"] == 401
 
 
 def test_a_body_in_base64_is_the_same_body(service: Service) -> None:

@@ -17,6 +17,7 @@ from local.burst_tally import Result, details, duration, founding_table, percent
 STARTS_AT = 1_800_000_000.0
 PLAN = Plan(
     url="http://127.0.0.1:1/point-record",
+    token="a.b.c",
     employer_id=7,
     punches=3,
     seconds=15.0,

@@ -1,0 +1,17 @@
+"""The key of the service under test, and tokens that it takes."""
+
+from chalicelib.principal import Role
+from local.tokens import make_token
+
+KEY = "the key of the service under test"
+
+
+def authorization(
+    role: Role = Role.INTEGRATION, employer_id: int | None = None, employee_id: int | None = None
+) -> dict[str, str]:
+    """Return the header of a request: the operator's, who may do all, unless told otherwise."""
+    token = make_token(KEY, role, employer_id, employee_id, lasts_s=86_400)
+    return {"Authorization": f"Bearer {token}"}
+
+
+OPERATOR = authorization()
