@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.errors import UnavailableError
+from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, from_json, to_json
 
 Item = dict[str, Any]
@@ -27,6 +27,8 @@ _GET_BATCH = 100
 _BATCH_TRIES = 6
 _BATCH_BACKOFF_S = 0.05
 _PUT_TRIES = 3
+# TransactWriteItems takes no more.
+_TRANSACTION = 100
 
 
 class Buffer:
@@ -55,15 +57,7 @@ class Buffer:
             #   replicator ─────────────────── delete ──▶
             #   phone C ── put ────▶ refused ── get ──▶ gone: put again, dissolves in the replica
             try:
-                self._client.put_item(
-                    TableName=self._table,
-                    Item={
-                        "id": {"S": str(record.id)},
-                        "record": {"S": json.dumps(to_json(record), separators=(",", ":"))},
-                    },
-                    ConditionExpression="attribute_not_exists(id)",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
+                self._client.put_item(**self._put_of(record))
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     _raise_unavailable(error)
@@ -77,6 +71,66 @@ class Buffer:
             else:
                 return record, True
         raise UnavailableError("The record could not be stored. Try again.")
+
+    def put_together(self, records: Sequence[PointRecord]) -> list[tuple[PointRecord, bool]]:
+        """Store all of the records or none; a punch that is stored already is as good as stored.
+
+        Returns:
+            For each what ``put`` returns.
+
+        Raises:
+            UnavailableError: they are not known to be stored; putting them again is safe.
+            NotImplementedByServiceError: they are more than the table takes together.
+        """
+        wanted: dict[str, PointRecord] = {}
+        for each in records:
+            wanted.setdefault(str(each.id), each)
+        if len(wanted) > _TRANSACTION:
+            raise NotImplementedByServiceError(
+                f"More than {_TRANSACTION} records cannot be stored together."
+            )
+        stored: dict[str, PointRecord] = {}
+        for _ in range(_PUT_TRIES):
+            new = [each for name, each in wanted.items() if name not in stored]
+            try:
+                if new:
+                    items = [{"Put": self._put_of(each)} for each in new]
+                    self._client.transact_write_items(TransactItems=items)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "TransactionCanceledException":
+                    _raise_unavailable(error)
+                # Some are there already, or somebody is putting one of them just now.
+                stored |= self._stored(new, error.response["CancellationReasons"])
+            except BotoCoreError as error:
+                _raise_unavailable(error)
+            else:
+                found = wanted | stored
+                # What is there and is the same is that of a try whose answer was lost.
+                return [(found[str(each.id)], found[str(each.id)] == each) for each in records]
+        raise UnavailableError("The records could not be stored. Try again.")
+
+    def _stored(
+        self, records: Sequence[PointRecord], reasons: Sequence[Item]
+    ) -> dict[str, PointRecord]:
+        """Return which records a transaction found in the table already, by their ids."""
+        found = {}
+        for record, reason in zip(records, reasons, strict=True):
+            if reason["Code"] == "ConditionalCheckFailed":
+                item = reason.get("Item") or self._get(str(record.id))
+                if item:
+                    found[str(record.id)] = _read(item)
+        return found
+
+    def _put_of(self, record: PointRecord) -> Item:
+        return {
+            "TableName": self._table,
+            "Item": {
+                "id": {"S": str(record.id)},
+                "record": {"S": json.dumps(to_json(record), separators=(",", ":"))},
+            },
+            "ConditionExpression": "attribute_not_exists(id)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
 
     def get(self, record_id: str) -> PointRecord | None:
         """Return the record of that id, or None if it is not (or no longer) here.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -264,15 +264,15 @@ def odata() -> Endpoint:
     from chalicelib.odata.endpoint import Endpoint
     from chalicelib.odata.waiting import Waiting
 
-    def accept(document: object, principal: Principal) -> tuple[dict[str, Any], bool]:
-        accepted = intake().accept_document(document, principal)
-        return as_awaiting(accepted.record), accepted.created
+    def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
+        accepted = intake().accept_records(records)
+        return [(as_awaiting(each.record), each.created) for each in accepted]
 
     def find(record_id: str, principal: Principal) -> dict[str, Any] | None:
         record = buffer().get(record_id)
         return as_awaiting(record) if record and principal.owns(record) else None
 
-    return Endpoint(reader(), settings(), Waiting(accept, find))
+    return Endpoint(reader(), settings(), Waiting(intake().read, store, find))
 
 
 def find(record_id: str, principal: Principal) -> str | PointRecord:

@@ -6,7 +6,7 @@ What HTTP makes of the result is for others.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,19 +81,36 @@ class Intake:
             ForbiddenError: it is not the principal's to post.
             UnavailableError: it is not known to be stored.
         """
+        return self.accept_records([self.read(document, principal)])[0]
+
+    def read(self, document: object, principal: Principal) -> PointRecord:
+        """Return the record of one decoded JSON object, which is not stored yet.
+
+        Raises:
+            InvalidError: the record is at fault.
+            ForbiddenError: it is not the principal's to post.
+        """
         record = parse(document, self._clock(), self._clock_skew_s)
         if not principal.owns(record):
             raise ForbiddenError(f"This token posts no records but those of {principal}.")
+        return record
+
+    def accept_records(self, records: Sequence[PointRecord]) -> list[Accepted]:
+        """Store all of the records, or none.
+
+        Raises:
+            UnavailableError: they are not known to be stored.
+            NotImplementedByServiceError: they are more than can be stored together.
+        """
         asked_at = time.perf_counter()
-        accepted = Accepted(*self._buffer.put(record))
-        event(
-            ACCEPTED,
-            id=str(accepted.record.id),
-            created=accepted.created,
-            accepted=1,
-            put_ms=round((time.perf_counter() - asked_at) * 1000, 1),
-        )
-        return accepted
+        if len(records) == 1:
+            found = [self._buffer.put(records[0])]
+        else:
+            found = self._buffer.put_together(records)
+        put_ms = round((time.perf_counter() - asked_at) * 1000, 1)
+        for record, created in found:
+            event(ACCEPTED, id=str(record.id), created=created, accepted=1, put_ms=put_ms)
+        return [Accepted(*each) for each in found]
 
     def _accept_item(self, document: object, principal: Principal) -> Accepted | PunchClockError:
         try:

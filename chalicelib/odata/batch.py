@@ -12,11 +12,11 @@ from itertools import groupby
 from chalicelib.errors import (
     DependencyError,
     InvalidError,
-    NotImplementedByServiceError,
     PunchClockError,
     UnavailableError,
 )
 from chalicelib.odata.answer import ODataResponse
+from chalicelib.odata.create import Creation
 from chalicelib.odata.resource import segments_of
 from chalicelib.odata.service import ODataRequest
 from chalicelib.odata.urls import target_of
@@ -73,6 +73,8 @@ class Batch:
         request: the batch itself.
         serve: answers one request, whatever is wrong with it.
         refuse: writes an error as the answer to a request.
+        creation: reads a request that is to create something together with others.
+        create: does what such requests ask for, all or none.
         seconds: no part is begun later than this after the first one.
     """
 
@@ -81,11 +83,15 @@ class Batch:
         request: ODataRequest,
         serve: Callable[[ODataRequest], ODataResponse],
         refuse: Callable[[ODataRequest, PunchClockError], ODataResponse],
+        creation: Callable[[ODataRequest], Creation],
+        create: Callable[[Sequence[Creation]], Sequence[ODataResponse]],
         seconds: float,
     ) -> None:
         self._request = request
         self._serve = serve
         self._refuse = refuse
+        self._creation = creation
+        self._create = create
         self._deadline = time.monotonic() + seconds
         self._urls: dict[str, str] = {}
         self._succeeded: dict[str, bool] = {}
@@ -103,32 +109,40 @@ class Batch:
                 return
 
     def _together(self, parts: list[Part]) -> list[Reply]:
-        """Answer parts of which all must succeed, or none.
-
-        The buffer takes one record at a time: two cannot be stored or refused together, and to
-        store the one and then refuse the other is not what was asked for.
-        """
-        if len(parts) > 1 and any(part.method not in _READS for part in parts):
-            refusal = NotImplementedByServiceError(
-                "More than one operation that all succeed or all fail is not supported: send each"
-                " in a change set of its own."
-            )
-            return [self._refused(part, refusal) for part in parts]
-        return [self._one(part) for part in parts]
+        """Answer parts of which all must succeed, or none: reads, or creations stored together."""
+        if len(parts) == 1 or all(part.method in _READS for part in parts):
+            return [self._one(part) for part in parts]
+        creations = []
+        for part in parts:
+            try:
+                creations.append(self._creation(self._meant(part)))
+            except PunchClockError as error:
+                others = DependencyError("Another request that is to succeed with it has failed.")
+                return [self._refused(each, error if each is part else others) for each in parts]
+        try:
+            responses = self._create(creations)
+        except PunchClockError as error:
+            return [self._refused(part, error) for part in parts]
+        return [self._noted(*each) for each in zip(parts, responses, strict=True)]
 
     def _one(self, part: Part) -> Reply:
         try:
-            reply = Reply(part, self._serve(self._meant(part)))
+            return self._noted(part, self._serve(self._meant(part)))
         except PunchClockError as error:
-            reply = self._refused(part, error)
+            return self._refused(part, error)
+
+    def _noted(self, part: Part, response: ODataResponse) -> Reply:
+        """Keep what later parts may refer to."""
+        reply = Reply(part, response)
         if part.id is not None:
             self._succeeded[part.id] = not reply.failed
             if not reply.failed:
-                location = reply.response.headers.get("Location")
-                self._urls[part.id] = location or self._resolved(part.url)
+                self._urls[part.id] = response.headers.get("Location") or self._resolved(part.url)
         return reply
 
     def _refused(self, part: Part, error: PunchClockError) -> Reply:
+        if part.id is not None:
+            self._succeeded[part.id] = False
         return Reply(part, self._refuse(self._request, error))
 
     def _meant(self, part: Part) -> ODataRequest:

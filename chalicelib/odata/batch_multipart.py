@@ -123,7 +123,8 @@ def write_replies(replies: Sequence[Reply], *, nested: bool) -> tuple[str, str]:
         if group is None:
             parts += map(_written, together)
         elif failed:
-            parts.append(_written(failed[0]))
+            # The fault itself, rather than what it has brought about.
+            parts.append(_written(min(failed, key=lambda reply: reply.response.status == 424)))
         else:
             within = f"changesetresponse_{uuid.uuid4()}"
             content = _joined(map(_written, together), within)

@@ -5,7 +5,8 @@ but the buffer, and neither does this.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError, TooLargeError
@@ -14,22 +15,46 @@ from chalicelib.odata.answer import Answer, ODataResponse, plain
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.options import read_options
-from chalicelib.odata.selection import read_selection
+from chalicelib.odata.selection import Selection, read_selection
 from chalicelib.odata.service import ODataRequest
-from chalicelib.odata.waiting import Waiting, members_of
-from chalicelib.point_record import load_json
+from chalicelib.odata.waiting import Values, Waiting, members_of
+from chalicelib.point_record import PointRecord, load_json
 
 _INT64 = re.compile(r"-?[0-9]{1,19}")
 
 
-def create(request: ODataRequest, waiting: Waiting, most_bytes: int) -> ODataResponse:
-    """Accept the record of the body: 201, or 200 where the punch was there already.
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A record that is to be stored, and how to answer."""
+
+    record: PointRecord
+    selection: Selection
+    answer: Answer
+    preferred: str | None
+
+    def answered(self, values: Values, *, created: bool) -> ODataResponse:
+        """Answer with the record as it is stored: 201, or 200 where the punch was there already."""
+        version, url = self.answer.version, self.answer.url_of(POINT_RECORD, values["id"])
+        headers = {"Location": url}
+        if self.preferred:
+            headers["Preference-Applied"] = f"return={self.preferred}"
+        if self.preferred == "minimal":
+            headers["OData-EntityId"] = url
+            if version != "4.0":
+                headers["EntityId"] = url  # the name that 4.01 prefers
+            return plain(version, None, "", 204, headers)
+        fragment = f"#{POINT_RECORD.entity_set}{self.selection.context}/$entity"
+        members = members_of(values, self.selection, self.answer)
+        return self.answer.entity(members, fragment, headers, 201 if created else 200)
+
+
+def read_creation(request: ODataRequest, waiting: Waiting, most_bytes: int) -> Creation:
+    """Read a request that creates a record.
 
     Raises:
         InvalidError: the request or the record is at fault; every bad field is named.
         ForbiddenError: the record is not the principal's to post.
         MediaTypeError: the body is no JSON by its Content-Type.
-        UnavailableError: it is not known to be stored.
     """
     version = negotiation.version_of(request.headers)
     options = read_options(request.query)
@@ -43,23 +68,27 @@ def create(request: ODataRequest, waiting: Waiting, most_bytes: int) -> ODataRes
     numbers_as_text = negotiation.require_json_body(request.headers)
     if len(request.body) > most_bytes:
         raise TooLargeError(f"The body is over {most_bytes} bytes.")
-    values, created = waiting.accept(
-        _record(load_json(request.body), numbers_as_text), request.principal
+    document = _record(load_json(request.body), numbers_as_text)
+    return Creation(
+        waiting.read(document, request.principal),
+        selection,
+        Answer(request.service_root, version, form, options),
+        negotiation.preferred_return(request.headers),
     )
-    answer = Answer(request.service_root, version, form, options)
-    url = answer.url_of(POINT_RECORD, values["id"])
-    headers = {"Location": url}
-    preferred = negotiation.preferred_return(request.headers)
-    if preferred:
-        headers["Preference-Applied"] = f"return={preferred}"
-    if preferred == "minimal":
-        headers["OData-EntityId"] = url
-        if version != "4.0":
-            headers["EntityId"] = url  # the name that 4.01 prefers
-        return plain(version, None, "", 204, headers)
-    fragment = f"#{POINT_RECORD.entity_set}{selection.context}/$entity"
-    members = members_of(values, selection, answer)
-    return answer.entity(members, fragment, headers, 201 if created else 200)
+
+
+def create(creations: Sequence[Creation], waiting: Waiting) -> list[ODataResponse]:
+    """Store the records of all, or none, and answer each.
+
+    Raises:
+        UnavailableError: they are not known to be stored.
+        NotImplementedByServiceError: they are more than can be stored together.
+    """
+    stored = waiting.store([each.record for each in creations])
+    return [
+        each.answered(values, created=created)
+        for each, (values, created) in zip(creations, stored, strict=True)
+    ]
 
 
 def _record(document: object, numbers_as_text: bool) -> object:

@@ -17,6 +17,7 @@ from chalicelib.errors import (
     MediaTypeError,
     MethodNotAllowedError,
     NotFoundError,
+    NotImplementedByServiceError,
     PunchClockError,
     TooLargeError,
     UnavailableError,
@@ -24,7 +25,7 @@ from chalicelib.errors import (
 from chalicelib.odata import batch_json, batch_multipart, negotiation
 from chalicelib.odata.answer import ODataResponse, plain
 from chalicelib.odata.batch import Batch, Part
-from chalicelib.odata.create import create
+from chalicelib.odata.create import Creation, create, read_creation
 from chalicelib.odata.etag import etag_of, is_wanted
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.options import read_options
@@ -65,8 +66,7 @@ class Endpoint:
         return replace(answer, body="") if request.method == "HEAD" else answer
 
     def _answer(self, request: ODataRequest) -> ODataResponse:
-        negotiation.require_version(request.headers)
-        negotiation.refuse_isolation(request.headers)
+        _require_spoken(request)
         segments = segments_of(request.path)
         allowed = _allowed(segments)
         if request.method not in allowed:
@@ -86,8 +86,22 @@ class Endpoint:
         if segments == ["$entity"]:
             return self._read(_with_path_of_id(request))
         if request.method == "POST":
-            return create(request, self._waiting, self._settings.max_body_bytes)
+            return create([self._creation(request)], self._waiting)[0]
         return self._read(request)
+
+    def _creation(self, request: ODataRequest) -> Creation:
+        return read_creation(request, self._waiting, self._settings.max_body_bytes)
+
+    def _creation_of_part(self, request: ODataRequest) -> Creation:
+        """Read a part of a change set, which must create a record: else it has nothing to keep."""
+        if request.method == "POST" and segments_of(request.path) == [POINT_RECORD.entity_set]:
+            _require_spoken(request)
+            return self._creation(request)
+        if request.method not in _READ:
+            self._answer(request)  # it is not allowed, or not even there
+        raise NotImplementedByServiceError(
+            "A change set of several operations creates records, and does nothing else."
+        )
 
     def _batch(self, request: ODataRequest) -> ODataResponse:
         version = negotiation.version_of(request.headers)
@@ -98,7 +112,14 @@ class Endpoint:
         preferred = negotiation.preferred_to_continue(request.headers)
         # By the standard, multipart stops at an error, and JSON goes on.
         to_the_end = is_json if preferred is None else preferred
-        batch = Batch(request, self.answer, _failure, self._settings.odata_batch_timeout_s)
+        batch = Batch(
+            request,
+            self.answer,
+            _failure,
+            self._creation_of_part,
+            lambda creations: create(creations, self._waiting),
+            self._settings.odata_batch_timeout_s,
+        )
         replies = list(batch.replies(parts, to_the_end=to_the_end))
         if in_json:
             kind, body = negotiation.JSON, batch_json.write_replies(replies)
@@ -141,6 +162,11 @@ class Endpoint:
         # Where none waits either, it may have gone to the replica between the two looks.
         reader = self._reader if values is None else OneWaiting(self._reader, values)
         return ODataService(reader, self._settings).get(request)
+
+
+def _require_spoken(request: ODataRequest) -> None:
+    negotiation.require_version(request.headers)
+    negotiation.refuse_isolation(request.headers)
 
 
 def _allowed(segments: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ record that the buffer has.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.selection import Selection
 from chalicelib.odata.statements import Rows
 from chalicelib.odata.written import TYPES_OF_JSON, type_name
+from chalicelib.point_record import PointRecord
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.principal import Principal
 
@@ -27,12 +28,13 @@ Values = Mapping[str, Any]
 class Waiting:
     """The way to the buffer.
 
-    ``accept`` stores the record of a decoded JSON object, and returns it and whether it is new;
-    ``find`` returns the record of an id, or None. Both do so for a principal, and raise what intake
-    and the buffer raise.
+    ``read`` returns the record of a decoded JSON object for a principal; ``store`` stores all of
+    some records or none, and returns each and whether it is new; ``find`` returns the record of an
+    id, or None, for a principal. They raise what intake and the buffer raise.
     """
 
-    accept: Callable[[object, Principal], tuple[Values, bool]]
+    read: Callable[[object, Principal], PointRecord]
+    store: Callable[[Sequence[PointRecord]], Sequence[tuple[Values, bool]]]
     find: Callable[[str, Principal], Values | None]
 
 

@@ -81,7 +81,8 @@ def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -
 
 def endpoint(find: Callable[..., Any]) -> Endpoint:
     """The door of OData, with another way to look into the buffer."""
-    return Endpoint(container.reader(), container.settings(), Waiting(lambda *_: ({}, True), find))
+    waiting = Waiting(container.intake().read, lambda _: [], find)
+    return Endpoint(container.reader(), container.settings(), waiting)
 
 
 def asked(path: str) -> ODataRequest:

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib.buffer import Buffer
-from chalicelib.errors import UnavailableError
+from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, parse, to_json
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -55,6 +55,45 @@ def test_one_of_many_at_once_stores_it(buffer: Buffer) -> None:
         stored = list(pool.map(buffer.put, records))
     assert sum(created for _, created in stored) == 1
     assert len({record for record, _ in stored}) == 1
+
+
+def test_stores_records_together_and_knows_those_that_were_there(buffer: Buffer) -> None:
+    first = punch(1)
+    buffer.put(first)
+    later = replace(first, created_at=NOW + timedelta(hours=1))
+    assert buffer.put_together([punch(2), later, punch(3), punch(3)]) == [
+        (punch(2), True),
+        (first, False),
+        (punch(3), True),
+        (punch(3), True),
+    ]
+    assert buffer.put_together([later]) == [(first, False)]
+    assert sorted(items(buffer)) == sorted(str(punch(each).id) for each in (1, 2, 3))
+
+
+def test_stores_none_of_more_records_than_it_can_store_together(buffer: Buffer) -> None:
+    many = [punch(each) for each in range(1, 102)]
+    with pytest.raises(NotImplementedByServiceError, match="100"):
+        buffer.put_together(many)
+    assert items(buffer) == []
+    assert all(created for _, created in buffer.put_together(many[:100]))
+    assert len(items(buffer)) == 100
+
+
+def test_records_stored_together_by_many_at_once_are_stored_once(buffer: Buffer) -> None:
+    def put(number: int) -> list[tuple[PointRecord, bool]]:
+        created_at = NOW + timedelta(seconds=number)
+        return buffer.put_together([replace(punch(each), created_at=created_at) for each in (1, 2)])
+
+    with ThreadPoolExecutor(5) as pool:
+        stored = list(pool.map(put, range(10)))
+    assert sum(created for found in stored for _, created in found) == 2
+    assert len({record for found in stored for record, _ in found}) == 2
+
+
+def test_does_not_acknowledge_records_together_that_nobody_has_stored(dynamodb: Any) -> None:
+    with pytest.raises(UnavailableError):
+        Buffer(dynamodb, "nowhere").put_together([punch(1), punch(2)])
 
 
 def test_does_not_acknowledge_a_punch_whose_place_holds_junk(
