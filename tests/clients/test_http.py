@@ -1,18 +1,28 @@
 """What goes over the wire: answers without a body leave the connection as they found it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.clients.conftest import Stack
+from tests.tokens import OPERATOR
+
+
+class Connection(HTTPConnection):
+    """A connection of the operator's."""
+
+    def request(  # type: ignore[override]
+        self, method: str, url: str, headers: Mapping[str, str] = OPERATOR
+    ) -> None:
+        super().request(method, url, headers={**OPERATOR, **headers})
 
 
 @pytest.fixture
 def connection(stack: Stack) -> Iterator[HTTPConnection]:
     """One connection, kept alive."""
-    connection = HTTPConnection(urlsplit(stack.url).netloc, timeout=20)
+    connection = Connection(urlsplit(stack.url).netloc, timeout=20)
     yield connection
     connection.close()
 
