@@ -67,7 +67,14 @@ def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -
     assert service.get(f"{at}/deviceId").status_code == 204
     assert service.get(f"{at}/nope").status_code == 404
     assert service.get("/odata/PointRecords").json_body["value"] == []
+    related = (
+        "?$select=id,n&$compute=attempts%20add%201%20as%20n"
+        "&$expand=logs($filter=$it/attempts%20eq%200)"
+    )
+    whole = service.get(f"{at}{related}").json_body
+    assert (whole["n"], whole["logs"]) == (1, [])
     service.replicate()
+    assert len(service.get(f"{at}{related}").json_body["logs"]) == 1
     after = service.get(at)
     differing = {
         name
