@@ -186,7 +186,7 @@ def test_a_run_ends_by_its_deadline_and_leaves_nothing_under_way(
     beyond_the_limit: list[int],
     fault: dict[str, Any],
 ) -> None:
-    ids = fill(dynamodb, table, range(1, 201))
+    ids = fill(dynamodb, table, range(1, 81))
     service.replicate()
     legacy.set(**fault)
     seconds = CALL_TIMEOUT_S + 4.0
