@@ -51,6 +51,7 @@ async function main() {
       .batch(),
     changes: await service({ batch: { ...service().config.batch, useChangset: true } })
       .post('PointRecords', punch(3002))
+      .post('PointRecords', punch(3003))
       .batch(),
   }
   console.log(JSON.stringify(results))

@@ -78,9 +78,11 @@ def test_it_sends_batches(client: EdmEnabledODataClient, form: str, stack: Stack
     changes = batch.add_changeset()
     employee = 2001 if form == "json" else 2002
     created = changes.create("PointRecords", {"employeeId": employee, **PUNCH})
+    also = changes.create("PointRecords", {"employeeId": employee + 10, **PUNCH})
     missing = batch.add_retrieve("Nope")
     result = client.execute_batch(batch)
     assert got.entity().get_value("employeeId") == 3
     assert result.by_content_id(created.content_id).status_code == 201
     assert created.entity().get_value("employeeId") == employee
+    assert also.entity().get_value("employeeId") == employee + 10
     assert missing.response.status_code == 404
