@@ -5,8 +5,12 @@ READY := .venv/.ready
 # Two workers: a third buys nothing on two cores.
 PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
+STAGE := prod
+TRACING := PassThrough
+needed = $(or $($(1)),$(error Say $(1)=…: docs/operations.md))
+
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak format bench
+.PHONY: help run test check soak format bench package deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,11 +35,27 @@ soak: $(READY) ## The long suites: many rounds of kills and of random queries
 bench: $(READY) ## Measure each step beside its limit; ARGS names some
 	@exec $(PYTHON) -m bench $(ARGS)
 
+package: $(READY) ## Package STAGE (prod) for CloudFormation, into build/
+	@exec $(PYTHON) -m deploy $(STAGE)
+
+deploy: package ## Put STAGE into an AWS account: docs/operations.md
+	@command -v aws >/dev/null || { echo 'This needs the AWS CLI: https://aws.amazon.com/cli/' >&2; exit 1; }
+	aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
+	  --s3-bucket $(call needed,BUCKET) --s3-prefix punch-clock-$(STAGE) \
+	  --output-template-file build/$(STAGE)/uploaded.json
+	aws cloudformation deploy --stack-name punch-clock-$(STAGE) --capabilities CAPABILITY_IAM \
+	  --template-file build/$(STAGE)/uploaded.json \
+	  --s3-bucket $(call needed,BUCKET) --s3-prefix punch-clock-$(STAGE) --parameter-overrides \
+	  SubnetIds=$(call needed,SUBNETS) SecurityGroupIds=$(call needed,SECURITY_GROUPS) \
+	  JwksUrl=$(call needed,JWKS_URL) JwtIssuer=$(call needed,JWT_ISSUER) \
+	  JwtAudience=$(call needed,JWT_AUDIENCE) Tracing=$(TRACING)
+
 format: $(READY) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
 # The wheels of requirements*.txt, in a virtual environment. Made again when those files change.
+# .venv/wheels is for packaging: what is deployed, as Lambda's Linux takes it.
 $(READY): requirements.txt requirements-dev.txt
 	@found=; for python in $${PYTHON3:-} python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -49,4 +69,7 @@ $(READY): requirements.txt requirements-dev.txt
 	echo "Setting up .venv with $$($$found --version) …"; \
 	$$found -m venv .venv && \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && \
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check -r requirements.txt -w .venv/wheels && \
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check -r requirements.txt -d .venv/wheels \
+	  --find-links .venv/wheels --only-binary :all: --platform manylinux2014_x86_64 && \
 	touch $@

@@ -15,7 +15,9 @@ from chalicelib.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 CODE = [PROJECT / "app.py", *sorted((PROJECT / "chalicelib").rglob("*.py"))]
-TOOLS = [path for top in ("local", "bench", "tests") for path in (PROJECT / top).rglob("*.py")]
+TOOLS = [
+    path for top in ("local", "bench", "deploy", "tests") for path in (PROJECT / top).rglob("*.py")
+]
 
 
 def relative(path: Path) -> str:

@@ -1,20 +1,63 @@
 """AWS as moto has it, and the service wired by the very configuration of the stage prod."""
 
+import copy
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
 
+from deploy.package import package
 from local.dynamodb import server as dynamodb_server
 from tests.aws.deployment import PROD
 from tests.conftest import Legacy
 from tests.pipeline.service import wired
+from tests.tokens import KEY
 
 REGION = "eu-central-1"
+BUCKET = "code"
+# What ``make deploy`` is told.
+PARAMETERS = {
+    "SubnetIds": "subnet-1",
+    "SecurityGroupIds": "sg-1",
+    "JwksUrl": "https://issuer.example/jwks.json",
+    "JwtIssuer": "https://issuer.example",
+    "JwtAudience": "punch-clock",
+    "Tracing": "PassThrough",
+}
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template of the stage prod, with its zip beside it."""
+    return package("prod", tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="session")
+def template(packaged: Path) -> dict[str, Any]:
+    """The template as chalice packaged it: what ``make deploy`` hands to CloudFormation."""
+    found: dict[str, Any] = json.loads(packaged.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="session")
+def transformed(template: dict[str, Any]) -> dict[str, Any]:
+    """The template as CloudFormation has it after AWS' own transform of SAM, code uploaded."""
+    uploaded = copy.deepcopy(template)
+    for resource in uploaded["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/deployment.zip"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        found: dict[str, Any] = Translator({}, Parser()).translate(uploaded, PARAMETERS)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +93,7 @@ def _reset(url: str) -> None:
 def prod(
     aws: pytest.MonkeyPatch, dynamodb_url: str, dynamodb: Any, database_url: str, legacy: Legacy
 ) -> Iterator[dict[str, str]]:
-    """The service under prod's own environment; only where its stores are is the test's.
+    """The service under prod's own environment; its stores and its tokens' key are the test's.
 
     Its secrets are in the account's parameter store, its table is on the DynamoDB endpoint.
     """
@@ -68,6 +111,7 @@ def prod(
     aws.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
     table = environment["POINT_RECORD_TABLE"]
     dynamodb_server.create_table(dynamodb, table)
-    with wired({**environment, "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}):
+    own = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"], "JWT_KEY": KEY}
+    with wired({**environment, **own}):
         yield environment
     dynamodb.delete_table(TableName=table)

@@ -19,11 +19,12 @@ from tests.aws.deployment import CHALICE, FUNCTIONS, PROD, ROUTES, SCHEDULES, de
 from tests.aws.deployment import statements as statements_of
 from tests.pipeline.lambda_events import context, rest_event, schedule_event
 from tests.pipeline.service import punch
+from tests.tokens import OPERATOR
 
 Call = tuple[str, str]  # an action and the ARN of what it is done to
 
 ACCOUNT = "123456789012"
-JSON = {"Content-Type": "application/json"}
+JSON = {"Content-Type": "application/json", **OPERATOR}
 
 # What Lambda itself does in a function's name, not its code: lines of the log, traces, the network
 # interfaces of a VPC, and what becomes of an event that failed.
@@ -80,6 +81,7 @@ def use_routes() -> None:
         "/odata/PointRecords",
         resource="/odata/{resource}",
         path_parameters={"resource": "PointRecords"},
+        headers=JSON,
     )
     ask(app.app, records, 200)
 

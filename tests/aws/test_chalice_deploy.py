@@ -1,0 +1,52 @@
+"""``chalice deploy`` by itself, against moto: functions, roles, rules and the API.
+
+It creates neither the table nor what watches the system, and sends every route to one function: the
+way to deploy is ``make deploy`` (docs/operations.md).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+from deploy.package import environment, stage_source
+from tests.aws.deployment import FUNCTIONS, PROD, ROUTES, SCHEDULES, deployed_name, statements
+from tests.aws.mends import rest_apis_from_swagger
+from tests.aws.test_stack import served_by
+
+
+def test_chalice_deploys_to_an_account(aws: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stage_source("prod", tmp_path / "source")
+    chalice = Path(sys.executable).parent / "chalice"
+    with rest_apis_from_swagger():
+        done = subprocess.run(
+            [chalice, "deploy", "--stage", "prod"],
+            cwd=tmp_path / "source",
+            env={**environment(), "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    functions = boto3.client("lambda")
+    for function in FUNCTIONS:
+        found = functions.get_function_configuration(FunctionName=deployed_name(function))
+        assert found["MemorySize"] == PROD["lambda_functions"][function]["lambda_memory_size"]
+        role = found["Role"].rpartition("/")[2]
+        policies = boto3.client("iam")
+        (name,) = policies.list_role_policies(RoleName=role)["PolicyNames"]
+        document = policies.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        assert document["Statement"] == statements(function)
+    rules = boto3.client("events").list_rules()["Rules"]
+    assert {each["Name"] for each in rules} == {
+        f"{deployed_name(each)}-event" for each in SCHEDULES
+    }
+    resources = json.loads(
+        (tmp_path / "source" / ".chalice" / "deployed" / "prod.json").read_text()
+    )["resources"]
+    (api,) = [each["rest_api_id"] for each in resources if each["resource_type"] == "rest_api"]
+    assert served_by(api, "/point-record", "POST") == deployed_name(ROUTES)

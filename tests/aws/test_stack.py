@@ -1,0 +1,85 @@
+"""The stack, created by moto's CloudFormation from the transformed template."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.aws.conftest import BUCKET, PARAMETERS, REGION
+from tests.aws.deployment import FUNCTIONS, PROD, ROUTES, SCHEDULES, deployed_name
+from tests.aws.mends import UNKNOWN_TO_MOTO, rest_apis_from_swagger
+
+
+def test_cloudformation_creates_the_stack(
+    aws: pytest.MonkeyPatch, packaged: Path, transformed: dict[str, Any]
+) -> None:
+    kinds = {each["Type"] for each in transformed["Resources"].values()}
+    assert kinds >= UNKNOWN_TO_MOTO
+    known = {
+        name: each
+        for name, each in transformed["Resources"].items()
+        if each["Type"] not in UNKNOWN_TO_MOTO
+    }
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.upload_file(str(packaged.with_name("deployment.zip")), BUCKET, "deployment.zip")
+    given = {**PARAMETERS, "SubnetIds": a_subnet(), "SecurityGroupIds": a_security_group()}
+    stacks = boto3.client("cloudformation")
+    with rest_apis_from_swagger():
+        stacks.create_stack(
+            StackName="punch-clock-prod",
+            TemplateBody=json.dumps({**transformed, "Resources": known}),
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": value} for name, value in given.items()
+            ],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+    (stack,) = stacks.describe_stacks()["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    for function in FUNCTIONS:
+        found = boto3.client("lambda").get_function_configuration(
+            FunctionName=deployed_name(function)
+        )
+        configured = PROD["lambda_functions"][function]
+        assert found["MemorySize"] == configured["lambda_memory_size"]
+        assert found["Timeout"] == configured["lambda_timeout"]
+        told = found["Environment"]["Variables"]
+        assert told.items() >= PROD["environment_variables"].items()
+        # Who asks is of interest only where somebody asks.
+        assert (told.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == (function in (ROUTES, "intake"))
+    rules = boto3.client("events").list_rules()["Rules"]
+    assert len(rules) == len(SCHEDULES)
+    table = boto3.client("dynamodb").describe_table(
+        TableName=PROD["environment_variables"]["POINT_RECORD_TABLE"]
+    )["Table"]
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert served_by(outputs["RestAPIId"], "/point-record", "POST") == deployed_name("intake")
+    for path, method in [("/odata/{resource}", "GET"), ("/odata", "GET"), ("/health", "GET")]:
+        assert served_by(outputs["RestAPIId"], path, method) == deployed_name(ROUTES)
+
+
+def a_subnet() -> str:
+    found: str = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    return found
+
+
+def a_security_group() -> str:
+    found: str = boto3.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    return found
+
+
+def served_by(api: str, path: str, method: str) -> str:
+    """Return the name of the function that an API hands a route's requests to."""
+    gateway = boto3.client("apigateway")
+    (resource,) = [
+        each["id"]
+        for each in gateway.get_resources(restApiId=api, limit=500)["items"]
+        if each["path"] == path
+    ]
+    integration = gateway.get_integration(restApiId=api, resourceId=resource, httpMethod=method)
+    uri: str = integration["uri"]
+    return uri.removesuffix("/invocations").rpartition(":")[2]
