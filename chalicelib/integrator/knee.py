@@ -5,6 +5,7 @@ import math
 from chalicelib.integrator.parameters import Learned, Parameters
 
 _FULL = 0.8  # of the limit; calls sent into an emptier pool teach nothing
+_SEARCH = 3.0  # factor of the limit while there is no sign of a queue
 _TRIM = 0.8  # of a cohort must have ended; the slowest are not waited for, nor do they count
 
 
@@ -39,7 +40,7 @@ class Knee:
     """Moves the limit to the knee, cohort by cohort.
 
     In a full pool throughput is limit ÷ latency, so latency over its floor tells how far beyond the
-    knee the limit is. Without a queue the limit doubles, with one it goes a little above the knee.
+    knee the limit is. Without a queue the limit triples, with one it goes a little above the knee.
     Now and then it looks below: relief shows the floor, and none that the work itself got slower.
     """
 
@@ -99,7 +100,7 @@ class Knee:
         if learned.starting:
             if above < 4 * p.free + p.doubt * error:
                 self._take_for_floor(cohort)
-                return 2.0 * limit
+                return _SEARCH * limit
             learned.starting, self._since_look = 0.0, int(p.patience) - 1
             return min(limit, self._target(cohort))
         alarming = above > max(p.congested, 2 * error)

@@ -46,7 +46,7 @@ class Learned:
     """What is learned and goes from run to run. It holds durations but no instants."""
 
     limit: float = within(1, 1, 1e6)
-    starting: float = within(1, 0, 1)  # 1: doubling
+    starting: float = within(1, 0, 1)  # 1: tripling
     floor: float = within(log(0.1), log(SHORTEST_S), log(LONGEST_S))  # log latency without a queue
     floor_calls: float = within(0, 0, 1e3)  # calls that it is the mean of
     variance: float = within(0.25, 0, 100)  # of a log latency
