@@ -6,6 +6,7 @@ import sys
 
 _BENCHES = {
     "intake": "CPU of a POST, beside its parts",
+    "identity": "CPU of a token's check, of a refusal beside an acceptance, and what policies cost",
     "integration": "records a second, beside what the legacy can take",
     "integration_backlog": "the same with up to a million records waiting",
     "odata": "a query, beside the same SQL run bare",

@@ -42,7 +42,7 @@ def main() -> None:
         }
 
         def post(body: bytes) -> None:
-            answer = app.app(_event(body), None)
+            answer = app.app(make_event(body), None)
             assert answer["statusCode"] == 201, answer
 
         def accept(body: bytes) -> None:
@@ -56,7 +56,7 @@ def main() -> None:
 
         for _ in range(_ROUNDS):
             for cost, call in zip(costs.values(), (post, accept, read), strict=True):
-                cost.append(_cost_ms(call, [_body() for _ in range(_CALLS)]))
+                cost.append(_cost_ms(call, [make_body() for _ in range(_CALLS)]))
             bare.append(_cost_ms(put, [_item() for _ in range(_CALLS)]))
 
     costs["a bare put_item"] = bare
@@ -68,7 +68,7 @@ def main() -> None:
     Console().print(table)
 
 
-def _event(body: bytes) -> dict[str, Any]:
+def make_event(body: bytes) -> dict[str, Any]:
     """Return what API Gateway hands to the function for a POST."""
     return {
         "requestContext": {
@@ -89,7 +89,7 @@ def _item() -> dict[str, dict[str, str]]:
     return {"id": {"S": str(record.id)}, "record": {"S": json.dumps(to_json(record))}}
 
 
-def _body() -> bytes:
+def make_body() -> bytes:
     record = punch()
     return json.dumps(
         {

@@ -136,7 +136,7 @@ def _create_cluster(data: Path, password: str, account: Account | None) -> None:
     run(
         "postgres",
         *("--single", "-D", new, "postgres"),
-        stdin=f"CREATE ROLE {NAME} LOGIN CREATEDB PASSWORD '{password}'\n"
+        stdin=f"CREATE ROLE {NAME} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'\n"
         f"CREATE DATABASE {NAME} OWNER {NAME}\n",
     )
     (new / "pg_hba.conf").write_text(f"host all {NAME} {HOST}/32 scram-sha-256\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pg8000.exceptions import DatabaseError
 
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import MigrationError, migrate
@@ -172,7 +173,7 @@ def _migrate(url: str, home: Path) -> list[str]:
     database = Database(url, pool=1, connect_timeout_s=5, statement_timeout_s=300)
     try:
         return migrate(database)
-    except MigrationError as error:
+    except (MigrationError, DatabaseError) as error:
         message = f"{error} To begin anew without the data, remove {home}."
         raise StartError(message) from error
     finally:

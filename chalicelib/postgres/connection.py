@@ -8,7 +8,7 @@ are all bounded. Callers own the meaning of a transaction; this module only begi
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ _TRANSIENT = ("08", "25006", "40", "53", "55P03", "57", "58")
 
 # Added to the statement timeout, so that the server's own answer comes before the socket gives up.
 _SOCKET_MARGIN_S = 5.0
+
+_NO_SETTINGS: Mapping[str, int] = {}
 
 
 class Database:
@@ -51,13 +53,20 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, *, read_only: bool = False, statement_timeout_s: float | None = None
+        self,
+        *,
+        read_only: bool = False,
+        statement_timeout_s: float | None = None,
+        role: str = "",
+        settings: Mapping[str, int] = _NO_SETTINGS,
     ) -> Iterator[Connection]:
         """Yield a connection in a transaction: committed at the end, rolled back on an exception.
 
         Args:
             read_only: nothing in it can change the database.
             statement_timeout_s: in place of the one that the others have.
+            role: what it runs as; the role that has logged in, where there is none.
+            settings: what Postgres is told for as long as it lasts, by name.
 
         When the connection breaks during the commit itself, whether it took is unknown to the
         caller: what runs here must be safe to run again.
@@ -71,7 +80,9 @@ class Database:
             raise UnavailableError("The database has no free connection. Try again soon.")
         try:
             timeout_s = statement_timeout_s or self._statement_timeout_s
-            connection = self._begin(_begin_statement(read_only, timeout_s), timeout_s)
+            connection = self._begin(
+                _begin_statement(read_only, timeout_s, role, settings), timeout_s
+            )
             try:
                 yield connection
                 connection.run("COMMIT")
@@ -130,14 +141,20 @@ class Database:
             self._idle.append(connection)
 
 
-def _begin_statement(read_only: bool, timeout_s: float) -> str:
+def _begin_statement(
+    read_only: bool, timeout_s: float, role: str, settings: Mapping[str, int]
+) -> str:
     """Return what begins a transaction and bounds it, in one message.
 
     Poolers refuse statement_timeout where a session starts, and a SET of the session would pin it:
     docs/decisions/0008-the-readers-bounds.md.
     """
     mode = " READ ONLY" if read_only else ""
-    return f"BEGIN{mode}; SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"
+    told = {"statement_timeout": max(1, int(timeout_s * 1000)), **settings}
+    parts = [f"BEGIN{mode}", *(f"SET LOCAL {name} = {value:d}" for name, value in told.items())]
+    if role:
+        parts.append(f"SET LOCAL ROLE {role}")
+    return "; ".join(parts)
 
 
 def sqlstate(error: DatabaseError) -> str:

@@ -4,9 +4,11 @@ Promises that whatever Postgres refuses for the sake of the values becomes the c
 a sentence of ours. What the statement asks for is the caller's business.
 """
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
+from pg8000.native import Connection
 
 from chalicelib.errors import InvalidError
 from chalicelib.postgres.connection import Database, sqlstate
@@ -63,7 +65,10 @@ _DATA_EXCEPTION = "22"
 
 
 class Reader:
-    """Runs read-only statements.
+    """Runs read-only statements, each as the role of the principal that it is for.
+
+    The policies of the tables let that role see nothing but the principal's own, whatever the
+    statement asks for: docs/decisions/0013-row-security.md.
 
     Args:
         database: the connections to use.
@@ -86,15 +91,21 @@ class Reader:
             UnavailableError: Postgres cannot be reached, or the statement takes too long.
         """
         try:
-            with self._database.transaction(
-                read_only=True, statement_timeout_s=self._timeout_s
-            ) as connection:
+            with self._transaction(parameters.principal) as connection:
                 # run() would look for :names in every character of the statement, which takes
                 # longer than the statement itself.
                 rows = connection.execute_unnamed(sql, parameters).rows
         except DatabaseError as error:
             raise as_error_of_ours(error) from error
         return rows[0] if rows else None
+
+    def _transaction(self, principal: Principal) -> AbstractContextManager[Connection]:
+        return self._database.transaction(
+            read_only=True,
+            statement_timeout_s=self._timeout_s,
+            role=f"punch_clock_{principal.role}",
+            settings={f"punch_clock.{name}": value for name, value in principal.bounds},
+        )
 
     def point_record(self, record_id: str, principal: Principal) -> str | None:
         """Return one record as JSON text, spelled as OData does.

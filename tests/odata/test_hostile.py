@@ -277,9 +277,10 @@ def test_what_is_huge_is_answered_or_refused_at_once(
 )
 def test_nothing_can_be_written(statement: str, filled: Database) -> None:
     reader = Reader(filled, 10)
-    with pytest.raises(UnavailableError) as refused:
+    with pytest.raises((UnavailableError, DatabaseError)) as refused:
         reader.row(statement, Parameters(OPERATOR))
-    assert "read-only transaction" in str(refused.value.__cause__)
+    told = f"{refused.value} {refused.value.__cause__}"
+    assert "read-only transaction" in told or "permission denied for sequence" in told
     # The connection is as it was: others can write.
     with filled.transaction() as connection:
         connection.run("CREATE TEMPORARY TABLE scratch (x integer) ON COMMIT DROP")
@@ -296,14 +297,15 @@ def test_a_query_cannot_free_itself_to_write(
     statement: str, filled: Database, data: DataSet
 ) -> None:
     with pytest.raises(DatabaseError):
-        Reader(filled, 10).row(statement, [])
-    assert Reader(filled, 10).row("SELECT count(*) FROM integration_log", []) == [len(data.logs)]
+        Reader(filled, 10).row(statement, Parameters(OPERATOR))
+    counted = Reader(filled, 10).row("SELECT count(*) FROM integration_log", Parameters(OPERATOR))
+    assert counted == [len(data.logs)]
 
 
 def test_a_slow_query_is_ended_in_time_and_leaves_no_bounds(filled: Database) -> None:
     started = time.monotonic()
     with pytest.raises(UnavailableError, match="Ask for less"):
-        Reader(filled, 0.05).row("SELECT pg_sleep(20)", [])
+        Reader(filled, 0.05).row("SELECT pg_sleep(20)", Parameters(OPERATOR))
     assert time.monotonic() - started < 5
     for _ in range(8):  # whichever connection it was
         with filled.transaction() as connection:

@@ -22,7 +22,7 @@ class Explaining(Reader):
     plan = ""
 
     def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
-        with self._database.transaction() as connection:
+        with self._transaction(parameters.principal) as connection:
             lines = connection.execute_unnamed(f"EXPLAIN {sql}", parameters).rows
         self.plan = "\n".join(line for (line,) in lines)
         return super().row(sql, parameters)
@@ -147,6 +147,50 @@ def test_punches_per_employer_and_day_are_grouped_page_by_page(reader: Explainin
         assert "point_record_employer" in reader.plan, reader.plan
         assert "Limit" in reader.plan.split("GroupAggregate")[0], reader.plan
         answer = client.follow(answer["@odata.nextLink"])
+
+
+EMPLOYER = Principal(Role.EMPLOYER, 5)
+EMPLOYEE = Principal(Role.EMPLOYEE, 5, 5)
+
+
+@pytest.mark.parametrize("principal", [EMPLOYER, EMPLOYEE], ids=str)
+@pytest.mark.parametrize(
+    "query",
+    [
+        [],
+        [("$filter", PERIOD)],
+        [("$filter", f"{PERIOD} and status ne 'INTEGRATED'"), ("$orderby", "includedAt desc")],
+        [("$filter", "contains(deviceId,'x') or latitude eq null")],
+        [("$filter", f"{PERIOD} and logs/any(l:l/attempt eq 0)"), ("$expand", "logs")],
+    ],
+    ids=str,
+)
+def test_a_principals_records_are_read_from_an_index_in_its_order(
+    query: list[tuple[str, str]], principal: Principal, reader: Explaining
+) -> None:
+    client = Client(ODataService(reader, Settings()), principal)
+    answer = client.json("PointRecords", *query, prefer="maxpagesize=5")
+    plans = [reader.plan]
+    client.follow(answer["@odata.nextLink"])
+    plans.append(reader.plan)
+    for plan in plans:
+        assert "Seq Scan" not in plan, plan
+        # An employee's own are so few that they may be sorted.
+        assert principal is EMPLOYEE or "Sort" not in plan, plan
+        assert "Index" in plan, plan
+
+
+@pytest.mark.parametrize("principal", [EMPLOYER, EMPLOYEE], ids=str)
+def test_what_else_a_principal_asks_is_read_from_an_index(
+    principal: Principal, reader: Explaining
+) -> None:
+    client = Client(ODataService(reader, Settings()), principal)
+    key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
+    for path in (f"PointRecords({key})", f"PointRecords({key})/logs", "PointRecords/$count"):
+        client.get(path)
+        assert "Seq Scan" not in reader.plan, f"{path}\n{reader.plan}"
+    client.get("IntegrationLogs/$count")
+    assert "Seq Scan on point_record" not in reader.plan, reader.plan
 
 
 def test_a_key_and_what_it_leads_to_are_read_from_an_index(reader: Explaining) -> None:

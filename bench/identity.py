@@ -1,0 +1,182 @@
+"""What it costs to know who asks: CPU of a check by algorithm, of a refusal beside an acceptance,
+and of the policies of Postgres beside the same query without them.
+
+The peer of a refusal is the POST that a good token would have brought: whoever sends bad tokens
+must not have the service work more than whoever sends good ones.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from pg8000.native import Connection
+from rich.console import Console
+from rich.table import Table
+
+import app
+from bench.engines import TABLE, engines
+from bench.intake import make_body, make_event
+from chalicelib.errors import PunchClockError
+from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
+from chalicelib.identity.claims import ClaimNames
+from chalicelib.identity.jwks import IssuerKeys
+from chalicelib.odata.service import ODataRequest, ODataService
+from chalicelib.postgres.reader import Reader
+from chalicelib.principal import Principal, Role
+from chalicelib.settings import Settings
+from local.dynamodb.server import CREDENTIALS
+from local.tokens import make_token
+
+_ROUNDS = 7
+_CALLS = 300
+_PAGES = 60
+_KEY = "the key of a bench, of 32 bytes or more"
+_DEMANDS = Demands("https://issuer.example/", frozenset({"punch"}), "aud", 30)
+_EMPLOYER = Principal(Role.EMPLOYER, 5)
+
+
+def main() -> None:
+    """Measure and print."""
+    console = Console()
+    console.print(_checks())
+    with engines() as found:
+        os.environ |= CREDENTIALS | {
+            "AWS_ENDPOINT_URL_DYNAMODB": found.dynamodb_url,
+            "POINT_RECORD_TABLE": TABLE,
+            "JWT_KEY": _KEY,
+        }
+        console.print(_requests())
+        console.print(_policies(found.database))
+
+
+def _checks() -> Table:
+    """Measure the check of a token alone, good and forged, by each algorithm."""
+    claims = {
+        "iss": _DEMANDS.issuer,
+        "aud": "punch",
+        "sub": "bench",
+        "role": "employer",
+        "employerId": 5,
+        "exp": int(time.time()) + 3_600,
+    }
+    rsa_key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    ec_key = ec.generate_private_key(ec.SECP256R1())
+    keys = [
+        {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key.public_key())), "kid": "r"},
+        {**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec_key.public_key())), "kid": "e"},
+    ]
+    names = ClaimNames.of(Settings())
+    shared = Authenticator(SharedKey(_KEY.encode()), _DEMANDS, names)
+    body = json.dumps({"keys": keys}).encode()
+    issued = Authenticator(IssuerKeys(lambda: body, time.monotonic), _DEMANDS, names)
+    table = Table("check of a token", "us CPU, good", "us CPU, forged")
+    for algorithm, key, kid, by in (
+        ("HS256", _KEY, None, shared),
+        ("RS256", rsa_key, "r", issued),
+        ("ES256", ec_key, "e", issued),
+    ):
+        headers = {"kid": kid} if kid else None
+        good = jwt.encode(claims, key, algorithm=algorithm, headers=headers)
+        other = jwt.encode({**claims, "employerId": 6}, key, algorithm=algorithm, headers=headers)
+        head, _, signature = good.split(".")
+        forged = f"{head}.{other.split('.')[1]}.{signature}"
+        took = [_us(partial(_check, by, f"Bearer {token}"), _CALLS) for token in (good, forged)]
+        table.add_row(algorithm, *(f"{each:.0f}" for each in took))
+    return table
+
+
+def _check(authenticator: Authenticator, authorization: str) -> None:
+    try:
+        authenticator.authenticate([authorization])
+    except PunchClockError:
+        return
+
+
+def _requests() -> Table:
+    """Measure whole requests: a POST that is stored, and those that are refused."""
+    good = make_token(_KEY, Role.INTEGRATION)
+    refused = {
+        "without a token": None,
+        "with no JWT": "a.b.c",
+        "forged": make_token("x" * 32, Role.INTEGRATION),
+        "ended": make_token(_KEY, Role.INTEGRATION, lasts_s=-60),
+        "of 8 KB": ".".join(("a" * 2_700,) * 3),
+    }
+    accepted_us = _us(lambda: _post(good, 201), _CALLS)
+    table = Table("a POST", "us CPU", "of an accepted one")
+    table.add_row("accepted", f"{accepted_us:.0f}", "1.00")
+    for name, token in refused.items():
+        took = _us(partial(_post, token, 401), _CALLS)
+        table.add_row(name, f"{took:.0f}", f"{took / accepted_us:.2f}")
+    return table
+
+
+def _post(token: str | None, status: int) -> None:
+    event = make_event(make_body())
+    event["headers"].pop("authorization")
+    if token is not None:
+        event["headers"]["authorization"] = f"Bearer {token}"
+    answer = app.app(event, None)
+    assert answer["statusCode"] == status, answer
+
+
+class _WithoutPolicies(Reader):
+    """Reads as the owner of the tables, whom no policy binds."""
+
+    def _transaction(self, principal: Principal) -> AbstractContextManager[Connection]:
+        del principal
+        return self._database.transaction(read_only=True, statement_timeout_s=self._timeout_s)
+
+
+def _policies(database: Any) -> Table:
+    """Measure queries of an employer with the policies and without, one after the other."""
+    with database.transaction() as connection:
+        connection.run(
+            "INSERT INTO point_record (id, employee_id, employer_id, included_at,"
+            " utc_offset_minutes, created_at)"
+            " SELECT gen_random_uuid(), 1 + n % 5000, 1 + n % 20,"
+            " timestamptz '2026-01-01Z' + n * interval '1 minute', 0, now()"
+            " FROM generate_series(1, 200000) AS n"
+        )
+        connection.run(
+            "INSERT INTO integration_log (point_id, attempt, status)"
+            " SELECT id, 0, 'AWAITING' FROM point_record"
+        )
+        connection.run("ANALYZE point_record, integration_log")
+    readers = (Reader(database, 10), _WithoutPolicies(database, 10))
+    services = [ODataService(reader, Settings()) for reader in readers]
+    table = Table("a query of an employer with 10,000 records", "ms", "without policies", "ratio")
+    for path in (
+        "PointRecords",
+        "PointRecords/$count",
+        "IntegrationLogs",
+        "IntegrationLogs/$count",
+    ):
+        request = ODataRequest(_EMPLOYER, "http://localhost/odata", path, [], {})
+        took: list[list[float]] = [[], []]
+        for _ in range(_PAGES):
+            for service, times in zip(services, took, strict=True):
+                started = time.perf_counter()
+                service.get(request)
+                times.append((time.perf_counter() - started) * 1_000)
+        with_ms, without_ms = map(statistics.median, took)
+        table.add_row(path, f"{with_ms:.1f}", f"{without_ms:.1f}", f"{with_ms / without_ms:.2f}")
+    return table
+
+
+def _us(call: Callable[[], None], times: int) -> float:
+    """Return the CPU that one call costs this process: the median of rounds."""
+    rounds = []
+    for _ in range(_ROUNDS):
+        started = time.process_time()
+        for _ in range(times):
+            call()
+        rounds.append((time.process_time() - started) / times * 1e6)
+    return statistics.median(rounds)
