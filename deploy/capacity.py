@@ -52,7 +52,7 @@ MEASURES = {
         0.015, "s", "assumed: 2.9 ms of CPU (README) at 0.6 core, a put of 8 ms"
     ),
     "cold start of intake": Figure(
-        1.0, "s", "assumed: 0.3 s of CPU (decision 12) at 0.6 core, and Lambda's own"
+        1.0, "s", "assumed: 0.3 s of CPU (decision 15) at 0.6 core, and Lambda's own"
     ),
     "replicating": Figure(
         2_000.0, "records/s", "assumed: 13,000 at 75 µs of CPU (README), less for round trips"

@@ -199,8 +199,16 @@ def _connect_arguments(url: str) -> dict[str, Any]:
         return arguments
     arguments |= {"host": host, "port": port}
     if host not in ("localhost", "127.0.0.1", "::1"):
-        arguments["ssl_context"] = ssl.create_default_context()
+        arguments["ssl_context"] = _tls(options.get("sslrootcert", [None])[0])
     return arguments
+
+
+def _tls(root_certificates: str | None) -> ssl.SSLContext:
+    """Trust the certificates of a file, or those that the machine trusts."""
+    try:
+        return ssl.create_default_context(cafile=root_certificates)
+    except OSError as error:  # ssl's own error is one
+        raise UnavailableError("The root certificates of the database cannot be read.") from error
 
 
 def _read_password(path: str, wanted: tuple[str, ...]) -> str:

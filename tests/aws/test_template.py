@@ -12,6 +12,7 @@ import pytest
 import app
 from chalicelib.telemetry import METRICS
 from deploy.package import StageError, stage_source
+from local.process import PROJECT
 from tests.aws.deployment import CONFIG, FUNCTIONS, PROD, ROUTES, SCHEDULES, deployed_name
 
 Resource = dict[str, Any]
@@ -43,7 +44,8 @@ def of_type(template: dict[str, Any], kind: str) -> dict[str, Resource]:
 
 def test_cfn_lint_finds_nothing(packaged: Path, transformed: Any, tmp_path: Path) -> None:
     (tmp_path / "transformed.json").write_text(json.dumps(transformed))
-    assert lint(packaged, tmp_path / "transformed.json") == ""
+    database = PROJECT / "deploy" / "database.yaml"
+    assert lint(packaged, tmp_path / "transformed.json", database) == ""
 
 
 def test_the_stage_of_this_machine_cannot_be_deployed(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.tokens import OPERATOR
 # What Lambda's runtime for Python has of its own.
 RUNTIME = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 JSON = {"Content-Type": "application/json", **OPERATOR}
-# What the tests and docs/decisions/0012 say of it; a library more shows here.
+# What the tests and docs/decisions/0015 say of it; a library more shows here.
 LONGEST_ZIP = 8_000_000
 
 

@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 
+import botocore
 import pytest
 
 from chalicelib.errors import UnavailableError
@@ -29,6 +30,17 @@ def test_verifies_the_certificate_of_any_other() -> None:
     context = read("postgresql://ann@db.example/clock?sslmode=disable")["ssl_context"]
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+
+
+def test_trusts_the_root_certificates_that_it_is_given(tmp_path: Path) -> None:
+    url = "postgresql://ann@db.example/clock?sslrootcert="
+    given = read(f"{url}{Path(botocore.__file__).with_name('cacert.pem')}")["ssl_context"]
+    assert given.verify_mode is ssl.CERT_REQUIRED
+    assert given.cert_store_stats()["x509_ca"] > 0
+    (tmp_path / "none.pem").write_text("no certificate")
+    for path in (tmp_path / "none.pem", tmp_path / "missing.pem"):
+        with pytest.raises(UnavailableError, match="root certificates"):
+            read(f"{url}{path}")
 
 
 def test_uses_a_socket_directory() -> None:
