@@ -16,7 +16,7 @@ from typing import Any
 from chalice import Chalice, Rate, Response
 from chalice.app import CloudWatchEvent, MultiDict, Request
 
-from chalicelib import container, telemetry
+from chalicelib import container, headers, telemetry
 from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
 from chalicelib.errors import (
     InvalidError,
@@ -80,7 +80,25 @@ def one_error_shape(request: Request, get_response: Callable[[Request], Response
             "error": {"code": body["Code"].removesuffix("Error"), "message": body["Message"]}
         }
         response.headers.update(_odata_version(request))
+    response.headers = headers.protecting(request.headers) | response.headers
     return response
+
+
+@app.middleware("http")
+def for_browsers(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Let pages of the origins that the stage names ask; a preflight has no token yet."""
+
+    @answers
+    def answered() -> Response:
+        allowed = headers.for_origin(container.settings().cors_origins, request.headers)
+        preflight = headers.preflight(request.method, request.headers)
+        if allowed and preflight:
+            return Response("", headers=allowed | preflight, status_code=204)
+        response = get_response(request)
+        response.headers.update(allowed)
+        return response
+
+    return answered()
 
 
 @app.middleware("http")
@@ -91,7 +109,9 @@ def whose_it_is(request: Request, get_response: Callable[[Request], Response]) -
     def answered() -> Response:
         authenticator = container.authenticator()
         try:
-            request.principal = authenticator.authenticate(_authorizations(request))
+            request.principal = authenticator.authenticate(
+                headers.authorizations(request._event_dict)
+            )
         except UnauthenticatedError as error:
             if error.is_invalid or request.path not in _OPEN:
                 raise
@@ -125,6 +145,16 @@ def get_point_record(record_id: str) -> Response:
         raise InvalidError("The id of a point record is a UUID.", target="id") from error
     found = container.find(canonical, app.current_request.principal)
     return _response(200, found if isinstance(found, str) else as_awaiting(found))
+
+
+@app.route("/point-record", methods=["OPTIONS"])
+@app.route("/point-record/{record_id}", methods=["OPTIONS"])
+@answers
+def get_options(record_id: str = "") -> Response:
+    """Tell the methods of a route; what browsers ask before they ask, ``for_browsers`` answers."""
+    del record_id
+    allowed = ", ".join(app.routes[app.current_request.path])
+    return Response("", headers={"Allow": allowed}, status_code=204)
 
 
 @app.route("/health", methods=["GET"])
@@ -241,14 +271,6 @@ def migrate(event: dict[str, Any], context: Any) -> list[str]:
     return container.migrate()
 
 
-def _authorizations(request: Request) -> list[str]:
-    """Return the value of each Authorization header: the event keeps apart what came twice."""
-    several = request._event_dict.get("multiValueHeaders") or {}
-    found = [each for name in several if name.lower() == "authorization" for each in several[name]]
-    single = request.headers.get("authorization")
-    return found or ([] if single is None else [single])
-
-
 def _remaining_s(context: Any) -> Callable[[], float]:
     return lambda: context.get_remaining_time_in_millis() / 1000
 
@@ -284,10 +306,10 @@ def _odata_version(request: Request) -> dict[str, str]:
 
 
 def _error_response(error: PunchClockError) -> Response:
-    headers = headers_of(error) | _odata_version(app.current_request)
-    return _response(status_of(error), body_of(error), headers)
+    said = headers_of(error) | _odata_version(app.current_request)
+    return _response(status_of(error), body_of(error), said)
 
 
-def _response(status_code: int, body: object, headers: dict[str, str] | None = None) -> Response:
+def _response(status_code: int, body: object, said: dict[str, str] | None = None) -> Response:
     text = body if isinstance(body, str) else json.dumps(body)
-    return Response(text, headers={**_JSON, **(headers or {})}, status_code=status_code)
+    return Response(text, headers={**_JSON, **(said or {})}, status_code=status_code)

@@ -189,6 +189,10 @@ class Settings:
         "integration", "What the issuer calls the role integration, which may see all."
     )
 
+    cors_origins: str = setting(
+        "", "Origins whose pages may ask, with commas between, or * for any; none where empty."
+    )
+
     log_level: str = setting(
         "INFO",
         "Least severe level that is logged; above INFO the reconciler has no witness.",

@@ -7,6 +7,7 @@ embedded metric format (docs/decisions/0009): no call, no thread, nothing that c
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -87,6 +88,20 @@ def error(message: str, cause: BaseException, **fields: Any) -> None:
     logger.error(message, exc_info=cause, extra={"fields": fields})
 
 
+def _without_secrets(line: str) -> str:
+    """Leave out what must not be told, whoever has told it: a message of a library may quote it."""
+    if "://" in line:
+        line = _PASSWORD.sub(r"\1[secret]@", line)
+    if "eyJ" in line:
+        line = _TOKEN.sub("[token]", line)
+    return line
+
+
+# The password of a URL, and a JWT: the header of one is a JSON object, which begins like that.
+_PASSWORD = re.compile(r"(://[^\s:@/\"\\]*:)[^\s@/\"\\]+@")
+_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+
+
 class _JsonLines(logging.Formatter):
     def __init__(self, namespace: str) -> None:
         super().__init__()
@@ -104,7 +119,7 @@ class _JsonLines(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if self._namespace and record.msg in METRICS:
             self._measure(line, METRICS[record.msg], record.created)
-        return json.dumps(line, default=str)
+        return _without_secrets(json.dumps(line, default=str))
 
     def _measure(
         self, line: dict[str, Any], metrics: Mapping[str, tuple[str, str]], created: float

@@ -20,6 +20,7 @@ INTAKE = {
     "chalicelib.container",
     "chalicelib.error_answer",
     "chalicelib.errors",
+    "chalicelib.headers",
     "chalicelib.identity",
     "chalicelib.identity.authenticator",
     "chalicelib.identity.claims",

@@ -1,0 +1,66 @@
+"""What HTTP headers say of who asks from where, and what is said to browsers in return."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# A year. Over plain HTTP it means nothing, and is not said: RFC 6797, section 7.2.
+_TLS_ALONE = {"Strict-Transport-Security": "max-age=31536000"}
+# An answer is somebody's own: nobody keeps it, and no browser takes it for a page.
+_ALWAYS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST",
+    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, If-Match, If-None-Match,"
+    " OData-Isolation, OData-MaxVersion, OData-Version, Prefer",
+    "Access-Control-Max-Age": "600",
+}
+_EXPOSED = (
+    "ETag, Location, OData-EntityId, OData-Version, Preference-Applied, Retry-After,"
+    " WWW-Authenticate"
+)
+
+
+def authorizations(event: Mapping[str, Any]) -> list[str]:
+    """Return the value of each Authorization header: API Gateway keeps apart what came twice."""
+    several = event.get("multiValueHeaders") or {}
+    found = [each for name in several if name.lower() == "authorization" for each in several[name]]
+    single = [
+        value
+        for name, value in (event.get("headers") or {}).items()
+        if name.lower() == "authorization"
+    ]
+    return found or single
+
+
+def protecting(request: Mapping[str, str]) -> dict[str, str]:
+    """Return what every answer says, so that browsers neither keep nor misread it."""
+    secure = request.get("x-forwarded-proto") == "https"
+    return _ALWAYS | (_TLS_ALONE if secure else {})
+
+
+def for_origin(origins: str, request: Mapping[str, str]) -> dict[str, str]:
+    """Return what lets a page of the request's origin read the answer; nothing where it may not.
+
+    Args:
+        origins: that may, with commas between, or ``*`` for any.
+        request: its headers.
+
+    https://fetch.spec.whatwg.org/#http-cors-protocol. No cookie is ever asked for: whoever has no
+    token has nothing, wherever its page is from.
+    """
+    origin = request.get("origin", "")
+    known = [each.strip() for each in origins.split(",")]
+    if not origin or not (origins == "*" or origin in known):
+        return {}
+    said = {"Access-Control-Expose-Headers": _EXPOSED, "Vary": "Origin"}
+    return said | {"Access-Control-Allow-Origin": "*" if origins == "*" else origin}
+
+
+def preflight(method: str, request: Mapping[str, str]) -> dict[str, str] | None:
+    """Return what a browser wants to know before it asks; None where it is no such question."""
+    if method != "OPTIONS" or "access-control-request-method" not in request:
+        return None
+    return _PREFLIGHT
