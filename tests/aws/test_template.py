@@ -146,6 +146,16 @@ def test_phones_and_queries_do_not_share_a_function(template: dict[str, Any]) ->
     assert {each["FunctionName"]["Ref"] for each in invoked.values()} == {"Intake", "APIHandler"}
 
 
+def test_the_api_has_the_name_that_its_alarm_looks_for(template: dict[str, Any]) -> None:
+    api = template["Resources"]["RestAPI"]["Properties"]
+    alarm = template["Resources"]["ApiErrorsAlarm"]["Properties"]
+    # Of the two names of an API, that in its body is the one that AWS takes.
+    assert alarm["Dimensions"] == [
+        {"Name": "ApiName", "Value": api["DefinitionBody"]["info"]["title"]}
+    ]
+    assert api["Name"] == api["DefinitionBody"]["info"]["title"]
+
+
 def test_the_table_is_ready_for_a_shift_change_and_cannot_be_lost(
     template: dict[str, Any],
 ) -> None:

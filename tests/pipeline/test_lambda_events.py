@@ -100,3 +100,39 @@ def test_a_run_without_time_left_does_nothing_and_fails_not(service: Service) ->
 
 def test_migrating_again_changes_nothing(service: Service) -> None:
     assert app.migrate({}, context()) == []
+
+
+def test_the_function_of_phones_answers_as_the_routes_do(service: Service) -> None:
+    answer = app.intake(post(stage="prod"), context())
+    assert answer["statusCode"] == 201
+    assert answer["headers"]["Location"].startswith(f"https://{HOST}/prod/point-record/")
+    assert call(post(stage="prod"))["statusCode"] == 200
+
+
+def test_a_body_that_is_null_is_no_record(service: Service) -> None:
+    event = rest_event("POST", "/point-record", body=None, headers=JSON)
+    assert event["body"] is None
+    answer = call(event)
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["error"]["code"] == "Invalid"
+
+
+def test_of_an_option_that_comes_twice_neither_is_overheard(service: Service) -> None:
+    def get_records(query: dict[str, list[str]]) -> dict[str, Any]:
+        resource, names = "/odata/{resource}", {"resource": "PointRecords"}
+        return call(
+            rest_event(
+                "GET",
+                "/odata/PointRecords",
+                resource=resource,
+                path_parameters=names,
+                query=query,
+                headers=JSON,
+            )
+        )
+
+    assert get_records({"$top": ["1"], "$count": ["true"]})["statusCode"] == 200
+    answer = get_records({"$top": ["1", "2"]})
+    assert answer["statusCode"] == 400
+    assert "$top" in answer["body"]
+    assert get_records({})["statusCode"] == 200  # and null where there is none
