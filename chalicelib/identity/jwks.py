@@ -178,4 +178,6 @@ def read_url(url: str) -> bytes:
         raise KeysUnreadableError(f"the answer is {answer.status}")
     if len(body) > _LONGEST_BYTES:
         raise KeysUnreadableError(f"the answer is over {_LONGEST_BYTES} bytes")
+    if answer.length:
+        raise KeysUnreadableError("the answer broke off")
     return body

@@ -99,3 +99,22 @@ def test_a_post_loads_what_intake_needs_and_nothing_else(dynamodb_url: str, tabl
     assert told["status"] == 201
     assert ours(told["modules"]) == INTAKE
     assert {name.partition(".")[0] for name in told["modules"]} & NOT_INTAKE == set()
+
+
+CHECK = """
+import json, time
+import app
+from chalicelib import container
+container.dynamodb()
+started = time.process_time()
+container.authenticator()
+print(json.dumps({"ms": (time.process_time() - started) * 1000}))
+"""
+# CPU of this machine, at its best of a few: what is imported, and nothing that the machine does.
+MOST_MS = 60
+
+
+def test_knowing_who_asks_is_quickly_imported() -> None:
+    variables = environment(dynamodb="", table="", postgres="", legacy="")
+    variables["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
+    assert min(run(CHECK, variables)["ms"] for _ in range(3)) < MOST_MS
