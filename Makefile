@@ -10,7 +10,7 @@ TRACING := PassThrough
 needed = $(or $($(1)),$(error Say $(1)=…: docs/operations.md))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak format bench package deploy
+.PHONY: help run test check soak format bench audit package deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ soak: $(READY) ## The long suites: many rounds of kills and of random queries
 
 bench: $(READY) ## Measure each step beside its limit; ARGS names some
 	@exec $(PYTHON) -m bench $(ARGS)
+
+audit: $(READY) ## Look all dependencies up among known vulnerabilities: needs the internet
+	@$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit==2.10.1
+	build/audit/bin/pip-audit -r requirements.txt -r requirements-dev.txt
 
 package: $(READY) ## Package STAGE (prod) for CloudFormation, into build/
 	@exec $(PYTHON) -m deploy $(STAGE)

@@ -242,14 +242,16 @@ def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function()
 def release(event: dict[str, Any], context: Any) -> str | list[dict[str, Any]]:
-    """Send an item of the quarantine on its way: ``{"quarantineId": 7, "record": {…} or none}``.
+    """Send an item of the quarantine on its way, as it is or as ``record`` says it should be.
 
-    Without an id, list the quarantine.
+    ``{"quarantineId": 7, "record": {…}, "by": "Ada"}``; without an id, list the quarantine.
     """
     del context
     if "quarantineId" not in event:
         return container.quarantined()
-    return container.release(int(event["quarantineId"]), event.get("record"))
+    return container.release(
+        int(event["quarantineId"]), event.get("record"), str(event.get("by", ""))
+    )
 
 
 @app.lambda_function()

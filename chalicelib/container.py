@@ -316,12 +316,12 @@ def quarantined() -> list[dict[str, Any]]:
     return replica().quarantined()
 
 
-def release(quarantine_id: int, record: Mapping[str, Any] | None) -> str:
+def release(quarantine_id: int, record: Mapping[str, Any] | None, by: str) -> str:
     """Send an item of the quarantine on its way; see ``quarantine.release``."""
     from chalicelib import quarantine
 
     return quarantine.release(
-        quarantine_id, record, replica(), clock_skew_s=settings().clock_skew_s
+        quarantine_id, record, replica(), by=by, clock_skew_s=settings().clock_skew_s
     )
 
 

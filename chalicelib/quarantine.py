@@ -13,9 +13,16 @@ from chalicelib.point_record import PointRecord, from_json, parse, to_json
 from chalicelib.postgres.replica import Document, Replica
 from chalicelib.telemetry import event
 
+_MOST_NAME = 100
+
 
 def release(
-    quarantine_id: int, record: Mapping[str, Any] | None, replica: Replica, *, clock_skew_s: float
+    quarantine_id: int,
+    record: Mapping[str, Any] | None,
+    replica: Replica,
+    *,
+    by: str,
+    clock_skew_s: float,
 ) -> str:
     """Release one item, as ``record`` says it should have been, or as it is if that is None.
 
@@ -25,6 +32,7 @@ def release(
         quarantine_id: of the row.
         record: the punch as a phone would POST it, or None where the item was right after all.
         replica: where it is, and where it goes.
+        by: who asks, for the log.
         clock_skew_s: how far in the future its instant may lie.
 
     Returns:
@@ -52,5 +60,11 @@ def release(
     if added.refused:
         raise InvalidError(added.refused[0].reason)
     record_id = str(released[0].id)
-    event("released", quarantine_id=quarantine_id, id=record_id, written=added.written)
+    event(
+        "released",
+        by=by[:_MOST_NAME],
+        quarantine_id=quarantine_id,
+        id=record_id,
+        written=added.written,
+    )
     return record_id

@@ -1,6 +1,7 @@
 """``python -m local release``: send an item of a running stack's quarantine on its way."""
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="the punch as it should have been, as a phone would POST it (as it is)",
     )
+    parser.add_argument("--by", default=getpass.getuser(), help="who asks, for the log (you)")
     parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
 
 
@@ -32,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
             for item in app.release({}, None):
                 print(json.dumps(item))
         else:
-            print(app.release({"quarantineId": arguments.id, "record": arguments.record}, None))
+            asked = {"quarantineId": arguments.id, "record": arguments.record, "by": arguments.by}
+            print(app.release(asked, None))
     except (NotRunningError, PunchClockError) as error:
         print(error, file=sys.stderr)
         return 1

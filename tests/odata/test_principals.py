@@ -1,0 +1,63 @@
+"""The query builder by itself shows a principal its own: here no policy of Postgres helps it."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+from pg8000.native import Connection
+
+from chalicelib.errors import NotFoundError
+from chalicelib.odata.service import ODataService
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.reader import Reader
+from chalicelib.principal import Principal, Role
+from chalicelib.settings import Settings
+from tests.odata.asking import Client
+from tests.odata.dataset import DataSet
+
+
+class Unbound(Reader):
+    """Reads as the owner of the tables, whom no policy binds."""
+
+    def _transaction(self, principal: Principal) -> AbstractContextManager[Connection]:
+        return self._database.transaction(read_only=True, statement_timeout_s=self._timeout_s)
+
+
+# Of one record, whose it may be.
+OWNERS: dict[str, Callable[..., Principal]] = {
+    "employer": lambda record: Principal(Role.EMPLOYER, record.employerId),
+    "employee": lambda record: Principal(Role.EMPLOYEE, record.employerId, record.employeeId),
+}
+
+
+@pytest.mark.parametrize("role", OWNERS)
+def test_each_way_shows_a_principal_its_own(role: str, filled: Database, data: DataSet) -> None:
+    principals = {OWNERS[role](each): each for each in data.records}
+    assert len(principals) > 1
+    for principal in principals:
+        client = Client(ODataService(Unbound(filled, 10), Settings()), principal)
+        own = {
+            str(each.id)
+            for each in data.records
+            if each.employerId == principal.employer_id
+            and principal.employee_id in (None, each.employeeId)
+        }
+        for condition in ("true", "employerId gt 0 or true", "not (id eq null)"):
+            assert set(client.ids("PointRecords", condition)) == own
+        for query in ([], [("$filter", "true or employerId eq 1")]):
+            assert client.get("PointRecords/$count", *query).body == str(len(own))
+        grouped = client.json("PointRecords", ("$apply", "aggregate($count as n)"))
+        assert grouped["value"][0]["n"] == len(own)
+        logs = client.json("IntegrationLogs", ("$expand", "point($expand=logs)"), ("$top", "1000"))
+        assert {each["pointId"] for each in logs["value"]} <= own
+        assert all(each["point"]["id"] in own for each in logs["value"])
+        assert not client.json("IntegrationLogs", ("$filter", "point eq null"))["value"]
+        assert client.get("IntegrationRuns/$count").body == "0"
+        foreign = next(str(each.id) for each in data.records if str(each.id) not in own)
+        for path in (f"PointRecords({foreign})", f"PointRecords({foreign})/logs"):
+            with pytest.raises(NotFoundError):
+                client.get(path)
+        assert Unbound(filled, 10).point_record(foreign, principal) is None
+        mine = Unbound(filled, 10).point_record(min(own), principal)
+        assert json.loads(mine or "{}")["id"] == min(own)
