@@ -21,6 +21,7 @@ from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
 from chalicelib.errors import (
     InvalidError,
     MediaTypeError,
+    MisconfiguredError,
     PunchClockError,
     UnauthenticatedError,
     UnavailableError,
@@ -51,6 +52,13 @@ def answers(handler: Callable[..., Response]) -> Callable[..., Response]:
             if isinstance(error, UnavailableError):
                 # One line: in an outage there are as many as there are phones.
                 telemetry.event("a store is unavailable", logging.WARNING, cause=error.__cause__)
+            elif isinstance(error, MisconfiguredError):
+                telemetry.event(
+                    "the stage is misconfigured",
+                    logging.ERROR,
+                    fault=error.message,
+                    cause=error.__cause__,
+                )
             return _error_response(error)
         except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told to nobody
             telemetry.error("a request failed", error, path=app.current_request.path)

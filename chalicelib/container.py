@@ -60,13 +60,20 @@ def settings() -> Settings:
 
 @cache
 def resolved(name: str) -> str:
-    """Return a setting that may be a reference, read once per process; see ``reference.read``."""
+    """Return a setting that may be a reference, read once per process; see ``reference.read``.
+
+    Raises:
+        MisconfiguredError: what it refers to cannot be read, and asking again will not help.
+    """
     value: str = getattr(settings(), name)
     if not is_reference(value):
         return value
     from chalicelib import reference
 
-    return reference.read(name.upper(), value, _secrets)
+    try:
+        return reference.read(name.upper(), value, _secrets)
+    except SettingsError as error:
+        raise MisconfiguredError(f"{name.upper()} refers to what cannot be read.") from error
 
 
 def _secrets(service: str) -> Any:
@@ -115,10 +122,7 @@ def authenticator() -> Authenticator:
 
 
 def _jwt_key() -> str:
-    try:
-        key = resolved("jwt_key")
-    except SettingsError as error:
-        raise MisconfiguredError("JWT_KEY refers to what cannot be read.") from error
+    key = resolved("jwt_key")
     kind, _, place = key.partition(":")
     if kind != "file":
         return key
