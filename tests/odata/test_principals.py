@@ -21,6 +21,7 @@ class Unbound(Reader):
     """Reads as the owner of the tables, whom no policy binds."""
 
     def _transaction(self, principal: Principal) -> AbstractContextManager[Connection]:
+        del principal
         return self._database.transaction(read_only=True, statement_timeout_s=self._timeout_s)
 
 
