@@ -115,3 +115,7 @@ def prod(
     with wired({**environment, **own}):
         yield environment
     dynamodb.delete_table(TableName=table)
+    # The next test makes one of the same name.
+    dynamodb.get_waiter("table_not_exists").wait(
+        TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 10}
+    )
