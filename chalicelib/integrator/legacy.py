@@ -137,20 +137,17 @@ class Channel:
         connection: Any = self._connection  # whose types say that it never has a socket
         if connection.sock and _is_closed_by_peer(connection.sock):
             self.close()
-        if not connection.sock:
-            connection.sock = self._connect()
-            connection.sock.settimeout(self._legacy.read_timeout_s)
-        connection.request(
-            "POST",
-            self._path,
-            body,
-            {
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Idempotency-Key": key,
-            },
-        )
-        with connection.getresponse() as response:
+        is_kept = bool(connection.sock)
+        try:
+            response = self._request(key, body)
+        except (ConnectionError, http.client.RemoteDisconnected):
+            if not is_kept or self._expired:
+                raise
+            # It closed the kept connection just then, as any server may (RFC 9112, section 9.3.1).
+            # If it has the record all the same, it knows the key.
+            self.close()
+            response = self._request(key, body)
+        with response:
             received = bytearray()
             while len(received) < MAX_BODY_BYTES:
                 part = response.read1(_READ_BYTES)
@@ -163,6 +160,21 @@ class Channel:
             if response.will_close or not is_read:
                 self.close()  # what is left of the answer must not be met by the next call
             return response.status, response.headers, bytes(received)
+
+    def _request(self, key: str, body: bytes) -> http.client.HTTPResponse:
+        """Send the request, over the kept connection if there is one; return its answer's head."""
+        connection: Any = self._connection
+        if not connection.sock:
+            connection.sock = self._connect()
+            connection.sock.settimeout(self._legacy.read_timeout_s)
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Idempotency-Key": key,
+        }
+        connection.request("POST", self._path, body, headers)
+        response: http.client.HTTPResponse = connection.getresponse()
+        return response
 
     def _connect(self) -> socket.socket:
         """Open a connection that ``expire`` can end from its first byte on, TLS included."""

@@ -174,7 +174,7 @@ def test_a_record_that_is_never_accepted_is_parked_and_delays_no_other(
         {"answer": {"status": 200, "body": SUCCESS, "drip_s": 0.3}},
         {"latency_ms": 300, "distribution": "constant"},
         {"outage": {"fault": "503"}},
-        {"answer": {"status": 429, "body": "", "headers": {"Retry-After": "300"}}},
+        {"answer": {"status": 429, "body": "", "headers": {"Retry-After": "15"}}},
     ],
     ids=json.dumps,
 )
