@@ -49,8 +49,7 @@ def postgres_server(engines: Path) -> Iterator[Postgres]:
 def database_url(postgres_server: Postgres) -> Iterator[str]:
     """The URI of a migrated, empty database of the test's own."""
     name = f"test_{next(_numbers)}"
-    _run(postgres_server, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    yield postgres_server.url(name)
+    yield create_database(postgres_server, name)
     _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -60,6 +59,12 @@ def database(database_url: str) -> Iterator[Database]:
     database = connect(database_url)
     yield database
     database.close()
+
+
+def create_database(server: Postgres, name: str) -> str:
+    """Create a migrated, empty database and return its URI."""
+    _run(server, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
+    return server.url(name)
 
 
 def connect(url: str) -> Database:

@@ -12,7 +12,7 @@ import app
 from local.dynamodb import server as dynamodb_server
 from local.postgres import Postgres
 from local.services import start_api
-from tests.conftest import connect
+from tests.conftest import create_database
 from tests.pipeline.lambda_events import context, schedule_event
 from tests.pipeline.service import environment, punch, wired
 from tests.tokens import OPERATOR
@@ -49,17 +49,12 @@ def stack(
 ) -> Iterator[Stack]:
     """A service with replicated records of one employer; every second has a device."""
     home: Path = tmp_path_factory.mktemp("clients")
-    admin = connect(postgres_server.url("postgres"))
-    with admin.transaction() as connection:
-        connection.run("COMMIT")  # a database cannot be created in a transaction
-        connection.run("CREATE DATABASE clients TEMPLATE template STRATEGY file_copy")
-        connection.run("BEGIN")
-    admin.close()
+    database_url = create_database(postgres_server, "clients")
     dynamodb_server.create_table(dynamodb, "clients")
     variables = environment(
         dynamodb=dynamodb_url,
         table="clients",
-        postgres=postgres_server.url("clients"),
+        postgres=database_url,
         legacy="http://127.0.0.1:9",
     ) | {"ODATA_PAGE": str(PAGE)}
     child, url = start_api(home, 0, variables)

@@ -9,7 +9,7 @@ from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader
 from chalicelib.settings import Settings
 from local.postgres import Postgres
-from tests.conftest import connect
+from tests.conftest import connect, create_database
 from tests.odata import dataset
 from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
@@ -24,13 +24,7 @@ def data() -> DataSet:
 @pytest.fixture(scope="session")
 def filled(postgres_server: Postgres, data: DataSet) -> Iterator[Database]:
     """A database that has the data set, and that nobody writes to."""
-    admin = connect(postgres_server.url("postgres"))
-    with admin.transaction() as connection:
-        connection.run("COMMIT")  # a database cannot be created in a transaction
-        connection.run("CREATE DATABASE odata TEMPLATE template STRATEGY file_copy")
-        connection.run("BEGIN")
-    admin.close()
-    database = connect(postgres_server.url("odata"))
+    database = connect(create_database(postgres_server, "odata"))
     dataset.store(data.records, database)
     with database.transaction() as connection:
         connection.run("ANALYZE")

@@ -12,7 +12,7 @@ from chalicelib.postgres.reader import Reader
 from chalicelib.principal import OPERATOR, Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
-from tests.conftest import connect
+from tests.conftest import connect, create_database
 from tests.odata.asking import Client
 
 
@@ -31,13 +31,7 @@ class Explaining(Reader):
 @pytest.fixture(scope="module")
 def reader(postgres_server: Postgres) -> Iterator[Explaining]:
     """A reader of as many records as make the planner use its indexes."""
-    admin = connect(postgres_server.url("postgres"))
-    with admin.transaction() as connection:
-        connection.run("COMMIT")  # a database cannot be created in a transaction
-        connection.run("CREATE DATABASE odata_plans TEMPLATE template STRATEGY file_copy")
-        connection.run("BEGIN")
-    admin.close()
-    database = connect(postgres_server.url("odata_plans"))
+    database = connect(create_database(postgres_server, "odata_plans"))
     _fill(database)
     yield Explaining(database, 10)
     database.close()

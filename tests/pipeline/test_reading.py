@@ -4,20 +4,15 @@ from pathlib import Path
 
 from chalicelib.postgres.connection import Database
 from local.postgres import Postgres
-from tests.conftest import connect
+from tests.conftest import create_database
 from tests.pipeline.service import Service, wired
 
 
 def test_queries_read_where_they_are_told_to(
     variables: dict[str, str], database: Database, postgres_server: Postgres, tmp_path: Path
 ) -> None:
-    admin = connect(postgres_server.url("postgres"))
-    with admin.transaction() as connection:
-        connection.run("COMMIT")  # a database cannot be created in a transaction
-        connection.run("CREATE DATABASE elsewhere TEMPLATE template STRATEGY file_copy")
-        connection.run("BEGIN")
-    admin.close()
-    elsewhere = {**variables, "ODATA_DATABASE_URL": postgres_server.url("elsewhere")}
+    url = create_database(postgres_server, "elsewhere")
+    elsewhere = {**variables, "ODATA_DATABASE_URL": url}
     for environment, count in ((variables, b"1"), (elsewhere, b"0")):
         with wired(environment):
             service = Service.of(database, tmp_path)
