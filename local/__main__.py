@@ -4,6 +4,8 @@ import argparse
 import importlib
 import sys
 
+from chalicelib.errors import PunchClockError
+from local.attach import NotRunningError
 from local.process import pass_by_proxies
 
 # Each is a module of this package, imported only when it is asked for.
@@ -20,7 +22,10 @@ _COMMANDS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command that the arguments name and return its exit status."""
+    """Run the command that the arguments name and return its exit status.
+
+    What it could not do, for want of a stack or for what the service refuses, is 1 and a sentence.
+    """
     pass_by_proxies()
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -29,7 +34,12 @@ def main(arguments: list[str]) -> int:
         if name in arguments[:1]:
             importlib.import_module(f"local.{name}").add_arguments(command)
     parsed = parser.parse_args(arguments)
-    status: int = importlib.import_module(f"local.{parsed.command}").run(parsed)
+    module = importlib.import_module(f"local.{parsed.command}")
+    try:
+        status: int = module.run(parsed)
+    except (NotRunningError, PunchClockError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return status
 
 

@@ -1,6 +1,8 @@
 """How programs find a running stack: by ``stack.json``, and what the app needs to know of it."""
 
+import argparse
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import boto3
 from local.dynamodb import server
 
 TABLE = "point_record"
+# The directory of the stack that is meant where none is named.
+DATA = Path(".local")
 
 # Where the simulated legacy takes point records.
 _POINT_RECORDS = "/point-records"
@@ -17,6 +21,11 @@ _POINT_RECORDS = "/point-records"
 
 class NotRunningError(Exception):
     """No stack runs on that directory. The message is for people."""
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--data``, which says what stack a command is for."""
+    parser.add_argument("--data", type=Path, default=DATA, help=f"the stack's directory ({DATA})")
 
 
 def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
@@ -72,6 +81,15 @@ def environment(stack: Mapping[str, Any]) -> dict[str, str]:
         "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
         **ours,
     }
+
+
+def attach(home: Path) -> None:
+    """Let the app, which is imported only then, use a stack's stores and legacy in this process.
+
+    Raises:
+        NotRunningError: there is none.
+    """
+    os.environ.update(environment(read_stack(home)))
 
 
 def _region() -> str:

@@ -20,7 +20,7 @@ from rich.progress import Progress as Bars
 
 from chalicelib.errors import UnavailableError
 from chalicelib.principal import Role
-from local.attach import NotRunningError, read_stack
+from local.attach import NotRunningError, add_data_argument, read_stack
 from local.burst_follow import Follower, Progress
 from local.burst_phones import Crew, Plan
 from local.burst_tally import Result, details, founding_table, tally
@@ -41,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``burst``."""
     parser.add_argument("punches", type=int, help="how many, each of another employee")
     parser.add_argument("--seconds", type=float, default=15.0, help="they are spread over (15)")
-    parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
     parser.add_argument("--processes", type=int, default=2, help="that send (2)")
     parser.add_argument("--at-once", type=int, default=32, help="calls in flight of each (32)")
     parser.add_argument(
@@ -50,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience", type=float, default=300.0, help="seconds to wait for any progress (300)"
     )
+    add_data_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,28 +1,21 @@
 """``python -m local reconcile``: prove that what a running stack accepted is somewhere."""
 
 import argparse
-import os
-import sys
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from local.attach import NotRunningError, environment, read_stack
+from local.attach import add_data_argument, attach
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``reconcile``."""
-    parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
+    add_data_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the schedule and show what it found; return 1 if something is missing."""
-    try:
-        os.environ.update(environment(read_stack(arguments.data)))
-    except NotRunningError as error:
-        print(error, file=sys.stderr)
-        return 1
+    attach(arguments.data)
     from local.schedule import Context, invoke  # noqa: PLC0415 - the app reads the environment
 
     found = invoke("reconcile", Context("reconcile", 60))

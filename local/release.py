@@ -3,12 +3,8 @@
 import argparse
 import getpass
 import json
-import os
-import sys
-from pathlib import Path
 
-from chalicelib.errors import PunchClockError
-from local.attach import NotRunningError, environment, read_stack
+from local.attach import add_data_argument, attach
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,22 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the punch as it should have been, as a phone would POST it (as it is)",
     )
     parser.add_argument("--by", default=getpass.getuser(), help="who asks, for the log (you)")
-    parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
+    add_data_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Release the item and print the id of its record, or list all; return 1 if it could not be."""
-    try:
-        os.environ.update(environment(read_stack(arguments.data)))
-        import app  # noqa: PLC0415 - the app reads the environment
+    """Release the item and print the id of its record, or list all."""
+    attach(arguments.data)
+    import app  # noqa: PLC0415 - the app reads the environment
 
-        if arguments.id is None:
-            for item in app.release({}, None):
-                print(json.dumps(item))
-        else:
-            asked = {"quarantineId": arguments.id, "record": arguments.record, "by": arguments.by}
-            print(app.release(asked, None))
-    except (NotRunningError, PunchClockError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if arguments.id is None:
+        for item in app.release({}, None):
+            print(json.dumps(item))
+    else:
+        asked = {"quarantineId": arguments.id, "record": arguments.record, "by": arguments.by}
+        print(app.release(asked, None))
     return 0

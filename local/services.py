@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.process import HOST, Child, start_on_port
 
-# The scheduled functions of app.py.
+# The steps that run by schedule. The schedules that only look, observe and reconcile, do not here.
 SCHEDULES = ("replicate", "integrate")
 
 

@@ -7,7 +7,6 @@ import argparse
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -19,7 +18,7 @@ from rich.table import Table
 from chalicelib.errors import UnavailableError
 from chalicelib.point_record import Status, read_instant
 from chalicelib.postgres.connection import Database
-from local.attach import TABLE, NotRunningError, connect_dynamodb, read_stack
+from local.attach import TABLE, add_data_argument, connect_dynamodb, read_stack
 
 _TIMEOUT_S = 5
 
@@ -37,17 +36,13 @@ _WAITING = (Status.AWAITING, Status.INTEGRATING, Status.ERROR)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``status``."""
-    parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
+    add_data_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table; return 0, or 1 if no stack runs or a part of it does not answer."""
+    """Print the table; return 0, or 1 if a part of the stack does not answer."""
     console = Console()
-    try:
-        stack = read_stack(arguments.data)
-    except NotRunningError as error:
-        console.print(str(error))
-        return 1
+    stack = read_stack(arguments.data)
     table = Table("Stage", "Records", "Oldest", "")
     table.columns[1].justify = table.columns[2].justify = "right"
     complete = True

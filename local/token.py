@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from chalicelib.principal import Role
+from local.attach import add_data_argument
 from local.tokens import key_file, make_token, read_key
 
 _HOURS = 12.0
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--employer", type=int, metavar="ID", help="whose token it is, or of whom")
     parser.add_argument("--employee", type=int, metavar="ID", help="whose token it is")
     parser.add_argument("--hours", type=float, default=_HOURS, help=f"it lasts ({_HOURS:g})")
-    parser.add_argument("--data", type=Path, default=Path(".local"), help="the stack's directory")
+    add_data_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from chalicelib.principal import Role
+from local.attach import DATA
 from local.process import StartError, end_leftovers
 from local.stack import USUAL_PORTS, Options, Stack
 from local.tokens import make_token, read_key
 
 _TOKENS_LAST_S = 12 * 3_600.0
-DATA = Path(".local")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -100,11 +100,14 @@ def test_status_tells_where_the_records_are(stack: RunningStack) -> None:
     ]
 
 
-def test_without_a_stack_status_and_tick_say_so(tmp_path: Path) -> None:
-    for arguments in (["status"], ["tick", "replicate"]):
-        done = local(*arguments, "--data", str(tmp_path))
-        assert done.returncode == 1
-        assert "No stack runs on" in done.stdout + done.stderr
+@pytest.mark.parametrize(
+    "command", ["status", "tick replicate", "reconcile", "release", "replay --filter true"]
+)
+def test_without_a_stack_a_command_says_so(command: str, tmp_path: Path) -> None:
+    done = local(*command.split(), "--data", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("No stack runs on")
+    assert done.stdout == ""
 
 
 def test_the_database_asks_for_the_password_that_only_its_owner_can_read(
