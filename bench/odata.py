@@ -22,12 +22,12 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.engines import Engines, engines
-from chalicelib.odata import query
+from chalicelib.odata.language.syntax import Bounds
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.query import Limits, read_query
+from chalicelib.odata.query import reader as query
+from chalicelib.odata.query.reader import Limits, read_query
 from chalicelib.odata.service import ODataRequest, ODataService
-from chalicelib.odata.sql import Parameters, Translator
-from chalicelib.odata.syntax import Bounds
+from chalicelib.odata.sql.translator import Parameters, Translator
 from chalicelib.postgres.reader import Reader
 from chalicelib.principal import OPERATOR
 from chalicelib.settings import Settings

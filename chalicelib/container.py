@@ -332,8 +332,8 @@ def release(quarantine_id: int, record: Mapping[str, Any] | None, by: str) -> st
 def replay(text: str, by: str, remaining_s: Callable[[], float]) -> Replay:
     """Have parked records go again; see ``replay.replay``."""
     from chalicelib import replay
-    from chalicelib.odata.condition import condition_on_records
-    from chalicelib.odata.syntax import Bounds
+    from chalicelib.odata.expressions.condition import condition_on_records
+    from chalicelib.odata.language.syntax import Bounds
     from chalicelib.postgres.parking import Parking
 
     found = settings()

@@ -9,11 +9,11 @@ from urllib.parse import quote
 from chalicelib.odata.etag import etag_of
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.negotiation import Format
-from chalicelib.odata.options import Options
-from chalicelib.odata.page_request import PageRequest
+from chalicelib.odata.query.options import Options
+from chalicelib.odata.query.page_request import PageRequest
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.writer import PLAIN, query_text
-from chalicelib.odata.written import Style
+from chalicelib.odata.sql.writer import PLAIN, query_text
+from chalicelib.odata.sql.written import Style
 
 # What a nextLink leaves out of the options of its page: its token has them.
 _IN_TOKEN = frozenset({"$top", "top", "$skip", "skip", "$skiptoken"})

@@ -14,8 +14,8 @@ from chalicelib.odata import negotiation
 from chalicelib.odata.answer import Answer, ODataResponse, plain
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.options import read_options
-from chalicelib.odata.selection import Selection, read_selection
+from chalicelib.odata.query.options import read_options
+from chalicelib.odata.query.selection import Selection, read_selection
 from chalicelib.odata.service import ODataRequest
 from chalicelib.odata.waiting import Values, Waiting, members_of
 from chalicelib.point_record import PointRecord, load_json

@@ -22,16 +22,17 @@ from chalicelib.errors import (
     TooLargeError,
     UnavailableError,
 )
-from chalicelib.odata import batch_json, batch_multipart, negotiation
+from chalicelib.odata import negotiation
 from chalicelib.odata.answer import ODataResponse, plain
-from chalicelib.odata.batch import Batch, Part
+from chalicelib.odata.batch import json_format, multipart
+from chalicelib.odata.batch.parts import Batch, Part
 from chalicelib.odata.create import Creation, create, read_creation
 from chalicelib.odata.etag import etag_of, is_wanted
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.options import read_options
+from chalicelib.odata.query.options import read_options
 from chalicelib.odata.resource import Kind, read_resource, segments_of
 from chalicelib.odata.service import ODataRequest, ODataService
-from chalicelib.odata.statements import Rows
+from chalicelib.odata.sql.statements import Rows
 from chalicelib.odata.urls import read_query, target_of
 from chalicelib.odata.waiting import OneWaiting, Waiting
 from chalicelib.settings import Settings
@@ -122,9 +123,9 @@ class Endpoint:
         )
         replies = list(batch.replies(parts, to_the_end=to_the_end))
         if in_json:
-            kind, body = negotiation.JSON, batch_json.write_replies(replies)
+            kind, body = negotiation.JSON, json_format.write_replies(replies)
         else:
-            kind, body = batch_multipart.write_replies(replies, nested=not is_json)
+            kind, body = multipart.write_replies(replies, nested=not is_json)
         applied = {"Preference-Applied": f"continue-on-error={str(preferred).lower()}"}
         return plain(version, kind, body, headers={} if preferred is None else applied)
 
@@ -133,9 +134,9 @@ class Endpoint:
         if len(request.body) > most_bytes:
             raise TooLargeError(f"The batch is over {most_bytes} bytes (ODATA_BATCH_BYTES).")
         if is_json:
-            parts = batch_json.read_parts(request.body)
+            parts = json_format.read_parts(request.body)
         else:
-            parts = batch_multipart.read_parts(request.headers["content-type"], request.body)
+            parts = multipart.read_parts(request.headers["content-type"], request.body)
         if len(parts) > most:
             raise InvalidError(
                 f"A batch may have {most} requests (ODATA_BATCH_REQUESTS), not more."

@@ -13,9 +13,7 @@ from urllib.parse import unquote
 
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.literals import GUID, NUMBER, read_as
-from chalicelib.odata.model import ENTITY_SETS, EntityType, Navigation, Property
-from chalicelib.odata.tree import (
+from chalicelib.odata.expressions.tree import (
     TRUE,
     Column,
     Comparison,
@@ -27,6 +25,8 @@ from chalicelib.odata.tree import (
     Step,
     Variable,
 )
+from chalicelib.odata.language.literals import GUID, NUMBER, read_as
+from chalicelib.odata.model import ENTITY_SETS, EntityType, Navigation, Property
 from chalicelib.principal import Principal
 
 # What is true of an entity: each of the conditions.

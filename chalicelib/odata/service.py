@@ -13,16 +13,18 @@ from chalicelib.odata import negotiation
 from chalicelib.odata.answer import Answer, ODataResponse, plain
 from chalicelib.odata.apply import answers as applied
 from chalicelib.odata.apply.reader import ApplyBounds
-from chalicelib.odata.expressions import root
-from chalicelib.odata.metadata import csdl_xml, service_document
-from chalicelib.odata.metadata_json import csdl_json
+from chalicelib.odata.expressions.reader import root
+from chalicelib.odata.language.syntax import Bounds
+from chalicelib.odata.metadata.json_csdl import csdl_json
+from chalicelib.odata.metadata.xml import csdl_xml, service_document
 from chalicelib.odata.model import Property
-from chalicelib.odata.options import SUPPORTED, Options, read_options
-from chalicelib.odata.page_request import PageRequest, PageSizes
-from chalicelib.odata.paging import whole_order
-from chalicelib.odata.query import Limits, Query, read_query
+from chalicelib.odata.query.options import SUPPORTED, Options, read_options
+from chalicelib.odata.query.page_request import PageRequest, PageSizes
+from chalicelib.odata.query.paging import whole_order
+from chalicelib.odata.query.reader import Limits, Query, read_query
+from chalicelib.odata.query.view import View
 from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
-from chalicelib.odata.statements import (
+from chalicelib.odata.sql.statements import (
     Page,
     Rows,
     Statement,
@@ -32,8 +34,6 @@ from chalicelib.odata.statements import (
     page_statement,
     value_statement,
 )
-from chalicelib.odata.syntax import Bounds
-from chalicelib.odata.view import View
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 

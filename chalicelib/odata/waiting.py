@@ -13,9 +13,9 @@ from typing import Any
 from chalicelib.odata.answer import Answer
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.selection import Selection
-from chalicelib.odata.statements import Rows
-from chalicelib.odata.written import TYPES_OF_JSON, type_name
+from chalicelib.odata.query.selection import Selection
+from chalicelib.odata.sql.statements import Rows
+from chalicelib.odata.sql.written import TYPES_OF_JSON, type_name
 from chalicelib.point_record import PointRecord
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.principal import Principal

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from chalicelib.errors import NotAcceptableError
-from chalicelib.odata import annotations
+from chalicelib.odata.metadata import annotations
 from chalicelib.odata.model import ENTITY_SETS
 from tests.odata.asking import Client
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.paging import Token
+from chalicelib.odata.query.paging import Token
 from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader

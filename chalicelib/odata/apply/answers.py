@@ -17,17 +17,17 @@ from chalicelib.odata.apply.rows import Member, Rows
 from chalicelib.odata.apply.statements import RowsPage, rows_count_statement, rows_statement
 from chalicelib.odata.apply.transformations import read_apply
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.excerpt import Excerpt
-from chalicelib.odata.expressions import condition_of, order_of
-from chalicelib.odata.lexer import tokenize
+from chalicelib.odata.expressions.reader import condition_of, order_of
+from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.tree import TRUE, Column, Junction, Node, OrderKey
+from chalicelib.odata.language.excerpt import Excerpt
+from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.model import EntityType
-from chalicelib.odata.options import Options
-from chalicelib.odata.page_request import PageRequest, PageSizes
+from chalicelib.odata.query.options import Options
+from chalicelib.odata.query.page_request import PageRequest, PageSizes
+from chalicelib.odata.query.search import read_search
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.scope import Scope
-from chalicelib.odata.search import read_search
-from chalicelib.odata.statements import Statement
-from chalicelib.odata.tree import TRUE, Column, Junction, Node, OrderKey
+from chalicelib.odata.sql.statements import Statement
 
 _OF_ROWS = (
     "$apply",

@@ -10,9 +10,9 @@ from chalicelib.odata.apply.methods import COUNT, METHODS, aggregated, counted, 
 from chalicelib.odata.apply.outline import Piece
 from chalicelib.odata.apply.reader import Reader
 from chalicelib.odata.apply.rows import Member, Nested, Output, Rows, Select
+from chalicelib.odata.expressions.tree import Column, Count, Node, Step, Variable
+from chalicelib.odata.language.syntax import fault, unsupported
 from chalicelib.odata.model import EntityType, Navigation, Property
-from chalicelib.odata.syntax import fault, unsupported
-from chalicelib.odata.tree import Column, Count, Node, Step, Variable
 
 _PATH = re.compile(r"[^\W\d]\w*(?:/[^\W\d]\w*)*")
 _COUNT_OF = re.compile(r"(?:(?P<path>[^\W\d]\w*(?:/[^\W\d]\w*)*)/)?\$count")

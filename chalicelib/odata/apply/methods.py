@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm
-from chalicelib.odata.tree import Call, Column, Node, Step
+from chalicelib.odata.expressions.tree import Call, Column, Node, Step
 
 # Counts are Edm.Decimal: section 3.2.1.3.5 and 3.2.1.4 of the extension.
 COUNT = Call("CAST(count(*) AS numeric)", (), Edm.DECIMAL)

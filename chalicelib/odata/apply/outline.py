@@ -7,8 +7,8 @@ slashes, commas and words that are in no parentheses of their own and in no quot
 import re
 from dataclasses import dataclass
 
-from chalicelib.odata.syntax import fault
-from chalicelib.odata.tree import Place
+from chalicelib.odata.expressions.tree import Place
+from chalicelib.odata.language.syntax import fault
 
 SOURCE = "$apply"
 _SPACES = " \t\r\n"

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 
 from chalicelib.odata.apply.outline import SOURCE, Piece
 from chalicelib.odata.apply.rows import Columns, Member, Nested, Output, Rows, Select
-from chalicelib.odata.check import check_value
-from chalicelib.odata.excerpt import Excerpt
-from chalicelib.odata.expressions import condition_of, items_of, order_of
-from chalicelib.odata.lexer import tokenize
-from chalicelib.odata.scope import Scope
-from chalicelib.odata.search import read_search
-from chalicelib.odata.syntax import Bounds, Token, fault, parse
-from chalicelib.odata.tree import Column, Node, OrderKey, Step
+from chalicelib.odata.expressions.check import check_value
+from chalicelib.odata.expressions.reader import condition_of, items_of, order_of
+from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.tree import Column, Node, OrderKey, Step
+from chalicelib.odata.language.excerpt import Excerpt
+from chalicelib.odata.language.lexer import tokenize
+from chalicelib.odata.language.syntax import Bounds, Token, fault, parse
+from chalicelib.odata.query.search import read_search
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from functools import cached_property
 from itertools import count
 
 from chalicelib.odata.edm import Edm
+from chalicelib.odata.expressions.tree import Column, Instance, Node, OrderKey, Step, Variable
 from chalicelib.odata.model import EntityType, Navigation, Property
-from chalicelib.odata.paging import Value
-from chalicelib.odata.tree import Column, Instance, Node, OrderKey, Step, Variable
+from chalicelib.odata.query.paging import Value
 
 
 @dataclass(frozen=True, eq=False)

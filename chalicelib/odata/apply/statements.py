@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from chalicelib.odata.apply.rows import Member, Nested, Rows
 from chalicelib.odata.apply.translate import RowsTranslator
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.paging import Value, beyond, order_by
+from chalicelib.odata.expressions.tree import TRUE, Node, OrderKey
+from chalicelib.odata.query.paging import Value, beyond, order_by
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.sql import Translator
-from chalicelib.odata.statements import Statement, conditions_of, existence
-from chalicelib.odata.tree import TRUE, Node, OrderKey
-from chalicelib.odata.written import TYPES_OF_JSON, Style, link_fields, type_name, value_text
+from chalicelib.odata.sql.statements import Statement, conditions_of, existence
+from chalicelib.odata.sql.translator import Translator
+from chalicelib.odata.sql.written import TYPES_OF_JSON, Style, link_fields, type_name, value_text
 from chalicelib.postgres.parameters import Parameters
 
 Members = tuple[Member, ...]

@@ -13,9 +13,9 @@ from chalicelib.odata.apply.outline import Piece
 from chalicelib.odata.apply.reader import Reader, with_hidden
 from chalicelib.odata.apply.rows import Member, Output, Rows, Select
 from chalicelib.odata.edm import NUMBERS, Edm
-from chalicelib.odata.literals import read_number
-from chalicelib.odata.syntax import fault, unsupported
-from chalicelib.odata.tree import Call, Literal, Node, OrderKey
+from chalicelib.odata.expressions.tree import Call, Literal, Node, OrderKey
+from chalicelib.odata.language.literals import read_number
+from chalicelib.odata.language.syntax import fault, unsupported
 
 _NATURAL = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")

@@ -11,9 +11,9 @@ from chalicelib.odata.apply import grouping, subsets
 from chalicelib.odata.apply.outline import Outline, Piece
 from chalicelib.odata.apply.reader import ApplyBounds, Reader
 from chalicelib.odata.apply.rows import Output, Rows, Select, rows_of
-from chalicelib.odata.expressions import root
+from chalicelib.odata.expressions.reader import root
+from chalicelib.odata.language.syntax import fault, unsupported
 from chalicelib.odata.model import EntityType
-from chalicelib.odata.syntax import fault, unsupported
 
 _UNSUPPORTED = frozenset(
     {

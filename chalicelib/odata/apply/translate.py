@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from chalicelib.odata.apply.rows import Nested, Rows, Select
 from chalicelib.odata.edm import Edm
+from chalicelib.odata.expressions.tree import Instance, Node, Step
 from chalicelib.odata.model import EntityType, Property
-from chalicelib.odata.paging import beyond
-from chalicelib.odata.sql import Translator
-from chalicelib.odata.tree import Instance, Node, Step
+from chalicelib.odata.query.paging import beyond
+from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.parameters import Parameters
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from chalicelib.errors import InvalidError
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.lexer import tokenize
-from chalicelib.odata.syntax import Bounds, Path, Word, parse
-from chalicelib.odata.tree import Literal
+from chalicelib.odata.expressions.tree import Literal
+from chalicelib.odata.language.lexer import tokenize
+from chalicelib.odata.language.syntax import Bounds, Path, Word, parse
 
 BOUNDS = Bounds(max_tokens=2_000, max_depth=100)
 

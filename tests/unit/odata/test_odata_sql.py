@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.odata.expressions import root
+from chalicelib.odata.expressions.reader import root
+from chalicelib.odata.expressions.tree import Node, OrderKey
+from chalicelib.odata.language.syntax import Bounds
 from chalicelib.odata.model import ENTITY_TYPES, INTEGRATION_LOG, POINT_RECORD, EntityType
-from chalicelib.odata.paging import beyond, order_by, whole_order
-from chalicelib.odata.query import Limits, Query, read_query
+from chalicelib.odata.query.paging import beyond, order_by, whole_order
+from chalicelib.odata.query.reader import Limits, Query, read_query
 from chalicelib.odata.resource import read_resource
-from chalicelib.odata.sql import Translator
-from chalicelib.odata.statements import Page, conditions_of, page_statement
-from chalicelib.odata.syntax import Bounds
-from chalicelib.odata.tree import Node, OrderKey
-from chalicelib.odata.written import Style
+from chalicelib.odata.sql.statements import Page, conditions_of, page_statement
+from chalicelib.odata.sql.translator import Translator
+from chalicelib.odata.sql.written import Style
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.principal import OPERATOR, Principal, Role
 

@@ -1,0 +1,92 @@
+"""``cast`` and ``isof``: a value as another type, or null where it has no value of that type.
+
+URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11. Why each subselect ends in
+``OFFSET 0``: see ``functions``.
+"""
+
+from typing import Any
+
+from chalicelib.odata.edm import INTEGER_RANGES, INTEGERS, NUMBERS, Edm
+from chalicelib.odata.expressions.tree import Call, Cast, Literal, Node
+from chalicelib.odata.language.literals import read_as
+
+_EXACT = {Edm.DOUBLE: "CAST(CAST({0} AS text) AS numeric)"}
+_TO_TEXT = {
+    Edm.DOUBLE: "replace(CAST({0} AS text), 'Infinity', 'INF')",
+    Edm.DECIMAL: "replace(CAST({0} AS text), 'Infinity', 'INF')",
+    Edm.BOOLEAN: "CAST({0} AS text)",
+    Edm.GUID: "CAST({0} AS text)",
+    Edm.DATE: "to_char({0}, 'YYYY-MM-DD')",
+    Edm.TIME_OF_DAY: "CAST({0} AS text)",
+    Edm.DATE_TIME_OFFSET: "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    **dict.fromkeys(INTEGERS, "CAST({0} AS text)"),
+}
+# The forms of literals; whether there is such a value, pg_input_is_valid says.
+_DAY = "[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
+_CLOCK = "[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?"
+_NUMBER = "([-+]?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?|-?INF|NaN)"
+_FORMS = {
+    Edm.BOOLEAN: "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]",
+    Edm.GUID: "[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}",
+    Edm.DATE: _DAY,
+    Edm.TIME_OF_DAY: _CLOCK,
+    Edm.DATE_TIME_OFFSET: f"{_DAY}[Tt]{_CLOCK}([Zz]|[-+][0-9]{{{{2}}}}:[0-9]{{{{2}}}})?",
+    Edm.DURATION: "-?P(?=.)([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?",
+    Edm.DECIMAL: _NUMBER,
+    Edm.DOUBLE: _NUMBER,
+    **dict.fromkeys(INTEGERS, "[-+]?[0-9]+"),
+}
+
+
+def cast(operand: Node, target: Edm) -> Node:
+    """Return the operand as a value of the target type; null where the cast fails."""
+    if operand.type is target:
+        return operand
+    if isinstance(operand, Literal) and operand.value is None:
+        return Literal(target, None, operand.at)
+    if isinstance(operand, Literal) and operand.type is Edm.STRING:
+        return Literal(target, _read(target, operand.value), operand.at)
+    template, total = _template(operand.type, target)
+    if template is None:
+        return Literal(target, None)
+    return Cast(template, operand, target, nullable=operand.nullable or not total)
+
+
+def is_of(operand: Node, target: Edm) -> Node:
+    """Say whether the operand can be cast to the target type. Null can be cast to any."""
+    probe = cast(operand, target)
+    if isinstance(probe, Cast):
+        test = f"{probe.template.format('i.v')} IS NOT NULL"
+    else:
+        test = "FALSE" if isinstance(probe, Literal) and probe.value is None else "TRUE"
+    template = "(SELECT v IS NULL OR " + test.replace("{", "{{").replace("}", "}}")
+    return Call(template + " FROM (SELECT {0} AS v OFFSET 0) AS i)", (operand,), Edm.BOOLEAN)
+
+
+def _read(target: Edm, text: str) -> Any:
+    try:
+        return read_as(target, text)
+    except ValueError:
+        return None
+
+
+def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
+    """Return the SQL of a cast, or None where there is none, and whether it succeeds for all."""
+    if target is Edm.STRING:
+        return _TO_TEXT.get(source), True
+    if source is Edm.STRING:
+        return (
+            f"(SELECT CASE WHEN v ~ '^(?:{_FORMS[target]})$'"
+            f" AND pg_input_is_valid(v, '{target.sql}') THEN CAST(v AS {target.sql}) END"
+            " FROM (SELECT {0} AS v OFFSET 0) AS c)"
+        ), False
+    if source not in NUMBERS or target not in NUMBERS:
+        return None, False
+    if target in INTEGERS:
+        low, high = INTEGER_RANGES[target]
+        exact = _EXACT.get(source, "CAST({0} AS numeric)")
+        return (
+            f"(SELECT CASE WHEN v BETWEEN {low} AND {high} THEN CAST(v AS {target.sql}) END"
+            f" FROM (SELECT round({exact}) AS v OFFSET 0) AS c)"
+        ), False
+    return _EXACT.get(source, f"CAST({{0}} AS {target.sql})"), True

@@ -1,0 +1,225 @@
+"""What operators and functions mean for operands whose types are known.
+
+Each function here takes checked nodes and returns a node, or refuses them with the place of the
+operator. URL Conventions 4.01, sections 5.1.1.1 to 5.1.1.12.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import reduce
+from math import isnan
+
+from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
+from chalicelib.odata.expressions import casts, functions, pattern
+from chalicelib.odata.expressions.coerce import (
+    are_comparable,
+    as_duration,
+    common_type,
+    converted,
+    value_as,
+    with_durations,
+)
+from chalicelib.odata.expressions.tree import (
+    NULL,
+    Call,
+    Case,
+    Comparison,
+    Count,
+    Junction,
+    Literal,
+    Membership,
+    Negation,
+    Node,
+    Place,
+    Quantified,
+)
+from chalicelib.odata.language.syntax import Word, fault, unsupported
+
+
+def comparison(operator: Word, left: Node, right: Node) -> Node:
+    """Compare two primitive values."""
+    left, right = with_durations(left, right)
+    if not are_comparable(left.type, right.type):
+        raise fault(f"{operator.name} cannot compare {left.type} with {right.type}", operator.at)
+    if isinstance(left, Count) and isinstance(right, Literal):
+        exists = _EXISTENCE.get((operator.name, right.value))
+        if exists is not None:
+            found = Quantified("any", left.origin, left.navigation, left.variable, left.predicate)
+            return found if exists else Negation(found)
+    if isinstance(left, Call) and isinstance(right, Literal):
+        return _day(operator, left, right) or Comparison(operator.name, left, right)
+    return Comparison(operator.name, left, right)
+
+
+def _day(operator: Word, left: Call, right: Literal) -> Node | None:
+    """Compare the date of an instant with a day as the instant with its midnights.
+
+    So an index of instants is of use. None where it is something else that is compared.
+    """
+    is_date = left.type is Edm.DATE and left.template == functions.DATE_OF_INSTANT
+    if not is_date or right.value is None or right.value == date.max:
+        return None
+    (instant,) = left.arguments
+    begin = datetime.combine(right.value, time(), UTC)
+    midnights = {"from": begin, "until": begin + timedelta(1)}
+    conditions = tuple(
+        Comparison(name, instant, Literal(Edm.DATE_TIME_OFFSET, midnights[which], right.at))
+        for name, which in _OF_MIDNIGHTS.get(operator.name, ())
+    )
+    return Junction("and", conditions) if len(conditions) > 1 else next(iter(conditions), None)
+
+
+_OF_MIDNIGHTS = {
+    "eq": (("ge", "from"), ("lt", "until")),
+    "gt": (("ge", "until"),),
+    "ge": (("ge", "from"),),
+    "lt": (("lt", "from"),),
+    "le": (("lt", "until"),),
+}
+
+
+# Counts that only ask whether there is one: the first that is found tells.
+_EXISTENCE = {
+    ("gt", 0): True,
+    ("ge", 1): True,
+    ("ne", 0): True,
+    ("eq", 0): False,
+    ("lt", 1): False,
+    ("le", 0): False,
+}
+
+
+def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
+    """Look for the operand in a list of literals."""
+    present: list[Literal] = []
+    has_null = False
+    for each in members:
+        member = as_duration(each) if operand.type is Edm.DURATION else each
+        if not isinstance(member, Literal):
+            raise fault("The list after in has literals only", operator.at)
+        if not are_comparable(operand.type, member.type):
+            raise fault(
+                f"in cannot look for {operand.type} among {member.type}", member.at or operator.at
+            )
+        if member.value is None:
+            has_null = True
+        # NaN is equal to nothing, and Postgres has it equal to itself.
+        elif not (isinstance(member.value, float) and isnan(member.value)):
+            present.append(member)
+    if operand.type is Edm.NULL:
+        return Literal(Edm.BOOLEAN, has_null)
+    of = reduce(common_type, (each.type for each in present), Edm.NULL)
+    values = tuple(value_as(each, of, operator.at) for each in present)
+    return Membership(operand, of, values, has_null)
+
+
+def negation(operator: Word, operand: Node) -> Node:
+    """Change the sign of a number or a duration."""
+    if operand.type is Edm.NULL:
+        return NULL
+    if operand.type not in functions.NEGATABLE:
+        raise fault(f"- needs a number or a duration, not {operand.type}", operator.at)
+    if operand.type in INTEGERS:
+        operand = converted(operand, Edm.INT64, operator.at)
+    return Call(functions.NEGATION, (operand,), operand.type)
+
+
+def arithmetic(operator: Word, left: Node, right: Node) -> Node:
+    """Calculate with two numbers, or with dates and durations."""
+    if left.type in NUMBERS and right.type in NUMBERS:
+        return _numbers(operator, left, right)
+    left, right = as_duration(left), as_duration(right)
+    types = {left.type, right.type}
+    if found := functions.time_arithmetic(operator.name, left.type, right.type):
+        template, result = found
+        return Call(template, (left, right), result)
+    if Edm.NULL in types and types <= functions.CALCULABLE:
+        return NULL
+    raise fault(f"{operator.name} cannot join {left.type} and {right.type}", operator.at)
+
+
+def _numbers(operator: Word, left: Node, right: Node) -> Node:
+    of = promote(left.type, right.type)
+    if operator.name == "divby" and of is Edm.INT64:
+        of = Edm.DECIMAL
+    left, right = converted(left, of, operator.at), converted(right, of, operator.at)
+    may_be_zero = not (isinstance(right, Literal) and right.value != 0)
+    template, makes_nan = functions.arithmetic(operator.name, of, may_be_zero)
+    return Call(template, (left, right), of, makes_nan)
+
+
+def call(name: Word, arguments: tuple[Node, ...]) -> Node:
+    """Call a canonical function."""
+    if name.name in functions.UNSUPPORTED:
+        raise unsupported(f"The function {name.name} is not supported", name.at)
+    signatures = functions.FUNCTIONS.get(name.name)
+    if signatures is None:
+        raise fault(f"There is no function {name.name}", name.at)
+    if name.name == "totalseconds":
+        arguments = tuple(map(as_duration, arguments))
+    types = tuple(each.type for each in arguments)
+    signature = next((each for each in signatures if each.accepts(types)), None)
+    if signature is None:
+        wanted = " or ".join(f"({', '.join(map(str, s.parameters))})" for s in signatures)
+        raise fault(f"{name.name} takes {wanted}, not ({', '.join(map(str, types))})", name.at)
+    arguments = tuple(
+        Literal(parameter, None) if each.type is Edm.NULL else each
+        for each, parameter in zip(arguments, signature.parameters, strict=True)
+    )
+    if name.name in functions.LOCAL_TIME:
+        _require_utc(name, arguments[0])
+    if name.name == "matchespattern":
+        arguments = (arguments[0], _pattern(name, arguments[1]))
+    return Call(signature.template, arguments, signature.result)
+
+
+def case(name: Word, conditions: Sequence[Node], results: Sequence[Node]) -> Node:
+    """Choose the result of the first condition that is true."""
+    of = Edm.NULL
+    for each in results:
+        if not are_comparable(of, each.type):
+            raise unsupported(
+                f"case with results of both {of} and {each.type} is not supported", name.at
+            )
+        of = common_type(of, each.type)
+    converted_results = (converted(each, of, name.at) for each in results)
+    return Case(tuple(zip(conditions, converted_results, strict=True)), of)
+
+
+def cast(name: Word, operand: Node, type_name: str, at: Place) -> Node:
+    """Cast a value to a primitive type (``cast``), or say whether that can be done (``isof``)."""
+    target = Edm.named(type_name)
+    if target is None or target is Edm.NULL:
+        raise unsupported(f"{name.name} to {type_name[:100]} is not supported", at)
+    if name.name == "isof":
+        return casts.is_of(operand, target)
+    if operand.type is Edm.DURATION and target is Edm.STRING:
+        raise unsupported("cast of a duration to Edm.String is not supported", name.at)
+    return casts.cast(operand, target)
+
+
+def _require_utc(name: Word, argument: Node) -> None:
+    """Refuse a literal with an offset where the offset matters, since it would be lost.
+
+    URL Conventions 4.01, section 5.1.1.8: services that normalize to UTC must fail here.
+    """
+    if (
+        isinstance(argument, Literal)
+        and argument.type is Edm.DATE_TIME_OFFSET
+        and argument.value is not None
+        and argument.value.utcoffset()
+    ):
+        raise fault(f"{name.name} needs an instant in UTC, with Z at its end", name.at)
+
+
+def _pattern(name: Word, argument: Node) -> Literal:
+    if not isinstance(argument, Literal):
+        raise unsupported(
+            "matchesPattern with a pattern that is no literal is not supported", name.at
+        )
+    if argument.value is None:
+        return argument
+    try:
+        return Literal(Edm.STRING, pattern.translate(argument.value), argument.at)
+    except ValueError as error:
+        raise fault(f"The pattern {error}", argument.at or name.at) from error

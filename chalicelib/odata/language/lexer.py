@@ -1,0 +1,297 @@
+"""Cut the text of an expression into tokens for odata-query's parser, mending what it lacks.
+
+The parser decides precedence and nesting; all else about the text is decided here, because its own
+lexer refuses much that is legal (``not(``, ``in (1)``, ``divby``, mixed case, ``$it``, ``/$count``,
+``@alias``, names that start with a keyword) and lets pass much that is not. Which words are
+operators follows from where they stand: after a value comes an operator, after an operator a value.
+
+Some of the language has no rule in that grammar and is handed to it in the shape of something that
+has: a path is one identifier, ``divby`` a division, ``case(a:b)`` a call of ``case(a,b)``, a list
+of one ends in a comma, and ``logs/$filter(…)/$count`` is a lambda whose quantifier counts.
+
+OData ABNF 4.01, section 4 (expressions).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.expressions.tree import Literal, Place
+from chalicelib.odata.language import lexemes
+from chalicelib.odata.language.lexemes import OPERATORS, SPACES, read_literal
+from chalicelib.odata.language.reading import Frame, Reading
+from chalicelib.odata.language.syntax import NOTHING, Bounds, Path, Token, Word, fault, unsupported
+
+
+def tokenize(
+    text: str, source: str, aliases: Mapping[str, str], bounds: Bounds, start: int = 0
+) -> list[Token]:
+    """Cut an expression, or several with commas between and directions after them, into tokens.
+
+    An alias gives the tokens of its value in parentheses, or ``null`` where it has no value.
+    Reading begins at the offset ``start``; places count from the beginning of the text.
+
+    Raises:
+        InvalidError: the text cannot be an expression, or is larger than the bounds allow.
+        NotImplementedByServiceError: it is legal, but something that the service does not have.
+    """
+    scanner = _Scanner(text, source, bounds, position=start, aliases=aliases)
+    scanner.run()
+    return scanner.tokens
+
+
+@dataclass(slots=True)
+class _Scanner(Reading):
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    open_aliases: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        while True:
+            self.skip_space()
+            if self.wants_value:
+                self._value()
+            elif self.position < len(self.text):
+                self._after_value()
+            else:
+                break
+        if self.frames:
+            raise fault("A parenthesis is never closed", self.frames[-1].at)
+
+    def run_list(self) -> None:
+        """Read a text that is nothing but the list after ``in``."""
+        self.skip_space()
+        self._open_list()
+        self.run()
+
+    # A value is expected.
+
+    def _value(self) -> None:
+        at = self.here()
+        match = lexemes.VALUE.match(self.text, self.position)
+        if match is None:
+            found = self.text[self.position : self.position + 1]
+            raise fault(
+                f"A value is expected, not {found!r}" if found else "A value is missing", at
+            )
+        kind = match.lastgroup or ""
+        if kind == "time" and self._ends_condition(match.end()):
+            match, kind = lexemes.WHOLE_NUMBER.match(self.text, self.position) or match, "number"
+        token = match.group(kind)
+        if kind == "mark":
+            self._mark_for_value(token, at)
+            return
+        self.position = match.end()
+        if kind == "word":
+            self._word(token, at)
+            return
+        if kind == "alias":
+            self._alias(token[1:], at)
+        else:
+            if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
+                raise fault("A text stands in single quotes", at)
+            self.emit("STRING", read_literal(match, at), at)
+        self._end_value()
+
+    def _ends_condition(self, position: int) -> bool:
+        """Say whether ``10:20`` in a condition of ``case`` is 10, the colon, and the result 20.
+
+        It is, where no other colon follows up to the end of the pair.
+        """
+        frame = self.frames[-1] if self.frames else None
+        in_condition = frame is not None and frame.kind == "case" and frame.separators % 2 == 0
+        return in_condition and lexemes.NO_COLON.match(self.text, position) is not None
+
+    def _mark_for_value(self, mark: str, at: Place) -> None:
+        self.position += 1
+        frame = self.frames[-1] if self.frames else None
+        if mark == "(":
+            self.open("group", at)
+        elif mark == "-":
+            self.emit("UMINUS", Word("-", at), at)
+        elif mark in ")]" and frame and not frame.separators and self._is_empty(frame, mark):
+            if frame.kind != "call":
+                self.emit("STRING", NOTHING, at)
+            self.close(mark, at)
+        elif mark == "[" or lexemes.OBJECT.match(self.text, at.offset):
+            raise unsupported("Collections and objects are supported only as the list of in", at)
+        else:
+            raise fault(f"A value is expected, not {mark!r}", at)
+
+    def _is_empty(self, frame: Frame, mark: str) -> bool:
+        closes = "]" if frame.kind == "array" else ")"
+        return (
+            frame.kind in ("call", "list", "array")
+            and mark == closes
+            and self.tokens[-1].type == "("
+            and self.tokens[-1].at is frame.at
+        )
+
+    def _word(self, word: str, at: Place) -> None:
+        follows = self.text[self.position : self.position + 1]
+        if word.lower() == "not" and follows and follows in f"{SPACES}(":
+            self.emit("NOT", Word("not", at), at)
+        elif follows == "(":
+            self._open_call(word, at)
+        elif follows != "/" and word == "null":
+            self.emit("STRING", Literal(Edm.NULL, None, at), at)
+            self._end_value()
+        elif follows != "/" and word.lower() in ("true", "false"):
+            self.emit("STRING", Literal(Edm.BOOLEAN, word.lower() == "true", at), at)
+            self._end_value()
+        else:
+            self._path(word, at)
+
+    def _open_call(self, name: str, at: Place) -> None:
+        if name.startswith("$"):
+            raise fault(f"{name} is not a function", at)
+        self.emit("ODATA_IDENTIFIER", Word(name.lower(), at), at)
+        here = self.here()
+        self.position += 1
+        self.open("case" if name.lower() == "case" else "call", here)
+
+    def _path(self, first: str, at: Place) -> None:
+        if first == "$root":
+            raise unsupported("$root is not supported", at)
+        segments = [first]
+        opens = None
+        while opens is None and (match := lexemes.SEGMENT.match(self.text, self.position)):
+            opens = match["opens"]
+            self.position = match.end()
+            if opens is None:
+                segments.append(match["name"])
+        self.emit("ODATA_IDENTIFIER", Path(tuple(segments), at), at)
+        if opens is not None:
+            self._open_quantifier(opens.lower(), at)
+            return
+        if self.text.startswith("/@", self.position):
+            raise unsupported("Annotations in expressions are not supported", self.here())
+        if self.text.startswith("(", self.position):
+            raise fault(f"There is no function {segments[-1]}", self.here())
+        self._end_value()
+
+    def _open_quantifier(self, name: str, at: Place) -> None:
+        self.emit("/", "/", at)
+        if name.startswith("$"):
+            self.emit("ANY", Word("count", at), at)
+        else:
+            self.emit(name.upper(), Word(name, at), at)
+        self.open("filtered" if name == "$filter" else name, self.here())
+        if name == "any" and (match := lexemes.NO_VARIABLE.match(self.text, self.position)):
+            self.position = match.end()
+            self.close(")", at)
+            return
+        variable = "$this"
+        if name in ("any", "all"):
+            match = lexemes.LAMBDA_VARIABLE.match(self.text, self.position)
+            if match is None:
+                raise fault(f"{name} needs a variable and a colon, as in {name}(x:…)", self.here())
+            variable = match["name"]
+            self.position = match.end()
+        elif name == "$count":
+            match = lexemes.COUNT_OPTION.match(self.text, self.position)
+            if match is None:
+                raise unsupported("An option of $count but $filter is not supported", self.here())
+            self.position = match.end()
+        self.emit("ODATA_IDENTIFIER", Path((variable,), at), at)
+        self.emit(":", ":", at)
+        self.wants_value = True
+
+    def _alias(self, name: str, at: Place) -> None:
+        if self.text.startswith((".", "#"), self.position):
+            raise unsupported("Annotations in expressions are not supported", at)
+        if name not in self.aliases:
+            self.emit("STRING", Literal(Edm.NULL, None, at), at)
+            return
+        self.emit("(", "(", at)
+        self._nested(name, at).run()
+        self.emit(")", ")", at)
+
+    def _nested(self, name: str, at: Place) -> "_Scanner":
+        if name in self.open_aliases:
+            raise fault(f"The alias @{name} names itself", at)
+        self.require_depth(at)
+        return _Scanner(
+            self.aliases[name],
+            f"@{name}",
+            self.bounds,
+            self.tokens,
+            outer_depth=self.outer_depth + len(self.frames) + 1,
+            aliases=self.aliases,
+            open_aliases=(*self.open_aliases, name),
+        )
+
+    # A value has ended.
+
+    def _end_value(self) -> None:
+        follows = self.text[self.position : self.position + 1]
+        if follows == ";" and self.frames and self.frames[-1].kind == "$count":
+            raise unsupported("More options of $count than one are not supported", self.here())
+        if follows and follows not in f"{SPACES}),:]/":
+            raise fault(f"{follows!r} cannot follow a value", self.here())
+        self.wants_value = False
+
+    def _after_value(self) -> None:
+        at = self.here()
+        match = lexemes.AFTER.match(self.text, self.position)
+        if match is None:
+            raise fault(f"An operator is expected, not {self.text[self.position]!r}", at)
+        self.position = match.end()
+        if match["word"]:
+            self._operator(match["word"].lower(), at)
+        elif match["mark"] in ")]":
+            self.close(match["mark"], at)
+        else:
+            self._separate(match["mark"], at)
+
+    def _operator(self, word: str, at: Place) -> None:
+        if word in ("asc", "desc") and not self.frames:
+            self.emit("DIRECTION", Word(word, at), at)
+            return
+        if word == "has":
+            raise fault("has needs an enumeration on its left, and this service has none", at)
+        if word not in OPERATORS:
+            raise fault(f"An operator is expected, not {word!r}", at)
+        follows = self.text[self.position : self.position + 1]
+        if follows and follows not in f"{SPACES}([":
+            raise fault(f"A space is missing after {word}", self.here())
+        self.emit(OPERATORS[word], Word(word, at), at)
+        self.wants_value = True
+        if word == "in":
+            self.skip_space()
+            self._list(at)
+
+    def _list(self, at: Place) -> None:
+        """Read what follows ``in``: a list, or an alias of one."""
+        if match := lexemes.ALIAS.match(self.text, self.position):
+            if match[1] not in self.aliases:
+                raise fault(f"in needs a list, and the alias @{match[1]} has no value", at)
+            self.position = match.end()
+            self._nested(match[1], at).run_list()
+            self._end_value()
+        else:
+            self._open_list()
+
+    def _open_list(self) -> None:
+        at = self.here()
+        mark = self.text[self.position : self.position + 1]
+        if mark not in ("(", "["):
+            raise fault("in is followed by a list in parentheses", at)
+        self.position += 1
+        self.open("list" if mark == "(" else "array", at)
+
+    def _separate(self, mark: str, at: Place) -> None:
+        """Read a comma, the colon of ``case``, or what cannot stand after a value."""
+        frame = self.frames[-1] if self.frames else None
+        if mark == "/" and self.tokens[-1].type == ")":
+            raise unsupported("A path that goes on after a parenthesis is not supported", at)
+        if frame and frame.kind == "case":
+            wanted = ":" if frame.separators % 2 == 0 else ","
+            allowed = mark == wanted
+        else:
+            allowed = mark == "," and (frame is None or frame.kind in ("call", "list", "array"))
+        if not allowed:
+            raise fault(f"{mark!r} cannot stand here", at)
+        if frame:
+            frame.separators += 1
+        self.emit(",", ",", at)
+        self.wants_value = True

@@ -1,0 +1,141 @@
+"""``$metadata``: the model as CSDL XML; and the service document.
+
+CSDL XML 4.01; JSON 4.01, section 5 (service document).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.metadata import annotations
+from chalicelib.odata.metadata.annotations import Annotations, Member, Value
+from chalicelib.odata.model import (
+    CONTAINER,
+    ENTITY_SETS,
+    NAMESPACE,
+    EntityType,
+    Navigation,
+    Property,
+)
+
+_EDMX = "http://docs.oasis-open.org/odata/ns/edmx"
+_EDM = "http://docs.oasis-open.org/odata/ns/edm"
+
+# Postgres keeps instants to the microsecond.
+PRECISION = 6
+
+
+@cache
+def csdl_xml(version: str, expand_depth: int) -> str:
+    """Return the metadata document for a version of OData, 4.0 or 4.01."""
+    document = Element("edmx:Edmx", {"xmlns:edmx": _EDMX, "Version": version})
+    for namespace, place in annotations.VOCABULARIES.items():
+        reference = SubElement(document, "edmx:Reference", {"Uri": f"{place}.xml"})
+        SubElement(reference, "edmx:Include", {"Namespace": namespace})
+    services = SubElement(document, "edmx:DataServices")
+    schema = SubElement(services, "Schema", {"xmlns": _EDM, "Namespace": NAMESPACE})
+    for entity in ENTITY_SETS.values():
+        _add_entity_type(schema, entity)
+    container = SubElement(schema, "EntityContainer", {"Name": CONTAINER})
+    for entity in ENTITY_SETS.values():
+        _add_entity_set(container, entity, expand_depth)
+    _annotate(container, annotations.of_container())
+    ElementTree.indent(document)
+    text = ElementTree.tostring(document, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+@cache
+def service_document() -> str:
+    """Return the entries of the service document as a JSON array."""
+    entries = [{"name": name, "kind": "EntitySet", "url": name} for name in ENTITY_SETS]
+    return json.dumps(entries, separators=(",", ":"))
+
+
+def referential_constraint(entity: EntityType, navigation: Navigation) -> tuple[str, str]:
+    """Return the property that says where a single navigation leads, and which it equals there."""
+    names = {each.column: each.name for each in entity.properties}
+    return names[navigation.column], navigation.target.key.name
+
+
+def _add_entity_type(schema: Element, entity: EntityType) -> None:
+    entity_type = SubElement(schema, "EntityType", {"Name": entity.name})
+    SubElement(SubElement(entity_type, "Key"), "PropertyRef", {"Name": entity.key.name})
+    for each in entity.properties:
+        _add_property(entity_type, entity, each)
+    for navigation in entity.navigations:
+        _add_navigation(entity_type, entity, navigation)
+    _annotate(entity_type, annotations.of_type(entity))
+
+
+def _add_property(entity_type: Element, entity: EntityType, prop: Property) -> None:
+    attributes = {"Name": prop.name, "Type": str(prop.type)}
+    attributes["Nullable"] = str(prop.nullable).lower()
+    if prop.max_length is not None:
+        attributes["MaxLength"] = str(prop.max_length)
+    if prop.type is Edm.DATE_TIME_OFFSET:
+        attributes["Precision"] = str(PRECISION)
+    element = SubElement(entity_type, "Property", attributes)
+    _annotate(element, annotations.of_property(entity, prop))
+
+
+def _add_navigation(entity_type: Element, entity: EntityType, navigation: Navigation) -> None:
+    target = navigation.target.qualified_name
+    attributes = {"Name": navigation.name, "Type": target, "Partner": navigation.partner}
+    if navigation.collection:
+        attributes["Type"] = f"Collection({target})"
+        SubElement(entity_type, "NavigationProperty", attributes)
+        return
+    attributes["Nullable"] = "false"
+    own, theirs = referential_constraint(entity, navigation)
+    SubElement(
+        SubElement(entity_type, "NavigationProperty", attributes),
+        "ReferentialConstraint",
+        {"Property": own, "ReferencedProperty": theirs},
+    )
+
+
+def _add_entity_set(container: Element, entity: EntityType, expand_depth: int) -> None:
+    attributes = {"Name": entity.entity_set, "EntityType": entity.qualified_name}
+    entity_set = SubElement(container, "EntitySet", attributes)
+    for navigation in entity.navigations:
+        binding = {"Path": navigation.name, "Target": navigation.target.entity_set}
+        SubElement(entity_set, "NavigationPropertyBinding", binding)
+    _annotate(entity_set, annotations.of_entity_set(entity, expand_depth))
+
+
+def _annotate(element: Element, terms: Annotations) -> None:
+    for term, value in terms.items():
+        _set(SubElement(element, "Annotation", {"Term": term}), value)
+
+
+def _set(element: Element, value: Value) -> None:
+    """Give an element its value: CSDL XML 4.01, section 14.3 and 14.4."""
+    constant = _constant(value)
+    if constant:
+        kind, text = constant
+        element.set(kind, text)
+    elif isinstance(value, Mapping):
+        record = SubElement(element, "Record")
+        for name, inner in value.items():
+            _set(SubElement(record, "PropertyValue", {"Property": name}), inner)
+    elif isinstance(value, Sequence):
+        collection = SubElement(element, "Collection")
+        for inner in value:
+            SubElement(collection, "String").text = str(inner)
+
+
+def _constant(value: Value) -> tuple[str, str] | None:
+    match value:
+        case bool():
+            return "Bool", str(value).lower()
+        case int():
+            return "Int", str(value)
+        case str():
+            return "String", value
+        case Member():
+            return "EnumMember", f"{value.type}/{value.name}"
+    return None

@@ -1,0 +1,69 @@
+"""``$compute``: properties that an expression gives to each entity, under a name.
+
+They can be selected, filtered and ordered by like any other; what they stand for is put in their
+place. One may be computed from those before it. URL Conventions 4.01, section 5.1.9.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from chalicelib.odata.expressions.check import check_value
+from chalicelib.odata.expressions.reader import items_of
+from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.tree import Computed
+from chalicelib.odata.language.excerpt import Excerpt
+from chalicelib.odata.language.lexer import tokenize
+from chalicelib.odata.language.syntax import Bounds, Path, Token, fault, parse
+
+# Enough for every column of a report; each is written once more for each time it is used.
+MAX_COMPUTED = 32
+
+_AS = re.compile(r"(?P<value>.*)[ \t\r\n](?i:as)[ \t\r\n]+(?P<name>[^\W\d]\w{0,127})", re.DOTALL)
+
+
+def read_compute(
+    excerpt: Excerpt, scope: Scope, aliases: Mapping[str, str], bounds: Bounds
+) -> Scope:
+    """Read ``$compute`` on ``scope.this``: return the scope with what it computes.
+
+    Raises:
+        InvalidError: an item is no expression with a name, or its name is one already.
+    """
+    known: dict[str, Computed] = {}
+    scope = replace(
+        scope, computed={**scope.computed, scope.this: known}, max_computed=bounds.max_tokens
+    )
+    items = excerpt.split(",")
+    if len(items) > MAX_COMPUTED:
+        raise fault(f"$compute may have {MAX_COMPUTED} items, not more", items[MAX_COMPUTED].at)
+    for item in items:
+        computed = _read(item, scope, aliases, bounds)
+        if computed.name in known or computed.name in scope.this.entity.by_name:
+            raise fault(f"There is a property {computed.name} already", item.at)
+        known[computed.name] = computed
+    return scope
+
+
+def _read(item: Excerpt, scope: Scope, aliases: Mapping[str, str], bounds: Bounds) -> Computed:
+    match = _AS.fullmatch(item.text)
+    if match is None:
+        raise fault("A computed property is an expression, the word as, and a name", item.at)
+    text = item.whole[: item.start + match.end("value")]
+    tokens = tokenize(text, item.source, aliases, bounds, item.start)
+    if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
+        raise fault("A computed property has one expression", item.at)
+    size = len(tokens) + sum(_sizes(tokens, scope))
+    if size > bounds.max_tokens:
+        raise fault(f"An expression may have {bounds.max_tokens} tokens, not more", item.at)
+    value = check_value(parse(tokens, item.source), scope, bounds.max_depth)
+    return Computed(match["name"], value, size)
+
+
+def _sizes(tokens: list[Token], scope: Scope) -> Iterator[int]:
+    """Yield how many tokens each name stands for that is a computed property's."""
+    known = {name: each for names in scope.computed.values() for name, each in names.items()}
+    for token in tokens:
+        for segment in token.value.segments if isinstance(token.value, Path) else ():
+            if segment in known:
+                yield known[segment].size

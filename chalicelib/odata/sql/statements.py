@@ -1,0 +1,140 @@
+"""The whole statements: a page of entities, one entity, a count. Postgres writes the JSON.
+
+Each is one SELECT whose row has the answer as text: reading a page as rows and writing JSON from
+them here takes four times as long.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.expressions.reader import root
+from chalicelib.odata.expressions.tree import Node, OrderKey
+from chalicelib.odata.model import Property
+from chalicelib.odata.query.paging import Value, beyond, order_by
+from chalicelib.odata.query.view import View
+from chalicelib.odata.resource import Resource
+from chalicelib.odata.sql.translator import Translator
+from chalicelib.odata.sql.writer import Writer
+from chalicelib.odata.sql.written import Style, json_value
+from chalicelib.postgres.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL, and the values of its ``$1``, ``$2`` …"""
+
+    sql: str
+    parameters: Parameters
+
+
+class Rows(Protocol):
+    """Runs one statement and returns its first row: see ``postgres.reader.Reader.row``."""
+
+    def row(self, sql: str, parameters: Parameters) -> list[Any] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which entities: those that all conditions hold for, in an order, after a place in it."""
+
+    conditions: tuple[Node, ...]
+    order: tuple[OrderKey, ...]
+    after: Sequence[Value] | None
+    skip: int
+    size: int
+    with_count: bool
+
+
+def conditions_of(resource: Resource, conditions: Sequence[Node] = ()) -> tuple[Node, ...]:
+    """Return what the path says of each entity, and further conditions."""
+    return (*resource.conditions(root(resource.entity)), *conditions)
+
+
+def page_statement(resource: Resource, page: Page, view: View, style: Style) -> Statement:
+    """Build the statement whose row is a page.
+
+    Its columns: the entities as JSON with commas between, the place of the last one in the order as
+    a JSON array, whether there are more, the count, whether the parent exists.
+    """
+    parameters = Parameters(resource.principal)
+    translator = Translator(parameters)
+    writer = Writer(style, parameters)
+    it = view.it
+    keys = [translator.by_order(each.expression) for each in page.order]
+    conditions = _true_of(page.conditions, translator)
+    if page.after is not None:
+        conditions.append(beyond(resource.entity, page.order, keys, page.after, translator))
+    columns = writer.columns(view, translator)
+    columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
+    place = ", ".join(f"CAST(k{number} AS text)" for number in range(len(keys)))
+    offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
+    size = translator.bind(Edm.INT64, page.size)
+    count = _count(resource, page.conditions, parameters) if page.with_count else "NULL"
+    text, join = writer.text(view, "e")
+    return Statement(
+        f"SELECT string_agg({text}, ',' ORDER BY n) FILTER (WHERE n <= {size}),"
+        f" max(CAST(json_build_array({place}) AS text)) FILTER (WHERE n = {size}),"
+        f" count(*) > {size}, {count}, {existence(resource.parent, parameters)}"
+        " FROM (SELECT e.*, row_number() OVER () AS n"
+        f" FROM (SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
+        f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
+        f" LIMIT {size} + 1{offset}) AS e) AS e{join}",
+        parameters,
+    )
+
+
+def entity_statement(resource: Resource, view: View, style: Style) -> Statement:
+    """Build the statement whose row is one entity as JSON; it has none where there is none."""
+    translator = Translator(Parameters(resource.principal))
+    writer = Writer(style, translator.parameters)
+    columns = writer.columns(view, translator)
+    entity = _one(resource, columns, translator)
+    text, join = writer.text(view, "e")
+    return Statement(f"SELECT {text} FROM ({entity}) AS e{join}", translator.parameters)
+
+
+def value_statement(resource: Resource, member: Property) -> Statement:
+    """Build the statement whose row is the value of one entity's property as text."""
+    translator = Translator(Parameters(resource.principal))
+    columns = [translator.column(root(resource.entity), member)]
+    value = json_value(f"e.{member.column}", member.type, Style("", "none", False, 0))
+    return Statement(
+        f"SELECT CAST({value} AS text) FROM ({_one(resource, columns, translator)}) AS e",
+        translator.parameters,
+    )
+
+
+def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement:
+    """Build the statement whose row is: how many entities there are, whether the parent exists."""
+    parameters = Parameters(resource.principal)
+    count = _count(resource, conditions_of(resource, conditions), parameters)
+    return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
+
+
+def _one(resource: Resource, columns: Sequence[str], translator: Translator) -> str:
+    """Return the SELECT of what a path to one entity leads to."""
+    where = " AND ".join(_true_of(conditions_of(resource), translator))
+    source = translator.from_clause(root(resource.entity))
+    return f"SELECT {', '.join(columns)} FROM {source} WHERE {where}"
+
+
+def _count(resource: Resource, conditions: Sequence[Node], parameters: Parameters) -> str:
+    translator = Translator(parameters)
+    where = " AND ".join(_true_of(conditions, translator))
+    source = translator.from_clause(root(resource.entity))
+    return f"(SELECT count(*) FROM {source} WHERE {where})"
+
+
+def _true_of(conditions: Sequence[Node], translator: Translator) -> list[str]:
+    return [translator.truth(each) for each in conditions] or ["TRUE"]
+
+
+def existence(parent: Resource | None, parameters: Parameters) -> str:
+    """Return SQL that says whether what a navigation started from exists."""
+    if parent is None:
+        return "TRUE"
+    translator = Translator(parameters)
+    key = translator.column(root(parent.entity), parent.entity.key)
+    return f"EXISTS ({_one(parent, [key], translator)})"

@@ -1,0 +1,264 @@
+"""Put typed trees into SQL: text that has no word of the client's, and the values it binds.
+
+Postgres' nulls are not OData's, whose comparisons are never null: ``ne`` with one null is true,
+``gt`` with a null is false, null is equal to null. The difference is written out only where an
+operand can be null and where false and null are not the same in the end; plain operators elsewhere
+let an index be used. URL Conventions 4.01, section 5.1.1.1.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from chalicelib.odata.edm import Edm, promote
+from chalicelib.odata.expressions.tree import (
+    Call,
+    Case,
+    Cast,
+    Column,
+    Comparison,
+    Count,
+    Instance,
+    Junction,
+    Literal,
+    Membership,
+    Negation,
+    Node,
+    Quantified,
+    Step,
+    Variable,
+)
+from chalicelib.odata.model import EntityType, Navigation, Property
+from chalicelib.postgres.parameters import Parameters
+
+_COMPARISONS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_HOLDS_FOR_EQUAL = ("eq", "ge", "le")
+_BY_ORDER = ("gt", "ge", "lt", "le")
+# Without OFFSET 0 the planner would pull the subselect up, and double what it binds.
+_OPERANDS = "FROM (SELECT {} AS x, {} AS y OFFSET 0) AS o"
+
+
+class Translator:
+    """Translates the trees of one SELECT, to be read by the principal of ``parameters``.
+
+    The SELECTs of one statement share their parameters. ``outer`` are the variables of the SELECTs
+    around this one, each with the SQL of its key: whoever speaks of one reads it again by its key.
+    """
+
+    def __init__(self, parameters: Parameters, outer: Mapping[Variable, str] | None = None) -> None:
+        self.parameters = parameters
+        self._outer = outer or {}
+        self._aliases: dict[Instance, str] = {}
+        self._joins: dict[Variable, list[str]] = {}
+        self._numbers = count()
+
+    def source(self, entity: EntityType) -> str:
+        """Return what to read entities of a type from: those that the principal may see.
+
+        All reading of tables goes through here, below every filter, navigation and count.
+        """
+        if not self.parameters.principal.bounds:
+            return entity.table
+        if not entity.owned:
+            return f"(SELECT * FROM {entity.table} WHERE FALSE)"
+        return f"(SELECT * FROM {entity.owned.format(own=self.parameters.own('p'))})"
+
+    def from_clause(self, variable: Variable) -> str:
+        """Return what follows FROM so that ``variable`` is in scope.
+
+        Complete only when all that speaks of the variable has been translated: each navigation to
+        one entity that was met is a join here.
+        """
+        alias = self._alias(variable)
+        return " ".join([f"{self.source(variable.entity)} AS {alias}", *self._joins[variable]])
+
+    def whole_from_clause(self, variable: Variable) -> str:
+        """Return ``from_clause``, and what brings the outer variables into scope."""
+        clause = self.from_clause(variable)
+        for each, key in self._outer.items():
+            if each in self._joins:
+                is_it = f"{self._alias(each)}.{each.entity.key.column} = {key}"
+                joins = " ".join(["", *self._joins[each]])
+                clause += (
+                    f" JOIN {self.source(each.entity)} AS {self._alias(each)} ON {is_it}{joins}"
+                )
+        return clause
+
+    def link(self, navigation: Navigation, origin: str, target: Variable) -> str:
+        """Return the condition that a navigation leads from a row to the variable."""
+        return _link(navigation, origin, self._alias(target))
+
+    def truth(self, node: Node) -> str:
+        """Return SQL that is true where the node is true, and false or null where it is not."""
+        if isinstance(node, Junction):
+            return self._junction(node, [self.truth(each) for each in node.operands])
+        if isinstance(node, Comparison):
+            return self._comparison(node, exact=False)
+        if isinstance(node, Membership):
+            return self._membership(node, exact=False)
+        return self.value(node)
+
+    def value(self, node: Node) -> str:
+        """Return SQL whose value, null included, is that of the node."""
+        match node:
+            case Literal():
+                return self.bind(node.type, node.value)
+            case Column():
+                return self.column(node.instance, node.member)
+            case Call():
+                return node.template.format(*map(self.value, node.arguments))
+            case Cast():
+                return node.template.format(self.value(node.operand))
+            case Case():
+                pairs = (f"WHEN {self.truth(c)} THEN {self.value(r)}" for c, r in node.pairs)
+                return f"CASE {' '.join(pairs)} END"
+            case Comparison():
+                return self._comparison(node, exact=True)
+            case Membership():
+                return self._membership(node, exact=True)
+            case Junction():
+                return self._junction(node, [self.value(each) for each in node.operands])
+            case Negation():
+                return f"(NOT {self.value(node.operand)})"
+            case Quantified():
+                return self._quantified(node)
+            case Count():
+                return f"(SELECT count(*) {self._related(node, self.truth(node.predicate))})"
+        raise TypeError(f"no SQL for {type(node).__name__}")
+
+    def bind(self, edm: Edm, value: Any) -> str:
+        """Bind a value and return the SQL that stands for it."""
+        if value is None:
+            return f"CAST(NULL AS {edm.sql})"
+        if edm is Edm.BOOLEAN:
+            return "TRUE" if value else "FALSE"
+        return self.bind_text(edm, to_text(value))
+
+    def bind_text(self, edm: Edm, text: str) -> str:
+        """Bind a value that Postgres itself wrote as text."""
+        return f"CAST({self.parameters.bind(text)} AS {edm.sql})"
+
+    def by_order(self, node: Node) -> str:
+        """Return the value as it is compared by order: texts by code points, in any database."""
+        collation = ' COLLATE "C"' if node.type is Edm.STRING else ""
+        return f"{self.value(node)}{collation}"
+
+    def column(self, instance: Instance, prop: Property) -> str:
+        """Return the column of a property."""
+        return f"{self._alias(instance)}.{prop.column}"
+
+    def _alias(self, instance: Instance) -> str:
+        alias = self._aliases.get(instance)
+        if alias is None:
+            origin = self._alias(instance.origin) if isinstance(instance, Step) else None
+            alias = self._aliases[instance] = f"t{next(self._numbers)}"
+            if isinstance(instance, Step) and origin:
+                self._join(instance, origin, alias)
+            elif isinstance(instance, Variable):
+                self._joins[instance] = []
+        return alias
+
+    def _join(self, step: Step, origin: str, alias: str) -> None:
+        variable = step.origin
+        while isinstance(variable, Step):
+            variable = variable.origin
+        link = _link(step.navigation, origin, alias)
+        self._joins[variable].append(f"LEFT JOIN {self.source(step.entity)} AS {alias} ON {link}")
+
+    def _junction(self, node: Junction, operands: list[str]) -> str:
+        return f"({f' {node.operator.upper()} '.join(operands)})"
+
+    def _comparison(self, node: Comparison, *, exact: bool) -> str:
+        left, right = node.left, node.right
+        if Edm.NULL in (left.type, right.type):
+            return self._with_null(node)
+        side = self.by_order if node.operator in _BY_ORDER else self.value
+        x, y = side(left), side(right)
+        sign = _COMPARISONS[node.operator]
+        both_nullable = left.nullable and right.nullable
+        if left.may_be_nan or right.may_be_nan:
+            return self._with_nan(node, x, y)
+        if node.operator == "ne" and (left.nullable or right.nullable):
+            return f"({x} IS DISTINCT FROM {y})"
+        if node.operator == "eq" and both_nullable:
+            return f"({x} IS NOT DISTINCT FROM {y})"
+        if node.operator in _HOLDS_FOR_EQUAL and both_nullable:
+            return (
+                f"(SELECT COALESCE(x {sign} y, x IS NULL AND y IS NULL) {_OPERANDS.format(x, y)})"
+            )
+        if exact and (left.nullable or right.nullable):
+            return f"COALESCE({x} {sign} {y}, FALSE)"
+        return f"({x} {sign} {y})"
+
+    def _with_null(self, node: Comparison) -> str:
+        """Compare with the literal null."""
+        other = node.right if node.left.type is Edm.NULL else node.left
+        if other.type is Edm.NULL:
+            return "TRUE" if node.operator in _HOLDS_FOR_EQUAL else "FALSE"
+        if node.operator == "ne":
+            return f"({self.value(other)} IS NOT NULL)"
+        if node.operator in _HOLDS_FOR_EQUAL:
+            return f"({self.value(other)} IS NULL)"
+        return "FALSE"
+
+    def _with_nan(self, node: Comparison, x: str, y: str) -> str:
+        """Compare what may be NaN: equal to nothing, where Postgres has it equal to itself."""
+        sign = _COMPARISONS[node.operator]
+        of = promote(node.left.type, node.right.type).sql
+        match node.operator:
+            case "ne":
+                of_nan, of_others = "TRUE", "x IS DISTINCT FROM y"
+            case "gt" | "lt":
+                of_nan, of_others = "FALSE", f"COALESCE(x {sign} y, FALSE)"
+            case _:
+                of_nan, of_others = "FALSE", f"COALESCE(x {sign} y, x IS NULL AND y IS NULL)"
+        return (
+            f"(SELECT CASE WHEN x = 'NaN' OR y = 'NaN' THEN {of_nan} ELSE {of_others} END"
+            f" FROM (SELECT CAST({x} AS {of}) AS x, CAST({y} AS {of}) AS y OFFSET 0) AS o)"
+        )
+
+    def _membership(self, node: Membership, *, exact: bool) -> str:
+        operand = self.value(node.operand)
+        if not node.values:
+            return f"({operand} IS NULL)" if node.has_null else "FALSE"
+        array = self.parameters.bind(array_text(node.values))
+        found = f"{operand} = ANY(CAST({array} AS {node.type_of_values.sql}[]))"
+        if node.operand.nullable and node.has_null:
+            return f"COALESCE({found}, TRUE)"
+        return f"COALESCE({found}, FALSE)" if exact and node.operand.nullable else f"({found})"
+
+    def _quantified(self, node: Quantified) -> str:
+        if node.quantifier == "any":
+            return f"EXISTS (SELECT 1 {self._related(node, self.truth(node.predicate))})"
+        unless = f"{self.value(node.predicate)} IS NOT TRUE"
+        return f"(NOT EXISTS (SELECT 1 {self._related(node, unless)}))"
+
+    def _related(self, node: Quantified | Count, condition: str) -> str:
+        link = _link(node.navigation, self._alias(node.origin), self._alias(node.variable))
+        return f"FROM {self.from_clause(node.variable)} WHERE {link} AND {condition}"
+
+
+def _link(navigation: Navigation, origin: str, target: str) -> str:
+    return f"{target}.{navigation.target_column} = {origin}.{navigation.column}"
+
+
+def to_text(value: Any) -> str:
+    """Write a value as Postgres reads it from text."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, timedelta):
+        return f"{value.days} days {value.seconds}.{value.microseconds:06d} seconds"
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def array_text(values: Sequence[Any]) -> str:
+    """Write values as Postgres reads an array of them from text.
+
+    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO. Each is quoted: bare, the text
+    ``null`` would be no text.
+    """
+    quoted = (to_text(each).replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
