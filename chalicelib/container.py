@@ -232,9 +232,9 @@ def limiter(found: Settings) -> Callable[[Clock], Limiter]:
     Raises:
         SettingsError: the parameter file does not fit.
     """
-    from chalicelib.integrator import evolved
+    from chalicelib.integrator.limit import evolved
+    from chalicelib.integrator.limit.trials import Trials
     from chalicelib.integrator.limiter import POLICIES
-    from chalicelib.integrator.trials import Trials
 
     policy = found.limit_policy
     make = partial(POLICIES[policy], most=found.limit_max)

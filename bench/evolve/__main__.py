@@ -23,8 +23,8 @@ from bench.evolve.judging import judge
 from bench.evolve.search import Plan, Search
 from bench.legacies.families import FAMILIES
 from bench.legacies.score import MOST
-from chalicelib.integrator.evolved import EVOLVED, checked, load
-from chalicelib.integrator.genome import Genome
+from chalicelib.integrator.limit.evolved import EVOLVED, checked, load
+from chalicelib.integrator.limit.genome import Genome
 from chalicelib.integrator.limiter import POLICIES, classic
 
 _CONSOLE = Console()

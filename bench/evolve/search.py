@@ -18,7 +18,7 @@ from bench.evolve.algorithm import Individual, Options, founders, offspring
 from bench.evolve.judging import Candidate, Drawn, Judge, summary
 from bench.legacies.families import FAMILIES
 from bench.legacies.score import fitness
-from chalicelib.integrator.genome import Genes, Genome
+from chalicelib.integrator.limit.genome import Genes, Genome
 
 STRATEGIES = ("evolution", "random")
 

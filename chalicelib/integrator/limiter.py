@@ -8,10 +8,10 @@ each result; what the limiter has learned goes from run to run through ``snapsho
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from chalicelib.integrator.adaptive import Adaptive
-from chalicelib.integrator.evolved import deployed
-from chalicelib.integrator.parameters import Parameters
-from chalicelib.integrator.windowed import Windowed, WindowedParameters
+from chalicelib.integrator.limit.adaptive import Adaptive
+from chalicelib.integrator.limit.evolved import deployed
+from chalicelib.integrator.limit.parameters import Parameters
+from chalicelib.integrator.limit.windowed import Windowed, WindowedParameters
 
 Clock = Callable[[], float]
 

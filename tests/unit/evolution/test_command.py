@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.evolve.__main__ import main
-from chalicelib.integrator import evolved
+from chalicelib.integrator.limit import evolved
 
 SMALL = [
     *("--policy", "windowed", "--families", "silent", "noisy", "--seed", "5"),

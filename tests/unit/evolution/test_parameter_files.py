@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from chalicelib import container
-from chalicelib.integrator import evolved
+from chalicelib.integrator.limit import evolved
+from chalicelib.integrator.limit.trials import Trials
+from chalicelib.integrator.limit.windowed import WindowedParameters
 from chalicelib.integrator.limiter import POLICIES
-from chalicelib.integrator.trials import Trials
-from chalicelib.integrator.windowed import WindowedParameters
 from chalicelib.settings import Settings, SettingsError
 
 

@@ -13,7 +13,7 @@ from bench.evolve.algorithm import Options, founders, offspring
 from bench.evolve.judging import Drawn
 from bench.evolve.search import Plan, Search
 from bench.legacies.score import Score
-from chalicelib.integrator.genome import Gene, Genome
+from chalicelib.integrator.limit.genome import Gene, Genome
 
 
 def bounded(default: float, low: float, high: float) -> Any:

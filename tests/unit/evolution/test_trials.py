@@ -13,10 +13,10 @@ import pytest
 
 from bench.legacies.client import Clock, Result, drive
 from bench.legacies.models import Answer, Legacy, Noisy, Workers
+from chalicelib.integrator.limit.parameters import Parameters
+from chalicelib.integrator.limit.trials import Trials
+from chalicelib.integrator.limit.windowed import Windowed, WindowedParameters
 from chalicelib.integrator.limiter import adaptive
-from chalicelib.integrator.parameters import Parameters
-from chalicelib.integrator.trials import Trials
-from chalicelib.integrator.windowed import Windowed, WindowedParameters
 
 FOUNDING = WindowedParameters()
 GOOD = WindowedParameters(initial=10.0, grow=1.06, shrink=0.86, window=0.6, tolerated=0.05)

@@ -9,8 +9,8 @@ import pytest
 
 from bench.legacies.client import Clock, drive
 from bench.legacies.models import Noisy, Workers
+from chalicelib.integrator.limit.windowed import Windowed, WindowedParameters
 from chalicelib.integrator.limiter import windowed
-from chalicelib.integrator.windowed import Windowed, WindowedParameters
 
 FOUNDING = WindowedParameters()
 

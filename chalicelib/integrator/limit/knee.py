@@ -2,7 +2,7 @@
 
 import math
 
-from chalicelib.integrator.parameters import Learned, Parameters
+from chalicelib.integrator.limit.parameters import Learned, Parameters
 
 _FULL = 0.8  # of the limit; calls sent into an emptier pool teach nothing
 _SEARCH = 3.0  # factor of the limit while there is no sign of a queue

@@ -11,8 +11,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from chalicelib.integrator.parameters import Parameters
-from chalicelib.integrator.windowed import WindowedParameters
+from chalicelib.integrator.limit.parameters import Parameters
+from chalicelib.integrator.limit.windowed import WindowedParameters
 from chalicelib.settings import SettingsError
 
 EVOLVED: dict[str, type[Any]] = {"evolved": Parameters, "windowed": WindowedParameters}

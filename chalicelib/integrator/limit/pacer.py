@@ -2,7 +2,7 @@
 
 import math
 
-from chalicelib.integrator.parameters import Learned, Parameters
+from chalicelib.integrator.limit.parameters import Learned, Parameters
 
 
 class Pacer:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.integrator.parameters import SHORTEST_S, within
+from chalicelib.integrator.limit.parameters import SHORTEST_S, within
 
 _LONGEST_WAIT_S = 60.0  # no wait is longer, whatever is asked
 

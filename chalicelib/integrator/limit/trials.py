@@ -22,8 +22,8 @@ from statistics import fmean, stdev
 from types import SimpleNamespace
 from typing import Any
 
-from chalicelib.integrator.evolved import checked
-from chalicelib.integrator.genome import Genome, mutate
+from chalicelib.integrator.limit.evolved import checked
+from chalicelib.integrator.limit.genome import Genome, mutate
 from chalicelib.integrator.limiter import Limiter
 from chalicelib.settings import SettingsError
 from chalicelib.telemetry import event

@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from chalicelib.integrator.failures import Failures
-from chalicelib.integrator.knee import Knee
-from chalicelib.integrator.pacer import Pacer
-from chalicelib.integrator.parameters import LONGEST_S, SHORTEST_S, Learned, Parameters
+from chalicelib.integrator.limit.failures import Failures
+from chalicelib.integrator.limit.knee import Knee
+from chalicelib.integrator.limit.pacer import Pacer
+from chalicelib.integrator.limit.parameters import LONGEST_S, SHORTEST_S, Learned, Parameters
 
 _LONGEST_WAIT_S = 60.0
 _ROUNDING_S = 1e-6  # no call seems sent before the instant it was sent at
