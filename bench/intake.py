@@ -19,8 +19,9 @@ import app
 from bench.engines import TABLE, engines
 from bench.punches import punch
 from chalicelib import container
-from chalicelib.point_record import load_json, parse, to_json, to_text
+from chalicelib.point_record import parse, to_json, to_text
 from chalicelib.principal import OPERATOR, Role
+from chalicelib.strict_json import load_json
 from local.dynamodb.server import CREDENTIALS
 from local.tokens import make_token
 

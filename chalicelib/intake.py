@@ -14,8 +14,9 @@ from typing import Any
 
 from chalicelib.buffer import Buffer
 from chalicelib.errors import ForbiddenError, InvalidError, PunchClockError, TooLargeError
-from chalicelib.point_record import PointRecord, Status, load_json, parse, to_json
+from chalicelib.point_record import PointRecord, Status, parse, to_json
 from chalicelib.principal import Principal
+from chalicelib.strict_json import load_json
 from chalicelib.telemetry import ACCEPTED, bind, bound, event
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 
 from chalicelib.errors import Detail, InvalidError
 
@@ -106,27 +106,6 @@ def read_instant(text: object) -> datetime:
     except (ValueError, OverflowError) as error:
         raise ValueError("names no instant of the calendar") from error
     return instant
-
-
-def load_json(body: bytes) -> Any:
-    """Read strict JSON (RFC 8259): UTF-8, no key twice, no NaN or Infinity.
-
-    Raises:
-        InvalidError: with what is wrong and where.
-    """
-    try:
-        return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
-    except UnicodeDecodeError as error:
-        raise InvalidError(f"The body is not UTF-8 at byte {error.start}.") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise InvalidError(f"The body is not JSON: {error.msg} at {where}.") from error
-    except RecursionError as error:
-        raise InvalidError("The body is nested too deeply.") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise InvalidError("The body has a number that is out of range.") from error
 
 
 def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
@@ -225,19 +204,6 @@ def from_json(text: str) -> PointRecord:
     if record.id != identity(record.employer_id, record.employee_id, document["includedAt"]):
         raise ValueError("id is not that of the punch")
     return record
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidError(f"The body has the key {twice[:100]!r} twice.", target=twice[:100])
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidError(f"The body is not JSON: {name} is not a JSON number.")
 
 
 def _read_id(value: object) -> int:

@@ -15,8 +15,8 @@ import jwt
 
 from chalicelib.errors import InvalidError, UnauthenticatedError
 from chalicelib.identity.claims import ClaimNames, principal_of
-from chalicelib.point_record import load_json
 from chalicelib.principal import Principal
+from chalicelib.strict_json import load_json
 
 # API Gateway passes on 10,240 bytes of headers in all.
 _LONGEST_TOKEN = 8_192

@@ -30,6 +30,7 @@ INTAKE = {
     "chalicelib.point_record",
     "chalicelib.principal",
     "chalicelib.settings",
+    "chalicelib.strict_json",
     "chalicelib.telemetry",
 }
 # What only other steps need, and what the deployed package has not at all.

@@ -14,7 +14,6 @@ from chalicelib.point_record import (
     PointRecord,
     from_json,
     identity,
-    load_json,
     parse,
     read_instant,
     to_json,
@@ -152,25 +151,6 @@ def test_names_every_bad_field_at_once() -> None:
 def test_refuses_what_is_no_object(body: object) -> None:
     with pytest.raises(InvalidError, match="JSON object"):
         parse(body, NOW, clock_skew_s=60)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"\xff\xfe",
-        b'{"a": NaN}',
-        b'{"a": -Infinity}',
-        b'{"a": 1, "a": 2}',
-        b'{"a": ' + b"9" * 5000 + b"}",
-        b"[" * 100_000,
-        b'{"a": 1} x',
-    ],
-)
-def test_refuses_what_is_not_strict_json(body: bytes) -> None:
-    with pytest.raises(InvalidError):
-        load_json(body)
 
 
 @given(

@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.errors import DependencyError, InvalidError
 from chalicelib.odata.batch.parts import Part, Reply, is_name
 from chalicelib.odata.negotiation import JSON
-from chalicelib.point_record import load_json
+from chalicelib.strict_json import load_json
 
 
 def read_parts(body: bytes) -> list[Part]:

@@ -1,0 +1,31 @@
+"""JSON that means one thing only, and what is said of any other."""
+
+import pytest
+
+from chalicelib.errors import InvalidError
+from chalicelib.strict_json import load_json
+
+
+def test_reads_json_as_python_does() -> None:
+    body = '{"a": [1, 2.5, "é", true, null], "b": {}}'.encode()
+    assert load_json(body) == {"a": [1, 2.5, "é", True, None], "b": {}}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON: .* at line 1 column 1"),
+        (b'{"a":\n 1', "not JSON: .* at line 2 column 3"),
+        (b'{"a": 1} x', "not JSON: .* at line 1 column 10"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
+        (b'{"a": 1, "a": 2}', "the key 'a' twice"),
+        (b'{"b": {"a": 1, "c": 2, "a": 2}}', "the key 'a' twice"),
+        (b'{"a": ' + b"9" * 5_000 + b"}", "a number that is out of range"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_refuses_what_is_not_strict_json_and_says_where(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidError, match=reason):
+        load_json(body)
