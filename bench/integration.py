@@ -108,7 +108,7 @@ class _NoDatabase:
 class _Fixed:
     """A limit that does not learn: what differs between two runs is then not its doing."""
 
-    errors = 0
+    recent_failures = 0
     not_before = 0.0
     limit = 8.0
 

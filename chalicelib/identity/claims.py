@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.errors import ForbiddenError
+from chalicelib.point_record import MAX_INT64
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
-_LARGEST_ID = 2**63 - 1
 _LONGEST_SUBJECT = 100
 
 
@@ -89,6 +89,6 @@ def _id(claims: Mapping[str, Any], name: str, role: Role) -> int:
         (value,) = value  # as issuers write attributes that may have several values
     if isinstance(value, str) and _ID.fullmatch(value):
         value = int(value)
-    if type(value) is not int or not 1 <= value <= _LARGEST_ID:
+    if type(value) is not int or not 1 <= value <= MAX_INT64:
         raise ForbiddenError(f"The token of an {role} needs an id in its {name}.")
     return value

@@ -38,7 +38,7 @@ class Reply:
 
 
 def classify(status: int, body: bytes, latency_s: float, retry_after_s: float | None) -> Reply:
-    """Say what an answer of the legacy means (DESIGN, section 5)."""
+    """Say what an answer of the legacy means."""
     text = body.decode("utf-8", "replace").replace("\0", "\ufffd")
     log = f"HTTP {status}: {text}"[:_MAX_LOG]
     denied = status in (401, 403, 407)

@@ -122,7 +122,7 @@ def test_the_database_knows_the_same_statuses_as_the_code() -> None:
     assert set(re.findall(r"'(\w+)'", known)) == set(Status)
 
 
-# The contract with those who query, as the design has it.
+# The contract with those who query.
 PROPERTIES = {
     "PointRecord": {
         *("id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId"),
