@@ -1,6 +1,7 @@
 """Strict JSON: what a client says must mean one thing only, whoever reads it."""
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from chalicelib.errors import InvalidError
@@ -30,8 +31,8 @@ def load_json(body: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        names = Counter(name for name, _ in pairs)
+        twice = next(name for name, times in names.items() if times > 1)
         raise InvalidError(f"The body has the key {twice[:100]!r} twice.", target=twice[:100])
     return found
 

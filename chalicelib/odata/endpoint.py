@@ -134,14 +134,8 @@ class Endpoint:
         if len(request.body) > most_bytes:
             raise TooLargeError(f"The batch is over {most_bytes} bytes (ODATA_BATCH_BYTES).")
         if is_json:
-            parts = json_format.read_parts(request.body)
-        else:
-            parts = multipart.read_parts(request.headers["content-type"], request.body)
-        if len(parts) > most:
-            raise InvalidError(
-                f"A batch may have {most} requests (ODATA_BATCH_REQUESTS), not more."
-            )
-        return parts
+            return json_format.read_parts(request.body, most)
+        return multipart.read_parts(request.headers["content-type"], request.body, most)
 
     def _read(self, request: ODataRequest) -> ODataResponse:
         answer = self._found(request)

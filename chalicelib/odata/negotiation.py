@@ -23,7 +23,7 @@ _VERSION = re.compile(r"\s*([0-9]{1,4})\.([0-9]{1,4})\s*")
 # One preference: Protocol 4.01, 8.2.8; RFC 7240, section 2. A comma may stand in quotes.
 _PREFERENCE = re.compile(r'(?:[^,"]|"[^"]*")+')
 _PREFERRED = re.compile(
-    r'\s*(?P<name>(?:odata\.)?[\w.-]+)\s*(?:=\s*"?(?P<value>[^";]*)"?\s*)?(?:;.*)?'
+    r'\s*+(?P<name>[\w.-]++)\s*+(?:=\s*+(?:"(?P<quoted>[^"]*+)"|(?P<bare>[^\s";]*+))\s*+)?(?:;.*)?'
 )
 _SIZE = re.compile(r"[0-9]{1,9}")
 _ABBREVIATIONS = {"json": JSON, "xml": XML}
@@ -173,7 +173,8 @@ def _preferences(headers: Mapping[str, str], wanted: str) -> Iterator[tuple[str,
     for preference in _PREFERENCE.findall(headers.get("prefer", "")):
         match = _PREFERRED.fullmatch(preference)
         if match and match["name"].lower().removeprefix("odata.") == wanted:
-            yield match["name"].lower(), (match["value"] or "").strip()
+            value = match["bare"] if match["quoted"] is None else match["quoted"]
+            yield match["name"].lower(), (value or "").strip()
 
 
 def require_version(headers: Mapping[str, str]) -> None:

@@ -6,21 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.errors import DependencyError, InvalidError
-from chalicelib.odata.batch.parts import Part, Reply, is_name
+from chalicelib.odata.batch.parts import Part, Reply, is_name, require_at_most
 from chalicelib.odata.negotiation import JSON
 from chalicelib.strict_json import load_json
 
 
-def read_parts(body: bytes) -> list[Part]:
+def read_parts(body: bytes, most: int) -> list[Part]:
     """Read the parts of a batch. One that is no request is answered by itself, if it has an id.
 
     Raises:
-        InvalidError: the body is no batch, or its requests cannot be told from each other.
+        InvalidError: the body is no batch, has more than ``most`` requests, or they cannot be told
+            from each other.
     """
     document = load_json(body)
     requests = document.get("requests") if isinstance(document, dict) else None
     if not isinstance(requests, list):
         raise InvalidError("A batch is an object with an array of requests.", target="requests")
+    require_at_most(most, len(requests))
     ids: set[str] = set()
     groups: list[str] = []
     parts = []

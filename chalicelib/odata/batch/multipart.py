@@ -13,25 +13,31 @@ from itertools import groupby
 
 from chalicelib.errors import InvalidError
 from chalicelib.odata.answer import ODataResponse
-from chalicelib.odata.batch.parts import Part, Reply, is_name
+from chalicelib.odata.batch.parts import Part, Reply, is_name, require_at_most
 from chalicelib.odata.negotiation import MULTIPART
 
 _HTTP = "application/http"
 
 _BLANK_LINE = re.compile(rb"(?:^|\r?\n)\r?\n")
 _LINE_END = re.compile(r"\r?\n")
-_REQUEST_LINE = re.compile(r"(?P<method>[A-Za-z]{1,20}) +(?P<url>\S.*?)(?: +HTTP/[0-9.]+)? *")
-_HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>.*?)[ \t]*")
+# Whatever spaces there are, each is read once: a pattern that tries them all ways takes for ever.
+_REQUEST_LINE = re.compile(
+    r"(?P<method>[A-Za-z]{1,20}) ++(?P<url>[^ ]++(?: ++[^ ]++)*?)(?: ++HTTP/[0-9.]++)? *+"
+)
+_HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>.*)")
 
 
-def read_parts(content_type: str, body: bytes) -> list[Part]:
+def read_parts(content_type: str, body: bytes, most: int) -> list[Part]:
     """Read the parts of a batch, those of its change sets as groups.
 
     Raises:
-        InvalidError: there is no boundary, or the body does not keep to it.
+        InvalidError: there is no boundary, the body does not keep to it, or has more than ``most``
+            parts.
     """
     parts: list[Part] = []
-    for number, content in enumerate(_split(content_type, body), 1):
+    contents = _split(content_type, body)
+    require_at_most(most, len(contents))
+    for number, content in enumerate(contents, 1):
         try:
             headers, inner = _head(content)
             kind = headers.get("content-type", "")
@@ -41,6 +47,7 @@ def read_parts(content_type: str, body: bytes) -> list[Part]:
                 parts.append(_request(headers, inner, None))
         except InvalidError as error:
             parts.append(Part(fault=error))
+        require_at_most(most, len(parts))
     return parts
 
 
@@ -92,7 +99,7 @@ def _head(content: bytes) -> tuple[dict[str, str], bytes]:
     for line in _LINE_END.split(_text(head)):
         match = _HEADER.fullmatch(line)
         if match:
-            headers[match["name"].lower()] = match["value"]
+            headers[match["name"].lower()] = match["value"].strip(" \t")
         elif line:
             raise InvalidError(f"{line[:100]!r} is no header.")
     return headers, body

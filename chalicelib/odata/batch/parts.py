@@ -54,6 +54,12 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
 
 
+def require_at_most(most: int, requests: int) -> None:
+    """Raise ``InvalidError`` where a batch has more requests than that."""
+    if requests > most:
+        raise InvalidError(f"A batch may have {most} requests (ODATA_BATCH_REQUESTS), not more.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a part was answered."""
