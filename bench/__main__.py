@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import subprocess
 import sys
 
 _BENCHES = {
@@ -21,9 +22,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     known = "; ".join(f"{name}: {purpose}" for name, purpose in _BENCHES.items())
     parser.add_argument("names", nargs="*", choices=[*_BENCHES, []], help=known)
-    for name in parser.parse_args(arguments).names or _BENCHES:
-        importlib.import_module(f"bench.{name}").main()
-    return 0
+    names = parser.parse_args(arguments).names or list(_BENCHES)
+    if len(names) == 1:
+        importlib.import_module(f"bench.{names[0]}").main()
+        return 0
+    # Each in a process of its own: what one has built would serve the next from engines long gone.
+    commands = ([sys.executable, "-m", "bench", name] for name in names)
+    return max(subprocess.run(command, check=False).returncode for command in commands)
 
 
 if __name__ == "__main__":

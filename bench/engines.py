@@ -1,12 +1,14 @@
 """The engines a bench runs on: the same as those of the tests and of ``make run``."""
 
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chalicelib import container
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
 from local import postgres
@@ -45,3 +47,17 @@ def engines() -> Iterator[Engines]:
                 child.stop()
         finally:
             server.child.stop()
+
+
+@contextmanager
+def service_on(found: Engines, **variables: str) -> Iterator[None]:
+    """Let the service in this process use the engines; what it logs goes to a file beside them."""
+    os.environ |= dynamodb_server.CREDENTIALS | {
+        "AWS_ENDPOINT_URL_DYNAMODB": found.dynamodb_url,
+        "POINT_RECORD_TABLE": TABLE,
+        **variables,
+    }
+    with (found.home / "service.log").open("w") as log:
+        with redirect_stdout(log):
+            container.settings()  # which says where the log goes
+        yield

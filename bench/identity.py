@@ -6,7 +6,6 @@ must not have the service work more than whoever sends good ones.
 """
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import app
-from bench.engines import TABLE, engines
+from bench.engines import engines, service_on
 from bench.intake import make_body, make_event
 from chalicelib.errors import PunchClockError
 from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
@@ -31,7 +30,6 @@ from chalicelib.odata.service import ODataRequest, ODataService
 from chalicelib.postgres.reader import Reader
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from local.dynamodb.server import CREDENTIALS
 from local.tokens import make_token
 
 _ROUNDS = 7
@@ -46,12 +44,7 @@ def main() -> None:
     """Measure and print."""
     console = Console()
     console.print(_checks())
-    with engines() as found:
-        os.environ |= CREDENTIALS | {
-            "AWS_ENDPOINT_URL_DYNAMODB": found.dynamodb_url,
-            "POINT_RECORD_TABLE": TABLE,
-            "JWT_KEY": _KEY,
-        }
+    with engines() as found, service_on(found, JWT_KEY=_KEY):
         console.print(_requests())
         console.print(_policies(found.database))
 

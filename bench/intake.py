@@ -5,7 +5,6 @@ endpoint runs in a process of its own and is not counted.
 """
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -16,13 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 import app
-from bench.engines import TABLE, engines
+from bench.engines import TABLE, engines, service_on
 from bench.punches import punch
 from chalicelib import container
 from chalicelib.point_record import parse, to_json, to_text
 from chalicelib.principal import OPERATOR, Role
 from chalicelib.strict_json import load_json
-from local.dynamodb.server import CREDENTIALS
 from local.tokens import make_token
 
 _CALLS = 300
@@ -35,12 +33,7 @@ def main() -> None:
     """Measure and print."""
     costs: dict[str, list[float]] = {"a POST": [], "  of it intake": [], "  of it parsing": []}
     bare: list[float] = []
-    with engines() as found:
-        os.environ |= CREDENTIALS | {
-            "AWS_ENDPOINT_URL_DYNAMODB": found.dynamodb_url,
-            "POINT_RECORD_TABLE": TABLE,
-            "JWT_KEY": _KEY,
-        }
+    with engines() as found, service_on(found, JWT_KEY=_KEY):
 
         def post(body: bytes) -> None:
             answer = app.app(make_event(body), None)
