@@ -245,14 +245,7 @@ def integrate(
         legacy,
         limiter or partial(POLICIES[_POLICY], most=settings.limit_max),
         _POLICY,
-        Pace(
-            settle_interval_s=settings.settle_interval_s,
-            settle_batch=settings.settle_batch,
-            max_attempts=settings.max_attempts,
-            retry_base_s=settings.retry_base_s,
-            retry_max_s=settings.retry_max_s,
-            overload_retry_max_s=settings.overload_retry_max_s,
-        ),
+        Pace.of(settings),
         chance=random.Random(1),
     )
     done = run.run(lambda: 900.0)

@@ -214,14 +214,7 @@ def integrator_run() -> Run:
         ),
         limiter(found),
         found.limit_policy,
-        Pace(
-            settle_interval_s=found.settle_interval_s,
-            settle_batch=found.settle_batch,
-            max_attempts=found.max_attempts,
-            retry_base_s=found.retry_base_s,
-            retry_max_s=found.retry_max_s,
-            overload_retry_max_s=found.overload_retry_max_s,
-        ),
+        Pace.of(found),
         chance=random.Random(),  # noqa: S311 - jitter
     )
 

@@ -73,12 +73,12 @@ class Settings:
     replication_deleters: int = setting(
         8, "Batch deletes in flight: more hide a slow answer and cost more CPU.", 1, 64
     )
+    replication_margin_s: float = setting(
+        5.0, "Time kept at the end of a replication to finish what it has begun.", 0.5, 300
+    )
     accepted_log: str = setting(
         "",
         "Where intake's log is, for the reconciler: cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH.",
-    )
-    replication_margin_s: float = setting(
-        5.0, "Time kept at the end of a replication to finish what it has begun.", 0.5, 300
     )
 
     legacy_url: str = setting(

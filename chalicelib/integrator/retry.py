@@ -1,12 +1,13 @@
 """What an attempt's end makes of its record: its status, and when the next attempt is due."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from chalicelib.integrator.reply import Outcome
 from chalicelib.integrator.senders import Sent
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Settlement
+from chalicelib.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,11 @@ class Pace:
     retry_base_s: float
     retry_max_s: float
     overload_retry_max_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Pace":
+        """Take the pace that a stage has set."""
+        return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)})
 
 
 def settlement(sent: Sent, pace: Pace, chance: random.Random) -> Settlement:

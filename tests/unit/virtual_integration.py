@@ -19,19 +19,13 @@ from chalicelib.integrator.retry import Pace
 from chalicelib.integrator.senders import Sent
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Claimed, Sample, Settlement
+from chalicelib.settings import Settings
 
 RUN_S = 120.0  # how long a run may last, as a Lambda's timeout says
 TICK_S = 60.0
 RECORD_LEASE_S = 45.0
 CALL_TIMEOUT_S = 15.0
-PACE = Pace(
-    settle_interval_s=0.25,
-    settle_batch=500,
-    max_attempts=8,
-    retry_base_s=1.0,
-    retry_max_s=3_600.0,
-    overload_retry_max_s=60.0,
-)
+PACE = Pace.of(Settings())
 
 # What a call at an instant comes to, with so many open, itself included.
 Answers = Callable[[float, str, int], Reply]
