@@ -49,7 +49,7 @@ PRICES = {
 
 MEASURES = {
     "POST in intake": Figure(
-        0.015, "s", "assumed: 1.2 ms of CPU (README) at 0.6 core, a put of 8 ms, half as much on top"
+        0.015, "s", "assumed: 1.2 ms of CPU (README) at 0.6 core, a put of 8 ms, half on top"
     ),
     "cold start of intake": Figure(
         1.0, "s", "assumed: 0.3 s of CPU (decision 15) at 0.6 core, and Lambda's own"
