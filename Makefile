@@ -72,8 +72,8 @@ $(READY): requirements.txt requirements-dev.txt
 	fi; \
 	echo "Setting up .venv with $$($$found --version) …"; \
 	$$found -m venv .venv && \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && \
-	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check -r requirements.txt -w .venv/wheels && \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --use-pep517 -r requirements-dev.txt && \
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --use-pep517 -r requirements.txt -w .venv/wheels && \
 	$(PYTHON) -m pip download --quiet --disable-pip-version-check -r requirements.txt -d .venv/wheels \
 	  --find-links .venv/wheels --only-binary :all: --platform manylinux2014_x86_64 && \
 	touch $@

@@ -52,7 +52,7 @@ def read_stack(home: Path) -> dict[str, Any]:
     """
     try:
         stack: dict[str, Any] = json.loads((home / "stack.json").read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         message = f"No stack runs on {home}: it has no stack.json. Start one with: make run"
         raise NotRunningError(message) from error
     return stack

@@ -20,6 +20,7 @@ from rich.progress import Progress as Bars
 
 from chalicelib.errors import UnavailableError
 from chalicelib.principal import Role
+from local.arguments import number, whole
 from local.attach import NotRunningError, add_data_argument, read_stack
 from local.burst_follow import Follower, Progress
 from local.burst_phones import Crew, Plan
@@ -39,15 +40,18 @@ class BurstError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``burst``."""
-    parser.add_argument("punches", type=int, help="how many, each of another employee")
-    parser.add_argument("--seconds", type=float, default=15.0, help="they are spread over (15)")
-    parser.add_argument("--processes", type=int, default=2, help="that send (2)")
-    parser.add_argument("--at-once", type=int, default=32, help="calls in flight of each (32)")
+    parser.add_argument("punches", type=whole(1), help="how many, each of another employee")
+    parser.add_argument("--seconds", type=number(), default=15.0, help="they are spread over (15)")
+    parser.add_argument("--processes", type=whole(1), default=2, help="that send (2)")
+    parser.add_argument("--at-once", type=whole(1), default=32, help="calls in flight of each (32)")
     parser.add_argument(
-        "--resent", type=float, default=0.02, help="share sent once more on purpose (0.02)"
+        "--resent",
+        type=number(0, 1),
+        default=0.02,
+        help="share sent once more on purpose (0.02)",
     )
     parser.add_argument(
-        "--patience", type=float, default=300.0, help="seconds to wait for any progress (300)"
+        "--patience", type=number(), default=300.0, help="seconds to wait for any progress (300)"
     )
     add_data_argument(parser)
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from local.arguments import number
 from local.attach import add_data_argument, attach
 from local.services import SCHEDULES
 
@@ -9,7 +10,7 @@ from local.services import SCHEDULES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``tick``."""
     parser.add_argument("schedule", choices=SCHEDULES)
-    parser.add_argument("--seconds", type=float, default=60, help="until its deadline (60)")
+    parser.add_argument("--seconds", type=number(), default=60, help="until its deadline (60)")
     add_data_argument(parser)
 
 

@@ -3,19 +3,22 @@
 import argparse
 import sys
 
+from chalicelib.point_record import MAX_INT64
 from chalicelib.principal import Role
+from local.arguments import number, whole
 from local.attach import add_data_argument
 from local.tokens import key_file, make_token, read_key
 
 _HOURS = 12.0
+_ID = whole(1, MAX_INT64)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``token``."""
     parser.add_argument("--role", choices=[role.value for role in Role], default=Role.INTEGRATION)
-    parser.add_argument("--employer", type=int, metavar="ID", help="whose token it is, or of whom")
-    parser.add_argument("--employee", type=int, metavar="ID", help="whose token it is")
-    parser.add_argument("--hours", type=float, default=_HOURS, help=f"it lasts ({_HOURS:g})")
+    parser.add_argument("--employer", type=_ID, metavar="ID", help="whose token it is, or of whom")
+    parser.add_argument("--employee", type=_ID, metavar="ID", help="whose token it is")
+    parser.add_argument("--hours", type=number(), default=_HOURS, help=f"it lasts ({_HOURS:g})")
     add_data_argument(parser)
 
 
@@ -31,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     try:
         key = read_key(arguments.data)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         where = key_file(arguments.data)
         print(f"There is no {where}: start a stack first, with make run", file=sys.stderr)
         return 1

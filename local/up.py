@@ -2,7 +2,6 @@
 
 import argparse
 import fcntl
-import math
 import os
 import signal
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from chalicelib.principal import Role
+from local.arguments import http_url, number, whole
 from local.attach import DATA
 from local.process import StartError, end_leftovers
 from local.stack import USUAL_PORTS, Options, Stack
@@ -39,24 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"where its data and logs are ({DATA}). On {DATA} it takes the usual ports where they"
         f" are free ({usual}), elsewhere any free ones",
     )
-    parser.add_argument("--port", type=int, help="of the API; 0 takes any free one")
+    parser.add_argument("--port", type=whole(0, 65_535), help="of the API; 0 takes any free one")
     parser.add_argument(
         "--tick",
-        type=_seconds,
+        type=number(),
         default=5.0,
         metavar="SECONDS",
         help="between runs of a schedule (5); 0 runs none: see tick",
     )
     parser.add_argument(
-        "--legacy", metavar="URL", help="POST records there and start no simulated legacy"
+        "--legacy",
+        type=http_url,
+        metavar="URL",
+        help="POST records there and start no simulated legacy",
     )
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError("must be 0 or more seconds")
-    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -85,8 +81,8 @@ def _run(stack: Stack, options: Options, console: Console) -> None:
     Raises:
         StartError: it could not start; nothing is left of it.
     """
-    for number in _SIGNALS:
-        signal.signal(number, _end)
+    for each in _SIGNALS:
+        signal.signal(each, _end)
     try:
         for name in end_leftovers(options.home):
             console.print(f"Ended {name}, left over from a stack that was killed", style="dim")
@@ -96,8 +92,8 @@ def _run(stack: Stack, options: Options, console: Console) -> None:
     except _EndedError:
         console.print("Stopping …", style="dim")
     finally:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
         stack.stop()
 
 
@@ -111,9 +107,12 @@ def _only_one(home: Path) -> Iterator[None]:
     """Hold the directory: the kernel lets go of it when this process ends, however it ends.
 
     Raises:
-        StartError: another stack holds it.
+        StartError: another stack holds it, or it cannot be made.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"{home} cannot be a stack's directory: {error.strerror}.") from error
     with (home / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -143,7 +142,8 @@ def _welcome(urls: dict[str, str], options: Options) -> str:
     pace = (
         f"Both schedules run every {options.tick_s:g} s: after the second run the legacy has it."
         if options.tick_s
-        else "No schedule runs by itself: python -m local tick replicate, then tick integrate."
+        else "No schedule runs by itself. To run one: .venv/bin/python -m local tick replicate"
+        + data
     )
     return escape(
         f"""
@@ -169,7 +169,7 @@ Whoever runs the service sees all, and how each stage is:
     OPERATOR={operator}
     curl {api}/health -H "Authorization: Bearer $OPERATOR"
 
-Other tokens: python -m local token --role employer --employer 121{data}
+Other tokens: .venv/bin/python -m local token --role employer --employer 121{data}
 
 {pace}
 Ctrl-C stops everything and keeps the data.

@@ -93,7 +93,7 @@ class Authenticator:
             raise InvalidError("There must be one Authorization header.", target="Authorization")
         credentials = _CREDENTIALS.fullmatch(authorizations[0].strip()) if authorizations else None
         if credentials is None or credentials["scheme"].lower() != "bearer":
-            raise UnauthenticatedError("Send a token: Authorization: Bearer …")
+            raise UnauthenticatedError("Send a token: Authorization: Bearer <token>")
         return principal_of(self._verified(credentials["token"]), self._names)
 
     def _verified(self, token: str) -> Mapping[str, Any]:

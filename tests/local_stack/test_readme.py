@@ -1,4 +1,4 @@
-"""The README's command lines do what the README says."""
+"""The command lines of README.md and docs/odata.md do what these say."""
 
 import json
 import re
@@ -14,7 +14,12 @@ import pytest
 from tests.local_stack.running import RunningStack, wait_until
 
 TOKEN = f"{sys.executable} -m local token"
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PROJECT = Path(__file__).parents[2]
+
+
+def blocks(document: str) -> list[str]:
+    """Return the shell lines of a document, block by block."""
+    return re.findall(r"```sh\n(.*?)```", (PROJECT / document).read_text("utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 def commands(stack: RunningStack) -> list[str]:
     """Return the curl lines of the README, to this stack in place of the usual one."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks("README.md")).replace("\\\n", " ").splitlines()
     (token,) = (line for line in lines if line.startswith("TOKEN="))
     token = token.replace(".venv/bin/python -m local token", f"{TOKEN} --data {stack.data}")
     return [
@@ -62,6 +66,21 @@ def test_a_punch_goes_from_curl_through_odata_to_the_legacy(stack: RunningStack)
     assert [each["status"] for each in curl(logs)["value"]] == ["AWAITING", "INTEGRATED"]
     assert curl(report)["accepted"] == 1
     assert curl(post)["id"] == posted["id"]
+
+
+def test_every_request_of_the_odata_document_is_answered(stack: RunningStack) -> None:
+    assert stack.post(employeeId=2023, employerId=121).ok  # the punch of the README
+    script = "\n".join(["set -e", *blocks("docs/odata.md")])
+    script = script.replace(".venv/bin/python -m local token", f"{TOKEN} --data {stack.data}")
+    script = script.replace("http://127.0.0.1:8000", stack.url("api"))
+    script = script.replace("curl ", "curl --silent --show-error --fail-with-body --max-time 20 ")
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = script.count("\nask ")
+    assert answers == 7
+    assert done.stdout.count('"@odata.context"') == answers - 1  # $count is plain text
 
 
 def test_a_shift_change_ends_with_nothing_lost_and_nothing_doubled(stack: RunningStack) -> None:
