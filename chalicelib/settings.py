@@ -156,6 +156,9 @@ class Settings:
     )
     odata_timeout_s: float = setting(10.0, "Longest run of one query.", 0.1, 29)
     odata_batch_requests: int = setting(100, "Most requests in one batch.", 1, 1_000)
+    odata_answer_bytes: int = setting(
+        5_000_000, "Longest answer to one query, or to all of a batch.", 1_024, 100_000_000
+    )
     odata_batch_bytes: int = setting(1_048_576, "Longest batch that is read.", 1_024, 6_000_000)
     odata_batch_timeout_s: float = setting(
         15.0, "Time after which no further request of a batch is begun.", 0, 29

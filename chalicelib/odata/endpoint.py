@@ -120,6 +120,7 @@ class Endpoint:
             self._creation_of_part,
             lambda creations: create(creations, self._waiting),
             self._settings.odata_batch_timeout_s,
+            self._settings.odata_answer_bytes,
         )
         replies = list(batch.replies(parts, to_the_end=to_the_end))
         if in_json:

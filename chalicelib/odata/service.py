@@ -33,6 +33,7 @@ from chalicelib.odata.sql.statements import (
     entity_statement,
     page_statement,
     value_statement,
+    within,
 )
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
@@ -63,6 +64,7 @@ class ODataService:
         self._reader = reader
         self._sizes = PageSizes(settings.odata_page, settings.odata_page_max)
         self._expand_page = settings.odata_expand_page
+        self._most_bytes = settings.odata_answer_bytes
         bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
         self._limits = Limits(bounds, settings.odata_expand_depth)
         self._apply_bounds = ApplyBounds(
@@ -190,9 +192,17 @@ class ODataService:
         return row
 
     def _row(self, statement: Statement, resource: Resource) -> list[Any]:
-        row = self._reader.row(statement.sql, statement.parameters)
-        if row is None:
+        most = self._most_bytes
+        bounded = within(statement, most)
+        found = self._reader.row(bounded.sql, bounded.parameters)
+        if found is None:
             raise _missing(resource)
+        *row, size = found
+        if size > most:
+            raise InvalidError(
+                f"The answer would be over {most} bytes (ODATA_ANSWER_BYTES). Ask for fewer records"
+                " on a page ($top, Prefer: maxpagesize), or for less of each ($select, $expand)."
+            )
         return row
 
 

@@ -192,6 +192,22 @@ def test_what_is_no_batch_is_refused_as_a_whole(
     error_of(answer)
 
 
+def test_the_answers_of_a_batch_are_bounded_together(
+    service: Service, variables: dict[str, str]
+) -> None:
+    (record_id,) = service.accept([1])
+    service.replicate()
+    one = {"method": "get", "url": f"PointRecords({record_id})", "headers": {}}
+    parts = [{**one, "id": str(n)} for n in range(9)]
+    post = {"id": "p", "method": "post", "url": "PointRecords", "body": punch(2)}
+    with wired(variables | {"ODATA_ANSWER_BYTES": "2000"}):
+        answers = asked(service, *parts, post)
+    assert [each["status"] for each in answers] == [200] * 4 + [400] * 6
+    assert "ODATA_ANSWER_BYTES" in answers[-1]["body"]["error"]["message"]
+    service.replicate()
+    assert service.rows("SELECT employee_id FROM point_record") == [(1,)]  # it was not begun
+
+
 def test_a_batch_may_be_empty(service: Service) -> None:
     assert statuses(send(service, b"--b--")) == []
     assert asked(service) == []

@@ -82,6 +82,7 @@ class Batch:
         creation: reads a request that is to create something together with others.
         create: does what such requests ask for, all or none.
         seconds: no part is begun later than this after the first one.
+        most_bytes: nor once the answers together are as long as this.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Batch:
         creation: Callable[[ODataRequest], Creation],
         create: Callable[[Sequence[Creation]], Sequence[ODataResponse]],
         seconds: float,
+        most_bytes: int,
     ) -> None:
         self._request = request
         self._serve = serve
@@ -99,6 +101,7 @@ class Batch:
         self._creation = creation
         self._create = create
         self._deadline = time.monotonic() + seconds
+        self._bytes_left = most_bytes
         self._urls: dict[str, str] = {}
         self._succeeded: dict[str, bool] = {}
 
@@ -140,6 +143,7 @@ class Batch:
     def _noted(self, part: Part, response: ODataResponse) -> Reply:
         """Keep what later parts may refer to."""
         reply = Reply(part, response)
+        self._bytes_left -= len(response.body.encode())
         if part.id is not None:
             self._succeeded[part.id] = not reply.failed
             if not reply.failed:
@@ -155,7 +159,7 @@ class Batch:
         """Return the request that a part stands for.
 
         Raises:
-            InvalidError: it is none.
+            InvalidError: it is none, or there is no room left for its answer.
             DependencyError: it builds on one that failed.
             NotFoundError: it leads out of the service.
             UnavailableError: there is no time left for it.
@@ -164,6 +168,11 @@ class Batch:
             raise part.fault
         if time.monotonic() > self._deadline:
             raise UnavailableError("There was no time left for this part of the batch.")
+        if self._bytes_left <= 0:
+            raise InvalidError(
+                "There was no room left for the answer to this part of the batch"
+                " (ODATA_ANSWER_BYTES)."
+            )
         for name in part.depends_on:
             if not self._has_succeeded(name):
                 raise DependencyError(f"It depends on {name[:100]}, which has failed.")

@@ -113,6 +113,22 @@ def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement
     return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
 
 
+def within(statement: Statement, most_bytes: int) -> Statement:
+    """Have a statement send nothing of a row that is longer than so many bytes.
+
+    A last column says how long it is. What makes a row long is for the client to say, be it many
+    logs of many records or a text that is joined to itself: Postgres can write more of it in the
+    time of a query than a process here can hold.
+    """
+    most = statement.parameters.bind(str(most_bytes))
+    return Statement(
+        "SELECT sent.*, bytes FROM (SELECT answer, pg_column_size(answer) AS bytes"
+        f" FROM (SELECT * FROM ({statement.sql}) AS asked OFFSET 0) AS answer) AS measured"
+        f" LEFT JOIN LATERAL (SELECT (answer).*) AS sent ON bytes <= CAST({most} AS bigint)",
+        statement.parameters,
+    )
+
+
 def _one(resource: Resource, columns: Sequence[str], translator: Translator) -> str:
     """Return the SELECT of what a path to one entity leads to."""
     where = " AND ".join(_true_of(conditions_of(resource), translator))
