@@ -83,6 +83,10 @@ class EntityType:
     def qualified_name(self) -> str:
         return f"{NAMESPACE}.{self.name}"
 
+    def is_named(self, name: str) -> bool:
+        """Say whether a name in a URL is its own, with the namespace or without."""
+        return name in (self.name, self.qualified_name)
+
     @property
     def key(self) -> Property:
         return self.properties[0]

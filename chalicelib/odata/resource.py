@@ -63,7 +63,9 @@ class Resource:
     is_reference: bool = False
 
 
-_SEGMENT = re.compile(r"(?P<name>\$?[^\W\d]\w{0,127})(?:\((?P<key>.*)\))?", re.DOTALL)
+_SEGMENT = re.compile(
+    r"(?P<name>\$?[^\W\d]\w{0,127}(?:\.[^\W\d]\w{0,127})*)(?:\((?P<key>.*)\))?", re.DOTALL
+)
 _NAMED_KEY = re.compile(r"\s*(?P<name>[^\W\d]\w*)\s*=(?P<value>.*)", re.DOTALL)
 _KEY_FORMS = {Edm.GUID: re.compile(GUID), Edm.INT64: re.compile(NUMBER)}
 _UNSUPPORTED_ROOTS = ("$entity", "$all", "$crossjoin")
@@ -121,6 +123,8 @@ def _step(resource: Resource, name: str) -> Resource:
         raise _not_found(path)
     if name == "$ref" and resource.kind in (Kind.COLLECTION, Kind.ENTITY):
         return replace(resource, path=path, is_reference=True)
+    if name == resource.entity.qualified_name and resource.kind in (Kind.COLLECTION, Kind.ENTITY):
+        return resource  # a cast to the type that it has anyway: section 4.11
     if name == "$count" and resource.kind is Kind.COLLECTION:
         return replace(resource, path=path, kind=Kind.COUNT)
     if name == "$value" and resource.kind is Kind.PROPERTY:

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from chalicelib.errors import NotAcceptableError
+from chalicelib.errors import NotAcceptableError, NotImplementedByServiceError
 from chalicelib.odata.metadata import annotations
 from chalicelib.odata.model import ENTITY_SETS
 from tests.odata.asking import Client
@@ -40,7 +40,7 @@ STRUCTURE: dict[str, tuple[str, str]] = {
     f"{EDM}NavigationPropertyBinding": ("Path* Target*", ""),
     f"{EDM}Annotation": ("Term* Bool Int String EnumMember", f"{EDM}Record {EDM}Collection"),
     f"{EDM}Record": ("", f"{EDM}PropertyValue"),
-    f"{EDM}PropertyValue": ("Property* Bool Int String", f"{EDM}Record {EDM}Collection"),
+    f"{EDM}PropertyValue": ("Property* Bool Int String EnumMember", f"{EDM}Record {EDM}Collection"),
     f"{EDM}Collection": ("", f"{EDM}String"),
     f"{EDM}String": ("", ""),
 }
@@ -150,6 +150,23 @@ def test_every_property_says_what_it_means(client: Client) -> None:
         assert "Org.OData.Core.V1.Computed" in terms or may_be_given
         if prop.attrib["Type"] == "Edm.DateTimeOffset":
             assert prop.attrib["Precision"] == "6"
+
+
+def test_what_apply_cannot_do_is_not_left_to_a_default(client: Client) -> None:
+    container = csdl(client)["PunchClock"]["Service"]
+    for name in ENTITY_SETS:
+        supported = container[name]["@Org.OData.Aggregation.V1.ApplySupported"]
+        assert supported["Rollup"] == "None"
+        assert supported["From"] is False
+        for apply in ("groupby((rollup($all,id)))", "aggregate(id with sum as s from id with max)"):
+            with pytest.raises(NotImplementedByServiceError):
+                client.get(name, ("$apply", apply))
+
+
+def test_every_operator_is_among_what_filters_may_have(client: Client) -> None:
+    functions = csdl(client)["PunchClock"]["Service"]["@Org.OData.Capabilities.V1.FilterFunctions"]
+    assert {"eq", "in", "divby", "not", "any", "cast", "case", "contains", "now"} <= set(functions)
+    assert "has" not in functions
 
 
 def test_both_formats_say_the_same(client: Client) -> None:

@@ -147,6 +147,21 @@ def test_navigation_leads_both_ways(client: Client, data: DataSet) -> None:
     assert client.json(f"{path}/logs({log.id})/status")["value"] == log.status
 
 
+def test_a_cast_to_the_type_that_it_has_changes_nothing(client: Client, data: DataSet) -> None:
+    record = with_logs(data)
+    of_records, of_logs = "PunchClock.PointRecord", "PunchClock.IntegrationLog"
+    entity = f"PointRecords({record.id})"
+    for path, cast in (
+        ("PointRecords", f"PointRecords/{of_records}"),
+        ("PointRecords/$count", f"PointRecords/{of_records}/$count"),
+        (entity, f"PointRecords/{of_records}({record.id})"),
+        (entity, f"{entity}/{of_records}"),
+        (f"{entity}/status", f"{entity}/{of_records}/status"),
+        (f"{entity}/logs", f"{entity}/{of_records}/logs/{of_logs}"),
+    ):
+        assert client.get(cast).body == client.get(path).body
+
+
 def test_a_collection_of_logs_has_all_options(client: Client, data: DataSet) -> None:
     record = with_logs(data)
     answer = client.json(
@@ -203,6 +218,8 @@ def test_a_count_is_plain_text_whatever_is_accepted(client: Client, data: DataSe
         "IntegrationLogs(0)",
         "IntegrationLogs(0)/point", "IntegrationLogs(-1)", "$metadata/x", "PointRecords/$count/x",
         "$count",
+        "PointRecords/PunchClock.IntegrationLog", "PointRecords/PunchClock.",
+        "PunchClock.PointRecord",
         "PointRecords/$value", "IntegrationRuns(1)/point", "'", "(1)", "..", "PointRecords(",
     ],
 )  # fmt: skip

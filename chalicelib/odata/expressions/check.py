@@ -127,6 +127,8 @@ class _Checker:
             if isinstance(found, _Collection) and segment == "$count":
                 navigation = found.navigation
                 found = Count(found.origin, navigation, Variable(navigation.target), TRUE)
+            elif isinstance(found, _Collection) and found.navigation.target.is_named(segment):
+                continue  # a cast to the type that they have anyway
             elif isinstance(found, Variable | Step):
                 found = self._member(found, segment, path, scope)
             else:
@@ -142,7 +144,7 @@ class _Checker:
             return Column(instance, member)
         if isinstance(member, Navigation):
             return (_Collection if member.collection else Step)(instance, member)
-        if name in (entity.name, entity.qualified_name):
+        if entity.is_named(name):
             return instance  # a cast to the type that it has anyway
         raise fault(f"{entity.name} has no property {name}", path.at)
 
@@ -252,7 +254,7 @@ def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> 
 
 def _entity_type(path: Path) -> EntityType:
     for entity in ENTITY_TYPES:
-        if str(path) in (entity.name, entity.qualified_name):
+        if entity.is_named(str(path)):
             return entity
     raise fault(f"There is no entity type {path}", path.at)
 

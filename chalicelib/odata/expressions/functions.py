@@ -172,9 +172,11 @@ _DOUBLE_OPERATORS = {
         f" WHEN least(abs(x), 1) * 2 <= {_LEAST} * abs(y) THEN x * 0 / y"
         f" ELSE x / y END {_OPERANDS})"
     ),
-    # A quotient with more digits than a Double has leaves no remainder: then exactly.
+    # By zero it fails, as the standard asks of every type (5.1.1.2.6). A quotient with more digits
+    # than a Double has leaves no remainder: then exactly.
     "mod": (
-        "(SELECT CASE WHEN y = 0 OR y = 'NaN' OR abs(x) = 'Infinity' THEN x + y + 'NaN'"
+        "(SELECT CASE WHEN y = 0 THEN 1 / y"
+        " WHEN y = 'NaN' OR abs(x) = 'Infinity' THEN x + y + 'NaN'"
         " WHEN abs(x) < abs(y) THEN x WHEN abs(x) > 1e15 * least(abs(y), 1) THEN"
         " CAST(CAST(CAST(x AS text) AS numeric) % CAST(CAST(y AS text) AS numeric)"
         f" AS double precision) ELSE x - y * trunc(x / y) END {_OPERANDS})"

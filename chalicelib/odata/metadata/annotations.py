@@ -10,6 +10,7 @@ from typing import TypeAlias, Union
 
 from chalicelib.odata.apply.transformations import TRANSFORMATIONS
 from chalicelib.odata.expressions.functions import FUNCTIONS
+from chalicelib.odata.language.lexemes import OPERATORS
 from chalicelib.odata.model import EntityType, Property
 
 CORE = "Org.OData.Core.V1"
@@ -41,6 +42,8 @@ _FORMATS = [
     for metadata in ("minimal", "none", "full")
     for compatible in ("false", "true")
 ]
+# What the grammar has besides functions and operators between two values.
+_OF_SYNTAX = ("all", "any", "case", "cast", "isof", "not")
 
 
 def of_container() -> Annotations:
@@ -54,7 +57,7 @@ def of_container() -> Annotations:
             f"{CAPABILITIES}.ConformanceLevelType", "Advanced"
         ),
         f"{CAPABILITIES}.SupportedFormats": _FORMATS,
-        f"{CAPABILITIES}.FilterFunctions": sorted(FUNCTIONS),
+        f"{CAPABILITIES}.FilterFunctions": sorted({*FUNCTIONS, *OPERATORS, *_OF_SYNTAX}),
         f"{CAPABILITIES}.AsynchronousRequestsSupported": False,
         f"{CAPABILITIES}.CrossJoinSupported": False,
         f"{CAPABILITIES}.KeyAsSegmentSupported": False,
@@ -92,7 +95,11 @@ def of_entity_set(entity: EntityType, expand_depth: int) -> Annotations:
         f"{CAPABILITIES}.UpdateRestrictions": {"Updatable": False},
         f"{CAPABILITIES}.DeleteRestrictions": {"Deletable": False},
         f"{CAPABILITIES}.ChangeTracking": {"Supported": False},
-        f"{AGGREGATION}.ApplySupported": {"Transformations": sorted(TRANSFORMATIONS)},
+        f"{AGGREGATION}.ApplySupported": {
+            "Transformations": sorted(TRANSFORMATIONS),
+            "Rollup": Member(f"{AGGREGATION}.RollupType", "None"),
+            "From": False,
+        },
     }
     if insertable:
         found[f"{CAPABILITIES}.DeepInsertSupport"] = {"Supported": False}

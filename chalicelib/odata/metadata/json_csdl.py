@@ -1,12 +1,13 @@
 """``$metadata`` as CSDL JSON 4.01: what ``xml`` writes as XML, as an object."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.metadata import annotations
-from chalicelib.odata.metadata.annotations import Annotations, Member
+from chalicelib.odata.metadata.annotations import Annotations, Member, Value
 from chalicelib.odata.metadata.xml import PRECISION, referential_constraint
 from chalicelib.odata.model import (
     CONTAINER,
@@ -82,7 +83,11 @@ def _entity_set(entity: EntityType, expand_depth: int) -> dict[str, Any]:
 
 
 def _annotated(terms: Annotations) -> dict[str, Any]:
-    return {
-        f"@{term}": value.name if isinstance(value, Member) else value
-        for term, value in terms.items()
-    }
+    return {f"@{term}": _written(value) for term, value in terms.items()}
+
+
+def _written(value: Value) -> Any:
+    """Write a member of an enumeration by its name, wherever it stands."""
+    if isinstance(value, Mapping):
+        return {name: _written(inner) for name, inner in value.items()}
+    return value.name if isinstance(value, Member) else value

@@ -57,7 +57,7 @@ def levels_of(path: ExpandPath, depth: int, max_depth: int) -> int | None:
 def _read(item: Item, entity: EntityType) -> ExpandPath:
     path = item.path
     first, *rest = segments = path.text.split("/")
-    if rest and first in (entity.name, entity.qualified_name):
+    if rest and entity.is_named(first):
         first, *rest = rest  # a cast to the type that it has anyway
     if any(each.startswith("@") for each in segments):
         raise unsupported("Annotations in $expand are not supported", path.at)
@@ -71,7 +71,7 @@ def _read(item: Item, entity: EntityType) -> ExpandPath:
     member = entity.by_name.get(first)
     if not isinstance(member, Navigation):
         raise fault(f"{entity.name} has no navigation property {first[:100]}", path.at)
-    if rest and rest[0] in (member.target.name, member.target.qualified_name):
+    if rest and member.target.is_named(rest[0]):
         rest = rest[1:]
     forms = {each.value.removeprefix("/"): each for each in Form}
     form_name, *too_much = rest or [""]

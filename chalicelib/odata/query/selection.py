@@ -91,7 +91,7 @@ def _read(
         )
     first, slash, _ = text.partition("/")
     start = item.start
-    if slash and first in (entity.name, entity.qualified_name):
+    if slash and entity.is_named(first):
         start += len(first) + 1  # a cast to the type that it has anyway
         first, slash, _ = item.whole[start : item.end].partition("/")
     rest = item.part(start + len(first) + 1, item.end) if slash else None
