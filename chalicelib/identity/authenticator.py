@@ -105,7 +105,7 @@ class Authenticator:
         """
         parts = _TOKEN.fullmatch(token) if len(token) <= _LONGEST_TOKEN else None
         if parts is None:
-            raise _refused("is none")
+            raise _refused("is no JWT")
         algorithm, kid = self._header(parts["header"])
         key = self._keys.key(algorithm, kid)
         if key is None:

@@ -56,7 +56,7 @@ def curl(command: str) -> Any:
 
 
 def test_a_punch_goes_from_curl_through_odata_to_the_legacy(stack: RunningStack) -> None:
-    post, records, logs, report = commands(stack)
+    post, records, logs, report, *_ = commands(stack)
     posted = curl(post)
     assert posted["status"] == "AWAITING"
     wait_until(lambda: [each["status"] for each in curl(records)["value"]] == ["INTEGRATED"])
@@ -66,6 +66,15 @@ def test_a_punch_goes_from_curl_through_odata_to_the_legacy(stack: RunningStack)
     assert [each["status"] for each in curl(logs)["value"]] == ["AWAITING", "INTEGRATED"]
     assert curl(report)["accepted"] == 1
     assert curl(post)["id"] == posted["id"]
+
+
+def test_the_legacy_is_told_what_to_do_and_to_do_as_at_first(stack: RunningStack) -> None:
+    show, *changes = (each for each in commands(stack) if "/settings" in each)
+    fresh = curl(show)
+    told = [curl(each) for each in changes]
+    assert [each["workers"] for each in told] == [5, 5, 50]
+    assert [each["outage"] is None for each in told] == [True, False, True]
+    assert told[-1] == curl(show) == fresh
 
 
 def test_every_request_of_the_odata_document_is_answered(stack: RunningStack) -> None:
