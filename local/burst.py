@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share sent once more on purpose (0.02)",
     )
     parser.add_argument(
-        "--patience", type=number(), default=300.0, help="seconds to wait for any progress (300)"
+        "--patience",
+        type=number(),
+        default=300.0,
+        help="seconds to wait for any progress (300); what is not at its end then counts as lost",
     )
     add_data_argument(parser)
 

@@ -123,6 +123,11 @@ def details(result: Result) -> Table:
     for heading, ids in (("lost", result.lost), ("doubled", result.doubled)):
         if ids:
             table.add_row(heading, ", ".join(sorted(ids)[:5]) + (" …" if len(ids) > 5 else ""))
+    if result.lost:
+        hint = (
+            "not at their end when nothing moved any more; reconcile looks for them in every store"
+        )
+        table.add_row("", hint)
     return table
 
 

@@ -68,6 +68,7 @@ def test_accepted_record_that_is_not_settled_is_lost(status: str | None) -> None
     assert not result.is_clean
     assert "only 2" in show(founding_table(result))
     assert "lost" in show(details(result))
+    assert "reconcile looks for them in every store" in " ".join(show(details(result)).split())
 
 
 def test_record_that_the_legacy_never_saw_is_lost_whatever_postgres_says() -> None:
