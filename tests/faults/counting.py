@@ -40,11 +40,14 @@ def buffered_ids(dynamodb: Any, table: str) -> set[str]:
     return found
 
 
+def replicated_ids(service: Service) -> set[str]:
+    return {found for (found,) in service.rows("SELECT CAST(id AS text) FROM point_record")}
+
+
 def assert_replicated(service: Service, dynamodb: Any, table: str, accepted: list[str]) -> None:
     """Each accepted record is in the replica, with one AWAITING row, and out of the buffer."""
     assert buffered_ids(dynamodb, table) == set()
-    replicated = [found for (found,) in service.rows("SELECT CAST(id AS text) FROM point_record")]
-    assert sorted(replicated) == sorted(accepted)
+    assert replicated_ids(service) == set(accepted)
     logged = service.rows("SELECT CAST(point_id AS text), attempt, status FROM integration_log")
     assert sorted(logged) == sorted((record_id, 0, "AWAITING") for record_id in accepted)
     assert service.rows("SELECT item, reason FROM quarantine") == []

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.errors import UnavailableError
 from tests.faults import victim
-from tests.faults.counting import assert_replicated, buffered_ids, fill
+from tests.faults.counting import assert_replicated, buffered_ids, fill, replicated_ids
 from tests.faults.dynamodb_proxy import (
     AWAY,
     BROKEN,
@@ -49,10 +49,6 @@ def variables(variables: dict[str, str], proxy: DynamoDBProxy) -> dict[str, str]
         "REPLICATION_DELETERS": "2",
         "REPLICATION_MARGIN_S": "0.5",
     }
-
-
-def replicated_ids(service: Service) -> set[str]:
-    return {found for (found,) in service.rows("SELECT CAST(id AS text) FROM point_record")}
 
 
 def replicate_until_empty(service: Service, dynamodb: Any, table: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.faults import victim
-from tests.faults.counting import ROUNDS, assert_replicated, buffered_ids, fill
+from tests.faults.counting import ROUNDS, assert_replicated, buffered_ids, fill, replicated_ids
 from tests.faults.victim import Point
 from tests.pipeline.service import Service
 
@@ -51,7 +51,7 @@ def test_killed_at_a_point_the_next_run_makes_it_whole(
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 101))
     assert victim.run("replicate", small, point) == -signal.SIGKILL
-    replicated = {found for (found,) in service.rows("SELECT CAST(id AS text) FROM point_record")}
+    replicated = replicated_ids(service)
     # At no moment is a record in neither store.
     assert buffered_ids(dynamodb, table) | replicated == set(accepted)
     assert victim.run("replicate", small) == 0

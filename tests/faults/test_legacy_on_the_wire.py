@@ -14,6 +14,7 @@ import pytest
 from tests.faults.counting import assert_not_stuck, fill
 from tests.faults.raw_legacy import SUCCESS, Answer, RawLegacy, response
 from tests.pipeline.service import Service, wired
+from tests.waiting import wait_until
 
 RECORDS = range(1, 13)
 CALL_TIMEOUT_S = 1.0
@@ -194,9 +195,7 @@ def test_whatever_is_on_the_wire_every_record_arrives_in_the_end(
         if kind in (ATTEMPT, NEITHER):
             assert legacy.accepted == set(ids)
         assert_not_stuck(service)
-    deadline = time.monotonic() + 5
-    while senders():
-        assert time.monotonic() < deadline, threading.enumerate()
+    wait_until(lambda: not senders(), 5)
 
 
 def test_a_name_that_nobody_knows_is_an_outage_and_the_records_wait(
@@ -244,9 +243,7 @@ def test_a_look_up_that_ends_too_late_sends_nothing(
         service.integrate(CALL_TIMEOUT_S + 4)
         assert time.monotonic() - started < CALL_TIMEOUT_S + 5
         answered.set()
-        deadline = time.monotonic() + 5
-        while senders():
-            assert time.monotonic() < deadline
+        wait_until(lambda: not senders(), 5)
         # By now the record may be another run's: a call that comes so late must not be sent.
         assert legacy.keys == []
         monkeypatch.undo()

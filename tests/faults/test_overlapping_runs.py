@@ -1,6 +1,5 @@
 """Two or three runs of a schedule at once do what one would have done."""
 
-import time
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from tests.conftest import Legacy
 from tests.faults import victim
 from tests.faults.counting import assert_integrated, assert_replicated, fill
 from tests.pipeline.service import Service
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("runs", [2, 3])
@@ -34,9 +34,7 @@ def test_a_second_integration_ends_at_once_and_the_limit_holds_for_both(
     service.replicate()
     environment = variables | {"LIMIT_MAX": str(most)}
     first = victim.start("integrate", environment)
-    deadline = time.monotonic() + 20
-    while not legacy.report()["in_flight"]:
-        assert time.monotonic() < deadline
+    wait_until(lambda: legacy.report()["in_flight"])
     others = [victim.start("integrate", environment) for _ in range(2)]
     for other in others:
         other.join(10)
@@ -82,9 +80,7 @@ def test_when_the_database_steps_its_clock_nothing_is_lost_stuck_or_accepted_twi
     service.replicate()
     environment = variables | {"LIMIT_MAX": "6"}
     first = victim.start("integrate", environment)
-    deadline = time.monotonic() + 20
-    while not legacy.report()["accepted"]:
-        assert time.monotonic() < deadline
+    wait_until(lambda: legacy.report()["accepted"])
     service.let_pass(hours * 3_600)  # all leases are an hour older, or younger, from now on
     second = victim.start("integrate", environment)
     for run in (first, second):

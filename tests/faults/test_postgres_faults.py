@@ -1,7 +1,7 @@
 """Postgres that breaks off, falls silent or refuses: nothing is lost, doubled or logged twice."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -17,6 +17,7 @@ from tests.conftest import Legacy, connect
 from tests.faults.counting import assert_integrated, assert_replicated, buffered_ids, fill
 from tests.faults.postgres_proxy import Moment, PostgresProxy, running
 from tests.pipeline.service import Service, wired
+from tests.waiting import wait_until
 
 RECORDS = range(1, 101)
 # More than any lease of the default settings.
@@ -227,12 +228,6 @@ def insert(session: pg8000.native.Connection, record_id: str) -> None:
         " created_at) VALUES (CAST(:id AS uuid), 1, 1, now(), 0, now())",
         id=record_id,
     )
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not reached():
-        assert time.monotonic() < deadline
 
 
 def is_waiting(service: Service) -> bool:

@@ -14,6 +14,7 @@ from tests.conftest import Legacy
 from tests.faults import victim
 from tests.faults.counting import assert_integrated, assert_replicated, fill
 from tests.pipeline.service import Service
+from tests.waiting import wait_until
 
 DEADLINE_S = 20
 
@@ -46,12 +47,6 @@ def start_again(server: Postgres) -> None:
     server.child.stop()
     server.child.start()
     server.child.wait_ready()
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not reached():
-        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("end", [stop, crash])

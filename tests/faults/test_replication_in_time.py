@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import container
-from tests.faults.counting import assert_replicated, buffered_ids, fill
+from tests.faults.counting import assert_replicated, buffered_ids, fill, replicated_ids
 from tests.pipeline.service import Service
 
 PAGE = 25
@@ -36,7 +36,7 @@ def test_a_run_whose_time_is_up_finishes_the_page_that_it_has_begun(
 
     done = container.replicator().run(remaining_s)
     assert enough <= done.written < enough + PAGE
-    replicated = {found for (found,) in service.rows("SELECT CAST(id AS text) FROM point_record")}
+    replicated = replicated_ids(service)
     # What is in the replica has left the buffer, and nothing else has.
     assert done.deleted == done.written == len(replicated)
     assert buffered_ids(dynamodb, table) == set(accepted) - replicated

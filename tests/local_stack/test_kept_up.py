@@ -15,7 +15,8 @@ import pytest
 import requests
 from pg8000.exceptions import DatabaseError
 
-from tests.local_stack.running import RunningStack, local, wait_until
+from tests.local_stack.running import RunningStack, local
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from local.process import HOST, Child, StartError, end_leftovers, free_port, start_on_port
-from tests.local_stack.running import alive, wait_until
+from tests.local_stack.running import alive
+from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.local_stack.running import RunningStack, wait_until
+from tests.local_stack.running import RunningStack
+from tests.waiting import wait_until
 
 TOKEN = f"{sys.executable} -m local token"
 PROJECT = Path(__file__).parents[2]

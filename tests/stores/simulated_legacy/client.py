@@ -3,14 +3,13 @@
 import json
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import requests
 
 from local.process import PROJECT
+from tests.waiting import wait_until
 
 
 class Client:
@@ -58,17 +57,10 @@ class Client:
         return requests.get(f"{self.url}/report/keys", timeout=10).text.splitlines()
 
 
-def eventually(true: Callable[[], bool], within_s: float = 10) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def restart(legacy: Client) -> None:
     """Drop every connection."""
     legacy.set(outage={"fault": "refuse", "for_s": 0.01})
-    eventually(lambda: is_open(legacy))
+    wait_until(lambda: is_open(legacy))
 
 
 def is_open(legacy: Client) -> bool:

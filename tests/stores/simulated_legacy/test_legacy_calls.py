@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.stores.simulated_legacy.client import Client, eventually
+from tests.stores.simulated_legacy.client import Client
+from tests.waiting import wait_until
 
 
 def test_record_is_accepted_and_counted(legacy: Client) -> None:
@@ -121,7 +122,7 @@ def test_sigterm_ends_it_though_a_call_hangs(tmp_path: Path) -> None:
     client.set(outage={"fault": "hang"})
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(client.send)
-        eventually(lambda: client.report()["in_flight"] == 1)
+        wait_until(lambda: client.report()["in_flight"] == 1)
         client.process.send_signal(signal.SIGTERM)
         assert client.wait() == 0
         assert isinstance(call.exception(), requests.ConnectionError)

@@ -3,7 +3,8 @@
 import pytest
 import requests
 
-from tests.stores.simulated_legacy.client import Client, eventually, is_open
+from tests.stores.simulated_legacy.client import Client, is_open
+from tests.waiting import wait_until
 
 
 def test_share_of_errors_is_not_accepted(legacy: Client) -> None:
@@ -44,8 +45,8 @@ def test_brown_out_comes_and_goes(legacy: Client) -> None:
     legacy.set(brown_out={"every_s": 0.2, "for_s": 0.1, "fault": "500"})
 
     assert legacy.send().status_code == 200
-    eventually(lambda: legacy.send().status_code == 500)
-    eventually(lambda: legacy.send().status_code == 200)
+    wait_until(lambda: legacy.send().status_code == 500)
+    wait_until(lambda: legacy.send().status_code == 200)
 
 
 def test_outage_lasts_until_it_is_changed(legacy: Client) -> None:
@@ -68,7 +69,7 @@ def test_outage_ends_by_itself(legacy: Client) -> None:
     legacy.set(outage={"fault": "503", "for_s": 0.1})
 
     assert legacy.send().status_code == 503
-    eventually(lambda: legacy.send().status_code == 200)
+    wait_until(lambda: legacy.send().status_code == 200)
 
 
 def test_refusing_outage_closes_the_port_and_opens_it_again(legacy: Client) -> None:
@@ -79,7 +80,7 @@ def test_refusing_outage_closes_the_port_and_opens_it_again(legacy: Client) -> N
             legacy.send()
         with pytest.raises(requests.ConnectionError):
             kept.get(f"{legacy.url}/report", timeout=10)
-    eventually(lambda: is_open(legacy))
+    wait_until(lambda: is_open(legacy))
     assert legacy.send().status_code == 200
 
 

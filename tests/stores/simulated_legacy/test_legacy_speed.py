@@ -12,16 +12,17 @@ import requests
 
 from local.legacy.capacity import TokenBucket, work_s
 from local.legacy.settings import LegacySettings, RateLimit, change
-from tests.stores.simulated_legacy.client import Client, eventually, restart
+from tests.stores.simulated_legacy.client import Client, restart
+from tests.waiting import wait_until
 
 
 def test_calls_beyond_workers_and_queue_are_refused_at_once(legacy: Client) -> None:
     legacy.set(workers=1, queue=1, latency_ms=60_000, distribution="constant")
     with ThreadPoolExecutor(2) as threads:
         working = threads.submit(legacy.send, "working")
-        eventually(lambda: legacy.report()["in_flight"] == 1)
+        wait_until(lambda: legacy.report()["in_flight"] == 1)
         waiting = threads.submit(legacy.send, "waiting")
-        eventually(lambda: legacy.report()["in_flight"] == 2)
+        wait_until(lambda: legacy.report()["in_flight"] == 2)
         assert legacy.send("beyond").status_code == 503
 
         legacy.set(workers=2, latency_ms=0)  # a worker more takes the waiting call at once
@@ -47,8 +48,8 @@ def test_client_that_hangs_up_does_not_stop_the_work(legacy: Client) -> None:
     with pytest.raises(requests.ReadTimeout):
         legacy.send("a", timeout=0.1)
 
-    eventually(lambda: legacy.report()["by_status"] == {"gone": 1})
-    eventually(lambda: legacy.accepted_ids() == ["a"])
+    wait_until(lambda: legacy.report()["by_status"] == {"gone": 1})
+    wait_until(lambda: legacy.accepted_ids() == ["a"])
 
 
 @pytest.mark.parametrize("distribution", ["constant", "exponential", "lognormal", "pareto"])
