@@ -77,7 +77,7 @@ class _Recording(Reader):
 
     last: tuple[str, Sequence[str]] = ("", ())
 
-    def row(self, sql: str, parameters: Sequence[str]) -> list[Any] | None:
+    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
         self.last = (sql, parameters)
         return super().row(sql, parameters)
 

@@ -1,7 +1,8 @@
 """``python -m local burst``: load like a shift change, followed to the end, with an exact count.
 
 Sends distinct punches to a running stack from several processes (``burst_phones``), follows them
-through Postgres to the legacy (``burst_follow``) and prints the founding table (``burst_tally``).
+through Postgres to the legacy (``burst_follow``) and prints when each stage was done, with the
+count of what was lost or doubled (``burst_tally``).
 Load only ever goes to this machine: a stack of which any part is elsewhere is refused.
 """
 
@@ -24,7 +25,7 @@ from local.arguments import number, whole
 from local.attach import NotRunningError, add_data_argument, read_stack
 from local.burst_follow import Follower, Progress
 from local.burst_phones import Crew, Plan
-from local.burst_tally import Result, details, founding_table, tally
+from local.burst_tally import Result, details, stage_table, tally
 from local.tokens import make_token
 
 _POLL_S = 0.5
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print("Stopped; what was sent goes its way uncounted.")
         return 130
-    console.print(founding_table(result), details(result))
+    console.print(stage_table(result), details(result))
     return 0 if result.is_clean else 1
 
 

@@ -69,7 +69,7 @@ def tally(
     )
 
 
-def founding_table(result: Result) -> Table:
+def stage_table(result: Result) -> Table:
     """Lay out when each stage was done, from the first punch on, and what was lost and doubled."""
     plan, replica = result.plan, result.replica
     statuses = Counter(replica.statuses.get(record_id) for record_id in result.accepted)

@@ -12,7 +12,7 @@ from chalicelib.point_record import parse
 from local.burst import BurstError, is_loopback, require_loopback
 from local.burst_follow import Replica
 from local.burst_phones import Plan, Sent, retry_wait_s
-from local.burst_tally import Result, details, duration, founding_table, percentile, tally
+from local.burst_tally import Result, details, duration, percentile, stage_table, tally
 
 STARTS_AT = 1_800_000_000.0
 PLAN = Plan(
@@ -50,11 +50,11 @@ def show(*tables: object) -> str:
     return captured.get()
 
 
-def test_clean_burst_shows_the_founding_table() -> None:
+def test_clean_burst_shows_when_each_stage_was_done() -> None:
     result = count()
 
     assert result.is_clean
-    (row,) = (line for line in show(founding_table(result)).splitlines() if "15.0 s" in line)
+    (row,) = (line for line in show(stage_table(result)).splitlines() if "15.0 s" in line)
     cells = [cell.strip() for cell in row.strip("│ ").split("│")]
     assert cells == ["3", "15.0 s", "90.0 s", "10.0 min", "0", "0"]
 
@@ -66,7 +66,7 @@ def test_accepted_record_that_is_not_settled_is_lost(status: str | None) -> None
 
     assert (result.lost, result.doubled) == ({"b"}, set())
     assert not result.is_clean
-    assert "only 2" in show(founding_table(result))
+    assert "only 2" in show(stage_table(result))
     assert "lost" in show(details(result))
     assert "reconcile looks for them in every store" in " ".join(show(details(result)).split())
 
