@@ -6,7 +6,7 @@ The effect of each setting, with the unit in its name, is what docs/settings.md 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 
@@ -216,41 +216,54 @@ class Settings:
         faults: list[str] = []
         for each in fields(cls):
             variable = each.name.upper()
-            text = environ.get(variable)
-            if text is None:
+            if variable not in environ:
                 continue
-            if is_reference(text) and not each.metadata["by_reference"]:
-                faults.append(f"{variable} cannot be a reference")
-                continue
-            kind: Any = type(each.default)
-            low, high = each.metadata["low"], each.metadata["high"]
             try:
-                value = kind(text)
-            except ValueError:
-                faults.append(f"{variable} must be {_KIND_NAMES[kind]}, not {text!r}")
-                continue
-            if low is not None and not low <= value <= high:
-                faults.append(f"{variable} must be between {low} and {high}, not {text}")
-                continue
-            choices = each.metadata["choices"]
-            if choices and value not in choices:
-                faults.append(f"{variable} must be one of {', '.join(choices)}, not {text!r}")
-                continue
-            values[each.name] = value
+                values[each.name] = _read(each, environ[variable])
+            except ValueError as error:
+                faults.append(f"{variable} {error}")
         found = cls(**values)
-        if found.record_lease_s < found.legacy_call_timeout_s + 3:
-            faults.append("RECORD_LEASE_S must be at least 3 s more than LEGACY_CALL_TIMEOUT_S")
-        if found.odata_page > found.odata_page_max:
-            faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
-        if found.limit_policy not in ("evolved", "windowed"):
-            faults.extend(
-                f"{variable} needs LIMIT_POLICY to be evolved or windowed"
-                for variable in ("LIMIT_PARAMETERS", "LIMIT_TRIALS")
-                if getattr(found, variable.lower())
-            )
+        faults += found._contradictions()
         if faults:
             raise SettingsError("; ".join(faults))
         return found
+
+    def _contradictions(self) -> list[str]:
+        """Say which settings do not go together."""
+        faults = []
+        if self.record_lease_s < self.legacy_call_timeout_s + 3:
+            faults.append("RECORD_LEASE_S must be at least 3 s more than LEGACY_CALL_TIMEOUT_S")
+        if self.odata_page > self.odata_page_max:
+            faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
+        if self.limit_policy not in ("evolved", "windowed"):
+            faults.extend(
+                f"{variable} needs LIMIT_POLICY to be evolved or windowed"
+                for variable in ("LIMIT_PARAMETERS", "LIMIT_TRIALS")
+                if getattr(self, variable.lower())
+            )
+        return faults
+
+
+def _read(declared: Field[Any], text: str) -> Any:
+    """Read the value of a setting.
+
+    Raises:
+        ValueError: with what it must be.
+    """
+    kind: Any = type(declared.default)
+    bounds = declared.metadata
+    if is_reference(text) and not bounds["by_reference"]:
+        raise ValueError("cannot be a reference")
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(f"must be {_KIND_NAMES[kind]}, not {text!r}") from None
+    low, high, choices = bounds["low"], bounds["high"], bounds["choices"]
+    if low is not None and not low <= value <= high:
+        raise ValueError(f"must be between {low} and {high}, not {text}")
+    if choices and value not in choices:
+        raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")
+    return value
 
 
 def is_reference(value: str) -> bool:

@@ -15,38 +15,31 @@ from chalicelib.postgres.connection import Database, sqlstate
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.principal import Principal
 
-_POINT_RECORD = """
+
+def _as_text(column: str) -> str:
+    """Return the SQL that writes an instant as ``point_record.to_text`` does."""
+    return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+_POINT_RECORD = f"""
 SELECT CAST(row_to_json(r) AS text) FROM (
     SELECT id,
            employee_id AS "employeeId",
            employer_id AS "employerId",
-           {included_at} AS "includedAt",
+           {_as_text("included_at")} AS "includedAt",
            utc_offset_minutes AS "utcOffsetMinutes",
            device_id AS "deviceId",
            latitude, longitude,
            accuracy_meters AS "accuracyMeters",
            status, attempts,
-           {next_attempt_at} AS "nextAttemptAt",
-           {integrated_at} AS "integratedAt",
-           {created_at} AS "createdAt",
-           {replicated_at} AS "replicatedAt",
-           {updated_at} AS "updatedAt"
-    FROM point_record AS p WHERE id = CAST({id} AS uuid) AND {own}
+           {_as_text("next_attempt_at")} AS "nextAttemptAt",
+           {_as_text("integrated_at")} AS "integratedAt",
+           {_as_text("created_at")} AS "createdAt",
+           {_as_text("replicated_at")} AS "replicatedAt",
+           {_as_text("updated_at")} AS "updatedAt"
+    FROM point_record AS p WHERE id = CAST({{id}} AS uuid) AND {{own}}
 ) AS r
-""".format_map(
-    {"id": "{id}", "own": "{own}"}
-    | {
-        column: f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-        for column in (
-            "included_at",
-            "next_attempt_at",
-            "integrated_at",
-            "created_at",
-            "replicated_at",
-            "updated_at",
-        )
-    }
-)
+"""
 
 # What the values of a query can bring about, by SQLSTATE:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
