@@ -106,9 +106,12 @@ class Endpoint:
 
     def _batch(self, request: ODataRequest) -> ODataResponse:
         version = negotiation.version_of(request.headers)
-        read_options(request.query).allow()
+        options = read_options(request.query)
+        options.allow("$format")
         is_json = negotiation.batch_of_json(request.headers.get("content-type", ""))
-        in_json = negotiation.batch_answered_in_json(request.headers, is_json)
+        in_json = negotiation.batch_answered_in_json(
+            request.headers, options.text("$format"), is_json
+        )
         parts = self._parts(request, is_json)
         preferred = negotiation.preferred_to_continue(request.headers)
         # By the standard, multipart stops at an error, and JSON goes on.

@@ -152,20 +152,24 @@ def batch_of_json(content_type: str) -> bool:
     return True
 
 
-def batch_answered_in_json(headers: Mapping[str, str], as_json: bool) -> bool:
+def batch_answered_in_json(headers: Mapping[str, str], option: str | None, as_json: bool) -> bool:
     """Return whether the client reads the answer to a batch as JSON; by default, as it wrote it.
+
+    ``option`` is ``$format``: the grammar (``batchOption``) lets a batch have it.
 
     Raises:
         NotAcceptableError: it reads neither JSON nor multipart.
     """
-    for media_type, _ in _ranges(headers, None):
+    for media_type, _ in _ranges(headers, option):
         if media_type == "*/*":
             return as_json
         if media_type in (JSON, "application/*"):
             return True
         if media_type in (MULTIPART, "multipart/*"):
             return False
-    raise NotAcceptableError(f"The answer is {MULTIPART} or {JSON}.", target="Accept")
+    raise NotAcceptableError(
+        f"The answer is {MULTIPART} or {JSON}.", target="$format" if option else "Accept"
+    )
 
 
 def _preferences(headers: Mapping[str, str], wanted: str) -> Iterator[tuple[str, str]]:

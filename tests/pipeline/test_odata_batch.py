@@ -435,3 +435,25 @@ def test_the_answer_is_of_the_format_that_the_client_reads(service: Service) -> 
     assert "Content-ID: a" in as_multipart.body.decode()
     assert send(service, multipart(part(GET)), Accept="text/html").status_code == 406
     assert statuses(send(service, multipart(part(GET)), Accept="*/*")) == [200]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "kind"),
+    [
+        ("$format=json", 200, "application/json"),
+        ("format=application/json", 200, "application/json"),
+        ("$format=multipart/mixed", 200, "multipart/mixed"),
+        ("$format=xml", 406, "application/json"),
+        ("$top=1", 400, "application/json"),
+    ],
+)
+def test_a_batch_has_the_option_format_alone(
+    service: Service, query: str, status: int, kind: str
+) -> None:
+    answer = service.http.post(
+        f"/odata/$batch?{query}",
+        headers={"Content-Type": MULTIPART, "Accept": "multipart/mixed"},
+        body=multipart(part(GET)),
+    )
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"].partition(";")[0] == kind
