@@ -19,7 +19,7 @@ _MOST_FILTER = 4_000
 
 
 class Condition(Protocol):
-    """What ``odata.condition`` makes of a filter."""
+    """What ``odata.expressions.condition`` makes of a filter."""
 
     @property
     def source(self) -> str: ...

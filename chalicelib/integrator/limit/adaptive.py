@@ -1,7 +1,8 @@
 """The adaptive limit: how many calls the legacy bears, found from latency, failures and refusals.
 
-Three questions are kept apart: does one more open call still buy throughput (`knee`), are failures
-load, noise or an outage (`failures`), and does the legacy count calls per second (`pacer`).
+Three questions are kept apart: does one more open call still buy throughput (``knee``), are
+failures load, noise or an outage (``failures``), and does the legacy count calls per second
+(``pacer``).
 """
 
 import math
@@ -18,7 +19,7 @@ _ROUNDING_S = 1e-6  # no call seems sent before the instant it was sent at
 
 
 class Adaptive:
-    """The limit that learns. Made for one run; `snapshot` carries it to the next."""
+    """The limit that learns. Made for one run; ``snapshot`` carries it to the next."""
 
     def __init__(self, clock: Callable[[], float], *, most: float, parameters: Parameters) -> None:
         self._clock, self._most, self._p = clock, most, parameters

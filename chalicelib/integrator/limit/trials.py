@@ -104,7 +104,7 @@ class Trials:
 
         Args:
             make: makes the limiter; it must look up a parameter whenever it uses one.
-            policy: whose parameters they are, of `evolved.EVOLVED`.
+            policy: whose parameters they are, of ``evolved.EVOLVED``.
             share: of the time that mutants may take, at most a quarter.
         """
         self._clock, self._policy = clock, policy

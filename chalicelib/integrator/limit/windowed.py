@@ -1,9 +1,10 @@
 """The founding heuristic, judged once per window, with every number of it a parameter.
 
-It grows by a factor and shrinks by a factor, as `limiter.Classic` does. Three things differ, all in
-how it is judged: once in so many answers rather than at each call that reaches the limit; a share
-of failures is tolerated; and calls that take much longer than they did are as bad as failures.
-Arithmetic only, as in `limiter`.
+It grows by a factor and shrinks by a factor, as ``limiter.Classic`` does. Three things differ, all
+in how it is judged: once in so many answers rather than at each call that reaches the limit; a
+share of failures is tolerated; and calls that take much longer than they did are as bad as
+failures.
+Arithmetic only, as in ``limiter``.
 """
 
 import math
