@@ -4,6 +4,9 @@ import math
 
 from chalicelib.integrator.limit.parameters import Learned, Parameters
 
+_MARKS = 128  # instants of a stretch that are kept
+_MOST_BEYOND = 1.35  # factor of the mean rate of a stretch, beyond which its end is not believed
+
 
 class Pacer:
     """Learns the rate of a token bucket from its refusals and spaces calls just under it.
@@ -25,6 +28,7 @@ class Pacer:
         """Begin a stretch: what is sent until the next refusal."""
         self._began_at, self._rested_s = now, rested_s
         self._sent = self._refused = 0
+        self._marks, self._apart_s = [(now, 0)], 0.0  # instants, and what was sent before each
 
     def on_start(self, now: float) -> None:
         learned = self._learned
@@ -39,6 +43,11 @@ class Pacer:
         else:
             learned.calm_s += since_s
         self._last_at = now
+        if now >= self._marks[-1][0] + self._apart_s:
+            self._marks.append((now, self._sent))
+            if len(self._marks) > _MARKS:
+                self._marks = self._marks[::2]
+                self._apart_s = 2 * (self._apart_s or (now - self._began_at) / _MARKS)
         self._sent += 1
         if rate:
             saved_s = (0.8 * max(0.0, learned.burst) + 2) / rate
@@ -68,9 +77,26 @@ class Pacer:
         elif seconds > 1.5 * first_s and calls > 1.3 * first:
             rate = min(most, max(least, (calls - first) / (seconds - first_s)))
             learned.burst = max(0.0, first - rate * first_s)
-            learned.rate = p.rate_margin * rate
+            ending = max(rate, self._ending(first, first_s))
+            learned.rate = p.rate_margin * min(_MOST_BEYOND * rate, ending)
         else:
             learned.rate = math.sqrt(least * most)
         slowest_s = p.rate_doubles * max(1.0, self._pause_s)
         learned.doubles_s = 10.0 if learned.burst < 0 else min(slowest_s, p.trust * seconds)
         learned.calm_s = 0.0
+
+    def _ending(self, first: int, first_s: float) -> float:
+        """Return the rate in the later part of the stretch, from the instant that gives the most.
+
+        While calls were sent more slowly than the bucket fills it was full, and what it could not
+        take is missing in the mean.
+        """
+        ended_at, calls = self._refused_at or 0.0, self._sent - self._refused
+        return max(
+            (
+                (calls - before - first) / (ended_at - at - first_s)
+                for at, before in self._marks
+                if ended_at - at > max(2 * first_s, (ended_at - self._began_at) / 2)
+            ),
+            default=0.0,
+        )
