@@ -4,7 +4,7 @@ A URL may be absolute, an absolute path, or relative to the service root: Protoc
 """
 
 from collections.abc import Sequence
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from chalicelib.errors import InvalidError, NotFoundError
 
@@ -20,17 +20,19 @@ def target_of(url: str, service_root: str) -> tuple[str, Sequence[tuple[str, str
     """
     url, _, _ = url.strip().partition("#")
     path, _, query = url.partition("?")
-    root = urlsplit(service_root)
+    # As it is: its host is what the client says of itself, and may be none.
+    root_host, _, root_path = service_root.partition("://")[2].partition("/")
+    root_path = f"/{root_path}"
     if path.lower().startswith(_SCHEMES):
         host, _, path = path.partition("://")[2].partition("/")
         path = f"/{path}"
         # Not the scheme: what ends TLS may stand between the client and here.
-        if host.lower() != root.netloc.lower():
+        if host.lower() != root_host.lower():
             raise _elsewhere(url)
     if path.startswith("/"):
-        if path != root.path and not path.startswith(f"{root.path}/"):
+        if path != root_path and not path.startswith(f"{root_path}/"):
             raise _elsewhere(url)
-        path = path.removeprefix(root.path)
+        path = path.removeprefix(root_path)
     return path.removeprefix("./").strip("/"), read_query(query)
 
 

@@ -100,6 +100,16 @@ def test_urls_may_be_absolute_or_relative(service: Service) -> None:
         assert statuses(answer) == [404], url
 
 
+@pytest.mark.parametrize("host", ["[::1", "a]b", "[x]:y", "\u2100.example"])
+def test_a_host_that_is_none_is_only_repeated(service: Service, host: str) -> None:
+    answer = send(
+        service, {"requests": [{"id": "1", "method": "get", "url": "PointRecords"}]}, Host=host
+    )
+    assert [each["status"] for each in answer.json_body["responses"]] == [200]
+    path = f"/odata/$entity?$id=PointRecords({NOBODY})"
+    assert service.http.get(path, headers={"Host": host}).status_code == 404
+
+
 def test_the_prefix_of_a_stage_belongs_to_the_service(service: Service) -> None:
     body = multipart(
         part("GET /api/odata/PointRecords HTTP/1.1\n\n"),

@@ -25,6 +25,7 @@ from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.query.options import Options
 from chalicelib.odata.query.page_request import PageRequest, PageSizes
+from chalicelib.odata.query.reader import are_kept
 from chalicelib.odata.query.search import read_search
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.statements import Statement
@@ -130,7 +131,10 @@ def _require_supported(options: Options, *further: str) -> None:
 def _read(entity: EntityType, options: Options, bounds: ApplyBounds) -> Applied:
     texts = tuple(map(options.text, ("$filter", "$search", "$orderby")))
     aliases = tuple(options.aliases.items())
-    return _read_once(entity, options.text("$apply") or "", texts, aliases, bounds)
+    apply = options.text("$apply") or ""
+    kept = are_kept(apply, *texts, *options.aliases.values())
+    read = _read_once if kept else _read_once.__wrapped__
+    return read(entity, apply, texts, aliases, bounds)
 
 
 @lru_cache(maxsize=256)

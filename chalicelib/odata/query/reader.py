@@ -30,6 +30,7 @@ READ_TOGETHER = ("$compute", "$filter", "$search", "$orderby", "$select", "$expa
 # What the page after the first has of its own.
 _OF_PAGE = ("$top", "$skip", "$levels")
 _NATURAL = re.compile(r"[0-9]{1,18}")
+_LONGEST_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,18 @@ def read_query(
         NotImplementedByServiceError: it is one that the service does not support.
     """
     given = tuple((name, texts[name]) for name in READ_TOGETHER if name in texts)
-    return _query(given, entity, tuple(aliases.items()), limits)
+    alias_items = tuple(aliases.items())
+    read = _query if are_kept(*dict(given).values(), *aliases.values()) else _query.__wrapped__
+    return read(given, entity, alias_items, limits)
+
+
+def are_kept(*texts: str | None) -> bool:
+    """Say whether what was made of texts is kept for the next request that has the same.
+
+    What a person or a program asks again and again is short; of the longest texts that a batch may
+    have, as many as are kept would fill the memory.
+    """
+    return sum(len(text) for text in texts if text is not None) <= _LONGEST_KEPT
 
 
 @lru_cache(maxsize=256)

@@ -5,16 +5,22 @@ statement timeout ends it.
 """
 
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 
 from chalicelib.errors import InvalidError
+from chalicelib.odata.apply.answers import count as applied_count
+from chalicelib.odata.apply.reader import ApplyBounds
 from chalicelib.odata.batch import json_format, multipart
 from chalicelib.odata.language.syntax import Bounds
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.negotiation import preferred_page_size
+from chalicelib.odata.query.options import Options
 from chalicelib.odata.query.reader import Limits, read_query
+from chalicelib.odata.resource import read_resource
+from chalicelib.principal import OPERATOR
 from chalicelib.strict_json import load_json
 
 MOST = 100
@@ -63,6 +69,21 @@ def test_a_long_text_is_read_or_refused_soon(reading: str) -> None:
     except InvalidError as error:
         assert error.message  # noqa: PT017 - most are refused, some are read
     assert time.process_time() - started < _SOON_S
+
+
+def test_nothing_is_kept_of_long_texts() -> None:
+    bounds = ApplyBounds(20, 100, Bounds(2_000, 100))
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            text = f"deviceId eq '{number}{'x' * 500_000}'"
+            filtered(text)
+            options = Options({"$apply": f"filter({text})"}, {}, ())
+            applied_count(read_resource(["PointRecords"], {}, OPERATOR), options, bounds)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 10_000_000
 
 
 @pytest.mark.parametrize(
