@@ -196,3 +196,29 @@ def test_what_cannot_be_computed_is_refused(client: Client) -> None:
         client.get("PointRecords", ("$compute", "1 div attempts as x"))
     with pytest.raises(NotImplementedByServiceError):
         client.get("PointRecords", ("$compute", "@Core.Messages as x"))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "mindatetime() sub duration'PT0.000001S'",
+        "maxdatetime() add duration'PT0.000001S'",
+        "date(mindatetime()) sub duration'P1D'",
+        "date(maxdatetime()) add duration'P1D'",
+    ],
+)
+def test_a_year_that_has_no_four_digits_is_refused_and_not_written(
+    moment: str, client: Client
+) -> None:
+    for compute in (moment, f"cast({moment},Edm.String)"):
+        with pytest.raises(InvalidError, match="goes out of its range"):
+            client.get("PointRecords", ("$compute", f"{compute} as x"))
+    assert client.get("PointRecords/$count", ("$filter", f"{moment} ne null")).body == "60"
+
+
+def test_the_first_and_the_last_moment_are_written(client: Client) -> None:
+    query = ("$compute", "mindatetime() as a,maxdatetime() as b,date(mindatetime()) as c")
+    (entity,) = client.json("PointRecords", query, ("$select", "a,b,c"), ("$top", "1"))["value"]
+    assert entity["a"] == "0001-01-01T00:00:00.000000Z"
+    assert entity["b"] == "9999-12-31T23:59:59.999999Z"
+    assert entity["c"] == "0001-01-01"

@@ -7,6 +7,7 @@ URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11. Why each subselec
 from typing import Any
 
 from chalicelib.odata.edm import INTEGER_RANGES, INTEGERS, NUMBERS, Edm
+from chalicelib.odata.expressions.functions import WRITTEN_DAY, WRITTEN_INSTANT
 from chalicelib.odata.expressions.tree import Call, Cast, Literal, Node
 from chalicelib.odata.language.literals import read_as
 
@@ -16,9 +17,9 @@ _TO_TEXT = {
     Edm.DECIMAL: "replace(CAST({0} AS text), 'Infinity', 'INF')",
     Edm.BOOLEAN: "CAST({0} AS text)",
     Edm.GUID: "CAST({0} AS text)",
-    Edm.DATE: "to_char({0}, 'YYYY-MM-DD')",
+    Edm.DATE: WRITTEN_DAY,
     Edm.TIME_OF_DAY: "CAST({0} AS text)",
-    Edm.DATE_TIME_OFFSET: "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    Edm.DATE_TIME_OFFSET: WRITTEN_INSTANT,
     **dict.fromkeys(INTEGERS, "CAST({0} AS text)"),
 }
 # The forms of literals; whether there is such a value, pg_input_is_valid says.

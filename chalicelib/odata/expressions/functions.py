@@ -191,6 +191,16 @@ _OPERATORS = {
 }
 _LATER = "(({0} AT TIME ZONE 'UTC' + {1}) AT TIME ZONE 'UTC')"
 _LATER_DAY = "CAST(CAST({0} AS timestamp) + {1} AS date)"
+# What is later or earlier may be beyond the years 1 to 9999, the only ones of four digits: Postgres
+# writes others as no client reads them. Checked where it is written, not where it is compared, as
+# there a plain operator keeps the index. Beyond its own range Postgres fails: hence the leaps.
+_WITHIN_YEARS = (
+    "(SELECT v + CASE WHEN v < '0001-01-01' THEN interval '-10000 years'"
+    " WHEN v >= '10000-01-01' THEN interval '300000 years' ELSE interval '0' END"
+    " FROM (SELECT {} AS v OFFSET 0) AS w)"
+)
+WRITTEN_INSTANT = f'to_char({_WITHIN_YEARS.format(_LOCAL)}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
+WRITTEN_DAY = f"to_char({_WITHIN_YEARS.format('CAST({0} AS timestamp)')}, 'YYYY-MM-DD')"
 _BETWEEN_DAYS = "(CAST({0} AS timestamp) - CAST({1} AS timestamp))"
 
 

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 
 from chalicelib.odata.edm import FRACTIONS, Edm
+from chalicelib.odata.expressions.functions import WRITTEN_DAY, WRITTEN_INSTANT
 from chalicelib.odata.expressions.tree import Computed
 from chalicelib.odata.model import Navigation, Property
 
@@ -75,7 +76,11 @@ def json_value(sql: str, of: Edm, style: Style) -> str:
 
 def value_text(sql: str, of: Edm, style: Style) -> str:
     """Return the SQL of a value of any type as JSON text; null where it is null."""
-    if of is Edm.DURATION:
+    if of is Edm.DATE_TIME_OFFSET:
+        value = f"to_json({WRITTEN_INSTANT.format(sql)})"
+    elif of is Edm.DATE:
+        value = f"to_json({WRITTEN_DAY.format(sql)})"
+    elif of is Edm.DURATION:
         value = f"to_json({_DURATION.format(sql)})"
     elif of in FRACTIONS:
         exact = f"trim_scale({sql})" if of is Edm.DECIMAL else sql
