@@ -253,7 +253,7 @@ def test_nothing_is_sent_of_what_is_too_long(filled: Database) -> None:
     "text",
     [
         f"{' divby '.join(['latitude'] * 60)} eq 1",
-        f"{' mod '.join(['latitude'] * 60)} eq 1",
+        f"latitude {' '.join(['mod employeeId'] * 60)} eq 1",
         "cast(cast(" * 12 + "deviceId" + ",Edm.Int32),Edm.String)" * 12 + " eq 'x'",
         "length(" + "substring(" * 12 + "deviceId" + ",1)" * 12 + ") eq 1",
     ],
