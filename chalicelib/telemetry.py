@@ -32,7 +32,7 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "integrated": ("delivered", "Count"),
         "overloaded": ("overloaded", "Count"),
         "failed": ("failed", "Count"),
-        "rejected": ("rejected", "Count"),
+        "refused": ("refused", "Count"),
         "newly_parked": ("parked", "Count"),
         "limit": ("limit_last", "None"),
         "latency_p50": ("latency_p50_ms", "Milliseconds"),

@@ -190,7 +190,7 @@ class Run:
             if overloaded and reply.retry_after_s is not None:
                 self._limiter.on_retry_after(reply.retry_after_s)
             # A record that the legacy refuses says nothing against its health.
-            healthy = reply.outcome in (Outcome.DELIVERED, Outcome.REJECTED)
+            healthy = reply.outcome in (Outcome.DELIVERED, Outcome.REFUSED)
             self._limiter.on_result(healthy, now - sent.sent_at, overloaded, sent.in_flight)
             self._unsettled.append(sent)
         self._ended_since_claim += len(ended)
@@ -282,7 +282,7 @@ class Run:
             open_requests=len(self._senders.in_flight),
             delivered=outcomes[Outcome.DELIVERED],
             failed=outcomes[Outcome.FAILED] + outcomes[Outcome.OVERLOADED],
-            rejected=outcomes[Outcome.REJECTED],
+            rejected=outcomes[Outcome.REFUSED],
             latency_p50_ms=quantile_ms(latencies_s, 0.50),
             latency_p95_ms=quantile_ms(latencies_s, 0.95),
             policy=self._policy,

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     DELIVERED = "DELIVERED"  # the legacy has the record
     OVERLOADED = "OVERLOADED"  # it is too busy, or not there: this says nothing of the record
     FAILED = "FAILED"  # it met a fault, perhaps with the record
-    REJECTED = "REJECTED"  # it refuses the record: a fault of the record
+    REFUSED = "REFUSED"  # it refuses the record: a fault of the record
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def classify(status: int, body: bytes, latency_s: float, retry_after_s: float | 
     elif denied or status in (408, 425, 429, 503):
         outcome = Outcome.OVERLOADED
     elif 400 <= status < 500:
-        outcome = Outcome.REJECTED
+        outcome = Outcome.REFUSED
     else:
         outcome = Outcome.FAILED
     return Reply(outcome, latency_s, status, log, retry_after_s, denied)

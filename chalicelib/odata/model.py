@@ -164,7 +164,7 @@ INTEGRATION_RUN = EntityType(
         Property("openRequests", Edm.INT32, "Calls in flight."),
         Property("delivered", Edm.INT32, "Records delivered since the last flush."),
         Property("failed", Edm.INT32, "Attempts that failed since then."),
-        Property("rejected", Edm.INT32, "Records refused since then."),
+        Property("rejected", Edm.INT32, "Attempts that the legacy refused since then."),
         Property("latencyP50Ms", Edm.INT32, "Half of the calls took less.", nullable=True),
         Property("latencyP95Ms", Edm.INT32, "Of 20 calls, 19 took less.", nullable=True),
         Property("policy", Edm.STRING, "How the limit learns."),

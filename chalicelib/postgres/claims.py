@@ -49,7 +49,10 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One flush of a run, for those who plot it. Latencies are of the delivered, in ms."""
+    """One flush of a run, for those who plot it. Latencies are of the delivered, in ms.
+
+    ``rejected`` counts the refused: that is what clients know the column as.
+    """
 
     max_open_requests: float
     open_requests: int

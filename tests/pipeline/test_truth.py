@@ -76,7 +76,7 @@ def test_a_run_says_what_it_did_in_one_line(
         service.integrate()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (said,) = [line for line in lines if line["message"] == "integrated"]
-    assert (said["sent"], said["delivered"], said["rejected"], said["parked"]) == (50, 47, 3, 3)
+    assert (said["sent"], said["delivered"], said["refused"], said["parked"]) == (50, 47, 3, 3)
     assert (said["failed"], said["overloaded"]) == (0, 0)
     assert said["limit_first"] == 6
     assert said["limit_last"] >= 1

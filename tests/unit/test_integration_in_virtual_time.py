@@ -79,7 +79,7 @@ def delays(answers: Answers, monkeypatch: pytest.MonkeyPatch, poison: str) -> li
     ("reply", "most"),
     [
         (Reply(Outcome.FAILED, LATENCY_S, 500, "HTTP 500: crash"), 1.01),
-        (Reply(Outcome.REJECTED, LATENCY_S, 422, "HTTP 422: no"), 1.01),
+        (Reply(Outcome.REFUSED, LATENCY_S, 422, "HTTP 422: no"), 1.01),
         (Reply(Outcome.FAILED, 0.001, 500, "HTTP 500: at once"), 1.01),
         # One that hangs keeps one of some twenty places, for longer than all others take.
         (Reply(Outcome.OVERLOADED, 10.0, log="No answer: TimeoutError"), 1.03),
