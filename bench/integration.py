@@ -31,7 +31,7 @@ from bench.punches import punch
 from chalicelib.integrator.integrator import Run
 from chalicelib.integrator.legacy import Legacy
 from chalicelib.integrator.limiter import POLICIES
-from chalicelib.integrator.retry import Pace
+from chalicelib.integrator.retry import Terms
 from chalicelib.integrator.summary import Integration
 from chalicelib.point_record import to_json
 from chalicelib.postgres.claims import Claimed, Claims
@@ -245,7 +245,7 @@ def integrate(
         legacy,
         limiter or partial(POLICIES[_POLICY], most=settings.limit_max),
         _POLICY,
-        Pace.of(settings),
+        Terms.of(settings),
         chance=random.Random(1),
     )
     done = run.run(lambda: 900.0)

@@ -200,7 +200,7 @@ def integrator_run() -> Run:
     """Build a run of the integrator; unlike all else, each run is a new one."""
     from chalicelib.integrator.integrator import Run
     from chalicelib.integrator.legacy import Legacy
-    from chalicelib.integrator.retry import Pace
+    from chalicelib.integrator.retry import Terms
     from chalicelib.postgres.claims import Claims
 
     found = settings()
@@ -214,7 +214,7 @@ def integrator_run() -> Run:
         ),
         limiter(found),
         found.limit_policy,
-        Pace.of(found),
+        Terms.of(found),
         chance=random.Random(),  # noqa: S311 - jitter
     )
 

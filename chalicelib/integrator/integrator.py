@@ -20,7 +20,7 @@ from chalicelib.integrator.desk import Desk
 from chalicelib.integrator.legacy import Legacy
 from chalicelib.integrator.limiter import Clock, Limiter
 from chalicelib.integrator.reply import Outcome
-from chalicelib.integrator.retry import Pace, settlement
+from chalicelib.integrator.retry import Terms, settlement
 from chalicelib.integrator.senders import Senders, Sent
 from chalicelib.integrator.summary import Integration, delivered_s, quantile_ms
 from chalicelib.point_record import Status
@@ -51,7 +51,7 @@ class Run:
         legacy: Legacy,
         limiter: Callable[[Clock], Limiter],
         policy: str,
-        pace: Pace,
+        terms: Terms,
         *,
         chance: random.Random,
         clock: Clock = time.monotonic,
@@ -65,7 +65,7 @@ class Run:
         # call's end then leads back to exactly the instant at which it was told of its start.
         self._limiter = limiter(lambda: self._now)
         self._policy = policy
-        self._pace = pace
+        self._terms = terms
         self._chance = chance
         self._senders = Senders(legacy)
         self._desk = Desk(self._senders.wake)
@@ -177,7 +177,7 @@ class Run:
         if self._is_idle():
             return
         now = self._look()
-        wake_at = now + self._pace.settle_interval_s
+        wake_at = now + self._terms.settle_interval_s
         if (self._unsettled or self._flushing) and not self._desk.is_busy:
             wake_at = min(wake_at, max(self._flush_at, self._desk_at))
         if self._waiting and len(self._senders.in_flight) < int(self._limiter.limit):
@@ -200,7 +200,7 @@ class Run:
         now = self._look()
         if self._desk.is_busy or now < self._desk_at:
             return
-        full = len(self._unsettled) >= self._pace.settle_batch
+        full = len(self._unsettled) >= self._terms.settle_batch
         late = bool(self._unsettled or self._flushing) and now >= self._flush_at
         last = bool(self._unsettled) and not (self._waiting or self._senders.in_flight)
         if full or late or last or now >= self._renew_at:
@@ -213,7 +213,7 @@ class Run:
         open_limit = int(self._limiter.limit)
         if len(self._waiting) > max(open_limit, self._ended_per_s * _HOLD_S / 2):
             return
-        if self._limiter.not_before > now + self._pace.settle_interval_s:
+        if self._limiter.not_before > now + self._terms.settle_interval_s:
             return  # what is claimed now would only wait
         if self._forgotten:
             self._give_back()
@@ -228,7 +228,7 @@ class Run:
             held = set(self._held())
             self._waiting.extend((each, last_start) for each in records if each.id not in held)
             if len(records) < most:  # that was all; more may come
-                self._claim_at = self._look() + self._pace.settle_interval_s
+                self._claim_at = self._look() + self._terms.settle_interval_s
 
         self._desk.begin(lambda: self._claims.claim(most), take)
 
@@ -246,9 +246,9 @@ class Run:
     def _flush(self) -> None:
         """Write what has ended and renew the lease; if it fails, the same is tried again."""
         if self._flushing is None:
-            count = min(len(self._unsettled), self._pace.settle_batch)
+            count = min(len(self._unsettled), self._terms.settle_batch)
             calls = [self._unsettled.popleft() for _ in range(count)]
-            settlements = [settlement(each, self._pace, self._chance) for each in calls]
+            settlements = [settlement(each, self._terms, self._chance) for each in calls]
             self._done.parked += sum(each.status is Status.REJECTED for each in settlements)
             self._flushing = settlements, self._sample(calls)
         settlements, sample = self._flushing
@@ -263,7 +263,7 @@ class Run:
             else:
                 event("the lease of this run is lost", level=logging.WARNING)
             now = self._look()
-            self._flush_at = now + self._pace.settle_interval_s
+            self._flush_at = now + self._terms.settle_interval_s
             self._renew_at = now + self._claims.run_lease_s / 3
 
         self._desk.begin(lambda: self._claims.flush(settlements, sample, learned), take)
@@ -304,7 +304,7 @@ class Run:
         pause_s = self._claims.next_due_s()
         if pause_s > linger_s:
             return False
-        self._sleep(max(self._pace.settle_interval_s, pause_s))
+        self._sleep(max(self._terms.settle_interval_s, pause_s))
         return True
 
     def _held(self) -> list[str]:

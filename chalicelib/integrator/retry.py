@@ -11,8 +11,11 @@ from chalicelib.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """When an outcome is written, and when what fails goes again. All but the counts in seconds."""
+class Terms:
+    """The terms of settling: when an outcome is written, and when what fails goes again.
+
+    All but the counts are in seconds; ``Settings`` says what each does.
+    """
 
     settle_interval_s: float
     settle_batch: int
@@ -22,12 +25,12 @@ class Pace:
     overload_retry_max_s: float
 
     @classmethod
-    def of(cls, settings: Settings) -> "Pace":
-        """Take the pace that a stage has set."""
+    def of(cls, settings: Settings) -> "Terms":
+        """Take the terms that a stage has set."""
         return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)})
 
 
-def settlement(sent: Sent, pace: Pace, chance: random.Random) -> Settlement:
+def settlement(sent: Sent, terms: Terms, chance: random.Random) -> Settlement:
     """Say what an attempt's end makes of its record."""
     record, reply = sent.record, sent.reply
     attempts, overloads = record.attempts + 1, 0
@@ -38,13 +41,13 @@ def settlement(sent: Sent, pace: Pace, chance: random.Random) -> Settlement:
         # No attempt is used up: an outage of a week buries nothing.
         status = Status.ERROR
         attempts, overloads = record.attempts, record.overloads + 1
-        wait = wait_s(overloads, pace.retry_base_s, pace.overload_retry_max_s, chance)
+        wait = wait_s(overloads, terms.retry_base_s, terms.overload_retry_max_s, chance)
         wait = max(wait, reply.retry_after_s or 0.0)
-    elif attempts >= pace.max_attempts:
+    elif attempts >= terms.max_attempts:
         status = Status.REJECTED
     else:
         status = Status.ERROR
-        wait = wait_s(attempts, pace.retry_base_s, pace.retry_max_s, chance)
+        wait = wait_s(attempts, terms.retry_base_s, terms.retry_max_s, chance)
     return Settlement(
         id=record.id,
         status=status,

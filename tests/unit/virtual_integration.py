@@ -15,7 +15,7 @@ from chalicelib.integrator import integrator
 from chalicelib.integrator.legacy import Legacy
 from chalicelib.integrator.limiter import adaptive
 from chalicelib.integrator.reply import Outcome, Reply
-from chalicelib.integrator.retry import Pace
+from chalicelib.integrator.retry import Terms
 from chalicelib.integrator.senders import Sent
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Claimed, Sample, Settlement
@@ -25,7 +25,7 @@ RUN_S = 120.0  # how long a run may last, as a Lambda's timeout says
 TICK_S = 60.0
 RECORD_LEASE_S = 45.0
 CALL_TIMEOUT_S = 15.0
-PACE = Pace.of(Settings())
+TERMS = Terms.of(Settings())
 
 # What a call at an instant comes to, with so many open, itself included.
 Answers = Callable[[float, str, int], Reply]
@@ -188,7 +188,7 @@ def integrate_until(world: World, until: float, monkeypatch: pytest.MonkeyPatch)
             legacy,
             adaptive,
             "adaptive",
-            PACE,
+            TERMS,
             chance=random.Random(7),
             clock=world.clock,
             sleep=world.sleep,
