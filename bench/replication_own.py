@@ -87,7 +87,7 @@ def _parts(found: Engines) -> dict[str, float]:
 
         costs = {
             "  scan: boto3 and its parsing": _cpu(scan),
-            "  check: JSON and identity": _cpu(check),
+            "  check: JSON, types, id": _cpu(check),
             "  commit: handing over to Postgres": _cpu(commit),
             "  delete: boto3, 25 a call": _cpu(delete),
         }

@@ -58,7 +58,7 @@ class PointRecord:
     created_at: datetime
 
 
-def identity(employer_id: int, employee_id: int, included_at: str) -> uuid.UUID:
+def punch_id(employer_id: int, employee_id: int, included_at: str) -> uuid.UUID:
     """Name the punch: a UUIDv5 (RFC 9562, section 5.5) of who and when, to the microsecond.
 
     A device that sends the punch again, however much later, thereby names the same record.
@@ -144,7 +144,7 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
             details=faults,
         )
     return PointRecord(
-        id=identity(values["employerId"], values["employeeId"], to_text(included_at)),
+        id=punch_id(values["employerId"], values["employeeId"], to_text(included_at)),
         employee_id=values["employeeId"],
         employer_id=values["employerId"],
         included_at=included_at.astimezone(UTC),
@@ -201,7 +201,7 @@ def from_json(text: str) -> PointRecord:
     if not document.keys() <= _STORED_FIELDS.keys():
         raise ValueError(f"has unknown fields {sorted(document.keys() - _STORED_FIELDS.keys())}")
     record = PointRecord(*values.values())
-    if record.id != identity(record.employer_id, record.employee_id, document["includedAt"]):
+    if record.id != punch_id(record.employer_id, record.employee_id, document["includedAt"]):
         raise ValueError("id is not that of the punch")
     return record
 

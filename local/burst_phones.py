@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from chalicelib.point_record import identity, to_text
+from chalicelib.point_record import punch_id, to_text
 
 _CALL_TIMEOUT_S = 30.0
 _RETRY_BASE_S = 0.25
@@ -63,7 +63,7 @@ class Plan:
     def punch(self, number: int) -> tuple[str, bytes]:
         """Return the id of a punch, one of each employee, and the body that names it."""
         included_at = to_text(datetime.fromtimestamp(self.due_at(number), UTC))
-        record_id = identity(self.employer_id, number + 1, included_at)
+        record_id = punch_id(self.employer_id, number + 1, included_at)
         body = {
             "employeeId": number + 1,
             "employerId": self.employer_id,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib import container
-from chalicelib.point_record import identity
+from chalicelib.point_record import punch_id
 from chalicelib.principal import OPERATOR
 from tests.pipeline.service import PUNCH, Service, error_of, punch
 
@@ -34,7 +34,7 @@ def test_the_answer_has_every_property_of_the_contract(service: Service) -> None
     record = service.post(sent).json_body
     accepted_at = record.pop("createdAt")
     assert record == {
-        "id": str(identity(121, 7, "2026-11-22T11:00:00.000000Z")),
+        "id": str(punch_id(121, 7, "2026-11-22T11:00:00.000000Z")),
         "employeeId": 7,
         "employerId": 121,
         "includedAt": "2026-11-22T11:00:00.000000Z",

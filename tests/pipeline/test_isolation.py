@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from chalicelib.point_record import identity
+from chalicelib.point_record import punch_id
 from chalicelib.principal import Role
 from tests.pipeline.service import Service, punch
 from tests.tokens import authorization
@@ -25,7 +25,7 @@ WAITING = "2026-11-22T09:00:00-03:00"
 
 
 def record_id(owner: tuple[int, int], included_at: str = INCLUDED_AT) -> str:
-    return str(identity(*owner, included_at))
+    return str(punch_id(*owner, included_at))
 
 
 def body(owner: tuple[int, int], **changes: Any) -> dict[str, Any]:

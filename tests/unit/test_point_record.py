@@ -13,8 +13,8 @@ from chalicelib.errors import InvalidError
 from chalicelib.point_record import (
     PointRecord,
     from_json,
-    identity,
     parse,
+    punch_id,
     read_instant,
     to_json,
     to_text,
@@ -41,7 +41,7 @@ def test_names_the_same_punch_alike_however_it_is_written() -> None:
 
 
 def test_the_id_never_changes_from_release_to_release() -> None:
-    assert str(accept().id) == str(identity(121, 2023, "2026-11-22T11:00:00.000000Z"))
+    assert str(accept().id) == str(punch_id(121, 2023, "2026-11-22T11:00:00.000000Z"))
     assert str(accept().id) == "df601f81-64b4-59f3-b30d-aed044e488a3"
 
 
