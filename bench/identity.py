@@ -24,8 +24,8 @@ from bench.engines import engines, service_on
 from bench.intake import make_body, make_event
 from chalicelib.errors import PunchClockError
 from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
-from chalicelib.identity.claims import ClaimNames
 from chalicelib.identity.jwks import IssuerKeys
+from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.odata.service import ODataRequest, ODataService
 from chalicelib.postgres.reader import Reader
 from chalicelib.principal import Principal, Role

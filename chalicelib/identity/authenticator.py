@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import jwt
 
 from chalicelib.errors import InvalidError, UnauthenticatedError
-from chalicelib.identity.claims import ClaimNames, principal_of
+from chalicelib.identity.token_claims import ClaimNames, principal_of
 from chalicelib.principal import Principal
 from chalicelib.strict_json import load_json
 

@@ -12,8 +12,8 @@ import jwt
 
 from chalicelib.errors import MisconfiguredError
 from chalicelib.identity.authenticator import Authenticator, Demands, Keys, SharedKey
-from chalicelib.identity.claims import ClaimNames
 from chalicelib.identity.jwks import IssuerKeys, read_url
+from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.settings import Settings
 
 _SHORTEST_KEY = 32

@@ -23,7 +23,7 @@ INTAKE = {
     "chalicelib.headers",
     "chalicelib.identity",
     "chalicelib.identity.authenticator",
-    "chalicelib.identity.claims",
+    "chalicelib.identity.token_claims",
     "chalicelib.identity.configured",
     "chalicelib.identity.jwks",
     "chalicelib.intake",

@@ -21,9 +21,9 @@ from chalicelib.errors import (
     UnauthenticatedError,
 )
 from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
-from chalicelib.identity.claims import ClaimNames, principal_of
 from chalicelib.identity.configured import authenticator
 from chalicelib.identity.jwks import IssuerKeys
+from chalicelib.identity.token_claims import ClaimNames, principal_of
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 
