@@ -146,7 +146,7 @@ def _follow(plan: Plan, crew: Crew, follower: Follower, bars: "_Bars", patience_
         if sent is None:
             continue
         if progress.integrated + progress.parked >= max(accepted, progress.replicated):
-            result = tally(plan, sent, follower.replica(), follower.at_legacy())
+            result = tally(plan, sent, follower.in_replica(), follower.at_legacy())
             if not result.lost and (before is None or result.at_legacy is not None):
                 return result
         time.sleep(_POLL_S)
@@ -154,7 +154,7 @@ def _follow(plan: Plan, crew: Crew, follower: Follower, bars: "_Bars", patience_
     sent = crew.sent(wait_s=_GIVE_UP_S)
     if sent is None:
         raise BurstError("The processes that send punches do not end.")
-    return tally(plan, sent, follower.replica(), follower.at_legacy())
+    return tally(plan, sent, follower.in_replica(), follower.at_legacy())
 
 
 class _Bars:

@@ -30,7 +30,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
+class InReplica:
     """The burst's records in Postgres.
 
     Attributes:
@@ -86,7 +86,7 @@ class Follower:
             return None
         return Progress(*rows[0])
 
-    def replica(self) -> Replica:
+    def in_replica(self) -> InReplica:
         """Read all that the count at the end needs.
 
         Raises:
@@ -116,7 +116,7 @@ class Follower:
                 employer=self._employer_id,
             )
         logged_twice = {record_id for (record_id,) in twice}
-        return Replica(json.loads(statuses), logged_twice, replicated_at, integrated_at)
+        return InReplica(json.loads(statuses), logged_twice, replicated_at, integrated_at)
 
     def legacy_accepted(self) -> int | None:
         """Return how many records of anybody the legacy has accepted; None if it does not tell."""

@@ -13,7 +13,7 @@ from math import ceil
 from rich.table import Table
 
 from chalicelib.point_record import Status
-from local.burst_follow import Replica
+from local.burst_follow import InReplica
 from local.burst_phones import Plan, Sent
 
 _SHARES = (0.50, 0.95, 0.99)
@@ -32,7 +32,7 @@ class Result:
 
     plan: Plan
     sent: Sequence[Sent]
-    replica: Replica
+    in_replica: InReplica
     at_legacy: Counter[str] | None
     accepted: AbstractSet[str]
     lost: AbstractSet[str]
@@ -45,40 +45,40 @@ class Result:
 
 
 def tally(
-    plan: Plan, sent: Sequence[Sent], replica: Replica, at_legacy: Counter[str] | None
+    plan: Plan, sent: Sequence[Sent], in_replica: InReplica, at_legacy: Counter[str] | None
 ) -> Result:
     """Compare what the service acknowledged with what Postgres and the legacy hold."""
     accepted = set(chain.from_iterable(each.accepted for each in sent))
 
     def is_settled(record_id: str) -> bool:
-        status = replica.statuses.get(record_id)
+        status = in_replica.statuses.get(record_id)
         if status == Status.INTEGRATED:
             return at_legacy is None or record_id in at_legacy
         return status == Status.REJECTED
 
-    seen = accepted | replica.statuses.keys()
+    seen = accepted | in_replica.statuses.keys()
     twice = {record_id for record_id in seen if at_legacy and at_legacy[record_id] > 1}
     return Result(
         plan,
         sent,
-        replica,
+        in_replica,
         at_legacy,
         accepted,
         lost={record_id for record_id in accepted if not is_settled(record_id)},
-        doubled=twice | replica.logged_twice,
+        doubled=twice | in_replica.logged_twice,
     )
 
 
 def stage_table(result: Result) -> Table:
     """Lay out when each stage was done, from the first punch on, and what was lost and doubled."""
-    plan, replica = result.plan, result.replica
-    statuses = Counter(replica.statuses.get(record_id) for record_id in result.accepted)
+    plan, in_replica = result.plan, result.in_replica
+    statuses = Counter(in_replica.statuses.get(record_id) for record_id in result.accepted)
     replicated = statuses.total() - statuses[None]
     accepted_at = max((each.last_accepted_at for each in result.sent), default=0.0)
     stages = {
         "accepted in": (len(result.accepted), accepted_at),
-        "replicated in": (replicated, replica.replicated_at),
-        "integrated in": (statuses[Status.INTEGRATED], replica.integrated_at),
+        "replicated in": (replicated, in_replica.replicated_at),
+        "integrated in": (statuses[Status.INTEGRATED], in_replica.integrated_at),
     }
     table = Table(title=f"{plan.punches:,} punches in {plan.seconds:g} s")
     for heading in ("calls", *stages, "lost", "doubled"):
@@ -101,7 +101,7 @@ def details(result: Result) -> Table:
     calls = sum(each.calls for each in sent)
     resent = sum(each.resent for each in sent)
     refused = sum(len(each.refused) for each in sent)
-    parked = sum(status == Status.REJECTED for status in result.replica.statuses.values())
+    parked = sum(status == Status.REJECTED for status in result.in_replica.statuses.values())
     answered_at = max((each.last_answer_at for each in sent), default=plan.starts_at)
     post_ms = list(chain.from_iterable(each.post_ms for each in sent))
     wait_ms = list(chain.from_iterable(each.wait_ms for each in sent))

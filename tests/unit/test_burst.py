@@ -10,7 +10,7 @@ from rich.console import Console
 
 from chalicelib.point_record import parse
 from local.burst import BurstError, is_loopback, require_loopback
-from local.burst_follow import Replica
+from local.burst_follow import InReplica
 from local.burst_phones import Plan, Sent, retry_wait_s
 from local.burst_tally import Result, details, duration, percentile, stage_table, tally
 
@@ -39,8 +39,8 @@ def count(
         Sent(accepted=list(accepted[:2]), calls=2, last_accepted_at=STARTS_AT + 15.04),
         Sent(accepted=list(accepted[2:]), calls=2, resent=1, last_answer_at=STARTS_AT + 16),
     ]
-    replica = Replica(statuses, set(logged_twice), STARTS_AT + 90, STARTS_AT + 600)
-    return tally(PLAN, sent, replica, None if at_legacy is None else Counter(at_legacy))
+    in_replica = InReplica(statuses, set(logged_twice), STARTS_AT + 90, STARTS_AT + 600)
+    return tally(PLAN, sent, in_replica, None if at_legacy is None else Counter(at_legacy))
 
 
 def show(*tables: object) -> str:
