@@ -10,7 +10,6 @@ import argparse
 import secrets
 import time
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from chalicelib.errors import UnavailableError
+from chalicelib.loopback import is_loopback
 from chalicelib.principal import Role
 from local.arguments import number, whole
 from local.attach import NotRunningError, add_data_argument, read_stack
@@ -97,17 +97,8 @@ def require_loopback(stack: Mapping[str, Any]) -> None:
         BurstError: naming the part.
     """
     for name in ("api", "dynamodb", "postgres", "legacy"):
-        if not is_loopback(stack[name]):
+        if not is_loopback(urlsplit(stack[name]).hostname):
             raise BurstError(f"The stack's {name} is not on this machine: no burst goes there.")
-
-
-def is_loopback(url: str) -> bool:
-    """Say whether a URL names this machine by a loopback address."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def burst(stack: Mapping[str, Any], plan: Plan, patience_s: float, console: Console) -> Result:

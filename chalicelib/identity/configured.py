@@ -5,7 +5,6 @@ both, so that no key of the one kind can ever stand for one of the other.
 """
 
 import time
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import jwt
@@ -14,6 +13,7 @@ from chalicelib.errors import MisconfiguredError
 from chalicelib.identity.authenticator import Authenticator, Demands, Keys, SharedKey
 from chalicelib.identity.jwks import IssuerKeys, read_url
 from chalicelib.identity.token_claims import ClaimNames
+from chalicelib.loopback import is_loopback
 from chalicelib.settings import Settings
 
 _SHORTEST_KEY = 32
@@ -52,7 +52,7 @@ def _issuer_keys(settings: Settings, demands: Demands) -> Keys:
     if not (demands.issuer and demands.audiences):
         raise MisconfiguredError("JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: docs/security.md.")
     url = urlsplit(settings.jwks_url)
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname)):
         raise MisconfiguredError("JWKS_URL must be an https URL.")
     return IssuerKeys(lambda: read_url(settings.jwks_url), time.monotonic)
 
@@ -67,10 +67,3 @@ def _shared_key(text: str) -> Keys:
         # Anybody has it: with a public key for a secret, anybody could sign. RFC 8725, 2.1.
         raise MisconfiguredError("JWT_KEY is a public key or a certificate.") from error
     return SharedKey(secret)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -18,6 +18,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
+from chalicelib.loopback import is_loopback
 
 # SQLSTATEs that are no fault of the statement, after which the same may succeed: a pooler that has
 # lost the server (08), a standby after a failover (25006), a deadlock (40), too few resources (53),
@@ -198,7 +199,7 @@ def _connect_arguments(url: str) -> dict[str, Any]:
         arguments["unix_sock"] = f"{socket_directory}/.s.PGSQL.{port}"
         return arguments
     arguments |= {"host": host, "port": port}
-    if host not in ("localhost", "127.0.0.1", "::1"):
+    if not is_loopback(host):
         arguments["ssl_context"] = _tls(options.get("sslrootcert", [None])[0])
     return arguments
 

@@ -27,6 +27,7 @@ INTAKE = {
     "chalicelib.identity.configured",
     "chalicelib.identity.jwks",
     "chalicelib.intake",
+    "chalicelib.loopback",
     "chalicelib.point_record",
     "chalicelib.principal",
     "chalicelib.settings",
