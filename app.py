@@ -4,8 +4,6 @@ Every function of the deployment imports this module, and intake must start fast
 handlers need, ``container`` imports when they ask for it.
 """
 
-import json
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,119 +12,40 @@ from functools import wraps
 from typing import Any
 
 from chalice import Chalice, Rate, Response
-from chalice.app import CloudWatchEvent, MultiDict, Request
+from chalice.app import CloudWatchEvent, MultiDict
 
-from chalicelib import container, headers, telemetry
-from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
-from chalicelib.errors import (
-    InvalidError,
-    MediaTypeError,
-    MisconfiguredError,
-    PunchClockError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from chalicelib import container
+from chalicelib.errors import InvalidError, PunchClockError
 from chalicelib.intake import Accepted, as_awaiting
 from chalicelib.principal import Role
+from chalicelib.web import middleware
+from chalicelib.web.error_answer import body_of, status_of
+from chalicelib.web.request import base_url, require_json
+from chalicelib.web.response import answered, json_response
 
 app = Chalice(app_name="punch-clock")
 
 EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
 EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 
-# What tells nothing but that the service lives, to whoever asks.
-_OPEN = ("/health",)
-_JSON = {"Content-Type": "application/json"}
 # API Gateway refuses a method without a route by a shape of its own, so OData has a route for each.
 _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+
+# The first is the outermost.
+app.register_middleware(middleware.name_the_request, "all")
+app.register_middleware(middleware.one_error_shape, "http")
+app.register_middleware(middleware.for_browsers(container.settings), "http")
+app.register_middleware(middleware.whose_it_is(container.authenticator), "http")
 
 
 def answers(handler: Callable[..., Response]) -> Callable[..., Response]:
     """Turn what a handler raises into an answer of the one error shape."""
 
     @wraps(handler)
-    def answered(*args: str, **named: str) -> Response:
-        try:
-            return handler(*args, **named)
-        except PunchClockError as error:
-            if isinstance(error, UnavailableError):
-                # One line: in an outage there are as many as there are phones.
-                telemetry.event("a store is unavailable", logging.WARNING, cause=error.__cause__)
-            elif isinstance(error, MisconfiguredError):
-                telemetry.event(
-                    "the stage is misconfigured",
-                    logging.ERROR,
-                    fault=error.message,
-                    cause=error.__cause__,
-                )
-            return _error_response(error)
-        except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told to nobody
-            telemetry.error("a request failed", error, path=app.current_request.path)
-            return _error_response(our_fault())
+    def respond(*args: str, **named: str) -> Response:
+        return answered(lambda: handler(*args, **named), app.current_request)
 
-    return answered
-
-
-@app.middleware("all")
-def name_the_request(event: Any, get_response: Callable[[Any], Any]) -> Any:
-    """Let each line of the log name the run, and the request, that it belongs to."""
-    if isinstance(event, Request):
-        run, ids = event.lambda_context, {"request_id": event.context.get("requestId")}
-    else:
-        run, ids = event.context, {}
-    telemetry.bind({"run_id": getattr(run, "aws_request_id", None), **ids})
-    return get_response(event)
-
-
-@app.middleware("http")
-def one_error_shape(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Give the framework's own refusals (a method that a route does not have) our error shape."""
-    response = get_response(request)
-    body = response.body
-    if response.status_code >= 400 and isinstance(body, dict) and "Code" in body:
-        response.body = {
-            "error": {"code": body["Code"].removesuffix("Error"), "message": body["Message"]}
-        }
-        response.headers.update(_odata_version(request))
-    response.headers = headers.protecting(request.headers) | response.headers
-    return response
-
-
-@app.middleware("http")
-def for_browsers(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Let pages of the origins that the stage names ask; a preflight has no token yet."""
-
-    @answers
-    def answered() -> Response:
-        allowed = headers.for_origin(container.settings().cors_origins, request.headers)
-        preflight = headers.preflight(request.method, request.headers)
-        if allowed and preflight:
-            return Response("", headers=allowed | preflight, status_code=204)
-        response = get_response(request)
-        response.headers.update(allowed)
-        return response
-
-    return answered()
-
-
-@app.middleware("http")
-def whose_it_is(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Let nobody in without a token, whatever the route: ``request.principal`` is whose it is."""
-
-    @answers
-    def answered() -> Response:
-        authenticator = container.authenticator()
-        try:
-            request.principal = authenticator.authenticate(
-                headers.authorizations(request._event_dict)
-            )
-        except UnauthenticatedError as error:
-            if error.is_invalid or request.path not in _OPEN:
-                raise
-            request.principal = None
-        return get_response(request)
-
-    return answered()
+    return respond
 
 
 @app.route("/point-record", methods=["POST"], content_types=["*/*"])
@@ -134,13 +53,13 @@ def whose_it_is(request: Request, get_response: Callable[[Request], Response]) -
 def post_point_record() -> Response:
     """Step 1: accept the punch of a JSON object, or each punch of a JSON array."""
     request = app.current_request
-    _require_json(request)
+    require_json(request)
     accepted = container.intake().accept(request.raw_body, request.principal)
     if isinstance(accepted, list):
-        return _response(207, [_item(each) for each in accepted])
+        return json_response(207, [_item(each) for each in accepted])
     record = as_awaiting(accepted.record)
-    location = f"{_base_url(request)}/point-record/{record['id']}"
-    return _response(201 if accepted.created else 200, record, {"Location": location})
+    location = f"{base_url(request)}/point-record/{record['id']}"
+    return json_response(201 if accepted.created else 200, record, {"Location": location})
 
 
 @app.route("/point-record/{record_id}", methods=["GET"])
@@ -152,7 +71,7 @@ def get_point_record(record_id: str) -> Response:
     except ValueError as error:
         raise InvalidError("The id of a point record is a UUID.", target="id") from error
     found = container.find(canonical, app.current_request.principal)
-    return _response(200, found if isinstance(found, str) else as_awaiting(found))
+    return json_response(200, found if isinstance(found, str) else as_awaiting(found))
 
 
 @app.route("/point-record", methods=["OPTIONS"])
@@ -171,8 +90,8 @@ def get_health() -> Response:
     """Tell that the service lives, and the operator the depth and age of each stage."""
     principal = app.current_request.principal
     if principal is None or principal.role is not Role.INTEGRATION:
-        return _response(200, {"status": "ok"})
-    return _response(200, container.stages())
+        return json_response(200, {"status": "ok"})
+    return json_response(200, container.stages())
 
 
 @app.route("/odata", methods=_ODATA_METHODS, content_types=["*/*"])
@@ -197,7 +116,7 @@ def serve_odata(**segments: str) -> Response:
     answer = container.odata().answer(
         ODataRequest(
             principal=request.principal,
-            service_root=f"{_base_url(request)}/odata",
+            service_root=f"{base_url(request)}/odata",
             path="/".join(segments.values()),
             query=[(name, value) for name in query for value in query.getlist(name)],
             headers={name.lower(): value for name, value in request.headers.items()},
@@ -285,41 +204,7 @@ def _remaining_s(context: Any) -> Callable[[], float]:
     return lambda: context.get_remaining_time_in_millis() / 1000
 
 
-def _require_json(request: Request) -> None:
-    media_type = request.headers.get("content-type", "application/json").lower()
-    kind, *parameters = (part.strip() for part in media_type.split(";"))
-    charsets = {each for each in parameters if each.startswith("charset=")}
-    if kind != "application/json" or charsets - {"charset=utf-8", 'charset="utf-8"'}:
-        raise MediaTypeError("The body must be sent as Content-Type: application/json, in UTF-8.")
-
-
-def _base_url(request: Request) -> str:
-    """Return the URL under which the client reached the service, a stage's prefix included."""
-    scheme = request.headers.get("x-forwarded-proto", "http")
-    path: str = request.context["path"]
-    prefix = path.rstrip("/").rsplit("/", request.path.count("/"))[0]
-    return f"{scheme}://{request.headers.get('host', 'localhost')}{prefix}"
-
-
 def _item(result: Accepted | PunchClockError) -> dict[str, Any]:
     if isinstance(result, PunchClockError):
         return {"status": status_of(result), **body_of(result)}
     return {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
-
-
-def _odata_version(request: Request) -> dict[str, str]:
-    """Return the header that every answer under /odata has, errors included."""
-    if not request.path.startswith("/odata"):
-        return {}
-    most = request.headers.get("odata-maxversion", "").strip()
-    return {"OData-Version": "4.0" if most == "4.0" else "4.01"}
-
-
-def _error_response(error: PunchClockError) -> Response:
-    said = headers_of(error) | _odata_version(app.current_request)
-    return _response(status_of(error), body_of(error), said)
-
-
-def _response(status_code: int, body: object, said: dict[str, str] | None = None) -> Response:
-    text = body if isinstance(body, str) else json.dumps(body)
-    return Response(text, headers={**_JSON, **(said or {})}, status_code=status_code)

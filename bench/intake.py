@@ -20,7 +20,7 @@ from bench.punches import punch
 from chalicelib import container
 from chalicelib.point_record import parse, to_json, to_text
 from chalicelib.principal import OPERATOR, Role
-from chalicelib.strict_json import load_json
+from chalicelib.web.strict_json import load_json
 from local.tokens import make_token
 
 _CALLS = 300

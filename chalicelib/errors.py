@@ -1,4 +1,4 @@
-"""The exceptions that steps raise. ``error_answer`` knows which HTTP status each becomes."""
+"""The exceptions that steps raise. ``web.error_answer`` knows which HTTP status each becomes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

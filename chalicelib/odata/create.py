@@ -19,7 +19,7 @@ from chalicelib.odata.query.selection import Selection, read_selection
 from chalicelib.odata.service import ODataRequest
 from chalicelib.odata.waiting import Values, Waiting, members_of
 from chalicelib.point_record import PointRecord
-from chalicelib.strict_json import load_json
+from chalicelib.web.strict_json import load_json
 
 _INT64 = re.compile(r"-?[0-9]{1,19}")
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chalicelib import telemetry
-from chalicelib.error_answer import body_of, headers_of, our_fault, status_of
 from chalicelib.errors import (
     InvalidError,
     MediaTypeError,
@@ -36,6 +35,7 @@ from chalicelib.odata.sql.statements import Rows
 from chalicelib.odata.urls import read_query, target_of
 from chalicelib.odata.waiting import OneWaiting, Waiting
 from chalicelib.settings import Settings
+from chalicelib.web.error_answer import body_of, headers_of, our_fault, status_of
 
 _READ = ("GET", "HEAD", "OPTIONS")
 _POST = ("POST", "OPTIONS")

@@ -18,9 +18,7 @@ INTAKE = {
     "chalicelib",
     "chalicelib.buffer",
     "chalicelib.container",
-    "chalicelib.error_answer",
     "chalicelib.errors",
-    "chalicelib.headers",
     "chalicelib.identity",
     "chalicelib.identity.authenticator",
     "chalicelib.identity.token_claims",
@@ -31,8 +29,14 @@ INTAKE = {
     "chalicelib.point_record",
     "chalicelib.principal",
     "chalicelib.settings",
-    "chalicelib.strict_json",
     "chalicelib.telemetry",
+    "chalicelib.web",
+    "chalicelib.web.error_answer",
+    "chalicelib.web.headers",
+    "chalicelib.web.middleware",
+    "chalicelib.web.request",
+    "chalicelib.web.response",
+    "chalicelib.web.strict_json",
 }
 # What only other steps need, and what the deployed package has not at all.
 NOT_INTAKE = {"pg8000", "scramp", "sly", "odata_query", "requests", "chardet", "local", "psutil"}

@@ -21,7 +21,7 @@ from chalicelib.odata.query.options import Options
 from chalicelib.odata.query.reader import Limits, read_query
 from chalicelib.odata.resource import read_resource
 from chalicelib.principal import OPERATOR
-from chalicelib.strict_json import load_json
+from chalicelib.web.strict_json import load_json
 
 MOST = 100
 # Each took 3 s or more where spaces, quotes or names were read again and again.
