@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.engines import TABLE, Engines
 from bench.punches import punch
-from chalicelib import container
+from chalicelib import aws
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
@@ -24,7 +24,7 @@ settings = Settings()
 def connect(url: str) -> Any:
     """Return a client as the service has it."""
     os.environ |= CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": url}
-    return container.dynamodb.__wrapped__()
+    return aws.dynamodb()
 
 
 def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Replicator:

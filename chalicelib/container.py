@@ -16,11 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import HTTPClientError
-
-from chalicelib import telemetry
+from chalicelib import aws, telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.errors import MisconfiguredError
 from chalicelib.intake import Intake, as_awaiting
@@ -39,15 +35,6 @@ if TYPE_CHECKING:
     from chalicelib.reconciler import Reconciliation
     from chalicelib.replay import Replay
     from chalicelib.replicator import Replicator
-
-# A put takes milliseconds. A phone waits for it, so trying again must fit into its patience.
-_BUFFER_CONNECT_TIMEOUT_S = 2
-_BUFFER_READ_TIMEOUT_S = 5
-_BUFFER_TRIES = 3
-# A secret is read once, while somebody waits for the first answer of a process.
-_SECRET_CONNECT_TIMEOUT_S = 2
-_SECRET_READ_TIMEOUT_S = 3
-_SECRET_TRIES = 2
 
 
 @cache
@@ -71,46 +58,14 @@ def resolved(name: str) -> str:
     from chalicelib import reference
 
     try:
-        return reference.read(name.upper(), value, _secrets)
+        return reference.read(name.upper(), value, aws.secrets)
     except SettingsError as error:
         raise MisconfiguredError(f"{name.upper()} refers to what cannot be read.") from error
 
 
-def _secrets(service: str) -> Any:
-    config = Config(
-        connect_timeout=_SECRET_CONNECT_TIMEOUT_S,
-        read_timeout=_SECRET_READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": _SECRET_TRIES},
-    )
-    return boto3.client(service, config=config)
-
-
 @cache
 def dynamodb() -> Any:
-    config = Config(
-        connect_timeout=_BUFFER_CONNECT_TIMEOUT_S,
-        read_timeout=_BUFFER_READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": _BUFFER_TRIES},
-        max_pool_connections=64,
-        # What the buffer asks for is of the right shape: looking it over again costs a
-        # quarter of a batch of deletes.
-        parameter_validation=False,
-        # botocore makes its own long one anew for every call, at a tenth of a call's CPU.
-        user_agent="punch-clock",
-    )
-    client = boto3.client("dynamodb", config=config)
-    client.meta.events.register("after-call.dynamodb", _refuse_strangers)
-    return client
-
-
-def _refuse_strangers(http_response: Any, **_: Any) -> None:
-    """Refuse an answer that is not DynamoDB's own: botocore takes any 200 for a success.
-
-    Raises:
-        HTTPClientError: something between here and DynamoDB has answered in its place.
-    """
-    if not http_response.headers.get("content-type", "").startswith("application/x-amz-json"):
-        raise HTTPClientError(error="the answer is not DynamoDB's")
+    return aws.dynamodb()
 
 
 @cache
@@ -302,7 +257,7 @@ def reconcile(since: datetime, until: datetime) -> Reconciliation:
         accepted = reconciler.from_file(Path(place), since, until)
     elif kind == "cloudwatch":
         groups = place.split(",")
-        accepted = reconciler.from_cloudwatch(boto3.client("logs"), groups, since, until)
+        accepted = reconciler.from_cloudwatch(aws.logs(), groups, since, until)
     else:
         raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH")
     return reconciler.reconcile(accepted, buffer(), replica())

@@ -16,6 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 INTAKE = {
     "chalicelib",
+    "chalicelib.aws",
     "chalicelib.buffer",
     "chalicelib.container",
     "chalicelib.errors",
