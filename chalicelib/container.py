@@ -230,8 +230,9 @@ def odata() -> Endpoint:
 def find(record_id: str, principal: Principal) -> str | PointRecord:
     """Find one record in whichever store has it; see ``lookup.find``."""
     from chalicelib import lookup
+    from chalicelib.odata.record import record_text
 
-    return lookup.find(record_id, principal, buffer(), lambda *asked: reader().point_record(*asked))
+    return lookup.find(record_id, principal, buffer(), lambda *asked: record_text(reader(), *asked))
 
 
 def stages() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib.buffer import Buffer
 from chalicelib.errors import ForbiddenError, InvalidError, PunchClockError, TooLargeError
-from chalicelib.point_record import PointRecord, Status, parse, to_json
+from chalicelib.point_record import PointRecord, Status, parse, properties
 from chalicelib.principal import Principal
 from chalicelib.telemetry import ACCEPTED, bind, bound, event
 from chalicelib.web.strict_json import load_json
@@ -122,24 +122,12 @@ class Intake:
 
 def as_awaiting(record: PointRecord) -> dict[str, Any]:
     """Write a record that is not yet replicated as JSON, with every property of the contract."""
-    return {**_AWAITING, **to_json(record)}
-
-
-_AWAITING: dict[str, Any] = {
-    "id": None,
-    "employeeId": None,
-    "employerId": None,
-    "includedAt": None,
-    "utcOffsetMinutes": None,
-    "deviceId": None,
-    "latitude": None,
-    "longitude": None,
-    "accuracyMeters": None,
-    "status": Status.AWAITING,
-    "attempts": 0,
-    "nextAttemptAt": None,
-    "integratedAt": None,
-    "createdAt": None,
-    "replicatedAt": None,
-    "updatedAt": None,
-}
+    return {
+        **properties(record),
+        "status": Status.AWAITING,
+        "attempts": 0,
+        "nextAttemptAt": None,
+        "integratedAt": None,
+        "replicatedAt": None,
+        "updatedAt": None,
+    }

@@ -120,7 +120,7 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
 
     def read(name: str, reader: Any) -> Any:
         if body.get(name) is None:
-            if name in _REQUIRED:
+            if name not in _OPTIONAL:
                 faults.append(Detail(name, f"{name} is missing.", "Missing"))
             return None
         try:
@@ -159,7 +159,12 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
 
 def to_json(record: PointRecord) -> dict[str, Any]:
     """Write what is known of the punch itself as JSON, null fields left out."""
-    document = {
+    return {name: value for name, value in properties(record).items() if value is not None}
+
+
+def properties(record: PointRecord) -> dict[str, Any]:
+    """Write what is known of the punch itself as JSON, null fields and all."""
+    return {
         "id": str(record.id),
         "employeeId": record.employee_id,
         "employerId": record.employer_id,
@@ -171,7 +176,6 @@ def to_json(record: PointRecord) -> dict[str, Any]:
         "accuracyMeters": record.accuracy_meters,
         "createdAt": to_text(record.created_at),
     }
-    return {name: value for name, value in document.items() if value is not None}
 
 
 def from_json(text: str) -> PointRecord:
@@ -251,7 +255,8 @@ FIELDS: Mapping[str, Any] = {
     "longitude": _read_number(-180, 180),
     "accuracyMeters": _read_number(0, MAX_ACCURACY_METERS),
 }
-_REQUIRED = ("employeeId", "employerId", "includedAt")
+# What a punch may lack.
+_OPTIONAL = ("deviceId", "latitude", "longitude", "accuracyMeters")
 
 
 def _read_uuid(value: object) -> uuid.UUID:
@@ -286,4 +291,3 @@ _STORED_FIELDS: Mapping[str, Any] = {
     "accuracyMeters": FIELDS["accuracyMeters"],
     "createdAt": _read_stored_instant,
 }
-_OPTIONAL = ("deviceId", "latitude", "longitude", "accuracyMeters")

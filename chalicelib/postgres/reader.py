@@ -15,32 +15,6 @@ from chalicelib.postgres.connection import Database, sqlstate
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.principal import Principal
 
-
-def _as_text(column: str) -> str:
-    """Return the SQL that writes an instant as ``point_record.to_text`` does."""
-    return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
-
-_POINT_RECORD = f"""
-SELECT CAST(row_to_json(r) AS text) FROM (
-    SELECT id,
-           employee_id AS "employeeId",
-           employer_id AS "employerId",
-           {_as_text("included_at")} AS "includedAt",
-           utc_offset_minutes AS "utcOffsetMinutes",
-           device_id AS "deviceId",
-           latitude, longitude,
-           accuracy_meters AS "accuracyMeters",
-           status, attempts,
-           {_as_text("next_attempt_at")} AS "nextAttemptAt",
-           {_as_text("integrated_at")} AS "integratedAt",
-           {_as_text("created_at")} AS "createdAt",
-           {_as_text("replicated_at")} AS "replicatedAt",
-           {_as_text("updated_at")} AS "updatedAt"
-    FROM point_record AS p WHERE id = CAST({{id}} AS uuid) AND {{own}}
-) AS r
-"""
-
 # What the values of a query can bring about, by SQLSTATE:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _FAULTS_OF_VALUES = {
@@ -99,19 +73,6 @@ class Reader:
             role=f"punch_clock_{principal.role}",
             settings={f"punch_clock.{name}": value for name, value in principal.bounds},
         )
-
-    def point_record(self, record_id: str, principal: Principal) -> str | None:
-        """Return one record as JSON text, spelled as OData does.
-
-        None where there is none, or it is not the principal's to read.
-
-        Raises:
-            UnavailableError: as ``row`` does.
-        """
-        parameters = Parameters(principal)
-        bound, own = parameters.bind(record_id), parameters.own("p")
-        found = self.row(_POINT_RECORD.format(id=bound, own=own), parameters)
-        return found[0] if found else None
 
 
 def as_error_of_ours(error: Exception) -> Exception:

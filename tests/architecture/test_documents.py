@@ -4,12 +4,14 @@ import ast
 import re
 import subprocess
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from chalicelib.intake import as_awaiting
 from chalicelib.odata import model
-from chalicelib.point_record import Status
+from chalicelib.point_record import Status, parse
 from chalicelib.postgres.migrate import MIGRATIONS, read_migrations
 from chalicelib.settings import Settings
 
@@ -146,6 +148,12 @@ def test_the_model_has_the_properties_of_the_contract() -> None:
         if isinstance(kind, model.EntityType)
     }
     assert shown == PROPERTIES
+
+
+def test_a_record_that_is_not_replicated_yet_has_the_same_properties() -> None:
+    punch = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00Z"}
+    record = parse(punch, datetime(2026, 11, 22, 9, tzinfo=UTC), clock_skew_s=0)
+    assert as_awaiting(record).keys() == PROPERTIES["PointRecord"]
 
 
 def test_what_is_generated_is_not_kept() -> None:

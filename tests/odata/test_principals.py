@@ -8,6 +8,7 @@ import pytest
 from pg8000.native import Connection
 
 from chalicelib.errors import NotFoundError
+from chalicelib.odata.record import record_text
 from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader
@@ -59,6 +60,6 @@ def test_each_way_shows_a_principal_its_own(role: str, filled: Database, data: D
         for path in (f"PointRecords({foreign})", f"PointRecords({foreign})/logs"):
             with pytest.raises(NotFoundError):
                 client.get(path)
-        assert Unbound(filled, 10).point_record(foreign, principal) is None
-        mine = Unbound(filled, 10).point_record(min(own), principal)
+        assert record_text(Unbound(filled, 10), foreign, principal) is None
+        mine = record_text(Unbound(filled, 10), min(own), principal)
         assert json.loads(mine or "{}")["id"] == min(own)

@@ -8,6 +8,7 @@ import pytest
 
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
 from chalicelib.odata.model import ENTITY_SETS
+from chalicelib.odata.record import record_text
 from chalicelib.odata.service import ODataService
 from chalicelib.point_record import to_text
 from chalicelib.postgres.connection import Database
@@ -110,12 +111,12 @@ def test_one_record_is_the_same_by_its_id_and_by_odata(
     client: Client, filled: Database, data: DataSet
 ) -> None:
     for record in data.records:
-        text = Reader(filled, 10).point_record(str(record.id), OPERATOR)
+        text = record_text(Reader(filled, 10), str(record.id), OPERATOR)
         answer = client.json(f"PointRecords({record.id})", ("$format", "json"))
         del answer["@odata.context"], answer["@odata.etag"]
         assert text is not None
         assert json.loads(text) == answer
-    assert Reader(filled, 10).point_record(NOBODY, OPERATOR) is None
+    assert record_text(Reader(filled, 10), NOBODY, OPERATOR) is None
 
 
 @pytest.mark.parametrize(
