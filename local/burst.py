@@ -1,7 +1,7 @@
 """``python -m local burst``: load like a shift change, followed to the end, with an exact count.
 
 Sends distinct punches to a running stack from several processes (``burst_phones``), follows them
-through Postgres to the legacy (``burst_follow``) and prints when each stage was done, with the
+through the stores to the legacy (``burst_follow``) and prints when each stage was done, with the
 count of what was lost or doubled (``burst_tally``).
 Load only ever goes to this machine: a stack of which any part is elsewhere is refused.
 """
@@ -9,7 +9,7 @@ Load only ever goes to this machine: a stack of which any part is elsewhere is r
 import argparse
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -24,8 +24,8 @@ from chalicelib.principal import Role
 from local.arguments import number, whole
 from local.attach import NotRunningError, add_data_argument, read_stack
 from local.burst_follow import Follower, Progress
-from local.burst_phones import Crew, Plan
-from local.burst_tally import Result, details, stage_table, tally
+from local.burst_phones import Crew, Plan, Sent
+from local.burst_tally import Result, acknowledged, details, stage_table, tally
 from local.tokens import make_token
 
 _POLL_S = 0.5
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patience",
         type=number(),
         default=300.0,
-        help="seconds to wait for any progress (300); what is not at its end then counts as lost",
+        help="seconds to wait for any progress (300) before what is on its way counts as waiting",
     )
     add_data_argument(parser)
 
@@ -107,7 +107,7 @@ def burst(stack: Mapping[str, Any], plan: Plan, patience_s: float, console: Cons
     Raises:
         BurstError: a sending process died, or the stores cannot be asked at the end.
     """
-    follower = Follower(stack["postgres"], stack["legacy"], plan.employer_id)
+    follower = Follower(stack, plan.employer_id)
     crew = Crew(plan)
     try:
         with _Bars(plan.punches, console) as bars:
@@ -137,15 +137,27 @@ def _follow(plan: Plan, crew: Crew, follower: Follower, bars: "_Bars", patience_
         if sent is None:
             continue
         if progress.integrated + progress.parked >= max(accepted, progress.replicated):
-            result = tally(plan, sent, follower.in_replica(), follower.at_legacy())
-            if not result.lost and (before is None or result.at_legacy is not None):
+            result = _count(plan, sent, follower)
+            done = not (result.waiting or result.lost)
+            if done and (before is None or result.at_legacy is not None):
                 return result
         time.sleep(_POLL_S)
     crew.give_up()
     sent = crew.sent(wait_s=_GIVE_UP_S)
     if sent is None:
         raise BurstError("The processes that send punches do not end.")
-    return tally(plan, sent, follower.in_replica(), follower.at_legacy())
+    return _count(plan, sent, follower)
+
+
+def _count(plan: Plan, sent: Sequence[Sent], follower: Follower) -> Result:
+    """Look for all that was acknowledged where it may be.
+
+    Raises:
+        UnavailableError: a store cannot be asked now.
+    """
+    in_replica, at_legacy = follower.in_replica(), follower.at_legacy()
+    nowhere = follower.nowhere(acknowledged(sent) - in_replica.statuses.keys())
+    return tally(plan, sent, in_replica, at_legacy, nowhere)
 
 
 class _Bars:

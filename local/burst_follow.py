@@ -1,4 +1,4 @@
-"""What Postgres and the legacy hold of a burst's records.
+"""What the stores and the legacy hold of a burst's records.
 
 Reads only. A store that cannot be asked for a while is no fault of the burst: what counts is how it
 ends, so that progress is simply unknown meanwhile.
@@ -6,15 +6,19 @@ ends, so that progress is simply unknown meanwhile.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin
 
 import requests
 
+from chalicelib.buffer import Buffer
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.replica import Replica
+from local.attach import TABLE, connect_dynamodb
 
 _TIMEOUT_S = 10.0
 _STATEMENT_TIMEOUT_S = 60.0
@@ -45,23 +49,23 @@ class InReplica:
     replicated_at: float
     integrated_at: float
 
+    def with_status(self, status: str) -> set[str]:
+        """Return the ids of those that stand there."""
+        return {record_id for record_id, found in self.statuses.items() if found == status}
+
 
 class Follower:
-    """Asks Postgres and the legacy about the records of one employer.
+    """Asks the stores and the legacy of a stack about the records of one employer."""
 
-    Args:
-        postgres: libpq URI.
-        legacy: any URL of the simulated legacy.
-    """
-
-    def __init__(self, postgres: str, legacy: str, employer_id: int) -> None:
+    def __init__(self, stack: Mapping[str, Any], employer_id: int) -> None:
         self._database = Database(
-            postgres,
+            stack["postgres"],
             pool=1,
             connect_timeout_s=_TIMEOUT_S,
             statement_timeout_s=_STATEMENT_TIMEOUT_S,
         )
-        self._legacy = legacy
+        self._buffer = Buffer(connect_dynamodb(stack), TABLE)
+        self._legacy = stack["legacy"]
         self._employer_id = employer_id
 
     def close(self) -> None:
@@ -117,6 +121,17 @@ class Follower:
             )
         logged_twice = {record_id for (record_id,) in twice}
         return InReplica(json.loads(statuses), logged_twice, replicated_at, integrated_at)
+
+    def nowhere(self, ids: Collection[str]) -> set[str]:
+        """Return which of the ids are in no store: neither waiting, nor replicated, nor poison.
+
+        Raises:
+            UnavailableError: a store cannot be asked now.
+        """
+        # The buffer first: a record leaves it only once it is in Postgres.
+        left = set(ids) - self._buffer.holding(ids)
+        found = Replica(self._database).holding(left)
+        return left - found.records - found.quarantined
 
     def legacy_accepted(self) -> int | None:
         """Return how many records of anybody the legacy has accepted; None if it does not tell."""

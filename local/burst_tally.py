@@ -25,8 +25,9 @@ class Result:
 
     Attributes:
         at_legacy: how often the legacy accepted each id; None if it does not tell.
-        lost: accepted by the service, and not in Postgres, or neither delivered nor parked there,
-            or said to be delivered and not at the legacy.
+        waiting: accepted by the service, in one of its stores, and neither delivered nor parked.
+        lost: accepted by the service, and in none of its stores, or said to be delivered and not at
+            the legacy.
         doubled: replicated twice, delivered twice or accepted twice by the legacy.
     """
 
@@ -35,27 +36,37 @@ class Result:
     in_replica: InReplica
     at_legacy: Counter[str] | None
     accepted: AbstractSet[str]
+    waiting: AbstractSet[str]
     lost: AbstractSet[str]
     doubled: AbstractSet[str]
 
     @property
     def is_clean(self) -> bool:
-        """Say whether every punch was accepted, and none was lost or doubled."""
-        return len(self.accepted) == self.plan.punches and not (self.lost or self.doubled)
+        """Say whether every punch was accepted and came to its end, and none was doubled."""
+        left = self.waiting or self.lost or self.doubled
+        return len(self.accepted) == self.plan.punches and not left
+
+
+def acknowledged(sent: Sequence[Sent]) -> set[str]:
+    """Return the ids of all punches that the service has acknowledged."""
+    return set(chain.from_iterable(each.accepted for each in sent))
 
 
 def tally(
-    plan: Plan, sent: Sequence[Sent], in_replica: InReplica, at_legacy: Counter[str] | None
+    plan: Plan,
+    sent: Sequence[Sent],
+    in_replica: InReplica,
+    at_legacy: Counter[str] | None,
+    nowhere: AbstractSet[str],
 ) -> Result:
-    """Compare what the service acknowledged with what Postgres and the legacy hold."""
-    accepted = set(chain.from_iterable(each.accepted for each in sent))
+    """Compare what the service acknowledged with what its stores and the legacy hold.
 
-    def is_settled(record_id: str) -> bool:
-        status = in_replica.statuses.get(record_id)
-        if status == Status.INTEGRATED:
-            return at_legacy is None or record_id in at_legacy
-        return status == Status.REJECTED
-
+    ``nowhere`` are those of the acknowledged that are in no store.
+    """
+    accepted = acknowledged(sent)
+    with_status = in_replica.with_status
+    delivered = accepted & with_status(Status.INTEGRATED)
+    lost = nowhere | (set() if at_legacy is None else delivered - at_legacy.keys())
     seen = accepted | in_replica.statuses.keys()
     twice = {record_id for record_id in seen if at_legacy and at_legacy[record_id] > 1}
     return Result(
@@ -64,7 +75,8 @@ def tally(
         in_replica,
         at_legacy,
         accepted,
-        lost={record_id for record_id in accepted if not is_settled(record_id)},
+        waiting=accepted - delivered - with_status(Status.REJECTED) - lost,
+        lost=lost,
         doubled=twice | in_replica.logged_twice,
     )
 
@@ -116,6 +128,8 @@ def details(result: Result) -> Table:
         table.add_row("the legacy", "does not tell what it accepted")
     if parked:
         table.add_row("parked as REJECTED", f"{parked:,}")
+    if result.waiting:
+        table.add_row("waiting", _by_status(result))
     if refused:
         table.add_row(
             "refused", f"{refused:,}: {next(each.refusal for each in sent if each.refusal)}"
@@ -123,11 +137,6 @@ def details(result: Result) -> Table:
     for heading, ids in (("lost", result.lost), ("doubled", result.doubled)):
         if ids:
             table.add_row(heading, ", ".join(sorted(ids)[:5]) + (" …" if len(ids) > 5 else ""))
-    if result.lost:
-        hint = (
-            "not at their end when nothing moved any more; reconcile looks for them in every store"
-        )
-        table.add_row("", hint)
     return table
 
 
@@ -143,6 +152,13 @@ def duration(seconds: float) -> str:
     if seconds < 6_000:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def _by_status(result: Result) -> str:
+    """Count what had not come to its end when nothing moved any more, by where it stands."""
+    statuses = result.in_replica.statuses
+    counts = Counter(statuses.get(each, "not replicated") for each in result.waiting)
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
 def _percentiles(values: Sequence[float]) -> str:

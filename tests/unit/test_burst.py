@@ -34,13 +34,15 @@ def count(
     statuses: dict[str, str] = DELIVERED,
     logged_twice: str = "",
     at_legacy: str | None = "abc",
+    nowhere: str = "",
 ) -> Result:
     sent = [
         Sent(accepted=list(accepted[:2]), calls=2, last_accepted_at=STARTS_AT + 15.04),
         Sent(accepted=list(accepted[2:]), calls=2, resent=1, last_answer_at=STARTS_AT + 16),
     ]
     in_replica = InReplica(statuses, set(logged_twice), STARTS_AT + 90, STARTS_AT + 600)
-    return tally(PLAN, sent, in_replica, None if at_legacy is None else Counter(at_legacy))
+    calls = None if at_legacy is None else Counter(at_legacy)
+    return tally(PLAN, sent, in_replica, calls, set(nowhere))
 
 
 def show(*tables: object) -> str:
@@ -60,15 +62,22 @@ def test_clean_burst_shows_when_each_stage_was_done() -> None:
 
 
 @pytest.mark.parametrize("status", [None, "AWAITING", "INTEGRATING", "ERROR"])
-def test_accepted_record_that_is_not_settled_is_lost(status: str | None) -> None:
+def test_accepted_record_that_is_on_its_way_is_waiting_and_not_lost(status: str | None) -> None:
     statuses = DELIVERED | {"b": status} if status else {"a": "INTEGRATED", "c": "INTEGRATED"}
     result = count(statuses=statuses, at_legacy="ac")
 
-    assert (result.lost, result.doubled) == ({"b"}, set())
+    assert (result.waiting, result.lost, result.doubled) == ({"b"}, set(), set())
     assert not result.is_clean
     assert "only 2" in show(stage_table(result))
-    assert "lost" in show(details(result))
-    assert "reconcile looks for them in every store" in " ".join(show(details(result)).split())
+    assert f"1 {status or 'not replicated'}" in show(details(result))
+
+
+def test_accepted_record_that_is_in_no_store_is_lost() -> None:
+    result = count(statuses={"a": "INTEGRATED", "c": "INTEGRATED"}, at_legacy="ac", nowhere="b")
+
+    assert (result.waiting, result.lost, result.doubled) == (set(), {"b"}, set())
+    assert not result.is_clean
+    assert re.search(r"lost +b\b", show(details(result)))
 
 
 def test_record_that_the_legacy_never_saw_is_lost_whatever_postgres_says() -> None:
