@@ -5,9 +5,8 @@ handlers need, ``container`` imports when they ask for it.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 
@@ -17,7 +16,7 @@ from chalice.app import CloudWatchEvent, MultiDict
 from chalicelib import container
 from chalicelib.errors import InvalidError, PunchClockError
 from chalicelib.intake import Accepted, as_awaiting
-from chalicelib.principal import Role
+from chalicelib.principal import Principal, Role
 from chalicelib.web import middleware
 from chalicelib.web.error_answer import body_of, status_of
 from chalicelib.web.request import base_url, require_json
@@ -140,14 +139,13 @@ def integrate(event: CloudWatchEvent) -> None:
 
 
 @app.schedule(EVERY_HOUR)
-def reconcile(event: CloudWatchEvent) -> dict[str, Any]:
-    """Prove that all that was accepted in the last two hours is somewhere; returns what was found.
+def reconcile(event: CloudWatchEvent) -> None:
+    """Prove that all that was accepted in the last two hours is somewhere; the log tells.
 
     Each hour is looked at twice, so that none is missed where one run fails or the log is late.
     """
     del event
-    until = datetime.now(UTC)
-    return asdict(container.reconcile(until - 2 * timedelta(hours=1), until))
+    container.reconcile()
 
 
 @app.schedule(EVERY_MINUTE)
@@ -167,37 +165,73 @@ def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return answer
 
 
-@app.lambda_function()
-def release(event: dict[str, Any], context: Any) -> str | list[dict[str, Any]]:
+def by_operators(
+    *members: str, untold: Sequence[str] = (), name: str | None = None
+) -> Callable[[Callable[..., tuple[Any, dict[str, Any]]]], Any]:
+    """Make of an action a function that does it for operators alone; see ``container.perform``.
+
+    It has no route. Its event is ``{"token": "…"}`` with the ``members`` that the action reads.
+    """
+
+    def registered(action: Callable[..., tuple[Any, dict[str, Any]]]) -> Any:
+        known_as = name or action.__name__
+
+        @app.lambda_function(name=known_as)
+        @wraps(action)
+        def invoked(event: Any, context: Any) -> Any:
+            return container.perform(
+                known_as,
+                event,
+                lambda by: action(event, by, _remaining_s(context)),
+                members=members,
+                untold=untold,
+            )
+
+        return invoked
+
+    return registered
+
+
+@by_operators("quarantineId", untold=["record"])
+def release(asked: dict[str, Any], *_: Any) -> tuple[str | list[dict[str, Any]], dict[str, Any]]:
     """Send an item of the quarantine on its way, as it is or as ``record`` says it should be.
 
-    ``{"quarantineId": 7, "record": {…}, "by": "Ada"}``; without an id, list the quarantine.
+    ``{"quarantineId": 7, "record": {…}}``; with neither, list the quarantine.
     """
-    del context
-    if "quarantineId" not in event:
-        return container.quarantined()
-    return container.release(
-        int(event["quarantineId"]), event.get("record"), str(event.get("by", ""))
-    )
+    if "quarantineId" not in asked and "record" not in asked:
+        items = container.quarantined()
+        return items, {"listed": len(items)}
+    found = container.release(asked.get("quarantineId"), asked.get("record"))
+    return found.id, asdict(found)
 
 
-@app.lambda_function()
-def replay(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Have parked records go again: ``{"filter": "employerId eq 121", "by": "Ada"}``.
+@by_operators("filter")
+def replay(
+    asked: dict[str, Any], by: Principal, remaining_s: Callable[[], float]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Have parked records go again: ``{"filter": "employerId eq 121"}``.
 
     Returns how many, and whether more are left for which the time was not enough.
     """
-    found = container.replay(
-        str(event.get("filter", "")), str(event.get("by", "")), _remaining_s(context)
-    )
-    return asdict(found)
+    found = asdict(container.replay(asked.get("filter"), by, remaining_s))
+    return found, found
 
 
-@app.lambda_function()
-def migrate(event: dict[str, Any], context: Any) -> list[str]:
+@by_operators("since", "until", name="reconcile-period")
+def reconcile_period(asked: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Prove what ``reconcile`` does of a period: ``{"since": "2026-11-22T08:00:00Z"}`` until now.
+
+    Returns what was found.
+    """
+    found = container.reconcile(asked.get("since"), asked.get("until"))
+    return asdict(found), found.counts
+
+
+@by_operators()
+def migrate(*_: Any) -> tuple[list[str], dict[str, Any]]:
     """Bring the database to the newest schema; returns the names of what was applied."""
-    del event, context
-    return container.migrate()
+    applied = container.migrate()
+    return applied, {"applied": applied}
 
 
 def _remaining_s(context: Any) -> Callable[[], float]:

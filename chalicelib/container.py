@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chalicelib.postgres.reader import Reader
     from chalicelib.postgres.replica import Replica
     from chalicelib.principal import Principal
+    from chalicelib.quarantine import Release
     from chalicelib.reconciler import Reconciliation
     from chalicelib.replay import Replay
     from chalicelib.replicator import Replicator
@@ -249,16 +250,39 @@ def observe() -> None:
     health.observe(stages())
 
 
-def reconcile(since: datetime, until: datetime) -> Reconciliation:
-    """Look for all that was accepted in a period; see ``reconciler.reconcile``."""
+def perform(
+    action: str,
+    event: object,
+    act: Callable[[Principal], tuple[Any, Mapping[str, object]]],
+    *,
+    members: Sequence[str] = (),
+    untold: Sequence[str] = (),
+) -> Any:
+    """Do what an operator asks for; see ``operator_action.perform``."""
+    from chalicelib import operator_action
+
+    settings()  # before there is anything to log
+    return operator_action.perform(
+        action,
+        event,
+        lambda token: authenticator().principal(token),
+        act,
+        members=members,
+        untold=untold,
+    )
+
+
+def reconcile(since: object = None, until: object = None) -> Reconciliation:
+    """Look for all that was accepted in a period; see ``reconciler.period`` and ``reconcile``."""
     from chalicelib import reconciler
 
+    first, end = reconciler.period(since, until, datetime.now(UTC))
     kind, _, place = settings().accepted_log.partition(":")
     if kind == "file":
-        accepted = reconciler.from_file(Path(place), since, until)
+        accepted = reconciler.from_file(Path(place), first, end)
     elif kind == "cloudwatch":
         groups = place.split(",")
-        accepted = reconciler.from_cloudwatch(aws.logs(), groups, since, until)
+        accepted = reconciler.from_cloudwatch(aws.logs(), groups, first, end)
     else:
         raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH")
     return reconciler.reconcile(accepted, buffer(), replica())
@@ -269,16 +293,16 @@ def quarantined() -> list[dict[str, Any]]:
     return replica().quarantined()
 
 
-def release(quarantine_id: int, record: Mapping[str, Any] | None, by: str) -> str:
+def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
     """Send an item of the quarantine on its way; see ``quarantine.release``."""
     from chalicelib import quarantine
 
     return quarantine.release(
-        quarantine_id, record, replica(), by=by, clock_skew_s=settings().clock_skew_s
+        quarantine_id, record, replica(), clock_skew_s=settings().clock_skew_s
     )
 
 
-def replay(text: str, by: str, remaining_s: Callable[[], float]) -> Replay:
+def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
     """Have parked records go again; see ``replay.replay``."""
     from chalicelib import replay
     from chalicelib.odata.expressions.condition import condition_on_records
@@ -288,7 +312,11 @@ def replay(text: str, by: str, remaining_s: Callable[[], float]) -> Replay:
     found = settings()
     bounds = Bounds(found.odata_max_tokens, found.odata_max_depth)
     return replay.replay(
-        text, by, lambda each: condition_on_records(each, bounds), Parking(database()), remaining_s
+        text,
+        by,
+        lambda each, principal: condition_on_records(each, principal, bounds),
+        Parking(database()),
+        remaining_s,
     )
 
 

@@ -5,25 +5,30 @@ The items are in the table ``quarantine``, each with its raw form and the reason
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.errors import InvalidError
-from chalicelib.point_record import PointRecord, from_json, parse, to_json
+from chalicelib.point_record import MAX_INT64, PointRecord, from_json, parse, to_json
 from chalicelib.postgres.replica import Document, Replica
-from chalicelib.telemetry import event
 
-_MOST_NAME = 100
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The id of the record that an item became; ``written`` is 0 where it was there already."""
+
+    id: str
+    written: int
 
 
 def release(
-    quarantine_id: int,
+    quarantine_id: object,
     record: Mapping[str, Any] | None,
     replica: Replica,
     *,
-    by: str,
     clock_skew_s: float,
-) -> str:
+) -> Release:
     """Release one item, as ``record`` says it should have been, or as it is if that is None.
 
     Releasing it is adding a record once, whatever was added before; then the item is gone.
@@ -32,17 +37,15 @@ def release(
         quarantine_id: of the row.
         record: the punch as a phone would POST it, or None where the item was right after all.
         replica: where it is, and where it goes.
-        by: who asks, for the log.
         clock_skew_s: how far in the future its instant may lie.
-
-    Returns:
-        The id of the record.
 
     Raises:
         NotFoundError: there is no such row.
-        InvalidError: it is still no point record, and stays in quarantine.
+        InvalidError: that is no id of a row, or it is still no point record and stays there.
         UnavailableError: releasing it again is safe.
     """
+    if type(quarantine_id) is not int or not 1 <= quarantine_id <= MAX_INT64:
+        raise InvalidError("The id of an item is a whole number from 1 on.", target="quarantineId")
     released: list[PointRecord] = []
 
     def mend(item: str) -> Document:
@@ -59,12 +62,4 @@ def release(
     added = replica.release(quarantine_id, mend)
     if added.refused:
         raise InvalidError(added.refused[0].reason)
-    record_id = str(released[0].id)
-    event(
-        "released",
-        by=by[:_MOST_NAME],
-        quarantine_id=quarantine_id,
-        id=record_id,
-        written=added.written,
-    )
-    return record_id
+    return Release(str(released[0].id), added.written)

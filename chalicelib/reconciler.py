@@ -9,18 +9,22 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from chalicelib.buffer import Buffer
+from chalicelib.errors import InvalidError
+from chalicelib.point_record import read_instant
 from chalicelib.postgres.replica import Replica
 from chalicelib.telemetry import ACCEPTED, event
 
 # Ids that are looked for together.
 _BATCH = 5_000
 _MOST_REPORTED = 100
+_USUAL = timedelta(hours=2)
+_OLDEST = datetime.fromtimestamp(0, UTC)  # CloudWatch knows no time before
 
 
 @dataclass(slots=True)
@@ -37,6 +41,43 @@ class Reconciliation:
     in_quarantine: int = 0
     missing: list[str] = field(default_factory=list)
     unlogged: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many records were found where."""
+        return {
+            "accepted": self.accepted,
+            "in_buffer": self.in_buffer,
+            "in_replica": self.in_replica,
+            "in_quarantine": self.in_quarantine,
+            "missing": len(self.missing),
+            "unlogged": len(self.unlogged),
+        }
+
+
+def period(since: object, until: object, now: datetime) -> tuple[datetime, datetime]:
+    """Return the first instant of a period and the first one after it.
+
+    Args:
+        since: RFC 3339; two hours before its end, where it is None.
+        until: RFC 3339; the present, where it is None.
+        now: the present.
+
+    Raises:
+        InvalidError: one of them is no instant, or they do not follow each other.
+    """
+    end = now if until is None else _instant("until", until)
+    first = max(end - _USUAL, _OLDEST) if since is None else _instant("since", since)
+    if first >= end:
+        raise InvalidError("A period ends after it has begun.", target="since")
+    return first, end
+
+
+def _instant(name: str, text: object) -> datetime:
+    try:
+        return max(read_instant(text), _OLDEST)
+    except ValueError as error:
+        raise InvalidError(f"{name} {error}.", target=name) from error
 
 
 def reconcile(accepted: Iterable[str], buffer: Buffer, replica: Replica) -> Reconciliation:
@@ -56,13 +97,8 @@ def reconcile(accepted: Iterable[str], buffer: Buffer, replica: Replica) -> Reco
     event(
         "reconciled",
         logging.ERROR if done.missing or done.unlogged else logging.INFO,
-        accepted=done.accepted,
-        in_buffer=done.in_buffer,
-        in_replica=done.in_replica,
-        in_quarantine=done.in_quarantine,
-        missing=len(done.missing),
+        **done.counts,
         missing_ids=done.missing[:_MOST_REPORTED],
-        unlogged=len(done.unlogged),
         unlogged_ids=done.unlogged[:_MOST_REPORTED],
     )
     return done

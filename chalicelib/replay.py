@@ -9,12 +9,11 @@ from typing import Protocol
 
 from chalicelib.errors import InvalidError
 from chalicelib.postgres.parking import Parking
-from chalicelib.telemetry import event
+from chalicelib.principal import Principal
 
 _BATCH = 5_000
 # A batch takes a second or so; kept for it near the end.
 _MARGIN_S = 5.0
-_MOST_NAME = 100
 _MOST_FILTER = 4_000
 
 
@@ -40,37 +39,36 @@ class Replay:
 
 
 def replay(
-    text: str,
-    by: str,
-    read: Callable[[str], Condition],
+    text: object,
+    by: Principal,
+    read: Callable[[str, Principal], Condition],
     parking: Parking,
     remaining_s: Callable[[], float],
 ) -> Replay:
     """Have each parked record that a filter selects go again, as if it had never been attempted.
 
     Whatever is not parked is left alone, and so is what is parked anew in the meantime: asked once,
-    a record goes again once. Each one's log says who asked for it and by which filter.
+    a record goes again once. Each one's log says who asked for it, and not by which filter: whose
+    record it is may read that log, and the filter may speak of others.
 
     Args:
         text: an OData ``$filter`` on point records.
-        by: who asks.
+        by: who asks; no record goes that is not theirs to see.
         read: makes SQL of the filter.
         parking: where they are.
         remaining_s: the time left; what it does not suffice for is left parked.
 
     Raises:
-        InvalidError: the filter is no condition on point records, or ``by`` is no name.
+        InvalidError: the filter is no condition on point records.
         NotImplementedByServiceError: the filter is legal OData that the service does not support.
         UnavailableError: some may go again; asking again is safe.
     """
-    if not text.strip():
+    if not isinstance(text, str) or not text.strip():
         raise InvalidError("A filter is required: which parked records?", target="filter")
     if len(text) > _MOST_FILTER:
         raise InvalidError(f"The filter is longer than {_MOST_FILTER} characters.", target="filter")
-    if not by.strip() or len(by) > _MOST_NAME or not by.isprintable():
-        raise InvalidError(f"Who asks is a name of 1 to {_MOST_NAME} characters.", target="by")
-    condition = read(text)
-    log = f"Replayed, as {by.strip()} asked: {text}"
+    condition = read(text, by)
+    log = f"Replayed, as {by.subject} asked."
     since: str | None = "-infinity"
     until = parking.now()
     replayed, count = 0, _BATCH
@@ -86,6 +84,4 @@ def replay(
             log=log,
         )
         replayed += count
-    done = Replay(replayed, more=count == _BATCH)
-    event("replayed", by=by, filter=text, records=replayed, more=done.more)
-    return done
+    return Replay(replayed, more=count == _BATCH)

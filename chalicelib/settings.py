@@ -198,7 +198,8 @@ class Settings:
 
     log_level: str = setting(
         "INFO",
-        "Least severe level that is logged; above INFO the reconciler has no witness.",
+        "Least severe level that is logged; above INFO the reconciler has no witness. What"
+        " operators ask for is logged at any.",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     )
     metrics_namespace: str = setting(

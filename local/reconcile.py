@@ -5,20 +5,28 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from local.attach import add_data_argument, attach
+from local.attach import attach
+from local.operate import add_operator_arguments, asked, audited
+
+_SECONDS = 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``reconcile``."""
-    add_data_argument(parser)
+    parser.add_argument("--since", metavar="INSTANT", help="RFC 3339 (two hours before its end)")
+    parser.add_argument("--until", metavar="INSTANT", help="RFC 3339 (now)")
+    add_operator_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the schedule and show what it found; return 1 if something is missing."""
+    """Look for all that was accepted in the period; return 1 if something is missing."""
     attach(arguments.data)
-    from local.schedule import Context, invoke  # noqa: PLC0415 - the app reads the environment
+    import app  # noqa: PLC0415 - the app reads the environment
+    from local.schedule import Context  # noqa: PLC0415 - so does this
 
-    found = invoke("reconcile", Context("reconcile", 60))
+    event = asked(arguments, since=arguments.since, until=arguments.until)
+    with audited(arguments.data):
+        found = app.reconcile_period(event, Context("reconcile-period", _SECONDS))
     table = Table("accepted", "in buffer", "in replica", "in quarantine", "missing", "unlogged")
     counts = [len(each) if isinstance(each, list) else each for each in found.values()]
     table.add_row(*map(str, counts))

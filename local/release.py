@@ -1,12 +1,14 @@
 """``python -m local release``: send an item of a running stack's quarantine on its way."""
 
 import argparse
-import getpass
 import json
 import sys
 
 from local.arguments import json_text, whole
-from local.attach import add_data_argument, attach
+from local.attach import attach
+from local.operate import add_operator_arguments, asked, audited
+
+_SECONDS = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,22 +20,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="the punch as it should have been, as a phone would POST it (as it is)",
     )
-    parser.add_argument("--by", default=getpass.getuser(), help="who asks, for the log (you)")
-    add_data_argument(parser)
+    add_operator_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Release the item and print the id of its record, or list all."""
     attach(arguments.data)
     import app  # noqa: PLC0415 - the app reads the environment
+    from local.schedule import Context  # noqa: PLC0415 - so does this
 
-    if arguments.id is None:
-        items = app.release({}, None)
-        for item in items:
-            print(json.dumps(item))
-        if not items:
-            print("Nothing is in quarantine.", file=sys.stderr)
-    else:
-        asked = {"quarantineId": arguments.id, "record": arguments.record, "by": arguments.by}
-        print(app.release(asked, None))
+    event = asked(arguments, quarantineId=arguments.id, record=arguments.record)
+    with audited(arguments.data):
+        released = app.release(event, Context("release", _SECONDS))
+    if isinstance(released, str):
+        print(released)
+        return 0
+    for item in released:
+        print(json.dumps(item))
+    if not released:
+        print("Nothing is in quarantine.", file=sys.stderr)
     return 0

@@ -1,9 +1,9 @@
 """``python -m local replay``: have parked records of a running stack go again."""
 
 import argparse
-import getpass
 
-from local.attach import add_data_argument, attach
+from local.attach import attach
+from local.operate import add_operator_arguments, asked, audited
 
 _SECONDS = 900.0
 
@@ -15,8 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="which of them, as an OData $filter: \"status eq 'REJECTED' and employerId eq 121\"",
     )
-    parser.add_argument("--by", default=getpass.getuser(), help="who asks, for the log (you)")
-    add_data_argument(parser)
+    add_operator_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,8 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     import app  # noqa: PLC0415 - the app reads the environment
     from local.schedule import Context  # noqa: PLC0415 - so does this
 
-    asked = {"filter": arguments.filter, "by": arguments.by}
-    done = app.replay(asked, Context("replay", _SECONDS))
+    with audited(arguments.data):
+        done = app.replay(asked(arguments, filter=arguments.filter), Context("replay", _SECONDS))
     more = ", and there are more: ask again" if done["more"] else ""
     print(f"{done['replayed']:,} go again{more}")
     return 0

@@ -14,14 +14,19 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pg8000.exceptions import DatabaseError
 
+from chalicelib.identity.configured import authenticator
+from chalicelib.operator_action import perform
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import MigrationError, migrate
+from chalicelib.principal import Principal
+from chalicelib.settings import Settings
 from local import postgres
 from local.attach import TABLE, connect_dynamodb, environment, write_stack
 from local.dynamodb import server as dynamodb_server
+from local.operate import audited, own_token
 from local.process import Child, StartError, is_free
 from local.services import SCHEDULES, start_api, start_legacy, start_ticker
-from local.tokens import key_file, make_key
+from local.tokens import key_file, make_key, read_key
 
 # So that ``chalice local`` and bookmarks find the default stack. PostgreSQL's is not 5432, which
 # the system's own server often has.
@@ -170,9 +175,19 @@ class Stack:
 
 
 def _migrate(url: str, home: Path) -> list[str]:
+    """Bring the database to the newest schema, as an operator does: with the stack's own key."""
     database = Database(url, pool=1, connect_timeout_s=5, statement_timeout_s=300)
+    checked = authenticator(Settings(), read_key(home))
+
+    def apply(_: Principal) -> tuple[list[str], dict[str, object]]:
+        found = migrate(database)
+        return found, {"applied": found}
+
     try:
-        return migrate(database)
+        with audited(home):
+            event = {"token": own_token(home)}
+            applied: list[str] = perform("migrate", event, checked.principal, apply)
+            return applied
     except (MigrationError, DatabaseError) as error:
         message = f"{error} To begin anew without the data, remove {home}."
         raise StartError(message) from error

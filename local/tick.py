@@ -2,8 +2,10 @@
 
 import argparse
 
+from chalicelib.principal import Principal
 from local.arguments import number
-from local.attach import add_data_argument, attach
+from local.attach import attach
+from local.operate import add_operator_arguments, asked, audited
 from local.services import SCHEDULES
 
 
@@ -11,13 +13,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``tick``."""
     parser.add_argument("schedule", choices=SCHEDULES)
     parser.add_argument("--seconds", type=number(), default=60, help="until its deadline (60)")
-    add_data_argument(parser)
+    add_operator_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the schedule and return 0."""
     attach(arguments.data)
-    from local.schedule import Context, invoke  # noqa: PLC0415 - the app reads the environment
+    from chalicelib import container  # noqa: PLC0415 - the app reads the environment
+    from local.schedule import Context, invoke  # noqa: PLC0415 - so does this
 
-    invoke(arguments.schedule, Context(arguments.schedule, arguments.seconds))
+    def tick(_: Principal) -> tuple[None, dict[str, object]]:
+        invoke(arguments.schedule, Context(arguments.schedule, arguments.seconds))
+        return None, {}
+
+    with audited(arguments.data):
+        container.perform(f"tick {arguments.schedule}", asked(arguments), tick)
     return 0

@@ -1,5 +1,7 @@
 """The key of the service under test, and tokens that it takes."""
 
+from typing import Any
+
 from chalicelib.principal import Role
 from local.tokens import make_token
 
@@ -12,6 +14,12 @@ def authorization(
     """Return the header of a request: the operator's, who may do all, unless told otherwise."""
     token = make_token(KEY, role, employer_id, employee_id, lasts_s=86_400)
     return {"Authorization": f"Bearer {token}"}
+
+
+def asked(**members: Any) -> dict[str, Any]:
+    """Return the event of what an operator, Ada, asks of a function."""
+    token = make_token(KEY, Role.INTEGRATION, lasts_s=86_400, subject="ada")
+    return {"token": token, **members}
 
 
 OPERATOR = authorization()

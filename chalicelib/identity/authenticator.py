@@ -94,7 +94,17 @@ class Authenticator:
         credentials = _CREDENTIALS.fullmatch(authorizations[0].strip()) if authorizations else None
         if credentials is None or credentials["scheme"].lower() != "bearer":
             raise UnauthenticatedError("Send a token: Authorization: Bearer <token>")
-        return principal_of(self._verified(credentials["token"]), self._names)
+        return self.principal(credentials["token"])
+
+    def principal(self, token: str) -> Principal:
+        """Return whom a token speaks for.
+
+        Raises:
+            UnauthenticatedError: it is not to be believed.
+            ForbiddenError: it is, and gives no right to anything here.
+            UnavailableError: the issuer's keys cannot be had now.
+        """
+        return principal_of(self._verified(token), self._names)
 
     def _verified(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a token.

@@ -15,7 +15,8 @@ from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
-_LONGEST_SUBJECT = 100
+# https://openid.net/specs/openid-connect-core-1_0.html#IDToken
+_LONGEST_SUBJECT = 255
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ PROD: dict[str, Any] = CONFIG["stages"]["prod"]
 # What chalice calls the function that has the routes.
 ROUTES = "api_handler"
 SCHEDULES = {source.name for source in app.app.event_sources}
+OPERATORS = {each.name for each in app.app.pure_lambda_functions} - {"intake"}
 FUNCTIONS = sorted(
     {ROUTES} | SCHEDULES | {each.name for each in app.app.pure_lambda_functions},
 )

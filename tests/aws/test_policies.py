@@ -19,7 +19,7 @@ from tests.aws.deployment import CHALICE, FUNCTIONS, PROD, ROUTES, SCHEDULES, de
 from tests.aws.deployment import statements as statements_of
 from tests.pipeline.lambda_events import context, rest_event, schedule_event
 from tests.pipeline.service import punch
-from tests.tokens import OPERATOR
+from tests.tokens import OPERATOR, asked
 
 Call = tuple[str, str]  # an action and the ARN of what it is done to
 
@@ -114,7 +114,7 @@ def replicate() -> None:
     app.replicate(schedule_event(), context())
 
 
-def reconcile() -> None:
+def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     logs = boto3.client("logs")
     line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(app.uuid.uuid4())}
     for group in (
@@ -127,8 +127,8 @@ def reconcile() -> None:
             "message": json.dumps(line),
         }
         logs.put_log_events(logGroupName=group, logStreamName="x", logEvents=[stamped])
-    found = app.reconcile(schedule_event(), context())
-    assert found["missing"] == [line["id"]]
+    found = function(event, context())
+    assert found is None or found["missing"] == [line["id"]]
 
 
 # All that a function does to AWS, one way or another.
@@ -137,11 +137,12 @@ USES: dict[str, Callable[[], object]] = {
     "intake": lambda: punch_twice(app.intake),
     "replicate": replicate,
     "integrate": lambda: app.integrate(schedule_event(), context()),
-    "reconcile": reconcile,
+    "reconcile": lambda: reconcile(app.reconcile, schedule_event()),
+    "reconcile-period": lambda: reconcile(app.reconcile_period, asked()),
     "observe": lambda: app.observe(schedule_event(), context()),
-    "release": lambda: app.release({}, context()),
-    "replay": lambda: app.replay({"filter": "employerId eq 121", "by": "Ada"}, context()),
-    "migrate": lambda: app.migrate({}, context()),
+    "release": lambda: app.release(asked(), context()),
+    "replay": lambda: app.replay(asked(filter="employerId eq 121"), context()),
+    "migrate": lambda: app.migrate(asked(), context()),
 }
 
 
@@ -223,9 +224,11 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
 def is_the_tests_own(function: str, call: Call) -> bool:
     """Say whether a call was made to set the scene."""
     action, _ = call
+    logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     return action in {
         "replicate": {"dynamodb:PutItem"},
-        "reconcile": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"},
+        "reconcile": logs,
+        "reconcile-period": logs,
     }.get(function, set())
 
 

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from tests.aws.conftest import BUCKET, PARAMETERS, REGION
-from tests.aws.deployment import FUNCTIONS, PROD, ROUTES, SCHEDULES, deployed_name
+from tests.aws.deployment import FUNCTIONS, OPERATORS, PROD, ROUTES, SCHEDULES, deployed_name
 from tests.aws.mends import UNKNOWN_TO_MOTO, rest_apis_from_swagger
 
 
@@ -50,7 +50,9 @@ def test_cloudformation_creates_the_stack(
         told = found["Environment"]["Variables"]
         assert told.items() >= PROD["environment_variables"].items()
         # Who asks is of interest only where somebody asks.
-        assert (told.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == (function in (ROUTES, "intake"))
+        assert (told.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == (
+            function in {ROUTES, "intake"} | OPERATORS
+        )
     rules = boto3.client("events").list_rules()["Rules"]
     assert len(rules) == len(SCHEDULES)
     table = boto3.client("dynamodb").describe_table(

@@ -13,7 +13,15 @@ import app
 from chalicelib.telemetry import METRICS
 from deploy.package import StageError, stage_source
 from local.process import PROJECT
-from tests.aws.deployment import CONFIG, FUNCTIONS, PROD, ROUTES, SCHEDULES, deployed_name
+from tests.aws.deployment import (
+    CONFIG,
+    FUNCTIONS,
+    OPERATORS,
+    PROD,
+    ROUTES,
+    SCHEDULES,
+    deployed_name,
+)
 
 Resource = dict[str, Any]
 
@@ -26,7 +34,9 @@ def lint(*paths: Path) -> str:
 
 
 def logical_name(function: str) -> str:
-    return "APIHandler" if function == ROUTES else function.capitalize()
+    if function == ROUTES:
+        return "APIHandler"
+    return "".join(word.capitalize() for word in function.split("-"))
 
 
 def properties(template: dict[str, Any], function: str) -> dict[str, Any]:
@@ -127,6 +137,16 @@ def test_what_a_schedule_could_not_do_is_kept(schedule: str, template: dict[str,
     (rule,) = found["Events"].values()
     assert rule["Properties"]["DeadLetterConfig"] == {"Arn": failures}
     assert rule["Properties"]["Schedule"].startswith("rate(")
+
+
+@pytest.mark.parametrize("function", sorted(OPERATORS))
+def test_what_an_operator_asks_is_done_once_and_kept_nowhere(
+    function: str, template: dict[str, Any]
+) -> None:
+    """What nobody waits for would else be tried again, and kept with its token until then."""
+    found = properties(template, function)
+    assert found["EventInvokeConfig"] == {"MaximumRetryAttempts": 0}
+    assert "Events" not in found
 
 
 def test_phones_and_queries_do_not_share_a_function(template: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from local.process import PROJECT
 from tests.aws.deployment import FUNCTIONS
 from tests.pipeline.lambda_events import rest_event, schedule_event
 from tests.pipeline.service import punch
-from tests.tokens import OPERATOR
+from tests.tokens import OPERATOR, asked
 
 # What Lambda's runtime for Python has of its own.
 RUNTIME = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
@@ -117,8 +117,8 @@ def test_a_punch_goes_all_the_way_through_the_functions_of_the_zip(
     assert (record["id"], record["status"]) == (record_id, "INTEGRATED")
     nothing = rest_event("POST", "/point-record", body=None, headers=JSON)
     assert runtime.invoke(handler["Intake"], nothing)["statusCode"] == 400
-    assert runtime.invoke(handler["Migrate"], {}) == []
-    assert runtime.invoke(handler["Release"], {}) == []
+    assert runtime.invoke(handler["Migrate"], asked()) == []
+    assert runtime.invoke(handler["Release"], asked()) == []
 
 
 def test_the_zip_has_what_is_deployed_and_no_more(packaged: Path, task: Path) -> None:

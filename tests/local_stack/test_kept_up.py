@@ -1,6 +1,8 @@
 """What a running stack does: the way of a record, and starting again what dies."""
 
+import getpass
 import http.client
+import json
 import os
 import signal
 import stat
@@ -8,6 +10,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pg8000.native
@@ -15,6 +18,9 @@ import pytest
 import requests
 from pg8000.exceptions import DatabaseError
 
+from chalicelib.postgres.migrate import MIGRATIONS, read_migrations
+from chalicelib.principal import Role
+from local.tokens import make_token, read_key
 from tests.local_stack.running import RunningStack, local
 from tests.waiting import wait_until
 
@@ -109,6 +115,48 @@ def test_without_a_stack_a_command_says_so(command: str, tmp_path: Path) -> None
     assert done.returncode == 1
     assert done.stderr.startswith("No stack runs on")
     assert done.stdout == ""
+
+
+def told(stack: RunningStack) -> list[dict[str, Any]]:
+    """Return what the log tells of operators."""
+    text = (stack.data / "log" / "operator.log").read_text()
+    assert "eyJ" not in text
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_to_start_a_stack_is_to_migrate_it_as_an_operator(stack: RunningStack) -> None:
+    first, last = told(stack)[:2]
+    assert (first["action"], first["outcome"]) == ("migrate", "asked")
+    assert (last["outcome"], last["by"]) == ("done", getpass.getuser())
+    assert last["found"]["applied"] == [each.name for each in read_migrations(MIGRATIONS)]
+
+
+@pytest.mark.parametrize(
+    ("command", "action"),
+    [
+        ("replay --filter true", "replay"),
+        ("release", "release"),
+        ("reconcile --since 2020-01-01T00:00:00Z", "reconcile-period"),
+        ("tick replicate", "tick replicate"),
+    ],
+)
+def test_a_command_acts_for_whoever_runs_it_or_whose_token_it_has(
+    stack: RunningStack, command: str, action: str
+) -> None:
+    done = stack.command(*command.split(), "--comment", "a drill")
+    assert done.returncode == 0, done.stderr
+    assert "operator action" not in done.stdout
+    asked, finished = told(stack)[-2:]
+    for line, outcome in ((asked, "asked"), (finished, "done")):
+        assert (line["action"], line["outcome"]) == (action, outcome)
+        assert (line["by"], line["comment"]) == (getpass.getuser(), "a drill")
+
+    employer = make_token(read_key(stack.data), Role.EMPLOYER, 1, subject="eve")
+    refused = stack.command(*command.split(), "--token", employer)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "This is for the role integration alone.\n"
+    line = told(stack)[-1]
+    assert (line["action"], line["outcome"], line["by"]) == (action, "refused", "eve")
 
 
 def test_the_database_asks_for_the_password_that_only_its_owner_can_read(

@@ -106,6 +106,6 @@ def test_replay_says_how_many_go_again_or_what_is_wrong_with_the_filter(
 ) -> None:
     done = stack.command("replay", "--filter", "status eq 'REJECTED' and employerId eq 121")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 go again")
-    refused = stack.command("replay", "--filter", "employer eq 121", "--by", "Ada")
+    refused = stack.command("replay", "--filter", "employer eq 121")
     assert refused.returncode == 1
     assert "employer" in refused.stderr

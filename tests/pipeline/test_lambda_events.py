@@ -6,6 +6,7 @@ from typing import Any
 import app
 from tests.pipeline.lambda_events import HOST, context, rest_event, schedule_event
 from tests.pipeline.service import PUNCH, Service, punch
+from tests.tokens import asked
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -99,7 +100,7 @@ def test_a_run_without_time_left_does_nothing_and_fails_not(service: Service) ->
 
 
 def test_migrating_again_changes_nothing(service: Service) -> None:
-    assert app.migrate({}, context()) == []
+    assert app.migrate(asked(), context()) == []
 
 
 def test_the_function_of_phones_answers_as_the_routes_do(service: Service) -> None:

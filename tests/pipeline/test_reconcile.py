@@ -17,8 +17,9 @@ from chalicelib.point_record import from_json
 from chalicelib.postgres.connection import Database
 from chalicelib.reconciler import from_cloudwatch, from_file
 from local.dynamodb.server import CREDENTIALS
-from tests.pipeline.lambda_events import schedule_event
+from tests.pipeline.lambda_events import context
 from tests.pipeline.service import PUNCH, Service, punch, wired
+from tests.tokens import asked
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def reconcile(service: Service, log: Path, capsys: pytest.CaptureFixture[str]) -
     """Reconcile against what the service has written to standard output so far."""
     with log.open("a") as lines:
         lines.write(capsys.readouterr().out)
-    found: dict[str, Any] = app.reconcile(schedule_event(), None)
+    found: dict[str, Any] = app.reconcile_period(asked(), context())
     return found
 
 
@@ -85,8 +86,9 @@ def test_what_is_nowhere_is_named(
     assert found["missing"] == [lost], found
     assert found["unlogged"] == [doubled]
     assert found["in_replica"] == len([kept, doubled])
-    logged = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (logged["message"], logged["level"]) == ("reconciled", "ERROR")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (logged,) = [line for line in lines if line["message"] == "reconciled"]
+    assert logged["level"] == "ERROR"
     assert logged["missing_ids"] == [lost]
 
 
@@ -153,23 +155,23 @@ def test_a_mended_item_leaves_quarantine_for_the_replica_once(
     dynamodb.put_item(TableName=table, Item={"id": {"S": "x"}, "employeeId": {"S": "seven"}})
     service.replicate()
     ((number, _),) = quarantined(service)
-    (listed,) = app.release({}, None)
+    (listed,) = app.release(asked(), context())
     assert (listed["id"], listed["item_id"]) == (number, "x")
 
     with pytest.raises(InvalidError, match="no point record as it is"):
-        app.release({"quarantineId": number}, None)
+        app.release(asked(quarantineId=number), context())
     with pytest.raises(InvalidError, match="employeeId"):
-        app.release({"quarantineId": number, "record": punch(0)}, None)
+        app.release(asked(quarantineId=number, record=punch(0)), context())
     assert len(quarantined(service)) == 1
 
-    record_id = app.release({"quarantineId": number, "record": PUNCH}, None)
+    record_id = app.release(asked(quarantineId=number, record=PUNCH), context())
 
     assert not quarantined(service)
     assert service.logs(record_id) == [(0, "AWAITING", None)]
     service.integrate()
     assert service.get(f"/point-record/{record_id}").json_body["status"] == "INTEGRATED"
     with pytest.raises(NotFoundError):
-        app.release({"quarantineId": number, "record": PUNCH}, None)
+        app.release(asked(quarantineId=number, record=PUNCH), context())
 
 
 def test_an_item_that_was_right_after_all_is_released_as_it_is(service: Service) -> None:
@@ -178,10 +180,10 @@ def test_an_item_that_was_right_after_all_is_released_as_it_is(service: Service)
     service.replicate()
     ((number, item),) = quarantined(service)
     with pytest.raises(InvalidError, match="odd"):
-        app.release({"quarantineId": number}, None)
+        app.release(asked(quarantineId=number), context())
 
     run(service, "ALTER TABLE point_record DROP CONSTRAINT odd")
-    assert app.release({"quarantineId": number}, None) == record_id
+    assert app.release(asked(quarantineId=number), context()) == record_id
 
     (created_at,) = service.rows("SELECT created_at FROM point_record")[0]
     assert created_at == from_json(json.loads(item)["record"]["S"]).created_at

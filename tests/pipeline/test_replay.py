@@ -10,6 +10,7 @@ from chalicelib.errors import InvalidError, NotImplementedByServiceError
 from tests.conftest import Legacy
 from tests.pipeline.lambda_events import context
 from tests.pipeline.service import Service, wired
+from tests.tokens import asked
 
 
 @pytest.fixture
@@ -19,8 +20,8 @@ def service(service: Service, variables: dict[str, str]) -> Any:
         yield service
 
 
-def ask(text: str, by: str = "Ada", seconds: float = 60.0) -> dict[str, Any]:
-    return app.replay({"filter": text, "by": by}, context(seconds))
+def ask(text: str, seconds: float = 60.0) -> dict[str, Any]:
+    return app.replay(asked(filter=text), context(seconds))
 
 
 def park(service: Service, legacy: Legacy, employees: range) -> list[str]:
@@ -54,7 +55,8 @@ def test_parked_records_that_the_filter_selects_go_again_and_arrive(
         (1, "INTEGRATED", 200),
     ]
     told = service.rows("SELECT DISTINCT log FROM integration_log WHERE log LIKE 'Replayed%'")
-    assert told == [("Replayed, as Ada asked: status eq 'REJECTED' and employeeId le 4",)]
+    # Whoever's record it is may read this, so it does not say which others were meant.
+    assert told == [("Replayed, as ada asked.",)]
 
 
 def test_asked_twice_they_go_twice_and_asked_again_at_once_they_do_not(
@@ -138,10 +140,3 @@ def test_a_filter_that_is_none_is_refused_and_nothing_goes(
         ask(text)
     assert told in caught.value.message
     assert service.statuses() == {"REJECTED": 1}
-
-
-@pytest.mark.parametrize("by", ["", "  ", "a\nb", "x" * 101])
-def test_who_asks_must_be_said(service: Service, by: str) -> None:
-    with pytest.raises(InvalidError) as caught:
-        ask("true", by=by)
-    assert caught.value.target == "by"

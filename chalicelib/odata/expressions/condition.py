@@ -9,7 +9,7 @@ from chalicelib.odata.language.syntax import Bounds
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.parameters import Parameters
-from chalicelib.principal import OPERATOR
+from chalicelib.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Condition:
     parameters: tuple[str, ...]
 
 
-def condition_on_records(text: str, bounds: Bounds) -> Condition:
-    """Translate an operator's ``$filter`` on point records.
+def condition_on_records(text: str, principal: Principal, bounds: Bounds) -> Condition:
+    """Translate a ``$filter`` on the point records that a principal may see.
 
     Raises:
         InvalidError: the text is no condition on a point record; the message says where and why.
@@ -35,7 +35,7 @@ def condition_on_records(text: str, bounds: Bounds) -> Condition:
     it = root(POINT_RECORD)
     tokens = tokenize(text, "$filter", {}, bounds)
     node = condition_of(tokens, "$filter", Scope.of(it), bounds)
-    translator = Translator(Parameters(OPERATOR))
+    translator = Translator(Parameters(principal))
     sql = translator.truth(node)
     alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
     return Condition(translator.from_clause(it), alias, sql, tuple(translator.parameters))

@@ -1,0 +1,319 @@
+"""What operators ask for: who may, that nothing is touched for others, and what the log tells."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import app
+from chalicelib import container
+from chalicelib.errors import (
+    ForbiddenError,
+    InvalidError,
+    MisconfiguredError,
+    NotFoundError,
+    PunchClockError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from chalicelib.principal import Role
+from local.tokens import make_token
+from tests.pipeline.lambda_events import context, schedule_event
+from tests.pipeline.service import Service, environment, wired
+from tests.tokens import KEY, asked
+
+# Each action as an operator asks for it, and one that only reads.
+EVENTS: dict[str, dict[str, Any]] = {
+    "release": {"quarantineId": 1},
+    "replay": {"filter": "true"},
+    "reconcile-period": {"since": "2026-11-22T08:00:00Z"},
+    "migrate": {},
+}
+OLD = {
+    "at": "2020-06-01T00:00:00+00:00",
+    "message": "accepted",
+    "id": "6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11",
+}
+NOWHERE = environment(
+    dynamodb="http://127.0.0.1:9", table="none", postgres="postgresql://x@127.0.0.1:9/x", legacy=""
+) | {"ACCEPTED_LOG": "cloudwatch:/aws/lambda/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+
+
+def token(role: Role, key: str = KEY, **claims: Any) -> str:
+    return make_token(key, role, 121, 7, **claims)
+
+
+REFUSED: dict[str, tuple[Any, type[PunchClockError]]] = {
+    "no token": (None, UnauthenticatedError),
+    "an empty token": ("", UnauthenticatedError),
+    "a number": (7, UnauthenticatedError),
+    "no JWT": ("integration", UnauthenticatedError),
+    "a header": (f"Bearer {token(Role.INTEGRATION)}", UnauthenticatedError),
+    "employee": (token(Role.EMPLOYEE), ForbiddenError),
+    "employer": (token(Role.EMPLOYER), ForbiddenError),
+    "expired": (token(Role.INTEGRATION, lasts_s=-60), UnauthenticatedError),
+    "foreign key": (token(Role.INTEGRATION, key="x" * 32), UnauthenticatedError),
+    "nobody's": (token(Role.INTEGRATION, subject=""), ForbiddenError),
+    "of many lines": (token(Role.INTEGRATION, subject="a\nb"), ForbiddenError),
+}
+
+
+@pytest.fixture
+def invoke() -> Callable[[str, Any], Any]:
+    """Hands an event to a function, by its name, as the runtime does."""
+    # As the handlers of the deployed functions name them.
+    handlers = {each.name: each.handler_string for each in app.app.pure_lambda_functions}
+
+    def invoked(name: str, event: Any) -> Any:
+        handler = getattr(app, handlers[name].removeprefix("app."))
+        return handler(json.loads(json.dumps(event)), context())
+
+    return invoked
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """A service whose every try to reach anything is noted."""
+    tried: list[Any] = []
+
+    def connect(self: socket.socket, address: Any) -> None:
+        tried.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with wired(NOWHERE):
+        yield tried
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return the lines of the log that tell of operators."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if line["message"] == "operator action"]
+
+
+def test_every_function_without_a_route_is_an_operators() -> None:
+    """But intake, which hands all to the routes."""
+    assert {each.name for each in app.app.pure_lambda_functions} == {"intake", *EVENTS}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+@pytest.mark.parametrize("action", EVENTS)
+def test_whoever_is_no_operator_is_refused_and_nothing_is_touched(
+    action: str,
+    why: str,
+    unreachable: list[Any],
+    invoke: Callable[[str, Any], Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sent, error = REFUSED[why]
+    event = EVENTS[action] | ({} if sent is None else {"token": sent})
+    with pytest.raises(error) as refused:
+        invoke(action, event)
+    assert unreachable == []
+    built = {name for name, each in vars(container).items() if hasattr(each, "cache_info")}
+    untouched = {"dynamodb", "buffer", "database", "queried_database", "replica"}
+    assert untouched <= built
+    assert not [name for name in untouched if getattr(container, name).cache_info().currsize]
+    (line,) = told(capsys)
+    assert (line["action"], line["outcome"], line["level"]) == (action, "refused", "WARNING")
+    assert line["error"] == refused.value.message
+    assert line["took_ms"] >= 0
+    assert line.get("role") == (why if why in set(Role) else line.get("role"))
+    # Nothing of a token that was not believed is told as if it were so.
+    assert ("by" in line) == (error is ForbiddenError)
+    if isinstance(sent, str) and sent:
+        assert sent not in json.dumps(line)
+        assert sent not in refused.value.message
+
+
+@pytest.mark.parametrize("action", EVENTS)
+def test_an_operator_gets_as_far_as_the_stores(
+    action: str,
+    unreachable: list[Any],
+    invoke: Callable[[str, Any], Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(Exception) as failed:  # noqa: PT011 - each store fails in its own way
+        invoke(action, asked(**EVENTS[action]))
+    assert unreachable
+    before, after = told(capsys)
+    assert (before["outcome"], after["outcome"]) == ("asked", "failed")
+    for line in (before, after):
+        assert (line["action"], line["by"], line["role"]) == (action, "ada", "integration")
+        assert line.get("asked", {}) == {name: str(each) for name, each in EVENTS[action].items()}
+    ours = isinstance(failed.value, UnavailableError)
+    assert after["error"] == (failed.value.message if ours else type(failed.value).__name__)
+
+
+@pytest.mark.parametrize("event", [None, [], "token", 7, {}, {"Token": "x"}, schedule_event()])
+@pytest.mark.parametrize("action", EVENTS)
+def test_what_has_no_token_is_refused_whatever_it_is(
+    action: str, event: Any, unreachable: list[Any], invoke: Callable[[str, Any], Any]
+) -> None:
+    with pytest.raises(UnauthenticatedError):
+        invoke(action, event)
+    assert unreachable == []
+
+
+@pytest.mark.parametrize("action", EVENTS)
+@pytest.mark.parametrize(
+    ("members", "target"),
+    [
+        ({"by": "Eve"}, "by"),
+        ({"Filter": "true"}, "Filter"),
+        ({"comment": 7}, "comment"),
+        ({"comment": "x" * 201}, "comment"),
+        ({"comment": "a\nb"}, "comment"),
+    ],
+)
+def test_a_member_that_means_nothing_is_refused_by_name(
+    action: str,
+    members: dict[str, Any],
+    target: str,
+    unreachable: list[Any],
+    invoke: Callable[[str, Any], Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(InvalidError) as refused:
+        invoke(action, asked(**EVENTS[action], **members))
+    assert refused.value.target == target
+    assert unreachable == []
+    (line,) = told(capsys)
+    assert (line["outcome"], line["by"]) == ("refused", "ada")
+
+
+@pytest.mark.parametrize("changes", [{"JWT_KEY": ""}, {"JWKS_URL": "https://issuer.example/k"}])
+def test_on_a_stage_without_right_keys_nobody_is_an_operator(
+    changes: dict[str, str], invoke: Callable[[str, Any], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with wired(NOWHERE | changes):
+        for action, event in EVENTS.items():
+            with pytest.raises(MisconfiguredError):
+                invoke(action, asked(**event))
+            (line,) = told(capsys)
+            assert line["outcome"] == "refused"
+
+
+def test_the_log_tells_who_asked_for_what_and_what_came_of_it(
+    service: Service, dynamodb: Any, table: str, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "x"}, "record": {"S": "junk"}})
+    service.replicate()
+    ((number,),) = service.rows("SELECT id FROM quarantine")
+    told(capsys)
+
+    def done(action: str, **members: Any) -> dict[str, Any]:
+        event = asked(**members)
+        invoke(action, event)
+        out = capsys.readouterr().out
+        assert event["token"] not in out
+        assert event["token"].rpartition(".")[2] not in out
+        first, last = (json.loads(line) for line in out.splitlines())
+        assert (first["outcome"], last["outcome"]) == ("asked", "done")
+        for line in (first, last):
+            assert (line["message"], line["action"]) == ("operator action", action)
+            assert (line["by"], line["role"], line["level"]) == ("ada", "integration", "INFO")
+            assert line["run_id"]
+            assert line.get("asked") == first.get("asked")
+        assert "found" not in first
+        assert last["took_ms"] >= first["took_ms"] >= 0
+        return last
+
+    assert done("migrate")["found"] == {"applied": []}
+    assert done("release")["found"] == {"listed": 1}
+    record = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
+    line = done("release", quarantineId=number, record=record, comment="ticket 12")
+    assert line["found"].keys() == {"id", "written"}
+    assert (line["found"]["written"], line["comment"]) == (1, "ticket 12")
+    assert line["asked"] == {"quarantineId": str(number)}
+    assert "2026-11-22" not in json.dumps(line)
+    line = done("replay", filter="employeeId eq 7")
+    assert (line["found"], line["asked"]) == (
+        {"replayed": 0, "more": False},
+        {"filter": "employeeId eq 7"},
+    )
+
+
+def test_what_failed_is_told_with_its_reason(
+    service: Service, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for event, error in (
+        ({"quarantineId": 7}, NotFoundError),
+        ({"quarantineId": "7"}, InvalidError),
+        ({"quarantineId": True}, InvalidError),
+        ({"quarantineId": 2**63}, InvalidError),
+        ({"record": {}}, InvalidError),
+    ):
+        with pytest.raises(error) as failed:
+            invoke("release", asked(**event))
+        _, line = told(capsys)
+        assert (line["outcome"], line["error"]) == ("failed", failed.value.message)
+
+
+def test_no_level_of_the_log_hides_an_operator(
+    variables: dict[str, str], invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with wired(variables | {"LOG_LEVEL": "ERROR"}):
+        invoke("migrate", asked())
+    assert [line["outcome"] for line in told(capsys)] == ["asked", "done"]
+
+
+def test_a_long_filter_is_told_in_part(
+    service: Service, invoke: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InvalidError, match="longer"):
+        invoke("replay", asked(filter="x" * 1_000_000))
+    assert all(len(line["asked"]["filter"]) == 4_000 for line in told(capsys))
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [{"token": "x", "since": "2020-01-01T00:00:00Z", "filter": "true"}, asked(since="2020-01-01")],
+)
+def test_a_schedule_takes_nothing_from_its_event_and_tells_its_caller_nothing(
+    variables: dict[str, str], detail: dict[str, Any], capsys: Any, tmp_path: Any
+) -> None:
+    log = tmp_path / "log"
+    log.write_text(json.dumps(OLD))
+    forged = schedule_event() | detail | {"detail": detail}
+    with wired(variables | {"ACCEPTED_LOG": f"file:{log}"}):
+        for schedule in (app.replicate, app.integrate, app.reconcile, app.observe):
+            assert schedule(forged, context()) is None
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = [line for line in lines if line["message"] == "reconciled"]
+    assert (line["accepted"], line["missing"]) == (0, 0)
+    assert not [line for line in lines if line["message"] == "operator action"]
+
+
+@pytest.mark.parametrize(
+    ("members", "target"),
+    [
+        ({"since": "yesterday"}, "since"),
+        ({"until": 7}, "until"),
+        ({"since": "2026-11-22T08:00:00Z", "until": "2026-11-22T08:00:00Z"}, "since"),
+        ({"since": "2999-01-01T00:00:00Z"}, "since"),
+        ({"until": "0001-01-01T00:00:00Z"}, "since"),
+    ],
+)
+def test_a_period_that_is_none_is_refused(
+    members: dict[str, Any], target: str, invoke: Any, variables: dict[str, str], tmp_path: Any
+) -> None:
+    with wired(variables | {"ACCEPTED_LOG": f"file:{tmp_path / 'log'}"}):
+        with pytest.raises(InvalidError) as refused:
+            invoke("reconcile-period", asked(**members))
+        assert refused.value.target == target
+
+
+def test_a_period_is_reconciled_as_far_back_as_the_log_goes(
+    variables: dict[str, str], invoke: Any, tmp_path: Any
+) -> None:
+    log = tmp_path / "log"
+    log.write_text(json.dumps(OLD))
+    with wired(variables | {"ACCEPTED_LOG": f"file:{log}"}):
+        found = invoke("reconcile-period", asked(since="2020-06-01T00:00:00Z"))
+        assert found["missing"] == [OLD["id"]]
+        assert invoke("reconcile-period", asked())["accepted"] == 0
+        until = {"since": "2020-05-31T23:00:00-01:00", "until": "2020-06-01T00:00:00.000001Z"}
+        assert invoke("reconcile-period", asked(**until))["missing"] == [OLD["id"]]
