@@ -19,9 +19,14 @@ _BENCHES = {
 
 def main(arguments: list[str]) -> int:
     """Run the named benches, all if none is named, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    known = "; ".join(f"{name}: {purpose}" for name, purpose in _BENCHES.items())
-    parser.add_argument("names", nargs="*", choices=[*_BENCHES, []], help=known)
+    width = max(map(len, _BENCHES))
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="\n".join(f"  {name:{width}}  {purpose}" for name, purpose in _BENCHES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help="all without any")
     names = parser.parse_args(arguments).names or list(_BENCHES)
     if len(names) == 1:
         importlib.import_module(f"bench.{names[0]}").main()
@@ -29,6 +34,12 @@ def main(arguments: list[str]) -> int:
     # Each in a process of its own: what one has built would serve the next from engines long gone.
     commands = ([sys.executable, "-m", "bench", name] for name in names)
     return max(subprocess.run(command, check=False).returncode for command in commands)
+
+
+def _known(name: str) -> str:
+    if name not in _BENCHES:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(_BENCHES)}")
+    return name
 
 
 if __name__ == "__main__":
