@@ -7,10 +7,11 @@ PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
 STAGE := prod
 TRACING := PassThrough
-needed = $(or $($(1)),$(error Say $(1)=…: docs/operations.md))
+# What only whoever deploys knows.
+TOLD := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak format bench audit package deploy
+.PHONY: help run test check soak format bench audit package deployable deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,17 +43,20 @@ audit: $(READY) ## Look all dependencies up among known vulnerabilities: needs t
 package: $(READY) ## Package STAGE (prod) for CloudFormation, into build/
 	@exec $(PYTHON) -m deploy $(STAGE)
 
-deploy: package ## Put STAGE into an AWS account: docs/operations.md
-	@command -v aws >/dev/null || { echo 'This needs the AWS CLI: https://aws.amazon.com/cli/' >&2; exit 1; }
+deploy: deployable package ## Put STAGE into an AWS account: docs/operations.md
 	aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
-	  --s3-bucket $(call needed,BUCKET) --s3-prefix punch-clock-$(STAGE) \
+	  --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) \
 	  --output-template-file build/$(STAGE)/uploaded.json
 	aws cloudformation deploy --stack-name punch-clock-$(STAGE) --capabilities CAPABILITY_IAM \
 	  --template-file build/$(STAGE)/uploaded.json \
-	  --s3-bucket $(call needed,BUCKET) --s3-prefix punch-clock-$(STAGE) --parameter-overrides \
-	  SubnetIds=$(call needed,SUBNETS) SecurityGroupIds=$(call needed,SECURITY_GROUPS) \
-	  JwksUrl=$(call needed,JWKS_URL) JwtIssuer=$(call needed,JWT_ISSUER) \
-	  JwtAudience=$(call needed,JWT_AUDIENCE) Tracing=$(TRACING)
+	  --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) --parameter-overrides \
+	  SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
+	  JwksUrl=$(JWKS_URL) JwtIssuer=$(JWT_ISSUER) JwtAudience=$(JWT_AUDIENCE) Tracing=$(TRACING)
+
+# Asked before anything is built.
+deployable:
+	@: $(foreach each,$(TOLD),$(if $($(each)),,$(error Say $(each)=…: docs/operations.md)))
+	@command -v aws >/dev/null || { echo 'This needs the AWS CLI: https://aws.amazon.com/cli/' >&2; exit 1; }
 
 format: $(READY) ## Format the code and mend what the linter can mend
 	$(PYTHON) -m ruff format .

@@ -43,3 +43,4 @@ def test_what_is_not_said_is_asked_for() -> None:
         done = make({each: value for each, value in TOLD.items() if each != name})
         assert done.returncode != 0
         assert f"Say {name}=" in done.stderr
+        assert done.stdout == ""  # nothing is packaged in vain
