@@ -30,7 +30,7 @@ from chalicelib.odata.service import ODataRequest, ODataService
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
-from chalicelib.principal import OPERATOR
+from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
@@ -38,6 +38,7 @@ _PAIRS = 400
 _PAGE = 5_000
 _EMPLOYERS = 50
 _ROOT = "http://localhost/odata"
+_INTEGRATION = Principal(Role.INTEGRATION)
 
 # Punches of a year, in the order in which they come in; two logs for each.
 _FILL = f"""
@@ -113,7 +114,7 @@ def _fill(found: Engines) -> None:
 
 
 def _get(service: ODataService, path: str, pairs: _Query) -> str:
-    return service.get(ODataRequest(OPERATOR, _ROOT, path, pairs, {})).body
+    return service.get(ODataRequest(_INTEGRATION, _ROOT, path, pairs, {})).body
 
 
 def _beside_bare(
@@ -161,7 +162,7 @@ def _translated() -> None:
     def read() -> None:
         another = {"@n": str(next(numbers))}  # what was read with other aliases is read anew
         found = read_query(texts, POINT_RECORD, another, limits)
-        translator = Translator(Parameters(OPERATOR))
+        translator = Translator(Parameters(_INTEGRATION))
         for condition in found.conditions:
             translator.truth(condition)
 

@@ -55,9 +55,6 @@ class Principal:
         return all(getattr(record, name) == value for name, value in self.bounds)
 
 
-# Whoever runs the service's own functions: who may invoke them is for AWS to say.
-OPERATOR = Principal(Role.INTEGRATION)
-
 _BOUNDS = {
     Role.EMPLOYEE: ("employer_id", "employee_id"),
     Role.EMPLOYER: ("employer_id",),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalicelib.principal import Role
+from chalicelib.principal import Principal, Role
 from local.tokens import make_token
 
 KEY = "the key of the service under test"
@@ -22,4 +22,6 @@ def asked(**members: Any) -> dict[str, Any]:
     return {"token": token, **members}
 
 
+# A principal who sees all, where no token says who.
+INTEGRATION = Principal(Role.INTEGRATION)
 OPERATOR = authorization()

@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from chalicelib.odata.service import ODataRequest, ODataResponse, ODataService
-from chalicelib.principal import OPERATOR, Principal
+from chalicelib.principal import Principal
+from tests.tokens import INTEGRATION
 
 ROOT = "http://localhost/api/odata"
 
@@ -16,7 +17,7 @@ class Client:
     """Asks one service as one principal: as the operator, who sees all, unless told otherwise."""
 
     service: ODataService
-    principal: Principal = OPERATOR
+    principal: Principal = INTEGRATION
 
     def get(self, path: str, /, *query: tuple[str, str], **headers: str) -> ODataResponse:
         """GET a path with decoded options; headers have underscores for dashes."""

@@ -23,11 +23,11 @@ from chalicelib.odata.sql.statements import Statement, within
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
-from chalicelib.principal import OPERATOR
 from chalicelib.settings import Settings
 from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
 from tests.odata.drawing import conditions
+from tests.tokens import INTEGRATION
 
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 REFUSALS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
@@ -215,7 +215,7 @@ def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
         with suppress(UnavailableError, *REFUSALS):
             client.get("PointRecords", ("$filter", text))
     with pytest.raises(UnavailableError, match="Ask for less"):
-        Reader(filled, 0.05).row("SELECT pg_sleep(5)", Parameters(OPERATOR))
+        Reader(filled, 0.05).row("SELECT pg_sleep(5)", Parameters(INTEGRATION))
 
 
 def test_an_answer_is_bounded_however_it_came_to_be_long(
@@ -243,7 +243,7 @@ def test_an_answer_is_bounded_however_it_came_to_be_long(
 
 
 def test_nothing_is_sent_of_what_is_too_long(filled: Database) -> None:
-    statement = Statement("SELECT repeat('x', 5000), 1, NULL", Parameters(OPERATOR))
+    statement = Statement("SELECT repeat('x', 5000), 1, NULL", Parameters(INTEGRATION))
     sent = within(statement, 4_000)
     *row, size = Reader(filled, 10).row(sent.sql, sent.parameters) or []
     assert (row, size > 5_000) == ([None, None, None], True)
@@ -311,7 +311,7 @@ def test_what_is_huge_is_answered_or_refused_at_once(
 def test_nothing_can_be_written(statement: str, filled: Database) -> None:
     reader = Reader(filled, 10)
     with pytest.raises((UnavailableError, DatabaseError)) as refused:
-        reader.row(statement, Parameters(OPERATOR))
+        reader.row(statement, Parameters(INTEGRATION))
     told = f"{refused.value} {refused.value.__cause__}"
     assert "read-only transaction" in told or "permission denied for sequence" in told
     # The connection is as it was: others can write.
@@ -330,15 +330,17 @@ def test_a_query_cannot_free_itself_to_write(
     statement: str, filled: Database, data: DataSet
 ) -> None:
     with pytest.raises(DatabaseError):
-        Reader(filled, 10).row(statement, Parameters(OPERATOR))
-    counted = Reader(filled, 10).row("SELECT count(*) FROM integration_log", Parameters(OPERATOR))
+        Reader(filled, 10).row(statement, Parameters(INTEGRATION))
+    counted = Reader(filled, 10).row(
+        "SELECT count(*) FROM integration_log", Parameters(INTEGRATION)
+    )
     assert counted == [len(data.logs)]
 
 
 def test_a_slow_query_is_ended_in_time_and_leaves_no_bounds(filled: Database) -> None:
     started = time.monotonic()
     with pytest.raises(UnavailableError, match="Ask for less"):
-        Reader(filled, 0.05).row("SELECT pg_sleep(20)", Parameters(OPERATOR))
+        Reader(filled, 0.05).row("SELECT pg_sleep(20)", Parameters(INTEGRATION))
     assert time.monotonic() - started < 5
     for _ in range(8):  # whichever connection it was
         with filled.transaction() as connection:

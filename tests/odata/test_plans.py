@@ -9,11 +9,12 @@ from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
-from chalicelib.principal import OPERATOR, Principal, Role
+from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
 from tests.conftest import connect, create_database
 from tests.odata.asking import Client
+from tests.tokens import INTEGRATION
 
 
 class Explaining(Reader):
@@ -244,7 +245,7 @@ EXPANSIONS = [
 
 
 @pytest.mark.parametrize(("entity_set", "expand"), EXPANSIONS, ids=str)
-@pytest.mark.parametrize("principal", [OPERATOR, Principal(Role.EMPLOYER, 5)], ids=str)
+@pytest.mark.parametrize("principal", [INTEGRATION, Principal(Role.EMPLOYER, 5)], ids=str)
 def test_what_is_expanded_is_read_from_an_index_for_the_page_alone(
     entity_set: str, expand: str, principal: Principal, reader: Explaining
 ) -> None:
@@ -256,5 +257,5 @@ def test_what_is_expanded_is_read_from_an_index_for_the_page_alone(
     inner = plan[plan.index("SubPlan") :]
     assert "Seq Scan" not in inner, plan
     assert "Index" in inner, plan
-    if principal is OPERATOR:
+    if principal is INTEGRATION:
         assert "Seq Scan" not in plan, plan

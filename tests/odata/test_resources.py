@@ -13,10 +13,10 @@ from chalicelib.odata.service import ODataService
 from chalicelib.point_record import to_text
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader
-from chalicelib.principal import OPERATOR
 from chalicelib.settings import Settings
 from tests.odata.asking import ROOT, Client
 from tests.odata.dataset import DataSet, Log, Record
+from tests.tokens import INTEGRATION
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -111,12 +111,12 @@ def test_one_record_is_the_same_by_its_id_and_by_odata(
     client: Client, filled: Database, data: DataSet
 ) -> None:
     for record in data.records:
-        text = record_text(Reader(filled, 10), str(record.id), OPERATOR)
+        text = record_text(Reader(filled, 10), str(record.id), INTEGRATION)
         answer = client.json(f"PointRecords({record.id})", ("$format", "json"))
         del answer["@odata.context"], answer["@odata.etag"]
         assert text is not None
         assert json.loads(text) == answer
-    assert record_text(Reader(filled, 10), NOBODY, OPERATOR) is None
+    assert record_text(Reader(filled, 10), NOBODY, INTEGRATION) is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from chalicelib import container
 from chalicelib.point_record import punch_id
-from chalicelib.principal import OPERATOR
 from tests.pipeline.service import PUNCH, Service, error_of, punch
+from tests.tokens import INTEGRATION
 
 
 def stored(dynamodb: Any, table: str) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def test_of_fifty_at_once_one_creates_the_record(
     intake = container.intake()
     body = json.dumps(PUNCH).encode()
     with ThreadPoolExecutor(50) as pool:
-        accepted = list(pool.map(intake.accept, [body] * 50, [OPERATOR] * 50))
+        accepted = list(pool.map(intake.accept, [body] * 50, [INTEGRATION] * 50))
     assert sorted(each.created for each in accepted) == [False] * 49 + [True]
     assert len({each.record for each in accepted}) == 1
     assert len(stored(dynamodb, table)) == 1

@@ -12,8 +12,8 @@ from chalicelib import container
 from chalicelib.odata.endpoint import Endpoint
 from chalicelib.odata.service import ODataRequest
 from chalicelib.odata.waiting import Waiting
-from chalicelib.principal import OPERATOR
 from tests.pipeline.service import PUNCH, Service, error_of, wired
+from tests.tokens import INTEGRATION
 
 JSON = {"Content-Type": "application/json"}
 
@@ -94,7 +94,7 @@ def endpoint(find: Callable[..., Any]) -> Endpoint:
 
 def asked(path: str) -> ODataRequest:
     return ODataRequest(
-        path=path, service_root="http://x/odata", query=[], headers={}, principal=OPERATOR
+        path=path, service_root="http://x/odata", query=[], headers={}, principal=INTEGRATION
     )
 
 

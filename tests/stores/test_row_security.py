@@ -8,7 +8,8 @@ from pg8000.exceptions import DatabaseError
 from chalicelib.postgres.connection import Database, sqlstate
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
-from chalicelib.principal import OPERATOR, Principal, Role
+from chalicelib.principal import Principal, Role
+from tests.tokens import INTEGRATION
 
 # Of three employers with two employees each, one record with a log of each; and one run.
 SETUP = """
@@ -38,7 +39,7 @@ def reader(database: Database) -> Reader:
 @pytest.mark.parametrize(
     ("principal", "seen"),
     [
-        (OPERATOR, [6, 6, 1, [1, 2, 3]]),
+        (INTEGRATION, [6, 6, 1, [1, 2, 3]]),
         (Principal(Role.EMPLOYER, 2), [2, 2, 0, [2]]),
         (Principal(Role.EMPLOYEE, 2, 1), [1, 1, 0, [2]]),
         (Principal(Role.EMPLOYER, 9), [0, 0, 0, None]),
@@ -54,7 +55,7 @@ def test_a_statement_without_any_bound_shows_a_principal_its_own(
 
 
 @pytest.mark.parametrize("table", ["quarantine", "integrator_state", "schema_migration"])
-@pytest.mark.parametrize("principal", [OPERATOR, Principal(Role.EMPLOYER, 2)], ids=str)
+@pytest.mark.parametrize("principal", [INTEGRATION, Principal(Role.EMPLOYER, 2)], ids=str)
 def test_no_query_may_read_what_it_never_needs(
     reader: Reader, principal: Principal, table: str
 ) -> None:

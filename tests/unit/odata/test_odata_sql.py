@@ -17,7 +17,8 @@ from chalicelib.odata.sql.statements import Page, conditions_of, page_statement
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.odata.sql.written import Style
 from chalicelib.postgres.parameters import Parameters
-from chalicelib.principal import OPERATOR, Principal, Role
+from chalicelib.principal import Principal, Role
+from tests.tokens import INTEGRATION
 
 LIMITS = Limits(Bounds(max_tokens=2_000, max_depth=100), expand_depth=2)
 
@@ -36,7 +37,7 @@ def ordered(text: str) -> tuple[OrderKey, ...]:
 
 
 def condition(text: str, entity: EntityType = POINT_RECORD) -> tuple[str, list[str]]:
-    translator = Translator(Parameters(OPERATOR))
+    translator = Translator(Parameters(INTEGRATION))
     return translator.truth(filtered(text, entity)), translator.parameters
 
 
@@ -65,7 +66,7 @@ def test_operators_are_plain_where_null_and_false_are_the_same(
 
 
 def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
-    translator = Translator(Parameters(OPERATOR))
+    translator = Translator(Parameters(INTEGRATION))
     query = read(INTEGRATION_LOG, filter="point/employerId eq 1 and point/status eq 'x'")
     assert [translator.truth(each).count("t1.") for each in query.conditions] == [1, 1]
     assert translator.from_clause(root(INTEGRATION_LOG)) == (
@@ -76,7 +77,7 @@ def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
 @pytest.mark.parametrize(
     ("principal", "own", "parameters"),
     [
-        (OPERATOR, None, []),
+        (INTEGRATION, None, []),
         (Principal(Role.EMPLOYER, 121), "p.employer_id = CAST($1 AS bigint)", ["121"]),
         (
             Principal(Role.EMPLOYEE, 121, 7),
@@ -135,7 +136,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
         "$expand=point($compute=concat(status,'zq') as zqdeep))",
     }
     query = read_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
-    resource = read_resource(["PointRecords"], {}, OPERATOR)
+    resource = read_resource(["PointRecords"], {}, INTEGRATION)
     conditions = conditions_of(resource, query.conditions)
     keys = whole_order(query.view.it, query.order, conditions)
     page = Page(conditions, keys, (mark, "0", "0"), skip=7, size=13, with_count=True)
@@ -150,7 +151,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
 
 def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
     keys = whole_order(root(POINT_RECORD), ordered("includedAt desc"), ())
-    translator = Translator(Parameters(OPERATOR))
+    translator = Translator(Parameters(INTEGRATION))
     expressions = [translator.by_order(each.expression) for each in keys]
     after = ["2026-01-01", "00000000-0000-0000-0000-000000000000"]
     assert beyond(POINT_RECORD, keys, expressions, after, translator) == (
@@ -175,7 +176,7 @@ def test_nulls_are_ordered_before_all_values() -> None:
     ],
 )
 def test_who_asks_for_no_order_gets_one_that_an_index_has(text: str, orders: list[str]) -> None:
-    resource = read_resource(["PointRecords"], {}, OPERATOR)
+    resource = read_resource(["PointRecords"], {}, INTEGRATION)
     conditions = conditions_of(resource, read(filter=text).conditions)
     keys = whole_order(root(POINT_RECORD), (), conditions)
     assert [each.expression.member.name for each in keys] == orders  # type: ignore[attr-defined]
