@@ -15,6 +15,7 @@ from chalice.config import Config
 
 from app import app
 from chalicelib import container
+from chalicelib.web.headers import OF_GATEWAY
 from local.process import HOST
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
@@ -54,6 +55,8 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
         error = {"code": status.phrase.replace(" ", ""), "message": message or status.phrase}
         body = json.dumps({"error": error}).encode()
         self.send_response(status)
+        for name, value in OF_GATEWAY.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
@@ -74,7 +77,7 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
             super()._send_error_response(error)
             return
         body = {"error": {"code": "NotFound", "message": "There is no such route."}}
-        self._send_http_response(404, {}, json.dumps(body))
+        self._send_http_response(404, dict(OF_GATEWAY), json.dumps(body))
 
     def _send_http_response_with_body(self, code: int, headers: Any, body: Any) -> None:
         # These answers have no body, which would be taken for the next answer, and no length, which

@@ -22,6 +22,15 @@ _EXPOSED = (
     " WWW-Authenticate"
 )
 
+# What the gateway answers by itself, whatever the stage's origins: it says nothing of anybody, and
+# an app in a browser is to see that it asked for too much, or too often.
+OF_GATEWAY = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
 
 def authorizations(event: Mapping[str, Any]) -> list[str]:
     """Return the value of each Authorization header: API Gateway keeps apart what came twice."""

@@ -11,6 +11,7 @@ import pytest
 
 import app
 from chalicelib.telemetry import METRICS
+from chalicelib.web.headers import OF_GATEWAY
 from deploy.package import StageError, stage_source
 from local.process import PROJECT
 from tests.aws.deployment import (
@@ -190,7 +191,7 @@ def test_the_table_is_ready_for_a_shift_change_and_cannot_be_lost(
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
 
 
-def test_what_api_gateway_answers_itself_has_the_one_error_shape(
+def test_what_api_gateway_answers_itself_has_the_one_error_shape_for_any_page(
     template: dict[str, Any],
 ) -> None:
     body = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
@@ -205,6 +206,10 @@ def test_what_api_gateway_answers_itself_has_the_one_error_shape(
         text = text.replace("$context.error.messageString", '"m"')
         error = json.loads(text.replace("$context.error.responseType", "T"))["error"]
         assert set(error) == {"code", "message"}
+        told = {
+            f"gatewayresponse.header.{name}": f"'{value}'" for name, value in OF_GATEWAY.items()
+        }
+        assert told.items() <= answer["responseParameters"].items()
 
 
 def test_alarms_and_dashboard_look_at_what_is_measured(template: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from pg8000.exceptions import DatabaseError
 
 from chalicelib.postgres.migrate import MIGRATIONS, read_migrations
 from chalicelib.principal import Role
+from chalicelib.web.headers import OF_GATEWAY
 from local.tokens import make_token, read_key
 from tests.local_stack.running import RunningStack, local
 from tests.waiting import wait_until
@@ -215,5 +216,13 @@ def test_what_api_gateway_would_not_pass_on_is_refused(
     connection.endheaders()
     answer = connection.getresponse()
     assert answer.status == status
+    assert OF_GATEWAY.items() <= dict(answer.getheaders()).items()
     assert b'{"error": {"code": ' in answer.read()
     connection.close()
+
+
+def test_an_unknown_route_is_told_as_api_gateway_tells_it(stack: RunningStack) -> None:
+    answer = requests.get(f"{stack.url('api')}/nowhere", timeout=10)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound")
+    assert OF_GATEWAY.items() <= answer.headers.items()
+    assert answer.headers["Content-Type"] == "application/json"
