@@ -16,6 +16,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError
+
 from chalicelib import aws, telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.errors import MisconfiguredError
@@ -66,7 +68,15 @@ def resolved(name: str) -> str:
 
 @cache
 def dynamodb() -> Any:
-    return aws.dynamodb()
+    """Return the client of the buffer.
+
+    Raises:
+        MisconfiguredError: this process has no region, or a profile that there is not.
+    """
+    try:
+        return aws.dynamodb()
+    except BotoCoreError as error:
+        raise MisconfiguredError("This process cannot tell where its buffer is.") from error
 
 
 @cache
@@ -74,18 +84,7 @@ def authenticator() -> Authenticator:
     """Build what tells who asks; see ``identity.configured.authenticator``."""
     from chalicelib.identity import configured
 
-    return configured.authenticator(settings(), _jwt_key())
-
-
-def _jwt_key() -> str:
-    key = resolved("jwt_key")
-    kind, _, place = key.partition(":")
-    if kind != "file":
-        return key
-    try:
-        return Path(place).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MisconfiguredError("JWT_KEY names a file that cannot be read.") from error
+    return configured.authenticator(settings(), resolved("jwt_key"))
 
 
 @cache

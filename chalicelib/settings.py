@@ -166,8 +166,7 @@ class Settings:
 
     jwt_key: str = setting(
         "",
-        "HS256: the key that tokens are signed with, 32 bytes or more, or file:PATH of it. For one"
-        " machine and tests.",
+        "HS256: the key that tokens are signed with, 32 bytes or more. For one machine and tests.",
         by_reference=True,
     )
     jwks_url: str = setting(
@@ -253,7 +252,7 @@ def _read(declared: Field[Any], text: str) -> Any:
     """
     kind: Any = type(declared.default)
     bounds = declared.metadata
-    if is_reference(text) and not bounds["by_reference"]:
+    if text.startswith(_SECRET_STORES) and not bounds["by_reference"]:
         raise ValueError("cannot be a reference")
     try:
         value = kind(text)
@@ -269,7 +268,8 @@ def _read(declared: Field[Any], text: str) -> Any:
 
 def is_reference(value: str) -> bool:
     """Say whether the value of a setting says where the true one is kept; see ``reference``."""
-    return value.startswith(("ssm:", "secretsmanager:"))
+    return value.startswith((*_SECRET_STORES, "file:"))
 
 
+_SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text"}

@@ -1,4 +1,7 @@
-"""How programs find a running stack: by ``stack.json``, and what the app needs to know of it."""
+"""How programs find a running stack: by ``stack.json``, and what the app needs to know of it.
+
+boto3 finds its DynamoDB endpoint by ``aws.config``, so that ``chalice local`` does.
+"""
 
 import argparse
 import json
@@ -17,6 +20,10 @@ DATA = Path(".local")
 
 # Where the simulated legacy takes point records.
 _POINT_RECORDS = "/point-records"
+# What a running stack is found by, in its directory; ``.chalice/config.json`` names them too.
+_STACK = "stack.json"
+_AWS_CONFIG = "aws.config"
+_PROFILE = "punch-clock"
 
 
 class NotRunningError(Exception):
@@ -29,7 +36,7 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
-    """Write ``stack.json`` in one step, for its owner only: it has the database's password.
+    """Write ``stack.json`` and ``aws.config``, for their owner only: one has a password.
 
     Args:
         home: the stack's directory.
@@ -37,11 +44,14 @@ def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
             stack's own processes (a store or legacy of somebody else's has none); ``log``, where
             the app's is; ``jwt_key``, the file of the key that tokens are signed with.
     """
-    new = home / "stack.json.new"
-    new.unlink(missing_ok=True)
-    new.touch(0o600)
-    new.write_text(json.dumps(stack, indent=2) + "\n")
-    new.rename(home / "stack.json")
+    _write(home / _AWS_CONFIG, _aws_config(stack))
+    _write(home / _STACK, json.dumps(stack, indent=2) + "\n")
+
+
+def forget_stack(home: Path) -> None:
+    """Take back what ``write_stack`` wrote: no stack runs there any more."""
+    for name in (_STACK, _AWS_CONFIG):
+        (home / name).unlink(missing_ok=True)
 
 
 def read_stack(home: Path) -> dict[str, Any]:
@@ -51,7 +61,7 @@ def read_stack(home: Path) -> dict[str, Any]:
         NotRunningError: there is none.
     """
     try:
-        stack: dict[str, Any] = json.loads((home / "stack.json").read_text())
+        stack: dict[str, Any] = json.loads((home / _STACK).read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"No stack runs on {home}: it has no stack.json. Start one with: make run"
         raise NotRunningError(message) from error
@@ -66,20 +76,16 @@ def connect_dynamodb(stack: Mapping[str, Any]) -> Any:
 
 
 def environment(stack: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables by which the app uses the stores and the legacy of a stack.
-
-    A DynamoDB endpoint that is not ours is reached with the credentials of the surroundings.
-    """
-    pids = stack["pids"]
-    ours = server.CREDENTIALS if "dynamodb" in pids else {"AWS_DEFAULT_REGION": _region()}
+    """Return the variables by which the app uses the stores and the legacy of a stack."""
+    is_simulated = "legacy" in stack["pids"]
     return {
         "POINT_RECORD_TABLE": TABLE,
         "DATABASE_URL": stack["postgres"],
         "ACCEPTED_LOG": f"file:{stack['log']}",
         "JWT_KEY": f"file:{stack['jwt_key']}",
-        "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if "legacy" in pids else ""),
+        "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if is_simulated else ""),
         "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
-        **ours,
+        **_credentials(stack),
     }
 
 
@@ -90,6 +96,42 @@ def attach(home: Path) -> None:
         NotRunningError: there is none.
     """
     os.environ.update(environment(read_stack(home)))
+
+
+def _aws_config(stack: Mapping[str, Any]) -> str:
+    """Write the profile by which boto3 finds a stack's DynamoDB endpoint by itself.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    values = {name.lower(): value for name, value in _credentials(stack).items()}
+    return "\n".join(
+        [
+            f"[profile {_PROFILE}]",
+            f"region = {values.pop('aws_default_region')}",
+            *(f"{name} = {value}" for name, value in values.items()),
+            "services = stack",
+            "[services stack]",
+            "dynamodb =",
+            f"  endpoint_url = {stack['dynamodb']}\n",
+        ]
+    )
+
+
+def _credentials(stack: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the variables by which a stack's DynamoDB endpoint lets boto3 in.
+
+    One that is not ours is reached with the credentials of the surroundings.
+    """
+    return server.CREDENTIALS if "dynamodb" in stack["pids"] else {"AWS_DEFAULT_REGION": _region()}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step, for its owner only."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(0o600)
+    new.write_text(text)
+    new.rename(path)
 
 
 def _region() -> str:

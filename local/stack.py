@@ -21,14 +21,14 @@ from chalicelib.postgres.migrate import MigrationError, migrate
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 from local import postgres
-from local.attach import TABLE, connect_dynamodb, environment, write_stack
+from local.attach import TABLE, connect_dynamodb, environment, forget_stack, write_stack
 from local.dynamodb import server as dynamodb_server
 from local.operate import audited, own_token
 from local.process import Child, StartError, is_free
 from local.services import SCHEDULES, start_api, start_legacy, start_ticker
 from local.tokens import key_file, make_key, read_key
 
-# So that ``chalice local`` and bookmarks find the default stack. PostgreSQL's is not 5432, which
+# So that bookmarks find the default stack. PostgreSQL's is not 5432, which
 # the system's own server often has.
 USUAL_PORTS = {"api": 8000, "postgres": 15432, "dynamodb": 8042, "legacy": 8090}
 
@@ -119,7 +119,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop all that was started, the last first: nobody loses a store that it still uses."""
-        (self._options.home / "stack.json").unlink(missing_ok=True)
+        forget_stack(self._options.home)
         for child in reversed(self._children.values()):
             if not child.stop(_STOP_S):
                 self._tell(f"{child.name} did not end in {_STOP_S:g} s and was killed")

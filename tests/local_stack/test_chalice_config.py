@@ -1,32 +1,90 @@
-"""``chalice local`` by itself finds the stack that ``make run`` starts."""
+"""``chalice local`` by itself finds the stack of its own checkout, and no other."""
 
 import json
-from urllib.parse import urlsplit
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from local.attach import environment
-from local.process import PROJECT
-from local.stack import USUAL_PORTS
+import pytest
+import requests
 
+from local.process import HOST, PROJECT, free_port
+from tests.local_stack.running import PUNCH, RunningStack
+from tests.waiting import wait_until
 
-def test_the_dev_stage_is_the_default_stack() -> None:
-    config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
-    dev = config["stages"]["dev"]["environment_variables"]
-    host = {name: f"127.0.0.1:{port}" for name, port in USUAL_PORTS.items()}
-    password_file = f"postgresql://punchclock@{host['postgres']}/punchclock?passfile=.local/pgpass"
-    assert dev == environment(
-        {
-            "postgres": password_file,
-            "dynamodb": f"http://{host['dynamodb']}",
-            "legacy": f"http://{host['legacy']}",
-            "pids": {"dynamodb": 1, "legacy": 1},
-            "log": ".local/log/api.log",
-            "jwt_key": ".local/jwt.key",
-        }
-    )
+CHALICE = Path(sys.executable).parent / "chalice"
 
 
-def test_no_stage_but_dev_holds_a_password_or_key() -> None:
-    config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
-    dev = config["stages"].pop("dev")["environment_variables"]
-    assert urlsplit(dev["DATABASE_URL"]).password is None
-    assert not [word for word in ("PASSWORD", "SECRET", "ACCESS_KEY") if word in json.dumps(config)]
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[RunningStack]:
+    """The stack of another checkout, on ports of its own."""
+    for name in ("app.py", "requirements.txt"):
+        shutil.copy(PROJECT / name, tmp_path)
+    for name in ("chalicelib", ".chalice"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    running = RunningStack(tmp_path / ".local", "--tick", "0")
+    yield running
+    running.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def served(stack: RunningStack) -> Iterator[str]:
+    """The URL of what ``chalice local`` serves in that checkout."""
+    port = free_port()
+    with (stack.data / "chalice.log").open("wb") as log:
+        process = subprocess.Popen(
+            [CHALICE, "local", "--port", str(port), "--no-autoreload"],
+            cwd=stack.data.parent,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://{HOST}:{port}"
+    try:
+        wait_until(lambda: process.poll() is not None or is_up(url))
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def is_up(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=10).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_it_uses_the_stack_of_its_own_checkout_while_there_is_one(
+    stack: RunningStack, served: str
+) -> None:
+    punch = {"url": f"{served}/point-record", "json": PUNCH, "headers": stack.operator}
+    accepted = requests.post(**punch, timeout=10)
+    assert accepted.status_code == 201, accepted.text
+    assert stack.get(accepted.json()["id"]).json() == accepted.json()
+    health = requests.get(f"{served}/health", headers=stack.operator, timeout=10).json()
+    assert (health["status"], health["buffer"]["waiting"]) == ("ok", 1)
+
+
+def test_without_a_stack_it_refuses(stack: RunningStack, served: str) -> None:
+    (stack.data / "stack.json").unlink()
+    (stack.data / "aws.config").unlink()
+    for answer in (
+        requests.post(f"{served}/point-record", json=PUNCH, headers=stack.operator, timeout=10),
+        requests.get(f"{served}/odata/PointRecords", headers=stack.operator, timeout=10),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "Misconfigured")
+
+
+def test_no_stage_holds_a_password_or_key() -> None:
+    config = (PROJECT / ".chalice" / "config.json").read_text()
+    assert not [word for word in ("PASSWORD", "SECRET", "ACCESS_KEY") if word in config]
+    urls = [
+        value
+        for stage in json.loads(config)["stages"].values()
+        for value in stage["environment_variables"].values()
+        if "://" in value
+    ]
+    assert urls == []

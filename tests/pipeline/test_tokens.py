@@ -85,7 +85,7 @@ def test_only_the_operator_is_told_how_the_stages_are(service: Service) -> None:
     [
         ({"JWT_KEY": ""}, "Set JWKS_URL"),
         ({"JWT_KEY": "short"}, "32 bytes"),
-        ({"JWT_KEY": "file:/nowhere/jwt.key"}, "file"),
+        ({"JWT_KEY": "file:/nowhere/jwt.key"}, "JWT_KEY refers to what cannot be read"),
         ({"JWKS_URL": "https://issuer.example/jwks"}, "both"),
         ({"JWT_KEY": "", "JWKS_URL": "https://issuer.example/jwks"}, "JWT_ISSUER"),
     ],

@@ -1,6 +1,7 @@
 """A setting's value may say where the true one is kept."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -58,6 +59,17 @@ def test_what_cannot_be_read_is_named_and_not_shown(value: str, reason: str, acc
     while error is not None:  # nor by what a traceback would tell
         assert "hush" not in str(error)
         error = None if error.__suppress_context__ else error.__cause__ or error.__context__
+
+
+def test_a_value_is_read_from_a_file_that_it_refers_to(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(f"{SECRET}\n")
+    (tmp_path / "members").write_text(f'{{"url": "{SECRET}", "port": 1}}\n')
+    for value in (f"file:{tmp_path}/text", f"file:{tmp_path}/members#url"):
+        assert read("DATABASE_URL", value, boto3.client) == SECRET
+    (tmp_path / "bytes").write_bytes(b"\xff" + SECRET.encode())
+    for value in ("none", "bytes", "members#other", "members#port", "text#url", ""):
+        with pytest.raises(SettingsError, match=f"DATABASE_URL refers to file:{tmp_path}/{value}"):
+            read("DATABASE_URL", f"file:{tmp_path}/{value}", boto3.client)
 
 
 @pytest.mark.parametrize(
