@@ -5,12 +5,10 @@ statement timeout, and that nothing waits for ever: connecting, a free connectio
 are all bounded. Callers own the meaning of a transaction; this module only begins and ends it.
 """
 
-import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -192,9 +190,6 @@ def _connect_arguments(url: str) -> dict[str, Any]:
     host = parts.hostname or "localhost"
     if parts.password:
         arguments["password"] = unquote(parts.password)
-    elif "passfile" in options:
-        wanted = (host, str(port), arguments["database"], arguments["user"])
-        arguments["password"] = _read_password(options["passfile"][0], wanted)
     if socket_directory:
         arguments["unix_sock"] = f"{socket_directory}/.s.PGSQL.{port}"
         return arguments
@@ -210,23 +205,3 @@ def _tls(root_certificates: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=root_certificates)
     except OSError as error:  # ssl's own error is one
         raise UnavailableError("The root certificates of the database cannot be read.") from error
-
-
-def _read_password(path: str, wanted: tuple[str, ...]) -> str:
-    """Look up a password by host, port, database and user, as libpq does.
-
-    https://www.postgresql.org/docs/current/libpq-pgpass.html
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UnavailableError("The password file of the database cannot be read.") from error
-    for line in lines:
-        *entry, password = [
-            re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", line, maxsplit=4)
-        ]
-        if len(entry) == 4 and all(
-            given in ("*", want) for given, want in zip(entry, wanted, strict=True)
-        ):
-            return password
-    raise UnavailableError("The password file of the database has no such entry.")

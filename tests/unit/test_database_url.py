@@ -48,21 +48,6 @@ def test_uses_a_socket_directory() -> None:
     assert found["unix_sock"] == "/run/postgresql/.s.PGSQL.5432"
 
 
-def test_looks_a_password_up_in_a_passfile(tmp_path: Path) -> None:
-    passfile = tmp_path / "pgpass"
-    passfile.write_text("other:5432:clock:ann:no\n127.0.0.1:*:clock:ann:a\\:b\\\\c:d\n")
-    found = read(f"postgresql://ann@127.0.0.1/clock?passfile={passfile}")
-    assert found["password"] == "a:b\\c:d"
-
-
-def test_says_so_where_the_passfile_has_no_entry(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="password file"):
-        read(f"postgresql://ann@127.0.0.1/clock?passfile={tmp_path / 'none'}")
-    (tmp_path / "pgpass").write_text("\n")
-    with pytest.raises(UnavailableError, match="no such entry"):
-        read(f"postgresql://ann@127.0.0.1/clock?passfile={tmp_path / 'pgpass'}")
-
-
 @pytest.mark.parametrize("url", ["", "mysql://x", "127.0.0.1"])
 def test_refuses_what_is_no_uri_of_postgres(url: str) -> None:
     with pytest.raises(UnavailableError, match="DATABASE_URL"):
