@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,16 @@ def test_the_zip_has_what_is_deployed_and_no_more(packaged: Path, task: Path) ->
     sources = [path for path in task.rglob("*.py") if "__pycache__" not in path.parts]
     for path in sources:  # nothing is left to compile at a cold start
         assert list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")), path
+
+
+def test_the_requirements_name_all_that_the_zip_has_of_others(task: Path) -> None:
+    """Whatever they left open would be what is newest on the day of the deployment."""
+    packed = {
+        f"{each.metadata['Name'].lower().replace('_', '-')}=={each.version}"
+        for each in distributions(path=[str(task)])
+    }
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    assert packed == {line for line in lines if line and not line.startswith("#")}
 
 
 def test_the_same_code_makes_the_same_zip(packaged: Path, tmp_path: Path) -> None:
