@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from chalicelib.errors import MisconfiguredError
+from chalicelib.http_url import is_http_url
 from chalicelib.identity.authenticator import Authenticator, Demands, Keys, SharedKey
 from chalicelib.identity.jwks import IssuerKeys, read_url
 from chalicelib.identity.token_claims import ClaimNames
@@ -39,9 +40,9 @@ def authenticator(settings: Settings, shared_key: str) -> Authenticator:
     if settings.jwks_url and shared_key:
         raise MisconfiguredError("JWKS_URL and JWT_KEY are both set: a stage has one of them.")
     if settings.jwks_url:
-        return Authenticator(_issuer_keys(settings, demands), demands, ClaimNames.of(settings))
+        return Authenticator(_issuer_keys(settings, demands), demands, _claim_names(settings))
     if shared_key:
-        return Authenticator(_shared_key(shared_key), demands, ClaimNames.of(settings))
+        return Authenticator(_shared_key(shared_key), demands, _claim_names(settings))
     raise MisconfiguredError(
         "This stage has no key to check tokens with. Set JWKS_URL, JWT_ISSUER and JWT_AUDIENCE, or"
         " JWT_KEY: docs/security.md."
@@ -51,10 +52,21 @@ def authenticator(settings: Settings, shared_key: str) -> Authenticator:
 def _issuer_keys(settings: Settings, demands: Demands) -> Keys:
     if not (demands.issuer and demands.audiences):
         raise MisconfiguredError("JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: docs/security.md.")
-    url = urlsplit(settings.jwks_url)
-    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname)):
+    url = urlsplit(settings.jwks_url) if is_http_url(settings.jwks_url) else None
+    if url is None or (url.scheme == "http" and not is_loopback(url.hostname)):
         raise MisconfiguredError("JWKS_URL must be an https URL.")
     return IssuerKeys(lambda: read_url(settings.jwks_url), time.monotonic)
+
+
+def _claim_names(settings: Settings) -> ClaimNames:
+    found = ClaimNames.of(settings)
+    names = {name for name, _ in found.roles}
+    if len(names) < len(found.roles) or not all(map(str.strip, names)):
+        raise MisconfiguredError(
+            "JWT_EMPLOYEE_ROLE, JWT_EMPLOYER_ROLE and JWT_INTEGRATION_ROLE must be three names: of"
+            " two roles of one name, the token would be taken for the one that may do more."
+        )
+    return found
 
 
 def _shared_key(text: str) -> Keys:

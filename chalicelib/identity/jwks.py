@@ -4,6 +4,7 @@ Promises that they are read seldom, in bounded time and size: once an hour, and 
 key that is not known. An issuer that is down changes nothing for keys that are known.
 """
 
+import contextlib
 import http.client
 import json
 import logging
@@ -158,7 +159,8 @@ def read_url(url: str) -> bytes:
     def cut() -> None:
         # A timeout is of one read: a drip of bytes would never end.
         if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     limit = threading.Timer(_LONGEST_READ_S, cut)
     limit.daemon = True

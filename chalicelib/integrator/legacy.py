@@ -23,6 +23,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from chalicelib.http_url import is_http_url
 from chalicelib.integrator.reply import (
     MAX_BODY_BYTES,
     Reply,
@@ -58,8 +59,7 @@ class Legacy:
     call_timeout_s: float
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        if not is_http_url(self.url):
             raise SettingsError(
                 "LEGACY_URL must be a URL such as https://legacy.example/point-records"
             )

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,8 +110,12 @@ def broken(error: Exception, latency_s: float) -> Reply:
     HTTP are a fault of its own.
     """
     garbage = isinstance(error, (http.client.HTTPException, ValueError)) and not isinstance(
-        error, (http.client.RemoteDisconnected, http.client.IncompleteRead)
+        error, (OSError, http.client.IncompleteRead)
     )
     outcome = Outcome.FAILED if garbage else Outcome.OVERLOADED
-    log = f"No answer: {type(error).__name__}: {error}".replace("\0", "\ufffd")
+    said: object = error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        # Without the host's name, for whoever's record it is may read the log.
+        said = error.verify_message.partition(",")[0]
+    log = f"No answer: {type(error).__name__}: {said}".replace("\0", "\ufffd")
     return Reply(outcome, latency_s, log=log[:_MAX_LOG])

@@ -120,7 +120,7 @@ def _step(resource: Resource, name: str) -> Resource:
     if name in _UNSUPPORTED:
         raise NotImplementedByServiceError(f"/{name} in a path is not supported.", target=name)
     if resource.is_reference:
-        raise _not_found(path)
+        raise _not_found(path, name)
     if name == "$ref" and resource.kind in (Kind.COLLECTION, Kind.ENTITY):
         return replace(resource, path=path, is_reference=True)
     if name == resource.entity.qualified_name and resource.kind in (Kind.COLLECTION, Kind.ENTITY):
@@ -136,7 +136,7 @@ def _step(resource: Resource, name: str) -> Resource:
         kind = Kind.COLLECTION if member.collection else Kind.ENTITY
         through = _through(resource, member)
         return Resource(path, member.target, kind, resource.principal, through, resource)
-    raise _not_found(path)
+    raise _not_found(path, name)
 
 
 def _own(entity: EntityType, principal: Principal) -> Conditions:
@@ -173,7 +173,7 @@ def _with_key(resource: Resource, key: str | None, aliases: Mapping[str, str]) -
     if key is None:
         return resource
     if resource.kind is not Kind.COLLECTION or resource.is_reference:
-        raise _not_found(f"{resource.path}({key})")
+        raise _not_found(f"{resource.path}({key})", key)
     literal = _read_key(resource.entity, key, aliases)
 
     def conditions(instance: Instance) -> tuple[Node, ...]:
@@ -208,5 +208,6 @@ def _read_key(entity: EntityType, key: str, aliases: Mapping[str, str]) -> Liter
         ) from error
 
 
-def _not_found(name: str) -> NotFoundError:
-    return NotFoundError(f"There is no resource {name[:200]}.", target=name[:200])
+def _not_found(path: str, name: str | None = None) -> NotFoundError:
+    """Say that the model has no such path, by its last name: with its data it has not to do."""
+    return NotFoundError(f"There is no resource {path[:200]}.", target=(name or path)[:200])

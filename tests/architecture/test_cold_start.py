@@ -20,6 +20,7 @@ INTAKE = {
     "chalicelib.buffer",
     "chalicelib.container",
     "chalicelib.errors",
+    "chalicelib.http_url",
     "chalicelib.identity",
     "chalicelib.identity.authenticator",
     "chalicelib.identity.token_claims",

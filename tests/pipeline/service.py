@@ -55,6 +55,12 @@ def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dic
     }
 
 
+# Nobody listens there.
+NOWHERE = environment(
+    dynamodb="http://127.0.0.1:9", table="none", postgres="postgresql://x@127.0.0.1:9/x", legacy=""
+) | {"ACCEPTED_LOG": "cloudwatch:/aws/lambda/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+
+
 @contextmanager
 def wired(variables: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
     """Let ``container`` build everything anew from these variables, and nothing outlive the end."""

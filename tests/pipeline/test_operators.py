@@ -1,8 +1,7 @@
 """What operators ask for: who may, that nothing is touched for others, and what the log tells."""
 
 import json
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from chalicelib.errors import (
 from chalicelib.principal import Role
 from local.tokens import make_token
 from tests.pipeline.lambda_events import context, schedule_event
-from tests.pipeline.service import Service, environment, wired
+from tests.pipeline.service import NOWHERE, Service, wired
 from tests.tokens import KEY, asked
 
 # Each action as an operator asks for it, and one that only reads.
@@ -36,9 +35,6 @@ OLD = {
     "message": "accepted",
     "id": "6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11",
 }
-NOWHERE = environment(
-    dynamodb="http://127.0.0.1:9", table="none", postgres="postgresql://x@127.0.0.1:9/x", legacy=""
-) | {"ACCEPTED_LOG": "cloudwatch:/aws/lambda/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
 
 def token(role: Role, key: str = KEY, **claims: Any) -> str:
@@ -71,20 +67,6 @@ def invoke() -> Callable[[str, Any], Any]:
         return handler(json.loads(json.dumps(event)), context())
 
     return invoked
-
-
-@pytest.fixture
-def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """A service whose every try to reach anything is noted."""
-    tried: list[Any] = []
-
-    def connect(self: socket.socket, address: Any) -> None:
-        tried.append(address)
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    with wired(NOWHERE):
-        yield tried
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -10,13 +10,9 @@ import app
 from chalicelib.principal import Role
 from local.tokens import make_token
 from tests.pipeline.lambda_events import context, rest_event
-from tests.pipeline.service import Http, Service, environment, error_of, wired
+from tests.pipeline.service import NOWHERE, Http, Service, error_of, wired
 from tests.tokens import KEY, authorization
 
-# Nobody listens there: whoever gets as far as a store is answered 503, after seconds.
-NOWHERE = environment(
-    dynamodb="http://127.0.0.1:9", table="none", postgres="postgresql://x@127.0.0.1:9/x", legacy=""
-)
 # A route and a method that it has; OData has a route for each method.
 ROUTES = [
     (method, route.replace("{record_id}", "0" * 32))

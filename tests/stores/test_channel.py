@@ -5,7 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -271,6 +271,29 @@ def test_speaks_tls_to_whom_it_trusts(trusted: ssl.SSLContext) -> None:
         server.join(10)
 
 
+def test_a_certificate_that_is_not_trusted_is_an_outage_and_the_log_names_no_host(
+    trusted: ssl.SSLContext,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/point-records"
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer, suppress(OSError):
+                over_tls(trusted)(peer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        channel = channel_to(url)  # the certificate is localhost's
+        reply = send(channel)
+        channel.close()
+        server.join(10)
+    assert reply.outcome is Outcome.OVERLOADED
+    assert reply.log is not None
+    assert reply.log.startswith("No answer: SSLCertVerificationError: IP address mismatch")
+    assert "127.0.0.1" not in reply.log
+
+
 def test_a_handshake_that_nobody_answers_ends_when_it_is_expired(trusted: ssl.SSLContext) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://localhost:{listener.getsockname()[1]}/point-records"
@@ -278,7 +301,13 @@ def test_a_handshake_that_nobody_answers_ends_when_it_is_expired(trusted: ssl.SS
         assert send_until_expired(channel).outcome is Outcome.OVERLOADED
 
 
-@pytest.mark.parametrize("url", ["", "legacy.example", "ftp://x", "http://", "http://u:p@x/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "legacy.example", "ftp://x", "http://", "http://u:p@x/", "http://x:99999/"),
+        *("http://x/a b?key=secret", "http://x/é", "http://x/a\nb"),
+    ],
+)
 def test_a_url_that_is_none_is_found_out_before_anything_is_claimed(url: str) -> None:
     with pytest.raises(SettingsError, match="LEGACY_URL"):
         Legacy(url, 1.0, 1.0, 1.0)
