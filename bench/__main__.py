@@ -11,6 +11,7 @@ _BENCHES = {
     "integration": "records a second, beside what the legacy can take",
     "integration_backlog": "the same with up to a million records waiting",
     "odata": "a query, beside the same SQL run bare",
+    "refusals": "CPU of an invalid request, beside one that is accepted",
     "replication": "records a second, beside what the stores give by themselves",
     "replication_own": "CPU of a record, against a DynamoDB that answers at once, with its parts",
     "replication_settings": "records a second of replication about each setting's default",

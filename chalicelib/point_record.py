@@ -21,6 +21,7 @@ NAMESPACE = uuid.UUID("7c1d2f0e-52f8-4d0a-9a35-7be3c7f1a1d4")
 
 MAX_INT64 = 2**63 - 1
 MAX_DEVICE_ID = 100
+_MOST_UNKNOWN = 100
 # Once around the Earth: more says nothing, and overflows those who calculate with it.
 MAX_ACCURACY_METERS = 40_075_017
 
@@ -133,10 +134,7 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
     included_at = values["includedAt"]
     if included_at and included_at > now + timedelta(seconds=clock_skew_s):
         faults.append(Detail("includedAt", "includedAt lies in the future."))
-    faults += [
-        Detail(shown, f"{shown} is not a field of a point record.", "Unknown")
-        for shown in (name[:100] for name in body if name not in FIELDS)
-    ]
+    faults += _unknown([name for name in body if name not in FIELDS])
     if faults:
         raise InvalidError(
             "The point record is not valid: " + " ".join(each.message for each in faults[:10]),
@@ -155,6 +153,18 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
         accuracy_meters=values["accuracyMeters"],
         created_at=now,
     )
+
+
+def _unknown(names: list[str]) -> list[Detail]:
+    """Say of each name that it is no field; of very many, how many more there are."""
+    shown = [name[:100] for name in names[:_MOST_UNKNOWN]]
+    faults = [
+        Detail(each, f"{each} is not a field of a point record.", "Unknown") for each in shown
+    ]
+    if len(names) > _MOST_UNKNOWN:
+        more = f"{len(names) - _MOST_UNKNOWN} more are not either."
+        faults.append(Detail(names[_MOST_UNKNOWN][:100], more, "Unknown"))
+    return faults
 
 
 def to_json(record: PointRecord) -> dict[str, Any]:
