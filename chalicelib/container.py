@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from chalicelib.integrator.integrator import Run
     from chalicelib.integrator.limiter import Clock, Limiter
     from chalicelib.odata.endpoint import Endpoint
+    from chalicelib.operations.quarantine import Release
+    from chalicelib.operations.reconciler import Reconciliation
+    from chalicelib.operations.replay import Replay
     from chalicelib.point_record import PointRecord
     from chalicelib.postgres.connection import Database
     from chalicelib.postgres.reader import Reader
     from chalicelib.postgres.replica import Replica
     from chalicelib.principal import Principal
-    from chalicelib.quarantine import Release
-    from chalicelib.reconciler import Reconciliation
-    from chalicelib.replay import Replay
     from chalicelib.replicator import Replicator
 
 
@@ -237,14 +237,14 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
 
 def stages() -> dict[str, Any]:
     """Describe each stage; see ``health.stages``."""
-    from chalicelib import health
+    from chalicelib.operations import health
 
     return health.stages(buffer, replica)
 
 
 def observe() -> None:
     """Write the depth and age of each stage as metrics; see ``health.observe``."""
-    from chalicelib import health
+    from chalicelib.operations import health
 
     health.observe(stages())
 
@@ -257,11 +257,11 @@ def perform(
     members: Sequence[str] = (),
     untold: Sequence[str] = (),
 ) -> Any:
-    """Do what an operator asks for; see ``operator_action.perform``."""
-    from chalicelib import operator_action
+    """Do what an operator asks for; see ``operations.action.perform``."""
+    from chalicelib.operations.action import perform
 
     settings()  # before there is anything to log
-    return operator_action.perform(
+    return perform(
         action,
         event,
         lambda token: authenticator().principal(token),
@@ -273,17 +273,10 @@ def perform(
 
 def reconcile(since: object = None, until: object = None) -> Reconciliation:
     """Look for all that was accepted in a period; see ``reconciler.period`` and ``reconcile``."""
-    from chalicelib import reconciler
+    from chalicelib.operations import reconciler, witness
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
-    kind, _, place = settings().accepted_log.partition(":")
-    if kind == "file":
-        accepted = reconciler.from_file(Path(place), first, end)
-    elif kind == "cloudwatch":
-        groups = place.split(",")
-        accepted = reconciler.from_cloudwatch(aws.logs(), groups, first, end)
-    else:
-        raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH")
+    accepted = witness.accepted(settings().accepted_log, first, end, aws.logs)
     return reconciler.reconcile(accepted, buffer(), replica())
 
 
@@ -294,7 +287,7 @@ def quarantined() -> list[dict[str, Any]]:
 
 def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
     """Send an item of the quarantine on its way; see ``quarantine.release``."""
-    from chalicelib import quarantine
+    from chalicelib.operations import quarantine
 
     return quarantine.release(
         quarantine_id, record, replica(), clock_skew_s=settings().clock_skew_s
@@ -303,9 +296,9 @@ def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
 
 def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
     """Have parked records go again; see ``replay.replay``."""
-    from chalicelib import replay
     from chalicelib.odata.expressions.condition import condition_on_records
     from chalicelib.odata.language.syntax import Bounds
+    from chalicelib.operations import replay
     from chalicelib.postgres.parking import Parking
 
     found = settings()

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.identity.configured import authenticator
-from chalicelib.operator_action import perform
+from chalicelib.operations.action import perform
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import MigrationError, migrate
 from chalicelib.principal import Principal

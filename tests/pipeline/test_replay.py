@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 import app
-from chalicelib import container, replay
+from chalicelib import container
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
+from chalicelib.operations import replay
 from tests.conftest import Legacy
 from tests.pipeline.lambda_events import context
 from tests.pipeline.service import Service, wired

@@ -1,24 +1,20 @@
 """Proof that nothing fell between the stores: every accepted record is somewhere on its way.
 
-What was accepted is known from intake's log, a witness that no store and no later step can alter.
-Each id of it must be in the buffer, in the replica or in quarantine. Reads only: whatever is
-missing is reported, and mended by people.
+Each id that the ``witness`` names must be in the buffer, in the replica or in quarantine. Reads
+only: whatever is missing is reported, and mended by people.
 """
 
-import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
 from chalicelib.buffer import Buffer
 from chalicelib.errors import InvalidError
 from chalicelib.point_record import read_instant
 from chalicelib.postgres.replica import Replica
-from chalicelib.telemetry import ACCEPTED, event
+from chalicelib.telemetry import event
 
 # Ids that are looked for together.
 _BATCH = 5_000
@@ -117,48 +113,3 @@ def _look_for(ids: set[str], buffer: Buffer, replica: Replica, done: Reconciliat
     done.in_buffer += len(buffered)
     done.missing += sorted(ids - records - quarantined - buffered)
     done.unlogged += sorted(replicated.unlogged | moved.unlogged)
-
-
-def from_file(path: Path, since: datetime, until: datetime) -> Iterator[str]:
-    """Yield the ids that a log file, and its forerunner, say were accepted in a period."""
-    for each in (path.with_suffix(".old"), path):
-        if each.exists():
-            with each.open(encoding="utf-8") as lines:
-                yield from _accepted(lines, since, until)
-
-
-def from_cloudwatch(
-    logs: Any, groups: Iterable[str], since: datetime, until: datetime
-) -> Iterator[str]:
-    """Yield the ids that CloudWatch log groups say were accepted in a period.
-
-    Args:
-        logs: a ``boto3.client("logs")``.
-        groups: the log groups of the functions that accept records.
-        since: the first instant of the period.
-        until: the first instant after it.
-    """
-    for group in groups:
-        pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group,
-            startTime=int(since.timestamp() * 1000),
-            endTime=int(until.timestamp() * 1000),
-            filterPattern=f'{{ $.message = "{ACCEPTED}" }}',
-        )
-        for page in pages:
-            yield from _accepted((each["message"] for each in page["events"]), since, until)
-
-
-def _accepted(lines: Iterable[str], since: datetime, until: datetime) -> Iterator[str]:
-    for line in lines:
-        if f'"{ACCEPTED}"' not in line:
-            continue  # nearly all other lines, without reading them
-        try:
-            found = json.loads(line)
-            if (
-                found["message"] == ACCEPTED
-                and since <= datetime.fromisoformat(found["at"]) < until
-            ):
-                yield found["id"]
-        except (ValueError, KeyError, TypeError):
-            continue  # a line that was cut when its writer was killed, or is another's
