@@ -23,7 +23,7 @@ _POINT_RECORDS = "/point-records"
 # What a running stack is found by, in its directory; ``.chalice/config.json`` names them too.
 _STACK = "stack.json"
 _AWS_CONFIG = "aws.config"
-_PROFILE = "punch-clock"
+_PROFILE = "stack"
 
 
 class NotRunningError(Exception):
@@ -103,18 +103,14 @@ def _aws_config(stack: Mapping[str, Any]) -> str:
 
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
-    values = {name.lower(): value for name, value in _credentials(stack).items()}
-    return "\n".join(
-        [
-            f"[profile {_PROFILE}]",
-            f"region = {values.pop('aws_default_region')}",
-            *(f"{name} = {value}" for name, value in values.items()),
-            "services = stack",
-            "[services stack]",
-            "dynamodb =",
-            f"  endpoint_url = {stack['dynamodb']}\n",
-        ]
-    )
+    return f"""\
+[profile {_PROFILE}]
+region = {_credentials(stack)["AWS_DEFAULT_REGION"]}
+services = {_PROFILE}
+[services {_PROFILE}]
+dynamodb =
+  endpoint_url = {stack["dynamodb"]}
+"""
 
 
 def _credentials(stack: Mapping[str, Any]) -> Mapping[str, str]:
