@@ -5,7 +5,8 @@ import json
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+
+from chalicelib.web.address import is_http_url
 
 _Number = TypeVar("_Number", int, float)
 
@@ -21,13 +22,8 @@ def whole(low: int = 0, high: float = math.inf) -> Callable[[str], int]:
 
 
 def http_url(text: str) -> str:
-    """Return the URL, whose scheme is http or https and which names a host."""
-    try:
-        parts = urlsplit(text)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an address that is none
-        is_url = False
-    if not is_url:
+    """Return the URL, one that the service can ask."""
+    if not is_http_url(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no URL such as http://127.0.0.1:9000/path")
     return text
 

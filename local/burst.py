@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from chalicelib.errors import UnavailableError
-from chalicelib.loopback import is_loopback
 from chalicelib.principal import Role
+from chalicelib.web.address import is_loopback
 from local.arguments import number, whole
 from local.attach import NotRunningError, add_data_argument, read_stack
 from local.burst_follow import Follower, Progress

@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 import jwt
 
 from chalicelib.errors import MisconfiguredError
-from chalicelib.http_url import is_http_url
 from chalicelib.identity.authenticator import Authenticator, Demands, Keys, SharedKey
 from chalicelib.identity.jwks import IssuerKeys, read_url
 from chalicelib.identity.token_claims import ClaimNames
-from chalicelib.loopback import is_loopback
 from chalicelib.settings import Settings
+from chalicelib.web.address import is_http_url, is_loopback
 
 _SHORTEST_KEY = 32
 

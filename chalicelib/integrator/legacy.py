@@ -23,7 +23,6 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from chalicelib.http_url import is_http_url
 from chalicelib.integrator.reply import (
     MAX_BODY_BYTES,
     Reply,
@@ -33,6 +32,7 @@ from chalicelib.integrator.reply import (
     read_retry_after,
 )
 from chalicelib.settings import SettingsError
+from chalicelib.web.address import is_http_url
 
 _READ_BYTES = 65_536
 

@@ -1,5 +1,6 @@
-"""Whether a text is a URL that can be asked at all: a wrong setting is found out at once."""
+"""Where a request may go: whether a URL can be asked at all, and whether a host is this machine."""
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
@@ -19,4 +20,15 @@ def is_http_url(text: str) -> bool:
             and "@" not in url.netloc
         )
     except ValueError:  # a port or an address that is none
+        return False
+
+
+def is_loopback(host: str | None) -> bool:
+    """Say whether a host is named by a loopback address, or is ``localhost``.
+
+    RFC 6761, section 6.3: no ``localhost`` is another machine. Any other name is looked up nowhere.
+    """
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
         return False
