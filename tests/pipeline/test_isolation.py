@@ -70,6 +70,14 @@ def ways(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
         "$apply=filter(employerId eq 122 or true)/aggregate(id with countdistinct as n)",
         "$top=1&$count=true",
         "$skip=1&$orderby=id",
+        # Of a record of employer 122, each of these would fail.
+        "$filter=1 div (employerId sub 122) ne 5",
+        "$filter=logs/any(l:1 div (l/point/employerId sub 122) ne 5)",
+        "$orderby=1 div (employerId sub 122)",
+        "$compute=1 div (employerId sub 122) as one&$filter=one ne 5",
+        "$apply=filter(1 div (employerId sub 122) ne 5)/aggregate($count as n)",
+        "$expand=logs($filter=1 div (point/employerId sub 122) ne 5)",
+        "$search=phone&$filter=1 div (employerId sub 122) ne 5",
     ]
     paths += [f"/odata/PointRecords?{each}" for each in options]
     paths += [
@@ -82,6 +90,8 @@ def ways(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
         "/odata/IntegrationLogs?$filter=point eq null",
         "/odata/IntegrationLogs?$apply=groupby((point/employerId),aggregate($count as n))",
         "/odata/IntegrationLogs?$search=NOT nowhere",
+        "/odata/IntegrationLogs?$filter=1 div (point/employerId sub 122) ne 5",
+        "/odata/IntegrationLogs?$orderby=1 div (point/employerId sub 122)",
         "/odata/IntegrationLogs/$count",
     ]
     gets = [(method, path, b"") for path in paths for method in ("GET", "HEAD")]
