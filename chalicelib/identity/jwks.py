@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ _READ_EVERY_S = 3_600.0
 # Between two readings: whoever invents key ids makes no more of them than this.
 _PAUSE_S = 30.0
 _PAUSE_AFTER_FAILURE_S = 5.0
+# While all keys that are asked for are known: a reading that hangs holds one request up.
+_PAUSE_WHILE_KNOWN_S = 60.0
 _CONNECT_TIMEOUT_S = 2.0
 _LONGEST_READ_S = 4.0
 _LONGEST_BYTES = 262_144
@@ -85,7 +88,7 @@ class IssuerKeys:
                 telemetry.event("the keys of tokens cannot be read", logging.WARNING, cause=error)
             now = self._clock()
             self._next_at = now + (_PAUSE_AFTER_FAILURE_S if self._failed else _PAUSE_S)
-            self._old_at = self._next_at if self._failed else now + _READ_EVERY_S
+            self._old_at = now + (_PAUSE_WHILE_KNOWN_S if self._failed else _READ_EVERY_S)
         finally:
             self._reading.release()
 
@@ -148,6 +151,26 @@ def read_url(url: str) -> bytes:
     Raises:
         KeysUnreadableError: there is no answer in time, none of 200, or too long a one.
     """
+    found: SimpleQueue[bytes | KeysUnreadableError] = SimpleQueue()
+
+    def read() -> None:
+        try:
+            found.put(_read(url))
+        except KeysUnreadableError as error:
+            found.put(error)
+
+    # Looking a name up has no timeout, and of several addresses each has one: not waited for.
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        body = found.get(timeout=_LONGEST_READ_S)
+    except Empty:
+        raise KeysUnreadableError("no answer in time") from None
+    if isinstance(body, KeysUnreadableError):
+        raise body
+    return body
+
+
+def _read(url: str) -> bytes:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_TIMEOUT_S)
@@ -169,8 +192,8 @@ def read_url(url: str) -> bytes:
         path = parts.path or "/"
         target = f"{path}?{parts.query}" if parts.query else path
         connection.request("GET", target, headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        body = answer.read(_LONGEST_BYTES + 1)
+        with connection.getresponse() as answer:
+            body = answer.read(_LONGEST_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise KeysUnreadableError(f"no answer: {type(error).__name__}") from error
     finally:

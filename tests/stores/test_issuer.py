@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from chalicelib.identity import jwks
 from chalicelib.identity.jwks import KeysUnreadableError, read_url
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -74,6 +75,22 @@ def test_a_slow_answer_is_cut_off(answer: Callable[[socket.socket], None]) -> No
         with pytest.raises(KeysUnreadableError):
             read_url(url)
         assert time.monotonic() - started < 5.5
+
+
+def test_a_name_that_is_looked_up_for_ever_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+
+    def look_up(*_: object) -> None:
+        told.wait(30)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(jwks, "_LONGEST_READ_S", 0.2)
+    started = time.monotonic()
+    with pytest.raises(KeysUnreadableError, match="in time"):
+        read_url("https://issuer.example/keys")
+    assert time.monotonic() - started < 2
+    told.set()
 
 
 def test_nobody_there_is_an_outage() -> None:
