@@ -123,9 +123,11 @@ def _post(token: str | None, status: int) -> None:
 class _WithoutPolicies(Reader):
     """Reads as the owner of the tables, whom no policy binds."""
 
-    def _transaction(self, principal: Principal) -> AbstractContextManager[Connection]:
+    def _transaction(
+        self, principal: Principal, timeout_s: float
+    ) -> AbstractContextManager[Connection]:
         del principal
-        return self._database.transaction(read_only=True, statement_timeout_s=self._timeout_s)
+        return self._database.transaction(read_only=True, statement_timeout_s=timeout_s)
 
 
 def _policies(database: Any) -> Table:

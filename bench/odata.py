@@ -79,9 +79,9 @@ class _Recording(Reader):
 
     last: tuple[str, Sequence[str]] = ("", ())
 
-    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
+    def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
         self.last = (sql, parameters)
-        return super().row(sql, parameters)
+        return super().row(sql, parameters, until)
 
 
 def main() -> None:

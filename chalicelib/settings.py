@@ -154,14 +154,23 @@ class Settings:
     odata_max_added_properties: int = setting(
         100, "Most properties that one $apply may add.", 1, 1_000
     )
-    odata_timeout_s: float = setting(10.0, "Longest run of one query.", 0.1, 29)
+    odata_timeout_s: float = setting(
+        10.0, "Time that the database has for one query, however many statements.", 0.1, 29
+    )
     odata_batch_requests: int = setting(100, "Most requests in one batch.", 1, 1_000)
+    odata_query_bytes: int = setting(
+        65_536, "Longest path and options of one query, alone or in a batch.", 1_024, 6_000_000
+    )
     odata_answer_bytes: int = setting(
-        5_000_000, "Longest answer to one query, or to all of a batch.", 1_024, 100_000_000
+        2_000_000,
+        "Longest answer to one query, or to all of a batch; pages end before it. Written as Lambda"
+        " sends it, it may be three times as long, and must be within 6 MB.",
+        1_024,
+        100_000_000,
     )
     odata_batch_bytes: int = setting(1_048_576, "Longest batch that is read.", 1_024, 6_000_000)
     odata_batch_timeout_s: float = setting(
-        15.0, "Time after which no further request of a batch is begun.", 0, 29
+        20.0, "Time that all requests of a batch have together; API Gateway waits 29 s.", 0, 29
     )
 
     jwt_key: str = setting(

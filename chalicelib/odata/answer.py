@@ -67,24 +67,28 @@ class Answer:
         """Return the URL of an entity."""
         return f"{self.service_root}/{entity.entity_set}({key})"
 
-    def style(self, expand_page: int) -> Style:
-        """Return how entities are written, of which at most so many in one expansion."""
-        form, format_option = self.form, self.options.text("$format")
+    def style(self, expand_page: int, most_bytes: int) -> Style:
+        """Return how entities are written: at most so many in one expansion, and so many bytes."""
         return Style(
-            self.service_root, form.metadata, form.numbers_as_text, expand_page, format_option
+            self.service_root,
+            self.form.metadata,
+            self.form.numbers_as_text,
+            expand_page,
+            most_bytes,
+            self.options.text("$format"),
         )
 
     def page(
         self, resource: Resource, asked: PageRequest, row: Sequence[Any], fragment: str
     ) -> ODataResponse:
-        """Answer a page. The row has it as JSON, the place of its end, whether there is more, and
-        how many there are where that was asked for.
+        """Answer a page: the row has it as JSON, the place of its end, whether there is more, how
+        many are on it, and how many there are in all where that was asked for.
         """
-        values, last, has_more, counted = row[:4]
+        values, last, has_more, written, counted = row[:5]
         count = counted if asked.must_count else asked.count
         parts = [f'"@odata.count":{self.number(count)}'] if asked.wants_count else []
         parts.append(f'"value":[{values or ""}]')
-        token = asked.following(last, count) if has_more else None
+        token = asked.following(last, count, written) if has_more else None
         if token is not None:
             link = self.next_link(resource, token)
             parts.append(f'"@odata.nextLink":{json.dumps(link)}')

@@ -22,6 +22,7 @@ from chalicelib.errors import (
     UnavailableError,
 )
 from chalicelib.odata import negotiation
+from chalicelib.odata.allowance import Allowance
 from chalicelib.odata.answer import ODataResponse, plain
 from chalicelib.odata.batch import json_format, multipart
 from chalicelib.odata.batch.parts import Batch, Part
@@ -67,6 +68,7 @@ class Endpoint:
         return replace(answer, body="") if request.method == "HEAD" else answer
 
     def _answer(self, request: ODataRequest) -> ODataResponse:
+        _require_short(request, self._settings.odata_query_bytes)
         _require_spoken(request)
         segments = segments_of(request.path)
         allowed = _allowed(segments)
@@ -122,8 +124,8 @@ class Endpoint:
             _failure,
             self._creation_of_part,
             lambda creations: create(creations, self._waiting),
-            self._settings.odata_batch_timeout_s,
-            self._settings.odata_answer_bytes,
+            Allowance.of_batch(self._settings),
+            self._settings.odata_timeout_s,
         )
         replies = list(batch.replies(parts, to_the_end=to_the_end))
         if in_json:
@@ -151,6 +153,8 @@ class Endpoint:
         return plain(answer.headers["OData-Version"], None, "", 304, {"ETag": tag})
 
     def _found(self, request: ODataRequest) -> ODataResponse:
+        if request.allowance is None:  # one for both looks
+            request = replace(request, allowance=Allowance.of_query(self._settings))
         try:
             return self._service.get(request)
         except NotFoundError as error:
@@ -166,6 +170,14 @@ class Endpoint:
 def _require_spoken(request: ODataRequest) -> None:
     negotiation.require_version(request.headers)
     negotiation.refuse_isolation(request.headers)
+
+
+def _require_short(request: ODataRequest, most_bytes: int) -> None:
+    texts = (request.path, *(text for pair in request.query for text in pair))
+    if sum(len(each.encode("utf-8", "surrogatepass")) for each in texts) > most_bytes:
+        raise TooLargeError(
+            f"Path and options are over {most_bytes} bytes together (ODATA_QUERY_BYTES)."
+        )
 
 
 def _allowed(segments: Sequence[str]) -> tuple[str, ...]:

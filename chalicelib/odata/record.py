@@ -9,7 +9,7 @@ from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
 from chalicelib.principal import Principal
 
-_PLAIN = Style(service_root="", metadata="none", numbers_as_text=False, expand_page=0)
+_PLAIN = Style(service_root="", metadata="none", numbers_as_text=False, expand_page=0, most_bytes=0)
 _FIELDS = ", ".join(
     field for each in POINT_RECORD.properties for field in property_fields(each, "p", _PLAIN)
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from chalicelib.errors import InvalidError, NotFoundError
 from chalicelib.odata import negotiation
+from chalicelib.odata.allowance import Allowance
 from chalicelib.odata.answer import Answer, ODataResponse, plain
 from chalicelib.odata.apply import answers as applied
 from chalicelib.odata.apply.reader import ApplyBounds
@@ -33,8 +34,8 @@ from chalicelib.odata.sql.statements import (
     entity_statement,
     page_statement,
     value_statement,
-    within,
 )
+from chalicelib.odata.sql.written import Style
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 
@@ -45,7 +46,8 @@ __all__ = ["ODataRequest", "ODataResponse", "ODataService"]
 class ODataRequest:
     """A request. ``service_root`` is the absolute URL up to and including ``/odata``, ``path`` the
     rest with its segments decoded or percent-encoded, ``query`` the decoded pairs, ``headers`` have
-    their names in lower case. All that ``principal`` may not see is as if it were not.
+    their names in lower case. All that ``principal`` may not see is as if it were not. Without an
+    ``allowance`` it has that of one query.
     """
 
     principal: Principal
@@ -55,6 +57,7 @@ class ODataRequest:
     headers: Mapping[str, str]
     method: str = "GET"
     body: bytes = b""
+    allowance: Allowance | None = None
 
 
 class ODataService:
@@ -62,9 +65,8 @@ class ODataService:
 
     def __init__(self, reader: Rows, settings: Settings) -> None:
         self._reader = reader
+        self._settings = settings
         self._sizes = PageSizes(settings.odata_page, settings.odata_page_max)
-        self._expand_page = settings.odata_expand_page
-        self._most_bytes = settings.odata_answer_bytes
         bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
         self._limits = Limits(bounds, settings.odata_expand_depth)
         self._apply_bounds = ApplyBounds(
@@ -81,6 +83,7 @@ class ODataService:
             NotImplementedByServiceError: it is legal OData that the service does not support.
             UnavailableError: Postgres cannot be reached, or the query takes too long.
         """
+        run = _Run(self._reader, request.allowance or Allowance.of_query(self._settings))
         version = negotiation.version_of(request.headers)
         options = read_options(request.query)
         segments = segments_of(request.path)
@@ -96,36 +99,47 @@ class ODataService:
         resource = read_resource(segments, options.aliases, request.principal)
         # Counts and values are plain text, whatever else the client accepts.
         if resource.kind is Kind.COUNT:
-            return self._count(resource, options, version)
+            return self._count(resource, options, version, run)
         if resource.member and resource.kind is Kind.VALUE:
             options.allow("$format")
-            return self._value(resource, resource.member, version)
+            return self._value(resource, resource.member, version, run)
         answer = self._answer(request, options, version)
         if resource.member:
-            return self._property(resource, resource.member, options, answer)
+            return self._property(resource, resource.member, options, answer, run)
         if resource.kind is Kind.ENTITY:
-            return self._entity(resource, options, answer)
-        return self._collection(resource, options, request, answer)
+            return self._entity(resource, options, answer, run)
+        return self._collection(resource, options, request.headers, answer, run)
 
     def _answer(self, request: ODataRequest, options: Options, version: str) -> Answer:
         form = negotiation.json_format(request.headers, options.text("$format"))
         return Answer(request.service_root, version, form, options)
 
     def _collection(
-        self, resource: Resource, options: Options, request: ODataRequest, answer: Answer
+        self,
+        resource: Resource,
+        options: Options,
+        headers: Mapping[str, str],
+        answer: Answer,
+        run: "_Run",
     ) -> ODataResponse:
         if options.text("$apply") is not None:
             if resource.is_reference:
                 raise InvalidError("$apply is not for references.", target="$apply")
             statement, rest = applied.collection(
-                resource, options, request.headers, answer, self._apply_bounds, self._sizes
+                resource,
+                options,
+                headers,
+                answer,
+                self._apply_bounds,
+                self._sizes,
+                run.allowance.most_bytes,
             )
-            return rest.of(self._row_of_many(statement, resource))
+            return rest.of(run.page(statement, resource, rest.page.size))
         options.allow(*(SUPPORTED - _NOT_OF_REFERENCES if resource.is_reference else SUPPORTED))
         query = self._query(resource, options)
         conditions = conditions_of(resource, query.conditions)
         order = whole_order(query.view.it, query.order, conditions)
-        asked = PageRequest.of(resource, options, request.headers, self._sizes, len(order))
+        asked = PageRequest.of(resource, options, headers, self._sizes, len(order))
         page = Page(
             conditions,
             order,
@@ -135,75 +149,103 @@ class ODataService:
             with_count=asked.must_count,
         )
         view = _view(resource, query)
-        statement = page_statement(resource, page, view, answer.style(self._expand_page))
-        row = self._row_of_many(statement, resource)
+        statement = page_statement(resource, page, view, self._style(answer, run))
+        row = run.page(statement, resource, page.size)
         fragment = f"#{resource.entity.entity_set}{view.context(answer.version)}"
         if resource.is_reference:
             fragment = "#Collection($ref)"
         return answer.page(resource, asked, row, fragment)
 
-    def _entity(self, resource: Resource, options: Options, answer: Answer) -> ODataResponse:
+    def _entity(
+        self, resource: Resource, options: Options, answer: Answer, run: "_Run"
+    ) -> ODataResponse:
         options.allow("$format", *([] if resource.is_reference else _OF_ENTITY))
         view = _view(resource, self._query(resource, options))
-        statement = entity_statement(resource, view, answer.style(self._expand_page))
-        body: str = self._row(statement, resource)[0]
+        body = run.entity(entity_statement(resource, view, self._style(answer, run)), resource)
         fragment = f"#{resource.entity.entity_set}{view.context(answer.version)}/$entity"
         if resource.is_reference:
             return answer.of(body[1:-1], "#$ref")
         return answer.entity(body[1:-1], fragment)
 
     def _property(
-        self, resource: Resource, member: Property, options: Options, answer: Answer
+        self,
+        resource: Resource,
+        member: Property,
+        options: Options,
+        answer: Answer,
+        run: "_Run",
     ) -> ODataResponse:
         options.allow("$format")
         view = View(root(resource.entity), (member,))
-        style = replace(answer.style(self._expand_page), metadata="none")
-        body: str = self._row(entity_statement(resource, view, style), resource)[0]
+        style = replace(self._style(answer, run), metadata="none")
+        body = run.entity(entity_statement(resource, view, style), resource)
         value = body[len(f'{{"{member.name}":') : -1]
         if value == "null":
             return plain(answer.version, None, "", 204)
         return answer.of(f'"value":{value}', f"#{resource.path}")
 
-    def _value(self, resource: Resource, member: Property, version: str) -> ODataResponse:
-        value: str | None = self._row(value_statement(resource, member), resource)[0]
+    def _value(
+        self, resource: Resource, member: Property, version: str, run: "_Run"
+    ) -> ODataResponse:
+        value: str | None = run.row(value_statement(resource, member), resource)[0]
         if value is None:
             return plain(version, None, "", 204)
         return plain(version, "text/plain;charset=utf-8", value)
 
-    def _count(self, resource: Resource, options: Options, version: str) -> ODataResponse:
+    def _count(
+        self, resource: Resource, options: Options, version: str, run: "_Run"
+    ) -> ODataResponse:
         if options.text("$apply") is not None:
             statement = applied.count(resource, options, self._apply_bounds)
-            return plain(version, "text/plain", str(self._row_of_many(statement, resource)[0]))
+            return plain(version, "text/plain", str(run.row_of_many(statement, resource)[0]))
         # What changes nothing about how many there are may be given, and rightly:
         # Protocol 4.01, 11.2.10.
         options.allow(*(SUPPORTED - {"$skiptoken"}))
         options.natural("$top"), options.natural("$skip"), options.boolean("$count")
         statement = count_statement(resource, self._query(resource, options).conditions)
-        return plain(version, "text/plain", str(self._row_of_many(statement, resource)[0]))
+        return plain(version, "text/plain", str(run.row_of_many(statement, resource)[0]))
+
+    def _style(self, answer: Answer, run: "_Run") -> Style:
+        return answer.style(self._settings.odata_expand_page, run.allowance.most_bytes)
 
     def _query(self, resource: Resource, options: Options) -> Query:
         return read_query(options.texts, resource.entity, options.aliases, self._limits)
 
-    def _row_of_many(self, statement: Statement, resource: Resource) -> list[Any]:
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Runs the statements of one request, within its allowance."""
+
+    reader: Rows
+    allowance: Allowance
+
+    def page(self, statement: Statement, resource: Resource, size: int) -> list[Any]:
+        """Return the row of a page of up to ``size``, of which at least one finds room."""
+        row = self.row_of_many(statement, resource)
+        _, _, has_more, written, *_ = row
+        if has_more and size and not written:
+            raise self.allowance.no_room()
+        return row
+
+    def entity(self, statement: Statement, resource: Resource) -> str:
+        """Return one entity as JSON."""
+        text: str | None = self.row(statement, resource)[0]
+        if text is None:
+            raise self.allowance.no_room()
+        return text
+
+    def row_of_many(self, statement: Statement, resource: Resource) -> list[Any]:
         """Run the statement of a page or a count, whose last column says whether the parent is."""
-        row = self._row(statement, resource)
+        row = self.row(statement, resource)
         if not row[-1]:
             raise _missing(resource.parent)
         return row
 
-    def _row(self, statement: Statement, resource: Resource) -> list[Any]:
-        most = self._most_bytes
-        bounded = within(statement, most)
-        found = self._reader.row(bounded.sql, bounded.parameters)
+    def row(self, statement: Statement, resource: Resource) -> list[Any]:
+        found = self.reader.row(statement.sql, statement.parameters, self.allowance.until)
         if found is None:
             raise _missing(resource)
-        *row, size = found
-        if size > most:
-            raise InvalidError(
-                f"The answer would be over {most} bytes (ODATA_ANSWER_BYTES). Ask for fewer records"
-                " on a page ($top, Prefer: maxpagesize), or for less of each ($select, $expand)."
-            )
-        return row
+        return found
 
 
 _OF_ENTITY = ("$compute", "$expand", "$select")

@@ -46,13 +46,13 @@ class OneWaiting:
         columns = {each.column: values[each.name] for each in POINT_RECORD.properties}
         self._record = json.dumps(columns)
 
-    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
+    def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
         """Run a statement; see ``statements.Rows``."""
         table = POINT_RECORD.table
         bound = parameters.bind(self._record)
         record = f"jsonb_populate_record(CAST(NULL AS {table}), CAST({bound} AS jsonb))"
         with_record = f"WITH {table} AS (SELECT * FROM {record})"
-        return self._reader.row(f"{with_record} {sql}", parameters)
+        return self._reader.row(f"{with_record} {sql}", parameters, until)
 
 
 def members_of(values: Values, selection: Selection, answer: Answer) -> str:

@@ -4,13 +4,14 @@ Promises that whatever Postgres refuses for the sake of the values becomes the c
 a sentence of ours. What the statement asks for is the caller's business.
 """
 
+import time
 from contextlib import AbstractContextManager
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from chalicelib.errors import InvalidError
+from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.postgres.connection import Database, sqlstate
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.principal import Principal
@@ -46,19 +47,26 @@ class Reader:
         self._database = database
         self._timeout_s = timeout_s
 
-    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
+    def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
         """Run one statement and return its first row, or None where it has none.
 
         Args:
             sql: names its parameters ``$1``, ``$2`` …, each within a CAST.
             parameters: their values, as Postgres reads them from text, and for whom it reads.
+            until: the instant of ``time.monotonic()`` at which Postgres gives up, if that is before
+                the timeout.
 
         Raises:
             InvalidError: the values made it fail: out of range, division by zero, no such pattern.
             UnavailableError: Postgres cannot be reached, or the statement takes too long.
         """
+        left_s = self._timeout_s
+        if until is not None:
+            left_s = min(left_s, until - time.monotonic())
+        if left_s <= 0:
+            raise UnavailableError("There was no time left for the query. Ask for less.")
         try:
-            with self._transaction(parameters.principal) as connection:
+            with self._transaction(parameters.principal, left_s) as connection:
                 # run() would look for :names in every character of the statement, which takes
                 # longer than the statement itself.
                 rows = connection.execute_unnamed(sql, parameters).rows
@@ -66,10 +74,12 @@ class Reader:
             raise as_error_of_ours(error) from error
         return rows[0] if rows else None
 
-    def _transaction(self, principal: Principal) -> AbstractContextManager[Connection]:
+    def _transaction(
+        self, principal: Principal, timeout_s: float
+    ) -> AbstractContextManager[Connection]:
         return self._database.transaction(
             read_only=True,
-            statement_timeout_s=self._timeout_s,
+            statement_timeout_s=timeout_s,
             role=f"punch_clock_{principal.role}",
             settings={f"punch_clock.{name}": value for name, value in principal.bounds},
         )

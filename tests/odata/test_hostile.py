@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +18,6 @@ from chalicelib.errors import (
     UnavailableError,
 )
 from chalicelib.odata.service import ODataService
-from chalicelib.odata.sql.statements import Statement, within
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
@@ -216,37 +214,6 @@ def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
             client.get("PointRecords", ("$filter", text))
     with pytest.raises(UnavailableError, match="Ask for less"):
         Reader(filled, 0.05).row("SELECT pg_sleep(5)", Parameters(INTEGRATION))
-
-
-def test_an_answer_is_bounded_however_it_came_to_be_long(
-    client_of: Callable[[Settings], Client], data: DataSet
-) -> None:
-    client = client_of(Settings(odata_answer_bytes=20_000))
-    path = f"PointRecords({data.records[0].id})"
-    doubled = "@x"
-    for _ in range(6):
-        doubled = f"concat({doubled},{doubled})"
-    long = [("$compute", f"{doubled} as c"), ("@x", f"'{'x' * 5_000}'"), ("$select", "c")]
-    nested = f"logs({';'.join(map('='.join, long))})"
-    for asked, *query in [
-        ("PointRecords", *long),
-        (path, *long),
-        ("PointRecords", ("$filter", "logs/any()"), ("$top", "1"), ("$expand", nested)),
-        ("PointRecords", ("$top", "1000"), ("$expand", "logs")),
-        ("PointRecords", ("$apply", f"compute({doubled} as c)"), long[1]),
-        ("PointRecords", ("$apply", f"compute({doubled} as c)/groupby((c))"), long[1]),
-    ]:
-        with pytest.raises(InvalidError, match=r"20000 bytes \(ODATA_ANSWER_BYTES"):
-            client.get(asked, *query)
-    assert client.get("PointRecords", ("$top", "5"), ("$expand", "logs")).status == 200
-    assert client.get(f"{path}/status/$value").body == data.records[0].status
-
-
-def test_nothing_is_sent_of_what_is_too_long(filled: Database) -> None:
-    statement = Statement("SELECT repeat('x', 5000), 1, NULL", Parameters(INTEGRATION))
-    sent = within(statement, 4_000)
-    *row, size = Reader(filled, 10).row(sent.sql, sent.parameters) or []
-    assert (row, size > 5_000) == ([None, None, None], True)
 
 
 @pytest.mark.parametrize(

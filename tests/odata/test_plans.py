@@ -22,11 +22,11 @@ class Explaining(Reader):
 
     plan = ""
 
-    def row(self, sql: str, parameters: Parameters) -> list[Any] | None:
-        with self._transaction(parameters.principal) as connection:
+    def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
+        with self._transaction(parameters.principal, 10) as connection:
             lines = connection.execute_unnamed(f"EXPLAIN {sql}", parameters).rows
         self.plan = "\n".join(line for (line,) in lines)
-        return super().row(sql, parameters)
+        return super().row(sql, parameters, until)
 
 
 @pytest.fixture(scope="module")

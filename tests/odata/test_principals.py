@@ -21,9 +21,11 @@ from tests.odata.dataset import DataSet
 class Unbound(Reader):
     """Reads as the owner of the tables, whom no policy binds."""
 
-    def _transaction(self, principal: Principal) -> AbstractContextManager[Connection]:
+    def _transaction(
+        self, principal: Principal, timeout_s: float
+    ) -> AbstractContextManager[Connection]:
         del principal
-        return self._database.transaction(read_only=True, statement_timeout_s=self._timeout_s)
+        return self._database.transaction(read_only=True, statement_timeout_s=timeout_s)
 
 
 # Of one record, whose it may be.

@@ -205,17 +205,34 @@ def test_what_is_no_batch_is_refused_as_a_whole(
 def test_the_answers_of_a_batch_are_bounded_together(
     service: Service, variables: dict[str, str]
 ) -> None:
-    (record_id,) = service.accept([1])
+    service.accept(range(1, 10))
     service.replicate()
-    one = {"method": "get", "url": f"PointRecords({record_id})", "headers": {}}
-    parts = [{**one, "id": str(n)} for n in range(9)]
-    post = {"id": "p", "method": "post", "url": "PointRecords", "body": punch(2)}
-    with wired(variables | {"ODATA_ANSWER_BYTES": "2000"}):
-        answers = asked(service, *parts, post)
-    assert [each["status"] for each in answers] == [200] * 4 + [400] * 6
-    assert "ODATA_ANSWER_BYTES" in answers[-1]["body"]["error"]["message"]
+    parts = [{"id": str(n), "method": "get", "url": "PointRecords"} for n in range(9)]
+    with wired(variables | {"ODATA_ANSWER_BYTES": "10000"}):
+        answers = asked(service, *parts)
+    found = [len(each["body"].get("value", [])) for each in answers]
+    # The last page ends early; for those behind it there is no room for a single record.
+    assert found[:2] == [9, 9]
+    assert 0 < found[2] < 9
+    assert "@odata.nextLink" in answers[2]["body"]
+    assert found[3:] == [0] * 6
+    assert {each["status"] for each in answers[3:]} == {400}
+    assert "no room left" in answers[-1]["body"]["error"]["message"]
+
+
+def test_a_batch_without_room_begins_nothing_more(
+    service: Service, variables: dict[str, str]
+) -> None:
+    parts = [
+        {"id": "1", "method": "get", "url": "$metadata"},
+        {"id": "2", "method": "post", "url": "PointRecords", "body": punch(2)},
+    ]
+    with wired(variables | {"ODATA_ANSWER_BYTES": "1024"}):
+        answers = asked(service, *parts)
+    assert [each["status"] for each in answers] == [200, 400]
+    assert "ODATA_ANSWER_BYTES" in answers[1]["body"]["error"]["message"]
     service.replicate()
-    assert service.rows("SELECT employee_id FROM point_record") == [(1,)]  # it was not begun
+    assert service.rows("SELECT count(*) FROM point_record") == [(0,)]
 
 
 def test_a_batch_may_be_empty(service: Service) -> None:

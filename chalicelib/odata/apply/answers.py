@@ -63,6 +63,7 @@ def collection(
     answer: Answer,
     bounds: ApplyBounds,
     sizes: PageSizes,
+    most_bytes: int,
 ) -> tuple[Statement, "Rest"]:
     """Return the statement whose row is a page of rows, and how to answer with that row."""
     _require_supported(options, "$skiptoken")
@@ -87,7 +88,7 @@ def collection(
         size=asked.entities,
         with_count=asked.must_count,
     )
-    statement = rows_statement(resource, applied.rows, members, page, answer.style(0))
+    statement = rows_statement(resource, applied.rows, members, page, answer.style(0, most_bytes))
     return statement, Rest(resource, asked, page, answer, context, by_place)
 
 
@@ -104,7 +105,7 @@ class Rest:
 
     def of(self, row: Sequence[Any]) -> ODataResponse:
         if not self.by_place:
-            row = [row[0], json.dumps([str(self.page.skip + self.page.size)]), *row[2:]]
+            row = [row[0], json.dumps([str(self.page.skip + row[3])]), *row[2:]]
         fragment = f"#{self.resource.entity.entity_set}{self.context}"
         return self.answer.page(self.resource, self.asked, row, fragment)
 

@@ -8,11 +8,12 @@ import re
 from dataclasses import dataclass
 
 from chalicelib.odata.expressions.tree import Place
+from chalicelib.odata.language.lexemes import JSON_TEXT
 from chalicelib.odata.language.syntax import fault
 
 SOURCE = "$apply"
 _SPACES = " \t\r\n"
-_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|['\"]|[()]")
+_QUOTED = re.compile(rf"'[^']*'|{JSON_TEXT}|['\"]|[()]")
 _CALL = re.compile(r"(?P<name>[^\W\d][\w.]*)[ \t\r\n]*")
 _NAME = re.compile(r"[^\W\d]\w{0,127}")
 _WORDS = re.compile(r"(?<=[ \t\r\n)])(as|with|from)(?=[ \t\r\n])", re.IGNORECASE)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from chalicelib.odata.apply.outline import SOURCE, Piece
 from chalicelib.odata.apply.rows import Columns, Member, Nested, Output, Rows, Select
 from chalicelib.odata.expressions.check import check_value
+from chalicelib.odata.expressions.growth import require_bounded
 from chalicelib.odata.expressions.reader import condition_of, items_of, order_of
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.tree import Column, Node, OrderKey, Step
 from chalicelib.odata.language.excerpt import Excerpt
 from chalicelib.odata.language.lexer import tokenize
-from chalicelib.odata.language.syntax import Bounds, Token, fault, parse
+from chalicelib.odata.language.syntax import Bounds, Tokens, fault, parse
 from chalicelib.odata.query.search import read_search
 
 
@@ -32,6 +33,7 @@ class Reader:
     aliases: Mapping[str, str]
     bounds: ApplyBounds
     columns: Columns = field(default_factory=Columns)
+    _values: list[Node] = field(default_factory=list)
     _tokens: int = 0
     _added: int = 0
 
@@ -53,17 +55,20 @@ class Reader:
         if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
             raise fault("One expression is expected here", piece.at)
         scope = Scope.of(self.rows.it)
-        return check_value(parse(tokens, SOURCE), scope, self.bounds.expressions.max_depth)
+        found = check_value(parse(tokens, SOURCE), scope, self.bounds.expressions.max_depth)
+        self._values.append(found)
+        require_bounded(self._values, piece.at)
+        return found
 
     def order(self, piece: Piece) -> tuple[OrderKey, ...]:
         """Read expressions with directions."""
         tokens = self._tokenize(piece)
         return order_of(tokens, SOURCE, Scope.of(self.rows.it), self.bounds.expressions)
 
-    def _tokenize(self, piece: Piece) -> list[Token]:
+    def _tokenize(self, piece: Piece) -> Tokens:
         text = piece.outline.text[: piece.end]
         found = tokenize(text, SOURCE, self.aliases, self.bounds.expressions, piece.start)
-        self._tokens += len(found)
+        self._tokens += found.size
         if self._tokens > self.bounds.expressions.max_tokens:
             most = self.bounds.expressions.max_tokens
             raise fault(f"$apply may have {most} tokens, not more", piece.at)

@@ -163,12 +163,11 @@ class Columns:
 
     def property(self, name: str, value: Node, of: Edm | None = None) -> Property:
         """Return a property for a value."""
-        declared = value.member.max_length if isinstance(value, Column) else None
         return Property(
             name,
             of or value.type,
             stored_as=f"c{next(self._numbers)}",
             nullable=value.nullable,
-            max_length=declared,
+            max_length=value.longest,
             may_be_nan=value.may_be_nan,
         )

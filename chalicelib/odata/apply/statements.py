@@ -10,7 +10,7 @@ from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions.tree import TRUE, Node, OrderKey
 from chalicelib.odata.query.paging import Value, beyond, order_by
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.sql.statements import Statement, conditions_of, existence
+from chalicelib.odata.sql.statements import Statement, conditions_of, existence, page_sql
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.odata.sql.written import TYPES_OF_JSON, Style, link_fields, type_name, value_text
 from chalicelib.postgres.parameters import Parameters
@@ -33,10 +33,7 @@ class RowsPage:
 def rows_statement(
     resource: Resource, rows: Rows, members: Members, page: RowsPage, style: Style
 ) -> Statement:
-    """Build the statement whose row is a page of rows, each with its members.
-
-    Its columns are those of ``page_statement``.
-    """
+    """Build the statement whose row is a page of rows, each with its members: see ``page_sql``."""
     parameters = Parameters(resource.principal)
     groups = None
     if page.condition is TRUE:
@@ -52,21 +49,24 @@ def rows_statement(
         where += f" AND {beyond(rows, page.order, keys, page.after, translator)}"
     listed = [f"{sql} AS {name}" for sql, name in zip(columns, names, strict=True)]
     listed += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
-    place = ", ".join(f"CAST(k{number} AS text)" for number in range(len(keys)))
     order = f" ORDER BY {order_by(page.order)}" if keys else ""
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
     size = translator.bind(Edm.INT64, page.size)
     text = _Writer(rows, members, style, translator).row()
-    return Statement(
-        f"SELECT string_agg({text}, ',' ORDER BY n)"
-        f" FILTER (WHERE n <= {size}),"
-        f" max(CAST(json_build_array({place}) AS text)) FILTER (WHERE n = {size}),"
-        f" count(*) > {size}, {count}, {existence(resource.parent, parameters)}"
-        " FROM (SELECT e.*, row_number() OVER () AS n"
-        f" FROM (SELECT {', '.join(listed)} FROM {source} WHERE {where}{order}"
-        f" LIMIT {size} + 1{offset}) AS e) AS e",
-        parameters,
+    selected = (
+        f"(SELECT {', '.join(listed)} FROM {source} WHERE {where}{order}"
+        f" LIMIT {size} + 1{offset}) AS e"
     )
+    sql = page_sql(
+        selected,
+        "",
+        text,
+        len(keys),
+        size,
+        translator.bind(Edm.INT32, style.most_bytes),
+        f"{count}, {existence(resource.parent, parameters)}",
+    )
+    return Statement(sql, parameters)
 
 
 def rows_count_statement(resource: Resource, rows: Rows, condition: Node) -> Statement:

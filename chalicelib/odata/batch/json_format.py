@@ -120,7 +120,7 @@ def _written(reply: Reply) -> str:
     if kind.startswith(JSON):
         body = response.body  # JSON already
     elif kind.startswith("text/"):
-        body = json.dumps(response.body)
+        body = json.dumps(response.body, ensure_ascii=False)
     else:
         body = json.dumps(base64.urlsafe_b64encode(response.body.encode()).decode().rstrip("="))
     return f'{text[:-1]},"body":{body}}}'

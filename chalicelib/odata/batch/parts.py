@@ -4,17 +4,12 @@ Each is answered by the same function as a request that comes alone. How they ar
 ``batch_multipart`` and ``batch_json``; both read ``Part`` and write ``Reply``.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from chalicelib.errors import (
-    DependencyError,
-    InvalidError,
-    PunchClockError,
-    UnavailableError,
-)
+from chalicelib.errors import DependencyError, InvalidError, PunchClockError
+from chalicelib.odata.allowance import Allowance
 from chalicelib.odata.answer import ODataResponse
 from chalicelib.odata.create import Creation
 from chalicelib.odata.resource import segments_of
@@ -81,8 +76,8 @@ class Batch:
         refuse: writes an error as the answer to a request.
         creation: reads a request that is to create something together with others.
         create: does what such requests ask for, all or none.
-        seconds: no part is begun later than this after the first one.
-        most_bytes: nor once the answers together are as long as this.
+        allowance: what all the answers together have.
+        query_s: what any one of them has of its time.
     """
 
     def __init__(
@@ -92,16 +87,16 @@ class Batch:
         refuse: Callable[[ODataRequest, PunchClockError], ODataResponse],
         creation: Callable[[ODataRequest], Creation],
         create: Callable[[Sequence[Creation]], Sequence[ODataResponse]],
-        seconds: float,
-        most_bytes: int,
+        allowance: Allowance,
+        query_s: float,
     ) -> None:
         self._request = request
         self._serve = serve
         self._refuse = refuse
         self._creation = creation
         self._create = create
-        self._deadline = time.monotonic() + seconds
-        self._bytes_left = most_bytes
+        self._left = allowance
+        self._query_s = query_s
         self._urls: dict[str, str] = {}
         self._succeeded: dict[str, bool] = {}
 
@@ -143,7 +138,7 @@ class Batch:
     def _noted(self, part: Part, response: ODataResponse) -> Reply:
         """Keep what later parts may refer to."""
         reply = Reply(part, response)
-        self._bytes_left -= len(response.body.encode())
+        self._left = self._left.without(response.body)
         if part.id is not None:
             self._succeeded[part.id] = not reply.failed
             if not reply.failed:
@@ -166,13 +161,7 @@ class Batch:
         """
         if part.fault:
             raise part.fault
-        if time.monotonic() > self._deadline:
-            raise UnavailableError("There was no time left for this part of the batch.")
-        if self._bytes_left <= 0:
-            raise InvalidError(
-                "There was no room left for the answer to this part of the batch"
-                " (ODATA_ANSWER_BYTES)."
-            )
+        allowance = self._left.for_part(self._query_s)
         for name in part.depends_on:
             if not self._has_succeeded(name):
                 raise DependencyError(f"It depends on {name[:100]}, which has failed.")
@@ -192,6 +181,7 @@ class Batch:
             {**inherited, **foreign, **own},
             part.method,
             part.body,
+            allowance,
         )
 
     def _resolved(self, url: str) -> str:

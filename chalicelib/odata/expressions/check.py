@@ -12,6 +12,7 @@ from odata_query import ast
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions import operations
+from chalicelib.odata.expressions.growth import require_bounded
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.tree import (
     TRUE,
@@ -31,6 +32,9 @@ from chalicelib.odata.expressions.tree import (
 )
 from chalicelib.odata.language.syntax import NOTHING, Path, Word, fault, unsupported
 from chalicelib.odata.model import ENTITY_TYPES, EntityType, Navigation, Property
+
+# Postgres copies what is within a subselect for each that is around it.
+_MOST_WITHIN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class _Checker:
         found = self._value_or_entity(syntax, scope, depth)
         if isinstance(found, Variable | Step):
             raise fault(f"A {found.entity.name} is an entity, not a value", place_of(syntax))
+        require_bounded((found,), place_of(syntax))
         return found
 
     def condition(self, syntax: Any, scope: Scope, depth: int) -> Node:
@@ -168,11 +173,14 @@ class _Checker:
         variable = Variable(found.navigation.target)
         predicate: Node = TRUE
         if syntax.lambda_ is not None:
+            if scope.depth >= _MOST_WITHIN:
+                raise fault(f"Collections may be {_MOST_WITHIN} within each other", quantifier.at)
+            inner = replace(scope, depth=scope.depth + 1)
             if quantifier.name == "count":
-                inner = replace(scope, this=variable)
+                inner = replace(inner, this=variable)
             else:
                 name = syntax.lambda_.identifier.segments[0]
-                inner = replace(scope, variables={**scope.variables, name: variable})
+                inner = replace(inner, variables={**scope.variables, name: variable})
             predicate = self.condition(syntax.lambda_.expression, inner, depth)
         if quantifier.name == "count":
             return Count(found.origin, found.navigation, variable, predicate)

@@ -11,6 +11,9 @@ import re
 
 # Postgres' bound of a repetition, DUPMAX.
 MAX_REPEAT = 255
+# Postgres writes repetitions out before it matches: what is optional in them takes memory by the
+# square of their number, 70 MB for (a?b?c?d?){1,250}.
+MAX_SIZE = 1_000
 
 _LINE_ENDS = r"\n\r\u2028\u2029"
 _TERM = re.compile(
@@ -42,6 +45,7 @@ def translate(pattern: str) -> str:
         ValueError: it is no regular expression, or uses what Postgres has no words for.
     """
     out: list[str] = []
+    size = _Size()
     position = depth = 0
     while position < len(pattern):
         match = _TERM.match(pattern, position)
@@ -51,6 +55,7 @@ def translate(pattern: str) -> str:
         if match["class"]:
             text, position = _class(pattern, position)
             out.append(match["class"] + text)
+            size.add()
             continue
         depth += bool(match["open"]) - bool(match["close"])
         if depth < 0:
@@ -59,9 +64,39 @@ def translate(pattern: str) -> str:
         if match["open"] == "(" and pattern[position : position + 1] in ("?", "*", "+"):
             raise ValueError("has a repetition of nothing")
         out.append(_term(match))
+        size.take(match)
     if depth:
         raise ValueError("has a parenthesis that is never closed")
+    if size.all > MAX_SIZE:
+        raise ValueError(f"has more than {MAX_SIZE} characters, its repetitions written out")
     return "".join(out)
+
+
+class _Size:
+    """How many characters a pattern matches one by one, its repetitions written out."""
+
+    def __init__(self) -> None:
+        # Of each group that is open: what it has had, and the last of it, which may be repeated.
+        self._open = [(0, 0)]
+
+    @property
+    def all(self) -> int:
+        return sum(map(sum, self._open))
+
+    def add(self, size: int = 1) -> None:
+        before, last = self._open.pop()
+        self._open.append((before + last, size))
+
+    def take(self, match: re.Match[str]) -> None:
+        if match["open"]:
+            self._open.append((0, 0))
+        elif match["close"]:
+            self.add(sum(self._open.pop()))
+        elif match["range"]:
+            before, last = self._open.pop()
+            self._open.append((before, last * max(1, int(match["most"] or match["least"]))))
+        elif not match["repeat"]:
+            self.add()
 
 
 def _term(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from chalicelib.errors import InvalidError
 from chalicelib.odata.expressions.check import check_condition, check_value
+from chalicelib.odata.expressions.growth import require_bounded
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.tree import Node, OrderKey, Variable
 from chalicelib.odata.language.syntax import Bounds, Token, fault, parse
@@ -46,8 +47,10 @@ def order_of(
             descending = item.pop().value.name == "desc"
         if any(each.type == "DIRECTION" for each in item):
             raise fault("A comma is missing after the direction", item[-1].at)
+        place = item[0].at
         value = check_value(parse(item, source), scope, bounds.max_depth)
         keys.append(OrderKey(value, descending))
+        require_bounded((each.expression for each in keys), place)
     return tuple(keys)
 
 

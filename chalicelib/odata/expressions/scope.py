@@ -13,7 +13,8 @@ class Scope:
     ``variables`` are those of lambdas, ``computed`` what ``$compute`` adds to an entity. ``homes``
     are what names in the value of an alias belong to, where that is not ``it``. ``spoken_of``
     gathers the entities but ``this`` that names were found to belong to. ``max_computed`` bounds
-    the tokens that computed properties may bring into one expression.
+    the tokens that computed properties may bring into one expression. ``depth`` is how many
+    collections it is within.
     """
 
     it: Variable
@@ -23,6 +24,7 @@ class Scope:
     homes: Mapping[str, Variable] = field(default_factory=dict)
     spoken_of: set[Variable] = field(default_factory=set)
     max_computed: int = 0
+    depth: int = 0
 
     @classmethod
     def of(cls, it: Variable) -> "Scope":

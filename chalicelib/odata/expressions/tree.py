@@ -1,11 +1,13 @@
 """The typed tree: what an expression means once names, types and literals have been checked.
 
 Whatever is in such a tree can be put into SQL. Nodes know their type, whether they can be null and
-whether they can be NaN, because the comparisons of OData and of Postgres differ in just these.
+whether they can be NaN, because the comparisons of OData and of Postgres differ in just these; and
+how many characters their value may have as text, so that none outgrows the database's memory.
 """
 
 import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Protocol
 
 from chalicelib.odata.edm import FRACTIONS, Edm
@@ -13,7 +15,7 @@ from chalicelib.odata.model import EntityType, Navigation, Property
 
 
 class Node(Protocol):
-    """A value: of one type, perhaps null, perhaps NaN."""
+    """A value: of one type, perhaps null, perhaps NaN, and ``longest`` characters at most."""
 
     @property
     def type(self) -> Edm: ...
@@ -21,6 +23,16 @@ class Node(Protocol):
     def nullable(self) -> bool: ...
     @property
     def may_be_nan(self) -> bool: ...
+    @property
+    def longest(self) -> int: ...
+
+
+# The types whose values can be made longer than they were.
+_GROWING = (Edm.STRING, Edm.DECIMAL)
+# The longest text of a value of any other type, and what one operation adds to a Decimal.
+_SHORT = 40
+# A Double as a Decimal.
+_DIGITS_OF_DOUBLE = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +50,12 @@ class Literal:
     @property
     def may_be_nan(self) -> bool:
         return isinstance(self.value, float) and not math.isfinite(self.value)
+
+    @property
+    def longest(self) -> int:
+        if isinstance(self.value, Decimal):
+            return len(f"{self.value:f}")
+        return len(self.value) if isinstance(self.value, str) else _SHORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +116,10 @@ class Column:
     def nullable(self) -> bool:
         return self.member.nullable or self.instance.nullable
 
+    @property
+    def longest(self) -> int:
+        return self.member.max_length or _SHORT
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
@@ -118,6 +140,14 @@ class Call:
             self.makes_nan or any(each.may_be_nan for each in self.arguments)
         )
 
+    @property
+    def longest(self) -> int:
+        """At most as long as all that it is made of: a function is no longer than concat is."""
+        if self.type not in _GROWING:
+            return _SHORT
+        growing = (each.longest for each in self.arguments if each.type in _GROWING)
+        return sum(growing) + (_SHORT if self.type is Edm.DECIMAL else 0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cast:
@@ -134,6 +164,13 @@ class Cast:
             self.operand.type is Edm.STRING or self.operand.may_be_nan
         )
 
+    @property
+    def longest(self) -> int:
+        if self.type not in _GROWING:
+            return _SHORT
+        of_double = self.operand.type is Edm.DOUBLE and self.type is Edm.DECIMAL
+        return _DIGITS_OF_DOUBLE if of_double else self.operand.longest
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
@@ -147,6 +184,10 @@ class Case:
     def may_be_nan(self) -> bool:
         return any(result.may_be_nan for _, result in self.pairs)
 
+    @property
+    def longest(self) -> int:
+        return max(result.longest for _, result in self.pairs)
+
 
 class _Truth:
     """What the nodes of type Boolean have in common."""
@@ -154,6 +195,7 @@ class _Truth:
     __slots__ = ()
     type = Edm.BOOLEAN
     may_be_nan = False
+    longest = _SHORT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +265,7 @@ class Count:
     type: Edm = field(default=Edm.INT64, init=False)
     nullable: bool = field(default=False, init=False)
     may_be_nan: bool = field(default=False, init=False)
+    longest: int = field(default=_SHORT, init=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chalicelib.odata.expressions.tree import Place
-from chalicelib.odata.language.lexemes import SPACES
+from chalicelib.odata.language.lexemes import QUOTED, SPACES
 from chalicelib.odata.language.syntax import fault, unsupported
 
 NESTED_OPTIONS = frozenset(
@@ -20,7 +20,7 @@ NESTED_OPTIONS = frozenset(
     }
 )  # fmt: skip
 
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"")
+_QUOTED = re.compile(QUOTED)
 _PHRASE = re.compile(r'"[^"]*"')
 _NAME = re.compile(r"[ \t\r\n]*(?P<name>[$@]?[^\W\d]\w{0,127})[ \t\r\n]*=")
 _PATH = re.compile(r"[^(),;]*")

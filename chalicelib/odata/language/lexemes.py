@@ -18,9 +18,13 @@ OPERATORS = {
 _WORD = r"[^\W\d]\w{0,127}"
 _DOTTED = rf"{_WORD}(?:\.{_WORD})*"
 SPACES = " \t\r\n"
+# Possessive: a text is read in one way, and nothing is kept of the others.
+_TEXT = r"'[^']*+(?:''[^']*+)*+'"
+JSON_TEXT = r'"(?:[^"\\]++|\\.)*+"'
+QUOTED = rf"{_TEXT}|{JSON_TEXT}"
 VALUE = re.compile(
-    rf"""(?P<text>'(?:[^']|'')*')
-    |    (?P<prefix>{_DOTTED})(?P<prefixed>'(?:[^']|'')*')
+    rf"""(?P<text>{_TEXT})
+    |    (?P<prefix>{_DOTTED})(?P<prefixed>{_TEXT})
     |    (?P<guid>{literals.GUID})
     |    (?P<instant>{literals.DATE}[Tt]{literals.CLOCK}{literals.OFFSET}?)
     |    (?P<date>{literals.DATE})
@@ -28,7 +32,7 @@ VALUE = re.compile(
     |    (?P<number>{literals.NUMBER}|-?INF(?!\w)|NaN(?!\w))
     |    (?P<alias>@{_WORD})
     |    (?P<word>\$it|\$this|\$root|{_DOTTED})
-    |    (?P<json>"(?:[^"\\]|\\.)*")
+    |    (?P<json>{JSON_TEXT})
     |    (?P<mark>[-()\[\]{{,:])""",
     re.VERBOSE,
 )

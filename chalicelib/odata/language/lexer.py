@@ -20,12 +20,20 @@ from chalicelib.odata.expressions.tree import Literal, Place
 from chalicelib.odata.language import lexemes
 from chalicelib.odata.language.lexemes import OPERATORS, SPACES, read_literal
 from chalicelib.odata.language.reading import Frame, Reading
-from chalicelib.odata.language.syntax import NOTHING, Bounds, Path, Token, Word, fault, unsupported
+from chalicelib.odata.language.syntax import (
+    NOTHING,
+    Bounds,
+    Path,
+    Tokens,
+    Word,
+    fault,
+    unsupported,
+)
 
 
 def tokenize(
     text: str, source: str, aliases: Mapping[str, str], bounds: Bounds, start: int = 0
-) -> list[Token]:
+) -> Tokens:
     """Cut an expression, or several with commas between and directions after them, into tokens.
 
     An alias gives the tokens of its value in parentheses, or ``null`` where it has no value.
@@ -89,7 +97,7 @@ class _Scanner(Reading):
         else:
             if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
                 raise fault("A text stands in single quotes", at)
-            self.emit("STRING", read_literal(match, at), at)
+            self.emit("STRING", read_literal(match, at), at, len(token))
         self._end_value()
 
     def _ends_condition(self, position: int) -> bool:

@@ -5,7 +5,11 @@ from typing import Any
 
 from chalicelib.odata.expressions.tree import Place
 from chalicelib.odata.language.lexemes import SPACES
-from chalicelib.odata.language.syntax import Bounds, Token, fault, unsupported
+from chalicelib.odata.language.syntax import Bounds, Token, Tokens, fault, unsupported
+
+# A literal counts once more for each so many characters: an alias may repeat it, and each time it
+# is a value of its own to Postgres.
+_CHARACTERS = 100
 
 
 @dataclass(slots=True)
@@ -24,7 +28,7 @@ class Reading:
     text: str
     source: str
     bounds: Bounds
-    tokens: list[Token] = field(default_factory=list)
+    tokens: Tokens = field(default_factory=Tokens)
     outer_depth: int = 0
     position: int = 0
     frames: list[Frame] = field(default_factory=list)
@@ -57,9 +61,15 @@ class Reading:
         if self.outer_depth + len(self.frames) >= self.bounds.max_depth:
             raise fault(f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at)
 
-    def emit(self, kind: str, value: Any, at: Place) -> None:
-        if len(self.tokens) >= self.bounds.max_tokens:
-            raise fault(f"An expression may have {self.bounds.max_tokens} tokens, not more", at)
+    def emit(self, kind: str, value: Any, at: Place, characters: int = 0) -> None:
+        """Add a token; of a literal, ``characters`` is its length."""
+        self.tokens.size += 1 + characters // _CHARACTERS
+        if self.tokens.size > self.bounds.max_tokens:
+            raise fault(
+                f"An expression may have {self.bounds.max_tokens} tokens, not more"
+                f" (a literal is one more for each {_CHARACTERS} characters)",
+                at,
+            )
         self.tokens.append(Token(kind, value, at))
 
     def skip_space(self) -> None:

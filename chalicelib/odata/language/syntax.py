@@ -28,6 +28,12 @@ class Token:
     at: Place
 
 
+class Tokens(list[Token]):
+    """The tokens of a text. ``size`` is what they count for: a long literal is more than one."""
+
+    size = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Path:
     """``a/b/c``: a property, reached through variables and navigations."""

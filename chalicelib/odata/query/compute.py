@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from chalicelib.odata.expressions.check import check_value
+from chalicelib.odata.expressions.growth import require_bounded
 from chalicelib.odata.expressions.reader import items_of
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.tree import Computed
@@ -42,6 +43,7 @@ def read_compute(
         if computed.name in known or computed.name in scope.this.entity.by_name:
             raise fault(f"There is a property {computed.name} already", item.at)
         known[computed.name] = computed
+        require_bounded((each.value for each in known.values()), item.at)
     return scope
 
 
@@ -53,7 +55,7 @@ def _read(item: Excerpt, scope: Scope, aliases: Mapping[str, str], bounds: Bound
     tokens = tokenize(text, item.source, aliases, bounds, item.start)
     if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
         raise fault("A computed property has one expression", item.at)
-    size = len(tokens) + sum(_sizes(tokens, scope))
+    size = tokens.size + sum(_sizes(tokens, scope))
     if size > bounds.max_tokens:
         raise fault(f"An expression may have {bounds.max_tokens} tokens, not more", item.at)
     value = check_value(parse(tokens, item.source), scope, bounds.max_depth)

@@ -86,9 +86,11 @@ class PageRequest:
         """How many entities the page may have."""
         return self.size if self.remaining is None else min(self.size, self.remaining)
 
-    def following(self, last: str, count: int | None) -> str | None:
-        """Return the token of the page after an entity, None where ``$top`` leaves nothing."""
-        left = None if self.remaining is None else self.remaining - self.entities
+    def following(self, last: str, count: int | None, entities: int) -> str | None:
+        """Return the token of the page after one of so many entities, None where ``$top`` leaves
+        nothing.
+        """
+        left = None if self.remaining is None else self.remaining - entities
         if left == 0:
             return None
         return Token.after_last(last, left, count, self.size).encode(self.identity)

@@ -29,7 +29,7 @@ from chalicelib.odata.language.syntax import Bounds, fault, unsupported
 from chalicelib.odata.model import Navigation, Property
 
 _TOKEN = re.compile(r'[ \t\r\n]*(?:(?P<phrase>"[^"]*")|(?P<word>[^ \t\r\n()"]+)|(?P<mark>[()"]))')
-_AS_IT_IS = re.compile(r"'((?:[^']|'')*)'")
+_AS_IT_IS = re.compile(r"'([^']*+(?:''[^']*+)*+)'")
 # Both sides in one collation that has a form for every letter: full case folding of Unicode.
 _CONTAINS = (
     '(casefold({0} COLLATE "pg_unicode_fast") COLLATE "C"'

@@ -32,7 +32,9 @@ class Statement:
 class Rows(Protocol):
     """Runs one statement and returns its first row: see ``postgres.reader.Reader.row``."""
 
-    def row(self, sql: str, parameters: Parameters) -> list[Any] | None: ...
+    def row(
+        self, sql: str, parameters: Parameters, until: float | None = None
+    ) -> list[Any] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,7 @@ def conditions_of(resource: Resource, conditions: Sequence[Node] = ()) -> tuple[
 
 
 def page_statement(resource: Resource, page: Page, view: View, style: Style) -> Statement:
-    """Build the statement whose row is a page.
-
-    Its columns: the entities as JSON with commas between, the place of the last one in the order as
-    a JSON array, whether there are more, the count, whether the parent exists.
-    """
+    """Build the statement whose row is a page: see ``page_sql``."""
     parameters = Parameters(resource.principal)
     translator = Translator(parameters)
     writer = Writer(style, parameters)
@@ -68,38 +66,84 @@ def page_statement(resource: Resource, page: Page, view: View, style: Style) -> 
         conditions.append(beyond(resource.entity, page.order, keys, page.after, translator))
     columns = writer.columns(view, translator)
     columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
-    place = ", ".join(f"CAST(k{number} AS text)" for number in range(len(keys)))
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
     size = translator.bind(Edm.INT64, page.size)
     count = _count(resource, page.conditions, parameters) if page.with_count else "NULL"
     text, join = writer.text(view, "e")
-    return Statement(
-        f"SELECT string_agg({text}, ',' ORDER BY n) FILTER (WHERE n <= {size}),"
-        f" max(CAST(json_build_array({place}) AS text)) FILTER (WHERE n = {size}),"
-        f" count(*) > {size}, {count}, {existence(resource.parent, parameters)}"
-        " FROM (SELECT e.*, row_number() OVER () AS n"
-        f" FROM (SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
+    rows = (
+        f"(SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
         f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
-        f" LIMIT {size} + 1{offset}) AS e) AS e{join}",
-        parameters,
+        f" LIMIT {size} + 1{offset}) AS e"
+    )
+    sql = page_sql(
+        rows,
+        join,
+        text,
+        len(keys),
+        size,
+        translator.bind(Edm.INT32, style.most_bytes),
+        f"{count}, {existence(resource.parent, parameters)}",
+    )
+    return Statement(sql, parameters)
+
+
+def page_sql(rows: str, join: str, text: str, keys: int, size: str, most: str, further: str) -> str:
+    """Return the SELECT of a page: of its rows, as many as are within so many bytes as JSON.
+
+    Its columns: the rows as JSON with commas between, the place of the last one in the order as a
+    JSON array, whether there are more, how many there are on the page, and the ``further`` ones.
+
+    Args:
+        rows: what follows FROM: one row more than the page may have, as ``e``, in their order.
+        join: what they are joined with for their text.
+        text: the SQL of a row's text; null is longer than any page.
+        keys: how many columns ``k0``, ``k1`` … are the values of the order.
+        size: the SQL of how many rows a page may have.
+        most: the SQL of how many bytes.
+        further: the SQL of more columns.
+    """
+    names = [f"k{number}" for number in range(keys)]
+    place = ", ".join(f"CAST({name} AS text)" for name in names)
+    values = "".join(f", {name}" for name in names)
+    fits = f"bytes <= {most}"
+    # Rows keep their order from level to level: no sum and no text needs one of its own. Without
+    # OFFSET 0 the planner would write the text three times.
+    return (
+        f"SELECT string_agg(text, ',') FILTER (WHERE {fits}),"
+        f" max(CAST(json_build_array({place}) AS text))"
+        f" FILTER (WHERE {fits} AND bytes + next > {most}),"
+        f" count(*) > count(*) FILTER (WHERE {fits}), count(*) FILTER (WHERE {fits}), {further}"
+        f" FROM (SELECT text{values}, sum(length) OVER w AS bytes, lead(length) OVER w AS next"
+        f" FROM (SELECT text{values}, COALESCE(octet_length(text), {most}) + 1 AS length"
+        f" FROM (SELECT CASE WHEN n <= {size} THEN {text} END AS text{values}"
+        f" FROM (SELECT e.*, row_number() OVER () AS n FROM {rows}) AS e{join} OFFSET 0)"
+        " AS written) AS measured WINDOW w AS (ROWS UNBOUNDED PRECEDING)) AS page"
     )
 
 
 def entity_statement(resource: Resource, view: View, style: Style) -> Statement:
-    """Build the statement whose row is one entity as JSON; it has none where there is none."""
+    """Build the statement whose row is one entity as JSON; it has none where there is none.
+
+    The text is null where it is longer than an answer may be.
+    """
     translator = Translator(Parameters(resource.principal))
     writer = Writer(style, translator.parameters)
     columns = writer.columns(view, translator)
     entity = _one(resource, columns, translator)
     text, join = writer.text(view, "e")
-    return Statement(f"SELECT {text} FROM ({entity}) AS e{join}", translator.parameters)
+    most = translator.bind(Edm.INT32, style.most_bytes)
+    return Statement(
+        f"SELECT CASE WHEN octet_length(text) <= {most} THEN text END"
+        f" FROM (SELECT {text} AS text FROM ({entity}) AS e{join} OFFSET 0) AS written",
+        translator.parameters,
+    )
 
 
 def value_statement(resource: Resource, member: Property) -> Statement:
     """Build the statement whose row is the value of one entity's property as text."""
     translator = Translator(Parameters(resource.principal))
     columns = [translator.column(root(resource.entity), member)]
-    value = json_value(f"e.{member.column}", member.type, Style("", "none", False, 0))
+    value = json_value(f"e.{member.column}", member.type, Style("", "none", False, 0, 0))
     return Statement(
         f"SELECT CAST({value} AS text) FROM ({_one(resource, columns, translator)}) AS e",
         translator.parameters,
@@ -111,22 +155,6 @@ def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement
     parameters = Parameters(resource.principal)
     count = _count(resource, conditions_of(resource, conditions), parameters)
     return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
-
-
-def within(statement: Statement, most_bytes: int) -> Statement:
-    """Have a statement send nothing of a row that is longer than so many bytes.
-
-    A last column says how long it is. What makes a row long is for the client to say, be it many
-    logs of many records or a text that is joined to itself: Postgres can write more of it in the
-    time of a query than a process here can hold.
-    """
-    most = statement.parameters.bind(str(most_bytes))
-    return Statement(
-        "SELECT sent.*, bytes FROM (SELECT answer, pg_column_size(answer) AS bytes"
-        f" FROM (SELECT * FROM ({statement.sql}) AS asked OFFSET 0) AS answer) AS measured"
-        f" LEFT JOIN LATERAL (SELECT (answer).*) AS sent ON bytes <= CAST({most} AS bigint)",
-        statement.parameters,
-    )
 
 
 def _one(resource: Resource, columns: Sequence[str], translator: Translator) -> str:

@@ -52,6 +52,7 @@ class Translator:
         self._aliases: dict[Instance, str] = {}
         self._joins: dict[Variable, list[str]] = {}
         self._numbers = count()
+        self._depth = 0  # in conditions on related rows
 
     def source(self, entity: EntityType) -> str:
         """Return what to read entities of a type from: those that the principal may see.
@@ -124,7 +125,7 @@ class Translator:
             case Quantified():
                 return self._quantified(node)
             case Count():
-                return f"(SELECT count(*) {self._related(node, self.truth(node.predicate))})"
+                return f"(SELECT count(*) {self._related(node)})"
         raise TypeError(f"no SQL for {type(node).__name__}")
 
     def bind(self, edm: Edm, value: Any) -> str:
@@ -229,12 +230,21 @@ class Translator:
         return f"COALESCE({found}, FALSE)" if exact and node.operand.nullable else f"({found})"
 
     def _quantified(self, node: Quantified) -> str:
+        # With OFFSET 0 it is planned by itself: within another, or beside many.
+        joined = self._depth == 0 and self.parameters.join_one_more()
+        fence = "" if joined else " OFFSET 0"
         if node.quantifier == "any":
-            return f"EXISTS (SELECT 1 {self._related(node, self.truth(node.predicate))})"
-        unless = f"{self.value(node.predicate)} IS NOT TRUE"
-        return f"(NOT EXISTS (SELECT 1 {self._related(node, unless)}))"
+            return f"EXISTS (SELECT 1 {self._related(node)}{fence})"
+        return f"(NOT EXISTS (SELECT 1 {self._related(node, unless=True)}{fence}))"
 
-    def _related(self, node: Quantified | Count, condition: str) -> str:
+    def _related(self, node: Quantified | Count, *, unless: bool = False) -> str:
+        """Return what follows a SELECT of the related rows that the predicate selects, or not."""
+        self._depth += 1
+        if unless:
+            condition = f"{self.value(node.predicate)} IS NOT TRUE"
+        else:
+            condition = self.truth(node.predicate)
+        self._depth -= 1
         link = _link(node.navigation, self._alias(node.origin), self._alias(node.variable))
         return f"FROM {self.from_clause(node.variable)} WHERE {link} AND {condition}"
 

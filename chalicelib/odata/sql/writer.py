@@ -22,6 +22,9 @@ from chalicelib.odata.sql.written import (
 )
 from chalicelib.postgres.parameters import Parameters
 
+# What a value is at most as text, where the model does not say.
+_SHORT = 40
+
 # What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
 PLAIN = "/(),:'@$*!"
 
@@ -121,10 +124,13 @@ class Writer:
         columns = self.columns(expansion.view, translator)
         is_it = translator.link(expansion.navigation, row, it)
         text, join = self.text(expansion.view, found, outer)
-        return (
-            f"COALESCE((SELECT {text} FROM (SELECT {', '.join(columns)}"
-            f" FROM {translator.whole_from_clause(it)} WHERE {is_it}) AS {found}{join}), 'null')"
+        rows = (
+            f"(SELECT {', '.join(columns)}"
+            f" FROM {translator.whole_from_clause(it)} WHERE {is_it}) AS {found}{join}"
         )
+        if self._may_be_long(expansion):
+            return f"(SELECT CASE WHEN count(*) = 0 THEN 'null' ELSE min({text}) END FROM {rows})"
+        return f"COALESCE((SELECT {text} FROM {rows}), 'null')"
 
     def _many(
         self, expansion: Expansion, view: View, row: str, outer: Mapping[Variable, str]
@@ -139,11 +145,10 @@ class Writer:
         columns += [f"{sql} AS k{n}" for n, sql in enumerate(keys)]
         text, join = self.text(expansion.view, found, outer)
         size, may_be_cut = self._size(expansion)
-        bounds, limit = "", ""
+        bound, limit = "", ""
         if size is not None:
             bound = translator.bind(Edm.INT64, size)
             limit = f" LIMIT {bound}" + (" + 1" if may_be_cut else "")
-            bounds = f" FILTER (WHERE {found}.n <= {bound})"
         if expansion.skip:
             limit += f" OFFSET {translator.bind(Edm.INT64, expansion.skip)}"
         after = ""
@@ -154,13 +159,49 @@ class Writer:
                 f" || CASE WHEN count(*) > {bound} THEN ',\"{name}@odata.nextLink\":'"
                 f" || {_json(url)} ELSE '' END"
             )
-        return (
-            f"(SELECT '[' || COALESCE(string_agg({text}, ',' ORDER BY {found}.n){bounds}, '')"
-            f" || ']'{after} FROM (SELECT s.*, row_number() OVER () AS n"
+        rows = (
+            "(SELECT s.*, row_number() OVER () AS n"
             f" FROM (SELECT {', '.join(columns)} FROM {translator.whole_from_clause(it)}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(expansion.order)}{limit}) AS s)"
-            f" AS {found}{join})"
+            f" AS {found}{join}"
         )
+        if self._may_be_long(expansion):
+            return self._within_bytes(rows, text, f"{found}.n", bound, after)
+        bounds = f" FILTER (WHERE {found}.n <= {bound})" if bound else ""
+        listed = f"string_agg({text}, ',' ORDER BY {found}.n){bounds}"
+        return f"(SELECT '[' || COALESCE({listed}, '') || ']'{after} FROM {rows})"
+
+    def _within_bytes(self, rows: str, text: str, number: str, bound: str, after: str) -> str:
+        """Return the SQL of an array of rows; null where it is longer than an answer may be.
+
+        A sum tells before they are joined: nothing is made of what would not fit.
+        """
+        most = Translator(self._parameters).bind(Edm.INT32, self._style.most_bytes)
+        on_page = f"{number} <= {bound}" if bound else "TRUE"
+        length = f"CASE WHEN on_page THEN COALESCE(octet_length(text), {most}) + 1 ELSE 0 END"
+        return (
+            f"(SELECT CASE WHEN max(bytes) > {most} THEN NULL ELSE '[' || COALESCE(string_agg(text,"
+            f" ',') FILTER (WHERE on_page AND bytes <= {most}), '') || ']'{after} END"
+            f" FROM (SELECT w.*, sum({length}) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM"
+            f" (SELECT {on_page} AS on_page, CASE WHEN {on_page} THEN {text} END AS text"
+            f" FROM {rows} OFFSET 0) AS w) AS w)"
+        )
+
+    def _may_be_long(self, expansion: Expansion) -> bool:
+        """Say whether an expansion may be longer than an answer, by the longest of all values."""
+        longest = self._longest(expansion)
+        return longest is None or longest > self._style.most_bytes
+
+    def _longest(self, expansion: Expansion) -> int | None:
+        """Return how many characters an expansion may have; None where nothing bounds it."""
+        size = self._size(expansion)[0] if expansion.navigation.collection else 1
+        view = expansion.view
+        inner = [self._longest(each) for each in view.expansions]
+        if size is None or None in inner:
+            return None
+        own = sum(each.max_length or _SHORT for each in view.properties)
+        computed = sum(each.value.longest for each in view.computed)
+        return size * (own + computed + sum(each for each in inner if each is not None))
 
     def _count(self, expansion: Expansion, row: str, outer: Mapping[Variable, str]) -> str:
         translator = Translator(self._parameters, outer)

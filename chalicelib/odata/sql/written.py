@@ -37,14 +37,16 @@ _FRACTION = (
 class Style:
     """How entities are written: the level of metadata, and Int64 and Decimal as text or not.
 
-    ``service_root`` begins each URL. ``expand_page`` is the most entities of one
-    expansion. ``format_option`` is ``$format``, for links to answers of the same style.
+    ``service_root`` begins each URL. ``expand_page`` is the most entities of one expansion,
+    ``most_bytes`` the longest text of all that is answered. ``format_option`` is ``$format``, for
+    links to answers of the same style.
     """
 
     service_root: str
     metadata: str
     numbers_as_text: bool
     expand_page: int
+    most_bytes: int
     format_option: str | None = None
 
     @property

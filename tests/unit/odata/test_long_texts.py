@@ -35,7 +35,7 @@ def parts_of(request_line: str, header: str = "A: b") -> list[object]:
 
 
 def filtered(text: str) -> object:
-    return read_query({"$filter": text}, POINT_RECORD, {}, Limits(Bounds(2_000, 100), 2))
+    return read_query({"$filter": text}, POINT_RECORD, {}, Limits(Bounds(10_000, 100), 2))
 
 
 NAMES = ",".join(f'"{n}":1' for n in range(_LONG))
@@ -72,7 +72,7 @@ def test_a_long_text_is_read_or_refused_soon(reading: str) -> None:
 
 
 def test_nothing_is_kept_of_long_texts() -> None:
-    bounds = ApplyBounds(20, 100, Bounds(2_000, 100))
+    bounds = ApplyBounds(20, 100, Bounds(10_000, 100))
     tracemalloc.start()
     try:
         for number in range(20):

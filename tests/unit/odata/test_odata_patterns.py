@@ -23,6 +23,8 @@ from chalicelib.odata.expressions.pattern import translate
         ("a{x}", r"a\u007bx\u007d"),
         (r"\x41\u00e9\cJ\t\/\.", r"Aé\u000a\u0009\u002f\u002e"),
         ("***=x", "***\\u003dx"),
+        ("(a{10}){100}", "(a{10}){100}"),
+        ("a{0}" * 900, "a{0}" * 900),
         ("é😀", "é😀"),
     ],
 )
@@ -37,4 +39,14 @@ def test_a_pattern_means_the_same_in_postgres(pattern: str, translated: str) -> 
 )  # fmt: skip
 def test_what_postgres_has_no_words_for_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^(has|ends|repeats)"):
+        translate(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["a" * 1_001, "(a{10}){101}", "(?:a?b?){251}[x]{255}[y]{244}", "((a{255}){255}){255}",
+     "(x(a|b){250}){2}", "(a{3,255})" * 4, "a{255,}" * 4],
+)  # fmt: skip
+def test_what_postgres_would_write_out_at_length_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="more than 1000 characters"):
         translate(pattern)

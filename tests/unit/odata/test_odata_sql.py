@@ -140,7 +140,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
     conditions = conditions_of(resource, query.conditions)
     keys = whole_order(query.view.it, query.order, conditions)
     page = Page(conditions, keys, (mark, "0", "0"), skip=7, size=13, with_count=True)
-    style = Style(f"http://{mark}/", "full", True, 100, f"json;{mark}")
+    style = Style(f"http://{mark}/", "full", True, 100, 5_000, f"json;{mark}")
     statement = page_statement(resource, page, query.view, style)
     assert "zq" not in statement.sql
     assert statement.sql.isascii()

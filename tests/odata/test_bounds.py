@@ -1,0 +1,281 @@
+"""However a query is made, its answer, and what the database needs for it, are bounded.
+
+A page ends before it is too long, and a link leads on; what could make one entity too long is
+refused. Nothing of that may show where answers are short: long and short pages have the same JSON.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import InvalidError, UnavailableError
+from chalicelib.odata.service import ODataService
+from chalicelib.postgres.parameters import Parameters
+from chalicelib.postgres.reader import Reader
+from chalicelib.principal import Principal, Role
+from chalicelib.settings import Settings
+from local.postgres import Postgres
+from tests.conftest import connect, create_database
+from tests.odata.asking import Client
+from tests.odata.dataset import DataSet
+from tests.tokens import INTEGRATION
+
+MOST = 20_000
+# What stands around the entities: the context and the link.
+_AROUND = 2_000
+_OF_APPLY = "compute(concat(status,deviceId) as s)"
+
+LONG = [
+    ("PointRecords", [("$expand", "logs")]),
+    ("PointRecords", [("$expand", "logs($expand=point($expand=logs))")]),
+    ("PointRecords", [("$expand", "logs($compute=concat(log,log) as twice)"), ("$top", "41")]),
+    ("PointRecords", [("$orderby", "latitude desc,status"), ("$skip", "7"), ("$count", "true")]),
+    ("IntegrationLogs", [("$expand", "point($expand=logs($top=2;$count=true))")]),
+    ("IntegrationLogs", [("$compute", "concat(log,concat(log,log)) as c"), ("$orderby", "c")]),
+    ("IntegrationLogs", [("$apply", "groupby((id,log,createdAt,pointId))")]),
+    ("IntegrationLogs", [("$apply", "compute(concat(log,log) as c)"), ("$orderby", "c desc")]),
+    ("PointRecords", [("$apply", _OF_APPLY), ("$top", "50"), ("$orderby", "s")]),
+]  # fmt: skip
+
+
+@pytest.fixture
+def tight(client_of: Callable[[Settings], Client]) -> Client:
+    """A client of a service whose answers are short."""
+    return client_of(Settings(odata_answer_bytes=MOST, odata_expand_depth=3))
+
+
+@pytest.fixture
+def ample(client_of: Callable[[Settings], Client]) -> Client:
+    """A client of a service whose answers can be as long as they like."""
+    return client_of(Settings(odata_answer_bytes=100_000_000, odata_expand_depth=3))
+
+
+@pytest.mark.parametrize(("path", "query"), LONG)
+def test_a_page_that_would_be_too_long_ends_and_goes_on_behind_a_link(
+    path: str, query: list[tuple[str, str]], tight: Client, ample: Client
+) -> None:
+    asked = query if "$top" in dict(query) else [*query, ("$top", "1000")]
+    answer = ample.json(path, *asked)
+    pages = tight.pages(path, *asked)
+    assert [each for page in pages for each in page] == answer["value"]
+    assert "@odata.nextLink" not in answer
+    assert len(pages) > 1
+    assert max(len(json.dumps(page).encode()) for page in pages) < MOST + _AROUND
+    first = tight.json(path, *asked)
+    assert first.get("@odata.count") == answer.get("@odata.count")
+
+
+def test_a_page_is_as_long_as_it_may_be(ample: Client, client_of: Any) -> None:
+    whole = ample.json("PointRecords", ("$top", "3"))["value"]
+    written = len(json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()) - 1
+    for most, entities in ((written, 3), (written - 1, 2)):
+        client = client_of(Settings(odata_answer_bytes=most))
+        assert client.json("PointRecords", ("$top", "3"))["value"] == whole[:entities]
+
+
+@pytest.mark.parametrize("page", [2, 100])
+@pytest.mark.parametrize(
+    "expand",
+    [
+        "logs",
+        "logs($top=3;$orderby=latencyMs desc;$count=true)",
+        "logs($compute=concat(log,log) as c)",
+        "logs($expand=point($compute=concat(deviceId,deviceId) as c;$expand=logs($top=1)))",
+        "logs($filter=status eq $it/status;$select=id)",
+        "logs($filter=false)",
+        "logs/$ref",
+        "logs/$count",
+    ],
+)
+def test_an_expansion_that_may_be_long_is_written_as_any_other(
+    page: int, expand: str, client_of: Callable[[Settings], Client]
+) -> None:
+    asked = [("$expand", expand), ("$top", "30")]
+    watched, free = (
+        client_of(
+            Settings(odata_answer_bytes=most, odata_expand_page=page, odata_expand_depth=3)
+        ).json("PointRecords", *asked)
+        for most in (100_000, 100_000_000)
+    )
+    assert watched == free
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        [("$expand", "logs")],
+        [("$expand", "logs($filter=$it/id ne null)")],
+        [("$expand", "logs($expand=point($expand=logs))")],
+        [("$compute", "concat(deviceId,@x) as c")],
+        [("$apply", "compute(concat(status,@x) as c)")],
+    ],
+)
+def test_an_entity_that_is_too_long_by_itself_is_refused(
+    query: list[tuple[str, str]], client_of: Callable[[Settings], Client], data: DataSet
+) -> None:
+    asked = [*query, ("@x", f"'{'x' * 5_000}'")]
+    client = client_of(Settings(odata_answer_bytes=1_500, odata_expand_depth=3))
+    record = next(each for each in data.records if len(each.logs) == 4 and each.deviceId)
+    only = ("$filter", f"id eq {record.id}")
+    with pytest.raises(InvalidError, match=r"single entity would be over 1500 bytes"):
+        client.get("PointRecords", only, *asked)
+    if "$apply" not in dict(query):
+        with pytest.raises(InvalidError, match=r"\(ODATA_ANSWER_BYTES\)"):
+            client.get(f"PointRecords({record.id})", *asked)
+    assert client.json("PointRecords", only, *asked, ("$top", "0"))["value"] == []
+    assert client.get(f"PointRecords({record.id})/status/$value").body == record.status
+
+
+def doubled(times: int, text: str, name: str = "concat") -> str:
+    for _ in range(times):
+        text = f"{name}({text},{text})"
+    return text
+
+
+# 1,000 digits, multiplied by themselves: a Decimal grows as a text does.
+_PRODUCT = " mul ".join(["@x"] * 97)
+_NUMBER = ("@x", f"{'9' * 997}.5")
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("$compute", f"{doubled(4, 'log')} as c"),
+        ("$compute", f"{doubled(3, 'log')} as c,{doubled(3, 'log')} as d"),
+        ("$compute", "log as a,concat(a,a) as b,concat(b,b) as c,concat(c,c) as d"),
+        ("$compute", f"{_PRODUCT} as d,cast(d,Edm.String) as s"),
+        ("$filter", f"-({_PRODUCT}) gt 1"),
+        ("$filter", f"length({doubled(4, 'log')}) gt 1"),
+        ("$filter", f"contains(toupper(case(id gt 1:{doubled(4, 'log')})),'x')"),
+        ("$orderby", f"{doubled(3, 'log')},{doubled(3, 'log')}"),
+        ("$apply", f"compute(concat(log,log) as a)/compute({doubled(3, 'a')} as b)"),
+        (
+            "$apply",
+            f"aggregate({doubled(3, 'log')} with max as a,{doubled(3, 'log')} with min as b)",
+        ),
+        ("$expand", f"point($expand=logs($compute={doubled(4, 'log')} as c))"),
+    ],
+)
+def test_what_could_be_too_long_is_refused_before_it_is_asked(
+    option: str, text: str, client: Client
+) -> None:
+    with pytest.raises(InvalidError, match=r"100000 are the most \(character \d+ of"):
+        client.get("IntegrationLogs", (option, text), _NUMBER)
+
+
+def test_a_long_literal_counts_wherever_it_is_named(client: Client) -> None:
+    text = ("@x", f"'{'x' * 10_000}'")
+    named = [f"contains(deviceId,@x) or {each}" for each in ("true", "contains(status,@x)")]
+    for each in named:
+        client.get("PointRecords", ("$filter", each), text)
+    with pytest.raises(InvalidError, match="one more for each 100 characters"):
+        client.get("PointRecords", ("$filter", " or ".join(named * 8)), text)
+
+
+def test_collections_within_each_other_are_bounded(client: Client) -> None:
+    def nested(times: int) -> tuple[str, str]:
+        within = "x/point/logs/any(x:" * (times - 1) + "true" + ")" * times
+        return "$filter", f"false and logs/any(x:{within}"
+
+    assert client.json("PointRecords", nested(20))["value"] == []
+    with pytest.raises(InvalidError, match="20 within each other"):
+        client.get("PointRecords", nested(21))
+
+
+def test_time_that_is_over_is_not_given_to_a_query(filled: Any) -> None:
+    reader = Reader(filled, 10)
+    with pytest.raises(UnavailableError, match="no time left"):
+        reader.row("SELECT 1", Parameters(INTEGRATION), time.monotonic())
+    started = time.monotonic()
+    with pytest.raises(UnavailableError, match="Ask for less"):
+        reader.row("SELECT pg_sleep(5)", Parameters(INTEGRATION), time.monotonic() + 0.2)
+    assert 0.15 < time.monotonic() - started < 3
+
+
+@pytest.fixture(scope="module")
+def crowded(postgres_server: Postgres) -> str:
+    """The URL of a database with many records and long logs."""
+    url = create_database(postgres_server, "odata_bounds")
+    database = connect(url)
+    with database.transaction() as connection:
+        connection.run(
+            "INSERT INTO point_record (id, employee_id, employer_id, included_at,"
+            " utc_offset_minutes, created_at, next_attempt_at)"
+            " SELECT gen_random_uuid(), n, 7, timestamptz '2026-01-01Z' + n * interval '1 s', 0,"
+            " now(), now() FROM generate_series(1, 1200) AS n"
+        )
+        connection.run(
+            "INSERT INTO integration_log (point_id, attempt, status, log)"
+            " SELECT id, 1, 'ERROR', repeat('x', 8000)"
+            " FROM point_record CROSS JOIN generate_series(1, 3)"
+        )
+        connection.run("ANALYZE")
+    database.close()
+    return url
+
+
+_LONG = doubled(3, "log")
+_MANY = range(120)
+HUNGRY = {
+    "as many long texts as a page has": ("IntegrationLogs", ("$compute", f"{_LONG} as c")),
+    "the same in each expansion": ("PointRecords", ("$expand", f"logs($compute={_LONG} as c)")),
+    "the same, written whole": (
+        "PointRecords",
+        ("$expand", f"logs($compute={_LONG} as c;$filter=$it/id ne null)"),
+    ),
+    "long keys of an order": ("IntegrationLogs", ("$orderby", f"{_LONG} desc")),
+    "long keys of groups": (
+        "IntegrationLogs",
+        ("$apply", f"compute({doubled(2, 'log')} as c)/groupby((c,id))"),
+    ),
+    "many conditions on the same logs": (
+        "PointRecords",
+        ("$filter", " and ".join(f"logs/any(a:a/id ne {n})" for n in _MANY)),
+    ),
+    "many through the same record": (
+        "IntegrationLogs",
+        ("$filter", " and ".join(f"point/logs/any(a:a/id ne {-n})" for n in _MANY)),
+    ),
+    "many within each other": (
+        "PointRecords",
+        ("$filter", f"logs/any(a:{'a/point/logs/all(a:' * 19}true{')' * 20}"),
+    ),
+    "a pattern of much that is optional": (
+        "PointRecords",
+        ("$filter", "matchesPattern(status,'(a?b?c?d?){249}x')"),
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process")
+@pytest.mark.parametrize("role", [Role.INTEGRATION, Role.EMPLOYER])
+@pytest.mark.parametrize("asked", HUNGRY)
+def test_no_query_makes_the_database_hungry(asked: str, role: Role, crowded: str) -> None:
+    """Without these bounds long texts took 1 GB of a backend, and conditions on logs 3.5 GB."""
+    database = connect(crowded)
+    principal = INTEGRATION if role is Role.INTEGRATION else Principal(role, employer_id=7)
+    client = Client(ODataService(Reader(database, 3), Settings()), principal)
+    path, option = HUNGRY[asked]
+    try:
+        with database.transaction() as connection:
+            ((pid,),) = connection.run("SELECT pg_backend_pid()")
+        before = _peak_mb(pid)
+        try:
+            answer = client.get(path, ("$top", "1000"), option)
+            assert len(answer.body) < 2_100_000
+        except UnavailableError:
+            pass  # what takes too long may be cut off
+        assert _peak_mb(pid) - before < 150
+    finally:
+        database.close()
+
+
+def _peak_mb(pid: int) -> float:
+    """Return the most memory that a process has had so far."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1_024
