@@ -1,6 +1,7 @@
 """``python -m local token``: a token for a stack, signed with its key."""
 
 import argparse
+import getpass
 import sys
 
 from chalicelib.point_record import MAX_INT64
@@ -39,5 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"There is no {where}: start a stack first, with make run", file=sys.stderr)
         return 1
     lasts_s = arguments.hours * 3_600
-    print(make_token(key, role, arguments.employer, arguments.employee, lasts_s=lasts_s))
+    ids = (arguments.employer, arguments.employee)
+    print(make_token(key, role, *ids, lasts_s=lasts_s, subject=getpass.getuser()))
     return 0

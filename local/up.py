@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import getpass
 import os
 import signal
 from collections.abc import Iterator
@@ -137,7 +138,8 @@ def _welcome(urls: dict[str, str], options: Options) -> str:
     key = read_key(options.home)
     employee = make_token(key, Role.EMPLOYEE, 1, 7, lasts_s=_TOKENS_LAST_S)
     employer = make_token(key, Role.EMPLOYER, 1, lasts_s=_TOKENS_LAST_S)
-    operator = make_token(key, Role.INTEGRATION, lasts_s=_TOKENS_LAST_S)
+    who = getpass.getuser()
+    operator = make_token(key, Role.INTEGRATION, lasts_s=_TOKENS_LAST_S, subject=who)
     data = "" if options.usual_ports else f" --data {options.home}"
     pace = (
         f"Both schedules run every {options.tick_s:g} s: after the second run the legacy has it."

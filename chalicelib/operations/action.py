@@ -65,7 +65,8 @@ def perform(
     try:
         answer, told = act(by)
     except BaseException as error:
-        line.tell("failed", logging.ERROR, error=error)
+        ours = isinstance(error, PunchClockError)
+        line.tell("failed", logging.WARNING if ours else logging.ERROR, error=error)
         raise
     line.tell("done", found=told)
     return answer
@@ -94,7 +95,7 @@ class _Line:
             "role": self.by.role if self.by else None,
             "comment": self.comment,
             "asked": self.asked or None,
-            "found": found,
+            "found": found or None,
             "error": _words(error) if error else None,
         }
         telemetry.audit(

@@ -1,5 +1,6 @@
 """``python -m local token``: what it makes is a token of the stack on that directory."""
 
+import getpass
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ from tests.local_stack.running import local
 @pytest.mark.parametrize(
     ("arguments", "principal"),
     [
-        ([], Principal(Role.INTEGRATION, subject="local")),
-        (["--role", "employer", "--employer", "121"], Principal(Role.EMPLOYER, 121, None, "local")),
+        ([], Principal(Role.INTEGRATION, subject=getpass.getuser())),
+        (
+            ["--role", "employer", "--employer", "121"],
+            Principal(Role.EMPLOYER, 121, None, getpass.getuser()),
+        ),
         (
             ["--role", "employee", "--employer", "121", "--employee", "7"],
-            Principal(Role.EMPLOYEE, 121, 7, "local"),
+            Principal(Role.EMPLOYEE, 121, 7, getpass.getuser()),
         ),
     ],
     ids=str,
