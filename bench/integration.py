@@ -84,7 +84,9 @@ class _NoDatabase:
 
     def __init__(self, count: int) -> None:
         records = [punch() for _ in range(count)]
-        self._records = [Claimed(str(each.id), to_json(each), 0, 0) for each in records]
+        self._records = [
+            Claimed(str(each.id), json.dumps(to_json(each)).encode(), 0, 0) for each in records
+        ]
 
     def begin(self) -> tuple[None, None]:
         return None, None

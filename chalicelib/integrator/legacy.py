@@ -10,13 +10,11 @@ a call, and hides the socket that ends a call in time (docs/decisions/0003).
 
 import contextlib
 import http.client
-import json
 import math
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -100,14 +98,14 @@ class Channel:
         self._expires_at = math.inf
         self._expired = False
 
-    def send(self, key: str, document: Mapping[str, Any]) -> Reply:
-        """POST the document as JSON under an idempotency key and say how it ended."""
+    def send(self, key: str, body: bytes) -> Reply:
+        """POST a JSON body under an idempotency key and say how it ended."""
         started = time.monotonic()
         with self._lock:
             self._expires_at = started + self._legacy.call_timeout_s
             self._expired = False
         try:
-            status, headers, body = self._exchange(key, json.dumps(document).encode())
+            status, headers, answer = self._exchange(key, body)
             if self._expired:  # the end of its socket can look like the end of an answer
                 raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -119,8 +117,8 @@ class Channel:
                 self._expires_at = math.inf
         latency_s = time.monotonic() - started
         retry_after_s = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
-        body = decode(body, headers.get("Content-Encoding"))
-        return classify(status, body, latency_s, retry_after_s)
+        answer = decode(answer, headers.get("Content-Encoding"))
+        return classify(status, answer, latency_s, retry_after_s)
 
     def expire(self) -> None:
         """End the call under way if it has taken too long: its ``send`` then returns at once.

@@ -101,7 +101,7 @@ class Senders:
         """Send, whatever comes of it: a thread that died would keep its call open for ever."""
         started = time.monotonic()
         try:
-            return channel.send(record.id, record.document)
+            return channel.send(record.id, record.body)
         except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours
             telemetry.error("a call failed", error, id=record.id)
             channel.close()

@@ -25,7 +25,7 @@ LEASES_S = 200.0
 
 ADD = "WITH document"
 BEGIN = "INSERT INTO integrator_state"
-CLAIM = "WITH due"
+CLAIM = "WITH claimed"
 RENEW = "UPDATE integrator_state\nSET"
 SETTLE = "WITH settlement"
 RELEASE = "UPDATE point_record"

@@ -78,7 +78,7 @@ def channel_to(url: str, call_timeout_s: float = 5.0) -> Channel:
 
 
 def send(channel: Channel) -> Reply:
-    return channel.send("a-key", {"id": "a-key"})
+    return channel.send("a-key", b'{"id": "a-key"}')
 
 
 def drip(connection: socket.socket) -> None:

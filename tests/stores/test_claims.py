@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import _CLAIM, Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.claims import _CLAIM, _SETTLE, Claimed, Claims, Sample, Settlement
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.replica import Document, Replica
 
@@ -84,19 +84,28 @@ def test_a_claim_says_what_the_legacy_is_sent(database: Database, waiting: list[
     run = run_of(database)
     run.begin()
     (record,) = run.claim(1)
-    assert record == Claimed(
-        id=waiting[0],
-        document={
-            "id": waiting[0],
-            "employeeId": 1,
-            "employerId": 2,
-            "includedAt": "2026-11-22T11:00:00.000000Z",
-            "utcOffsetMinutes": -180,
-            "deviceId": "d",
-        },
-        attempts=0,
-        overloads=0,
-    )
+    assert json.loads(record.body) == {
+        "id": waiting[0],
+        "employeeId": 1,
+        "employerId": 2,
+        "includedAt": "2026-11-22T11:00:00.000000Z",
+        "utcOffsetMinutes": -180,
+        "deviceId": "d",
+    }
+    assert record == Claimed(waiting[0], record.body, attempts=0, overloads=0)
+
+
+@pytest.mark.parametrize("device", ["", " a  b ", 'quoted "\\', "a\nb\r\n\u2028c", "\x85\x0b é😀"])
+def test_a_claim_keeps_whatever_text_a_record_has(
+    database: Database, waiting: list[str], device: str
+) -> None:
+    with database.transaction() as connection:
+        connection.run("UPDATE point_record SET device_id = :device", device=device)
+    run = run_of(database)
+    run.begin()
+    records = run.claim(10)
+    assert [record.id for record in records] == waiting
+    assert {json.loads(record.body)["deviceId"] for record in records} == {device}
 
 
 def test_an_abandoned_lease_is_taken_over_and_the_log_says_so(
@@ -270,3 +279,24 @@ def test_a_claim_scans_an_index_however_many_wait(database: Database, most: int)
     assert "Index Scan using point_record_due" in plan, plan
     assert "on point_record_pkey" in plan, plan
     assert "Seq Scan on point_record" not in plan, plan
+
+
+def test_settling_compares_no_record_with_each_settlement_whatever_the_planner_believes(
+    database: Database,
+) -> None:
+    insert = (
+        "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
+        " created_at, status, next_attempt_at) SELECT gen_random_uuid(), n, 1, now(), 0, now(),"
+        " {} FROM generate_series(1, 5000) AS n RETURNING 1"
+    )
+    rows(database, insert.format("'INTEGRATED', NULL"))
+    rows(database, "ANALYZE point_record")
+    rows(database, insert.format("'AWAITING', now()"))
+    with database.transaction() as connection:
+        plan = "\n".join(
+            line
+            for (line,) in connection.run(
+                f"EXPLAIN {_SETTLE}", run_id=run_of(database).run_id, settlements="[]"
+            )
+        )
+    assert "Nested Loop" not in plan or "Index Cond: (id = settlement" in plan, plan

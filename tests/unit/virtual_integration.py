@@ -90,7 +90,7 @@ class InMemory:
         for _, key in sorted(due)[:most]:
             row = world.rows[key]
             row.status, row.due_at = Status.INTEGRATING, world.now + RECORD_LEASE_S
-            found.append(Claimed(key, {"id": key}, row.attempts, row.overloads))
+            found.append(Claimed(key, b"{}", row.attempts, row.overloads))
         return found
 
     def flush(self, settlements: list[Settlement], _: Sample, learned: dict[str, Any]) -> bool:
