@@ -27,7 +27,7 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.integrator.integrator import Run
-    from chalicelib.integrator.limiter import Clock, Limiter
+    from chalicelib.integrator.limit.protocol import Clock, Limiter
     from chalicelib.odata.endpoint import Endpoint
     from chalicelib.operations.quarantine import Release
     from chalicelib.operations.reconciler import Reconciliation

@@ -51,6 +51,14 @@ def founders(start: Genes, options: Options, chance: random.Random) -> list[Indi
     ]
 
 
+def drawn(genes: int, options: Options, chance: random.Random) -> list[Individual]:
+    """Make a population that nothing is known of: drawn evenly from the cube."""
+    return [
+        Individual(tuple(chance.random() for _ in range(genes)), options.first_step)
+        for _ in range(options.population)
+    ]
+
+
 def offspring(
     ranked: Sequence[Individual], options: Options, chance: random.Random
 ) -> list[Individual]:

@@ -14,7 +14,7 @@ from typing import Any
 from bench.legacies.client import Clock
 from bench.legacies.families import draw
 from bench.legacies.score import Score, fitness, score
-from chalicelib.integrator.limiter import Limiter
+from chalicelib.integrator.limit.protocol import Limiter
 
 Candidate = Callable[[Clock], Limiter]
 """A factory of limiters that can be sent to another process."""

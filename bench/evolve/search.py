@@ -1,8 +1,8 @@
 """A search for better parameters, step by step, with a state that can be saved after each.
 
-Two strategies get the same budget. *Evolution* breeds each population from the one before; *random*
-makes each as evolution makes its first, so that what tells them apart is selection and inheritance
-alone. Each generation meets legacies of its own, so nothing is learned by heart. The best of each
+Two strategies get the same budget. *Evolution* breeds each population from the one before, and the
+first from the start; *random* draws each evenly from the safe bounds (Bergstra & Bengio, 2012).
+Each generation meets legacies of its own, so nothing is learned by heart. The best of each
 generation is a finalist; the finalists meet once more, on more legacies, beside the start. The
 winner is then judged on legacies that no seed draws for training.
 """
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench.evolve.algorithm import Individual, Options, founders, offspring
+from bench.evolve.algorithm import Individual, Options, drawn, founders, offspring
 from bench.evolve.judging import Candidate, Drawn, Judge, summary
 from bench.legacies.families import FAMILIES
 from bench.legacies.score import fitness
@@ -33,7 +33,7 @@ class Plan:
     generations: int = 25
     draws: int = 2
     """Legacies of each family that a generation meets."""
-    finals: int = 6
+    finals: int = 20
     """Legacies of each family that the finalists meet."""
     held_out: int = 20
     """Legacies of each family that the winner meets in the end."""
@@ -117,7 +117,9 @@ class Search:
     def _population(self, name: str, number: int) -> list[Individual]:
         plan = self._plan
         chance = random.Random(f"{plan.seed}/{name}/{number}")
-        if number == 0 or name == "random":
+        if name == "random":
+            return drawn(len(self._start), plan.options, chance)
+        if number == 0:
             return founders(self._start, plan.options, chance)
         ranked = [Individual(tuple(genes), step) for genes, step in self.state[name]["population"]]
         return offspring(ranked, plan.options, chance)

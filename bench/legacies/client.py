@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from bench.legacies.models import Answer, Legacy
-from chalicelib.integrator.limiter import Limiter
+from chalicelib.integrator.limit.protocol import Limiter
 
 
 class Clock:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.legacies.client import Clock, Result, drive
 from bench.legacies.families import Scenario
-from chalicelib.integrator.limiter import Limiter
+from chalicelib.integrator.limit.protocol import Limiter
 
 MOST = 1_000.0
 

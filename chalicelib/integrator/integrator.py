@@ -18,7 +18,7 @@ from math import ceil
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.desk import Desk
 from chalicelib.integrator.legacy import Legacy
-from chalicelib.integrator.limiter import Clock, Limiter
+from chalicelib.integrator.limit.protocol import Clock, Limiter
 from chalicelib.integrator.reply import Outcome
 from chalicelib.integrator.retry import Terms, settlement
 from chalicelib.integrator.senders import Senders, Sent

@@ -39,9 +39,9 @@ class Adaptive:
         self._held_until: list[float] = []  # places of failures that came sooner than answers do
 
     def snapshot(self) -> dict[str, float]:
-        """Return what is learned; a trial in hand is given up for the limit it began from."""
-        state, higher = self._learned.snapshot(), self._knee.higher
-        state["limit"] = self._failures.trial_from or (higher or self._learned).limit
+        """Return what is learned; a look below in hand is given up."""
+        state = self._learned.snapshot()
+        state["limit"] = (self._knee.higher or self._learned).limit
         state["silent_s"] = max(0.0, self._pacer.not_before - self._clock())
         return state
 
@@ -80,7 +80,7 @@ class Adaptive:
         else:
             if not ok:
                 self._hold_place(now, latency_s)
-            moved = self._failures.on_result(ok, started, now, looking=bool(knee.higher))
+            moved = self._failures.on_result(ok, started, now)
         if moved:
             knee.begin(now)
         elif not self._learned.outage and knee.cohort.on_result(ok, latency_s, inflight, started):

@@ -8,7 +8,7 @@ _TRIAL_CALLS = 50
 
 
 class Failures:
-    """Weighs failures against their background, which looks below the limit and trials teach.
+    """Weighs failures against their background, which trials teach.
 
     For more than that the limit is cut on trial: failures that go on regardless were noise. Many in
     a row are an outage: from then on single calls go out, spaced, until one succeeds.
@@ -28,10 +28,12 @@ class Failures:
             self.not_before = now + self._wait_s
             self._wait_s = min(15.0, 1.05 * self._wait_s)
 
-    def on_result(self, ok: bool, started: float, now: float, looking: bool) -> bool:
-        """Count a call, sent on a look below or not; say whether the limit was changed for it."""
+    def on_result(self, ok: bool, started: float, now: float) -> bool:
+        """Count a call; say whether the limit was changed for good by it."""
         learned = self._learned
         if started < self._since:
+            if not ok and self.trial_from and self._was_starting:  # each was one call too many
+                learned.limit = max(1.0, 0.3 * self.trial_from, learned.limit - 1)
             return False
         if not ok:
             self._row, self._row_since = self._row + 1, min(self._row_since, started)
@@ -45,13 +47,11 @@ class Failures:
                 learned.outage = self.not_before = 0.0
                 resume, self._resume = self._resume, 0.5
                 return self._move(resume * learned.limit, now)
-        return not learned.outage and self._weigh(not ok, now, looking)
+        return not learned.outage and self._weigh(not ok, now)
 
-    def _weigh(self, failed: bool, now: float, looking: bool) -> bool:
+    def _weigh(self, failed: bool, now: float) -> bool:
         p, learned, before = self._p, self._learned, self.trial_from
         self._calls, self._failed = self._calls + 1, self._failed + failed
-        if looking:
-            learned.background += 0.005 * (failed - learned.background)
         share, expected = self._failed / self._calls, learned.background * self._calls
         if before is None:
             if self._failed > max(5, expected + p.surprise * math.sqrt(expected) + 1):
@@ -61,15 +61,12 @@ class Failures:
         elif self._calls >= _TRIAL_CALLS:
             if share >= p.most_background:
                 return self._cut(share, now)
-            self.trial_from, self._calls, self._failed = None, 0, 0
-            noise = 0.5 * self._share_before < share and self._share_before < p.most_background
-            weight = 1.0 if share > learned.background and noise else 0.5
-            learned.background += weight * (share - learned.background)
-            if noise:
+            learned.background, self.trial_from = share, None
+            if share > 0.5 * self._share_before:  # noise
                 learned.starting = self._was_starting
                 return self._move(max(before, learned.limit), now)
-            if not self._was_starting:
-                learned.ceiling = before * p.under_ceiling
+            learned.ceiling = learned.limit if self._was_starting else before * p.under_ceiling
+            return self._move(learned.limit, now)
         return False
 
     def _cut(self, share: float, now: float) -> bool:

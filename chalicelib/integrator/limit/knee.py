@@ -4,28 +4,29 @@ import math
 
 from chalicelib.integrator.limit.parameters import Learned, Parameters
 
-_FULL = 0.8  # of the limit; calls sent into an emptier pool teach nothing
-_SEARCH = 3.0  # factor of the limit while there is no sign of a queue
 _TRIM = 0.8  # of a cohort must have ended; the slowest are not waited for, nor do they count
 
 
 class Cohort:
-    """Calls sent in a row at one limit; it speaks once most of them have ended."""
+    """Calls sent in a row at one limit; it speaks once most of them have ended.
 
-    def __init__(self, limit: int, size: int, now: float) -> None:
-        self.limit, self._size = limit, size
+    Calls sent into a pool emptier than ``full`` teach nothing.
+    """
+
+    def __init__(self, limit: int, size: int, full: float, now: float) -> None:
+        self.limit, self._size, self._full = limit, size, full
         self._began_at, self._until = now, math.inf
         self._sent = self.ended = self.good = 0
         self.latency = self.variance = 0.0  # of the logarithms
 
     def on_start(self, open_calls: int, now: float) -> None:
-        self._sent += open_calls >= _FULL * self.limit
+        self._sent += open_calls >= self._full
         if self._sent > self._size:
             self._until = min(self._until, now + 2e-6)  # what was sent at one instant counts
 
     def on_result(self, ok: bool, latency_s: float, inflight: int, started: float) -> bool:
         """Count a call; say whether the cohort is complete."""
-        if inflight < _FULL * self.limit or not self._began_at <= started < self._until:
+        if inflight < self._full or not self._began_at <= started < self._until:
             return False
         self.ended += 1
         if ok:  # by Welford's recurrence
@@ -40,7 +41,7 @@ class Knee:
     """Moves the limit to the knee, cohort by cohort.
 
     In a full pool throughput is limit ÷ latency, so latency over its floor tells how far beyond the
-    knee the limit is. Without a queue the limit triples, with one it goes a little above the knee.
+    knee the limit is. Without a queue the limit leaps, with one it goes a little above the knee.
     Now and then it looks below: relief shows the floor, and none that the work itself got slower.
     """
 
@@ -51,24 +52,31 @@ class Knee:
 
     def begin(self, now: float) -> None:
         """Begin a cohort, as large as the spread of latencies asks for."""
-        p, limit = self._p, int(self._learned.limit)
-        wanted = min(p.most_calls, p.rounds * limit, self._learned.variance / p.precision**2)
-        size = max(8, limit, 0 if self._learned.starting else wanted)
-        self.cohort = Cohort(limit, int(size), now)
+        p, learned, limit = self._p, self._learned, int(self._learned.limit)
+        if learned.starting:  # the last two fifths of a leap are enough, for they would queue first
+            size, full = max(4.0, 0.36 * limit), 0.6 * limit
+        else:
+            wanted = min(p.most_calls, p.rounds * limit, learned.variance / p.precision**2)
+            size, full = max(8, limit, wanted), 0.8 * limit
+        self.cohort = Cohort(limit, int(size), full, now)
         self.higher: Cohort | None = None  # while looking below: where from
 
     def judge(self, now: float) -> None:
         """Take the next limit from the cohort that is complete."""
-        cohort, higher, learned = self.cohort, self.higher, self._learned
+        cohort, higher, learned, looks = self.cohort, self.higher, self._learned, False
         if cohort.good > 0.5 * cohort.ended:
             learned.ceiling = min(1e6, 1.02 * learned.ceiling)
             learned.variance += 0.3 * (cohort.variance - learned.variance)
-            limit = self._compare(cohort, higher) if higher else self._follow(cohort)
+            if higher:
+                self._take_for_floor(cohort)
+                limit = max(cohort.limit, self._target(higher))
+            else:
+                limit = self._follow(cohort)
             if not learned.starting:
                 base = (higher or cohort).limit
                 limit = min(limit, max(base + 1.0, base * self._p.rise))
             learned.limit = min(self._most, max(1.0, min(limit, learned.ceiling)))
-        looks = not (self._since_look or higher or learned.starting)
+            looks = not (self._since_look or higher or learned.starting)
         self.begin(now)
         self.higher = cohort if looks else None
 
@@ -98,26 +106,18 @@ class Knee:
         error = self._error(cohort)
         self._since_look += 1
         if learned.starting:
-            if above < 4 * p.free + p.doubt * error:
+            if above < min(p.floor_jump, 4 * p.free + p.doubt * error):
                 self._take_for_floor(cohort)
-                return _SEARCH * limit
+                return limit * min(p.leap, max(1.5, p.leap_s * math.exp(-cohort.latency)))
             learned.starting, self._since_look = 0.0, int(p.patience) - 1
             return min(limit, self._target(cohort))
         alarming = above > max(p.congested, 2 * error)
         if limit > 1 and (alarming or self._since_look >= p.patience):
             self._since_look = self._free = 0
-            return min(
-                limit - 1.0, limit * max(0.4, min(p.look, math.exp(p.doubt * error - above)))
-            )
+            look = max(0.4, min(p.look, math.exp(p.doubt * error - above)))
+            return min(limit - 1.0, limit * look)
         self._free = self._free + 1 if above < p.free else 0
         if self._free:
             self._take_for_floor(cohort)
-        if self._free > 1:
-            learned.starting = 1.0
-            return max(limit + 1.0, limit * 1.5)
+            learned.starting = float(self._free > 1)
         return max(limit / p.rise, limit * math.pow(self._target(cohort) / limit, p.gain))
-
-    def _compare(self, lower: Cohort, higher: Cohort) -> float:
-        """Return the limit after a look below."""
-        self._take_for_floor(lower)
-        return max(lower.limit, self._target(higher))

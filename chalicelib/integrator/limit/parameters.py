@@ -16,7 +16,9 @@ def within(default: float, low: float, high: float) -> Any:
 class Parameters:
     """What is given. Factors are of the limit, latencies logarithms (0.1 is some 10 %)."""
 
-    first_limit: float = within(6, 2, 16)  # calls; where a first run begins
+    first_limit: float = within(10, 2, 16)  # calls; where a first run begins
+    leap: float = within(4, 1.5, 8)  # largest factor of a step while there is no sign of a queue
+    leap_s: float = within(0.6, 0.1, 2)  # s, how long what such a step adds may queue
     headroom: float = within(1.2, 1, 1.5)  # factor over the knee: no worker waits for a call
     spare_calls: float = within(1, 0.5, 3)  # calls on top: they matter where the knee is a handful
     gain: float = within(0.6, 0.2, 1)  # part of the way to the knee that is gone at once
@@ -46,7 +48,7 @@ class Learned:
     """What is learned and goes from run to run. It holds durations but no instants."""
 
     limit: float = within(1, 1, 1e6)
-    starting: float = within(1, 0, 1)  # 1: tripling
+    starting: float = within(1, 0, 1)  # 1: leaping
     floor: float = within(log(0.1), log(SHORTEST_S), log(LONGEST_S))  # log latency without a queue
     floor_calls: float = within(0, 0, 1e3)  # calls that it is the mean of
     variance: float = within(0.25, 0, 100)  # of a log latency

@@ -24,7 +24,7 @@ from typing import Any
 
 from chalicelib.integrator.limit.evolved import checked
 from chalicelib.integrator.limit.genome import Genome, mutate
-from chalicelib.integrator.limiter import Limiter
+from chalicelib.integrator.limit.protocol import Limiter
 from chalicelib.settings import SettingsError
 from chalicelib.telemetry import event
 
