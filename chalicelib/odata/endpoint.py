@@ -72,10 +72,11 @@ class Endpoint:
         _require_spoken(request)
         segments = segments_of(request.path)
         allowed = _allowed(segments)
+        answered_here = request.method == "OPTIONS" or request.method not in allowed
+        if answered_here and allowed == _READ and segments not in _SYSTEM:
+            aliases = read_options(request.query).aliases
+            read_resource(segments, aliases, request.principal)  # is it there at all?
         if request.method not in allowed:
-            if allowed == _READ and segments not in _SYSTEM:
-                aliases = read_options(request.query).aliases
-                read_resource(segments, aliases, request.principal)  # is it there at all?
             raise MethodNotAllowedError(
                 f"{request.method[:20]} is not allowed here, but {', '.join(allowed)}.", allowed
             )

@@ -44,10 +44,17 @@ def authorizations(event: Mapping[str, Any]) -> list[str]:
     return found or single
 
 
+def is_secure(request: Mapping[str, str]) -> bool:
+    """Say whether the client spoke TLS to the first of the servers that the request came through.
+
+    Each may have added what was spoken to it: behind a proxy the header is ``https, http``.
+    """
+    return request.get("x-forwarded-proto", "").partition(",")[0].strip().lower() == "https"
+
+
 def protecting(request: Mapping[str, str]) -> dict[str, str]:
     """Return what every answer says, so that browsers neither keep nor misread it."""
-    secure = request.get("x-forwarded-proto") == "https"
-    return _ALWAYS | (_TLS_ALONE if secure else {})
+    return _ALWAYS | (_TLS_ALONE if is_secure(request) else {})
 
 
 def for_origin(origins: str, request: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from chalice.app import Request
 
 from chalicelib.errors import MediaTypeError
+from chalicelib.web.headers import is_secure
 
 
 def require_json(request: Request) -> None:
@@ -20,10 +21,10 @@ def require_json(request: Request) -> None:
 
 def base_url(request: Request) -> str:
     """Return the URL under which the client reached the service, a stage's prefix included."""
-    scheme = request.headers.get("x-forwarded-proto", "http")
+    scheme = "https" if is_secure(request.headers) else "http"
     path: str = request.context["path"]
     prefix = path.rstrip("/").rsplit("/", request.path.count("/"))[0]
-    return f"{scheme}://{request.headers.get('host', 'localhost')}{prefix}"
+    return f"{scheme}://{request.headers.get('host') or 'localhost'}{prefix}"
 
 
 def odata_version(request: Request) -> dict[str, str]:

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 import app
 from tests.pipeline.lambda_events import HOST, context, rest_event, schedule_event
 from tests.pipeline.service import PUNCH, Service, punch
@@ -50,6 +52,22 @@ def test_the_location_has_the_prefix_under_which_the_service_was_called(service:
     # A stage may have the name of a route, or begin with it.
     assert base(stage="point-record") == f"https://{HOST}/point-record"
     assert base(stage="point-records") == f"https://{HOST}/point-records"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "scheme"),
+    [("https", "https"), ("https, http", "https"), ("HTTPS", "https"), ("http, https", "http"),
+     ("javascript", "http"), ("", "http")],
+)  # fmt: skip
+def test_a_location_has_the_scheme_that_the_client_spoke(
+    service: Service, forwarded: str, scheme: str
+) -> None:
+    event = post()
+    event["headers"] |= {"X-Forwarded-Proto": forwarded}
+    event["multiValueHeaders"] |= {"X-Forwarded-Proto": [forwarded]}
+    answer = call(event)
+    assert answer["headers"]["Location"].startswith(f"{scheme}://{HOST}/")
+    assert ("Strict-Transport-Security" in answer["headers"]) == (scheme == "https")
 
 
 def test_a_call_of_the_console_has_no_headers_at_all(service: Service) -> None:

@@ -100,6 +100,31 @@ def test_urls_may_be_absolute_or_relative(service: Service) -> None:
         assert statuses(answer) == [404], url
 
 
+def test_a_name_is_one_requests_alone(service: Service) -> None:
+    reference = part("GET $1/$count HTTP/1.1\n\n")
+    body = multipart(part(GET, "1"), part(GET, "1"), part(GET), reference)
+    answer = send(service, body, Prefer="continue-on-error")
+    # Whom $1 means, nobody can tell.
+    assert statuses(answer) == [200, 400, 200, 424]
+    assert "two requests with the Content-ID 1" in answer.body.decode()
+    twice = multipart(change_set(part(post(1), "1"), part(post(2), "1")))
+    assert statuses(send(service, twice)) == [400]
+    service.replicate()
+    assert service.rows("SELECT count(*) FROM point_record") == [(0,)]
+
+
+def test_what_is_depended_on_must_come_before(service: Service) -> None:
+    one = {"method": "get", "url": "PointRecords"}
+    requests = [
+        {"id": "1", **one, "dependsOn": ["1"]},
+        {"id": "2", **one, "dependsOn": ["3"]},
+        {"id": "3", **one, "dependsOn": ["2"]},
+    ]
+    answers = asked(service, *requests)
+    assert [each["status"] for each in answers] == [400, 400, 424]
+    assert [each["body"]["error"].get("target") for each in answers[:2]] == ["dependsOn"] * 2
+
+
 @pytest.mark.parametrize("host", ["[::1", "a]b", "[x]:y", "\u2100.example"])
 def test_a_host_that_is_none_is_only_repeated(service: Service, host: str) -> None:
     answer = send(

@@ -36,6 +36,8 @@ def test_options_tell_what_is_allowed(service: Service, path: str) -> None:
     posts = ", POST" if path == "/PointRecords" else ""
     assert answer.headers["Allow"] == f"GET, HEAD, OPTIONS{posts}"
     assert answer.headers["OData-Version"] == "4.01"
+    assert ask(service, "OPTIONS", "/Nope").status_code == 404
+    assert ask(service, "OPTIONS", "/PointRecords(x)").status_code == 400
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])

@@ -7,6 +7,7 @@ the parts cannot be told from each other, the whole is refused.
 import re
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from email.message import Message
 from http import HTTPStatus
 from itertools import groupby
@@ -48,7 +49,23 @@ def read_parts(content_type: str, body: bytes, most: int) -> list[Part]:
         except InvalidError as error:
             parts.append(Part(fault=error))
         require_at_most(most, len(parts))
-    return parts
+    return _named_once(parts)
+
+
+def _named_once(parts: list[Part]) -> list[Part]:
+    """Refuse a part that has the name of one before it: nobody could tell whom ``$1`` means."""
+    names: set[str] = set()
+    found = []
+    for each in parts:
+        fault = each.fault
+        if each.id in names:
+            fault = InvalidError(
+                f"There are two requests with the Content-ID {each.id}.", target="Content-ID"
+            )
+        elif each.id is not None:
+            names.add(each.id)
+        found.append(replace(each, fault=fault))
+    return found
 
 
 def _change_set(content_type: str, body: bytes, group: str) -> Iterator[Part]:

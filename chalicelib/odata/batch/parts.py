@@ -163,7 +163,7 @@ class Batch:
             raise part.fault
         allowance = self._left.for_part(self._query_s)
         for name in part.depends_on:
-            if not self._has_succeeded(name):
+            if not self._has_succeeded(name, "dependsOn"):
                 raise DependencyError(f"It depends on {name[:100]}, which has failed.")
         root = self._request.service_root
         path, query = target_of(self._resolved(part.url), root)
@@ -190,11 +190,11 @@ class Batch:
         name, mark, query = first.partition("?")
         if not name.startswith("$") or name.partition("(")[0] in _SYSTEM:
             return url
-        if not self._has_succeeded(name[1:]):
+        if not self._has_succeeded(name[1:], "url"):
             raise DependencyError(f"It refers to {name[:100]}, which has failed.")
         return f"{self._urls[name[1:]].partition('?')[0]}{mark}{query}{slash}{rest}"
 
-    def _has_succeeded(self, name: str) -> bool:
+    def _has_succeeded(self, name: str, target: str) -> bool:
         if name not in self._succeeded:
-            raise InvalidError(f"No request before this one is called {name[:100]}.", target="url")
+            raise InvalidError(f"No request before this one is called {name[:100]}.", target=target)
         return self._succeeded[name]
