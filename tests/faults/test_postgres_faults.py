@@ -128,10 +128,10 @@ def test_an_integration_that_is_cut_off_ends_exact(
     call: int,
     moment: Moment,
 ) -> None:
-    ids = fill(dynamodb, table, range(1, 41))
+    ids = fill(dynamodb, table, range(1, 201))
     service.replicate()
     # Some fail at first, so that there is more than one kind of row to write twice.
-    legacy.set(latency_ms=2, answer={"status": 500, "times": 5})
+    legacy.set(latency_ms=50, answer={"status": 500, "times": 5})
     proxy.break_off(statement, moment, call=call)
     with suppress(UnavailableError):
         service.integrate()
