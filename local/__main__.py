@@ -8,7 +8,7 @@ from chalicelib.errors import PunchClockError
 from local.attach import NotRunningError
 from local.process import pass_by_proxies
 
-# Each is a module of this package, imported only when it is asked for.
+# Each is a module of ``commands``, imported only when it is asked for.
 _COMMANDS = {
     "up": "start everything, until Ctrl-C",
     "token": "make a token for a role",
@@ -32,9 +32,9 @@ def main(arguments: list[str]) -> int:
     for name, purpose in _COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
         if name in arguments[:1]:
-            importlib.import_module(f"local.{name}").add_arguments(command)
+            importlib.import_module(f"local.commands.{name}").add_arguments(command)
     parsed = parser.parse_args(arguments)
-    module = importlib.import_module(f"local.{parsed.command}")
+    module = importlib.import_module(f"local.commands.{parsed.command}")
     try:
         status: int = module.run(parsed)
     except (NotRunningError, PunchClockError) as error:

@@ -13,8 +13,8 @@ from math import ceil
 from rich.table import Table
 
 from chalicelib.point_record import Status
-from local.burst_follow import InReplica
-from local.burst_phones import Plan, Sent
+from local.burst.follow import InReplica
+from local.burst.phones import Plan, Sent
 
 _SHARES = (0.50, 0.95, 0.99)
 

@@ -1,8 +1,8 @@
 """``python -m local burst``: load like a shift change, followed to the end, with an exact count.
 
-Sends distinct punches to a running stack from several processes (``burst_phones``), follows them
-through the stores to the legacy (``burst_follow``) and prints when each stage was done, with the
-count of what was lost or doubled (``burst_tally``).
+Sends distinct punches to a running stack from several processes (``local.burst.phones``), follows
+them through the stores to the legacy (``follow``) and prints when each stage was done, with the
+count of what was lost or doubled (``tally``).
 Load only ever goes to this machine: a stack of which any part is elsewhere is refused.
 """
 
@@ -23,9 +23,9 @@ from chalicelib.principal import Role
 from chalicelib.web.address import is_loopback
 from local.arguments import number, whole
 from local.attach import NotRunningError, add_data_argument, read_stack
-from local.burst_follow import Follower, Progress
-from local.burst_phones import Crew, Plan, Sent
-from local.burst_tally import Result, acknowledged, details, stage_table, tally
+from local.burst.follow import Follower, Progress
+from local.burst.phones import Crew, Plan, Sent
+from local.burst.tally import Result, acknowledged, details, stage_table, tally
 from local.tokens import make_token
 
 _POLL_S = 0.5
