@@ -94,7 +94,7 @@ class Settings:
     limit_policy: str = setting(
         "adaptive",
         "How the limit learns (docs/limit.md): adaptive, or evolved (that with evolved numbers);"
-        " classic (the founding heuristic), or windowed (that by window, with evolved numbers).",
+        " classic (the first rule), or windowed (that by window, with evolved numbers).",
         choices=("adaptive", "classic", "evolved", "windowed"),
     )
     limit_parameters: str = setting(

@@ -1,7 +1,7 @@
 """``python -m bench.evolve``: evolve the parameters of the limit on simulated legacies.
 
 Writes a parameter file for LIMIT_POLICY=evolved or windowed, with where it comes from and how it
-did beside its start, random search with the same budget, and the founding heuristic. A state file
+did beside its start, random search with the same budget, and the classic rule. A state file
 is written after each generation; --resume goes on from it, and the result is the same.
 """
 

@@ -18,7 +18,7 @@ BY_HAND = Parameters()
 
 
 def classic(clock: Clock, *, most: float = 1_000.0) -> Classic:
-    """Make the founding heuristic, starting at a limit of 6."""
+    """Make the classic rule, starting at a limit of 6."""
     return Classic(clock, most=most)
 
 
@@ -37,7 +37,7 @@ def evolved(
 def windowed(
     clock: Clock, *, most: float = 1_000.0, parameters: WindowedParameters | None = None
 ) -> Windowed:
-    """Make the founding heuristic judged by window; its numbers are evolved, likewise."""
+    """Make the classic rule judged by window; its numbers are evolved, likewise."""
     return Windowed(clock, most=most, parameters=parameters or deployed("windowed"))
 
 

@@ -20,7 +20,7 @@ def fill(limiter, open_calls: int) -> int:
     return open_calls
 
 
-def test_classic_traces_the_founding_heuristic_to_the_digit() -> None:
+def test_classic_traces_its_rule_to_the_digit() -> None:
     limiter = classic(Clock())
     assert limiter.limit == 6
     open_calls = 0

@@ -1,4 +1,4 @@
-"""The classic limit: the project's first rule."""
+"""The classic rule, the project's first."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from chalicelib.integrator.limit.protocol import Clock
 
 
 class Classic:
-    """The founding heuristic: each time the open calls reach the limit it grows by 1.5 %, or
+    """The classic rule: each time the open calls reach the limit it grows by 1.5 %, or
     shrinks by 10 % if a call has failed since the last time.
 
     Its trace: 6 → 6.09 → 6.18135 → (two failures) → 5.563215.

@@ -1,4 +1,4 @@
-"""The founding heuristic, judged once per window, with every number of it a parameter.
+"""The classic rule, judged once per window, with every number of it a parameter.
 
 It grows by a factor and shrinks by a factor, as ``limiter.Classic`` does. Three things differ, all
 in how it is judged: once in so many answers rather than at each call that reaches the limit; a
@@ -19,7 +19,7 @@ _LONGEST_WAIT_S = 60.0  # no wait is longer, whatever is asked
 
 @dataclass(frozen=True, slots=True)
 class WindowedParameters:
-    """The numbers of the rule; the defaults are the founding ones. A factor is of the limit."""
+    """The numbers of the rule; the defaults are the classic ones. A factor is of the limit."""
 
     initial: float = within(6.0, 1.0, 60.0)  # calls; where a first run begins
     grow: float = within(1.015, 1.002, 2.0)  # factor after a good window

@@ -18,7 +18,7 @@ from chalicelib.integrator.limit.trials import Trials
 from chalicelib.integrator.limit.windowed import Windowed, WindowedParameters
 from chalicelib.integrator.limiter import adaptive
 
-FOUNDING = WindowedParameters()
+CLASSIC = WindowedParameters()
 GOOD = WindowedParameters(initial=10.0, grow=1.06, shrink=0.86, window=0.6, tolerated=0.05)
 
 
@@ -62,10 +62,10 @@ def test_a_steady_legacy_loses_no_more_than_the_share_of_the_trials(seed: int) -
 
 @pytest.mark.parametrize("seed", [1, 2, 4])
 def test_a_better_value_of_a_bad_parameter_is_found(seed: int) -> None:
-    """The founding numbers take 2 % of noise for load, and use half of what is there."""
+    """The classic numbers take 2 % of noise for load, and use half of what is there."""
     noisy = Noisy(pool(seed), 0.02, seed)
-    alone = without(Noisy(pool(seed), 0.02, seed), 60, FOUNDING)
-    result = run(noisy, 60, FOUNDING, share=0.25, seed=seed)
+    alone = without(Noisy(pool(seed), 0.02, seed), 60, CLASSIC)
+    result = run(noisy, 60, CLASSIC, share=0.25, seed=seed)
     last = (3_000, 3_600)
     assert alone.delivered(*last) < 0.6 * 50 * 600
     assert result.delivered(*last) > 0.85 * 50 * 600
@@ -176,7 +176,7 @@ def test_what_was_tried_from_other_numbers_is_forgotten() -> None:
     limiter = trials(Clock(), GOOD)
     state = limiter.snapshot()
     state["trials"] |= {"incumbent": {"grow": 1.9}, "gains": [0.5], "mutant": {"grow": 1.8}}
-    same, other = trials(Clock(), GOOD), trials(Clock(), FOUNDING)
+    same, other = trials(Clock(), GOOD), trials(Clock(), CLASSIC)
     same.restore(state)
     other.restore(state)
     assert learned(same)["incumbent"] == {"grow": 1.9}

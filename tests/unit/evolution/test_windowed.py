@@ -1,4 +1,4 @@
-"""The founding heuristic, judged by window."""
+"""The classic rule, judged by window."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from bench.legacies.models import Noisy, Workers
 from chalicelib.integrator.limit.windowed import Windowed, WindowedParameters
 from chalicelib.integrator.limiter import windowed
 
-FOUNDING = WindowedParameters()
+CLASSIC = WindowedParameters()
 
 
 def after(limiter: Windowed, calls: int, failures: int = 0, latency_s: float = 0.1) -> float:
@@ -24,7 +24,7 @@ def after(limiter: Windowed, calls: int, failures: int = 0, latency_s: float = 0
     return limiter.limit
 
 
-def of(parameters: WindowedParameters = FOUNDING, most: float = 1_000.0) -> Windowed:
+def of(parameters: WindowedParameters = CLASSIC, most: float = 1_000.0) -> Windowed:
     return Windowed(Clock(), most=most, parameters=parameters)
 
 
@@ -43,13 +43,13 @@ def test_a_limit_that_was_not_reached_is_not_judged() -> None:
 
 
 def test_a_share_of_failures_is_tolerated() -> None:
-    tolerant = replace(FOUNDING, initial=20.0, tolerated=0.1)
+    tolerant = replace(CLASSIC, initial=20.0, tolerated=0.1)
     assert after(of(tolerant), 20, failures=2) > 20
     assert after(of(tolerant), 20, failures=3) < 20
 
 
 def test_slow_calls_are_as_bad_as_failures_until_they_are_usual() -> None:
-    limiter = of(replace(FOUNDING, slow=2.0, usual_rises=0.3))
+    limiter = of(replace(CLASSIC, slow=2.0, usual_rises=0.3))
     after(limiter, 6)
     limits = [after(limiter, 10, latency_s=0.3) for _ in range(10)]
     assert limits[0] < 6.0
@@ -66,7 +66,7 @@ def test_it_stays_within_its_bounds() -> None:
     assert limiter.limit == 1.0
 
 
-def test_evolved_numbers_find_the_legacy_that_the_founding_ones_do_not() -> None:
+def test_evolved_numbers_find_the_legacy_that_the_classic_ones_do_not() -> None:
     """In a minute of 2 % noise, and where there are many workers."""
 
     def accepted(limiter: Windowed, clock: Clock, legacy: Any) -> int:
@@ -77,9 +77,9 @@ def test_evolved_numbers_find_the_legacy_that_the_founding_ones_do_not() -> None
         lambda: Workers(100, 0.1, queue=50),
     ):
         clocks = Clock(), Clock()
-        founding = Windowed(clocks[0], most=1_000.0, parameters=FOUNDING)
+        classical = Windowed(clocks[0], most=1_000.0, parameters=CLASSIC)
         assert accepted(windowed(clocks[1]), clocks[1], legacy()) > 1.2 * accepted(
-            founding, clocks[0], legacy()
+            classical, clocks[0], legacy()
         )
 
 

@@ -137,7 +137,7 @@ def test_a_run_that_follows_an_outage_begins_with_a_probe() -> None:
     assert 10 < len(result.failed_at) < 30
 
 
-def test_it_beats_the_founding_heuristic_on_a_legacy_that_thrashes() -> None:
+def test_it_beats_the_classic_rule_on_a_legacy_that_thrashes() -> None:
     clock = Clock()
-    founding = drive(Thrashing(0.1, knee=20), classic(clock), clock, 60)
-    assert len(run(Thrashing(0.1, knee=20), 60).ok_at) > 1.5 * len(founding.ok_at)
+    classical = drive(Thrashing(0.1, knee=20), classic(clock), clock, 60)
+    assert len(run(Thrashing(0.1, knee=20), 60).ok_at) > 1.5 * len(classical.ok_at)
