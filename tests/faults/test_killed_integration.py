@@ -3,7 +3,6 @@
 import signal
 import time
 from itertools import count
-from random import Random
 from typing import Any
 
 import pytest
@@ -62,7 +61,6 @@ def test_killed_at_a_point_the_next_run_takes_over_when_the_leases_end(
 def test_killed_at_random_instants_every_record_is_integrated(
     service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
 ) -> None:
-    chance = Random(20_261_122)
     employees = count(1)
     legacy.set(latency_ms=5)
 
@@ -71,18 +69,9 @@ def test_killed_at_random_instants_every_record_is_integrated(
         service.replicate()
         return ids
 
-    ids = accept_more()
-    started = time.monotonic()
-    assert victim.run("integrate", variables) == 0
-    whole_run_s = time.monotonic() - started
-    ends = []
-    for _ in range(2 * ROUNDS):
-        ids += accept_more()
-        process = victim.start("integrate", variables)
-        victim.kill_after(process, chance.uniform(0, whole_run_s))
-        ends.append(process.exitcode)
-        service.let_pass(LEASES_S)
-    assert -signal.SIGKILL in ends
+    ids = victim.killed_at_random(
+        "integrate", variables, 2 * ROUNDS, accept_more, lambda: service.let_pass(LEASES_S)
+    )
     service.integrate()
     assert_integrated(service, legacy, ids)
 

@@ -1,10 +1,8 @@
 """Replication killed anywhere: what was accepted is replicated, each once, logged once."""
 
 import signal
-import time
 from collections.abc import Iterator
 from itertools import count
-from random import Random
 from typing import Any
 
 import pytest
@@ -62,22 +60,11 @@ def test_killed_at_a_point_the_next_run_makes_it_whole(
 def test_killed_at_random_instants_it_loses_and_doubles_nothing(
     service: Service, small: dict[str, str], dynamodb: Any, table: str
 ) -> None:
-    chance = Random(20_261_122)
     employees = count(1)
 
     def accept_more() -> list[str]:
         return fill(dynamodb, table, [next(employees) for _ in range(150)])
 
-    accepted = accept_more()
-    started = time.monotonic()
-    assert victim.run("replicate", small) == 0
-    whole_run_s = time.monotonic() - started
-    ends = []
-    for _ in range(2 * ROUNDS):
-        accepted += accept_more()
-        process = victim.start("replicate", small)
-        victim.kill_after(process, chance.uniform(0, whole_run_s))
-        ends.append(process.exitcode)
-    assert -signal.SIGKILL in ends
+    accepted = victim.killed_at_random("replicate", small, 2 * ROUNDS, accept_more)
     assert victim.run("replicate", small) == 0
     assert_replicated(service, dynamodb, table, accepted)

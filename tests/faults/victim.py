@@ -6,10 +6,13 @@ The processes are forked from a server that has everything imported: one lives w
 import multiprocessing
 import os
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import count
 from multiprocessing.process import BaseProcess
+from random import Random
 from typing import Any, Literal
 
 import app
@@ -57,11 +60,33 @@ def run(schedule: str, variables: dict[str, str], point: Point | None = None) ->
     return process.exitcode
 
 
-def kill_after(process: BaseProcess, seconds: float) -> None:
-    """Kill -9 a process after so long, unless it has ended by then."""
-    process.join(seconds)
-    process.kill()
-    process.join()
+def killed_at_random(
+    schedule: str,
+    variables: dict[str, str],
+    rounds: int,
+    accept_more: Callable[[], list[str]],
+    after_each: Callable[[], None] = lambda: None,
+) -> list[str]:
+    """Run a schedule ``rounds`` times, each killed at any time of it, if it has not ended by then.
+
+    ``accept_more`` is called before each, and returns ids; all of them are returned.
+    """
+    chance = Random(20_261_122)
+    ids = accept_more()
+    started = time.monotonic()
+    assert run(schedule, variables) == 0
+    whole_run_s = time.monotonic() - started
+    ends = []
+    for _ in range(rounds):
+        ids += accept_more()
+        process = start(schedule, variables)
+        process.join(chance.uniform(0, whole_run_s))
+        process.kill()
+        process.join()
+        ends.append(process.exitcode)
+        after_each()
+    assert -signal.SIGKILL in ends
+    return ids
 
 
 def _live(schedule: str, variables: dict[str, str], point: Point | None, seconds: float) -> None:
