@@ -60,6 +60,13 @@ def run(schedule: str, variables: dict[str, str], point: Point | None = None) ->
     return process.exitcode
 
 
+def kill_after(process: BaseProcess, seconds: float) -> None:
+    """Kill -9 a process after so long, unless it has ended by then."""
+    process.join(seconds)
+    process.kill()
+    process.join()
+
+
 def killed_at_random(
     schedule: str,
     variables: dict[str, str],
@@ -80,9 +87,7 @@ def killed_at_random(
     for _ in range(rounds):
         ids += accept_more()
         process = start(schedule, variables)
-        process.join(chance.uniform(0, whole_run_s))
-        process.kill()
-        process.join()
+        kill_after(process, chance.uniform(0, whole_run_s))
         ends.append(process.exitcode)
         after_each()
     assert -signal.SIGKILL in ends
