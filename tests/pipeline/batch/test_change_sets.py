@@ -1,0 +1,127 @@
+"""Change sets: all of their records are created, or none."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.batch.batching import (
+    GET,
+    asked,
+    change_set,
+    multipart,
+    part,
+    post,
+    send,
+    statuses,
+)
+from tests.pipeline.service import Service, punch, wired
+
+
+def test_a_change_set_of_one_creates_a_record_and_can_be_referred_to(service: Service) -> None:
+    answer = send(
+        service,
+        multipart(
+            change_set(part(post(7), "1")),
+            part("GET $1 HTTP/1.1\n\n", "2"),
+            part("GET $1/status/$value HTTP/1.1\n\n"),
+            part("GET $2?$select=employeeId HTTP/1.1\n\n"),
+            part("GET $1/logs/$count HTTP/1.1\n\n"),
+        ),
+    )
+    assert statuses(answer) == [201, 200, 200, 200, 200]
+    assert "\r\nAWAITING\r\n" in answer.body.decode()
+    service.replicate()
+    assert service.statuses() == {"AWAITING": 1}
+
+
+def test_a_change_set_creates_all_of_its_records(service: Service) -> None:
+    posts = [part(post(each), str(each)) for each in (7, 8, 9)]
+    answer = send(service, multipart(change_set(*posts), part("GET $8/employeeId HTTP/1.1\n\n")))
+    assert statuses(answer) == [201, 201, 201, 200]
+    assert re.findall(r"Content-ID: (\d)", answer.body.decode()) == ["7", "8", "9"]
+    again = send(service, multipart(change_set(*posts, part(post(10)), part(post(10)))))
+    assert statuses(again) == [200, 200, 200, 201, 200]
+    service.replicate()
+    assert service.statuses() == {"AWAITING": 4}
+
+
+def test_a_change_set_of_json_creates_all_of_its_records(service: Service) -> None:
+    group = {"method": "post", "url": "PointRecords", "atomicityGroup": "g"}
+    minimal = {"Prefer": "return=minimal"}
+    responses = asked(
+        service,
+        {**group, "id": "1", "body": punch(7)},
+        {**group, "id": "2", "body": punch(8), "headers": minimal},
+        {"id": "3", "method": "get", "url": "$2", "dependsOn": ["g"]},
+    )
+    assert [each["status"] for each in responses] == [201, 204, 200]
+    assert [each.get("atomicityGroup") for each in responses] == ["g", "g", None]
+    assert responses[2]["body"]["employeeId"] == 8
+
+
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        (post(8, nope=1), 400),
+        (post(8, "OData-Version: 9.0"), 400),
+        (post(8).replace("POST PointRecords", "POST IntegrationLogs"), 405),
+        (post(8).replace("POST PointRecords", "POST http://elsewhere/odata/PointRecords"), 404),
+        ("DELETE IntegrationLogs(1) HTTP/1.1\n\n", 405),
+        ("DELETE Nope HTTP/1.1\n\n", 404),
+        ("OPTIONS PointRecords HTTP/1.1\n\n", 501),
+        ("POST PointRecords/$query HTTP/1.1\nContent-Type: text/plain\n\n", 501),
+    ],
+)
+def test_a_change_set_of_which_one_fails_stores_nothing(
+    service: Service, other: str, status: int
+) -> None:
+    answer = send(service, multipart(change_set(part(post(7), "1"), part(other, "2"))))
+    assert statuses(answer) == [status]
+    assert "boundary=changeset" not in answer.body.decode()
+    assert "Content-ID: 2" in answer.body.decode()
+    service.replicate()
+    assert service.statuses() == {}
+
+
+def test_a_group_of_which_one_fails_stores_nothing(service: Service) -> None:
+    group = {"method": "post", "url": "PointRecords", "atomicityGroup": "g"}
+    responses = asked(
+        service,
+        {**group, "id": "1", "body": punch(7)},
+        {**group, "id": "2", "body": punch(8, nope=1)},
+        {"id": "3", "method": "get", "url": "PointRecords", "dependsOn": ["g"]},
+        {"id": "4", "method": "get", "url": "$1"},
+        {"id": "5", "method": "get", "url": "PointRecords"},
+    )
+    assert [each["status"] for each in responses] == [424, 400, 424, 424, 200]
+    service.replicate()
+    assert service.statuses() == {}
+
+
+def test_a_group_may_only_read_or_only_create(service: Service) -> None:
+    read = {"method": "get", "url": "PointRecords", "atomicityGroup": "g"}
+    both = asked(service, {**read, "id": "1"}, {**read, "id": "2"})
+    assert [each["status"] for each in both] == [200, 200]
+    create = {"id": "1", "method": "post", "url": "PointRecords", "atomicityGroup": "g"}
+    mixed = asked(service, {**create, "body": punch(7)}, {**read, "id": "2"})
+    assert [each["status"] for each in mixed] == [424, 501]
+
+
+def test_more_records_than_the_table_takes_together_are_refused(
+    variables: dict[str, str], database: Any, tmp_path: Path
+) -> None:
+    with wired(variables | {"ODATA_BATCH_REQUESTS": "200"}):
+        service = Service.of(database, tmp_path)
+        posts = [part(post(each)) for each in range(1, 102)]
+        assert statuses(send(service, multipart(change_set(*posts)))) == [501]
+        assert statuses(send(service, multipart(change_set(*posts[:100])))) == [201] * 100
+
+
+def test_a_change_set_that_fails_is_answered_by_its_error(service: Service) -> None:
+    answer = send(service, multipart(change_set(part(post(7, nope=1), "1")), part(GET)))
+    assert statuses(answer) == [400]
+    assert "boundary=changeset" not in answer.body.decode()
+    assert "Content-ID: 1" in answer.body.decode()
+    assert '"target": "nope"' in answer.body.decode()

@@ -1,0 +1,135 @@
+"""Batches of multipart: each part is answered as it would be alone, in its order."""
+
+import re
+
+import pytest
+
+import app
+from tests.pipeline.batch.batching import (
+    GET,
+    MULTIPART,
+    change_set,
+    multipart,
+    part,
+    post,
+    send,
+    statuses,
+)
+from tests.pipeline.lambda_events import HOST, context, rest_event
+from tests.pipeline.service import Service
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_parts_are_answered_in_their_order(service: Service, end: str) -> None:
+    answer = send(
+        service,
+        b"preamble"
+        + end.encode()
+        + multipart(part(GET), change_set(part(post(7), "1")), part(GET, "9"), end=end)
+        + b"epilogue",
+    )
+    assert statuses(answer) == [200, 201, 200]
+    text = answer.body.decode()
+    assert re.findall(r"Content-ID: (\w+)", text) == ["1", "9"]
+    assert re.findall(r"boundary=(\w+?)_", text) == ["changesetresponse"]
+    assert '"employeeId":7' in text
+    assert "Location: " in text
+
+
+def test_urls_may_be_absolute_or_relative(service: Service) -> None:
+    (record_id,) = service.accept([7])
+    service.replicate()
+    requests = [
+        f"GET {prefix}PointRecords({record_id})?$select=id HTTP/1.1\nHost: localhost\n\n"
+        for prefix in ("http://localhost/odata/", "https://LOCALHOST/odata/", "/odata/", "", "./")
+    ]
+    answer = send(service, multipart(*map(part, requests)), Host="localhost")
+    assert statuses(answer) == [200] * 5
+    for url in ("http://elsewhere/odata/PointRecords", "/PointRecords", "/odatax/PointRecords"):
+        answer = send(service, multipart(part(f"GET {url} HTTP/1.1\n\n")), Host="localhost")
+        assert statuses(answer) == [404], url
+
+
+def test_a_name_is_one_requests_alone(service: Service) -> None:
+    reference = part("GET $1/$count HTTP/1.1\n\n")
+    body = multipart(part(GET, "1"), part(GET, "1"), part(GET), reference)
+    answer = send(service, body, Prefer="continue-on-error")
+    # Whom $1 means, nobody can tell.
+    assert statuses(answer) == [200, 400, 200, 424]
+    assert "two requests with the Content-ID 1" in answer.body.decode()
+    twice = multipart(change_set(part(post(1), "1"), part(post(2), "1")))
+    assert statuses(send(service, twice)) == [400]
+    service.replicate()
+    assert service.rows("SELECT count(*) FROM point_record") == [(0,)]
+
+
+def test_the_prefix_of_a_stage_belongs_to_the_service(service: Service) -> None:
+    body = multipart(
+        part("GET /api/odata/PointRecords HTTP/1.1\n\n"),
+        part("GET /odata/PointRecords HTTP/1.1\n\n"),
+    )
+    event = rest_event(
+        "POST",
+        "/odata/$batch",
+        resource="/odata/{resource}",
+        path_parameters={"resource": "$batch"},
+        headers={"Content-Type": MULTIPART, "Prefer": "odata.continue-on-error"},
+        body=body.decode(),
+    )
+    answer = app.app(event, context())
+    assert answer["statusCode"] == 200
+    assert re.findall(r"HTTP/1.1 (\d+)", answer["body"]) == ["200", "404"]
+    assert f"https://{HOST}/api/odata/$metadata#PointRecords" in answer["body"]
+
+
+def test_the_first_error_ends_a_multipart_batch_unless_told_otherwise(service: Service) -> None:
+    body = multipart(part(GET), part("GET Nope HTTP/1.1\n\n"), part(GET))
+    assert statuses(send(service, body)) == [200, 404]
+    for preference in ("continue-on-error", "odata.continue-on-error=true"):
+        answer = send(service, body, Prefer=preference)
+        assert statuses(answer) == [200, 404, 200]
+        assert answer.headers["Preference-Applied"] == "continue-on-error=true"
+    assert statuses(send(service, body, Prefer="continue-on-error=false")) == [200, 404]
+
+
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        (part("PointRecords"), 400),
+        (part(""), 400),
+        (part("GET PointRecords HTTP/1.1\nno header\n\n"), 400),
+        (part("GET PointRecords?$top=x HTTP/1.1\n\n"), 400),
+        (part("GET PointRecords?$filter=%ff HTTP/1.1\n\n"), 400),
+        (part("get PointRecords HTTP/1.1\n\n"), 405),
+        (part("DELETE IntegrationLogs(1) HTTP/1.1\n\n"), 405),
+        (part("GET $batch HTTP/1.1\n\n"), 400),
+        (part("POST $batch HTTP/1.1\n\n"), 400),
+        (part("GET $7 HTTP/1.1\n\n"), 400),
+        (part("GET $all HTTP/1.1\n\n"), 501),
+        ("\n" + GET, 400),
+        ("Content-Type: text/plain\n\n" + GET, 400),
+        (change_set(part(GET)), 400),
+        (change_set("x"), 400),
+        (change_set(change_set(part(post(8)))), 400),
+        ("Content-Type: multipart/mixed\n\nx", 400),
+        ("Content-Type: multipart/mixed; boundary=c\n\n--c\n\n" + part(post(8)), 400),
+    ],
+)
+def test_a_broken_part_is_answered_by_itself(service: Service, broken: str, status: int) -> None:
+    body = multipart(broken, part(GET))
+    answer = send(service, body, Prefer="continue-on-error")
+    assert statuses(answer) == [status, 200]
+    assert '{"error": {"code": "' in answer.body.decode()
+    service.replicate()
+    assert service.statuses() == {}
+
+
+def test_headers_of_a_part_are_its_own_and_versions_are_inherited(service: Service) -> None:
+    minimal = part(post(7, "Prefer: return=minimal"))
+    text = send(service, multipart(minimal), OData_MaxVersion="4.0").body.decode()
+    assert "HTTP/1.1 204 No Content" in text
+    assert "OData-EntityId: " in text
+    assert "OData-Version: 4.0\r\n" in text
+    assert "Content-Length" not in text
+    full = "GET PointRecords HTTP/1.1\nAccept: application/json;odata.metadata=full\n\n"
+    assert "odata.metadata=full" in send(service, multipart(part(full))).body.decode()
