@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.odata import reference
 from tests.odata.dataset import LOG_TEXTS
-from tests.odata.drawing import COMPARABLE, Names, Scope, Term, terms
+from tests.odata.drawing.expressions import terms
+from tests.odata.drawing.term import COMPARABLE, Names, Scope, Term
 
 PROPERTIES = {
     "Record": [

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, event, given, settings
 
 from chalicelib.errors import InvalidError
 from tests.odata import apply_reference, reference
-from tests.odata.apply_drawing import Chain, chains
 from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
+from tests.odata.drawing.apply import Chain, chains
 from tests.odata.test_filter_property import EXAMPLES
 
 thorough = settings(

@@ -10,7 +10,8 @@ from chalicelib.errors import InvalidError
 from tests.odata import reference
 from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
-from tests.odata.drawing import Term, conditions
+from tests.odata.drawing.expressions import conditions
+from tests.odata.drawing.term import Term
 
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 thorough = settings(

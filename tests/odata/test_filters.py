@@ -5,10 +5,18 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from tests.odata import cases, refusals
+from tests.odata import refusals
 from tests.odata.asking import Client
-from tests.odata.cases import Case
+from tests.odata.cases.case import Case
+from tests.odata.cases.logic import LOGIC, NULLS
+from tests.odata.cases.numbers import NUMBERS
+from tests.odata.cases.of_logs import OF_LOGS
+from tests.odata.cases.paths import CASTS, PATHS
+from tests.odata.cases.texts import TEXTS
+from tests.odata.cases.times import TIMES
 from tests.odata.dataset import DataSet
+
+OF_RECORDS = LOGIC + NULLS + NUMBERS + TEXTS + TIMES + PATHS + CASTS
 
 
 def check(client: Client, entity_set: str, case: Case, entities: list[Any]) -> None:
@@ -19,14 +27,14 @@ def check(client: Client, entity_set: str, case: Case, entities: list[Any]) -> N
     assert count == str(len(expected))
 
 
-@pytest.mark.parametrize("case", cases.OF_RECORDS, ids=lambda case: case[0])
+@pytest.mark.parametrize("case", OF_RECORDS, ids=lambda case: case[0])
 def test_a_filter_of_records_selects_what_it_says(
     case: Case, client: Client, data: DataSet
 ) -> None:
     check(client, "PointRecords", case, data.records)
 
 
-@pytest.mark.parametrize("case", cases.OF_LOGS, ids=lambda case: case[0])
+@pytest.mark.parametrize("case", OF_LOGS, ids=lambda case: case[0])
 def test_a_filter_of_logs_selects_what_it_says(case: Case, client: Client, data: DataSet) -> None:
     check(client, "IntegrationLogs", case, data.logs)
 

@@ -24,7 +24,7 @@ from chalicelib.postgres.reader import Reader
 from chalicelib.settings import Settings
 from tests.odata.asking import Client
 from tests.odata.dataset import DataSet
-from tests.odata.drawing import conditions
+from tests.odata.drawing.expressions import conditions
 from tests.tokens import INTEGRATION
 
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))

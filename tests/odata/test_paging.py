@@ -20,7 +20,8 @@ from chalicelib.settings import Settings
 from tests.odata import dataset, reference
 from tests.odata.asking import ROOT, Client
 from tests.odata.dataset import DataSet, Log
-from tests.odata.drawing import Term, orders
+from tests.odata.drawing.expressions import orders
+from tests.odata.drawing.term import Term
 from tests.odata.test_filter_property import EXAMPLES
 
 Key = tuple[Term, str]

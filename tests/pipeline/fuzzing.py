@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from tests.odata.drawing import conditions
+from tests.odata.drawing.expressions import conditions
 from tests.pipeline.service import PUNCH, punch
 
 NOBODY = "00000000-0000-0000-0000-000000000000"

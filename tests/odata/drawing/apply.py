@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tests.odata import apply_reference as reference
 from tests.odata.apply_reference import Row
-from tests.odata.drawing import Scope, Term, _literals, conditions, terms
+from tests.odata.drawing.expressions import conditions, terms
+from tests.odata.drawing.literals import literals
+from tests.odata.drawing.term import Scope, Term
 from tests.odata.reference import compare
 
 _OF_ENTITY = {
@@ -99,7 +101,7 @@ def _comparison(chain: Chain, draw: Any) -> Term:
         return Term("true", 0, lambda _: True)
     path = draw(st.sampled_from(sorted(chain.exact())))
     operator = draw(st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"]))
-    text, value = draw(_literals(chain.kinds[path]))
+    text, value = draw(literals(chain.kinds[path]))
     return Term(
         f"{path} {operator} {text}",
         0,
@@ -115,7 +117,7 @@ def _compute(chain: Chain, draw: Any) -> None:
             term = draw(terms(kind, (Scope("it", "", chain.entity),), 1))
             assume(term.text != "null")  # which has no type to give a property
         else:
-            text, value = draw(_literals(kind))
+            text, value = draw(literals(kind))
             term = Term(text, 0, lambda _, value=value: value)
         items.append((chain.alias(), kind, term))
 
