@@ -9,19 +9,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 
 from chalicelib.errors import InvalidError, UnavailableError
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.endpoint import Endpoint
+from chalicelib.odata.service import ODataRequest, ODataService
+from chalicelib.odata.waiting import Waiting
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
 from tests.conftest import connect, create_database
-from tests.odata.asking import Client
+from tests.odata.asking import ROOT, Client
 from tests.odata.dataset import DataSet
 from tests.tokens import INTEGRATION
 
@@ -259,7 +262,7 @@ def test_no_query_makes_the_database_hungry(asked: str, role: Role, crowded: str
     """Without these bounds long texts took 1 GB of a backend, and conditions on logs 3.5 GB."""
     database = connect(crowded)
     principal = INTEGRATION if role is Role.INTEGRATION else Principal(role, employer_id=7)
-    client = Client(ODataService(Reader(database, 3), Settings()), principal)
+    client = Client(ODataService(Reader(database, 2), Settings()), principal)
     path, option = HUNGRY[asked]
     try:
         with database.transaction() as connection:
@@ -273,6 +276,32 @@ def test_no_query_makes_the_database_hungry(asked: str, role: Role, crowded: str
         assert _peak_mb(pid) - before < 150
     finally:
         database.close()
+
+
+def test_slow_queries_of_a_batch_share_its_time(crowded: str) -> None:
+    path, (name, text) = HUNGRY["many within each other"]
+    requests = [
+        {"id": str(number), "method": "get", "url": f"{path}?{name}={quote(text)}"}
+        for number in range(9)
+    ]
+    settings = Settings(odata_timeout_s=0.6, odata_batch_timeout_s=1)
+    database = connect(crowded)
+    endpoint = Endpoint(Reader(database, 10), settings, cast(Waiting, None))
+    started = time.monotonic()
+    answer = endpoint.answer(
+        ODataRequest(
+            INTEGRATION,
+            ROOT,
+            "$batch",
+            [],
+            {"content-type": "application/json"},
+            "POST",
+            json.dumps({"requests": requests}).encode(),
+        )
+    )
+    database.close()
+    assert 0.9 < time.monotonic() - started < 3
+    assert [each["status"] for each in json.loads(answer.body)["responses"]] == [503] * 9
 
 
 def _peak_mb(pid: int) -> float:
