@@ -180,6 +180,31 @@ def test_what_many_lead_to_counts_once(client: Client, data: DataSet) -> None:
     }
 
 
+def test_what_many_lead_to_counts_once_in_each_group(client: Client, data: DataSet) -> None:
+    found = rows(
+        client,
+        "IntegrationLogs",
+        "filter(id gt 3)/groupby((status),aggregate(point/attempts with sum as once,"
+        "point/utcOffsetMinutes with average as mean,$count as n))",
+    )
+    logs = [each for each in data.logs if each.id > 3]
+    expected = []
+    for status in sorted({each.status for each in logs}):
+        of_status = [each for each in logs if each.status == status]
+        points = {each.pointId: each.point for each in of_status}.values()
+        offsets = [each.utcOffsetMinutes for each in points]
+        expected.append(
+            {
+                "status": status,
+                "once": sum(each.attempts for each in points),
+                "mean": pytest.approx(sum(offsets) / len(offsets)),
+                "n": len(of_status),
+            }
+        )
+    assert found == expected
+    assert any(each["n"] > 1 for each in expected)
+
+
 def test_logs_of_records_are_counted(client: Client, data: DataSet) -> None:
     found = row(client, "PointRecords", "aggregate(logs/$count as n,logs/$count with max as most)")
     assert found == {"n": len(data.logs), "most": max(len(each.logs) for each in data.records)}

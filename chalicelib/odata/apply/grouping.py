@@ -4,11 +4,21 @@ OData Extension for Data Aggregation 4.0, section 3.2.
 """
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from chalicelib.odata.apply.methods import COUNT, METHODS, aggregated, counted, distinct
+from chalicelib.odata.apply.methods import (
+    COUNT,
+    METHODS,
+    REPEATS_MATTER,
+    aggregated,
+    counted,
+    distinct,
+    of_first,
+    place_among,
+)
 from chalicelib.odata.apply.outline import Piece
-from chalicelib.odata.apply.reader import Reader
+from chalicelib.odata.apply.reader import Reader, with_hidden
 from chalicelib.odata.apply.rows import Member, Nested, Output, Rows, Select
 from chalicelib.odata.expressions.tree import Column, Count, Node, Step, Variable
 from chalicelib.odata.language.syntax import fault, unsupported
@@ -29,10 +39,7 @@ def groupby(reader: Reader, piece: Piece) -> Rows:
         raise fault("groupby takes properties in parentheses, as in groupby((a,b))", piece.at)
     if len(parameters) > 2:
         raise fault("groupby takes one or two parameters", parameters[2].at)
-    groups = _Groups(reader)
-    for path in paths.split(","):
-        groups.key(path)
-    outputs: dict[str, Output] = {}
+    argument = None
     if len(parameters) > 1:
         then = parameters[1]
         first, *further = then.split("/")
@@ -41,13 +48,56 @@ def groupby(reader: Reader, piece: Piece) -> Rows:
             raise unsupported("groupby with anything but one aggregate is not supported", then.at)
         if argument is None:
             raise fault("aggregate has its parameters in parentheses", then.after)
-        outputs = _aggregates(reader, argument, grouped=True)
-    return groups.rows(outputs)
+    return _grouped(reader, paths.split(","), argument)
 
 
 def aggregate(reader: Reader, piece: Piece) -> Rows:
     """Read ``aggregate(…)`` of all rows."""
-    return _Groups(reader).rows(_aggregates(reader, piece, grouped=False))
+    return _grouped(reader, [], piece)
+
+
+@dataclass(slots=True)
+class _Repeats:
+    """The entities that paths of aggregates lead to, and that repeat: each is to count once.
+
+    ``met`` are their keys by the paths; ``places`` what numbers the rows that lead to the same.
+    Section 3.2.1.1.
+    """
+
+    met: dict[str, Column] = field(default_factory=dict)
+    places: Mapping[str, Column] = field(default_factory=dict)
+
+    def once(self, path: Piece, value: Node) -> Node:
+        """Return the value so that an aggregate of it has each entity's once."""
+        if not isinstance(value, Column) or not isinstance(value.instance, Step):
+            return value
+        way = path.text.rpartition("/")[0]
+        self.met[way] = Column(value.instance, value.instance.entity.key)
+        return of_first(self.places[way], value) if way in self.places else value
+
+
+def _grouped(reader: Reader, paths: Sequence[Piece], argument: Piece | None) -> Rows:
+    """Read what is grouped by, and what is aggregated of each group."""
+
+    def read(by: Reader, repeats: _Repeats) -> tuple[_Groups, dict[str, Output]]:
+        groups = _Groups(by)
+        for path in paths:
+            groups.key(path)
+        if argument is None:
+            return groups, {}
+        return groups, _aggregates(by, argument, repeats, grouped=bool(paths))
+
+    repeats, again = _Repeats(), reader.copy()
+    groups, outputs = read(reader, repeats)
+    if repeats.met:
+        # Rows are numbered before they are grouped, and so read anew with their numbers.
+        numbers = [place_among(groups.values, key) for key in repeats.met.values()]
+        added = [Output(again.columns.property("", each), each) for each in numbers]
+        again.rows = with_hidden(again.rows, added)
+        columns = (Member(each.property).column(again.rows.it) for each in added)
+        places = dict(zip(repeats.met, columns, strict=True))
+        groups, outputs = read(again, _Repeats(places=places))
+    return groups.rows(outputs)
 
 
 class _Groups:
@@ -56,6 +106,10 @@ class _Groups:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._keys: list[tuple[Navigation | None, Output]] = []
+
+    @property
+    def values(self) -> list[Node]:
+        return [output.value for _, output in self._keys]
 
     def key(self, path: Piece) -> None:
         """Read a property that is grouped by."""
@@ -131,14 +185,16 @@ def _require_single(path: Piece, entity: EntityType, what: str) -> None:
     raise unsupported(f"{what} an entity is not supported: name a property of it", path.at)
 
 
-def _aggregates(reader: Reader, piece: Piece, *, grouped: bool) -> dict[str, Output]:
+def _aggregates(
+    reader: Reader, piece: Piece, repeats: _Repeats, *, grouped: bool
+) -> dict[str, Output]:
     outputs: dict[str, Output] = {}
     for item in piece.split(","):
         if not item.text:
             raise fault("An expression to aggregate is missing", item.at)
         _refuse_custom(reader, item)
         expression, alias = reader.named(item)
-        value, may_be_null = _aggregate(reader, expression)
+        value, may_be_null = _aggregate(reader, expression, repeats)
         name = reader.alias(alias, outputs)
         made = reader.columns.property(name, value)
         nullable = may_be_null and (value.nullable or not grouped)
@@ -159,7 +215,7 @@ def _refuse_custom(reader: Reader, item: Piece) -> None:
         raise unsupported(f"The custom aggregate {name.text[:100]} is not supported", item.at)
 
 
-def _aggregate(reader: Reader, piece: Piece) -> tuple[Node, bool]:
+def _aggregate(reader: Reader, piece: Piece, repeats: _Repeats) -> tuple[Node, bool]:
     """Read what is calculated of the rows of a group, and say whether it can be null."""
     if match := _COUNT_OF.fullmatch(piece.text):
         return (_count_of(reader, piece, match["path"]) if match["path"] else COUNT), False
@@ -187,7 +243,9 @@ def _aggregate(reader: Reader, piece: Piece) -> tuple[Node, bool]:
     found = METHODS[name].get(value.type)
     if found is None:
         raise fault(f"{name} takes no {value.type}", expression.at)
-    return aggregated(name, found, value, is_path=is_path), name != "countdistinct"
+    if is_path and name in REPEATS_MATTER:
+        value = repeats.once(expression, value)
+    return aggregated(found, value), name != "countdistinct"
 
 
 def _count_of(reader: Reader, piece: Piece, path: str) -> Node:

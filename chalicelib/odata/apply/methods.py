@@ -4,11 +4,11 @@ Null is no value to any of them; of no values they give null, and countdistinct 
 for Data Aggregation 4.0, section 3.2.1.3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm
-from chalicelib.odata.expressions.tree import Call, Column, Node, Step
+from chalicelib.odata.expressions.tree import Call, Node
 
 # Counts are Edm.Decimal: section 3.2.1.3.5 and 3.2.1.4 of the extension.
 COUNT = Call("CAST(count(*) AS numeric)", (), Edm.DECIMAL)
@@ -57,22 +57,28 @@ METHODS: dict[str, Mapping[Edm, Method]] = {
     },
 }
 
-# Each entity that a path leads to counts once, however many lead to it: section 3.2.1.1.
-_ONCE = (
-    "(SELECT {} FROM (SELECT DISTINCT k, v FROM unnest(array_agg({{0}}), array_agg({{1}}))"
-    " AS u(k, v)) AS u)"
-)
-_REPEATED_MATTER = ("sum", "average")
+# Where it matters that a value comes again with each row that leads to the same entity.
+REPEATS_MATTER = ("sum", "average")
 
 
-def aggregated(name: str, method: Method, value: Node, *, is_path: bool) -> Node:
+def aggregated(method: Method, value: Node) -> Node:
     """Return the aggregate of a value of each row of a group."""
-    if is_path and name in _REPEATED_MATTER and isinstance(value, Column):
-        step = value.instance
-        if isinstance(step, Step):
-            template = _ONCE.format(method.template.format("u.v"))
-            return Call(template, (Column(step, step.entity.key), value), method.result)
     return Call(method.template, (value,), method.result)
+
+
+def place_among(groups: Sequence[Node], entity: Node) -> Node:
+    """Return the number of a row among those of its group that lead to the same entity, from 1 on.
+
+    It is sorted for, which spills to the disk; an array of all that was met would be in memory.
+    """
+    parts = ", ".join(f"{{{number}}}" for number in range(len(groups) + 1))
+    template = f"row_number() OVER (PARTITION BY {parts})"
+    return Call(template, (entity, *groups), Edm.INT64)
+
+
+def of_first(place: Node, value: Node) -> Node:
+    """Return a value in the first row that leads to its entity, null in the others."""
+    return Call("CASE WHEN {0} = 1 THEN {1} END", (place, value), value.type)
 
 
 def counted(related: Node) -> Node:

@@ -37,6 +37,10 @@ class Reader:
     _tokens: int = 0
     _added: int = 0
 
+    def copy(self) -> "Reader":
+        """Return a reader that can read the same once more, for which it counts but once."""
+        return replace(self, _values=list(self._values))
+
     # Expressions.
 
     def condition(self, piece: Piece) -> Node:
