@@ -1,0 +1,176 @@
+"""Related entities, expanded into the entities that they are related to."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import InvalidError
+from chalicelib.principal import Principal, Role
+from chalicelib.settings import Settings
+from tests.odata.asking import ROOT, Client
+from tests.odata.dataset import DataSet, Log, Record
+
+
+def ids(answer: Any) -> list[Any]:
+    return [each["id"] for each in answer["logs"]]
+
+
+@pytest.mark.parametrize(
+    ("expand", "chosen"),
+    [
+        ("logs", lambda logs, _: logs),
+        ("logs($top=2)", lambda logs, _: logs[:2]),
+        ("logs($skip=1;$top=2)", lambda logs, _: logs[1:3]),
+        ("logs($orderby=id desc)", lambda logs, _: logs[::-1]),
+        ("logs($orderby=status desc,attempt)",
+         lambda logs, _: sorted(sorted(logs, key=lambda log: log.attempt),
+                                key=lambda log: log.status, reverse=True)),
+        ("logs($filter=attempt gt 1)", lambda logs, _: [log for log in logs if log.attempt > 1]),
+        ("logs($filter=status eq @s)",
+         lambda logs, _: [log for log in logs if log.status == "REJECTED"]),
+        ("logs($filter=status eq @t;@t='REJECTED')",
+         lambda logs, _: [log for log in logs if log.status == "REJECTED"]),
+        ("logs($filter=attempt eq @u;@u=attempt)", lambda logs, _: logs),
+        ("logs($filter=status eq $it/status)",
+         lambda logs, it: [log for log in logs if log.status == it.status]),
+        ("logs($filter=status eq @it)",
+         lambda logs, it: [log for log in logs if log.status == it.status]),
+        ("logs($filter=$this/attempt eq 2)", lambda logs, _: logs[2:3]),
+        ("logs($filter=point/employerId eq $it/employerId and $it/logs/$count eq 4)",
+         lambda logs, _: logs),
+        ("logs($filter=$it/logs/any(l:l/id gt $this/id))", lambda logs, _: logs[:-1]),
+        ("logs($filter=contains(log,';)') or true)", lambda logs, _: logs),
+        ("logs($search=accepted)", lambda logs, _: [log for log in logs if log.log == "accepted"]),
+        ("logs($search=NOT accepted;$filter=attempt lt 3)",
+         lambda logs, _: [log for log in logs if log.log != "accepted" and log.attempt < 3]),
+        ("logs($compute=attempt mod 2 as odd;$filter=odd eq 1)",
+         lambda logs, _: [log for log in logs if log.attempt % 2]),
+        ("logs($compute=attempt mul -1 as back;$orderby=back)", lambda logs, _: logs[::-1]),
+        (" logs ( TOP = 1 ; Select = id )", lambda logs, _: logs[:1]),
+        ("logs(filter=attempt EQ 0)", lambda logs, _: logs[:1]),
+        ("logs/PunchClock.IntegrationLog", lambda logs, _: logs),
+        ("PunchClock.PointRecord/logs", lambda logs, _: logs),
+        ("PointRecord/logs/IntegrationLog($top=1)", lambda logs, _: logs[:1]),
+        ("*", lambda logs, _: logs),
+        ("logs($levels=1)", lambda logs, _: logs),
+        ("logs($levels=max)", lambda logs, _: logs),
+        ("logs($top=0)", lambda logs, _: logs[:0]),
+        ("logs($skip=99)", lambda logs, _: logs[99:]),
+        ("logs($top=999999999999999999)", lambda logs, _: logs),
+    ],
+)  # fmt: skip
+def test_an_expansion_has_the_related_entities_that_its_options_say(
+    expand: str,
+    chosen: Callable[[list[Log], Record], list[Log]],
+    ask: Callable[..., Any],
+    record: Record,
+) -> None:
+    answer = ask(expand, ("@s", "'REJECTED'"), ("@it", "status"))
+    assert ids(answer) == [each.id for each in chosen(record.logs, record)]
+
+
+def test_one_related_entity_is_an_object(client: Client, data: DataSet) -> None:
+    for log in data.logs[:5]:
+        answer = client.json(
+            f"IntegrationLogs({log.id})",
+            ("$select", "id"),
+            ("$expand", "point($select=id,attempts;$compute=attempts add 1 as next)"),
+        )
+        assert answer["point"] == {"id": str(log.point.id), "attempts": log.point.attempts}
+
+
+def test_expansions_of_a_collection_are_of_each_entity(client: Client, data: DataSet) -> None:
+    answer = client.json(
+        "PointRecords",
+        ("$select", "id"),
+        ("$expand", "logs($select=id;$count=true;$top=1)"),
+        ("$filter", "attempts gt 0"),
+        ("$top", "1000"),
+    )
+    records = [each for each in data.records if each.attempts > 0]
+    assert answer["value"] == [
+        {
+            "id": str(each.id),
+            "logs@odata.count": len(each.logs),
+            "logs": [{"id": log.id} for log in each.logs[:1]],
+        }
+        for each in records
+    ]
+
+
+def test_expansions_nest_as_deep_as_the_setting_says(
+    client: Client, client_of: Callable[[Settings], Client], record: Record
+) -> None:
+    two = "logs($select=id;$expand=point($select=id))"
+    answer = client.json(f"PointRecords({record.id})", ("$expand", two))
+    assert answer["logs"][0] == {"id": record.logs[0].id, "point": {"id": str(record.id)}}
+    three = "logs($expand=point($expand=logs))"
+    with pytest.raises(InvalidError, match=r"2 deep \(ODATA_EXPAND_DEPTH\)"):
+        client.get("PointRecords", ("$expand", three))
+    deeper = client_of(replace(Settings(), odata_expand_depth=3))
+    answer = deeper.json(f"PointRecords({record.id})", ("$expand", three))
+    assert len(answer["logs"][0]["point"]["logs"]) == 4
+    for levels in ("logs($levels=3)", "*($levels=3)", "logs($expand=*($levels=2))"):
+        with pytest.raises(InvalidError, match="ODATA_EXPAND_DEPTH"):
+            client.get("PointRecords", ("$expand", levels))
+
+
+def test_a_star_expands_what_no_other_item_names(ask: Callable[..., Any], record: Record) -> None:
+    assert ids(ask("*,logs($top=1)")) == [record.logs[0].id]
+    assert "logs" not in ask("*,logs/$count")
+    two = ask("*($levels=2)")["logs"][0]
+    assert two["point"]["status"] == record.status
+    # What would lead back to where it came from is a reference.
+    circle = ask("*($levels=max)")["logs"][0]
+    assert circle["point"] == {"@odata.id": f"{ROOT}/PointRecords({record.id})"}
+    assert ask("*/$ref")["logs"] == [
+        {"@odata.id": f"{ROOT}/IntegrationLogs({each.id})"} for each in record.logs
+    ]
+
+
+def test_a_count_of_what_is_related_is_a_number_alone(ask: Callable[..., Any]) -> None:
+    answer = ask("logs/$count")
+    assert (answer["logs@odata.count"], "logs" in answer) == (4, False)
+    assert ask("logs/$count($filter=attempt ge 2)")["logs@odata.count"] == 2
+    assert ask("logs/$count($search=accepted;$filter=attempt lt 9)")["logs@odata.count"] == 1
+    numbers = ask("logs/$count", accept="application/json;IEEE754Compatible=true")
+    assert numbers["logs@odata.count"] == "4"
+
+
+def test_a_property_behind_one_navigation_can_be_selected(client: Client, data: DataSet) -> None:
+    log = data.logs[0]
+    answer = client.json("IntegrationLogs", ("$select", "id,point/status,point/id"), ("$top", "1"))
+    assert answer["@odata.context"].endswith("#IntegrationLogs(id,point(id,status))")
+    expected = {"id": str(log.point.id), "status": log.point.status}
+    assert answer["value"] == [{"id": log.id, "point": expected}]
+    same = client.json(
+        "IntegrationLogs", ("$select", "id,point/status,point/id"), ("$expand", "point"),
+        ("$top", "1"),
+    )  # fmt: skip
+    assert same["value"] == answer["value"]
+
+
+def test_navigation_resources_expand_too(client: Client, record: Record) -> None:
+    path = f"PointRecords({record.id})/logs"
+    answer = client.json(path, ("$expand", "point($select=id)"), ("$select", "id"), ("$top", "1"))
+    assert answer["value"] == [{"id": record.logs[0].id, "point": {"id": str(record.id)}}]
+    path = f"IntegrationLogs({record.logs[0].id})/point"
+    assert client.json(path, ("$expand", "logs/$count"))["logs@odata.count"] == 4
+
+
+def test_nobody_sees_through_an_expansion_what_is_not_theirs(client: Client, data: DataSet) -> None:
+    own = Client(client.service, Principal(Role.EMPLOYER, employer_id=2))
+    records = {str(each.id): each for each in data.records if each.employerId == 2}
+    answer = own.json(
+        "PointRecords",
+        ("$expand", "logs($expand=point($select=id);$filter=$it/employerId eq 2;$count=true)"),
+        ("$top", "1000"),
+    )
+    assert {each["id"] for each in answer["value"]} == set(records)
+    for each in answer["value"]:
+        assert ids(each) == [log.id for log in records[each["id"]].logs]
+        assert all(log["point"] == {"id": each["id"]} for log in each["logs"])
+    logs = own.json("IntegrationLogs", ("$expand", "point($expand=logs/$count)"), ("$top", "1000"))
+    assert {each["point"]["id"] for each in logs["value"]} <= set(records)
