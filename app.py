@@ -34,7 +34,7 @@ _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 app.register_middleware(middleware.name_the_request, "all")
 app.register_middleware(middleware.one_error_shape, "http")
 app.register_middleware(middleware.for_browsers(container.settings), "http")
-app.register_middleware(middleware.whose_it_is(container.authenticator), "http")
+app.register_middleware(middleware.whose_it_is(container.authenticate), "http")
 
 
 def answers(handler: Callable[..., Response]) -> Callable[..., Response]:

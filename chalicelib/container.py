@@ -12,8 +12,7 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
@@ -27,7 +26,6 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.integrator.integrator import Run
-    from chalicelib.integrator.limit.protocol import Clock, Limiter
     from chalicelib.odata.endpoint import Endpoint
     from chalicelib.operations.quarantine import Release
     from chalicelib.operations.reconciler import Reconciliation
@@ -85,6 +83,11 @@ def authenticator() -> Authenticator:
     from chalicelib.identity import configured
 
     return configured.authenticator(settings(), resolved("jwt_key"))
+
+
+def authenticate(authorizations: Sequence[str]) -> Principal:
+    """Return whom a request is of; see ``Authenticator.authenticate``."""
+    return authenticator().authenticate(authorizations)
 
 
 @cache
@@ -153,6 +156,7 @@ def replicator() -> Replicator:
 
 def integrator_run() -> Run:
     """Build a run of the integrator; unlike all else, each run is a new one."""
+    from chalicelib.integrator.configured import limiter
     from chalicelib.integrator.integrator import Run
     from chalicelib.integrator.legacy import Legacy
     from chalicelib.integrator.retry import Terms
@@ -167,40 +171,10 @@ def integrator_run() -> Run:
             read_timeout_s=found.legacy_read_timeout_s,
             call_timeout_s=found.legacy_call_timeout_s,
         ),
-        limiter(found),
+        limiter(found, random.Random()),  # noqa: S311 - mutations
         found.limit_policy,
         Terms.of(found),
         chance=random.Random(),  # noqa: S311 - jitter
-    )
-
-
-def limiter(found: Settings) -> Callable[[Clock], Limiter]:
-    """Build the factory of limiters that the settings ask for.
-
-    Raises:
-        SettingsError: the parameter file does not fit.
-    """
-    from chalicelib.integrator.limit import evolved
-    from chalicelib.integrator.limit.trials import Trials
-    from chalicelib.integrator.limiter import POLICIES
-
-    policy = found.limit_policy
-    make = partial(POLICIES[policy], most=found.limit_max)
-    if policy not in evolved.EVOLVED:
-        return make
-    if found.limit_parameters:
-        parameters = evolved.load(policy, Path(found.limit_parameters))
-    else:
-        parameters = evolved.deployed(policy)
-    if not found.limit_trials:
-        return partial(make, parameters=parameters)
-    return lambda clock: Trials(
-        clock,
-        lambda in_use: make(clock, parameters=in_use),
-        parameters,
-        policy,
-        share=found.limit_trials,
-        chance=random.Random(),  # noqa: S311 - mutations
     )
 
 

@@ -32,7 +32,7 @@ from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.query.options import read_options
 from chalicelib.odata.resource import Kind, read_resource, segments_of
 from chalicelib.odata.service import ODataRequest, ODataService
-from chalicelib.odata.sql.statements import Rows
+from chalicelib.odata.sql.statements import RowReader
 from chalicelib.odata.urls import read_query, target_of
 from chalicelib.odata.waiting import OneWaiting, Waiting
 from chalicelib.settings import Settings
@@ -48,7 +48,7 @@ _RECORD = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
 class Endpoint:
     """Answers requests from a reader of the replica and the way to the buffer."""
 
-    def __init__(self, reader: Rows, settings: Settings, waiting: Waiting) -> None:
+    def __init__(self, reader: RowReader, settings: Settings, waiting: Waiting) -> None:
         self._reader = reader
         self._settings = settings
         self._waiting = waiting

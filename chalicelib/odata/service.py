@@ -27,7 +27,7 @@ from chalicelib.odata.query.view import View
 from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
 from chalicelib.odata.sql.statements import (
     Page,
-    Rows,
+    RowReader,
     Statement,
     conditions_of,
     count_statement,
@@ -63,7 +63,7 @@ class ODataRequest:
 class ODataService:
     """Answers requests from a reader of the replica."""
 
-    def __init__(self, reader: Rows, settings: Settings) -> None:
+    def __init__(self, reader: RowReader, settings: Settings) -> None:
         self._reader = reader
         self._settings = settings
         self._sizes = PageSizes(settings.odata_page, settings.odata_page_max)
@@ -216,7 +216,7 @@ class ODataService:
 class _Run:
     """Runs the statements of one request, within its allowance."""
 
-    reader: Rows
+    reader: RowReader
     allowance: Allowance
 
     def page(self, statement: Statement, resource: Resource, size: int) -> list[Any]:

@@ -14,7 +14,7 @@ from chalicelib.odata.answer import Answer
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.query.selection import Selection
-from chalicelib.odata.sql.statements import Rows
+from chalicelib.odata.sql.statements import RowReader
 from chalicelib.odata.sql.written import TYPES_OF_JSON, type_name
 from chalicelib.point_record import PointRecord
 from chalicelib.postgres.parameters import Parameters
@@ -41,13 +41,13 @@ class Waiting:
 class OneWaiting:
     """A reader to whom one waiting record is all that the table of records holds."""
 
-    def __init__(self, reader: Rows, values: Values) -> None:
+    def __init__(self, reader: RowReader, values: Values) -> None:
         self._reader = reader
         columns = {each.column: values[each.name] for each in POINT_RECORD.properties}
         self._record = json.dumps(columns)
 
     def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
-        """Run a statement; see ``statements.Rows``."""
+        """Run a statement; see ``statements.RowReader``."""
         table = POINT_RECORD.table
         bound = parameters.bind(self._record)
         record = f"jsonb_populate_record(CAST(NULL AS {table}), CAST({bound} AS jsonb))"

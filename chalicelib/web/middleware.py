@@ -5,7 +5,7 @@ The framework calls each with the request, or the event of a schedule, and with 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from chalice import Response
 from chalice.app import Request
@@ -22,12 +22,6 @@ _OPEN = ("/health",)
 
 GetResponse = Callable[[Request], Response]
 Middleware = Callable[[Request, GetResponse], Response]
-
-
-class Authenticator(Protocol):
-    """What ``identity.authenticator`` does for a request."""
-
-    def authenticate(self, authorizations: Sequence[str]) -> Any: ...
 
 
 def name_the_request(event: Any, get_response: Callable[[Any], Any]) -> Any:
@@ -71,14 +65,16 @@ def for_browsers(settings: Callable[[], Settings]) -> Middleware:
     return middleware
 
 
-def whose_it_is(authenticator: Callable[[], Authenticator]) -> Middleware:
-    """Let nobody in without a token, whatever the route: ``request.principal`` is whose it is."""
+def whose_it_is(authenticate: Callable[[Sequence[str]], object]) -> Middleware:
+    """Let nobody in without a token, whatever the route: ``request.principal`` is whose it is.
+
+    ``authenticate`` returns whom the values of the Authorization headers speak for, or raises.
+    """
 
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
-            found = authenticator()
             try:
-                request.principal = found.authenticate(headers.authorizations(request._event_dict))
+                request.principal = authenticate(headers.authorizations(request._event_dict))
             except UnauthenticatedError as error:
                 if error.is_invalid or request.path not in _OPEN:
                     raise

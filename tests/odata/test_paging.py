@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.query.paging import Token
+from chalicelib.odata.query.paging import SkipToken
 from chalicelib.odata.service import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader
@@ -260,6 +260,6 @@ def test_logs_are_ordered_by_what_an_expression_says(
 def test_a_token_of_our_form_with_other_values_is_refused(
     after: Any, remaining: Any, count: Any, size: Any
 ) -> None:
-    forged = Token(after, remaining, count, size).encode(["query"])
+    forged = SkipToken(after, remaining, count, size).encode(["query"])
     with pytest.raises(InvalidError, match="skiptoken"):
-        Token.decode(forged, ["query"], 1)
+        SkipToken.decode(forged, ["query"], 1)

@@ -1,7 +1,7 @@
 """``$batch``: several requests in one, answered one after the other. Protocol 4.01, 11.7.
 
 Each is answered by the same function as a request that comes alone. How they are written is for
-``batch_multipart`` and ``batch_json``; both read ``Part`` and write ``Reply``.
+``multipart`` and ``json_format``; both read ``Part`` and write ``Reply``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chalicelib.odata import negotiation
 from chalicelib.odata.negotiation import PageSize
 from chalicelib.odata.query.options import Options
-from chalicelib.odata.query.paging import Token
+from chalicelib.odata.query.paging import SkipToken
 from chalicelib.odata.query.reader import READ_TOGETHER
 from chalicelib.odata.resource import Resource
 
@@ -26,7 +26,7 @@ class PageRequest:
     ``size`` is that of all pages, ``remaining`` what ``$top`` leaves, None without it.
     """
 
-    token: Token | None
+    token: SkipToken | None
     preferred: PageSize | None
     size: int
     remaining: int | None
@@ -57,7 +57,7 @@ class PageRequest:
         text = options.text("$skiptoken")
         token = None
         if text is not None:
-            token = Token.decode(text, identity, keys, of_entity=of_entity)
+            token = SkipToken.decode(text, identity, keys, of_entity=of_entity)
         preferred = negotiation.preferred_page_size(headers)
         top = options.natural("$top")
         limits = [each for each in (top, token.remaining if token else None) if each is not None]
@@ -93,7 +93,7 @@ class PageRequest:
         left = None if self.remaining is None else self.remaining - entities
         if left == 0:
             return None
-        return Token.after_last(last, left, count, self.size).encode(self.identity)
+        return SkipToken.after_last(last, left, count, self.size).encode(self.identity)
 
     def headers(self) -> dict[str, str]:
         return (

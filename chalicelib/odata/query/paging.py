@@ -31,7 +31,7 @@ _MAX_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class SkipToken:
     """A place in the order of a query.
 
     ``after`` are the values of the order's keys there. ``remaining`` is what is left of ``$top``,
@@ -44,7 +44,9 @@ class Token:
     size: int
 
     @classmethod
-    def after_last(cls, keys: str, remaining: int | None, count: int | None, size: int) -> "Token":
+    def after_last(
+        cls, keys: str, remaining: int | None, count: int | None, size: int
+    ) -> "SkipToken":
         """Make the token of the place after an entity whose ``keys`` are a JSON array of texts."""
         after: list[Value] = json.loads(keys)
         for position, value in enumerate(after):
@@ -62,7 +64,7 @@ class Token:
     @classmethod
     def decode(
         cls, text: str, query: Sequence[object], keys: int, *, of_entity: bool = True
-    ) -> "Token":
+    ) -> "SkipToken":
         """Read a token back. The last key is an entity's own, unless ``of_entity`` is false.
 
         Raises:

@@ -29,7 +29,7 @@ class Statement:
     parameters: Parameters
 
 
-class Rows(Protocol):
+class RowReader(Protocol):
     """Runs one statement and returns its first row: see ``postgres.reader.Reader.row``."""
 
     def row(

@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from chalicelib import container
+from chalicelib.integrator.configured import limiter
 from chalicelib.integrator.limit import evolved
 from chalicelib.integrator.limit.trials import Trials
 from chalicelib.integrator.limit.windowed import WindowedParameters
@@ -96,8 +97,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_file_of_the_operators_own_is_used(tmp_path: Path) -> None:
     path = written(tmp_path, with_values(initial=33.0))
     settings = Settings(limit_policy="windowed", limit_parameters=str(path))
-    assert container.limiter(settings)(clock).limit == 33.0
-    on_trial = container.limiter(replace(settings, limit_trials=0.1))(clock)
+    assert limiter(settings, Random(1))(clock).limit == 33.0
+    on_trial = limiter(replace(settings, limit_trials=0.1), Random(1))(clock)
     assert isinstance(on_trial, Trials)
     assert on_trial.limit == 33.0
 
