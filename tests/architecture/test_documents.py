@@ -65,6 +65,15 @@ def test_whatever_path_a_document_names_is_there(document: Path) -> None:
         assert (PROJECT / named).exists(), named
 
 
+def test_the_architecture_has_a_place_for_each_module_and_folder() -> None:
+    text = (PROJECT / "docs/architecture.md").read_text(encoding="utf-8")
+    tree = text.partition("## Where things are")[2].split("```")[1]
+    root = PROJECT / "chalicelib"
+    there = {each.name for each in root.glob("[!_]*.py")}
+    there |= {f"{each.parent.name}/" for each in root.glob("*/__init__.py")}
+    assert set(re.findall(r"[a-z_]+(?:\.py|/)(?=\s)", tree)) >= there
+
+
 @pytest.mark.parametrize("document", documents(), ids=relative)
 def test_whatever_test_a_document_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
