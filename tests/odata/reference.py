@@ -7,7 +7,7 @@ service: nothing here imports it.
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
-from math import ceil, floor, trunc
+from math import ceil, floor, fmod, inf, nan, trunc
 from typing import Any
 
 MAX_INT64 = 2**63 - 1
@@ -83,6 +83,8 @@ def arithmetic(operator: str, left: Any, right: Any) -> Any:
         result = left - right
     elif operator == "mul":
         result = left * right
+    elif operator == "mod" and isinstance(left, float):
+        result = remainder(left, right)
     elif operator == "mod":
         result = left - right * trunc(Fraction(left) / Fraction(right))
     elif whole:
@@ -90,6 +92,16 @@ def arithmetic(operator: str, left: Any, right: Any) -> Any:
     else:
         result = left / right
     return bounded(result)
+
+
+def remainder(left: float, right: float) -> float:
+    """That of IEEE 754; above ten million divisors that of the numbers as they are written."""
+    if not abs(left) < inf:
+        return nan
+    if abs(left) <= 1e7 * abs(right):
+        return fmod(left, right)
+    exact, divisor = Fraction(repr(left)), Fraction(repr(right))
+    return float(exact - divisor * trunc(exact / divisor))
 
 
 def bounded(number: Number) -> Number:

@@ -154,6 +154,14 @@ _DOUBLE_SUM = (
     " THEN (x / 2 {sign} y / 2) * float8 'Infinity'"
     f" ELSE x {{sign}} y END {_OPERANDS.replace('{', '{{').replace('}', '}}')})"
 )
+# The remainder of IEEE 754, as fmod has it. The quotient q of up to 24 bits, times a half of the
+# divisor's digits, is a Double without rounding, and so is what is subtracted. Where x / y was
+# rounded up to q, the remainder is one divisor below: without that 27.7 mod 0.1 would be negative.
+_EXACT_REMAINDER = (
+    "(SELECT CASE WHEN r * x < 0 THEN r + sign(x) * abs(y) ELSE r END"
+    " FROM (SELECT x - q * half - q * (y - half) AS r FROM (SELECT trunc(x / y) AS q,"
+    " CAST(CAST(y AS real) AS double precision) AS half) AS b OFFSET 0) AS c)"
+)
 _DOUBLE_OPERATORS = {
     "add": _DOUBLE_SUM.format(sign="+"),
     "sub": _DOUBLE_SUM.format(sign="-"),
@@ -172,14 +180,15 @@ _DOUBLE_OPERATORS = {
         f" WHEN least(abs(x), 1) * 2 <= {_LEAST} * abs(y) THEN x * 0 / y"
         f" ELSE x / y END {_OPERANDS})"
     ),
-    # By zero it fails, as the standard asks of every type (5.1.1.2.6). A quotient with more digits
-    # than a Double has leaves no remainder: then exactly.
+    # By zero it fails, as the standard asks of every type (5.1.1.2.6). What would be too long a
+    # quotient for the exact remainder is calculated with the digits that a client reads and writes.
     "mod": (
         "(SELECT CASE WHEN y = 0 THEN 1 / y"
         " WHEN y = 'NaN' OR abs(x) = 'Infinity' THEN x + y + 'NaN'"
-        " WHEN abs(x) < abs(y) THEN x WHEN abs(x) > 1e15 * least(abs(y), 1) THEN"
+        " WHEN abs(x) < abs(y) THEN x"
+        " WHEN abs(y) < 1e-30 OR abs(y) > 1e30 OR abs(x) > 1e7 * least(abs(y), 1e30) THEN"
         " CAST(CAST(CAST(x AS text) AS numeric) % CAST(CAST(y AS text) AS numeric)"
-        f" AS double precision) ELSE x - y * trunc(x / y) END {_OPERANDS})"
+        f" AS double precision) ELSE {_EXACT_REMAINDER} END {_OPERANDS})"
     ),
 }
 _DOUBLE_OPERATORS["divby"] = _DOUBLE_OPERATORS["div"]

@@ -144,8 +144,6 @@ def _arithmetic(kind: str) -> Callable[..., Term]:
         level = SUM if operator in ("add", "sub") else PRODUCT
         left = operand(kind)
         if operator in ("div", "mod", "divby"):
-            if operator == "mod" and kind == "double":
-                operator = "div"
             if operator == "divby" and kind == "int":
                 operator = "mod"
             divisors = {
