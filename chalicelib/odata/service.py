@@ -25,6 +25,7 @@ from chalicelib.odata.query.paging import whole_order
 from chalicelib.odata.query.reader import Limits, Query, read_query
 from chalicelib.odata.query.view import View
 from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
+from chalicelib.odata.sql.complexity import require_plannable
 from chalicelib.odata.sql.statements import (
     Page,
     RowReader,
@@ -242,6 +243,7 @@ class _Run:
         return row
 
     def row(self, statement: Statement, resource: Resource) -> list[Any]:
+        require_plannable(statement.sql)
         found = self.reader.row(statement.sql, statement.parameters, self.allowance.until)
         if found is None:
             raise _missing(resource)

@@ -17,6 +17,7 @@ import pytest
 from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.odata.endpoint import Endpoint
 from chalicelib.odata.service import ODataRequest, ODataService
+from chalicelib.odata.sql.complexity import levels_of
 from chalicelib.odata.waiting import Waiting
 from chalicelib.postgres.parameters import Parameters
 from chalicelib.postgres.reader import Reader
@@ -190,6 +191,30 @@ def test_collections_within_each_other_are_bounded(client: Client) -> None:
         client.get("PointRecords", nested(21))
 
 
+def test_a_plan_that_would_be_too_large_is_not_made(client: Client) -> None:
+    """Unbounded, the last takes 1.6 GB to plan."""
+    total = " add ".join(["latitude"] * 60)
+    client.get("PointRecords", ("$filter", f"{total} gt 1 or {total} lt 2"))
+    with pytest.raises(InvalidError, match="too complex"):
+        client.get("PointRecords", ("$filter", " or ".join([f"({total} gt 1)"] * 16)))
+    sums = ",".join(f"{total} as c{number}" for number in range(16))
+    with pytest.raises(InvalidError, match="too complex"):
+        client.get("PointRecords", ("$compute", sums), ("$orderby", total), ("$count", "true"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "levels"),
+    [
+        ("SELECT 1", 0),
+        ("SELECT (SELECT 1), (SELECT f(x)), f((SELECT 2))", 3),
+        ("SELECT (SELECT a FROM (SELECT (b) AS a) AS x WHERE EXISTS (SELECT 1)) AS y, (1)", 5),
+        ("SELECT '(SELECT ' || (SELECT ')' || '((' || (SELECT 1))", 3),
+    ],
+)
+def test_a_subselect_counts_for_each_level(sql: str, levels: int) -> None:
+    assert levels_of(sql) == levels
+
+
 def test_time_that_is_over_is_not_given_to_a_query(filled: Any) -> None:
     reader = Reader(filled, 10)
     with pytest.raises(UnavailableError, match="no time left"):
@@ -247,6 +272,10 @@ HUNGRY = {
     "many within each other": (
         "PointRecords",
         ("$filter", f"logs/any(a:{'a/point/logs/all(a:' * 19}true{')' * 20}"),
+    ),
+    "sums within sums": (
+        "PointRecords",
+        ("$filter", f"{' add '.join(['latitude'] * 95)} ne 1"),
     ),
     "a pattern of much that is optional": (
         "PointRecords",
