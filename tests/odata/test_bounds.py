@@ -172,6 +172,20 @@ def test_what_could_be_too_long_is_refused_before_it_is_asked(
         client.get("IntegrationLogs", (option, text), _NUMBER)
 
 
+def test_a_piece_of_a_long_text_counts_as_long_as_it_is(client: Client) -> None:
+    def pieces(length: str) -> tuple[str, str]:
+        return "$compute", ",".join(f"substring(log,{n},{length}) as p{n}" for n in range(30))
+
+    first = client.json("IntegrationLogs", pieces("3"), ("$filter", "length(log) gt 5"))["value"][0]
+    assert [first[f"p{n}"] for n in range(3)] == [first["log"][n : n + 3] for n in range(3)]
+    for long in ("5000", "attempt"):
+        with pytest.raises(InvalidError, match="100000 are the most"):
+            client.get("IntegrationLogs", pieces(long))
+    below_nothing = "case(false:substring(log,0,-900000)) as less"
+    with pytest.raises(InvalidError, match="100000 are the most"):
+        client.get("IntegrationLogs", ("$compute", f"{below_nothing},{pieces('5000')[1]}"))
+
+
 def test_a_long_literal_counts_wherever_it_is_named(client: Client) -> None:
     text = ("@x", f"'{'x' * 10_000}'")
     named = [f"contains(deviceId,@x) or {each}" for each in ("true", "contains(status,@x)")]

@@ -170,7 +170,13 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
         _require_utc(name, arguments[0])
     if name.name == "matchespattern":
         arguments = (arguments[0], _pattern(name, arguments[1]))
-    return Call(signature.template, arguments, signature.result)
+    at_most = _cut_to(arguments[2]) if name.name == "substring" and len(arguments) > 2 else None
+    return Call(signature.template, arguments, signature.result, at_most=at_most)
+
+
+def _cut_to(length: Node) -> int | None:
+    """Return the length of a substring, None where it is calculated."""
+    return length.value if isinstance(length, Literal) else None
 
 
 def case(name: Word, conditions: Sequence[Node], results: Sequence[Node]) -> Node:

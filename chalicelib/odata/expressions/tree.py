@@ -123,12 +123,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """A function or an arithmetic operator: an SQL ``template`` with a place for each argument."""
+    """A function or an arithmetic operator: an SQL ``template`` with a place for each argument.
+
+    ``at_most`` is how many characters it is cut to, where the expression says so.
+    """
 
     template: str
     arguments: tuple[Node, ...]
     type: Edm
     makes_nan: bool = False
+    at_most: int | None = None
 
     @property
     def nullable(self) -> bool:
@@ -145,8 +149,10 @@ class Call:
         """At most as long as all that it is made of: a function is no longer than concat is."""
         if self.type not in _GROWING:
             return _SHORT
-        growing = (each.longest for each in self.arguments if each.type in _GROWING)
-        return sum(growing) + (_SHORT if self.type is Edm.DECIMAL else 0)
+        growing = sum(each.longest for each in self.arguments if each.type in _GROWING)
+        if self.at_most is not None:
+            return max(0, min(growing, self.at_most))
+        return growing + (_SHORT if self.type is Edm.DECIMAL else 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
