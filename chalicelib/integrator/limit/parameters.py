@@ -34,7 +34,7 @@ class Parameters:
     rounds: float = within(5, 2, 12)  # limits worth of calls that a cohort may take
     most_calls: float = within(150, 50, 400)  # calls of the largest cohort at a smaller limit
     background: float = within(0.02, 0.005, 0.05)  # share of failures expected at first
-    most_background: float = within(0.2, 0.1, 0.3)  # share of failures that is never noise
+    most_background: float = within(0.2, 0.1, 0.3)  # share of failures; more is hardly noise
     under_ceiling: float = within(0.87, 0.7, 1)  # factor of a limit that failed: kept under
     surprise: float = within(2.5, 2, 4)  # standard deviations over the background that mean load
     probe_s: float = within(1.5, 1, 10)  # s between two calls into an outage

@@ -72,6 +72,49 @@ def test_one_call_in_twenty_fails_for_no_reason(took_s: float | None) -> None:
     assert len(result.failed_at) < 0.1 * len(result.ok_at)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("share", [0.25, 0.3])
+def test_a_broken_node_behind_a_balancer_does_not_hold_the_others_down(
+    share: float, at_once: bool
+) -> None:
+    workers, chance = Workers(20, 0.2, queue=20), random.Random(9)
+
+    def balanced(now: float) -> Answer:
+        if chance.random() >= share:
+            return workers(now)
+        return Answer(0.01 if at_once else workers(now).latency_s, ok=False)
+
+    good = 1.0 if at_once else 1 - share  # of what the workers do
+    assert run(balanced, 300).delivered(150, 300) > 0.6 * good * 100 * 150
+
+
+def test_load_counts_again_once_a_broken_node_is_mended() -> None:
+    chance = random.Random(9)
+    ends: list[float] = []
+
+    def mended(now: float) -> Answer:
+        ends[:] = [end for end in ends if end > now]
+        if len(ends) >= 10 or (now < 300 and chance.random() < 0.3):
+            return Answer(0.01, ok=False)
+        ends.append(now + 0.2)
+        return Answer(0.2)
+
+    clock = Clock()
+    learned: dict[str, float] | None = None
+    for until in range(60, 601, 60):  # runs of a minute
+        limiter = adaptive(clock)
+        limiter.restore(learned)
+        result = drive(mended, limiter, clock, until)
+        learned = limiter.snapshot()
+    assert len(result.ok_at) > 0.85 * 50 * 60
+    assert len(result.failed_at) < 0.27 * len(result.ok_at)  # a fifth of all may be background
+
+
+def test_work_that_often_outlasts_the_timeout_does_not_end_at_a_single_call() -> None:
+    result = run(Workers(20, 8.0, queue=20), 1_800)
+    assert result.delivered(1_200, 1_800) > 0.5 * 20 / 8 * 0.75 * 600  # a quarter is given up
+
+
 @pytest.mark.parametrize(("retry_after_s", "band"), [(0.0, 0.85), (3_600.0, 0.2)])
 def test_a_pause_of_nothing_or_of_an_hour_is_asked_for(retry_after_s: float, band: float) -> None:
     legacy = Rated(Workers(100, 0.08, queue=100), 40, 40, retry_after_s)
