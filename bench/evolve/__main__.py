@@ -33,7 +33,7 @@ _CONSOLE = Console()
 def main(arguments: list[str] | None = None) -> int:
     """Run or go on with a search and return the exit status: 3 if it was stopped before its end."""
     args = _parser().parse_args(arguments)
-    start = load(args.policy, args.start) if args.start else EVOLVED[args.policy]()
+    start = _start(args.policy, args.start)
     plan = Plan(
         policy=args.policy,
         seed=args.seed,
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     state_file: Path = args.state or args.out.with_suffix(".state.json")
     state = json.loads(state_file.read_text("utf-8")) if args.resume else None
     make = partial(_candidate, args.policy)
-    peers = {"classic": partial(classic, most=MOST)}
+    peers = {"by_hand": make(EVOLVED[args.policy]()), "classic": partial(classic, most=MOST)}
     try:
         search = Search(plan, Genome(start), start, make, peers, state)
     except ValueError as error:
@@ -73,6 +73,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _candidate(policy: str, parameters: Any) -> Any:
     return partial(POLICIES[policy], most=MOST, parameters=parameters)
+
+
+def _start(policy: str, start: str) -> Any:
+    """Return the parameters to start from: a file's, those set by hand, or the middle of all."""
+    by_hand = EVOLVED[policy]()
+    if start == "by-hand":
+        return by_hand
+    if start == "middle":
+        genome = Genome(by_hand)
+        return genome.decode((0.5,) * len(genome.genes))
+    return load(policy, Path(start))
 
 
 def _track(work: Iterable[Any], total: int) -> Iterable[Any]:
@@ -113,7 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     number("--held-out", default=plan.held_out, help="the same for the winner in the end")
     number("--processes", default=os.cpu_count(), help="changes the time, never the result")
     number("--steps", help="stop after so many generations or finals; --resume goes on")
-    parser.add_argument("--start", type=Path, help="parameter file to start from")
+    parser.add_argument(
+        "--start",
+        default="middle",
+        help="where to start: middle (of the safe bounds), by-hand, or a parameter file",
+    )
     parser.add_argument("--out", type=Path, required=True, help="parameter file to write")
     parser.add_argument("--state", type=Path, help="state file (default: OUT.state.json)")
     parser.add_argument("--resume", action="store_true", help="go on from the state file")

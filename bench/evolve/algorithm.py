@@ -40,15 +40,16 @@ class Options:
 
 
 def founders(start: Genes, options: Options, chance: random.Random) -> list[Individual]:
-    """Make a first population: the start and mutations of it, small and large."""
-    spread = [
-        Individual(start, options.first_step * 2 ** chance.uniform(-2, 1))
-        for _ in range(options.population - 1)
+    """Make a first population: the start, mutations of it, and as many drawn evenly."""
+    strangers = drawn(len(start), options, chance)[: options.population // 2]
+    kin = [
+        Individual(mutate(start, step, options.mutated, chance), step)
+        for step in (
+            options.first_step * 2 ** chance.uniform(-2, 1)
+            for _ in range(options.population - 1 - len(strangers))
+        )
     ]
-    return [Individual(start, options.first_step)] + [
-        Individual(mutate(each.genes, each.step, options.mutated, chance), each.step)
-        for each in spread
-    ]
+    return [Individual(start, options.first_step), *kin, *strangers]
 
 
 def drawn(genes: int, options: Options, chance: random.Random) -> list[Individual]:
