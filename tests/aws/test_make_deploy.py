@@ -21,7 +21,7 @@ def make(told: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Have make say what it would do, as if all were set up."""
     arguments = [f"{name}={value}" for name, value in told.items()]
     return subprocess.run(
-        ["make", "-n", "-o", ".venv/.ready", "deploy", *arguments],
+        ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", "deploy", *arguments],
         cwd=PROJECT,
         capture_output=True,
         text=True,
