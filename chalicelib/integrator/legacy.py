@@ -18,21 +18,12 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 from urllib.parse import urlsplit
 
-from chalicelib.integrator.reply import (
-    MAX_BODY_BYTES,
-    Reply,
-    broken,
-    classify,
-    decode,
-    read_retry_after,
-)
+from chalicelib.integrator.answer import Answer
+from chalicelib.integrator.reply import Reply, broken, classify, decode, read_retry_after
 from chalicelib.settings import SettingsError
 from chalicelib.web.address import is_http_url
-
-_READ_BYTES = 65_536
 
 
 @cache
@@ -63,18 +54,6 @@ class Legacy:
             )
 
 
-class _Response(http.client.HTTPResponse):
-    """An answer that may be preceded by any number of interim ones (RFC 9110, section 15.2).
-
-    The standard library passes over 100 alone, and takes a 102 or 103 for the answer itself.
-    """
-
-    def _read_status(self) -> tuple[str, int, str]:
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        is_interim = 100 <= status < 200 and status != http.client.SWITCHING_PROTOCOLS
-        return version, http.client.CONTINUE if is_interim else status, reason
-
-
 class Channel:
     """One call at a time to the legacy over a connection that is kept.
 
@@ -84,15 +63,18 @@ class Channel:
     def __init__(self, legacy: Legacy) -> None:
         self._legacy = legacy
         parts = urlsplit(legacy.url)
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._is_https = parts.scheme == "https"
-        self._connection = (
-            http.client.HTTPSConnection(parts.netloc, context=_tls())
-            if self._is_https
-            else http.client.HTTPConnection(parts.netloc)
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._is_https else 80)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._head = (
+            f"POST {target} HTTP/1.1\r\n"
+            f"Host: {parts.netloc}\r\n"
+            "Accept: application/json\r\n"
+            "Accept-Encoding: identity\r\n"
+            "Content-Type: application/json\r\n"
         )
-        self._connection.response_class = _Response
-        # Of the call under way: its socket, when it has taken too long, and whether it did.
+        # The connection; and of the call under way, when it has taken too long and whether it did.
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._expires_at = math.inf
@@ -105,8 +87,9 @@ class Channel:
             self._expires_at = started + self._legacy.call_timeout_s
             self._expired = False
         try:
-            status, headers, answer = self._exchange(key, body)
-            if self._expired:  # the end of its socket can look like the end of an answer
+            answer, content = self._exchange(key, body)
+            # The end of its socket can look like the end of a body.
+            if self._expired and answer.is_success:
                 raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
@@ -116,9 +99,9 @@ class Channel:
             with self._lock:
                 self._expires_at = math.inf
         latency_s = time.monotonic() - started
-        retry_after_s = read_retry_after(headers.get("Retry-After"), datetime.now(UTC))
-        answer = decode(answer, headers.get("Content-Encoding"))
-        return classify(status, answer, latency_s, retry_after_s)
+        retry_after_s = read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+        content = decode(content, answer.headers.get("Content-Encoding"))
+        return classify(answer.status, content, latency_s, retry_after_s)
 
     def expire(self) -> None:
         """End the call under way if it has taken too long: its ``send`` then returns at once.
@@ -129,60 +112,45 @@ class Channel:
             if time.monotonic() >= self._expires_at and self._socket is not None:
                 self._expired = True
                 with contextlib.suppress(OSError):  # it has just ended by itself
-                    self._socket.shutdown(socket.SHUT_RDWR)
+                    # The plain socket's: an SSLSocket's takes its state away from who reads of it.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def _exchange(self, key: str, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection: Any = self._connection  # whose types say that it never has a socket
-        if connection.sock and _is_closed_by_peer(connection.sock):
+    def _exchange(self, key: str, body: bytes) -> tuple[Answer, bytes]:
+        head = f"{self._head}Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        # At once: a peer that answers the head and closes would make an error of a body sent later.
+        request = head.encode() + body
+        if self._socket and _is_closed_by_peer(self._socket):
             self.close()
-        is_kept = bool(connection.sock)
+        is_kept = self._socket is not None
         try:
-            response = self._request(key, body)
-        except (ConnectionError, http.client.RemoteDisconnected):
+            answer = self._ask(request)
+        except ConnectionError:
             if not is_kept or self._expired:
                 raise
             # It closed the kept connection just then, as any server may (RFC 9112, section 9.3.1).
             # If it has the record all the same, it knows the key.
             self.close()
-            response = self._request(key, body)
-        with response:
-            received = bytearray()
-            while len(received) < MAX_BODY_BYTES:
-                part = response.read1(_READ_BYTES)
-                if not part:
-                    if response.length:
-                        raise http.client.IncompleteRead(bytes(received), response.length)
-                    break
-                received += part
-            is_read = response.isclosed() or response.length == 0
-            if response.will_close or not is_read:
+            answer = self._ask(request)
+        with answer:
+            content = answer.read_body()
+            if not answer.keeps_connection:
                 self.close()  # what is left of the answer must not be met by the next call
-            return response.status, response.headers, bytes(received)
+        return answer, content
 
-    def _request(self, key: str, body: bytes) -> http.client.HTTPResponse:
-        """Send the request, over the kept connection if there is one; return its answer's head."""
-        connection: Any = self._connection
-        if not connection.sock:
-            connection.sock = self._connect()
-            connection.sock.settimeout(self._legacy.read_timeout_s)
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Idempotency-Key": key,
-        }
-        connection.request("POST", self._path, body, headers)
-        response: http.client.HTTPResponse = connection.getresponse()
-        return response
+    def _ask(self, request: bytes) -> Answer:
+        """Send a request, over the kept connection if there is one; return its answer's head."""
+        sock = self._socket or self._connect()
+        sock.sendall(request)
+        return Answer(sock)
 
     def _connect(self) -> socket.socket:
         """Open a connection that ``expire`` can end from its first byte on, TLS included."""
-        address = (self._connection.host, self._connection.port)
-        sock = socket.create_connection(address, self._legacy.connect_timeout_s)
+        sock = self._reach()
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._is_https:
                 sock = _tls().wrap_socket(
-                    sock, server_hostname=self._connection.host, do_handshake_on_connect=False
+                    sock, server_hostname=self._host, do_handshake_on_connect=False
                 )
             with self._lock:
                 self._socket = sock
@@ -192,16 +160,33 @@ class Channel:
                 raise TimeoutError
             if isinstance(sock, ssl.SSLSocket):
                 sock.do_handshake()
+            sock.settimeout(self._legacy.read_timeout_s)
         except BaseException:
             sock.close()
             raise
         return sock
 
+    def _reach(self) -> socket.socket:
+        """Connect to the first of the legacy's addresses that answers, within the call's time."""
+        failure: OSError | None = None
+        for *_, (host, *_) in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
+            left_s = self._expires_at - time.monotonic()
+            if left_s <= 0:
+                self._expired = True
+                raise TimeoutError
+            timeout_s = min(self._legacy.connect_timeout_s, left_s)
+            try:
+                return socket.create_connection((str(host), self._port), timeout_s)
+            except OSError as error:
+                failure = error
+        raise failure or OSError("the name has no address")
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         with self._lock:
-            self._socket = None
-        self._connection.close()
+            sock, self._socket = self._socket, None
+        if sock:
+            sock.close()
 
 
 def _is_closed_by_peer(sock: socket.socket) -> bool:

@@ -1,5 +1,6 @@
 """What an answer of the legacy means, or that there was none: one of four outcomes."""
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -8,13 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import Any
 
-# What of an answer is looked at, at most: one that is longer counts as unreadable.
-MAX_BODY_BYTES = 1_000_000
+from chalicelib.integrator.answer import MAX_BODY_BYTES
+
 _MAX_LOG = 8_000
 _MAX_RETRY_AFTER_S = 300.0
-# zlib's: read either of gzip's header and zlib's own, as the data has it.
-_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+# zlib's: read either of gzip's header and zlib's own, as the data has it; and data without any,
+# which is what some servers call deflate.
+_HEADERS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
 
 
 class Outcome(StrEnum):
@@ -62,10 +65,10 @@ def decode(body: bytes, encoding: str | None) -> bytes:
     """Undo a Content-Encoding that nobody asked for, within bounds; as it is, if that fails."""
     if encoding is None or encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return body
-    try:
-        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, MAX_BODY_BYTES)
-    except zlib.error:
-        return body
+    for header in _HEADERS:
+        with contextlib.suppress(zlib.error):
+            return zlib.decompressobj(header).decompress(body, MAX_BODY_BYTES)
+    return body
 
 
 def read_retry_after(text: str | None, now: datetime) -> float | None:
@@ -93,7 +96,7 @@ def _fault_of_success(status: int, body: bytes) -> str | None:
     if status in (204, 205):  # these have no body in which to say anything else
         return None
     try:
-        document = json.loads(body)
+        document = _read_json(body)
     except (ValueError, RecursionError):
         return "its body is not JSON"
     if not isinstance(document, dict):
@@ -101,6 +104,18 @@ def _fault_of_success(status: int, body: bytes) -> str | None:
     if document.get("message", "success") != "success":
         return "its message is not success"
     return None
+
+
+def _read_json(body: bytes) -> Any:
+    """Read JSON in the Unicode it is in, or in Latin-1, which old systems take for it.
+
+    Raises ValueError, or RecursionError where it is nested too deep.
+    """
+    # Whole numbers as floats: Python refuses to read one of thousands of digits, which JSON allows.
+    try:
+        return json.loads(body, parse_int=float)
+    except UnicodeDecodeError:
+        return json.loads(body.decode("latin-1"), parse_int=float)
 
 
 def broken(error: Exception, latency_s: float) -> Reply:

@@ -42,12 +42,13 @@ def settlement(sent: Sent, terms: Terms, chance: random.Random) -> Settlement:
         status = Status.ERROR
         attempts, overloads = record.attempts, record.overloads + 1
         wait = wait_s(overloads, terms.retry_base_s, terms.overload_retry_max_s, chance)
-        wait = max(wait, reply.retry_after_s or 0.0)
     elif attempts >= terms.max_attempts:
         status = Status.REJECTED
     else:
         status = Status.ERROR
         wait = wait_s(attempts, terms.retry_base_s, terms.retry_max_s, chance)
+    if wait is not None:
+        wait = max(wait, reply.retry_after_s or 0.0)
     return Settlement(
         id=record.id,
         status=status,

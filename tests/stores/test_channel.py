@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -126,7 +127,7 @@ def test_opens_another_connection_when_the_kept_one_was_closed() -> None:
         (lambda _: time.sleep(1.5), Outcome.OVERLOADED),  # silence
         (lambda peer: peer.sendall(GOOD[:60]), Outcome.OVERLOADED),  # broken off in the body
         (lambda peer: peer.sendall(GOOD[:10]), Outcome.FAILED),  # broken off in the status
-        (lambda peer: peer.sendall(GOOD[:20]), Outcome.FAILED),  # broken off in the headers
+        (lambda peer: peer.sendall(GOOD[:20]), Outcome.OVERLOADED),  # broken off in the headers
         (lambda peer: peer.sendall(b"220 smtp.example ESMTP\r\n\r\n"), Outcome.FAILED),
         (lambda peer: peer.sendall(b"HTTP/1.1 abc\r\n\r\n"), Outcome.FAILED),
         (
@@ -160,6 +161,99 @@ def test_reads_no_more_of_an_endless_answer_than_it_needs() -> None:
         assert send(channel).outcome is Outcome.FAILED
         assert send(channel).outcome is Outcome.DELIVERED
         channel.close()
+
+
+def unfinished(status: bytes, then: Answer) -> Answer:
+    """Begin an answer of this status, with a body that never comes to its end."""
+
+    def answer(peer: socket.socket) -> None:
+        peer.sendall(b"HTTP/1.1 " + status + b"\r\nRetry-After: 7\r\nContent-Length: 9\r\n\r\nno")
+        then(peer)
+
+    return answer
+
+
+@pytest.mark.parametrize("then", [lambda _: None, reset, lambda peer: peer.recv(1)])
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (b"422 No", Outcome.REFUSED),
+        (b"500 No", Outcome.FAILED),
+        (b"503 No", Outcome.OVERLOADED),
+    ],
+)
+def test_a_status_that_refuses_counts_though_its_body_never_ends(
+    status: bytes, outcome: Outcome, then: Answer
+) -> None:
+    with Server(unfinished(status, then), GOOD).running() as server:
+        channel = Channel(Legacy(server.url, 1.0, 0.1, 5.0))
+        reply = send(channel)
+        assert (reply.outcome, reply.http_status) == (outcome, int(status[:3]))
+        assert reply.retry_after_s == 7
+        assert send(channel).outcome is Outcome.DELIVERED
+        channel.close()
+
+
+def test_an_answer_that_comes_before_the_request_was_read_is_read() -> None:
+    """The peer's end of a connection on which something is unread is a reset."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(20):
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(1)
+                    peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        channel = channel_to(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        assert {send(channel).http_status for _ in range(20)} == {413}
+        channel.close()
+        server.join(10)
+
+
+def test_what_has_switched_its_protocol_is_not_called_again() -> None:
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"
+    with Server(lambda peer: peer.sendall(switching), GOOD).running() as server:
+        channel = channel_to(server.url)
+        outcomes = [send(channel).outcome for _ in range(2)]
+        assert outcomes == [Outcome.FAILED, Outcome.DELIVERED]
+        channel.close()
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """The port of a listener whose queue is full: who connects to it waits for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        yield port
+        for each in waiting:
+            each.close()
+
+
+def test_many_addresses_that_are_dead_take_no_longer_than_the_call_may(
+    black_hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def find(host: str, *arguments: Any, **named: Any) -> Any:
+        return (
+            look_up("127.0.0.1", *arguments, **named) * 100
+            if host == "legacy.test"
+            else look_up(host, *arguments, **named)
+        )
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    channel = Channel(Legacy(f"http://legacy.test:{black_hole}/", 0.1, 1.0, 0.3))
+    reply = send(channel)
+    assert reply.outcome is Outcome.OVERLOADED
+    assert reply.log == "No answer: TimeoutError: the whole call took too long"
+    assert reply.latency_s < 5  # and not ten
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -1,10 +1,11 @@
 """What an answer of the legacy means."""
 
+import zlib
 from datetime import UTC, datetime
 
 import pytest
 
-from chalicelib.integrator.reply import Outcome, classify, read_retry_after
+from chalicelib.integrator.reply import Outcome, classify, decode, read_retry_after
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -16,6 +17,8 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         (200, b'{"id": 1}', Outcome.DELIVERED),
         (201, b"{}", Outcome.DELIVERED),
         (204, b"", Outcome.DELIVERED),
+        (200, '{"message": "success", "nome": "João"}'.encode("latin-1"), Outcome.DELIVERED),
+        (200, b'{"message": "success", "number": ' + b"9" * 5_000 + b"}", Outcome.DELIVERED),
         (200, b'{"message": "queue full"}', Outcome.FAILED),
         (200, b'{"message": null}', Outcome.FAILED),
         (200, b"", Outcome.FAILED),
@@ -44,6 +47,16 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 )
 def test_an_answer_is_one_of_four_outcomes(status: int, body: bytes, outcome: Outcome) -> None:
     assert classify(status, body, 0.1, None).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("encoding", "wbits"),
+    [("gzip", 31), ("x-gzip", 31), ("GZIP ", 31), ("deflate", 15), ("deflate", -15)],
+)
+def test_an_encoded_answer_is_read_in_whatever_is_called_so(encoding: str, wbits: int) -> None:
+    compressor = zlib.compressobj(wbits=wbits)
+    encoded = compressor.compress(b'{"message": "success"}') + compressor.flush()
+    assert decode(encoded, encoding) == b'{"message": "success"}'
 
 
 def test_only_refused_credentials_are_denied() -> None:
