@@ -1,6 +1,6 @@
 """Step 3, the integrator: brings what is due in the replica to the legacy, at the limiter's pace.
 
-    claim ──▶ waiting ──▶ senders (HTTP, never more than the limit) ──▶ unsettled ──▶ settle
+    claim ──▶ supply ──▶ senders (HTTP, never more than the limit) ──▶ unsettled ──▶ settle
 
 Promises that never more calls are open than the limit allows, that every outcome is written once,
 and that a run which ends well leaves nothing INTEGRATING. A run killed anywhere leaves leases that
@@ -13,7 +13,6 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from math import ceil
 
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.desk import Desk
@@ -23,6 +22,7 @@ from chalicelib.integrator.reply import Outcome
 from chalicelib.integrator.retry import Terms, settlement
 from chalicelib.integrator.senders import Senders, Sent
 from chalicelib.integrator.summary import Integration, delivered_s, quantile_ms
+from chalicelib.integrator.supply import Supply, foreseen
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Claimed, Claims, Sample, Settlement
 from chalicelib.telemetry import event, logger
@@ -33,9 +33,6 @@ _SETTLE_MARGIN_S = 2.0
 _LINGER_S = 5.0
 # Between two tries while Postgres does not answer.
 _DATABASE_PAUSE_S = 0.5
-# How long what is claimed at once may take to send: long enough to hide the next claim.
-_HOLD_S = 1.0
-_MOST_CLAIMED = 5_000
 
 
 class Run:
@@ -69,16 +66,15 @@ class Run:
         self._chance = chance
         self._senders = Senders(legacy)
         self._desk = Desk(self._senders.wake)
-        # Claimed and not yet sent, each with the instant from which its lease is too short for it.
-        self._waiting: deque[tuple[Claimed, float]] = deque()
+        longest_wait_s = claims.record_lease_s - legacy.call_timeout_s - _SETTLE_MARGIN_S
+        self._supply = Supply(longest_wait_s, self._now)
         self._unsettled: deque[Sent] = deque()
         # The flush that Postgres has not confirmed, to be tried again as it is.
         self._flushing: tuple[list[Settlement], Sample] | None = None
-        self._flush_at = self._renew_at = self._claim_at = self._desk_at = self._now
-        self._leased_until = 0.0  # before it, no other run can be the active one
-        self._claimed_at, self._ended_since_claim, self._ended_per_s = self._now, 0, 0.0
+        self._claim_at = self._desk_at = self._now
+        self._flush_at = self._now + terms.settle_interval_s
+        self._leased_until = self._renew_at = 0.0  # before it, no other run can be the active one
         self._active = True
-        self._forgotten = False  # claimed records of which this run knows nothing any more
         self._done = Integration(self._limiter.limit, self._limiter.limit)
 
     def run(self, remaining_s: Callable[[], float]) -> Integration | None:
@@ -91,7 +87,7 @@ class Run:
             UnavailableError: Postgres did not come back in time. What the legacy was sent and could
                 not be written goes again when its lease runs out.
         """
-        asked_at = self._clock()
+        started = self._look()
         begun = self._claims.begin()
         if begun is None:
             event("integration is under way in another run")
@@ -99,8 +95,8 @@ class Run:
         policy, learned = begun
         if learned and policy == self._policy:
             self._limiter.restore(learned)
-        self._leased_until = asked_at + self._claims.run_lease_s
-        started = self._look()
+        self._leased_until = started + self._claims.run_lease_s
+        self._renew_at = started + self._claims.run_lease_s / 3
         self._done.limit_first = self._limiter.limit
         try:
             self._work(remaining_s)
@@ -117,7 +113,7 @@ class Run:
         while remaining_s() > _SETTLE_MARGIN_S / 2:
             claiming = self._active and remaining_s() > needed_s
             if not claiming or max(self._look(), self._limiter.not_before) >= self._leased_until:
-                self._give_up_waiting()
+                self._supply.drop()
             try:
                 self._desk.take()
                 self._dispatch()
@@ -130,7 +126,7 @@ class Run:
             except UnavailableError as error:
                 event("the database is away", level=logging.WARNING, reason=error.message)
                 self._desk_at = self._look() + _DATABASE_PAUSE_S
-                self._forgotten = True  # a claim may have taken, whose answer was lost
+                self._supply.has_dropped = True  # the answer to a claim, maybe
 
     def _end(self, remaining_s: Callable[[], float]) -> None:
         """Write what has ended and give back all that was not sent."""
@@ -148,18 +144,17 @@ class Run:
         return self._now
 
     def _dispatch(self) -> None:
-        """Send what is waiting, as far as the limit lets it."""
+        """Send what is at hand, as far as the limit lets it."""
         open_calls = self._senders.in_flight
+        if self._supply:
+            at_hand = len(self._supply) + len(open_calls)
+            self._senders.prepare(min(at_hand, foreseen(self._limiter.limit)))
         while (
-            self._waiting
-            and (now := self._look()) < self._leased_until
+            (now := self._look()) < self._leased_until
             and len(open_calls) < int(self._limiter.limit)
             and self._limiter.not_before <= now
+            and (record := self._supply.pop(now))
         ):
-            record, last_start = self._waiting.popleft()
-            if now > last_start:
-                self._forgotten = True  # its lease is too short by now: given back, then claimed
-                continue
             self._limiter.on_start()
             self._senders.send(record, now)
             self._done.sent += 1
@@ -180,7 +175,7 @@ class Run:
         wake_at = now + self._terms.settle_interval_s
         if (self._unsettled or self._flushing) and not self._desk.is_busy:
             wake_at = min(wake_at, max(self._flush_at, self._desk_at))
-        if self._waiting and len(self._senders.in_flight) < int(self._limiter.limit):
+        if self._supply and len(self._senders.in_flight) < int(self._limiter.limit):
             wake_at = min(wake_at, self._limiter.not_before)
         ended = self._senders.ended(wake_at - now)
         now = self._look()
@@ -193,7 +188,7 @@ class Run:
             healthy = reply.outcome in (Outcome.DELIVERED, Outcome.REFUSED)
             self._limiter.on_result(healthy, now - sent.sent_at, overloaded, sent.in_flight)
             self._unsettled.append(sent)
-        self._ended_since_claim += len(ended)
+        self._supply.count_ended(len(ended), now)
 
     def _hand_over(self, claiming: bool) -> None:
         """Give the desk, if it is free, what Postgres is to do next."""
@@ -201,47 +196,34 @@ class Run:
         if self._desk.is_busy or now < self._desk_at:
             return
         full = len(self._unsettled) >= self._terms.settle_batch
-        late = bool(self._unsettled or self._flushing) and now >= self._flush_at
-        last = bool(self._unsettled) and not (self._waiting or self._senders.in_flight)
-        if full or late or last or now >= self._renew_at:
+        late = now >= self._flush_at or not (self._supply or self._senders.in_flight)
+        # What is claimed now would only wait.
+        paused = self._limiter.not_before > now + self._terms.settle_interval_s
+        claiming = claiming and not paused and now >= self._claim_at
+        if full or now >= self._renew_at:
             self._flush()
-        elif claiming and now >= self._claim_at:
-            self._top_up(now)
+        elif claiming and (most := self._supply.lacking(self._limiter.limit, now)):
+            self._top_up(most)  # before what is late: nobody makes up for a legacy's idle time
+        elif late and (self._unsettled or self._flushing):
+            self._flush()
 
-    def _top_up(self, now: float) -> None:
-        """Claim what can be sent soon, when half of it is gone."""
-        open_limit = int(self._limiter.limit)
-        if len(self._waiting) > max(open_limit, self._ended_per_s * _HOLD_S / 2):
+    def _top_up(self, most: int) -> None:
+        """Claim, once what was dropped is given back."""
+        asked_at = self._now
+        held = self._held()
+        if self._supply.has_dropped:
+            self._supply.has_dropped = False
+            self._desk.begin(lambda: self._claims.release(held), lambda _: None)
             return
-        if self._limiter.not_before > now + self._terms.settle_interval_s:
-            return  # what is claimed now would only wait
-        if self._forgotten:
-            self._give_back()
-            return
-        self._ended_per_s = self._ended_since_claim / max(now - self._claimed_at, 1e-3)
-        self._ended_since_claim, self._claimed_at = 0, now
-        most = min(_MOST_CLAIMED, 2 * open_limit + ceil(self._ended_per_s * _HOLD_S))
-        last_start = now + self._claims.record_lease_s - self._call_timeout_s - _SETTLE_MARGIN_S
 
         def take(records: list[Claimed]) -> None:
             # A database's clock that steps ahead makes due what this run has in hand.
-            held = set(self._held())
-            self._waiting.extend((each, last_start) for each in records if each.id not in held)
+            known = set(held)
+            self._supply.add([each for each in records if each.id not in known], asked_at)
             if len(records) < most:  # that was all; more may come
                 self._claim_at = self._look() + self._terms.settle_interval_s
 
         self._desk.begin(lambda: self._claims.claim(most), take)
-
-    def _give_back(self) -> None:
-        """Give back what this run has claimed and does not know of any more."""
-        held = self._held()
-        self._forgotten = False
-        self._desk.begin(lambda: self._claims.release(held), lambda _: None)
-
-    def _give_up_waiting(self) -> None:
-        """Forget what is waiting: it is given back at the next claim, or at the end."""
-        self._forgotten = self._forgotten or bool(self._waiting)
-        self._waiting.clear()
 
     def _flush(self) -> None:
         """Write what has ended and renew the lease; if it fails, the same is tried again."""
@@ -291,7 +273,7 @@ class Run:
     def _is_idle(self) -> bool:
         """Say whether nothing is waiting, open, unwritten or at the desk."""
         return not (
-            self._waiting
+            self._supply
             or self._senders.in_flight
             or self._unsettled
             or self._flushing
@@ -311,7 +293,7 @@ class Run:
         """Return the ids of all records that this run knows to be its own."""
         return [
             *self._senders.in_flight,
-            *(record.id for record, _ in self._waiting),
+            *(record.id for record in self._supply),
             *(sent.record.id for sent in self._unsettled),
             *(each.id for each in (self._flushing[0] if self._flushing else ())),
         ]

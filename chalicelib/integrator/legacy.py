@@ -57,7 +57,7 @@ class Legacy:
 class Channel:
     """One call at a time to the legacy over a connection that is kept.
 
-    ``send`` belongs to one thread; any other may ``expire`` it.
+    ``send`` belongs to one thread at a time; any other may ``expire`` it.
     """
 
     def __init__(self, legacy: Legacy) -> None:

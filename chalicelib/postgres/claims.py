@@ -282,8 +282,8 @@ class Claims:
 
     def end(self, in_flight: Sequence[str]) -> None:
         """Give back what is not in flight, and the run's own lease."""
-        self.release(in_flight)
         with self._database.transaction() as connection:
+            connection.run(_RELEASE, run_id=self.run_id, held=list(in_flight))
             connection.run(_END, name=_NAME, run_id=self.run_id)
 
 

@@ -37,6 +37,11 @@ class RawLegacy:
     def mend(self) -> None:
         self._misbehave = None
 
+    @property
+    def connections(self) -> int:
+        """Return how many were ever opened."""
+        return len(self._connections)
+
     def _accept(self) -> None:
         while True:
             try:

@@ -122,7 +122,11 @@ class VirtualSenders:
     def __init__(self, world: World) -> None:
         self._world = world
         self._ends: list[tuple[float, int, Sent]] = []
+        self._is_woken = False
         self.in_flight: dict[str, Claimed] = {}
+
+    def prepare(self, calls: int) -> None:
+        pass
 
     def send(self, record: Claimed, now: float) -> None:
         assert record.id not in self.in_flight
@@ -135,7 +139,8 @@ class VirtualSenders:
         heappush(self._ends, (now + reply.latency_s, len(world.calls), sent))
 
     def ended(self, timeout_s: float) -> list[Sent]:
-        until = self._world.now + max(0.0, timeout_s)
+        until = self._world.now + (0.0 if self._is_woken else max(0.0, timeout_s))
+        self._is_woken = False
         if not self._ends or self._ends[0][0] > until:
             self._world.now = until
             return []
@@ -148,7 +153,7 @@ class VirtualSenders:
         return found
 
     def wake(self) -> None:
-        pass
+        self._is_woken = True
 
     def close(self) -> None:
         pass
@@ -157,7 +162,8 @@ class VirtualSenders:
 class AtOnce:
     """A desk whose work takes no time."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
         self._results: list[Callable[[], None]] = []
 
     @property
@@ -167,6 +173,7 @@ class AtOnce:
     def begin(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         result = work()
         self._results.append(lambda: then(result))
+        self._wake()
 
     def take(self) -> None:
         while self._results:
@@ -180,7 +187,7 @@ def integrate_until(world: World, until: float, monkeypatch: pytest.MonkeyPatch)
     """Run the schedule tick after tick until an instant, or until nothing waits any more."""
     legacy = Legacy("http://legacy.example/", 3.0, 10.0, CALL_TIMEOUT_S)
     monkeypatch.setattr(integrator, "Senders", lambda _: VirtualSenders(world))
-    monkeypatch.setattr(integrator, "Desk", lambda _: AtOnce())
+    monkeypatch.setattr(integrator, "Desk", AtOnce)
     while world.now < until and any(row.due_at is not None for row in world.rows.values()):
         ends_at = world.now + RUN_S
         run = integrator.Run(
