@@ -119,26 +119,34 @@ class Channel:
         head = f"{self._head}Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
         # At once: a peer that answers the head and closes would make an error of a body sent later.
         request = head.encode() + body
-        if self._socket and _is_closed_by_peer(self._socket):
-            self.close()
-        is_kept = self._socket is not None
-        try:
-            answer = self._ask(request)
-        except ConnectionError:
-            if not is_kept or self._expired:
-                raise
-            # It closed the kept connection just then, as any server may (RFC 9112, section 9.3.1).
-            # If it has the record all the same, it knows the key.
-            self.close()
-            answer = self._ask(request)
-        with answer:
+        with self._ask_again(request) or self._ask(request) as answer:
             content = answer.read_body()
             if not answer.keeps_connection:
                 self.close()  # what is left of the answer must not be met by the next call
         return answer, content
 
+    def _ask_again(self, request: bytes) -> Answer | None:
+        """Ask over the kept connection; None if there is none, or it turns out to be of no use.
+
+        Any server may close one just then (RFC 9112, section 9.3.1). One that never reads a body
+        takes the last one for the beginning of this request: a bad one, on which it closes.
+        If it has the record all the same, it knows the key.
+        """
+        if not self._socket:
+            return None
+        if not _is_closed_by_peer(self._socket):
+            with contextlib.suppress(ConnectionError):
+                answer = self._ask(request)
+                if not (answer.status == http.client.BAD_REQUEST and answer.will_close):
+                    return answer
+                answer.close()
+        if self._expired:
+            raise TimeoutError
+        self.close()
+        return None
+
     def _ask(self, request: bytes) -> Answer:
-        """Send a request, over the kept connection if there is one; return its answer's head."""
+        """Send a request and return its answer's head; the body is not read yet."""
         sock = self._socket or self._connect()
         sock.sendall(request)
         return Answer(sock)

@@ -18,8 +18,9 @@ def is_http_url(text: str) -> bool:
             and bool(url.hostname)
             and url.port != 0
             and "@" not in url.netloc
+            and bool((url.hostname or "").encode("idna"))
         )
-    except ValueError:  # a port or an address that is none
+    except ValueError:  # a port, an address or a name that is none
         return False
 
 
