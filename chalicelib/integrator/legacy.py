@@ -148,6 +148,8 @@ class Channel:
     def _ask(self, request: bytes) -> Answer:
         """Send a request and return its answer's head; the body is not read yet."""
         sock = self._socket or self._connect()
+        # Looking a name up has no timeout: what comes of it late must not be sent any more.
+        self._left_s()
         sock.sendall(request)
         return Answer(sock)
 
@@ -162,10 +164,6 @@ class Channel:
                 )
             with self._lock:
                 self._socket = sock
-            # Looking a name up has no timeout: what comes of it late must not be sent any more.
-            if time.monotonic() >= self._expires_at:
-                self._expired = True
-                raise TimeoutError
             if isinstance(sock, ssl.SSLSocket):
                 sock.do_handshake()
             sock.settimeout(self._legacy.read_timeout_s)
@@ -178,16 +176,20 @@ class Channel:
         """Connect to the first of the legacy's addresses that answers, within the call's time."""
         failure: OSError | None = None
         for *_, (host, *_) in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
-            left_s = self._expires_at - time.monotonic()
-            if left_s <= 0:
-                self._expired = True
-                raise TimeoutError
-            timeout_s = min(self._legacy.connect_timeout_s, left_s)
+            timeout_s = min(self._legacy.connect_timeout_s, self._left_s())
             try:
                 return socket.create_connection((str(host), self._port), timeout_s)
             except OSError as error:
                 failure = error
         raise failure or OSError("the name has no address")
+
+    def _left_s(self) -> float:
+        """Return what is left of the call's time; raises TimeoutError if nothing is."""
+        left_s = self._expires_at - time.monotonic()
+        if left_s <= 0:
+            self._expired = True
+            raise TimeoutError
+        return left_s
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -93,7 +93,7 @@ def test_a_server_that_never_reads_a_body_is_not_blamed_on_the_record(status: in
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Careless) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         channel = channel_to(f"http://127.0.0.1:{server.server_port}/")
         assert [send(channel).http_status for _ in range(5)] == [status] * 5
         channel.close()
@@ -116,11 +116,12 @@ def test_a_request_that_is_refused_is_not_sent_again(is_kept: bool) -> None:
 
 def test_what_has_switched_its_protocol_is_not_called_again() -> None:
     switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"
-    with Server(lambda peer: peer.sendall(switching), GOOD).running() as server:
+    with Server(switching, GOOD).running() as server:
         channel = channel_to(server.url)
         outcomes = [send(channel).outcome for _ in range(2)]
         assert outcomes == [Outcome.FAILED, Outcome.DELIVERED]
         channel.close()
+    assert server.connections == 2
 
 
 @pytest.fixture
@@ -137,8 +138,9 @@ def black_hole() -> Iterator[int]:
             each.close()
 
 
+@pytest.mark.parametrize("connect_timeout_s", [0.1, 30.0])
 def test_many_addresses_that_are_dead_take_no_longer_than_the_call_may(
-    black_hole: int, monkeypatch: pytest.MonkeyPatch
+    black_hole: int, monkeypatch: pytest.MonkeyPatch, connect_timeout_s: float
 ) -> None:
     look_up = socket.getaddrinfo
 
@@ -150,7 +152,7 @@ def test_many_addresses_that_are_dead_take_no_longer_than_the_call_may(
         )
 
     monkeypatch.setattr(socket, "getaddrinfo", find)
-    channel = Channel(Legacy(f"http://legacy.test:{black_hole}/", 0.1, 1.0, 0.3))
+    channel = Channel(Legacy(f"http://legacy.test:{black_hole}/", connect_timeout_s, 1.0, 0.3))
     reply = send(channel)
     assert reply.outcome is Outcome.OVERLOADED
     assert reply.log == "No answer: TimeoutError: the whole call took too long"
