@@ -14,7 +14,7 @@ from chalicelib.postgres.claims import Claimed
 # Kept at hand: what is sent in so long, in which Postgres claims the next.
 _AHEAD_S = 1.0
 # While the limit is sought it may grow so many times over between two claims, up to so many calls.
-_GROWTH, _GROWN = 4, 200
+_GROWTH, _GROWN = 10, 200
 _MOST_WAITING = 10_000
 # Claimed at once: some 20 ms of Postgres' time, which a flush may have to wait for.
 _MOST_CLAIMED = 1_000

@@ -19,18 +19,18 @@ def sending(supply: Supply, per_s: int, seconds: float) -> float:
 
 def test_the_first_claim_suffices_for_a_limit_that_leaps() -> None:
     supply = Supply(30.0, 0.0)
-    assert supply.lacking(10.0, 0.0) == 2 * foreseen(10.0) == 80
+    assert supply.lacking(10.0, 0.0) == 2 * foreseen(10.0) == 200
 
 
 def test_no_more_is_claimed_until_half_is_sent() -> None:
     supply = Supply(30.0, 0.0)
-    supply.add(records(80), 0.0)
+    supply.add(records(200), 0.0)
     taken = 0
     while not supply.lacking(10.0, 0.0):
         assert supply.pop(0.0)
         taken += 1
-    assert taken == 40
-    assert supply.lacking(10.0, 0.0) == 40
+    assert taken == 100
+    assert supply.lacking(10.0, 0.0) == 100
 
 
 def test_as_much_is_at_hand_as_is_sent_in_a_second() -> None:
@@ -38,7 +38,7 @@ def test_as_much_is_at_hand_as_is_sent_in_a_second() -> None:
     now = sending(supply, 800, 5.0)
     assert 780 <= supply.lacking(10.0, now) <= 820
     # What came to an end long ago does not count.
-    assert supply.lacking(10.0, now + 60.0) == 80
+    assert supply.lacking(10.0, now + 60.0) == 200
 
 
 def test_one_claim_and_what_waits_are_bounded_at_any_rate() -> None:

@@ -73,22 +73,24 @@ class Adaptive:
         started = now - latency_s + _ROUNDING_S
         self._open = max(0, self._open - 1)
         self.recent_failures += not ok
-        moved = False
-        if self._asked_s is not None:
-            self._pacer.on_refusal(now, started, self._asked_s)
-            self._asked_s = None
+        asked_s, self._asked_s, moved = self._asked_s, None, False
+        if asked_s is not None:
+            self._pacer.on_refusal(now, started, asked_s)
         else:
             if not ok:
                 self._hold_place(now, latency_s)
             moved = self._failures.on_result(ok, started, now)
         if moved:
             knee.begin(now)
-        elif not self._learned.outage and knee.cohort.on_result(ok, latency_s, inflight, started):
-            self.recent_failures = 0
-            if self._failures.trial_from:
-                knee.begin(now)  # first it must be known what the failures mean
-            else:
-                knee.judge(now)
+        elif not self._learned.outage:
+            if ok:
+                knee.on_good()
+            if knee.cohort.on_result(ok, latency_s, inflight, started):
+                self.recent_failures = 0
+                if self._failures.trial_from:
+                    knee.begin(now)  # first it must be known what the failures mean
+                else:
+                    knee.judge(now)
 
     def _hold_place(self, now: float, latency_s: float) -> None:
         """Keep a quick failure's place as long as a good call would: refusals must not add pace."""

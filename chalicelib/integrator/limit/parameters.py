@@ -17,15 +17,14 @@ class Parameters:
     """What is given. Factors are of the limit, latencies logarithms (0.1 is some 10 %)."""
 
     first_limit: float = within(10, 2, 16)  # calls; where a first run begins
-    leap: float = within(4, 1.5, 8)  # largest factor of a step while there is no sign of a queue
-    leap_s: float = within(0.6, 0.1, 2)  # s, how long what such a step adds may queue
+    leap: float = within(80, 20, 200)  # calls that a leap adds at most; or as many as there are
+    leap_s: float = within(0.95, 0.1, 2)  # s in which a leap's calls are done at the pace so far
     headroom: float = within(1.2, 1, 1.5)  # factor over the knee: no worker waits for a call
-    spare_calls: float = within(1, 0.5, 3)  # calls on top: they matter where the knee is a handful
+    spare_calls: float = within(1.2, 0.5, 3)  # calls on top: much where the knee is a handful
     gain: float = within(0.6, 0.2, 1)  # part of the way to the knee that is gone at once
-    rise: float = within(1.25, 1.05, 2)  # factor of the largest ordinary step
-    doubt: float = within(1, 0, 2)  # standard errors that a latency may be over its floor by chance
+    doubt: float = within(1.4, 0, 2)  # standard errors by which chance may raise a latency
     free: float = within(0.04, 0, 0.2)  # latency over the floor that still means no queue
-    congested: float = within(0.6, 0.3, 1)  # latency over the floor that is looked into at once
+    congested: float = within(1, 0.3, 2)  # latency over the floor that is looked into at once
     floor_jump: float = within(0.25, 0.1, 1)  # latency; a floor this far off is replaced
     floor_memory: float = within(100, 20, 1000)  # calls whose mean the floor is
     look: float = within(0.86, 0.7, 0.95)  # factor of an ordinary look below
