@@ -31,6 +31,8 @@ from chalicelib.telemetry import event, logger
 _SETTLE_MARGIN_S = 2.0
 # A run with nothing to do stays for a record that is due so soon.
 _LINGER_S = 5.0
+# Batches of outcomes that may wait for a claim to end.
+_MOST_UNSETTLED = 4
 # Between two tries while Postgres does not answer.
 _DATABASE_PAUSE_S = 0.5
 
@@ -196,15 +198,16 @@ class Run:
         if self._desk.is_busy or now < self._desk_at:
             return
         full = len(self._unsettled) >= self._terms.settle_batch
+        overfull = len(self._unsettled) >= _MOST_UNSETTLED * self._terms.settle_batch
         late = now >= self._flush_at or not (self._supply or self._senders.in_flight)
         # What is claimed now would only wait.
         paused = self._limiter.not_before > now + self._terms.settle_interval_s
         claiming = claiming and not paused and now >= self._claim_at
-        if full or now >= self._renew_at:
+        if overfull or now >= self._renew_at:
             self._flush()
         elif claiming and (most := self._supply.lacking(self._limiter.limit, now)):
-            self._top_up(most)  # before what is late: nobody makes up for a legacy's idle time
-        elif late and (self._unsettled or self._flushing):
+            self._top_up(most)  # first, for nothing makes up for a legacy's idle time
+        elif full or (late and (self._unsettled or self._flushing)):
             self._flush()
 
     def _top_up(self, most: int) -> None:

@@ -75,15 +75,6 @@ WHERE state.leased_until <= now()
 RETURNING state.policy, CAST(state.limiter AS text)
 """
 
-_RENEW = """
-UPDATE integrator_state
-SET leased_until = now() + CAST(:lease_s AS float8) * interval '1 second',
-    policy = CAST(:policy AS text),
-    limiter = CAST(:limiter AS jsonb)
-WHERE name = :name AND run_id = CAST(:run_id AS uuid)
-RETURNING name
-"""
-
 _END = """
 UPDATE integrator_state SET leased_until = now()
 WHERE name = :name AND run_id = CAST(:run_id AS uuid)
@@ -140,17 +131,40 @@ ORDER BY next_attempt_at
 LIMIT 1
 """
 
+# One statement, since each is three turns to Postgres and back. The number makes a flush known for
+# good: whoever holds the lease by then, it is not done again. It is null where nothing is settled.
 # What the legacy has confirmed is true whoever holds the lease by now; all else only counts while
 # the lease is this run's. The log says in either case what this run saw.
 # A CASE, for the planner takes a guess at it: where its statistics know of nothing but INTEGRATED
 # records it would expect to find none, and then compare each record with each settlement.
-_SETTLE = """
-WITH settlement AS (
+_FLUSH = """
+WITH renewed AS (
+    UPDATE integrator_state
+    SET leased_until = now() + CAST(:lease_s AS float8) * interval '1 second',
+        policy = CAST(:policy AS text),
+        limiter = CAST(:limiter AS jsonb)
+    WHERE name = :name AND run_id = CAST(:run_id AS uuid)
+    RETURNING name
+), flush AS (
+    INSERT INTO integration_run (
+        run_id, flush, max_open_requests, open_requests, delivered, failed, rejected,
+        latency_p50_ms, latency_p95_ms, policy
+    )
+    SELECT
+        CAST(:run_id AS uuid), CAST(:number AS integer), CAST(:max_open_requests AS float8),
+        CAST(:open_requests AS integer), CAST(:delivered AS integer), CAST(:failed AS integer),
+        CAST(:rejected AS integer), CAST(:latency_p50_ms AS integer),
+        CAST(:latency_p95_ms AS integer), CAST(:policy AS text)
+    WHERE CAST(:number AS integer) IS NOT NULL
+    ON CONFLICT (run_id, flush) DO NOTHING
+    RETURNING id
+), settlement AS (
     SELECT *
     FROM jsonb_to_recordset(CAST(:settlements AS jsonb)) AS settlement (
         id uuid, status text, attempt integer, attempts integer, overloads integer,
         wait_s float8, log text, http_status smallint, latency_ms integer
     )
+    WHERE EXISTS (SELECT FROM flush)
 ), settled AS (
     UPDATE point_record AS record
     SET status = settlement.status,
@@ -167,24 +181,11 @@ WITH settlement AS (
           WHEN settlement.status = 'INTEGRATED' THEN true
           ELSE record.claimed_by = CAST(:run_id AS uuid)
       END
+), logged AS (
+    INSERT INTO integration_log (point_id, attempt, status, log, http_status, latency_ms)
+    SELECT id, attempt, status, log, http_status, latency_ms FROM settlement
 )
-INSERT INTO integration_log (point_id, attempt, status, log, http_status, latency_ms)
-SELECT id, attempt, status, log, http_status, latency_ms FROM settlement
-"""
-
-# The number makes a flush known for good: whoever holds the lease by then, it is not done again.
-_SAMPLE = """
-INSERT INTO integration_run (
-    run_id, flush, max_open_requests, open_requests, delivered, failed, rejected, latency_p50_ms,
-    latency_p95_ms, policy
-) VALUES (
-    CAST(:run_id AS uuid), CAST(:number AS integer), CAST(:max_open_requests AS float8),
-    CAST(:open_requests AS integer), CAST(:delivered AS integer), CAST(:failed AS integer),
-    CAST(:rejected AS integer), CAST(:latency_p50_ms AS integer), CAST(:latency_p95_ms AS integer),
-    CAST(:policy AS text)
-)
-ON CONFLICT (run_id, flush) DO NOTHING
-RETURNING id
+SELECT count(*) FROM renewed
 """
 
 # Unsent: as it was before the claim, AWAITING if it was never answered and ERROR otherwise.
@@ -254,26 +255,20 @@ class Claims:
         Raises:
             UnavailableError: nothing, or possibly everything, was done.
         """
-        number = self._flushes + 1
+        number = self._flushes + 1 if settlements else None
         with self._database.transaction() as connection:
-            renewed = connection.run(
-                _RENEW,
+            rows = connection.run(
+                _FLUSH,
                 name=_NAME,
                 run_id=self.run_id,
                 lease_s=self.run_lease_s,
-                policy=sample.policy,
                 limiter=json.dumps(limiter),
+                number=number,
+                settlements=json.dumps([each._asdict() for each in settlements]),
+                **asdict(sample),
             )
-            if settlements and connection.run(
-                _SAMPLE, run_id=self.run_id, number=number, **asdict(sample)
-            ):
-                connection.run(
-                    _SETTLE,
-                    run_id=self.run_id,
-                    settlements=json.dumps([each._asdict() for each in settlements]),
-                )
-        self._flushes = number
-        return bool(renewed)
+        self._flushes = number or self._flushes
+        return bool(rows[0][0])
 
     def release(self, held: Sequence[str]) -> None:
         """Give back every record that this run has claimed, but for those ``held``."""

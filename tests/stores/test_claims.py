@@ -1,13 +1,14 @@
 """Leases on a real PostgreSQL."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import _CLAIM, _SETTLE, Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.claims import _CLAIM, _FLUSH, Claimed, Claims, Sample, Settlement
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.replica import Document, Replica
 
@@ -296,7 +297,14 @@ def test_settling_compares_no_record_with_each_settlement_whatever_the_planner_b
         plan = "\n".join(
             line
             for (line,) in connection.run(
-                f"EXPLAIN {_SETTLE}", run_id=run_of(database).run_id, settlements="[]"
+                f"EXPLAIN {_FLUSH}",
+                name="integrator",
+                run_id=run_of(database).run_id,
+                lease_s=45,
+                limiter="{}",
+                number=1,
+                settlements="[]",
+                **asdict(SAMPLE),
             )
         )
     assert "Nested Loop" not in plan or "Index Cond: (id = settlement" in plan, plan
