@@ -10,6 +10,7 @@ _BENCHES = {
     "identity": "CPU of a token's check, of a refusal beside an acceptance, and what policies cost",
     "integration": "records a second, beside what the legacy can take",
     "integration_backlog": "the same with up to a million records waiting",
+    "integration_own": "CPU of a record, against a legacy that answers at once, with its parts",
     "odata": "a query, beside the same SQL run bare",
     "refusals": "CPU of an invalid request, beside one that is accepted",
     "replication": "records a second, beside what the stores give by themselves",

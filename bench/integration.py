@@ -1,13 +1,10 @@
 """How fast integration is, beside what the legacy can take: real HTTP, threads and Postgres.
 
-- legacies of so many workers at 100 ms a call: what is delivered from a cold start and once warm,
-  beside workers / 100 ms, and beside what the limit alone gives up, in virtual time;
-- a legacy that answers at once, under a fixed limit: our own CPU for a record and its parts, and
-  by how much Postgres makes the run longer, beside one whose claims cost nothing.
+Legacies of so many workers at 100 ms a call: what is delivered from a cold start and once warm,
+beside workers / 100 ms, and beside what the limit alone gives up, in virtual time.
 """
 
 import json
-import math
 import os
 import random
 import time
@@ -16,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import requests
@@ -34,7 +30,7 @@ from chalicelib.integrator.limiter import POLICIES
 from chalicelib.integrator.retry import Terms
 from chalicelib.integrator.summary import Integration
 from chalicelib.point_record import to_json
-from chalicelib.postgres.claims import Claimed, Claims
+from chalicelib.postgres.claims import Claims
 from chalicelib.postgres.replica import Document, Replica
 from chalicelib.settings import Settings
 from local.services import start_legacy
@@ -43,14 +39,11 @@ _WORKERS = (5, 20, 100)
 _LATENCY_MS = 100
 _COLD = 2_000
 _WARM_S = 20
-_INSTANT = 10_000
 _PAGE = 1_000
-
-_ROUNDS = 3
 
 settings = Settings()
 console = Console()
-_POLICY = os.environ.get("LIMIT_POLICY", settings.limit_policy)
+POLICY = os.environ.get("LIMITPOLICY", settings.limit_policy)
 
 
 @dataclass(slots=True)
@@ -77,60 +70,12 @@ class _Timed:
         return timed
 
 
-class _NoDatabase:
-    """Claims that cost nothing: the records are there, and are forgotten once settled."""
-
-    run_lease_s = record_lease_s = 900.0
-
-    def __init__(self, count: int) -> None:
-        records = [punch() for _ in range(count)]
-        self._records = [
-            Claimed(str(each.id), json.dumps(to_json(each)).encode(), 0, 0) for each in records
-        ]
-
-    def begin(self) -> tuple[None, None]:
-        return None, None
-
-    def claim(self, most: int) -> list[Claimed]:
-        found, self._records = self._records[:most], self._records[most:]
-        return found
-
-    def flush(self, *_: object) -> bool:
-        return True
-
-    def next_due_s(self) -> float:
-        return math.inf
-
-    def release(self, _: object) -> None:
-        pass
-
-    end = release
-
-
-class _Fixed:
-    """A limit that does not learn: what differs between two runs is then not its doing."""
-
-    recent_failures = 0
-    not_before = 0.0
-    limit = 8.0
-
-    def on_start(self) -> None:
-        pass
-
-    def on_result(self, *_: object) -> None:
-        pass
-
-    def snapshot(self) -> dict[str, float]:
-        return {}
-
-
 def main() -> None:
     """Measure and print."""
     with engines() as found:
         child, url = start_legacy(Path(found.home), keep=False)
         try:
             _beside_capacity(found, url)
-            _own_bound(found, url)
         finally:
             child.stop()
 
@@ -174,43 +119,11 @@ def _beside_capacity(found: Engines, url: str) -> None:
 def _limit_alone(workers: int) -> float:
     """Return the share of capacity from a cold start where nothing but the limit takes time."""
     clock = Clock()
-    limiter = POLICIES[_POLICY](clock, most=settings.limit_max)
+    limiter = POLICIES[POLICY](clock, most=settings.limit_max)
     legacy = Workers(workers, _LATENCY_MS / 1000, workers, spread=lognormal(0.01))
     enough_s = 20 * _COLD * _LATENCY_MS / 1000 / workers
     ends = drive(legacy, limiter, clock, enough_s).ok_at
     return _COLD * _LATENCY_MS / 1000 / workers / sorted(ends)[_COLD - 1]
-
-
-def _own_bound(found: Engines, url: str) -> None:
-    put_settings(url, workers=1_000, queue=1_000, latency_ms=0, distribution="constant")
-    seconds: dict[str, list[float]] = {"with": [], "without": []}
-    shares = []
-    for _ in track(range(_ROUNDS), "instant legacy", console=console):
-        empty(found)
-        fill(found, _INSTANT)
-        cpu = time.process_time()
-        run, claims = integrate(found, url, limiter=lambda _: _Fixed())
-        cpu = time.process_time() - cpu
-        seconds["with"].append(run.seconds)
-        claim, settle = claims.cpu_s["claim"], claims.cpu_s["flush"]
-        shares.append([cpu - claim - settle, claim, settle, sum(claims.seconds.values())])
-        run, _ = integrate(found, url, limiter=lambda _: _Fixed(), claims=_NoDatabase(_INSTANT))
-        seconds["without"].append(run.seconds)
-    with_it, without = median(seconds["with"]), median(seconds["without"])
-    http, claim, settle, busy = (median(each) for each in zip(*shares, strict=True))
-    table = Table("an instant legacy, eight calls at once", "")
-    table.add_row("records/s", f"{_INSTANT / with_it:,.0f}")
-    table.add_row("records/s if claims cost nothing", f"{_INSTANT / without:,.0f}")
-    table.add_row("the run is longer for claiming and settling by", f"{with_it / without - 1:.1%}")
-    table.add_row("the desk is busy, while calls go on", f"{busy / with_it:.1%} of the time")
-    for name, part in (
-        ("CPU for a record", http + claim + settle),
-        ("  HTTP and the loop", http),
-        ("  claiming", claim),
-        ("  settling", settle),
-    ):
-        table.add_row(name, f"{part / _INSTANT * 1000:.3f} ms")
-    console.print(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,25 +147,26 @@ def integrate(
         settings.legacy_read_timeout_s,
         settings.legacy_call_timeout_s,
     )
-    timed = _Timed(
-        claims
-        or Claims(
-            found.database,
-            run_lease_s=settings.run_lease_s,
-            record_lease_s=settings.record_lease_s,
-        )
-    )
+    timed = _Timed(claims or claims_of(found))
     run = Run(
         timed,  # type: ignore[arg-type]
         legacy,
-        limiter or partial(POLICIES[_POLICY], most=settings.limit_max),
-        _POLICY,
+        limiter or partial(POLICIES[POLICY], most=settings.limit_max),
+        POLICY,
         Terms.of(settings),
         chance=random.Random(1),
     )
     done = run.run(lambda: 900.0)
     assert done is not None
     return done, timed
+
+
+def claims_of(found: Engines) -> Claims:
+    return Claims(
+        found.database,
+        run_lease_s=settings.run_lease_s,
+        record_lease_s=settings.record_lease_s,
+    )
 
 
 def put_settings(url: str, **values: object) -> None:

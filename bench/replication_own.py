@@ -3,12 +3,9 @@
 Postgres is the real one; its CPU is its own and not counted.
 """
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +13,7 @@ from rich.table import Table
 
 from bench.backlog import connect, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
+from bench.instant_http import running
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.point_record import from_json
 from chalicelib.postgres.replica import Document, Replica
@@ -34,24 +32,14 @@ def main() -> None:
     Console().print(table)
 
 
-@contextmanager
-def instant_dynamodb(records: int) -> Iterator[str]:
-    """Yield the URL of an endpoint that has ``records`` and answers at once."""
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "bench.instant_dynamodb"),
-            *("--items", str(records), "--page", str(settings.replication_page)),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as endpoint:
-        assert endpoint.stdout is not None
-        yield json.loads(endpoint.stdout.readline())["url"]
-        endpoint.terminate()
+def _instant_dynamodb(records: int) -> AbstractContextManager[str]:
+    """Run an endpoint that has ``records`` and answers at once; it yields the URL."""
+    page = str(settings.replication_page)
+    return running("bench.instant_dynamodb", "--items", str(records), "--page", page)
 
 
 def _whole(found: Engines) -> dict[str, float]:
-    with instant_dynamodb(_RECORDS) as url:
+    with _instant_dynamodb(_RECORDS) as url:
         replicator = replicator_on(found.database, url)
         started, spent = time.monotonic(), time.process_time()
         run = replicator.run(lambda: 900.0)
@@ -63,7 +51,7 @@ def _whole(found: Engines) -> dict[str, float]:
 
 def _parts(found: Engines) -> dict[str, float]:
     """CPU of each part for a record, measured alone."""
-    with instant_dynamodb(_RECORDS_OF_PARTS) as url:
+    with _instant_dynamodb(_RECORDS_OF_PARTS) as url:
         buffer = Buffer(connect(url), TABLE)
         pages: list[list[dict[str, Any]]] = []
 
