@@ -45,6 +45,12 @@ class MediaTypeError(InvalidError):
     code = "UnsupportedMediaType"
 
 
+class ContentCodingError(InvalidError):
+    """The body is in a content coding, such as gzip."""
+
+    code = "UnsupportedContentCoding"
+
+
 class NotAcceptableError(InvalidError):
     """The client accepts no format that the resource has."""
 

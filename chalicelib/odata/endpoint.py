@@ -37,6 +37,7 @@ from chalicelib.odata.urls import read_query, target_of
 from chalicelib.odata.waiting import OneWaiting, Waiting
 from chalicelib.settings import Settings
 from chalicelib.web.error_answer import body_of, headers_of, our_fault, status_of
+from chalicelib.web.headers import require_no_coding
 
 _READ = ("GET", "HEAD", "OPTIONS")
 _POST = ("POST", "OPTIONS")
@@ -171,6 +172,8 @@ class Endpoint:
 def _require_spoken(request: ODataRequest) -> None:
     negotiation.require_version(request.headers)
     negotiation.refuse_isolation(request.headers)
+    if request.method == "POST":  # nothing else has a body that is read
+        require_no_coding(request.headers)
 
 
 def _require_short(request: ODataRequest, most_bytes: int) -> None:

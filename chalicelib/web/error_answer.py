@@ -6,6 +6,7 @@ The shape is OData's: JSON 4.01, section 21 (error response).
 from typing import Any
 
 from chalicelib.errors import (
+    ContentCodingError,
     DependencyError,
     ForbiddenError,
     InvalidError,
@@ -33,6 +34,7 @@ _STATUS_CODES: dict[type[PunchClockError], int] = {
     PreconditionError: 412,
     TooLargeError: 413,
     MediaTypeError: 415,
+    ContentCodingError: 415,
     DependencyError: 424,
     NotImplementedByServiceError: 501,
     MisconfiguredError: 503,
@@ -51,13 +53,15 @@ def status_of(error: PunchClockError) -> int:
 
 
 def headers_of(error: PunchClockError) -> dict[str, str]:
-    """Return the headers that the status asks for: when to try again, what is allowed."""
+    """Return the headers that the error asks for: when to try again, what is allowed."""
     if isinstance(error, UnavailableError):
         return {"Retry-After": str(_RETRY_AFTER_S)}
     if isinstance(error, UnauthenticatedError):
         return {"WWW-Authenticate": _challenge(error)}
     if isinstance(error, MethodNotAllowedError):
         return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, ContentCodingError):
+        return {"Accept-Encoding": "identity"}  # RFC 9110, section 12.5.3
     return {}
 
 

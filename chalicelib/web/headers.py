@@ -1,7 +1,9 @@
-"""What HTTP headers say of who asks from where, and what is said to browsers in return."""
+"""What HTTP headers say of who asks from where and how, and what is said to browsers in return."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from chalicelib.errors import ContentCodingError
 
 # A year. Over plain HTTP it means nothing, and is not said: RFC 6797, section 7.2.
 _TLS_ALONE = {"Strict-Transport-Security": "max-age=31536000"}
@@ -42,6 +44,20 @@ def authorizations(event: Mapping[str, Any]) -> list[str]:
         if name.lower() == "authorization"
     ]
     return found or single
+
+
+def require_no_coding(request: Mapping[str, str]) -> None:
+    """See to it that the body was sent as it is. RFC 9110, section 8.4.
+
+    Raises:
+        ContentCodingError: it was compressed, or so its headers say.
+    """
+    codings = request.get("content-encoding", "").strip()
+    if codings.lower() not in ("", "identity"):
+        raise ContentCodingError(
+            f"The body must be sent without Content-Encoding: {codings[:100]} is not read here.",
+            target="Content-Encoding",
+        )
 
 
 def is_secure(request: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@
 from chalice.app import Request
 
 from chalicelib.errors import MediaTypeError
-from chalicelib.web.headers import is_secure
+from chalicelib.web.headers import is_secure, require_no_coding
 
 
 def require_json(request: Request) -> None:
@@ -11,7 +11,9 @@ def require_json(request: Request) -> None:
 
     Raises:
         MediaTypeError: it is something else.
+        ContentCodingError: it was compressed.
     """
+    require_no_coding(request.headers)
     media_type = request.headers.get("content-type", "application/json").lower()
     kind, *parameters = (part.strip() for part in media_type.split(";"))
     charsets = {each for each in parameters if each.startswith("charset=")}

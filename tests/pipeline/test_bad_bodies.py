@@ -1,5 +1,6 @@
 """Whatever is wrong with a body is told at once, in the one error shape, and reaches no store."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -187,6 +188,25 @@ def test_only_json_is_read(storeless: Service, media_type: str) -> None:
     answer = storeless.post(PUNCH, content_type=media_type)
     assert answer.status_code == 415
     assert error_of(answer)["code"] == "UnsupportedMediaType"
+    # It would say that the coding is at fault: RFC 9110, section 12.5.3.
+    assert "Accept-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "identity, gzip"])
+def test_a_compressed_body_is_refused_as_such(storeless: Service, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = storeless.http.post("/point-record", headers=headers, body=gzip.compress(body()))
+    assert answer.status_code == 415
+    assert answer.headers["Accept-Encoding"] == "identity"
+    error = error_of(answer)
+    assert (error["code"], error["target"]) == ("UnsupportedContentCoding", "Content-Encoding")
+
+
+@pytest.mark.parametrize("coding", ["", "identity", " Identity "])
+def test_a_body_as_it_is_may_say_so(storeless: Service, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = storeless.http.post("/point-record", headers=headers, body=body())
+    assert answer.status_code == 503  # it got as far as a store
 
 
 def test_a_body_of_an_image_is_refused_as_such(storeless: Service) -> None:

@@ -213,9 +213,10 @@ def test_what_cannot_be_done_with_a_record_is_named(service: Service) -> None:
         assert error_of(answer)["target"].startswith("logs")
 
 
-def test_a_body_of_another_type_or_size_is_refused(service: Service) -> None:
+def test_a_body_of_another_type_coding_or_size_is_refused(service: Service) -> None:
     assert create(service, Content_Type="application/xml").status_code == 415
     assert create(service, Content_Type="application/json;charset=latin-1").status_code == 415
+    assert create(service, Content_Encoding="gzip").status_code == 415
     assert create(service, Content_Type="application/json;odata.metadata=full").status_code == 201
     assert create(service, b" " * 70_000).status_code == 413
     assert create(service, Accept="application/xml").status_code == 406

@@ -123,9 +123,10 @@ def test_an_option_may_stand_in_the_body(service: Service) -> None:
     record_id = service.accept([7, 8])[0]
     service.replicate()
 
-    def post(path: str, body: str, kind: str = "text/plain") -> Any:
+    def post(path: str, body: str, kind: str = "text/plain", **headers: str) -> Any:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         return service.http.post(
-            f"/odata/{path}", headers={"Content-Type": kind}, body=body.encode()
+            f"/odata/{path}", headers={"Content-Type": kind, **named}, body=body.encode()
         )
 
     answer = post("PointRecords/$query?$select=id", f"$filter=id%20eq%20{record_id}&$count=true")
@@ -135,6 +136,7 @@ def test_an_option_may_stand_in_the_body(service: Service) -> None:
     assert post("PointRecords/$query", "$filter=nope").status_code == 400
     assert post("PointRecords/$query", "$filter=%ff").status_code == 400
     assert post("PointRecords/$query", "", "application/json").status_code == 415
+    assert post("PointRecords/$query", "", Content_Encoding="gzip").status_code == 415
     assert post("PointRecords/$query", "x" * 70_000).status_code == 413
     got = service.get("/odata/PointRecords/$query")
     assert (got.status_code, got.headers["Allow"]) == (405, "POST, OPTIONS")

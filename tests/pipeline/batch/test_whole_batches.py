@@ -50,6 +50,17 @@ def test_what_is_no_batch_is_refused_as_a_whole(
     error_of(answer)
 
 
+def test_neither_a_batch_nor_a_part_of_it_may_be_compressed(service: Service) -> None:
+    whole = send(service, multipart(part(GET)), Content_Encoding="gzip")
+    assert whole.status_code == 415
+    assert error_of(whole)["target"] == "Content-Encoding"
+    compressed = part(post(1, "Content-Encoding: gzip"))
+    for each in (compressed, change_set(compressed, part(post(2)))):
+        answer = send(service, multipart(each))
+        assert statuses(answer) == [415]
+        assert b"Accept-Encoding: identity" in answer.body
+
+
 def test_the_answers_of_a_batch_are_bounded_together(
     service: Service, variables: dict[str, str]
 ) -> None:
