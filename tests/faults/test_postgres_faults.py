@@ -26,8 +26,7 @@ LEASES_S = 200.0
 ADD = "WITH document"
 BEGIN = "INSERT INTO integrator_state"
 CLAIM = "WITH claimed"
-RENEW = "UPDATE integrator_state\nSET"
-SETTLE = "WITH settlement"
+FLUSH = "WITH renewed"
 RELEASE = "UPDATE point_record"
 END = "UPDATE integrator_state SET"
 
@@ -116,7 +115,7 @@ def test_a_postgres_that_nobody_can_reach_leaves_all_in_the_buffer(
 
 @pytest.mark.parametrize("moment", [Moment.BEFORE_COMMIT, Moment.AFTER_COMMIT])
 @pytest.mark.parametrize(
-    ("statement", "call"), [(BEGIN, 1), (CLAIM, 2), (RENEW, 1), (SETTLE, 2), (RELEASE, 1), (END, 1)]
+    ("statement", "call"), [(BEGIN, 1), (CLAIM, 2), (FLUSH, 1), (FLUSH, 2), (RELEASE, 1), (END, 1)]
 )
 def test_an_integration_that_is_cut_off_ends_exact(
     service: Service,
