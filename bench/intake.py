@@ -18,7 +18,8 @@ import app
 from bench.engines import TABLE, engines, service_on
 from bench.punches import punch
 from chalicelib import container
-from chalicelib.point_record import parse, to_json, to_text
+from chalicelib.instant import to_text
+from chalicelib.point_record import parse, to_json
 from chalicelib.principal import Principal, Role
 from chalicelib.web.strict_json import load_json
 from local.tokens import make_token

@@ -1,20 +1,20 @@
 """What a valid point record is: one punch of one employee of one employer at one instant.
 
 Promises that whatever ``parse`` lets through is within the bounds of every store behind it, and
-that the same punch has the same id wherever and whenever it is named. Standard library only.
+that the same punch has the same id wherever and whenever it is named.
 """
 
 import json
 import math
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from chalicelib.errors import Detail, InvalidError
+from chalicelib.instant import read_instant, read_written, to_text
 
 # Made once, at random; part of every id ever given out, so it never changes.
 NAMESPACE = uuid.UUID("7c1d2f0e-52f8-4d0a-9a35-7be3c7f1a1d4")
@@ -24,13 +24,6 @@ MAX_DEVICE_ID = 100
 _MOST_UNKNOWN = 100
 # Once around the Earth: more says nothing, and overflows those who calculate with it.
 MAX_ACCURACY_METERS = 40_075_017
-
-# RFC 3339, section 5.6, with the offset left optional so that its absence gets an error of its own.
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
-)
-# What ``to_text`` writes.
-_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 class Status(StrEnum):
@@ -70,43 +63,6 @@ def punch_id(employer_id: int, employee_id: int, included_at: str) -> uuid.UUID:
         included_at: the instant as ``to_text`` writes it.
     """
     return uuid.uuid5(NAMESPACE, f"{employer_id}/{employee_id}/{included_at}")
-
-
-def to_text(instant: datetime) -> str:
-    """Write an instant as RFC 3339 in UTC with six digits of fraction: text sorts as time does."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def read_instant(text: object) -> datetime:
-    """Read an RFC 3339 date-time that has an offset; its ``utcoffset()`` is what was written.
-
-    Digits beyond the microsecond are cut off.
-
-    Raises:
-        ValueError: with the reason, fit for a client.
-    """
-    match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError("must be an RFC 3339 date-time such as 2026-11-22T08:00:00-03:00")
-    *calendar, fraction, offset = match.groups()
-    if offset is None:
-        raise ValueError("must end in an offset from UTC such as Z or -03:00")
-    if offset in "Zz":
-        zone = UTC
-    else:
-        hours, minutes = int(offset[1:3]), int(offset[4:6])
-        if hours > 23 or minutes > 59:
-            raise ValueError("has an offset that is out of range")
-        away = timedelta(hours=hours, minutes=minutes)
-        zone = timezone(-away if offset[0] == "-" else away)
-    try:
-        year, month, day, hour, minute, second = map(int, calendar)
-        microsecond = int((fraction or "")[:6].ljust(6, "0"))
-        instant = datetime(year, month, day, hour, minute, second, microsecond, zone)
-        instant.astimezone(UTC)  # year 1 and year 9999 may leave the calendar here
-    except (ValueError, OverflowError) as error:
-        raise ValueError("names no instant of the calendar") from error
-    return instant
 
 
 def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
@@ -281,23 +237,16 @@ def _read_offset_minutes(value: object) -> int:
     return value
 
 
-def _read_stored_instant(value: object) -> datetime:
-    # The one form that ``to_text`` writes, which the standard library reads ten times faster.
-    if not isinstance(value, str) or not _WRITTEN.fullmatch(value):
-        raise ValueError("must be an instant in UTC with six digits of fraction")
-    return datetime.fromisoformat(value)
-
-
 # In the order of the fields of PointRecord.
 _STORED_FIELDS: Mapping[str, Any] = {
     "id": _read_uuid,
     "employeeId": _read_id,
     "employerId": _read_id,
-    "includedAt": _read_stored_instant,
+    "includedAt": read_written,
     "utcOffsetMinutes": _read_offset_minutes,
     "deviceId": _read_device_id,
     "latitude": FIELDS["latitude"],
     "longitude": FIELDS["longitude"],
     "accuracyMeters": FIELDS["accuracyMeters"],
-    "createdAt": _read_stored_instant,
+    "createdAt": read_written,
 }

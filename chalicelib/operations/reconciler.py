@@ -12,7 +12,7 @@ from itertools import islice
 
 from chalicelib.buffer import Buffer
 from chalicelib.errors import InvalidError
-from chalicelib.point_record import read_instant
+from chalicelib.instant import read_instant
 from chalicelib.postgres.replica import Replica
 from chalicelib.telemetry import event
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import aiohttp
 
-from chalicelib.point_record import punch_id, to_text
+from chalicelib.instant import to_text
+from chalicelib.point_record import punch_id
 
 _CALL_TIMEOUT_S = 30.0
 _RETRY_BASE_S = 0.25

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from chalicelib.errors import UnavailableError
-from chalicelib.point_record import Status, read_instant
+from chalicelib.instant import read_instant
+from chalicelib.point_record import Status
 from chalicelib.postgres.connection import Database
 from local.attach import TABLE, add_data_argument, connect_dynamodb, read_stack
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from chalicelib.point_record import to_text
+from chalicelib.instant import to_text
 
 _RATE_OVER_S = 10.0
 _PAGE = 10_000

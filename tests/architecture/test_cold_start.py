@@ -25,6 +25,7 @@ INTAKE = {
     "chalicelib.identity.token_claims",
     "chalicelib.identity.configured",
     "chalicelib.identity.jwks",
+    "chalicelib.instant",
     "chalicelib.intake",
     "chalicelib.point_record",
     "chalicelib.principal",

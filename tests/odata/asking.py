@@ -50,3 +50,17 @@ class Client:
             entity_set, ("$filter", condition), ("$select", "id"), ("$top", "1000"), *query
         )
         return [each["id"] for each in answer["value"]]
+
+
+def rows(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> list[Any]:
+    """GET the rows that ``$apply`` gives, without what is written about them."""
+    answer = client.json(entity_set, ("$apply", apply), *query)
+    return [
+        {name: value for name, value in row.items() if "@" not in name} for row in answer["value"]
+    ]
+
+
+def row(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> Any:
+    """GET the only row that ``$apply`` gives."""
+    (found,) = rows(client, entity_set, apply, *query)
+    return found

@@ -4,12 +4,8 @@ A query is drawn with all options that go together at one level, and again withi
 What it means is a function of the entities; nothing here imports the service.
 """
 
-import re
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
-from fractions import Fraction
 from functools import cmp_to_key
 from typing import Any
 
@@ -249,55 +245,3 @@ def fails(query: Query, entities: list[Any], names: Names) -> bool:
         if inner and fails(inner, entity.logs if inner.entity == "Log" else [entity.point], here):
             return True
     return False
-
-
-class Number(str):
-    """A number of JSON as it is written."""
-
-
-def readable(value: Any, expected: Any) -> Any:
-    """Read a value of an answer as one of the type that is expected there."""
-    match value, expected:
-        case dict(), dict():
-            return {name: readable(each, expected.get(name)) for name, each in value.items()}
-        case list(), list():
-            missing = [None] * max(0, len(value) - len(expected))
-            pairs = zip(value, [*expected, *missing], strict=False)
-            return [readable(each, of) for each, of in pairs]
-        case Number(), float():
-            return float(value)
-        case Number(), _:
-            return Fraction(value)
-        case str(), uuid.UUID():
-            return uuid.UUID(_KEY.sub(r"\1", value))
-        case str(), int() if value.startswith("http"):
-            return int(_KEY.sub(r"\1", value))
-        case str(), datetime():
-            return datetime.fromisoformat(value)
-        case str(), date():
-            return date.fromisoformat(value)
-        case str(), time():
-            return time.fromisoformat(value)
-        case str(), timedelta():
-            return _duration(value)
-        case str(), float():
-            return float(value)
-    return value
-
-
-_KEY = re.compile(r"http.*\(([^()]+)\)")
-_DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?")
-
-
-def _duration(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    assert match, text
-    sign, days, hours, minutes, seconds, micros = match.groups()
-    span = timedelta(
-        int(days or 0),
-        int(seconds or 0),
-        int((micros or "0").ljust(6, "0")),
-        minutes=int(minutes or 0),
-        hours=int(hours or 0),
-    )
-    return -span if sign else span

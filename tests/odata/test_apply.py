@@ -1,4 +1,4 @@
-"""``$apply`` picked by hand: what it gives, how it is written, and how it is paged."""
+"""``$apply`` picked by hand: what it gives, and how it is written."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,21 +9,8 @@ import pytest
 from chalicelib.errors import InvalidError, NotFoundError
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from tests.odata.asking import ROOT, Client
+from tests.odata.asking import ROOT, Client, row, rows
 from tests.odata.dataset import DataSet
-
-
-def rows(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> list[Any]:
-    """Return the rows of an answer, without what is written about them."""
-    answer = client.json(entity_set, ("$apply", apply), *query)
-    return [
-        {name: value for name, value in row.items() if "@" not in name} for row in answer["value"]
-    ]
-
-
-def row(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> Any:
-    (found,) = rows(client, entity_set, apply, *query)
-    return found
 
 
 def test_punches_per_employer_and_day_delivered_and_not_are_one_query(
@@ -246,58 +233,6 @@ def test_the_logs_of_one_record_can_be_grouped(client: Client, data: DataSet) ->
         client.get(absent, ("$apply", "aggregate($count as n)"))
 
 
-def test_other_options_read_what_apply_gives(client: Client, data: DataSet) -> None:
-    groups = Counter(each.employeeId for each in data.records)
-    apply = "groupby((employeeId),aggregate($count as n))"
-    largest = sorted(groups.items(), key=lambda each: (-each[1], each[0]))
-    options = [("$orderby", "n desc"), ("$top", "2"), ("$skip", "1"), ("$count", "true")]
-    answer = client.json("PointRecords", ("$apply", apply), *options)
-    assert [(each["employeeId"], each["n"]) for each in answer["value"]] == largest[1:3]
-    assert answer["@odata.count"] == len(groups)
-    assert "@odata.nextLink" not in answer
-    count = client.get("PointRecords/$count", ("apply", apply), ("$filter", "n gt 8"))
-    assert count.body == str(sum(n > 8 for n in groups.values()))
-    only = rows(client, "PointRecords", apply, ("$select", "n"), ("$orderby", "n mul -1"))
-    assert [each["n"] for each in only] == [n for _, n in largest]
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        [("$apply", "groupby((deviceId,latitude),aggregate($count as n))")],
-        [("$apply", "groupby((deviceId))"), ("$orderby", "deviceId desc")],
-        [("$apply", "groupby((deviceId,status),aggregate(latitude with max as m))"),
-         ("$orderby", "m desc,status")],
-        # Texts that may be too long for a link.
-        [("$apply", "compute(concat(status,deviceId) as t)/groupby((t))")],
-        [("$apply", "filter(attempts ge 0)"), ("$orderby", "latitude")],
-        [("$apply", "groupby((includedAt,id))/orderby(includedAt desc)")],
-    ],
-    ids=str,
-)  # fmt: skip
-def test_pages_of_rows_have_each_row_once_in_order(
-    query: list[tuple[str, str]], client: Client
-) -> None:
-    whole = client.json("PointRecords", *query, ("$format", "json;metadata=none"))["value"]
-    options = [*query, ("$format", "json;metadata=none"), ("$count", "true")]
-    answer = client.json("PointRecords", *options, prefer="maxpagesize=4")
-    found, link = answer["value"], answer.get("@odata.nextLink")
-    while link:
-        assert answer["@odata.count"] == len(whole)
-        answer = client.follow(link, prefer="maxpagesize=4")
-        assert 1 <= len(answer["value"]) <= 4
-        found, link = found + answer["value"], answer.get("@odata.nextLink")
-    assert found == whole
-    assert len(found) > 8
-
-
-def test_a_token_belongs_to_its_apply(client: Client) -> None:
-    answer = client.json("PointRecords", ("$apply", "groupby((deviceId))"), prefer="maxpagesize=4")
-    link = answer["@odata.nextLink"]
-    with pytest.raises(InvalidError, match="skiptoken"):
-        client.follow(link.replace("deviceId", "latitude"))
-
-
 @pytest.mark.parametrize(
     ("settings", "apply", "reason"),
     [
@@ -323,17 +258,6 @@ def test_expressions_that_name_each_other_do_not_grow(client: Client) -> None:
     )
     found = row(client, "PointRecords", f"{chain}", ("$select", "a19"), ("$top", "1"))
     assert found["a19"] >= 0
-
-
-def test_a_search_can_be_part_of_a_chain_or_read_what_it_gives(
-    client: Client, data: DataSet
-) -> None:
-    expected = sum("timeout" in (each.log or "") for each in data.logs)
-    found = row(client, "IntegrationLogs", "search(TIMEOUT)/aggregate($count as n)")
-    assert found == {"n": expected}
-    query = [("$apply", "filter(attempt ge 0)"), ("$search", "timeout"), ("$filter", "id gt 0")]
-    assert client.get("IntegrationLogs/$count", *query).body == str(expected)
-    assert len(rows(client, "IntegrationLogs", "identity", ("$search", "timeout"))) == expected
 
 
 def test_a_principal_groups_its_own_alone(client: Client, data: DataSet) -> None:

@@ -1,14 +1,12 @@
 """Whatever is sent, the answer is one of ours, and nothing of it is executed."""
 
 import os
-import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pg8000.exceptions import DatabaseError
 
 from chalicelib.errors import (
     InvalidError,
@@ -260,56 +258,3 @@ def test_what_is_huge_is_answered_or_refused_at_once(
 ) -> None:
     for path in ("PointRecords", "IntegrationLogs"):
         attempt(client, path, (option, value))
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM integration_log RETURNING id",
-        "WITH gone AS (DELETE FROM integration_log RETURNING id) SELECT count(*) FROM gone",
-        "UPDATE point_record SET status = 'ERROR'",
-        "INSERT INTO quarantine (item_id, item, reason) VALUES ('x', 'x', 'x')",
-        "SELECT nextval('integration_log_id_seq')",
-        "SELECT id FROM point_record FOR UPDATE",
-        "CREATE TABLE x (y integer)",
-        "TRUNCATE integration_log",
-    ],
-)
-def test_nothing_can_be_written(statement: str, filled: Database) -> None:
-    reader = Reader(filled, 10)
-    with pytest.raises((UnavailableError, DatabaseError)) as refused:
-        reader.row(statement, Parameters(INTEGRATION))
-    told = f"{refused.value} {refused.value.__cause__}"
-    assert "read-only transaction" in told or "permission denied for sequence" in told
-    # The connection is as it was: others can write.
-    with filled.transaction() as connection:
-        connection.run("CREATE TEMPORARY TABLE scratch (x integer) ON COMMIT DROP")
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT set_config('transaction_read_only', 'off', true)",
-        "SELECT 1; COMMIT; DELETE FROM integration_log",
-    ],
-)
-def test_a_query_cannot_free_itself_to_write(
-    statement: str, filled: Database, data: DataSet
-) -> None:
-    with pytest.raises(DatabaseError):
-        Reader(filled, 10).row(statement, Parameters(INTEGRATION))
-    counted = Reader(filled, 10).row(
-        "SELECT count(*) FROM integration_log", Parameters(INTEGRATION)
-    )
-    assert counted == [len(data.logs)]
-
-
-def test_a_slow_query_is_ended_in_time_and_leaves_no_bounds(filled: Database) -> None:
-    started = time.monotonic()
-    with pytest.raises(UnavailableError, match="Ask for less"):
-        Reader(filled, 0.05).row("SELECT pg_sleep(20)", Parameters(INTEGRATION))
-    assert time.monotonic() - started < 5
-    for _ in range(8):  # whichever connection it was
-        with filled.transaction() as connection:
-            assert connection.run("SHOW statement_timeout") == [["30s"]]
-            assert connection.run("SHOW transaction_read_only") == [["off"]]

@@ -14,7 +14,8 @@ from chalicelib.settings import Settings
 from tests.odata import reference
 from tests.odata.asking import ROOT, Client
 from tests.odata.dataset import DataSet
-from tests.odata.querying import Number, Query, answer, fails, queries, readable
+from tests.odata.querying import Query, answer, fails, queries
+from tests.odata.reading_back import Number, readable
 from tests.odata.test_filter_property import EXAMPLES, thorough
 
 # A query takes several times what a filter does, and has filters in it.

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 import pytest
 
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
+from chalicelib.instant import to_text
 from chalicelib.odata.model import ENTITY_SETS
 from chalicelib.odata.record import record_text
 from chalicelib.odata.service import ODataService
-from chalicelib.point_record import to_text
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.reader import Reader
 from chalicelib.settings import Settings

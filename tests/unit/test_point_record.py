@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError
-from chalicelib.point_record import (
-    PointRecord,
-    from_json,
-    parse,
-    punch_id,
-    read_instant,
-    to_json,
-    to_text,
-)
+from chalicelib.instant import read_instant, to_text
+from chalicelib.point_record import PointRecord, from_json, parse, punch_id, to_json
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PUNCH = {"employeeId": 2023, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}

@@ -1,0 +1,59 @@
+"""Read what an answer says as the values of Python that a reference expects there."""
+
+import re
+import uuid
+from datetime import date, datetime, time, timedelta
+from fractions import Fraction
+from typing import Any
+
+
+class Number(str):
+    """A number of JSON as it is written."""
+
+
+def readable(value: Any, expected: Any) -> Any:
+    """Read a value of an answer as one of the type that is expected there."""
+    match value, expected:
+        case dict(), dict():
+            return {name: readable(each, expected.get(name)) for name, each in value.items()}
+        case list(), list():
+            missing = [None] * max(0, len(value) - len(expected))
+            pairs = zip(value, [*expected, *missing], strict=False)
+            return [readable(each, of) for each, of in pairs]
+        case Number(), float():
+            return float(value)
+        case Number(), _:
+            return Fraction(value)
+        case str(), uuid.UUID():
+            return uuid.UUID(_KEY.sub(r"\1", value))
+        case str(), int() if value.startswith("http"):
+            return int(_KEY.sub(r"\1", value))
+        case str(), datetime():
+            return datetime.fromisoformat(value)
+        case str(), date():
+            return date.fromisoformat(value)
+        case str(), time():
+            return time.fromisoformat(value)
+        case str(), timedelta():
+            return _duration(value)
+        case str(), float():
+            return float(value)
+    return value
+
+
+_KEY = re.compile(r"http.*\(([^()]+)\)")
+_DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?")
+
+
+def _duration(text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
+    assert match, text
+    sign, days, hours, minutes, seconds, micros = match.groups()
+    span = timedelta(
+        int(days or 0),
+        int(seconds or 0),
+        int((micros or "0").ljust(6, "0")),
+        minutes=int(minutes or 0),
+        hours=int(hours or 0),
+    )
+    return -span if sign else span
