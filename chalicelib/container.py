@@ -103,7 +103,6 @@ def intake() -> Intake:
         lambda: datetime.now(UTC),
         clock_skew_s=found.clock_skew_s,
         max_body_bytes=found.max_body_bytes,
-        max_record_bytes=found.max_record_bytes,
         max_batch=found.max_batch,
         threads=found.intake_threads,
     )

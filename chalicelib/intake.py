@@ -38,7 +38,6 @@ class Intake:
         *,
         clock_skew_s: float,
         max_body_bytes: int,
-        max_record_bytes: int,
         max_batch: int,
         threads: int,
     ) -> None:
@@ -46,7 +45,6 @@ class Intake:
         self._clock = clock
         self._clock_skew_s = clock_skew_s
         self._max_body_bytes = max_body_bytes
-        self._max_record_bytes = max_record_bytes
         self._max_batch = max_batch
         self._threads = threads
 
@@ -60,16 +58,12 @@ class Intake:
             result of a bad or unstored item is the error that it met.
 
         Raises:
-            TooLargeError: the body is longer than is read.
             InvalidError: the body, or the record of an object, is at fault.
             ForbiddenError: the record of an object is not the principal's to post.
             UnavailableError: the record of an object is not known to be stored.
         """
         if len(body) > self._max_body_bytes:
             raise TooLargeError(f"The body is over {self._max_body_bytes} bytes.")
-        if len(body) > self._max_record_bytes and not body.lstrip().startswith(b"["):
-            # To read all of it would cost more than to store a record.
-            raise TooLargeError(f"The point record is over {self._max_record_bytes} bytes.")
         document = load_json(body)
         if not isinstance(document, list):
             return self.accept_document(document, principal)

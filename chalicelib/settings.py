@@ -46,9 +46,6 @@ class Settings:
         60.0, "How far in the future of the server's clock an includedAt may lie.", 0, 86_400
     )
     max_body_bytes: int = setting(65_536, "Longest body of a POST that is read.", 1_024, 6_000_000)
-    max_record_bytes: int = setting(
-        16_384, "Longest body of a POST of one record that is read.", 4_096, 6_000_000
-    )
     max_batch: int = setting(100, "Most records in one POST.", 1, 1_000)
     intake_threads: int = setting(
         8, "Puts to the buffer in flight for one POST of an array.", 1, 64

@@ -56,7 +56,6 @@ def read_creation(request: ODataRequest, waiting: Waiting, most_bytes: int) -> C
         InvalidError: the request or the record is at fault; every bad field is named.
         ForbiddenError: the record is not the principal's to post.
         MediaTypeError: the body is no JSON by its Content-Type.
-        TooLargeError: the body has more than ``most_bytes``.
     """
     version = negotiation.version_of(request.headers)
     options = read_options(request.query)
@@ -69,7 +68,7 @@ def read_creation(request: ODataRequest, waiting: Waiting, most_bytes: int) -> C
     form = negotiation.json_format(request.headers, options.text("$format"))
     numbers_as_text = negotiation.require_json_body(request.headers)
     if len(request.body) > most_bytes:
-        raise TooLargeError(f"The point record is over {most_bytes} bytes.")
+        raise TooLargeError(f"The body is over {most_bytes} bytes.")
     document = _record(load_json(request.body), numbers_as_text)
     return Creation(
         waiting.read(document, request.principal),

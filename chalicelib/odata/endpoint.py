@@ -95,8 +95,7 @@ class Endpoint:
         return self._read(request)
 
     def _creation(self, request: ODataRequest) -> Creation:
-        most_bytes = min(self._settings.max_body_bytes, self._settings.max_record_bytes)
-        return read_creation(request, self._waiting, most_bytes)
+        return read_creation(request, self._waiting, self._settings.max_body_bytes)
 
     def _creation_of_part(self, request: ODataRequest) -> Creation:
         """Read a part of a change set, which must create a record: else it has nothing to keep."""

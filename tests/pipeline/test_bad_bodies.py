@@ -63,9 +63,8 @@ def in_(seconds: float) -> str:
         pytest.param(raw('"latitude": 0x1'), id="hexadecimal"),
         pytest.param(raw('"latitude": ' + "9" * 5_000), id="number of 5,000 digits"),
         pytest.param(b"[" * 60_000, id="arrays nested 60,000 deep"),
-        pytest.param(b'{"a":' * 3_000, id="objects nested 3,000 deep"),
-        pytest.param(b'[{"a":' + b'{"a":' * 12_000, id="objects nested 12,000 deep, in an array"),
-        pytest.param(raw('"latitude": ' + "[" * 8_000 + "]" * 8_000), id="closed, 8,000 deep"),
+        pytest.param(b'{"a":' * 12_000, id="objects nested 12,000 deep"),
+        pytest.param(raw('"latitude": ' + "[" * 30_000 + "]" * 30_000), id="closed, 30,000 deep"),
         pytest.param(raw('"employeeId": 8'), id="a key twice"),
         pytest.param(raw('"latitude": {"a": 1, "a": 2}'), id="a key twice, within"),
         pytest.param(b"null", id="null"),
@@ -171,14 +170,14 @@ def test_every_field_that_is_wrong_is_named_at_once(storeless: Service) -> None:
     }
 
 
-def test_hundreds_of_unknown_fields_make_no_endless_answer(storeless: Service) -> None:
-    answer = storeless.post({**PUNCH, **{f"field{each}": each for each in range(800)}})
+def test_a_thousand_unknown_fields_make_no_endless_answer(storeless: Service) -> None:
+    answer = storeless.post({**PUNCH, **{f"field{each}": each for each in range(1_000)}})
     assert answer.status_code == 400
     error = error_of(answer)
     assert len(error["message"]) < 2_000
     *each, last = error["details"]
     assert [detail["target"] for detail in each] == [f"field{number}" for number in range(100)]
-    assert (last["target"], last["message"]) == ("field100", "700 more are not either.")
+    assert (last["target"], last["message"]) == ("field100", "900 more are not either.")
 
 
 @pytest.mark.parametrize(
@@ -222,21 +221,6 @@ def test_a_body_over_64_kb_is_too_large_whatever_is_in_it(storeless: Service, si
     answer = storeless.post(b"[" * size)
     assert answer.status_code == 413
     assert error_of(answer)["code"] == "TooLarge"
-
-
-def test_one_record_over_16_kb_is_too_large_whatever_is_in_it(storeless: Service) -> None:
-    for much in (body(deviceId="x" * 16_384), body() + b" " * 16_384, b"7" * 16_385):
-        answer = storeless.post(much)
-        assert answer.status_code == 413
-        error = error_of(answer)
-        assert (error["code"], "16384" in error["message"]) == ("TooLarge", True)
-    just = body() + b" " * (16_384 - len(body()))
-    assert storeless.post(just).status_code == 503  # it got as far as a store
-
-
-def test_records_of_an_array_have_64_kb_together(storeless: Service) -> None:
-    answer = storeless.post(b" \r\n\t[" + body(deviceId="x" * 20_000) + b"]")
-    assert [each["error"]["target"] for each in answer.json_body] == ["deviceId"]
 
 
 @pytest.mark.parametrize("missing", [None, ""])
