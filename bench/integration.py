@@ -43,7 +43,7 @@ _PAGE = 1_000
 
 settings = Settings()
 console = Console()
-POLICY = os.environ.get("LIMITPOLICY", settings.limit_policy)
+POLICY = os.environ.get("LIMIT_POLICY", settings.limit_policy)
 
 
 @dataclass(slots=True)

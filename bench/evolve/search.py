@@ -2,9 +2,11 @@
 
 Two strategies get the same budget. *Evolution* breeds each population from the one before, and the
 first from the start; *random* draws each evenly from the safe bounds (Bergstra & Bengio, 2012).
-Each generation meets legacies of its own, so nothing is learned by heart. The best of each
-generation is a finalist; the finalists meet once more, on more legacies, beside the start. The
-winner is then judged on legacies that no seed draws for training.
+Each generation meets legacies of its own, so nothing is learned by heart. What evolution ends with
+is the middle of the better half of its last generation, in which the luck of each cancels out
+(Beyer, 1995, calls it genetic repair). Random search has no such middle: the best of each of its
+generations meet once more, on more legacies. The winners, and the start, are then judged on
+legacies that no seed draws for training.
 """
 
 import json
@@ -70,7 +72,7 @@ class Search:
             raise ValueError("the state is that of another search")
         self.state = state or {
             "identity": identity,
-            **{name: {"population": [], "champions": [], "history": []} for name in STRATEGIES},
+            **{name: {"population": [], "finalists": [], "history": []} for name in STRATEGIES},
             "held_out": None,
         }
 
@@ -104,9 +106,10 @@ class Search:
         order = sorted(range(len(population)), key=lambda at: -marks[at])
         ranked = [population[at] for at in order]
         found["population"] = [[each.genes, each.step] for each in ranked]
-        found["champions"].append(ranked[0].genes)
-        if name == "evolution" and number == plan.generations - 1:
-            found["champions"].append(_middle(ranked[: len(ranked) // 2]))
+        if name == "random":
+            found["finalists"].append(ranked[0].genes)
+        elif number == plan.generations - 1:
+            found["finalists"].append(_middle(ranked[: len(ranked) // 2]))
         best, mean = marks[order[0]], fmean(marks)
         found["history"].append({"best": round(best, 4), "mean": round(mean, 4)})
         return (
@@ -125,7 +128,7 @@ class Search:
         return offspring(ranked, plan.options, chance)
 
     def _finals(self, name: str, judge: Judge) -> str:
-        finalists = list(dict.fromkeys([self._start, *map(tuple, self.state[name]["champions"])]))
+        finalists = list(dict.fromkeys([self._start, *map(tuple, self.state[name]["finalists"])]))
         scores = judge(
             [self._candidate(genes) for genes in finalists],
             self._legacies(f"{self._plan.seed}/finals", self._plan.finals),
