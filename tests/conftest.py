@@ -62,7 +62,11 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def create_database(server: Postgres, name: str) -> str:
-    """Create a migrated, empty database and return its URI."""
+    """Create a migrated, empty database, in place of any such, and return its URI.
+
+    A worker may make a module's database twice: tests are handed from worker to worker.
+    """
+    _run(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     _run(server, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
     return server.url(name)
 

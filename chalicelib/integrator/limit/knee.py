@@ -94,9 +94,8 @@ class Knee:
 
     def _target(self, cohort: Cohort) -> float:
         """Return the limit a little above the knee that a cohort implies; doubt favours more."""
-        p = self._p
-        above = cohort.latency - self._learned.floor - p.doubt * self._error(cohort)
-        return cohort.limit * math.exp(-above) * p.headroom + p.spare_calls
+        above = cohort.latency - self._learned.floor - self._p.doubt * self._error(cohort)
+        return cohort.limit * math.exp(-above) * self._p.headroom + self._p.spare_calls
 
     def _compare(self, cohort: Cohort, higher: Cohort) -> None:
         """Take what a look below finds for the floor; look again if the queue is there too."""
