@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.legacies.client import Clock, drive
+from bench.legacies.models import Rated, Workers
 from chalicelib.integrator.limiter import adaptive, classic
 
 JSON = st.recursive(
@@ -83,3 +85,14 @@ def test_a_cut_outlives_the_run_though_its_trial_does_not() -> None:
         limiter.on_start()
         limiter.on_result(True, 0.1, False, 10)
     assert limiter.snapshot()["limit"] < first
+
+
+def test_a_run_that_goes_on_under_a_quota_does_not_count_on_a_burst_that_is_used_up() -> None:
+    clock, learned = Clock(), None
+    legacy = Rated(Workers(1_000, 0.05, 1_000), rate=77, burst=134, retry_after_s=1)
+    for until in range(60, 601, 60):  # runs of a minute
+        limiter = adaptive(clock)
+        limiter.restore(learned)
+        drive(legacy, limiter, clock, until)
+        learned = limiter.snapshot()
+        assert 70 < learned["rate"] < 80

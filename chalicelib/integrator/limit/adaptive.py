@@ -1,8 +1,7 @@
 """The adaptive limit: how many calls the legacy bears, found from latency, failures and refusals.
 
-Three questions are kept apart: does one more open call still buy throughput (``knee``), are
-failures load, noise or an outage (``failures``), and does the legacy count calls per second
-(``pacer``).
+Three questions are kept apart: does one more call buy throughput (``knee``), are failures load,
+noise or an outage (``failures``), and does the legacy count calls per second (``pacer``).
 """
 
 import math

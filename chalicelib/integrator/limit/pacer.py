@@ -60,7 +60,8 @@ class Pacer:
             self._first = calls, seconds
             learned.rate = min(0.6 * most, 2.5 * calls / (1 + seconds))
         elif learned.burst >= 0:
-            rate = max(least, (calls - learned.burst) / seconds, 0.8 * learned.rate)
+            keep = 1 if math.isinf(self._rested_s) else 0.8  # a run before may have used the burst
+            rate = max(least, (calls - learned.burst) / seconds, keep * learned.rate)
             learned.rate = p.rate_margin * min(most, rate)
         elif seconds > first_s:
             rate = min(most, max(least, (calls - first) / (seconds - first_s)))

@@ -18,7 +18,7 @@ class Parameters:
 
     first_limit: float = within(10, 2, 16)  # calls; where a first run begins
     leap: float = within(80, 20, 200)  # calls that a leap adds at most; or as many as there are
-    leap_s: float = within(0.95, 0.1, 2)  # s in which a leap's calls are done at the pace so far
+    leap_s: float = within(1, 0.1, 2)  # s in which a leap's calls are done at the pace so far
     headroom: float = within(1.2, 1, 1.5)  # factor over the knee: no worker waits for a call
     spare_calls: float = within(1.2, 0.5, 3)  # calls on top: much where the knee is a handful
     gain: float = within(0.6, 0.2, 1)  # part of the way to the knee that is gone at once

@@ -126,7 +126,7 @@ def test_a_pause_of_nothing_or_of_an_hour_is_asked_for(retry_after_s: float, ban
 def test_a_legacy_that_is_silent_at_first_is_found_once_it_speaks() -> None:
     workers = Workers(20, 0.2, queue=20)
     result = run(lambda now: workers(now) if now >= 30 else Answer(10.0, ok=False), 70)
-    assert len(result.failed_at) < 90  # one leap too far included
+    assert len(result.failed_at) < 120  # those of a leap of 80 too far included
     assert result.delivered(44, 70) > 0.85 * 100 * 26
 
 
