@@ -51,7 +51,9 @@ def test_killed_at_a_point_the_next_run_takes_over_when_the_leases_end(
     legacy.set(latency_ms=2)
     ids = fill(dynamodb, table, range(1, 41))
     service.replicate()
-    assert victim.run("integrate", variables, point) == -signal.SIGKILL
+    # Batches so small that there is more than one flush, however quick the run is.
+    flushing = variables | {"SETTLE_BATCH": "10"}
+    assert victim.run("integrate", flushing, point) == -signal.SIGKILL
     service.let_pass(LEASES_S)
     service.integrate()
     assert_integrated(service, legacy, ids)
