@@ -18,7 +18,7 @@ from chalicelib.errors import InvalidError, PunchClockError
 from chalicelib.intake import Accepted, as_awaiting
 from chalicelib.principal import Principal, Role
 from chalicelib.web import middleware
-from chalicelib.web.error_answer import body_of, status_of
+from chalicelib.web.error_response import body_of, status_of
 from chalicelib.web.request import base_url, require_json
 from chalicelib.web.response import answered, json_response
 
@@ -108,7 +108,7 @@ def get_health() -> Response:
 @answers
 def serve_odata(**segments: str) -> Response:
     """Step 4: answer an OData request."""
-    from chalicelib.odata.service import ODataRequest  # noqa: PLC0415 - the grammar is not intake's
+    from chalicelib.odata.reads import ODataRequest  # noqa: PLC0415 - the grammar is not intake's
 
     request = app.current_request
     query = request.query_params or MultiDict({})

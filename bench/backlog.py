@@ -13,7 +13,7 @@ from chalicelib import aws
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.replica import Document, Replica
+from chalicelib.postgres.point_records import Document, Replica
 from chalicelib.replicator import Replicator
 from chalicelib.settings import Settings
 from local.dynamodb.server import CREDENTIALS

@@ -26,8 +26,8 @@ from chalicelib.errors import PunchClockError
 from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
 from chalicelib.identity.jwks import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
-from chalicelib.odata.service import ODataRequest, ODataService
-from chalicelib.postgres.reader import Reader
+from chalicelib.odata.reads import ODataRequest, ODataService
+from chalicelib.postgres.read_session import Reader
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.tokens import make_token

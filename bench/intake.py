@@ -21,7 +21,7 @@ from chalicelib import container
 from chalicelib.instant import to_text
 from chalicelib.point_record import parse, to_json
 from chalicelib.principal import Principal, Role
-from chalicelib.web.strict_json import load_json
+from chalicelib.strict_json import load_json
 from local.tokens import make_token
 
 _CALLS = 300

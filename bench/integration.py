@@ -25,14 +25,14 @@ from bench.engines import Engines, engines
 from bench.legacies.client import Clock, drive
 from bench.legacies.models import Workers, lognormal
 from bench.punches import punch
-from chalicelib.integrator.integrator import Run
-from chalicelib.integrator.legacy import Legacy
+from chalicelib.integrator.legacy_client import Legacy
 from chalicelib.integrator.limiter import POLICIES
-from chalicelib.integrator.retry import Terms
-from chalicelib.integrator.summary import Integration
+from chalicelib.integrator.retry_policy import Terms
+from chalicelib.integrator.run import Run
+from chalicelib.integrator.run_stats import Integration
 from chalicelib.point_record import to_json
 from chalicelib.postgres.claims import Claims
-from chalicelib.postgres.replica import Document, Replica
+from chalicelib.postgres.point_records import Document, Replica
 from chalicelib.settings import Settings
 from local.services import start_legacy
 

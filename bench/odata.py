@@ -23,13 +23,13 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.engines import Engines, engines
-from chalicelib.odata.language.syntax import Bounds
+from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.query.reader import Limits, read_query
-from chalicelib.odata.service import ODataRequest, ODataService
+from chalicelib.odata.query.parse_query import Limits, read_query
+from chalicelib.odata.reads import ODataRequest, ODataService
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.parameters import Parameters
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.read_session import Reader
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 

@@ -26,7 +26,7 @@ from rich.table import Table
 from bench.backlog import connect, fill, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
 from chalicelib.buffer import DELETE_BATCH, Buffer
-from chalicelib.postgres.replica import Document, Replica
+from chalicelib.postgres.point_records import Document, Replica
 
 ROUNDS = 3
 BACKLOG = int(os.environ.get("BENCH_RECORDS", "10000"))
@@ -118,7 +118,7 @@ def _steadily(found: Engines) -> None:
     console.print(table)
 
 
-_APART = (sys.executable, "-m", "bench.replication_apart")
+_APART = (sys.executable, "-m", "bench.replication_process")
 
 
 def _replicate(found: Engines) -> None:

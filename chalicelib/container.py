@@ -25,15 +25,15 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
-    from chalicelib.integrator.integrator import Run
-    from chalicelib.odata.endpoint import Endpoint
+    from chalicelib.integrator.run import Run
+    from chalicelib.odata.router import Endpoint
     from chalicelib.operations.quarantine import Release
     from chalicelib.operations.reconciler import Reconciliation
     from chalicelib.operations.replay import Replay
     from chalicelib.point_record import PointRecord
     from chalicelib.postgres.connection import Database
-    from chalicelib.postgres.reader import Reader
-    from chalicelib.postgres.replica import Replica
+    from chalicelib.postgres.point_records import Replica
+    from chalicelib.postgres.read_session import Reader
     from chalicelib.principal import Principal
     from chalicelib.replicator import Replicator
 
@@ -48,7 +48,7 @@ def settings() -> Settings:
 
 @cache
 def resolved(name: str) -> str:
-    """Return a setting that may be a reference, read once per process; see ``reference.read``.
+    """Return a setting that may be a reference, read once per process.
 
     Raises:
         MisconfiguredError: what it refers to cannot be read, and asking again will not help.
@@ -56,10 +56,10 @@ def resolved(name: str) -> str:
     value: str = getattr(settings(), name)
     if not is_reference(value):
         return value
-    from chalicelib import reference
+    from chalicelib import secret_references
 
     try:
-        return reference.read(name.upper(), value, aws.secrets)
+        return secret_references.read(name.upper(), value, aws.secrets)
     except SettingsError as error:
         raise MisconfiguredError(f"{name.upper()} refers to what cannot be read.") from error
 
@@ -80,9 +80,9 @@ def dynamodb() -> Any:
 @cache
 def authenticator() -> Authenticator:
     """Build what tells who asks; see ``identity.configured.authenticator``."""
-    from chalicelib.identity import configured
+    from chalicelib.identity import factory
 
-    return configured.authenticator(settings(), resolved("jwt_key"))
+    return factory.authenticator(settings(), resolved("jwt_key"))
 
 
 def authenticate(authorizations: Sequence[str]) -> Principal:
@@ -134,7 +134,7 @@ def _database(url: str) -> Database:
 
 @cache
 def replica() -> Replica:
-    from chalicelib.postgres.replica import Replica
+    from chalicelib.postgres.point_records import Replica
 
     return Replica(database())
 
@@ -156,10 +156,10 @@ def replicator() -> Replicator:
 
 def integrator_run() -> Run:
     """Build a run of the integrator; unlike all else, each run is a new one."""
-    from chalicelib.integrator.configured import limiter
-    from chalicelib.integrator.integrator import Run
-    from chalicelib.integrator.legacy import Legacy
-    from chalicelib.integrator.retry import Terms
+    from chalicelib.integrator import limiter
+    from chalicelib.integrator.legacy_client import Legacy
+    from chalicelib.integrator.retry_policy import Terms
+    from chalicelib.integrator.run import Run
     from chalicelib.postgres.claims import Claims
 
     found = settings()
@@ -171,7 +171,7 @@ def integrator_run() -> Run:
             read_timeout_s=found.legacy_read_timeout_s,
             call_timeout_s=found.legacy_call_timeout_s,
         ),
-        limiter(found, random.Random()),  # noqa: S311 - mutations
+        limiter.from_settings(found),
         found.limit_policy,
         Terms.of(found),
         chance=random.Random(),  # noqa: S311 - jitter
@@ -180,15 +180,15 @@ def integrator_run() -> Run:
 
 @cache
 def reader() -> Reader:
-    from chalicelib.postgres.reader import Reader
+    from chalicelib.postgres.read_session import Reader
 
     return Reader(queried_database(), settings().odata_timeout_s)
 
 
 @cache
 def odata() -> Endpoint:
-    from chalicelib.odata.endpoint import Endpoint
-    from chalicelib.odata.waiting import Waiting
+    from chalicelib.odata.pending import Waiting
+    from chalicelib.odata.router import Endpoint
 
     def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
         accepted = intake().accept_records(records)
@@ -202,11 +202,13 @@ def odata() -> Endpoint:
 
 
 def find(record_id: str, principal: Principal) -> str | PointRecord:
-    """Find one record in whichever store has it; see ``lookup.find``."""
-    from chalicelib import lookup
-    from chalicelib.odata.record import record_text
+    """Find one record in whichever store has it; see ``find_record.find``."""
+    from chalicelib import find_record
+    from chalicelib.odata.plain_record import record_text
 
-    return lookup.find(record_id, principal, buffer(), lambda *asked: record_text(reader(), *asked))
+    return find_record.find(
+        record_id, principal, buffer(), lambda *asked: record_text(reader(), *asked)
+    )
 
 
 def stages() -> dict[str, Any]:
@@ -232,7 +234,7 @@ def perform(
     untold: Sequence[str] = (),
 ) -> Any:
     """Do what an operator asks for; see ``operations.action.perform``."""
-    from chalicelib.operations.action import perform
+    from chalicelib.operations.audited_command import perform
 
     settings()  # before there is anything to log
     return perform(
@@ -247,10 +249,10 @@ def perform(
 
 def reconcile(since: object = None, until: object = None) -> Reconciliation:
     """Look for all that was accepted in a period; see ``reconciler.period`` and ``reconcile``."""
-    from chalicelib.operations import reconciler, witness
+    from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
-    accepted = witness.accepted(settings().accepted_log, first, end, aws.logs)
+    accepted = accepted_log.accepted(settings().accepted_log, first, end, aws.logs)
     return reconciler.reconcile(accepted, buffer(), replica())
 
 
@@ -270,10 +272,10 @@ def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
 
 def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
     """Have parked records go again; see ``replay.replay``."""
-    from chalicelib.odata.expressions.condition import condition_on_records
-    from chalicelib.odata.language.syntax import Bounds
+    from chalicelib.odata.language.parser import Bounds
+    from chalicelib.odata.sql.filter import condition_on_records
     from chalicelib.operations import replay
-    from chalicelib.postgres.parking import Parking
+    from chalicelib.postgres.dead_letters import Parking
 
     found = settings()
     bounds = Bounds(found.odata_max_tokens, found.odata_max_depth)

@@ -16,8 +16,8 @@ from chalicelib.buffer import Buffer
 from chalicelib.errors import ForbiddenError, InvalidError, PunchClockError, TooLargeError
 from chalicelib.point_record import PointRecord, Status, parse, properties
 from chalicelib.principal import Principal
+from chalicelib.strict_json import load_json
 from chalicelib.telemetry import ACCEPTED, bind, bound, event
-from chalicelib.web.strict_json import load_json
 
 
 @dataclass(frozen=True, slots=True)

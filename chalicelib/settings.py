@@ -93,20 +93,11 @@ class Settings:
     )
     limit_policy: str = setting(
         "adaptive",
-        "How the limit learns (docs/limit.md): adaptive, or evolved (that with evolved numbers);"
-        " classic (the first rule), or windowed (that by window, with evolved numbers).",
-        choices=("adaptive", "classic", "evolved", "windowed"),
+        "How the limit is found (docs/limit.md): adaptive, or classic (the founding rule).",
+        choices=("adaptive", "classic"),
     )
     limit_parameters: str = setting(
-        "",
-        "Parameter file for LIMIT_POLICY=evolved or windowed, in place of the deployed one.",
-    )
-    limit_trials: float = setting(
-        0.0,
-        "Share of a run in which changed numbers of LIMIT_POLICY=evolved or windowed are tried, and"
-        " kept if they measurably pay (docs/limit.md); 0: none.",
-        0,
-        0.25,
+        "", "Parameter file for LIMIT_POLICY=adaptive, in place of the default parameters."
     )
     limit_max: int = setting(
         200, "Most calls in flight, whatever the limit has learned; a thread each.", 1, 1_000
@@ -244,12 +235,8 @@ class Settings:
             faults.append("RECORD_LEASE_S must be at least 3 s more than LEGACY_CALL_TIMEOUT_S")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
-        if self.limit_policy not in ("evolved", "windowed"):
-            faults.extend(
-                f"{variable} needs LIMIT_POLICY to be evolved or windowed"
-                for variable in ("LIMIT_PARAMETERS", "LIMIT_TRIALS")
-                if getattr(self, variable.lower())
-            )
+        if self.limit_parameters and self.limit_policy != "adaptive":
+            faults.append("LIMIT_PARAMETERS needs LIMIT_POLICY=adaptive")
         return faults
 
 

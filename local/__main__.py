@@ -5,8 +5,8 @@ import importlib
 import sys
 
 from chalicelib.errors import PunchClockError
-from local.attach import NotRunningError
 from local.process import pass_by_proxies
+from local.stack_file import NotRunningError
 
 # Each is a module of ``commands``, imported only when it is asked for.
 _COMMANDS = {

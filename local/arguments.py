@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from chalicelib.web.address import is_http_url
+from chalicelib.net import is_http_url
 
 _Number = TypeVar("_Number", int, float)
 

@@ -1,8 +1,8 @@
 """The processes of the stack: started, watched until ready, stopped in good order or by force.
 
-Promises that a child never outlives its parent on Linux (see ``local.launch``), and that elsewhere
-``end_leftovers`` finds those that did. Each child leads a process group of its own, so that Ctrl-C
-at the terminal reaches the parent alone, which then stops them in the right order.
+Promises that a child never outlives its parent on Linux (see ``local.child_process``), and that
+elsewhere ``end_leftovers`` finds those that did. Each child leads a process group of its own, so
+that Ctrl-C at the terminal reaches the parent alone, which then stops them in the right order.
 """
 
 import json

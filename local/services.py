@@ -51,7 +51,7 @@ def start_ticker(
     home: Path, schedule: str, every_s: float, environment: Mapping[str, str]
 ) -> Child:
     """Start the process that runs a schedule every ``every_s`` seconds."""
-    command = _python("local.ticker", schedule, "--every", str(every_s))
+    command = _python("local.scheduler", schedule, "--every", str(every_s))
     child = Child(schedule, command, home=home, environment=environment, is_ready=lambda: True)
     child.start()
     return child

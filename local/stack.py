@@ -14,18 +14,18 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pg8000.exceptions import DatabaseError
 
-from chalicelib.identity.configured import authenticator
-from chalicelib.operations.action import perform
+from chalicelib.identity.factory import authenticator
+from chalicelib.operations.audited_command import perform
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import MigrationError, migrate
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 from local import postgres
-from local.attach import TABLE, connect_dynamodb, environment, forget_stack, write_stack
 from local.dynamodb import server as dynamodb_server
-from local.operate import audited, own_token
+from local.operator_session import audited, own_token
 from local.process import Child, StartError, is_free
 from local.services import SCHEDULES, start_api, start_legacy, start_ticker
+from local.stack_file import TABLE, connect_dynamodb, environment, forget_stack, write_stack
 from local.tokens import key_file, make_key, read_key
 
 # So that bookmarks find the default stack. PostgreSQL's is not 5432, which

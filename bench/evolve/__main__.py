@@ -1,8 +1,8 @@
 """``python -m bench.evolve``: evolve the parameters of the limit on simulated legacies.
 
-Writes a parameter file for LIMIT_POLICY=evolved or windowed, with where it comes from and how it
-did beside its start, random search with the same budget, and the classic rule. A state file
-is written after each generation; --resume goes on from it, and the result is the same.
+Writes a parameter file (LIMIT_PARAMETERS) with its provenance and its scores beside those of the
+start, of random search with the same budget, of the default parameters and of the classic rule. A
+state file is written after each generation; --resume continues from it with the same result.
 """
 
 import argparse
@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.evolve.algorithm import Options
-from bench.evolve.judging import judge
+from bench.evolve.evaluation import Candidate, judge
+from bench.evolve.genome import Genome
 from bench.evolve.search import Plan, Search
-from bench.legacies.families import FAMILIES
+from bench.legacies.scenarios import FAMILIES
 from bench.legacies.score import MOST
-from chalicelib.integrator.limit.evolved import EVOLVED, checked, load
-from chalicelib.integrator.limit.genome import Genome
-from chalicelib.integrator.limiter import POLICIES, classic
+from chalicelib.integrator.limiter import adaptive, classic
+from chalicelib.integrator.limiter.parameter_file import checked, load
+from chalicelib.integrator.limiter.parameters import Parameters
 
 _CONSOLE = Console()
 
@@ -33,9 +34,8 @@ _CONSOLE = Console()
 def main(arguments: list[str] | None = None) -> int:
     """Run or go on with a search and return the exit status: 3 if it was stopped before its end."""
     args = _parser().parse_args(arguments)
-    start = _start(args.policy, args.start)
+    start = _start(args.start)
     plan = Plan(
-        policy=args.policy,
         seed=args.seed,
         families=tuple(args.families),
         generations=args.generations,
@@ -46,10 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     state_file: Path = args.state or args.out.with_suffix(".state.json")
     state = json.loads(state_file.read_text("utf-8")) if args.resume else None
-    make = partial(_candidate, args.policy)
-    peers = {"by_hand": make(EVOLVED[args.policy]()), "classic": partial(classic, most=MOST)}
+    peers: dict[str, Candidate] = {
+        "defaults": _candidate(Parameters()),
+        "classic": partial(classic, most=MOST),
+    }
     try:
-        search = Search(plan, Genome(start), start, make, peers, state)
+        search = Search(plan, Genome(start), start, _candidate, peers, state)
     except ValueError as error:
         _CONSOLE.print(f"{state_file}: {error}; ask for the same as when it began", style="red")
         return 2
@@ -65,25 +67,25 @@ def main(arguments: list[str] | None = None) -> int:
             _CONSOLE.print(f"{line}  [{time.monotonic() - began:.1f} s]", markup=False)
             steps += 1
     found = search.result()
-    checked(args.policy, found["parameters"], "the result")
+    checked(found["parameters"], "the result")
     _write(args.out, found)
     _CONSOLE.print(f"written to {args.out}")
     return 0
 
 
-def _candidate(policy: str, parameters: Any) -> Any:
-    return partial(POLICIES[policy], most=MOST, parameters=parameters)
+def _candidate(parameters: Parameters) -> Candidate:
+    return partial(adaptive, most=MOST, parameters=parameters)
 
 
-def _start(policy: str, start: str) -> Any:
-    """Return the parameters to start from: a file's, those set by hand, or the middle of all."""
-    by_hand = EVOLVED[policy]()
-    if start == "by-hand":
-        return by_hand
+def _start(start: str) -> Parameters:
+    """Return the parameters to start from: the defaults, the middle of all bounds, or a file's."""
+    if start == "defaults":
+        return Parameters()
     if start == "middle":
-        genome = Genome(by_hand)
-        return genome.decode((0.5,) * len(genome.genes))
-    return load(policy, Path(start))
+        genome = Genome(Parameters())
+        middle: Parameters = genome.decode((0.5,) * len(genome.genes))
+        return middle
+    return load(Path(start))
 
 
 def _track(work: Iterable[Any], total: int) -> Iterable[Any]:
@@ -107,7 +109,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.evolve", description=__doc__)
     plan = Plan()
     number = partial(parser.add_argument, type=_positive)
-    parser.add_argument("--policy", choices=sorted(EVOLVED), default=plan.policy)
     parser.add_argument("--seed", type=int, default=plan.seed, help="draws legacies and mutations")
     parser.add_argument(
         "--families",
@@ -127,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--start",
         default="middle",
-        help="where to start: middle (of the safe bounds), by-hand, or a parameter file",
+        help="where to start: middle (of the safe bounds), defaults, or a parameter file",
     )
     parser.add_argument("--out", type=Path, required=True, help="parameter file to write")
     parser.add_argument("--state", type=Path, help="state file (default: OUT.state.json)")

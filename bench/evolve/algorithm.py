@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chalicelib.integrator.limit.genome import Genes, mutate
+from bench.evolve.genome import Genes, mutate
 
 _LEAST_STEP, _MOST_STEP = 0.005, 0.3
 

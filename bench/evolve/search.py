@@ -17,10 +17,11 @@ from statistics import fmean
 from typing import Any
 
 from bench.evolve.algorithm import Individual, Options, drawn, founders, offspring
-from bench.evolve.judging import Candidate, Drawn, Judge, summary
-from bench.legacies.families import FAMILIES
+from bench.evolve.evaluation import Candidate, Drawn, Judge, summary
+from bench.evolve.genome import Genes, Genome
+from bench.legacies.scenarios import FAMILIES
 from bench.legacies.score import fitness
-from chalicelib.integrator.limit.genome import Genes, Genome
+from chalicelib.integrator.limiter.parameter_file import POLICY
 
 STRATEGIES = ("evolution", "random")
 
@@ -29,7 +30,6 @@ STRATEGIES = ("evolution", "random")
 class Plan:
     """What a search does: the same plan gives the same result, whoever runs it."""
 
-    policy: str = "evolved"
     seed: int = 1
     families: tuple[str, ...] = tuple(FAMILIES)
     generations: int = 25
@@ -170,7 +170,7 @@ class Search:
         """Return the parameter file of a finished search."""
         evolution = self.state["evolution"]
         return {
-            "policy": self._plan.policy,
+            "policy": POLICY,
             "parameters": asdict(self._genome.decode(tuple(evolution["winner"]))),
             "provenance": {
                 "plan": asdict(self._plan),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from bench.legacies.models import Answer, Legacy
-from chalicelib.integrator.limit.protocol import Limiter
+from chalicelib.integrator.limiter.protocol import Limiter
 
 
 class Clock:
@@ -58,7 +58,7 @@ def drive(legacy: Legacy, limiter: Limiter, clock: Clock, until: float) -> Resul
             result.failed_at.append(clock.now)
             if answer.retry_after_s is not None:
                 limiter.on_retry_after(answer.retry_after_s)
-        limiter.on_result(answer.ok, clock.now - started, not answer.ok, inflight)
+        limiter.on_result(answer.ok, clock.now - started, inflight)
         limit = limiter.limit
         result.limits.append((clock.now, limit))
     return result

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from bench.legacies.client import Clock, Result, drive
-from bench.legacies.families import Scenario
-from chalicelib.integrator.limit.protocol import Limiter
+from bench.legacies.scenarios import Scenario
+from chalicelib.integrator.limiter.protocol import Limiter
 
 MOST = 1_000.0
 
@@ -55,7 +55,7 @@ class Operator:
         if self._scenario.rate:
             self._slot += 1 / self._scenario.rate  # the bucket keeps a slot that is not used
 
-    def on_result(self, ok: bool, latency_s: float, dropped: bool, inflight: int) -> None:
+    def on_result(self, ok: bool, latency_s: float, inflight: int) -> None:
         """Learn nothing: all is known."""
 
     def on_retry_after(self, seconds: float) -> None:

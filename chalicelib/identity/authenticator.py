@@ -16,7 +16,7 @@ import jwt
 from chalicelib.errors import InvalidError, UnauthenticatedError
 from chalicelib.identity.token_claims import ClaimNames, principal_of
 from chalicelib.principal import Principal
-from chalicelib.web.strict_json import load_json
+from chalicelib.strict_json import load_json
 
 # API Gateway passes on 10,240 bytes of headers in all.
 _LONGEST_TOKEN = 8_192

@@ -11,15 +11,15 @@ from typing import Any
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError, TooLargeError
 from chalicelib.odata import negotiation
-from chalicelib.odata.answer import Answer, ODataResponse, plain
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.pending import Values, Waiting, members_of
 from chalicelib.odata.query.options import read_options
 from chalicelib.odata.query.selection import Selection, read_selection
-from chalicelib.odata.service import ODataRequest
-from chalicelib.odata.waiting import Values, Waiting, members_of
+from chalicelib.odata.reads import ODataRequest
+from chalicelib.odata.response import Answer, ODataResponse, plain
 from chalicelib.point_record import PointRecord
-from chalicelib.web.strict_json import load_json
+from chalicelib.strict_json import load_json
 
 _INT64 = re.compile(r"-?[0-9]{1,19}")
 

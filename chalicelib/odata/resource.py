@@ -12,8 +12,7 @@ from enum import Enum
 from urllib.parse import unquote
 
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
-from chalicelib.odata.edm import Edm
-from chalicelib.odata.expressions.tree import (
+from chalicelib.odata.ast import (
     TRUE,
     Column,
     Comparison,
@@ -25,6 +24,7 @@ from chalicelib.odata.expressions.tree import (
     Step,
     Variable,
 )
+from chalicelib.odata.edm import Edm
 from chalicelib.odata.language.literals import GUID, NUMBER, read_as
 from chalicelib.odata.model import ENTITY_SETS, EntityType, Navigation, Property
 from chalicelib.principal import Principal

@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.buffer import Buffer
 from chalicelib.errors import UnavailableError
-from chalicelib.postgres.replica import Replica
+from chalicelib.postgres.point_records import Replica
 from chalicelib.telemetry import OBSERVED, event
 
 # A page of a scan: what of the buffer is looked at for each question.

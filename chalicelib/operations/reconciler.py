@@ -13,7 +13,7 @@ from itertools import islice
 from chalicelib.buffer import Buffer
 from chalicelib.errors import InvalidError
 from chalicelib.instant import read_instant
-from chalicelib.postgres.replica import Replica
+from chalicelib.postgres.point_records import Replica
 from chalicelib.telemetry import event
 
 # Ids that are looked for together.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chalicelib.errors import InvalidError
-from chalicelib.postgres.parking import Parking
+from chalicelib.postgres.dead_letters import Parking
 from chalicelib.principal import Principal
 
 _BATCH = 5_000

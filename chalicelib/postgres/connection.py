@@ -17,7 +17,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
-from chalicelib.web.address import is_loopback
+from chalicelib.net import is_loopback
 
 # SQLSTATEs that are no fault of the statement, after which the same may succeed: a pooler that has
 # lost the server (08), a standby after a failover (25006), a deadlock (40), too few resources (53),

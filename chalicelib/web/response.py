@@ -9,7 +9,7 @@ from chalice.app import Request
 
 from chalicelib import telemetry
 from chalicelib.errors import MisconfiguredError, PunchClockError, UnavailableError
-from chalicelib.web.error_answer import body_of, headers_of, our_fault, status_of
+from chalicelib.web.error_response import body_of, headers_of, our_fault, status_of
 from chalicelib.web.request import odata_version
 
 _JSON = {"Content-Type": "application/json"}

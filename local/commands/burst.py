@@ -1,6 +1,6 @@
 """``python -m local burst``: load like a shift change, followed to the end, with an exact count.
 
-Sends distinct punches to a running stack from several processes (``local.burst.phones``), follows
+Sends distinct punches to a running stack from several processes (``local.burst.load``), follows
 them through the stores to the legacy (``follow``) and prints when each stage was done, with the
 count of what was lost or doubled (``tally``).
 Load only ever goes to this machine: a stack of which any part is elsewhere is refused.
@@ -19,13 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from chalicelib.errors import UnavailableError
+from chalicelib.net import is_loopback
 from chalicelib.principal import Role
-from chalicelib.web.address import is_loopback
 from local.arguments import number, whole
-from local.attach import NotRunningError, add_data_argument, read_stack
-from local.burst.follow import Follower, Progress
-from local.burst.phones import Crew, Plan, Sent
-from local.burst.tally import Result, acknowledged, details, stage_table, tally
+from local.burst.load import Crew, Plan, Sent
+from local.burst.progress import Follower, Progress
+from local.burst.report import Result, acknowledged, details, stage_table, tally
+from local.stack_file import NotRunningError, add_data_argument, read_stack
 from local.tokens import make_token
 
 _POLL_S = 0.5

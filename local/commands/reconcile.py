@@ -5,8 +5,8 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from local.attach import attach
-from local.operate import add_operator_arguments, asked, audited
+from local.operator_session import add_operator_arguments, asked, audited
+from local.stack_file import attach
 
 _SECONDS = 600.0
 
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Look for all that was accepted in the period; return 1 if something is missing."""
     attach(arguments.data)
     import app  # noqa: PLC0415 - the app reads the environment
-    from local.schedule import Context  # noqa: PLC0415 - so does this
+    from local.lambda_context import Context  # noqa: PLC0415 - so does this
 
     event = asked(arguments, since=arguments.since, until=arguments.until)
     with audited(arguments.data):

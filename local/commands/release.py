@@ -5,8 +5,8 @@ import json
 import sys
 
 from local.arguments import json_text, whole
-from local.attach import attach
-from local.operate import add_operator_arguments, asked, audited
+from local.operator_session import add_operator_arguments, asked, audited
+from local.stack_file import attach
 
 _SECONDS = 60.0
 
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Release the item and print the id of its record, or list all."""
     attach(arguments.data)
     import app  # noqa: PLC0415 - the app reads the environment
-    from local.schedule import Context  # noqa: PLC0415 - so does this
+    from local.lambda_context import Context  # noqa: PLC0415 - so does this
 
     event = asked(arguments, quarantineId=arguments.id, record=arguments.record)
     with audited(arguments.data):

@@ -2,8 +2,8 @@
 
 import argparse
 
-from local.attach import attach
-from local.operate import add_operator_arguments, asked, audited
+from local.operator_session import add_operator_arguments, asked, audited
+from local.stack_file import attach
 
 _SECONDS = 900.0
 
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay and print how many go again."""
     attach(arguments.data)
     import app  # noqa: PLC0415 - the app reads the environment
-    from local.schedule import Context  # noqa: PLC0415 - so does this
+    from local.lambda_context import Context  # noqa: PLC0415 - so does this
 
     with audited(arguments.data):
         done = app.replay(asked(arguments, filter=arguments.filter), Context("replay", _SECONDS))

@@ -19,7 +19,7 @@ from chalicelib.errors import UnavailableError
 from chalicelib.instant import read_instant
 from chalicelib.point_record import Status
 from chalicelib.postgres.connection import Database
-from local.attach import TABLE, add_data_argument, connect_dynamodb, read_stack
+from local.stack_file import TABLE, add_data_argument, connect_dynamodb, read_stack
 
 _TIMEOUT_S = 5
 

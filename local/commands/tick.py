@@ -4,9 +4,9 @@ import argparse
 
 from chalicelib.principal import Principal
 from local.arguments import number
-from local.attach import attach
-from local.operate import add_operator_arguments, asked, audited
+from local.operator_session import add_operator_arguments, asked, audited
 from local.services import SCHEDULES
+from local.stack_file import attach
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the schedule and return 0."""
     attach(arguments.data)
     from chalicelib import container  # noqa: PLC0415 - the app reads the environment
-    from local.schedule import Context, invoke  # noqa: PLC0415 - so does this
+    from local.lambda_context import Context, invoke  # noqa: PLC0415 - so does this
 
     def tick(_: Principal) -> tuple[None, dict[str, object]]:
         invoke(arguments.schedule, Context(arguments.schedule, arguments.seconds))

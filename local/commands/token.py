@@ -7,7 +7,7 @@ import sys
 from chalicelib.point_record import MAX_INT64
 from chalicelib.principal import Role
 from local.arguments import number, whole
-from local.attach import add_data_argument
+from local.stack_file import add_data_argument
 from local.tokens import key_file, make_token, read_key
 
 _HOURS = 12.0

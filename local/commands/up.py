@@ -15,9 +15,9 @@ from rich.markup import escape
 
 from chalicelib.principal import Role
 from local.arguments import http_url, number, whole
-from local.attach import DATA
 from local.process import StartError, end_leftovers
 from local.stack import USUAL_PORTS, Options, Stack
+from local.stack_file import DATA
 from local.tokens import make_token, read_key
 
 _TOKENS_LAST_S = 12 * 3_600.0

@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from chalicelib.errors import InvalidError
-from chalicelib.web.strict_json import load_json
+from chalicelib.strict_json import load_json
 from local.legacy.ledger import Ledger
 from local.legacy.system import Legacy, reset
 

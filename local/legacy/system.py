@@ -17,7 +17,7 @@ from random import Random
 from aiohttp import web
 
 from chalicelib.errors import InvalidError
-from chalicelib.web.strict_json import load_json
+from chalicelib.strict_json import load_json
 from local.legacy.capacity import TokenBucket, Workers
 from local.legacy.ledger import Ledger
 from local.legacy.settings import SUCCESS, Answer, LegacySettings, change

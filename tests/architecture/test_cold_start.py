@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.lambda_events import rest_event
-from tests.pipeline.service import PUNCH, environment
+from tests.support.lambda_events import rest_event
+from tests.support.service import PUNCH, environment
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ INTAKE = {
     "chalicelib.identity",
     "chalicelib.identity.authenticator",
     "chalicelib.identity.token_claims",
-    "chalicelib.identity.configured",
+    "chalicelib.identity.factory",
     "chalicelib.identity.jwks",
     "chalicelib.instant",
     "chalicelib.intake",
@@ -32,13 +32,13 @@ INTAKE = {
     "chalicelib.settings",
     "chalicelib.telemetry",
     "chalicelib.web",
-    "chalicelib.web.address",
-    "chalicelib.web.error_answer",
+    "chalicelib.net",
+    "chalicelib.web.error_response",
     "chalicelib.web.headers",
     "chalicelib.web.middleware",
     "chalicelib.web.request",
     "chalicelib.web.response",
-    "chalicelib.web.strict_json",
+    "chalicelib.strict_json",
 }
 # What only other steps need, and what the deployed package has not at all.
 NOT_INTAKE = {"pg8000", "scramp", "sly", "odata_query", "requests", "chardet", "local", "psutil"}

@@ -7,7 +7,7 @@ import pytest
 
 from deploy import capacity
 from local.process import PROJECT
-from tests.aws.deployment import CHALICE, FUNCTIONS, PROD, ROUTES
+from tests.support.deployed_template import CHALICE, FUNCTIONS, PROD, ROUTES
 
 TEXT = (PROJECT / "docs/operations.md").read_text(encoding="utf-8")
 

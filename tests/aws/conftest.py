@@ -16,10 +16,10 @@ from samtranslator.translator.translator import Translator
 
 from deploy.package import package
 from local.dynamodb import server as dynamodb_server
-from tests.aws.deployment import PROD
 from tests.conftest import Legacy
-from tests.pipeline.service import wired
-from tests.tokens import KEY
+from tests.support.deployed_template import PROD
+from tests.support.service import wired
+from tests.support.tokens import KEY
 
 REGION = "eu-central-1"
 BUCKET = "code"

@@ -14,9 +14,16 @@ import boto3
 import pytest
 
 from deploy.package import environment, stage_source
-from tests.aws.deployment import FUNCTIONS, PROD, ROUTES, SCHEDULES, deployed_name, statements
-from tests.aws.mends import rest_apis_from_swagger
 from tests.aws.test_stack import served_by
+from tests.support.deployed_template import (
+    FUNCTIONS,
+    PROD,
+    ROUTES,
+    SCHEDULES,
+    deployed_name,
+    statements,
+)
+from tests.support.moto_patches import rest_apis_from_swagger
 
 
 def test_chalice_deploys_to_an_account(aws: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import app
 from chalicelib.telemetry import METRICS
 from tests.aws.test_policies import ask, request
-from tests.pipeline.lambda_events import context, schedule_event
-from tests.pipeline.service import punch
+from tests.support.lambda_events import context, schedule_event
+from tests.support.service import punch
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

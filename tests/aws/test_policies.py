@@ -15,11 +15,18 @@ import pytest
 import app
 from chalicelib.telemetry import ACCEPTED
 from local.process import PROJECT
-from tests.aws.deployment import CHALICE, FUNCTIONS, PROD, ROUTES, SCHEDULES, deployed_name
-from tests.aws.deployment import statements as statements_of
-from tests.pipeline.lambda_events import context, rest_event, schedule_event
-from tests.pipeline.service import punch
-from tests.tokens import OPERATOR, asked
+from tests.support.deployed_template import (
+    CHALICE,
+    FUNCTIONS,
+    PROD,
+    ROUTES,
+    SCHEDULES,
+    deployed_name,
+)
+from tests.support.deployed_template import statements as statements_of
+from tests.support.lambda_events import context, rest_event, schedule_event
+from tests.support.service import punch
+from tests.support.tokens import OPERATOR, asked
 
 Call = tuple[str, str]  # an action and the ARN of what it is done to
 

@@ -8,8 +8,8 @@ import pytest
 import app
 from chalicelib.errors import MisconfiguredError
 from tests.aws.test_policies import ask, request
-from tests.pipeline.lambda_events import context, schedule_event
-from tests.pipeline.service import punch
+from tests.support.lambda_events import context, schedule_event
+from tests.support.service import punch
 
 
 def test_without_its_secret_a_query_is_refused_and_a_punch_is_taken(

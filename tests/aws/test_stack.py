@@ -8,8 +8,15 @@ import boto3
 import pytest
 
 from tests.aws.conftest import BUCKET, PARAMETERS, REGION
-from tests.aws.deployment import FUNCTIONS, OPERATORS, PROD, ROUTES, SCHEDULES, deployed_name
-from tests.aws.mends import UNKNOWN_TO_MOTO, rest_apis_from_swagger
+from tests.support.deployed_template import (
+    FUNCTIONS,
+    OPERATORS,
+    PROD,
+    ROUTES,
+    SCHEDULES,
+    deployed_name,
+)
+from tests.support.moto_patches import UNKNOWN_TO_MOTO, rest_apis_from_swagger
 
 
 def test_cloudformation_creates_the_stack(

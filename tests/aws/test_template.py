@@ -14,7 +14,7 @@ from chalicelib.telemetry import METRICS
 from chalicelib.web.headers import OF_GATEWAY
 from deploy.package import StageError, stage_source
 from local.process import PROJECT
-from tests.aws.deployment import (
+from tests.support.deployed_template import (
     CONFIG,
     FUNCTIONS,
     OPERATORS,

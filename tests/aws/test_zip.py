@@ -15,10 +15,10 @@ import pytest
 
 from deploy.package import package
 from local.process import PROJECT
-from tests.aws.deployment import FUNCTIONS
-from tests.pipeline.lambda_events import rest_event, schedule_event
-from tests.pipeline.service import punch
-from tests.tokens import OPERATOR, asked
+from tests.support.deployed_template import FUNCTIONS
+from tests.support.lambda_events import rest_event, schedule_event
+from tests.support.service import punch
+from tests.support.tokens import OPERATOR, asked
 
 # What Lambda's runtime for Python has of its own.
 RUNTIME = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")

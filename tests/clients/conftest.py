@@ -13,9 +13,9 @@ from local.dynamodb import server as dynamodb_server
 from local.postgres import Postgres
 from local.services import start_api
 from tests.conftest import create_database
-from tests.pipeline.lambda_events import context, schedule_event
-from tests.pipeline.service import environment, punch, wired
-from tests.tokens import OPERATOR
+from tests.support.lambda_events import context, schedule_event
+from tests.support.service import environment, punch, wired
+from tests.support.tokens import OPERATOR
 
 RECORDS = 25
 PAGE = 10

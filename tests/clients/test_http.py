@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.clients.conftest import Stack
-from tests.tokens import OPERATOR
+from tests.support.tokens import OPERATOR
 
 
 class Connection(HTTPConnection):

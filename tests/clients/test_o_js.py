@@ -9,7 +9,7 @@ import pytest
 
 from local.node import install
 from tests.clients.conftest import PAGE, RECORDS, Stack
-from tests.tokens import OPERATOR
+from tests.support.tokens import OPERATOR
 
 HERE = Path(__file__).parent
 

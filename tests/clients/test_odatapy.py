@@ -8,7 +8,7 @@ from odatapy.client import EdmEnabledODataClient, HttpxTransport
 from odatapy.client.responses import NotModified, ODataClientError
 
 from tests.clients.conftest import RECORDS, Stack
-from tests.tokens import OPERATOR
+from tests.support.tokens import OPERATOR
 
 PUNCH = {"employerId": 8, "includedAt": "2026-11-22T08:00:00Z"}
 

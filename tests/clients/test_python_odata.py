@@ -10,7 +10,7 @@ from odata import ODataService
 from odata.exceptions import ODataError
 
 from tests.clients.conftest import PAGE, RECORDS, Stack
-from tests.tokens import OPERATOR
+from tests.support.tokens import OPERATOR
 
 # As an application has it that knows nothing of time zones: UTC is meant.
 NAIVE = datetime(2026, 11, 22, 11)  # noqa: DTZ001

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import UnavailableError
-from tests.faults import victim
-from tests.faults.counting import assert_replicated, buffered_ids, fill, replicated_ids
-from tests.faults.dynamodb_proxy import (
+from tests.support import killed_process
+from tests.support.dynamodb_proxy import (
     AWAY,
     BROKEN,
     LIMITED,
@@ -26,7 +25,8 @@ from tests.faults.dynamodb_proxy import (
     unprocessed,
     usurped,
 )
-from tests.pipeline.service import PUNCH, Service, error_of, punch
+from tests.support.record_counts import assert_replicated, buffered_ids, fill, replicated_ids
+from tests.support.service import PUNCH, Service, error_of, punch
 
 RECORDS = range(1, 121)
 # A run may end so much after its deadline: the process has to begin, and a call to end.
@@ -174,10 +174,10 @@ def test_a_run_under_a_fault_without_end_ends_in_time(
     proxy.always(operation, fault)
     # A page is many more deletes than there are deleters, as by default.
     wide = variables | {"REPLICATION_PAGE": "250", "REPLICATION_DELETERS": "1"}
-    process = victim.start("replicate", wide, seconds=1.5)
+    process = killed_process.start("replicate", wide, seconds=1.5)
     process.join(1.5 + GRACE_S)
     in_time = process.exitcode is not None
-    victim.kill_after(process, 0)
+    killed_process.kill_after(process, 0)
     assert in_time
     assert buffered_ids(dynamodb, table) | replicated_ids(service) == set(accepted)
     proxy.mend()

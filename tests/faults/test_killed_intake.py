@@ -14,9 +14,9 @@ import pytest
 
 from local.process import HOST, Child, free_port
 from local.services import start_api
-from tests.faults.counting import ROUNDS, buffered_ids
-from tests.pipeline.service import PUNCH, punch
-from tests.tokens import OPERATOR
+from tests.support.record_counts import ROUNDS, buffered_ids
+from tests.support.service import PUNCH, punch
+from tests.support.tokens import OPERATOR
 
 HEADERS = {"Content-Type": "application/json", **OPERATOR}
 

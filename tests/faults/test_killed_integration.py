@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Legacy
-from tests.faults import victim
-from tests.faults.counting import ROUNDS, assert_integrated, fill
-from tests.faults.victim import Point
-from tests.pipeline.service import Service
+from tests.support import killed_process
+from tests.support.killed_process import Point
+from tests.support.record_counts import ROUNDS, assert_integrated, fill
+from tests.support.service import Service
 
 BEGIN = "chalicelib.postgres.claims:Claims.begin"
 CLAIM = "chalicelib.postgres.claims:Claims.claim"
-SEND = "chalicelib.integrator.legacy:Channel.send"
+SEND = "chalicelib.integrator.legacy_client:Channel.send"
 FLUSH = "chalicelib.postgres.claims:Claims.flush"
 END = "chalicelib.postgres.claims:Claims.end"
 STATEMENT = "pg8000.native:Connection.run"
@@ -53,7 +53,7 @@ def test_killed_at_a_point_the_next_run_takes_over_when_the_leases_end(
     service.replicate()
     # Batches so small that there is more than one flush, however quick the run is.
     flushing = variables | {"SETTLE_BATCH": "10"}
-    assert victim.run("integrate", flushing, point) == -signal.SIGKILL
+    assert killed_process.run("integrate", flushing, point) == -signal.SIGKILL
     service.let_pass(LEASES_S)
     service.integrate()
     assert_integrated(service, legacy, ids)
@@ -71,7 +71,7 @@ def test_killed_at_random_instants_every_record_is_integrated(
         service.replicate()
         return ids
 
-    ids = victim.killed_at_random(
+    ids = killed_process.killed_at_random(
         "integrate", variables, 2 * ROUNDS, accept_more, lambda: service.let_pass(LEASES_S)
     )
     service.integrate()
@@ -88,10 +88,10 @@ def test_leases_end_by_themselves(
     }
     ids = fill(dynamodb, table, range(1, 31))
     service.replicate()
-    assert victim.run("integrate", short, Point("after", CLAIM)) == -signal.SIGKILL
+    assert killed_process.run("integrate", short, Point("after", CLAIM)) == -signal.SIGKILL
     assert service.statuses()["INTEGRATING"] > 0
     deadline = time.monotonic() + 30
     while service.statuses() != {"INTEGRATED": 30}:
         assert time.monotonic() < deadline
-        assert victim.run("integrate", short) == 0
+        assert killed_process.run("integrate", short) == 0
     assert_integrated(service, legacy, ids)

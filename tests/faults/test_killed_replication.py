@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 
-from tests.faults import victim
-from tests.faults.counting import ROUNDS, assert_replicated, buffered_ids, fill, replicated_ids
-from tests.faults.victim import Point
-from tests.pipeline.service import Service
+from tests.support import killed_process
+from tests.support.killed_process import Point
+from tests.support.record_counts import (
+    ROUNDS,
+    assert_replicated,
+    buffered_ids,
+    fill,
+    replicated_ids,
+)
+from tests.support.service import Service
 
 READ = "chalicelib.buffer:Buffer.pages"
-ADD = "chalicelib.postgres.replica:Replica.add"
+ADD = "chalicelib.postgres.point_records:Replica.add"
 STATEMENT = "pg8000.native:Connection.run"
 DELETE = "chalicelib.buffer:Buffer.delete"
 
@@ -48,11 +54,11 @@ def test_killed_at_a_point_the_next_run_makes_it_whole(
     service: Service, small: dict[str, str], dynamodb: Any, table: str, point: Point
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 101))
-    assert victim.run("replicate", small, point) == -signal.SIGKILL
+    assert killed_process.run("replicate", small, point) == -signal.SIGKILL
     replicated = replicated_ids(service)
     # At no moment is a record in neither store.
     assert buffered_ids(dynamodb, table) | replicated == set(accepted)
-    assert victim.run("replicate", small) == 0
+    assert killed_process.run("replicate", small) == 0
     assert_replicated(service, dynamodb, table, accepted)
 
 
@@ -65,6 +71,6 @@ def test_killed_at_random_instants_it_loses_and_doubles_nothing(
     def accept_more() -> list[str]:
         return fill(dynamodb, table, [next(employees) for _ in range(150)])
 
-    accepted = victim.killed_at_random("replicate", small, 2 * ROUNDS, accept_more)
-    assert victim.run("replicate", small) == 0
+    accepted = killed_process.killed_at_random("replicate", small, 2 * ROUNDS, accept_more)
+    assert killed_process.run("replicate", small) == 0
     assert_replicated(service, dynamodb, table, accepted)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib.integrator import limiter
+from chalicelib.integrator.limiter import policies
 from local.legacy.settings import LegacySettings
 from tests.conftest import Legacy
-from tests.faults.counting import assert_integrated, assert_not_stuck, fill
-from tests.pipeline.service import Service, wired
+from tests.support.record_counts import assert_integrated, assert_not_stuck, fill
+from tests.support.service import Service, wired
 
 RECORDS = range(1, 31)
 MOST_IN_FLIGHT = 8
@@ -67,8 +67,8 @@ def service(
         return lambda *given, **named: Watched(make(*given, **named), beyond_the_limit)
 
     with wired(impatient) as patch:
-        for name, make in limiter.POLICIES.items():
-            patch.setitem(limiter.POLICIES, name, watched(make))
+        for name, make in policies.POLICIES.items():
+            patch.setitem(policies.POLICIES, name, watched(make))
         yield service
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.counting import assert_not_stuck, fill
-from tests.faults.raw_legacy import SUCCESS, Answer, RawLegacy, response
-from tests.pipeline.service import Service, wired
-from tests.waiting import wait_until
+from tests.support.raw_legacy import SUCCESS, Answer, RawLegacy, response
+from tests.support.record_counts import assert_not_stuck, fill
+from tests.support.service import Service, wired
+from tests.support.waiting import wait_until
 
 # Fewer than the limit begins with: all are called at once, and the run has no more to do.
 RECORDS = range(1, 9)

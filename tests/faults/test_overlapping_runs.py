@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Legacy
-from tests.faults import victim
-from tests.faults.counting import assert_integrated, assert_replicated, fill
-from tests.pipeline.service import Service
-from tests.waiting import wait_until
+from tests.support import killed_process
+from tests.support.record_counts import assert_integrated, assert_replicated, fill
+from tests.support.service import Service
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("runs", [2, 3])
@@ -17,7 +17,7 @@ def test_overlapping_replications_add_each_record_once(
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 401))
     environment = variables | {"REPLICATION_PAGE": "50"}
-    processes = [victim.start("replicate", environment) for _ in range(runs)]
+    processes = [killed_process.start("replicate", environment) for _ in range(runs)]
     for process in processes:
         process.join(60)
     # A run whose neighbour has taken everything ends as well as any other.
@@ -33,9 +33,9 @@ def test_a_second_integration_ends_at_once_and_the_limit_holds_for_both(
     ids = fill(dynamodb, table, range(1, 151))
     service.replicate()
     environment = variables | {"LIMIT_MAX": str(most)}
-    first = victim.start("integrate", environment)
+    first = killed_process.start("integrate", environment)
     wait_until(lambda: legacy.report()["in_flight"])
-    others = [victim.start("integrate", environment) for _ in range(2)]
+    others = [killed_process.start("integrate", environment) for _ in range(2)]
     for other in others:
         other.join(10)
     assert [other.exitcode for other in others] == [0, 0]
@@ -56,7 +56,7 @@ def test_integrations_that_begin_together_are_one(
     ids = fill(dynamodb, table, range(1, 61))
     service.replicate()
     environment = variables | {"LIMIT_MAX": str(most)}
-    runs = [victim.start("integrate", environment) for _ in range(3)]
+    runs = [killed_process.start("integrate", environment) for _ in range(3)]
     for run in runs:
         run.join(60)
     assert [run.exitcode for run in runs] == [0, 0, 0]
@@ -79,10 +79,10 @@ def test_when_the_database_steps_its_clock_nothing_is_lost_stuck_or_accepted_twi
     ids = fill(dynamodb, table, range(1, 101))
     service.replicate()
     environment = variables | {"LIMIT_MAX": "6"}
-    first = victim.start("integrate", environment)
+    first = killed_process.start("integrate", environment)
     wait_until(lambda: legacy.report()["accepted"])
     service.let_pass(hours * 3_600)  # all leases are an hour older, or younger, from now on
-    second = victim.start("integrate", environment)
+    second = killed_process.start("integrate", environment)
     for run in (first, second):
         run.join(60)
         assert run.exitcode == 0

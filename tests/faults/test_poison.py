@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.point_record import parse, to_json
-from tests.faults.counting import buffered_ids, fill, put
-from tests.pipeline.service import Service, error_of, punch
+from tests.support.record_counts import buffered_ids, fill, put
+from tests.support.service import Service, error_of, punch
 
 GOOD = range(1, 31)
 SUSPECT = to_json(parse(punch(1_000), datetime.now(UTC), 60))

@@ -14,10 +14,10 @@ from chalicelib.errors import UnavailableError
 from chalicelib.postgres import connection
 from chalicelib.postgres.connection import Database
 from tests.conftest import Legacy, connect
-from tests.faults.counting import assert_integrated, assert_replicated, buffered_ids, fill
-from tests.faults.postgres_proxy import Moment, PostgresProxy, running
-from tests.pipeline.service import Service, wired
-from tests.waiting import wait_until
+from tests.support.postgres_proxy import Moment, PostgresProxy, running
+from tests.support.record_counts import assert_integrated, assert_replicated, buffered_ids, fill
+from tests.support.service import Service, wired
+from tests.support.waiting import wait_until
 
 RECORDS = range(1, 101)
 # More than any lease of the default settings.

@@ -11,10 +11,10 @@ import pytest
 from chalicelib.postgres.connection import Database
 from local.postgres import Postgres
 from tests.conftest import Legacy
-from tests.faults import victim
-from tests.faults.counting import assert_integrated, assert_replicated, fill
-from tests.pipeline.service import Service
-from tests.waiting import wait_until
+from tests.support import killed_process
+from tests.support.record_counts import assert_integrated, assert_replicated, fill
+from tests.support.service import Service
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 20
 
@@ -60,7 +60,7 @@ def test_a_replication_that_loses_postgres_fails_and_the_next_makes_it_whole(
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 1_001))
     small = variables | {"REPLICATION_PAGE": "25", "REPLICATION_DELETERS": "2"}
-    process = victim.start("replicate", small)
+    process = killed_process.start("replicate", small)
     wait_until(lambda: bool(service.statuses()))
     end(server)
     process.join(DEADLINE_S)
@@ -85,7 +85,7 @@ def test_an_integration_outlives_an_outage_of_postgres(
     legacy.set(latency_ms=20)
     ids = fill(dynamodb, table, range(1, 301))
     service.replicate()
-    process = victim.start("integrate", variables)
+    process = killed_process.start("integrate", variables)
     wait_until(lambda: legacy.report()["accepted"] > 20)
     end(server)
     start_again(server)
@@ -109,7 +109,7 @@ def test_an_integration_whose_postgres_stays_away_ends_in_time_and_loses_nothing
     service.replicate()
     short = variables | {"LEGACY_CALL_TIMEOUT_S": "1", "DATABASE_CONNECT_TIMEOUT_S": "1"}
     started = time.monotonic()
-    process = victim.start("integrate", short, seconds=6)
+    process = killed_process.start("integrate", short, seconds=6)
     wait_until(lambda: legacy.report()["accepted"] > 20)
     stop(server)
     process.join(DEADLINE_S)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from chalicelib import container
-from tests.faults.counting import assert_replicated, buffered_ids, fill, replicated_ids
-from tests.pipeline.service import Service
+from tests.support.record_counts import assert_replicated, buffered_ids, fill, replicated_ids
+from tests.support.service import Service
 
 PAGE = 25
 MARGIN_S = 0.5

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from chalicelib.integrator import senders
-from chalicelib.integrator.legacy import Legacy
-from chalicelib.integrator.reply import Outcome
-from chalicelib.integrator.senders import Senders, Sent
+from chalicelib.integrator import call_pool
+from chalicelib.integrator.call_pool import Senders, Sent
+from chalicelib.integrator.legacy_client import Legacy
+from chalicelib.integrator.outcome import Outcome
 from chalicelib.postgres.claims import Claimed
-from tests.faults.raw_legacy import RawLegacy, response
+from tests.support.raw_legacy import RawLegacy, response
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def test_no_more_connections_than_calls_were_open_at_once() -> None:
 
 
 def test_a_call_that_finds_no_thread_in_time_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(senders, "_LATEST_S", 0.1)
+    monkeypatch.setattr(call_pool, "_LATEST_S", 0.1)
     start, made = threading.Thread.start, []
 
     def scarce(thread: threading.Thread) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from local.__main__ import main
-from tests.local_stack.running import local
+from tests.support.running_stack import local
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import requests
 
 from local.dynamodb import server
 from local.process import HOST, PROJECT, free_port
-from tests.local_stack.running import PUNCH, RunningStack
-from tests.waiting import wait_until
+from tests.support.running_stack import PUNCH, RunningStack
+from tests.support.waiting import wait_until
 
 KEYS_OF_THE_ENDPOINT = {name: value for name, value in server.CREDENTIALS.items() if "KEY" in name}
 CHALICE = Path(sys.executable).parent / "chalice"

@@ -22,8 +22,8 @@ from chalicelib.postgres.migrate import MIGRATIONS, read_migrations
 from chalicelib.principal import Role
 from chalicelib.web.headers import OF_GATEWAY
 from local.tokens import make_token, read_key
-from tests.local_stack.running import RunningStack, local
-from tests.waiting import wait_until
+from tests.support.running_stack import RunningStack, local
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

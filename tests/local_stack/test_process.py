@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from local.process import HOST, Child, StartError, end_leftovers, free_port, start_on_port
-from tests.local_stack.running import alive
-from tests.waiting import wait_until
+from tests.support.running_stack import alive
+from tests.support.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

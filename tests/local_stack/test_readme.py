@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.local_stack.running import RunningStack
-from tests.waiting import wait_until
+from tests.support.running_stack import RunningStack
+from tests.support.waiting import wait_until
 
 TOKEN = f"{sys.executable} -m local token"
 PROJECT = Path(__file__).parents[2]

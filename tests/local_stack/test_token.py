@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.identity.configured import authenticator
+from chalicelib.identity.factory import authenticator
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.tokens import key_file, make_key, read_key
-from tests.local_stack.running import local
+from tests.support.running_stack import local
 
 
 @pytest.mark.parametrize(

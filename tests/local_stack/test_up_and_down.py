@@ -12,10 +12,10 @@ import requests
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
 from local import postgres
-from local.attach import TABLE
+from local.stack_file import TABLE
 from tests.conftest import Legacy
-from tests.local_stack.running import RunningStack, alive, local
-from tests.waiting import wait_until
+from tests.support.running_stack import RunningStack, alive, local
+from tests.support.waiting import wait_until
 
 
 def test_told_to_end_it_settles_what_is_under_way_and_leaves_no_process(tmp_path: Path) -> None:

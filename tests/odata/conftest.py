@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.read_session import Reader
 from chalicelib.settings import Settings
 from local.postgres import Postgres
 from tests.conftest import connect, create_database
-from tests.odata import dataset
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet
+from tests.support.odata import dataset
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import pytest
 
 from chalicelib.errors import InvalidError
 from chalicelib.settings import Settings
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
 
 MOST = 20_000
 # What stands around the entities: the context and the link.

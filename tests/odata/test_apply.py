@@ -9,8 +9,8 @@ import pytest
 from chalicelib.errors import InvalidError, NotFoundError
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from tests.odata.asking import ROOT, Client, row, rows
-from tests.odata.dataset import DataSet
+from tests.support.odata.client import ROOT, Client, row, rows
+from tests.support.odata.dataset import DataSet
 
 
 def test_punches_per_employer_and_day_delivered_and_not_are_one_query(

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from chalicelib.errors import InvalidError
-from tests.odata.asking import Client, row, rows
-from tests.odata.dataset import DataSet
+from tests.support.odata.client import Client, row, rows
+from tests.support.odata.dataset import DataSet
 
 
 def test_other_options_read_what_apply_gives(client: Client, data: DataSet) -> None:

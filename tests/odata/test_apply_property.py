@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 
 from chalicelib.errors import InvalidError
-from tests.odata import apply_reference, reference
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet
-from tests.odata.drawing.apply import Chain, chains
 from tests.odata.test_filter_property import EXAMPLES
+from tests.support.odata import apply_reference, reference
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
+from tests.support.odata.strategies.apply import Chain, chains
 
 thorough = settings(
     max_examples=max(20, EXAMPLES // 2),

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet
 from tests.odata.test_hostile import PAYLOADS, attempt
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
 
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 

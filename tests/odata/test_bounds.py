@@ -10,18 +10,18 @@ from urllib.parse import quote
 import pytest
 
 from chalicelib.errors import InvalidError, UnavailableError
-from chalicelib.odata.endpoint import Endpoint
-from chalicelib.odata.service import ODataRequest, ODataService
+from chalicelib.odata.pending import Waiting
+from chalicelib.odata.reads import ODataRequest, ODataService
+from chalicelib.odata.router import Endpoint
 from chalicelib.odata.sql.complexity import levels_of
-from chalicelib.odata.waiting import Waiting
-from chalicelib.postgres.parameters import Parameters
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.read_session import Reader
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
 from tests.conftest import connect, create_database
-from tests.odata.asking import ROOT, Client
-from tests.tokens import INTEGRATION
+from tests.support.odata.client import ROOT, Client
+from tests.support.tokens import INTEGRATION
 
 
 def doubled(times: int, text: str, name: str = "concat") -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from tests.odata.asking import ROOT, Client
-from tests.odata.dataset import DataSet, Record
+from tests.support.odata.client import ROOT, Client
+from tests.support.odata.dataset import DataSet, Record
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from chalicelib.errors import InvalidError
-from tests.odata import reference
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet
-from tests.odata.drawing.expressions import conditions
-from tests.odata.drawing.term import Term
+from tests.support.odata import reference
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
+from tests.support.odata.strategies.expressions import conditions
+from tests.support.odata.strategies.term import Term
 
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 thorough = settings(

@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from tests.odata import refusals
-from tests.odata.asking import Client
-from tests.odata.cases.case import Case
-from tests.odata.cases.logic import LOGIC, NULLS
-from tests.odata.cases.numbers import NUMBERS
-from tests.odata.cases.of_logs import OF_LOGS
-from tests.odata.cases.paths import CASTS, PATHS
-from tests.odata.cases.texts import TEXTS
-from tests.odata.cases.times import TIMES
-from tests.odata.dataset import DataSet
+from tests.support.odata import invalid_filters
+from tests.support.odata.cases.case import Case
+from tests.support.odata.cases.logic import LOGIC, NULLS
+from tests.support.odata.cases.numbers import NUMBERS
+from tests.support.odata.cases.of_logs import OF_LOGS
+from tests.support.odata.cases.paths import CASTS, PATHS
+from tests.support.odata.cases.texts import TEXTS
+from tests.support.odata.cases.times import TIMES
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
 
 OF_RECORDS = LOGIC + NULLS + NUMBERS + TEXTS + TIMES + PATHS + CASTS
 
@@ -39,17 +39,17 @@ def test_a_filter_of_logs_selects_what_it_says(case: Case, client: Client, data:
     check(client, "IntegrationLogs", case, data.logs)
 
 
-@pytest.mark.parametrize(("text", "reason"), refusals.REFUSED)
+@pytest.mark.parametrize(("text", "reason"), invalid_filters.REFUSED)
 def test_what_is_no_filter_is_refused_with_its_reason(
     text: str, reason: str, client: Client
 ) -> None:
-    aliases = [(f"@{name}", value) for name, value in refusals.ALIASES.items()]
+    aliases = [(f"@{name}", value) for name, value in invalid_filters.ALIASES.items()]
     with pytest.raises(InvalidError) as refused:
         client.get("PointRecords", ("$filter", text), *aliases)
     assert reason in refused.value.message
 
 
-@pytest.mark.parametrize("text", refusals.UNSUPPORTED)
+@pytest.mark.parametrize("text", invalid_filters.UNSUPPORTED)
 def test_what_is_not_supported_is_named(text: str, client: Client) -> None:
     with pytest.raises(NotImplementedByServiceError) as refused:
         client.get("PointRecords", ("$filter", text))

@@ -15,15 +15,15 @@ from chalicelib.errors import (
     NotImplementedByServiceError,
     UnavailableError,
 )
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.parameters import Parameters
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.read_session import Reader
 from chalicelib.settings import Settings
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet
-from tests.odata.drawing.expressions import conditions
-from tests.tokens import INTEGRATION
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
+from tests.support.odata.strategies.expressions import conditions
+from tests.support.tokens import INTEGRATION
 
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 REFUSALS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)

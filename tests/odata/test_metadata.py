@@ -10,7 +10,7 @@ import pytest
 from chalicelib.errors import NotAcceptableError, NotImplementedByServiceError
 from chalicelib.odata.metadata import annotations
 from chalicelib.odata.model import ENTITY_SETS
-from tests.odata.asking import Client
+from tests.support.odata.client import Client
 
 EDMX = "{http://docs.oasis-open.org/odata/ns/edmx}"
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from chalicelib.errors import InvalidError, NotAcceptableError, NotImplementedByServiceError
-from tests.odata.asking import ROOT, Client
-from tests.odata.dataset import DataSet
+from tests.support.odata.client import ROOT, Client
+from tests.support.odata.dataset import DataSet
 
 
 @pytest.mark.parametrize("name", ["$top", "top", "TOP", "$Top", " $top"])

@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.query.paging import SkipToken
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.query.skip_token import SkipToken
+from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.read_session import Reader
 from chalicelib.settings import Settings
-from tests.odata import dataset, reference
-from tests.odata.asking import ROOT, Client
-from tests.odata.dataset import DataSet, Log
-from tests.odata.drawing.expressions import orders
-from tests.odata.drawing.term import Term
 from tests.odata.test_filter_property import EXAMPLES
+from tests.support.odata import dataset, reference
+from tests.support.odata.client import ROOT, Client
+from tests.support.odata.dataset import DataSet, Log
+from tests.support.odata.strategies.expressions import orders
+from tests.support.odata.strategies.term import Term
 
 Key = tuple[Term, str]
 

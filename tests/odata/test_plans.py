@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.parameters import Parameters
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.read_session import Reader
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
 from tests.conftest import connect, create_database
-from tests.odata.asking import Client
-from tests.tokens import INTEGRATION
+from tests.support.odata.client import Client
+from tests.support.tokens import INTEGRATION
 
 
 class Explaining(Reader):

@@ -8,14 +8,14 @@ import pytest
 from pg8000.native import Connection
 
 from chalicelib.errors import NotFoundError
-from chalicelib.odata.record import record_text
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.plain_record import record_text
+from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.read_session import Reader
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet
 
 
 class Unbound(Reader):

@@ -11,12 +11,12 @@ from hypothesis import event, given, settings
 
 from chalicelib.errors import InvalidError
 from chalicelib.settings import Settings
-from tests.odata import reference
-from tests.odata.asking import ROOT, Client
-from tests.odata.dataset import DataSet
-from tests.odata.querying import Query, answer, fails, queries
-from tests.odata.reading_back import Number, readable
 from tests.odata.test_filter_property import EXAMPLES, thorough
+from tests.support.odata import reference
+from tests.support.odata.client import ROOT, Client
+from tests.support.odata.dataset import DataSet
+from tests.support.odata.json_values import Number, readable
+from tests.support.odata.query_model import Query, answer, fails, queries
 
 # A query takes several times what a filter does, and has filters in it.
 fewer = settings(thorough, max_examples=max(60, EXAMPLES // 8))

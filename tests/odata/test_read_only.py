@@ -7,10 +7,10 @@ from pg8000.exceptions import DatabaseError
 
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.parameters import Parameters
-from chalicelib.postgres.reader import Reader
-from tests.odata.dataset import DataSet
-from tests.tokens import INTEGRATION
+from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.read_session import Reader
+from tests.support.odata.dataset import DataSet
+from tests.support.tokens import INTEGRATION
 
 
 @pytest.mark.parametrize(

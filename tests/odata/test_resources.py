@@ -9,14 +9,14 @@ import pytest
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
 from chalicelib.instant import to_text
 from chalicelib.odata.model import ENTITY_SETS
-from chalicelib.odata.record import record_text
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.plain_record import record_text
+from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.read_session import Reader
 from chalicelib.settings import Settings
-from tests.odata.asking import ROOT, Client
-from tests.odata.dataset import DataSet, Log, Record
-from tests.tokens import INTEGRATION
+from tests.support.odata.client import ROOT, Client
+from tests.support.odata.dataset import DataSet, Log, Record
+from tests.support.tokens import INTEGRATION
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 

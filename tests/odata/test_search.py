@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from chalicelib.odata.service import ODataService
+from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.read_session import Reader
 from chalicelib.settings import Settings
-from tests.odata import dataset
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet, Log
+from tests.support.odata import dataset
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet, Log
 
 
 def has(*words: str) -> Callable[[str | None], bool]:

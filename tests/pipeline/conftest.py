@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.postgres.connection import Database
 from tests.conftest import Legacy
-from tests.pipeline.service import NOWHERE, Service, environment, wired
+from tests.support.service import NOWHERE, Service, environment, wired
 
 
 @pytest.fixture

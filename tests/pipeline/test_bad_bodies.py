@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import app
-from tests.pipeline.lambda_events import context, rest_event
-from tests.pipeline.service import PUNCH, Http, Service, environment, error_of, punch, wired
+from tests.support.lambda_events import context, rest_event
+from tests.support.service import PUNCH, Http, Service, environment, error_of, punch, wired
 
 # Nobody listens there: a body that gets as far as a store is answered 503.
 NOWHERE = "http://127.0.0.1:9"

@@ -8,9 +8,9 @@ import pytest
 import app
 from chalicelib.principal import Role
 from local.tokens import make_token
-from tests.pipeline.lambda_events import context, rest_event
-from tests.pipeline.service import Http, Service, punch, wired
-from tests.tokens import KEY, OPERATOR, authorization
+from tests.support.lambda_events import context, rest_event
+from tests.support.service import Http, Service, punch, wired
+from tests.support.tokens import KEY, OPERATOR, authorization
 
 PAGE = "https://app.example"
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Authorization": ""}

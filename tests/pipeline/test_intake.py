@@ -9,8 +9,8 @@ import pytest
 
 from chalicelib import container
 from chalicelib.point_record import punch_id
-from tests.pipeline.service import PUNCH, Service, error_of, punch
-from tests.tokens import INTEGRATION
+from tests.support.service import PUNCH, Service, error_of, punch
+from tests.support.tokens import INTEGRATION
 
 
 def stored(dynamodb: Any, table: str) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.principal import Role
-from tests.pipeline.service import Http, error_of, punch
-from tests.tokens import OPERATOR, authorization
+from tests.support.service import Http, error_of, punch
+from tests.support.tokens import OPERATOR, authorization
 
 TOKENS = {
     "employee": authorization(Role.EMPLOYEE, 121, 7),

@@ -11,8 +11,8 @@ import pytest
 
 from chalicelib.point_record import punch_id
 from chalicelib.principal import Role
-from tests.pipeline.service import Service, punch
-from tests.tokens import authorization
+from tests.support.service import Service, punch
+from tests.support.tokens import authorization
 
 INCLUDED_AT = "2026-11-22T11:00:00.000000Z"
 MINE, COLLEAGUE, STRANGER = (121, 7), (121, 8), (122, 7)

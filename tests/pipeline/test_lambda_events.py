@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 import app
-from tests.pipeline.lambda_events import HOST, context, rest_event, schedule_event
-from tests.pipeline.service import PUNCH, Service, punch
-from tests.tokens import asked
+from tests.support.lambda_events import HOST, context, rest_event, schedule_event
+from tests.support.service import PUNCH, Service, punch
+from tests.support.tokens import asked
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 

@@ -9,11 +9,11 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib import container
-from chalicelib.odata.endpoint import Endpoint
-from chalicelib.odata.service import ODataRequest
-from chalicelib.odata.waiting import Waiting
-from tests.pipeline.service import PUNCH, Service, error_of, wired
-from tests.tokens import INTEGRATION
+from chalicelib.odata.pending import Waiting
+from chalicelib.odata.reads import ODataRequest
+from chalicelib.odata.router import Endpoint
+from tests.support.service import PUNCH, Service, error_of, wired
+from tests.support.tokens import INTEGRATION
 
 JSON = {"Content-Type": "application/json"}
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.odata.test_hostile import EXAMPLES, thorough
-from tests.pipeline import fuzzing
-from tests.pipeline.service import Service, error_of
+from tests.support import fuzzing
+from tests.support.service import Service, error_of
 
 bounded = settings(thorough, max_examples=max(2_000, EXAMPLES))
 

@@ -7,8 +7,8 @@ import pytest
 from chalice.test import HTTPResponse
 
 import app
-from tests.pipeline.lambda_events import context, rest_event
-from tests.pipeline.service import PUNCH, Service, error_of
+from tests.support.lambda_events import context, rest_event
+from tests.support.service import PUNCH, Service, error_of
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 PATHS = ["", "/", "/$metadata", "/PointRecords", "/PointRecords/$count", "/IntegrationLogs"]

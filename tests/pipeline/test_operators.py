@@ -19,9 +19,9 @@ from chalicelib.errors import (
 )
 from chalicelib.principal import Role
 from local.tokens import make_token
-from tests.pipeline.lambda_events import context, schedule_event
-from tests.pipeline.service import NOWHERE, Service, wired
-from tests.tokens import KEY, asked
+from tests.support.lambda_events import context, schedule_event
+from tests.support.service import NOWHERE, Service, wired
+from tests.support.tokens import KEY, asked
 
 # Each action as an operator asks for it, and one that only reads.
 EVENTS: dict[str, dict[str, Any]] = {

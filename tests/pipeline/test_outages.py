@@ -10,7 +10,7 @@ from chalicelib.errors import UnavailableError
 from local.postgres import Postgres
 from local.process import HOST, free_port
 from local.services import start_legacy
-from tests.pipeline.service import PUNCH, Service, environment, error_of, wired
+from tests.support.service import PUNCH, Service, environment, error_of, wired
 
 
 @contextmanager

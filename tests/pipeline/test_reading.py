@@ -5,7 +5,7 @@ from pathlib import Path
 from chalicelib.postgres.connection import Database
 from local.postgres import Postgres
 from tests.conftest import create_database
-from tests.pipeline.service import Service, wired
+from tests.support.service import Service, wired
 
 
 def test_queries_read_where_they_are_told_to(

@@ -13,13 +13,13 @@ from moto import mock_aws
 import app
 from chalicelib.buffer import Buffer
 from chalicelib.errors import InvalidError, NotFoundError
-from chalicelib.operations.witness import from_cloudwatch, from_file
+from chalicelib.operations.accepted_log import from_cloudwatch, from_file
 from chalicelib.point_record import from_json
 from chalicelib.postgres.connection import Database
 from local.dynamodb.server import CREDENTIALS
-from tests.pipeline.lambda_events import context
-from tests.pipeline.service import PUNCH, Service, punch, wired
-from tests.tokens import asked
+from tests.support.lambda_events import context
+from tests.support.service import PUNCH, Service, punch, wired
+from tests.support.tokens import asked
 
 
 @pytest.fixture

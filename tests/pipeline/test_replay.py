@@ -9,9 +9,9 @@ from chalicelib import container
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
 from chalicelib.operations import replay
 from tests.conftest import Legacy
-from tests.pipeline.lambda_events import context
-from tests.pipeline.service import Service, wired
-from tests.tokens import asked
+from tests.support.lambda_events import context
+from tests.support.service import Service, wired
+from tests.support.tokens import asked
 
 
 @pytest.fixture

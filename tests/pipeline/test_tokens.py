@@ -9,9 +9,9 @@ import pytest
 import app
 from chalicelib.principal import Role
 from local.tokens import make_token
-from tests.pipeline.lambda_events import context, rest_event
-from tests.pipeline.service import NOWHERE, Http, Service, error_of, wired
-from tests.tokens import KEY, authorization
+from tests.support.lambda_events import context, rest_event
+from tests.support.service import NOWHERE, Http, Service, error_of, wired
+from tests.support.tokens import KEY, authorization
 
 # A route and a method that it has; OData has a route for each method.
 ROUTES = [

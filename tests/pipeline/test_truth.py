@@ -11,7 +11,7 @@ import pytest
 from chalicelib import container
 from chalicelib.integrator.limiter import adaptive
 from tests.conftest import Legacy
-from tests.pipeline.service import Service, wired
+from tests.support.service import Service, wired
 
 ARCHITECTURE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
 

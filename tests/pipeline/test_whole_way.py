@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.point_record import Status
 from tests.conftest import Legacy
-from tests.pipeline.service import PUNCH, Service, punch, wired
+from tests.support.service import PUNCH, Service, punch, wired
 
 WEEK_S = 7 * 86_400.0
 

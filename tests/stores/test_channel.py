@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from chalicelib.integrator.legacy import Legacy
-from chalicelib.integrator.reply import Outcome
+from chalicelib.integrator.legacy_client import Legacy
+from chalicelib.integrator.outcome import Outcome
 from chalicelib.settings import SettingsError
-from tests.stores.channel import (
+from tests.support.scripted_server import (
     GOOD,
     Answer,
     Server,

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from chalicelib.integrator import legacy
-from chalicelib.integrator.legacy import Channel, Legacy
-from chalicelib.integrator.reply import Outcome
-from tests.stores.channel import GOOD, Answer, channel_to, send, send_until_expired
+from chalicelib.integrator import legacy_client
+from chalicelib.integrator.legacy_client import Channel, Legacy
+from chalicelib.integrator.outcome import Outcome
+from tests.support.scripted_server import GOOD, Answer, channel_to, send, send_until_expired
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pem = tmp_path / "legacy.pem"
+    pem = tmp_path / "legacy_client.pem"
     pem.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         + certificate.public_bytes(Encoding.PEM)
@@ -45,7 +45,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     trusting = ssl.create_default_context(cafile=str(pem))
-    monkeypatch.setattr(legacy, "_tls", lambda: trusting)
+    monkeypatch.setattr(legacy_client, "_tls", lambda: trusting)
     return context
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.integrator.legacy import Channel, Legacy
-from chalicelib.integrator.reply import Outcome
-from tests.stores.channel import GOOD, Answer, Server, channel_to, reset, send
+from chalicelib.integrator.legacy_client import Channel, Legacy
+from chalicelib.integrator.outcome import Outcome
+from tests.support.scripted_server import GOOD, Answer, Server, channel_to, reset, send
 
 
 def test_reads_no_more_of_an_endless_answer_than_it_needs() -> None:

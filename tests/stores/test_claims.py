@@ -10,7 +10,7 @@ import pytest
 from chalicelib.point_record import Status, parse, to_json
 from chalicelib.postgres.claims import _CLAIM, _FLUSH, Claimed, Claims, Sample, Settlement
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.replica import Document, Replica
+from chalicelib.postgres.point_records import Document, Replica
 
 SAMPLE = Sample(6.09, 1, 1, 0, 0, 12, 20, "classic")
 

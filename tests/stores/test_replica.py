@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.replica import _STAGES, Added, Document, Poison, Replica
+from chalicelib.postgres.point_records import _STAGES, Added, Document, Poison, Replica
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 

@@ -6,10 +6,10 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.postgres.connection import Database, sqlstate
-from chalicelib.postgres.parameters import Parameters
-from chalicelib.postgres.reader import Reader
+from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.read_session import Reader
 from chalicelib.principal import Principal, Role
-from tests.tokens import INTEGRATION
+from tests.support.tokens import INTEGRATION
 
 # Of three employers with two employees each, one record with a log of each; and one run.
 SETUP = """

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from chalicelib.point_record import parse
-from local.burst.follow import InReplica
-from local.burst.phones import Plan, Sent, retry_wait_s
-from local.burst.tally import Result, details, duration, percentile, stage_table, tally
+from local.burst.load import Plan, Sent, retry_wait_s
+from local.burst.progress import InReplica
+from local.burst.report import Result, details, duration, percentile, stage_table, tally
 from local.commands.burst import BurstError, require_loopback
 
 STARTS_AT = 1_800_000_000.0

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from chalicelib.errors import UnavailableError
-from chalicelib.integrator.desk import Desk
+from chalicelib.integrator.database_worker import Desk
 
 
 def test_a_result_is_taken_by_the_thread_that_handed_the_work_over() -> None:

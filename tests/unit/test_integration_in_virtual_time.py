@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from chalicelib.integrator.limiter import BY_HAND
-from chalicelib.integrator.reply import Outcome, Reply
+from chalicelib.integrator.limiter.policies import BY_HAND
+from chalicelib.integrator.outcome import Outcome, Reply
 from chalicelib.point_record import Status
-from tests.unit.virtual_integration import Answers, Row, World, integrate_until
+from tests.support.virtual_integration import Answers, Row, World, integrate_until
 
 DELIVERED = Outcome.DELIVERED
 WORKERS, LATENCY_S = 20, 0.1

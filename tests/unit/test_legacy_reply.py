@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chalicelib.integrator.reply import Outcome, classify, decode, read_retry_after
+from chalicelib.integrator.outcome import Outcome, classify, decode, read_retry_after
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -27,11 +27,11 @@ def test_classic_traces_its_rule_to_the_digit() -> None:
     for _ in range(6):
         limiter.on_start()
     assert limiter.limit == pytest.approx(6.09, abs=1e-12)
-    limiter.on_result(ok=True, latency_s=0.1, dropped=False, inflight=6)
+    limiter.on_result(ok=True, latency_s=0.1, inflight=6)
     limiter.on_start()
     assert limiter.limit == pytest.approx(6.18135, abs=1e-12)
     for _ in range(2):
-        limiter.on_result(ok=False, latency_s=0.1, dropped=True, inflight=6)
+        limiter.on_result(ok=False, latency_s=0.1, inflight=6)
     assert limiter.recent_failures == 2
     open_calls = 4
     while open_calls < 6:
@@ -46,7 +46,7 @@ def test_classic_is_not_judged_before_it_is_reached() -> None:
     for _ in range(5):
         limiter.on_start()
     for _ in range(5):
-        limiter.on_result(ok=False, latency_s=0.1, dropped=False, inflight=5)
+        limiter.on_result(ok=False, latency_s=0.1, inflight=5)
     assert limiter.limit == 6
 
 
@@ -55,14 +55,14 @@ def test_classic_stays_within_its_bounds() -> None:
     for _ in range(100):
         open_calls = fill(limiter, 0)
         for _ in range(open_calls):
-            limiter.on_result(ok=True, latency_s=0.1, dropped=False, inflight=open_calls)
+            limiter.on_result(ok=True, latency_s=0.1, inflight=open_calls)
     assert limiter.limit == 8
     for _ in range(100):
         open_calls = max(1, int(limiter.limit))
         for _ in range(open_calls):
             limiter.on_start()
         for _ in range(open_calls):
-            limiter.on_result(ok=False, latency_s=0.1, dropped=True, inflight=open_calls)
+            limiter.on_result(ok=False, latency_s=0.1, inflight=open_calls)
     assert limiter.limit == 1
 
 

@@ -38,7 +38,7 @@ def test_limit_and_wait_stay_within_bounds(events: list[tuple], most: float) -> 
                 limiter.on_start()
             now += latency_s
             for _ in range(calls):
-                limiter.on_result(ok, latency_s, False, calls)
+                limiter.on_result(ok, latency_s, calls)
         assert 1 <= limiter.limit <= most
         assert not math.isnan(limiter.not_before)
         assert limiter.not_before <= now + MOST_WAIT_S

@@ -22,7 +22,7 @@ def works(limiter, now: float) -> bool:
     """Say whether a limiter takes calls and keeps its bounds."""
     for ok in (True, False) * 50:
         limiter.on_start()
-        limiter.on_result(ok, 0.1, not ok, 1)
+        limiter.on_result(ok, 0.1, 1)
     return 1 <= limiter.limit <= 1_000 and limiter.not_before <= now + 60
 
 
@@ -55,7 +55,7 @@ def test_a_snapshot_is_taken_up_whole_on_a_clock_that_begins_elsewhere() -> None
             limiter.on_start()
         now += 0.1 if calls <= 24 else 0.1 * calls / 24
         for _ in range(calls):
-            limiter.on_result(True, 0.1 if calls <= 24 else 0.1 * calls / 24, False, calls)
+            limiter.on_result(True, 0.1 if calls <= 24 else 0.1 * calls / 24, calls)
     state = limiter.snapshot()
     assert 20 < state["limit"] < 40
     successor = adaptive(lambda: 0.0)
@@ -70,7 +70,7 @@ def test_a_wait_that_was_asked_for_outlives_the_run() -> None:
     limiter.on_start()
     now = 100.0
     limiter.on_retry_after(30.0)
-    limiter.on_result(False, 1.0, True, 1)
+    limiter.on_result(False, 1.0, 1)
     successor = adaptive(lambda: 7.0)
     successor.restore(limiter.snapshot())
     assert successor.not_before == 37.0
@@ -81,9 +81,9 @@ def test_a_cut_outlives_the_run_though_its_trial_does_not() -> None:
     first = limiter.limit
     for ok in (True, False, False, False, False, False, False):
         limiter.on_start()
-        limiter.on_result(ok, 0.1, not ok, 10)
+        limiter.on_result(ok, 0.1, 10)
         limiter.on_start()
-        limiter.on_result(True, 0.1, False, 10)
+        limiter.on_result(True, 0.1, 10)
     assert limiter.snapshot()["limit"] < first
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.web.address import is_loopback
+from chalicelib.net import is_loopback
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])

@@ -11,9 +11,9 @@ from moto import mock_aws
 
 from chalicelib import container
 from chalicelib.errors import UnavailableError
-from chalicelib.reference import read
+from chalicelib.secret_references import read
 from chalicelib.settings import Settings, SettingsError
-from tests.pipeline.service import wired
+from tests.support.service import wired
 
 SECRET = "postgresql://u:hush@db.example/p"
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.reply import Outcome, Reply
-from chalicelib.integrator.retry import Terms, settlement, wait_s
-from chalicelib.integrator.senders import Sent
+from chalicelib.integrator.call_pool import Sent
+from chalicelib.integrator.outcome import Outcome, Reply
+from chalicelib.integrator.retry_policy import Terms, settlement, wait_s
 from chalicelib.postgres.claims import Claimed
 
 TERMS = Terms(0.25, 500, 8, 1.0, 3_600.0, 60.0)

@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.errors import InvalidError
-from chalicelib.web.strict_json import load_json
+from chalicelib.strict_json import load_json
 
 
 def test_reads_json_as_python_does() -> None:

@@ -1,6 +1,6 @@
 """How much a run keeps at hand: enough to hide the next claim, and never without bound."""
 
-from chalicelib.integrator.supply import Supply, foreseen
+from chalicelib.integrator.prefetch import Supply, foreseen
 from chalicelib.postgres.claims import Claimed
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chalicelib.odata.apply.methods import (
+from chalicelib.odata.apply.aggregates import (
     COUNT,
     METHODS,
     REPEATS_MATTER,
@@ -18,10 +18,10 @@ from chalicelib.odata.apply.methods import (
     place_among,
 )
 from chalicelib.odata.apply.outline import Piece
-from chalicelib.odata.apply.reader import Reader, with_hidden
-from chalicelib.odata.apply.rows import Member, Nested, Output, Rows, Select
-from chalicelib.odata.expressions.tree import Column, Count, Node, Step, Variable
-from chalicelib.odata.language.syntax import fault, unsupported
+from chalicelib.odata.apply.pipeline import Reader, with_hidden
+from chalicelib.odata.apply.relation import Member, Nested, Output, Rows, Select
+from chalicelib.odata.ast import Column, Count, Node, Step, Variable
+from chalicelib.odata.language.parser import fault, unsupported
 from chalicelib.odata.model import EntityType, Navigation, Property
 
 _PATH = re.compile(r"[^\W\d]\w*(?:/[^\W\d]\w*)*")

@@ -7,9 +7,9 @@ slashes, commas and words that are in no parentheses of their own and in no quot
 import re
 from dataclasses import dataclass
 
-from chalicelib.odata.expressions.tree import Place
-from chalicelib.odata.language.lexemes import JSON_TEXT
-from chalicelib.odata.language.syntax import fault
+from chalicelib.odata.ast import Place
+from chalicelib.odata.language.parser import fault
+from chalicelib.odata.language.tokens import JSON_TEXT
 
 SOURCE = "$apply"
 _SPACES = " \t\r\n"

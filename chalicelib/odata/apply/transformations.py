@@ -7,12 +7,12 @@ section 3.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from chalicelib.odata.apply import grouping, subsets
+from chalicelib.odata.apply import grouping, top_skip
 from chalicelib.odata.apply.outline import Outline, Piece
-from chalicelib.odata.apply.reader import ApplyBounds, Reader
-from chalicelib.odata.apply.rows import Output, Rows, Select, rows_of
-from chalicelib.odata.expressions.reader import root
-from chalicelib.odata.language.syntax import fault, unsupported
+from chalicelib.odata.apply.pipeline import ApplyBounds, Reader
+from chalicelib.odata.apply.relation import Output, Rows, Select, rows_of
+from chalicelib.odata.expressions.analyzer import root
+from chalicelib.odata.language.parser import fault, unsupported
 from chalicelib.odata.model import EntityType
 
 _UNSUPPORTED = frozenset(
@@ -94,14 +94,14 @@ _TRANSFORMATIONS: dict[str, Callable[[Reader, Piece], Rows]] = {
     "groupby": grouping.groupby,
     "aggregate": grouping.aggregate,
     "orderby": _orderby,
-    "top": subsets.top,
-    "skip": subsets.skip,
-    "topcount": subsets.ranked("topcount", "count", descending=True),
-    "topsum": subsets.ranked("topsum", "sum", descending=True),
-    "toppercent": subsets.ranked("toppercent", "percent", descending=True),
-    "bottomcount": subsets.ranked("bottomcount", "count", descending=False),
-    "bottomsum": subsets.ranked("bottomsum", "sum", descending=False),
-    "bottompercent": subsets.ranked("bottompercent", "percent", descending=False),
+    "top": top_skip.top,
+    "skip": top_skip.skip,
+    "topcount": top_skip.ranked("topcount", "count", descending=True),
+    "topsum": top_skip.ranked("topsum", "sum", descending=True),
+    "toppercent": top_skip.ranked("toppercent", "percent", descending=True),
+    "bottomcount": top_skip.ranked("bottomcount", "count", descending=False),
+    "bottomsum": top_skip.ranked("bottomsum", "sum", descending=False),
+    "bottompercent": top_skip.ranked("bottompercent", "percent", descending=False),
 }
 
 # What is supported, by name.

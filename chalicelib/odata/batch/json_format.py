@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.errors import DependencyError, InvalidError
-from chalicelib.odata.batch.parts import Part, Reply, is_name, require_at_most
+from chalicelib.odata.batch.executor import Part, Reply, is_name, require_at_most
 from chalicelib.odata.negotiation import JSON
-from chalicelib.web.strict_json import load_json
+from chalicelib.strict_json import load_json
 
 
 def read_parts(body: bytes, most: int) -> list[Part]:

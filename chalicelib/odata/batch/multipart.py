@@ -13,9 +13,9 @@ from http import HTTPStatus
 from itertools import groupby
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.answer import ODataResponse
-from chalicelib.odata.batch.parts import Part, Reply, is_name, require_at_most
+from chalicelib.odata.batch.executor import Part, Reply, is_name, require_at_most
 from chalicelib.odata.negotiation import MULTIPART
+from chalicelib.odata.response import ODataResponse
 
 _HTTP = "application/http"
 

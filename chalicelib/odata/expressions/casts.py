@@ -6,9 +6,9 @@ URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11. Why each subselec
 
 from typing import Any
 
+from chalicelib.odata.ast import Call, Cast, Literal, Node
 from chalicelib.odata.edm import INTEGER_RANGES, INTEGERS, NUMBERS, Edm
 from chalicelib.odata.expressions.functions import WRITTEN_DAY, WRITTEN_INSTANT
-from chalicelib.odata.expressions.tree import Call, Cast, Literal, Node
 from chalicelib.odata.language.literals import read_as
 
 _EXACT = {Edm.DOUBLE: "CAST(CAST({0} AS text) AS numeric)"}

@@ -7,10 +7,10 @@ from decimal import Decimal
 from math import isinf
 from typing import Any
 
+from chalicelib.odata.ast import Call, Literal, Node, Place
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
-from chalicelib.odata.expressions.tree import Call, Literal, Node, Place
 from chalicelib.odata.language.literals import read_duration
-from chalicelib.odata.language.syntax import fault
+from chalicelib.odata.language.parser import fault
 
 
 def are_comparable(left: Edm, right: Edm) -> bool:

@@ -9,17 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
 from math import isnan
 
-from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
-from chalicelib.odata.expressions import casts, functions, pattern
-from chalicelib.odata.expressions.coerce import (
-    are_comparable,
-    as_duration,
-    common_type,
-    converted,
-    value_as,
-    with_durations,
-)
-from chalicelib.odata.expressions.tree import (
+from chalicelib.odata.ast import (
     NULL,
     Call,
     Case,
@@ -33,7 +23,17 @@ from chalicelib.odata.expressions.tree import (
     Place,
     Quantified,
 )
-from chalicelib.odata.language.syntax import Word, fault, unsupported
+from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
+from chalicelib.odata.expressions import casts, functions, regex
+from chalicelib.odata.expressions.coerce import (
+    are_comparable,
+    as_duration,
+    common_type,
+    converted,
+    value_as,
+    with_durations,
+)
+from chalicelib.odata.language.parser import Word, fault, unsupported
 
 
 def comparison(operator: Word, left: Node, right: Node) -> Node:
@@ -226,6 +226,6 @@ def _pattern(name: Word, argument: Node) -> Literal:
     if argument.value is None:
         return argument
     try:
-        return Literal(Edm.STRING, pattern.translate(argument.value), argument.at)
+        return Literal(Edm.STRING, regex.translate(argument.value), argument.at)
     except ValueError as error:
         raise fault(f"The pattern {error}", argument.at or name.at) from error

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from chalicelib.odata.expressions.tree import Computed, Variable
+from chalicelib.odata.ast import Computed, Variable
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,11 @@ OData ABNF 4.01, section 4 (expressions).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.expressions.tree import Literal, Place
-from chalicelib.odata.language import lexemes
-from chalicelib.odata.language.lexemes import OPERATORS, SPACES, read_literal
-from chalicelib.odata.language.reading import Frame, Reading
-from chalicelib.odata.language.syntax import (
+from chalicelib.odata.language import tokens
+from chalicelib.odata.language.lexer_state import Frame, Reading
+from chalicelib.odata.language.parser import (
     NOTHING,
     Bounds,
     Path,
@@ -29,6 +28,7 @@ from chalicelib.odata.language.syntax import (
     fault,
     unsupported,
 )
+from chalicelib.odata.language.tokens import OPERATORS, SPACES, read_literal
 
 
 def tokenize(
@@ -75,7 +75,7 @@ class _Scanner(Reading):
 
     def _value(self) -> None:
         at = self.here()
-        match = lexemes.VALUE.match(self.text, self.position)
+        match = tokens.VALUE.match(self.text, self.position)
         if match is None:
             found = self.text[self.position : self.position + 1]
             raise fault(
@@ -83,7 +83,7 @@ class _Scanner(Reading):
             )
         kind = match.lastgroup or ""
         if kind == "time" and self._ends_condition(match.end()):
-            match, kind = lexemes.WHOLE_NUMBER.match(self.text, self.position) or match, "number"
+            match, kind = tokens.WHOLE_NUMBER.match(self.text, self.position) or match, "number"
         token = match.group(kind)
         if kind == "mark":
             self._mark_for_value(token, at)
@@ -107,7 +107,7 @@ class _Scanner(Reading):
         """
         frame = self.frames[-1] if self.frames else None
         in_condition = frame is not None and frame.kind == "case" and frame.separators % 2 == 0
-        return in_condition and lexemes.NO_COLON.match(self.text, position) is not None
+        return in_condition and tokens.NO_COLON.match(self.text, position) is not None
 
     def _mark_for_value(self, mark: str, at: Place) -> None:
         self.position += 1
@@ -120,7 +120,7 @@ class _Scanner(Reading):
             if frame.kind != "call":
                 self.emit("STRING", NOTHING, at)
             self.close(mark, at)
-        elif mark == "[" or lexemes.OBJECT.match(self.text, at.offset):
+        elif mark == "[" or tokens.OBJECT.match(self.text, at.offset):
             raise unsupported("Collections and objects are supported only as the list of in", at)
         else:
             raise fault(f"A value is expected, not {mark!r}", at)
@@ -162,7 +162,7 @@ class _Scanner(Reading):
             raise unsupported("$root is not supported", at)
         segments = [first]
         opens = None
-        while opens is None and (match := lexemes.SEGMENT.match(self.text, self.position)):
+        while opens is None and (match := tokens.SEGMENT.match(self.text, self.position)):
             opens = match["opens"]
             self.position = match.end()
             if opens is None:
@@ -184,19 +184,19 @@ class _Scanner(Reading):
         else:
             self.emit(name.upper(), Word(name, at), at)
         self.open("filtered" if name == "$filter" else name, self.here())
-        if name == "any" and (match := lexemes.NO_VARIABLE.match(self.text, self.position)):
+        if name == "any" and (match := tokens.NO_VARIABLE.match(self.text, self.position)):
             self.position = match.end()
             self.close(")", at)
             return
         variable = "$this"
         if name in ("any", "all"):
-            match = lexemes.LAMBDA_VARIABLE.match(self.text, self.position)
+            match = tokens.LAMBDA_VARIABLE.match(self.text, self.position)
             if match is None:
                 raise fault(f"{name} needs a variable and a colon, as in {name}(x:…)", self.here())
             variable = match["name"]
             self.position = match.end()
         elif name == "$count":
-            match = lexemes.COUNT_OPTION.match(self.text, self.position)
+            match = tokens.COUNT_OPTION.match(self.text, self.position)
             if match is None:
                 raise unsupported("An option of $count but $filter is not supported", self.here())
             self.position = match.end()
@@ -240,7 +240,7 @@ class _Scanner(Reading):
 
     def _after_value(self) -> None:
         at = self.here()
-        match = lexemes.AFTER.match(self.text, self.position)
+        match = tokens.AFTER.match(self.text, self.position)
         if match is None:
             raise fault(f"An operator is expected, not {self.text[self.position]!r}", at)
         self.position = match.end()
@@ -270,7 +270,7 @@ class _Scanner(Reading):
 
     def _list(self, at: Place) -> None:
         """Read what follows ``in``: a list, or an alias of one."""
-        if match := lexemes.ALIAS.match(self.text, self.position):
+        if match := tokens.ALIAS.match(self.text, self.position):
             if match[1] not in self.aliases:
                 raise fault(f"in needs a list, and the alias @{match[1]} has no value", at)
             self.position = match.end()

@@ -10,7 +10,7 @@ from typing import TypeAlias, Union
 
 from chalicelib.odata.apply.transformations import TRANSFORMATIONS
 from chalicelib.odata.expressions.functions import FUNCTIONS
-from chalicelib.odata.language.lexemes import OPERATORS
+from chalicelib.odata.language.tokens import OPERATORS
 from chalicelib.odata.model import EntityType, Property
 
 CORE = "Org.OData.Core.V1"

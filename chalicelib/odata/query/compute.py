@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from chalicelib.odata.expressions.check import check_value
-from chalicelib.odata.expressions.growth import require_bounded
-from chalicelib.odata.expressions.reader import items_of
+from chalicelib.odata.ast import Computed
+from chalicelib.odata.expressions.analyzer import items_of
 from chalicelib.odata.expressions.scope import Scope
-from chalicelib.odata.expressions.tree import Computed
-from chalicelib.odata.language.excerpt import Excerpt
+from chalicelib.odata.expressions.size_limit import require_bounded
+from chalicelib.odata.expressions.type_checker import check_value
 from chalicelib.odata.language.lexer import tokenize
-from chalicelib.odata.language.syntax import Bounds, Path, Token, fault, parse
+from chalicelib.odata.language.parser import Bounds, Path, Token, fault, parse
+from chalicelib.odata.language.span import Excerpt
 
 # Enough for every column of a report; each is written once more for each time it is used.
 MAX_COMPUTED = 32

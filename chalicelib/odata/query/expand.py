@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chalicelib.odata.language.excerpt import NESTED_OPTIONS, Excerpt, Item, too_deep
-from chalicelib.odata.language.syntax import fault, unsupported
+from chalicelib.odata.language.parser import fault, unsupported
+from chalicelib.odata.language.span import NESTED_OPTIONS, Excerpt, Item, too_deep
 from chalicelib.odata.model import EntityType, Navigation
-from chalicelib.odata.query.view import Form
+from chalicelib.odata.query.projection import Form
 
 _OF_COUNT = frozenset({"$filter", "$search"})
 _OF_REFERENCES = _OF_COUNT | {"$orderby", "$skip", "$top", "$count"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from chalicelib.odata import negotiation
 from chalicelib.odata.negotiation import PageSize
 from chalicelib.odata.query.options import Options
-from chalicelib.odata.query.paging import SkipToken
-from chalicelib.odata.query.reader import READ_TOGETHER
+from chalicelib.odata.query.parse_query import READ_TOGETHER
+from chalicelib.odata.query.skip_token import SkipToken
 from chalicelib.odata.resource import Resource
 
 

@@ -11,8 +11,7 @@ are words like any other where no operator can stand.
 import re
 from dataclasses import dataclass
 
-from chalicelib.odata.edm import Edm
-from chalicelib.odata.expressions.tree import (
+from chalicelib.odata.ast import (
     TRUE,
     Call,
     Column,
@@ -24,8 +23,9 @@ from chalicelib.odata.expressions.tree import (
     Quantified,
     Variable,
 )
-from chalicelib.odata.language.excerpt import Excerpt
-from chalicelib.odata.language.syntax import Bounds, fault, unsupported
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.language.parser import Bounds, fault, unsupported
+from chalicelib.odata.language.span import Excerpt
 from chalicelib.odata.model import Navigation, Property
 
 _TOKEN = re.compile(r'[ \t\r\n]*(?:(?P<phrase>"[^"]*")|(?P<word>[^ \t\r\n()"]+)|(?P<mark>[()"]))')

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.expressions.tree import Computed
-from chalicelib.odata.language.excerpt import Excerpt
-from chalicelib.odata.language.syntax import fault, unsupported
+from chalicelib.odata.ast import Computed
+from chalicelib.odata.language.parser import fault, unsupported
+from chalicelib.odata.language.span import Excerpt
 from chalicelib.odata.model import NAMESPACE, EntityType, Navigation, Property
 
 

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from chalicelib.odata.edm import Edm, promote
-from chalicelib.odata.expressions.tree import (
+from chalicelib.odata.ast import (
     Call,
     Case,
     Cast,
@@ -29,8 +28,9 @@ from chalicelib.odata.expressions.tree import (
     Step,
     Variable,
 )
+from chalicelib.odata.edm import Edm, promote
 from chalicelib.odata.model import EntityType, Navigation, Property
-from chalicelib.postgres.parameters import Parameters
+from chalicelib.postgres.query_parameters import Parameters
 
 _COMPARISONS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _HOLDS_FOR_EQUAL = ("eq", "ge", "le")

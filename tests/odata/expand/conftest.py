@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.odata.asking import Client
-from tests.odata.dataset import DataSet, Record
+from tests.support.odata.client import Client
+from tests.support.odata.dataset import DataSet, Record
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from chalicelib.errors import InvalidError
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from tests.odata.asking import ROOT, Client
-from tests.odata.dataset import DataSet, Log, Record
+from tests.support.odata.client import ROOT, Client
+from tests.support.odata.dataset import DataSet, Log, Record
 
 
 def ids(answer: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from tests.odata.asking import Client
+from tests.support.odata.client import Client
 
 
 @pytest.mark.parametrize(

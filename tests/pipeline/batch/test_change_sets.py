@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.batch.batching import (
+from tests.support.odata.batch import (
     GET,
     asked,
     change_set,
@@ -16,7 +16,7 @@ from tests.pipeline.batch.batching import (
     send,
     statuses,
 )
-from tests.pipeline.service import Service, punch, wired
+from tests.support.service import Service, punch, wired
 
 
 def test_a_change_set_of_one_creates_a_record_and_can_be_referred_to(service: Service) -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.batch.batching import (
+from tests.support.odata.batch import (
     NOBODY,
     asked,
     send,
 )
-from tests.pipeline.service import Service, punch
+from tests.support.service import Service, punch
 
 
 def test_what_is_depended_on_must_come_before(service: Service) -> None:

@@ -5,7 +5,8 @@ import re
 import pytest
 
 import app
-from tests.pipeline.batch.batching import (
+from tests.support.lambda_events import HOST, context, rest_event
+from tests.support.odata.batch import (
     GET,
     MULTIPART,
     change_set,
@@ -15,8 +16,7 @@ from tests.pipeline.batch.batching import (
     send,
     statuses,
 )
-from tests.pipeline.lambda_events import HOST, context, rest_event
-from tests.pipeline.service import Service
+from tests.support.service import Service
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])

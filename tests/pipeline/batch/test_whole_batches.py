@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.batch.batching import (
+from tests.support.odata.batch import (
     GET,
     MULTIPART,
     asked,
@@ -16,7 +16,7 @@ from tests.pipeline.batch.batching import (
     send,
     statuses,
 )
-from tests.pipeline.service import Service, error_of, punch, wired
+from tests.support.service import Service, error_of, punch, wired
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from local.legacy.settings import LegacySettings
-from tests.stores.simulated_legacy.client import Client
+from tests.support.simulated_legacy import Client
 
 
 @pytest.fixture(scope="package")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.stores.simulated_legacy.client import Client
-from tests.waiting import wait_until
+from tests.support.simulated_legacy import Client
+from tests.support.waiting import wait_until
 
 
 def test_record_is_accepted_and_counted(legacy: Client) -> None:

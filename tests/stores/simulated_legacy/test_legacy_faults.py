@@ -3,8 +3,8 @@
 import pytest
 import requests
 
-from tests.stores.simulated_legacy.client import Client, is_open
-from tests.waiting import wait_until
+from tests.support.simulated_legacy import Client, is_open
+from tests.support.waiting import wait_until
 
 
 def test_share_of_errors_is_not_accepted(legacy: Client) -> None:

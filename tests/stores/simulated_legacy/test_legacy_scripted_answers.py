@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.stores.simulated_legacy.client import Client
+from tests.support.simulated_legacy import Client
 
 
 @pytest.mark.parametrize(

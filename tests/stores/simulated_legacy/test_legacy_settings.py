@@ -5,7 +5,7 @@ import requests
 
 from chalicelib.errors import InvalidError
 from local.legacy.settings import LegacySettings, change
-from tests.stores.simulated_legacy.client import Client
+from tests.support.simulated_legacy import Client
 
 
 def test_settings_can_be_changed_in_part(legacy: Client) -> None:

@@ -12,8 +12,8 @@ import requests
 
 from local.legacy.capacity import TokenBucket, work_s
 from local.legacy.settings import LegacySettings, RateLimit, change
-from tests.stores.simulated_legacy.client import Client, restart
-from tests.waiting import wait_until
+from tests.support.simulated_legacy import Client, restart
+from tests.support.waiting import wait_until
 
 
 def test_calls_beyond_workers_and_queue_are_refused_at_once(legacy: Client) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.evolve.__main__ import main
-from chalicelib.integrator.limit import evolved
+from chalicelib.integrator.limiter import parameter_file
 
 SMALL = [
     *("--policy", "windowed", "--families", "silent", "noisy", "--seed", "5"),
@@ -23,7 +23,7 @@ def test_it_writes_the_same_file_on_one_process_and_stopped_on_two(tmp_path: Pat
     assert not two.exists()
     assert main([*in_steps, "--resume"]) == 0
     assert one.read_text() == two.read_text()
-    assert evolved.load("windowed", one)
+    assert parameter_file.load("windowed", one)
     held_out = json.loads(one.read_text())["provenance"]["held_out"]
     peers = {"by_hand", "classic"}
     assert held_out.keys() == {"evolved", "random_search", "start"} | peers

@@ -7,12 +7,11 @@ from random import Random
 from typing import Any
 
 import pytest
-
-from chalicelib.integrator.configured import limiter
-from chalicelib.integrator.limit import evolved
 from chalicelib.integrator.limit.trials import Trials
 from chalicelib.integrator.limit.windowed import WindowedParameters
-from chalicelib.integrator.limiter import POLICIES
+from chalicelib.integrator.limiter.factory import limiter
+
+from chalicelib.integrator.limiter import POLICIES, parameter_file
 from chalicelib.settings import Settings, SettingsError
 
 
@@ -30,16 +29,16 @@ def with_values(**values: Any) -> dict[str, Any]:
     return {"policy": "windowed", "parameters": asdict(WindowedParameters()) | values}
 
 
-@pytest.mark.parametrize("policy", evolved.EVOLVED)
+@pytest.mark.parametrize("policy", parameter_file.EVOLVED)
 def test_what_is_deployed_fits_and_is_used(policy: str) -> None:
-    parameters = evolved.deployed(policy)
-    assert parameters != evolved.EVOLVED[policy]()
+    parameters = parameter_file.deployed(policy)
+    assert parameters != parameter_file.EVOLVED[policy]()
     assert POLICIES[policy](clock).limit == POLICIES[policy](clock, parameters=parameters).limit
 
 
-@pytest.mark.parametrize("policy", evolved.EVOLVED)
+@pytest.mark.parametrize("policy", parameter_file.EVOLVED)
 def test_what_is_deployed_says_where_it_comes_from(policy: str) -> None:
-    path = Path(evolved.__file__).with_name(f"{policy}.json")
+    path = Path(parameter_file.__file__).with_name(f"{policy}.json")
     provenance = json.loads(path.read_text())["provenance"]
     held_out = provenance["held_out"]
     assert provenance["plan"]["policy"] == policy
@@ -49,7 +48,7 @@ def test_what_is_deployed_says_where_it_comes_from(policy: str) -> None:
 
 def test_a_file_that_fits_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, with_values(grow=1.5, initial=9))
-    assert evolved.load("windowed", path) == WindowedParameters(grow=1.5, initial=9)
+    assert parameter_file.load("windowed", path) == WindowedParameters(grow=1.5, initial=9)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_a_value_that_does_not_fit_is_named(
     tmp_path: Path, values: dict[str, Any], fault: str
 ) -> None:
     with pytest.raises(SettingsError, match=r"parameters\.json") as raised:
-        evolved.load("windowed", written(tmp_path, with_values(**values)))
+        parameter_file.load("windowed", written(tmp_path, with_values(**values)))
     assert fault in str(raised.value)
 
 
@@ -75,7 +74,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     content = with_values(slow=0.0, speed=1.0)
     del content["parameters"]["shrink"]
     with pytest.raises(SettingsError) as raised:
-        evolved.load("windowed", written(tmp_path, content))
+        parameter_file.load("windowed", written(tmp_path, content))
     assert "shrink is missing; speed is not a parameter" in str(raised.value)
     assert "slow must be between" in str(raised.value)
 
@@ -86,12 +85,12 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_none_of_this_policy_is_refused(tmp_path: Path, content: Any) -> None:
     with pytest.raises(SettingsError, match=r"parameters\.json"):
-        evolved.load("windowed", written(tmp_path, content))
+        parameter_file.load("windowed", written(tmp_path, content))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"missing\.json"):
-        evolved.load("windowed", tmp_path / "missing.json")
+        parameter_file.load("windowed", tmp_path / "missing.json")
 
 
 def test_a_file_of_the_operators_own_is_used(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bench.evolve.algorithm import Options, founders, offspring
-from bench.evolve.judging import Drawn
+from bench.evolve.evaluation import Drawn
+from bench.evolve.genome import Gene, Genome
 from bench.evolve.search import Plan, Search
 from bench.legacies.score import Score
-from chalicelib.integrator.limit.genome import Gene, Genome
 
 
 def bounded(default: float, low: float, high: float) -> Any:
@@ -46,7 +46,7 @@ def judge(candidates: Sequence[Any], legacies: Sequence[Drawn]) -> list[tuple[Sc
     return [tuple(Score(toy.height() + each, 0.0, 1.0) for each in noise) for toy in candidates]
 
 
-PLAN = Plan("toy", 1, ("hill",), 30, draws=1, finals=4, options=Options(population=20))
+PLAN = Plan(1, ("hill",), 30, draws=1, finals=4, options=Options(population=20))
 
 
 def search(plan: Plan = PLAN, state: dict[str, Any] | None = None) -> Search:

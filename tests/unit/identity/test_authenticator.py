@@ -19,7 +19,7 @@ from chalicelib.errors import (
     UnauthenticatedError,
 )
 from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
-from chalicelib.identity.configured import authenticator
+from chalicelib.identity.factory import authenticator
 from chalicelib.identity.jwks import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.principal import Principal, Role

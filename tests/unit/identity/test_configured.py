@@ -7,7 +7,7 @@ import pytest
 from chalicelib.errors import (
     MisconfiguredError,
 )
-from chalicelib.identity.configured import authenticator
+from chalicelib.identity.factory import authenticator
 from chalicelib.settings import Settings
 
 SECRET = "s" * 32

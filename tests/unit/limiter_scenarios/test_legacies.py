@@ -3,7 +3,7 @@
 import pytest
 
 from bench.legacies.client import Clock, Result, drive
-from bench.legacies.families import FAMILIES, Scenario, draw
+from bench.legacies.scenarios import FAMILIES, Scenario, draw
 from bench.legacies.score import Operator, Score, fitness, score
 from chalicelib.integrator.limiter import adaptive
 

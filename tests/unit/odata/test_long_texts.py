@@ -11,17 +11,17 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.apply.answers import count as applied_count
-from chalicelib.odata.apply.reader import ApplyBounds
+from chalicelib.odata.apply.handler import count as applied_count
+from chalicelib.odata.apply.pipeline import ApplyBounds
 from chalicelib.odata.batch import json_format, multipart
-from chalicelib.odata.language.syntax import Bounds
+from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.negotiation import preferred_page_size
 from chalicelib.odata.query.options import Options
-from chalicelib.odata.query.reader import Limits, read_query
+from chalicelib.odata.query.parse_query import Limits, read_query
 from chalicelib.odata.resource import read_resource
-from chalicelib.web.strict_json import load_json
-from tests.tokens import INTEGRATION
+from chalicelib.strict_json import load_json
+from tests.support.tokens import INTEGRATION
 
 MOST = 100
 # Each took 3 s or more where spaces, quotes or names were read again and again.

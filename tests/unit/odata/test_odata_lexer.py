@@ -3,10 +3,10 @@
 import pytest
 
 from chalicelib.errors import InvalidError
+from chalicelib.odata.ast import Literal
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.expressions.tree import Literal
 from chalicelib.odata.language.lexer import tokenize
-from chalicelib.odata.language.syntax import Bounds, Path, Word, parse
+from chalicelib.odata.language.parser import Bounds, Path, Word, parse
 
 BOUNDS = Bounds(max_tokens=2_000, max_depth=100)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.odata.expressions.pattern import translate
+from chalicelib.odata.expressions.regex import translate
 
 
 @pytest.mark.parametrize(

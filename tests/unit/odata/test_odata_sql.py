@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.odata.expressions.reader import root
-from chalicelib.odata.expressions.tree import Node, OrderKey
-from chalicelib.odata.language.syntax import Bounds
+from chalicelib.odata.ast import Node, OrderKey
+from chalicelib.odata.expressions.analyzer import root
+from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.model import ENTITY_TYPES, INTEGRATION_LOG, POINT_RECORD, EntityType
-from chalicelib.odata.query.paging import beyond, order_by, whole_order
-from chalicelib.odata.query.reader import Limits, Query, read_query
+from chalicelib.odata.query.parse_query import Limits, Query, read_query
+from chalicelib.odata.query.total_order import total_order
 from chalicelib.odata.resource import read_resource
-from chalicelib.odata.sql.statements import Page, conditions_of, page_statement
+from chalicelib.odata.sql.json_functions import Style
+from chalicelib.odata.sql.keyset import beyond, order_by
+from chalicelib.odata.sql.select_statements import Page, conditions_of, page_statement
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.odata.sql.written import Style
-from chalicelib.postgres.parameters import Parameters
+from chalicelib.postgres.query_parameters import Parameters
 from chalicelib.principal import Principal, Role
-from tests.tokens import INTEGRATION
+from tests.support.tokens import INTEGRATION
 
 LIMITS = Limits(Bounds(max_tokens=2_000, max_depth=100), expand_depth=2)
 
@@ -138,7 +139,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
     query = read_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
     resource = read_resource(["PointRecords"], {}, INTEGRATION)
     conditions = conditions_of(resource, query.conditions)
-    keys = whole_order(query.view.it, query.order, conditions)
+    keys = total_order(query.view.it, query.order, conditions)
     page = Page(conditions, keys, (mark, "0", "0"), skip=7, size=13, with_count=True)
     style = Style(f"http://{mark}/", "full", True, 100, 5_000, f"json;{mark}")
     statement = page_statement(resource, page, query.view, style)
@@ -150,7 +151,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
 
 
 def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
-    keys = whole_order(root(POINT_RECORD), ordered("includedAt desc"), ())
+    keys = total_order(root(POINT_RECORD), ordered("includedAt desc"), ())
     translator = Translator(Parameters(INTEGRATION))
     expressions = [translator.by_order(each.expression) for each in keys]
     after = ["2026-01-01", "00000000-0000-0000-0000-000000000000"]
@@ -161,7 +162,7 @@ def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
 
 
 def test_nulls_are_ordered_before_all_values() -> None:
-    keys = whole_order(root(POINT_RECORD), ordered("latitude,longitude desc"), ())
+    keys = total_order(root(POINT_RECORD), ordered("latitude,longitude desc"), ())
     assert order_by(keys) == "k0 ASC NULLS FIRST, k1 DESC NULLS LAST, k2 DESC"
 
 
@@ -178,5 +179,5 @@ def test_nulls_are_ordered_before_all_values() -> None:
 def test_who_asks_for_no_order_gets_one_that_an_index_has(text: str, orders: list[str]) -> None:
     resource = read_resource(["PointRecords"], {}, INTEGRATION)
     conditions = conditions_of(resource, read(filter=text).conditions)
-    keys = whole_order(root(POINT_RECORD), (), conditions)
+    keys = total_order(root(POINT_RECORD), (), conditions)
     assert [each.expression.member.name for each in keys] == orders  # type: ignore[attr-defined]

@@ -1,0 +1,53 @@
+"""What a run did: counted while it goes on, logged as one line at its end."""
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chalicelib.integrator.call_pool import Sent
+from chalicelib.integrator.outcome import Outcome
+from chalicelib.telemetry import INTEGRATED, event
+
+
+@dataclass(slots=True)
+class Integration:
+    """What a run did. Latencies are of the delivered, in seconds."""
+
+    limit_first: float
+    limit_last: float
+    sent: int = 0
+    parked: int = 0
+    most_in_flight: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    latencies_s: "array[float]" = field(default_factory=lambda: array("d"))
+    seconds: float = 0.0
+
+    def report(self) -> None:
+        """Log it."""
+        delivered = self.outcomes[Outcome.DELIVERED]
+        event(
+            INTEGRATED,
+            sent=self.sent,
+            **{outcome.lower(): self.outcomes[outcome] for outcome in Outcome},
+            parked=self.parked,
+            limit_first=round(self.limit_first, 3),
+            limit_last=round(self.limit_last, 3),
+            most_in_flight=self.most_in_flight,
+            latency_p50_ms=quantile_ms(self.latencies_s, 0.50),
+            latency_p95_ms=quantile_ms(self.latencies_s, 0.95),
+            seconds=round(self.seconds, 3),
+            records_per_s=round(delivered / self.seconds, 1) if self.seconds else 0.0,
+        )
+
+
+def delivered_s(calls: Sequence[Sent]) -> list[float]:
+    """Return the latencies of those calls that delivered their record."""
+    return [each.reply.latency_s for each in calls if each.reply.outcome is Outcome.DELIVERED]
+
+
+def quantile_ms(latencies_s: Sequence[float], q: float) -> int | None:
+    """Return the ``q``-quantile of latencies in whole milliseconds; None if there are none."""
+    if not latencies_s:
+        return None
+    return round(sorted(latencies_s)[int(q * (len(latencies_s) - 1))] * 1000)

@@ -1,0 +1,158 @@
+"""Reads expressions and names of one ``$apply``, and keeps what its transformations made so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from chalicelib.odata.apply.outline import SOURCE, Piece
+from chalicelib.odata.apply.relation import Columns, Member, Nested, Output, Rows, Select
+from chalicelib.odata.ast import Column, Node, OrderKey, Step
+from chalicelib.odata.expressions.analyzer import condition_of, items_of, order_of
+from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.size_limit import require_bounded
+from chalicelib.odata.expressions.type_checker import check_value
+from chalicelib.odata.language.lexer import tokenize
+from chalicelib.odata.language.parser import Bounds, Tokens, fault, parse
+from chalicelib.odata.language.span import Excerpt
+from chalicelib.odata.query.search import read_search
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyBounds:
+    """How large ``$apply`` may be: transformations, properties that they add, expressions."""
+
+    transformations: int
+    properties: int
+    expressions: Bounds
+
+
+@dataclass(slots=True)
+class Reader:
+    """What transformations read with. ``rows`` is what they have made so far."""
+
+    rows: Rows
+    aliases: Mapping[str, str]
+    bounds: ApplyBounds
+    columns: Columns = field(default_factory=Columns)
+    _values: list[Node] = field(default_factory=list)
+    _tokens: int = 0
+    _added: int = 0
+
+    def copy(self) -> "Reader":
+        """Return a reader that can read the same once more, for which it counts but once."""
+        return replace(self, _values=list(self._values))
+
+    # Expressions.
+
+    def condition(self, piece: Piece) -> Node:
+        """Read an expression that is Boolean."""
+        tokens = self._tokenize(piece)
+        return condition_of(tokens, SOURCE, Scope.of(self.rows.it), self.bounds.expressions)
+
+    def search(self, piece: Piece) -> Node:
+        """Read words that the text of an entity is to have."""
+        excerpt = Excerpt(piece.outline.text, SOURCE, piece.start, piece.end)
+        return read_search(excerpt, self.rows.it, self.bounds.expressions)
+
+    def value(self, piece: Piece) -> Node:
+        """Read an expression of any primitive type."""
+        tokens = self._tokenize(piece)
+        if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
+            raise fault("One expression is expected here", piece.at)
+        scope = Scope.of(self.rows.it)
+        found = check_value(parse(tokens, SOURCE), scope, self.bounds.expressions.max_depth)
+        self._values.append(found)
+        require_bounded(self._values, piece.at)
+        return found
+
+    def order(self, piece: Piece) -> tuple[OrderKey, ...]:
+        """Read expressions with directions."""
+        tokens = self._tokenize(piece)
+        return order_of(tokens, SOURCE, Scope.of(self.rows.it), self.bounds.expressions)
+
+    def _tokenize(self, piece: Piece) -> Tokens:
+        text = piece.outline.text[: piece.end]
+        found = tokenize(text, SOURCE, self.aliases, self.bounds.expressions, piece.start)
+        self._tokens += found.size
+        if self._tokens > self.bounds.expressions.max_tokens:
+            most = self.bounds.expressions.max_tokens
+            raise fault(f"$apply may have {most} tokens, not more", piece.at)
+        return found
+
+    # Names.
+
+    def named(self, piece: Piece) -> tuple[Piece, Piece]:
+        """Cut at the last ``as``: what is named, and its alias."""
+        words = [each for each in piece.words() if each[0] == "as"]
+        if not words:
+            raise fault("An alias is missing, as in … as total", piece.after)
+        _, start, end = words[-1]
+        return piece.part(piece.start, start), piece.part(end, piece.end)
+
+    def alias(self, piece: Piece, taken: Mapping[str, object]) -> str:
+        """Read the name of a property that is added.
+
+        It is none of the entity's, nor of the rows', nor given already: section 3.1.1.1.
+        """
+        name = piece.name("An alias")
+        if any(name in each for each in (self.rows.base.by_name, self.rows.by_name, taken)):
+            raise fault(f"There is a property {name} already", piece.at)
+        self._added += 1
+        if self._added > self.bounds.properties:
+            most = self.bounds.properties
+            raise fault(f"$apply may add {most} properties, not more", piece.at)
+        return name
+
+    # Rows.
+
+    def compute(self, outputs: tuple[Output, ...]) -> Rows:
+        """Return the rows with more properties."""
+        rows = self.rows
+        added = tuple(each.property for each in outputs)
+        return replace(
+            rows,
+            # Expressions that name each other would double at each further level.
+            select=Select(rows.it, (*rows.copied(), *outputs), fenced=rows.are_computed),
+            properties=(*rows.properties, *added),
+            members=(*rows.members, *map(Member, added)),
+            are_computed=not rows.are_computed,
+        )
+
+    def order_by(self, keys: tuple[OrderKey, ...]) -> tuple[Member, ...]:
+        """Put the rows into an order, and return what they are ordered by.
+
+        Rows that are equal in it stay in the order in which they were.
+        """
+        members: list[Member] = []
+        outputs: list[Output] = []
+        for key in keys:
+            member = _member(key.expression, self.rows)
+            if member is None:
+                hidden = self.columns.property("", key.expression)
+                outputs.append(Output(hidden, key.expression))
+                member = Member(hidden)
+            members.append(member)
+        rows = with_hidden(self.rows, outputs) if outputs else self.rows
+        directions = (key.descending for key in keys)
+        self.rows = replace(rows, order=(*zip(members, directions, strict=True), *rows.order))
+        return tuple(members)
+
+
+def with_hidden(rows: Rows, outputs: list[Output]) -> Rows:
+    """Return the rows with more columns, that are not shown."""
+    return replace(
+        rows,
+        select=Select(rows.it, (*rows.copied(), *outputs), fenced=rows.are_computed),
+        hidden=(*rows.hidden, *(each.property for each in outputs)),
+        are_computed=not rows.are_computed,
+    )
+
+
+def _member(node: Node, rows: Rows) -> Member | None:
+    """Return the member of the rows that an expression is, if it is one."""
+    if not isinstance(node, Column):
+        return None
+    nested = node.instance.navigation if isinstance(node.instance, Step) else None
+    if nested is not None and not isinstance(nested, Nested):
+        return None
+    member = Member(node.member, nested)
+    return member if member in rows.members else None

@@ -1,0 +1,67 @@
+"""From the tokens of an option to typed trees: parse and check."""
+
+from chalicelib.errors import InvalidError
+from chalicelib.odata.ast import Node, OrderKey, Variable
+from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.size_limit import require_bounded
+from chalicelib.odata.expressions.type_checker import check_condition, check_value
+from chalicelib.odata.language.parser import Bounds, Token, fault, parse
+from chalicelib.odata.model import ENTITY_SETS, EntityType
+
+# Enough for every order that a person can follow; each more makes a page's condition longer.
+MAX_ORDER_KEYS = 16
+
+_ROOTS = {each: Variable(each) for each in ENTITY_SETS.values()}
+
+
+def root(entity: EntityType) -> Variable:
+    """Return the variable that stands for each entity that a request asks for."""
+    return _ROOTS[entity]
+
+
+def condition_of(tokens: list[Token], source: str, scope: Scope, bounds: Bounds) -> Node:
+    """Return the condition that the tokens of an option say.
+
+    Raises:
+        InvalidError: they are no condition; the message says where and why.
+        NotImplementedByServiceError: they are one that the service does not support.
+    """
+    if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
+        raise InvalidError(f"{source} has a condition without commas or asc.", target=source)
+    return check_condition(parse(tokens, source), scope, bounds.max_depth)
+
+
+def order_of(
+    tokens: list[Token], source: str, scope: Scope, bounds: Bounds
+) -> tuple[OrderKey, ...]:
+    """Return the order that tokens say, as ``condition_of`` does a condition."""
+    items = items_of(tokens)
+    if len(items) > MAX_ORDER_KEYS:
+        raise InvalidError(
+            f"{source} may order by {MAX_ORDER_KEYS} expressions, not more.", target=source
+        )
+    keys = []
+    for item in items:
+        descending = False
+        if item[-1].type == "DIRECTION":
+            descending = item.pop().value.name == "desc"
+        if any(each.type == "DIRECTION" for each in item):
+            raise fault("A comma is missing after the direction", item[-1].at)
+        place = item[0].at
+        value = check_value(parse(item, source), scope, bounds.max_depth)
+        keys.append(OrderKey(value, descending))
+        require_bounded((each.expression for each in keys), place)
+    return tuple(keys)
+
+
+def items_of(tokens: list[Token]) -> list[list[Token]]:
+    """Split tokens at the commas that are in no parentheses."""
+    items: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens:
+        depth += (token.type == "(") - (token.type == ")")
+        if token.type == "," and depth == 0:
+            items.append([])
+        else:
+            items[-1].append(token)
+    return items

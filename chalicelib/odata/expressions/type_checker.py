@@ -1,0 +1,290 @@
+"""Check an expression against the model: odata-query's AST → the typed tree.
+
+Names are found here, in the scope that the standard gives them; what operators and functions make
+of what was found, ``operations`` says. Whatever is refused is refused with its place.
+URL Conventions 4.01, section 5.1.1.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from odata_query import ast
+
+from chalicelib.odata.ast import (
+    TRUE,
+    Column,
+    Comparison,
+    Computed,
+    Count,
+    Instance,
+    Junction,
+    Literal,
+    Negation,
+    Node,
+    Place,
+    Quantified,
+    Step,
+    Variable,
+)
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.expressions import operations
+from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.size_limit import require_bounded
+from chalicelib.odata.language.parser import NOTHING, Path, Word, fault, unsupported
+from chalicelib.odata.model import ENTITY_TYPES, EntityType, Navigation, Property
+
+# Postgres copies what is within a subselect for each that is around it.
+_MOST_WITHIN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """What a path to many entities leads to: it can be counted and quantified, and no more."""
+
+    origin: Instance
+    navigation: Navigation
+
+
+_Found = Node | Instance | _Collection
+
+
+def check_condition(syntax: Any, scope: Scope, max_depth: int) -> Node:
+    """Return the typed tree of an expression that must be Boolean."""
+    return _Checker(max_depth).condition(syntax, scope, 0)
+
+
+def check_value(syntax: Any, scope: Scope, max_depth: int) -> Node:
+    """Return the typed tree of an expression of any primitive type."""
+    return _Checker(max_depth).value(syntax, scope, 0)
+
+
+@dataclass(slots=True)
+class _Checker:
+    max_depth: int
+    size: int = 0
+
+    def value(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        """Return a node that has a primitive value."""
+        found = self._value_or_entity(syntax, scope, depth)
+        if isinstance(found, Variable | Step):
+            raise fault(f"A {found.entity.name} is an entity, not a value", place_of(syntax))
+        require_bounded((found,), place_of(syntax))
+        return found
+
+    def condition(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        node = self.value(syntax, scope, depth)
+        if node.type is Edm.NULL:
+            return Literal(Edm.BOOLEAN, None)
+        if node.type is not Edm.BOOLEAN:
+            raise fault(f"A condition must be Edm.Boolean, not {node.type}", place_of(syntax))
+        return node
+
+    def _value_or_entity(self, syntax: Any, scope: Scope, depth: int) -> Node | Instance:
+        found = self._found(syntax, scope, depth)
+        if isinstance(found, _Collection):
+            raise fault(f"{found.navigation.name} is a collection, not a value", place_of(syntax))
+        return found
+
+    def _found(self, syntax: Any, scope: Scope, depth: int) -> _Found:
+        if isinstance(syntax, Literal):
+            return syntax
+        if isinstance(syntax, Path):
+            return self._path(syntax, scope)
+        if depth >= self.max_depth:
+            raise fault(
+                f"An expression may be nested {self.max_depth} deep, not deeper", place_of(syntax)
+            )
+        depth += 1
+        match syntax:
+            case ast.Compare(_, _, ast.List()):
+                return self._membership(syntax, scope, depth)
+            case ast.Compare():
+                return self._comparison(syntax, scope, depth)
+            case ast.BoolOp():
+                return self._junction(syntax, scope, depth)
+            case ast.BinOp():
+                left = self.value(syntax.left, scope, depth)
+                right = self.value(syntax.right, scope, depth)
+                return operations.arithmetic(_word(syntax.op), left, right)
+            case ast.UnaryOp():
+                return self._unary(syntax, scope, depth)
+            case ast.Call():
+                return self._call(syntax, scope, depth)
+            case ast.CollectionLambda():
+                return self._quantified(syntax, scope, depth)
+        raise fault("A list can stand only after in", place_of(syntax))
+
+    # Paths.
+
+    def _path(self, path: Path, scope: Scope) -> _Found:
+        first, *rest = path.segments
+        found: _Found
+        home = scope.it if first == "$it" else scope.home(path.at.source)
+        if first in scope.variables:
+            found = scope.variables[first]
+        elif first in ("$it", "$this"):
+            found = home
+        else:
+            found = self._member(home, first, path, scope)
+        if first not in scope.variables and home is not scope.this:
+            scope.spoken_of.add(home)
+        for segment in rest:
+            if isinstance(found, _Collection) and segment == "$count":
+                navigation = found.navigation
+                found = Count(found.origin, navigation, Variable(navigation.target), TRUE)
+            elif isinstance(found, _Collection) and found.navigation.target.is_named(segment):
+                continue  # a cast to the type that they have anyway
+            elif isinstance(found, Variable | Step):
+                found = self._member(found, segment, path, scope)
+            else:
+                raise fault(f"/{segment} cannot follow in {path}", path.at)
+        return found
+
+    def _member(self, instance: Instance, name: str, path: Path, scope: Scope) -> _Found:
+        entity = instance.entity
+        if isinstance(instance, Variable) and name in scope.computed.get(instance, {}):
+            return self._computed(scope.computed[instance][name], path, scope)
+        member = entity.by_name.get(name)
+        if isinstance(member, Property):
+            return Column(instance, member)
+        if isinstance(member, Navigation):
+            return (_Collection if member.collection else Step)(instance, member)
+        if entity.is_named(name):
+            return instance  # a cast to the type that it has anyway
+        raise fault(f"{entity.name} has no property {name}", path.at)
+
+    def _computed(self, computed: Computed, path: Path, scope: Scope) -> Node:
+        """Return what a computed property stands for: it counts like its own tokens."""
+        self.size += computed.size
+        if self.size > scope.max_computed:
+            raise fault(
+                f"What is computed may have {scope.max_computed} tokens wherever it is used,"
+                " not more",
+                path.at,
+            )
+        return computed.value
+
+    def _quantified(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        owner: Path = syntax.owner
+        quantifier = _word(syntax.operator)
+        found = self._path(owner, scope)
+        if not isinstance(found, _Collection):
+            raise fault(f"{owner} is not a collection", owner.at)
+        variable = Variable(found.navigation.target)
+        predicate: Node = TRUE
+        if syntax.lambda_ is not None:
+            if scope.depth >= _MOST_WITHIN:
+                raise fault(f"Collections may be {_MOST_WITHIN} within each other", quantifier.at)
+            inner = replace(scope, depth=scope.depth + 1)
+            if quantifier.name == "count":
+                inner = replace(inner, this=variable)
+            else:
+                name = syntax.lambda_.identifier.segments[0]
+                inner = replace(inner, variables={**scope.variables, name: variable})
+            predicate = self.condition(syntax.lambda_.expression, inner, depth)
+        if quantifier.name == "count":
+            return Count(found.origin, found.navigation, variable, predicate)
+        return Quantified(quantifier.name, found.origin, found.navigation, variable, predicate)
+
+    # Operators and functions.
+
+    def _junction(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        """Read a chain of one operator as one node, however long: it is not nesting."""
+        operator = _word(syntax.op)
+        operands: list[Any] = []
+        while isinstance(syntax, ast.BoolOp) and _word(syntax.op).name == operator.name:
+            operands.append(syntax.right)
+            syntax = syntax.left
+        operands.append(syntax)
+        conditions = (self.condition(each, scope, depth) for each in reversed(operands))
+        return Junction(operator.name, tuple(conditions))
+
+    def _comparison(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        operator = _word(syntax.comparator)
+        left = self._value_or_entity(syntax.left, scope, depth)
+        right = self._value_or_entity(syntax.right, scope, depth)
+        if isinstance(left, Variable | Step) or isinstance(right, Variable | Step):
+            return _entities(operator, left, right)
+        return operations.comparison(operator, left, right)
+
+    def _membership(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        operand = self.value(syntax.left, scope, depth)
+        members = [
+            self.value(each, scope, depth) for each in syntax.right.val if each is not NOTHING
+        ]
+        return operations.membership(_word(syntax.comparator), operand, members)
+
+    def _unary(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        operator = _word(syntax.op)
+        if operator.name == "not":
+            return Negation(self.condition(syntax.operand, scope, depth))
+        return operations.negation(operator, self.value(syntax.operand, scope, depth))
+
+    def _call(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        name: Word = syntax.func
+        if name.name in ("cast", "isof"):
+            return self._cast(name, syntax.args, scope, depth)
+        if name.name == "case":
+            conditions = [self.condition(each, scope, depth) for each in syntax.args[::2]]
+            results = [self.value(each, scope, depth) for each in syntax.args[1::2]]
+            return operations.case(name, conditions, results)
+        return operations.call(name, tuple(self.value(each, scope, depth) for each in syntax.args))
+
+    def _cast(self, name: Word, arguments: list[Any], scope: Scope, depth: int) -> Node:
+        if not 1 <= len(arguments) <= 2 or not isinstance(arguments[-1], Path):
+            raise fault(f"{name.name} takes an expression and the name of a type", name.at)
+        type_path: Path = arguments[-1]
+        operand: Node | Instance = scope.it
+        if len(arguments) == 2:
+            operand = self._value_or_entity(arguments[0], scope, depth)
+        if not isinstance(operand, Variable | Step):
+            return operations.cast(name, operand, str(type_path), type_path.at)
+        entity = _entity_type(type_path)
+        if name.name == "cast":
+            raise unsupported("cast of an entity is not supported", name.at)
+        return Literal(Edm.BOOLEAN, entity.qualified_name == operand.entity.qualified_name)
+
+
+def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> Node:
+    """Compare entities by their keys, or with null."""
+    sides: list[Node] = []
+    entities: set[EntityType] = set()
+    for side in (left, right):
+        if isinstance(side, Variable | Step):
+            entities.add(side.entity)
+            sides.append(Column(side, side.entity.key))
+        elif side.type is Edm.NULL:
+            sides.append(side)
+    if operator.name not in ("eq", "ne") or len(sides) < 2 or len(entities) > 1:
+        raise fault("An entity compares by eq and ne, with one of its type or null", operator.at)
+    return Comparison(operator.name, *sides)
+
+
+def _entity_type(path: Path) -> EntityType:
+    for entity in ENTITY_TYPES:
+        if entity.is_named(str(path)):
+            return entity
+    raise fault(f"There is no entity type {path}", path.at)
+
+
+def _word(operator: Any) -> Word:
+    """Return an operator of the AST: the lexer put a ``Word`` where odata-query has its own."""
+    word: Word = operator
+    return word
+
+
+def place_of(syntax: Any) -> Place:
+    """Return the place of a piece of syntax: that of its operator, or of its first word."""
+    match syntax:
+        case ast.List():
+            return place_of(syntax.val[0])
+        case ast.Call():
+            return place_of(syntax.func)
+        case ast.CollectionLambda():
+            return place_of(syntax.owner)
+        case ast.Compare():
+            return place_of(syntax.comparator)
+        case ast.BoolOp() | ast.BinOp() | ast.UnaryOp():
+            return place_of(syntax.op)
+    place: Place = syntax.at
+    return place

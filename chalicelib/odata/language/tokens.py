@@ -1,0 +1,95 @@
+"""The forms of single words and literals, and how each literal is read."""
+
+import json
+import re
+
+from chalicelib.odata.ast import Literal, Place
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.language import literals
+from chalicelib.odata.language.parser import fault, unsupported
+
+# The grammar has one token for each level of precedence that we need.
+OPERATORS = {
+    "and": "AND", "or": "OR",
+    "eq": "EQ", "ne": "NE", "gt": "GT", "ge": "GE", "lt": "LT", "le": "LE",
+    "add": "ADD", "sub": "SUB", "mul": "MUL", "div": "DIV", "divby": "DIV", "mod": "MOD",
+    "in": "IN",
+}  # fmt: skip
+_WORD = r"[^\W\d]\w{0,127}"
+_DOTTED = rf"{_WORD}(?:\.{_WORD})*"
+SPACES = " \t\r\n"
+# Possessive: a text is read in one way, and nothing is kept of the others.
+_TEXT = r"'[^']*+(?:''[^']*+)*+'"
+JSON_TEXT = r'"(?:[^"\\]++|\\.)*+"'
+QUOTED = rf"{_TEXT}|{JSON_TEXT}"
+VALUE = re.compile(
+    rf"""(?P<text>{_TEXT})
+    |    (?P<prefix>{_DOTTED})(?P<prefixed>{_TEXT})
+    |    (?P<guid>{literals.GUID})
+    |    (?P<instant>{literals.DATE}[Tt]{literals.CLOCK}{literals.OFFSET}?)
+    |    (?P<date>{literals.DATE})
+    |    (?P<time>{literals.CLOCK})
+    |    (?P<number>{literals.NUMBER}|-?INF(?!\w)|NaN(?!\w))
+    |    (?P<alias>@{_WORD})
+    |    (?P<word>\$it|\$this|\$root|{_DOTTED})
+    |    (?P<json>{JSON_TEXT})
+    |    (?P<mark>[-()\[\]{{,:])""",
+    re.VERBOSE,
+)
+AFTER = re.compile(rf"(?P<word>{_WORD})|(?P<mark>[(),:\]/])")
+SEGMENT = re.compile(rf"/(?:(?P<opens>(?i:any|all)|\$count|\$filter)\(|(?P<name>\$?{_DOTTED}))")
+LAMBDA_VARIABLE = re.compile(rf"[ \t\r\n]*(?P<name>{_WORD})[ \t\r\n]*:")
+NO_VARIABLE = re.compile(r"[ \t\r\n]*\)")
+# How an object of JSON begins.
+OBJECT = re.compile(r"\{[ \t\r\n]*[\"}]")
+ALIAS = re.compile(f"@({_WORD})")
+WHOLE_NUMBER = re.compile(r"(?P<number>[0-9]+)")
+# The rest of a pair of case, without a colon of its own. Nothing is read in two ways, or again: a
+# pattern that could would take ages over what it does not match.
+NO_COLON = re.compile(r"(?:'[^']*+'|\([^()]*+\)|[^:,()'])*+[,)]")
+COUNT_OPTION = re.compile(r"[ \t\r\n]*\$?(?i:filter)=")
+_LITERAL_KINDS = {
+    "guid": (Edm.GUID, literals.read_guid),
+    "instant": (Edm.DATE_TIME_OFFSET, literals.read_instant),
+    "date": (Edm.DATE, literals.read_date),
+    "time": (Edm.TIME_OF_DAY, literals.read_time),
+}
+_UNSUPPORTED_PREFIXES = ("binary", "geography", "geometry")
+
+
+def read_literal(match: re.Match[str], at: Place) -> Literal:
+    """Return what a match of ``VALUE`` on a literal says."""
+    kind = match.lastgroup or ""
+    token = match.group(kind)
+    try:
+        if kind == "text":
+            return Literal(Edm.STRING, _unquoted(token), at)
+        if kind == "number":
+            return Literal(*literals.read_number(token), at)
+        if kind == "prefixed":
+            return _prefixed(match["prefix"], _unquoted(token), at)
+        if kind == "json":
+            return Literal(Edm.STRING, _json_text(token), at)
+        edm, read = _LITERAL_KINDS[kind]
+        return Literal(edm, read(token), at)
+    except ValueError as error:
+        raise fault(f"{token[:100]} {error}", at) from error
+
+
+def _prefixed(prefix: str, text: str, at: Place) -> Literal:
+    if prefix.lower() == "duration":
+        return Literal(Edm.DURATION, literals.read_duration(text), at)
+    if prefix.lower() in _UNSUPPORTED_PREFIXES:
+        raise unsupported(f"Literals of type {prefix.lower()} are not supported", at)
+    raise fault(f"There is no enumeration type {prefix}", at)
+
+
+def _json_text(token: str) -> str:
+    text: str = json.loads(token, strict=False)
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        raise ValueError("has a character that no text here can have")
+    return text
+
+
+def _unquoted(token: str) -> str:
+    return token[1:-1].replace("''", "'")

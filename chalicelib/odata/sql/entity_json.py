@@ -1,0 +1,250 @@
+"""Rows of entities as JSON text: each entity with what is expanded into it, in one SELECT.
+
+An expansion is a subselect beside the row of the entity, which it sees (LATERAL): Postgres reads it
+for the entities of the page alone, after they were found. It gives a piece of the entity's text.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import count
+from urllib.parse import quote
+
+from chalicelib.odata.ast import Variable
+from chalicelib.odata.edm import Edm
+from chalicelib.odata.query.projection import Expansion, Form, View
+from chalicelib.odata.sql.json_functions import (
+    Style,
+    computed_name,
+    link_fields,
+    property_fields,
+    value_text,
+)
+from chalicelib.odata.sql.keyset import order_by
+from chalicelib.odata.sql.translator import Translator
+from chalicelib.postgres.query_parameters import Parameters
+
+# What a value is at most as text, where the model does not say.
+_SHORT = 40
+
+# What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
+PLAIN = "/(),:'@$*!"
+
+
+class Writer:
+    """Writes the entities of one statement, whose ``parameters`` it shares."""
+
+    def __init__(self, style: Style, parameters: Parameters) -> None:
+        self._style = style
+        self._parameters = parameters
+        self._rows = count(1)
+
+    def columns(self, view: View, translator: Translator) -> list[str]:
+        """Return the select list of the rows that ``text`` writes."""
+        entity = view.it.entity
+        stored = dict.fromkeys(view.properties)
+        if view.expansions or self._has_id(view):
+            stored[entity.key] = None
+        by_column = {each.column: each for each in entity.properties}
+        stored.update((by_column[each.navigation.column], None) for each in view.expansions)
+        columns = [translator.column(view.it, each) for each in stored]
+        computed = enumerate(view.computed)
+        return columns + [f"{translator.value(each.value)} AS c{n}" for n, each in computed]
+
+    def text(
+        self, view: View, row: str, outer: Mapping[Variable, str] | None = None
+    ) -> tuple[str, str]:
+        """Return the SQL of an entity's text, and what its row is to be joined with for it.
+
+        ``outer`` are the entities around it, each with the SQL of its key.
+        """
+        pieces = [
+            f"{self._bind(computed_name(each, self._style))}"
+            f" || COALESCE({value_text(f'{row}.c{n}', each.value.type, self._style)}, 'null')"
+            for n, each in enumerate(view.computed)
+        ]
+        around = {**(outer or {}), view.it: f"{row}.{view.it.entity.key.column}"}
+        pieces += [self._expanded(each, view, row, around) for each in view.expansions]
+        fields = self._fields(view, row)
+        if not fields:
+            return f"'{{' || substr({' || '.join(pieces)}, 2) || '}}'" if pieces else "'{}'", ""
+        joined = f"{row}_json"
+        join = f" CROSS JOIN LATERAL (SELECT {', '.join(fields)}) AS {joined}"
+        text = f"CAST(row_to_json({joined}) AS text)"
+        if pieces:
+            text = f"left({text}, -1) || {' || '.join(pieces)} || '}}'"
+        return text, join
+
+    def _has_id(self, view: View) -> bool:
+        """Say whether to write the ids of entities: where the client cannot make them."""
+        if self._style.is_full or view.is_reference:
+            return True
+        without_key = view.it.entity.key not in view.properties
+        return without_key and self._style.metadata == "minimal"
+
+    def _fields(self, view: View, row: str) -> list[str]:
+        """Return the select list that row_to_json makes an entity of, but what is in pieces."""
+        entity = view.it.entity
+        full = self._style.is_full and not view.is_reference
+        fields: list[str] = []
+        if self._has_id(view):
+            url = self._url(view, row)
+            if full:
+                fields.append(f"'#{entity.qualified_name}' AS \"@odata.type\"")
+            fields.append(f'{url} AS "@odata.id"')
+            if full:
+                fields.append(f'{url} AS "@odata.editLink"')
+                for navigation in view.links:
+                    fields += link_fields(navigation, url)
+        for each in view.properties:
+            fields += property_fields(each, row, self._style)
+        return fields
+
+    def _expanded(
+        self, expansion: Expansion, view: View, row: str, outer: Mapping[Variable, str]
+    ) -> str:
+        """Return the SQL of the piece of an entity's text that an expansion is."""
+        name = expansion.navigation.name
+        pieces = []
+        if expansion.with_count or expansion.form is Form.COUNT:
+            number = self._style.number(self._count(expansion, row, outer))
+            pieces += [f"',\"{name}@odata.count\":'", number]
+        if expansion.form is Form.COUNT:
+            return " || ".join(pieces)
+        if self._style.is_full:
+            url = f"{self._url(view, row)} || '/{name}"
+            pieces += [f"',\"{name}@odata.associationLink\":'", _json(f"{url}/$ref'")]
+            pieces += [f"',\"{name}@odata.navigationLink\":'", _json(f"{url}'")]
+        inner = self._many if expansion.navigation.collection else self._one
+        pieces += [f"',\"{name}\":'", inner(expansion, view, row, outer)]
+        return " || ".join(pieces)
+
+    def _one(self, expansion: Expansion, _: View, row: str, outer: Mapping[Variable, str]) -> str:
+        """Return the SQL of the entity that a navigation leads to, or of null."""
+        found, translator = self._next_row(), Translator(self._parameters, outer)
+        it = expansion.view.it
+        columns = self.columns(expansion.view, translator)
+        is_it = translator.link(expansion.navigation, row, it)
+        text, join = self.text(expansion.view, found, outer)
+        rows = (
+            f"(SELECT {', '.join(columns)}"
+            f" FROM {translator.whole_from_clause(it)} WHERE {is_it}) AS {found}{join}"
+        )
+        if self._may_be_long(expansion):
+            return f"(SELECT CASE WHEN count(*) = 0 THEN 'null' ELSE min({text}) END FROM {rows})"
+        return f"COALESCE((SELECT {text} FROM {rows}), 'null')"
+
+    def _many(
+        self, expansion: Expansion, view: View, row: str, outer: Mapping[Variable, str]
+    ) -> str:
+        """Return the SQL of a page of the entities that a navigation leads to, and its nextLink."""
+        found, translator = self._next_row(), Translator(self._parameters, outer)
+        it = expansion.view.it
+        keys = [translator.by_order(each.expression) for each in expansion.order]
+        conditions = [translator.link(expansion.navigation, row, it)]
+        conditions += [translator.truth(each) for each in expansion.conditions]
+        columns = self.columns(expansion.view, translator)
+        columns += [f"{sql} AS k{n}" for n, sql in enumerate(keys)]
+        text, join = self.text(expansion.view, found, outer)
+        size, may_be_cut = self._size(expansion)
+        bound, limit = "", ""
+        if size is not None:
+            bound = translator.bind(Edm.INT64, size)
+            limit = f" LIMIT {bound}" + (" + 1" if may_be_cut else "")
+        if expansion.skip:
+            limit += f" OFFSET {translator.bind(Edm.INT64, expansion.skip)}"
+        after = ""
+        if may_be_cut:
+            name = expansion.navigation.name
+            url = f"{self._url(view, row)} || {self._bind(self._following(expansion))}"
+            after = (
+                f" || CASE WHEN count(*) > {bound} THEN ',\"{name}@odata.nextLink\":'"
+                f" || {_json(url)} ELSE '' END"
+            )
+        rows = (
+            "(SELECT s.*, row_number() OVER () AS n"
+            f" FROM (SELECT {', '.join(columns)} FROM {translator.whole_from_clause(it)}"
+            f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(expansion.order)}{limit}) AS s)"
+            f" AS {found}{join}"
+        )
+        if self._may_be_long(expansion):
+            return self._within_bytes(rows, text, f"{found}.n", bound, after)
+        bounds = f" FILTER (WHERE {found}.n <= {bound})" if bound else ""
+        listed = f"string_agg({text}, ',' ORDER BY {found}.n){bounds}"
+        return f"(SELECT '[' || COALESCE({listed}, '') || ']'{after} FROM {rows})"
+
+    def _within_bytes(self, rows: str, text: str, number: str, bound: str, after: str) -> str:
+        """Return the SQL of an array of rows; null where it is longer than an answer may be.
+
+        A sum tells before they are joined: nothing is made of what would not fit.
+        """
+        most = Translator(self._parameters).bind(Edm.INT32, self._style.most_bytes)
+        on_page = f"{number} <= {bound}" if bound else "TRUE"
+        length = f"CASE WHEN on_page THEN COALESCE(octet_length(text), {most}) + 1 ELSE 0 END"
+        return (
+            f"(SELECT CASE WHEN max(bytes) > {most} THEN NULL ELSE '[' || COALESCE(string_agg(text,"
+            f" ',') FILTER (WHERE on_page AND bytes <= {most}), '') || ']'{after} END"
+            f" FROM (SELECT w.*, sum({length}) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM"
+            f" (SELECT {on_page} AS on_page, CASE WHEN {on_page} THEN {text} END AS text"
+            f" FROM {rows} OFFSET 0) AS w) AS w)"
+        )
+
+    def _may_be_long(self, expansion: Expansion) -> bool:
+        """Say whether an expansion may be longer than an answer, by the longest of all values."""
+        longest = self._longest(expansion)
+        return longest is None or longest > self._style.most_bytes
+
+    def _longest(self, expansion: Expansion) -> int | None:
+        """Return how many characters an expansion may have; None where nothing bounds it."""
+        size = self._size(expansion)[0] if expansion.navigation.collection else 1
+        view = expansion.view
+        inner = [self._longest(each) for each in view.expansions]
+        if size is None or None in inner:
+            return None
+        own = sum(each.max_length or _SHORT for each in view.properties)
+        computed = sum(each.value.longest for each in view.computed)
+        return size * (own + computed + sum(each for each in inner if each is not None))
+
+    def _count(self, expansion: Expansion, row: str, outer: Mapping[Variable, str]) -> str:
+        translator = Translator(self._parameters, outer)
+        it = expansion.view.it
+        conditions = [translator.link(expansion.navigation, row, it)]
+        conditions += [translator.truth(each) for each in expansion.conditions]
+        where = " AND ".join(conditions)
+        return f"(SELECT count(*) FROM {translator.whole_from_clause(it)} WHERE {where})"
+
+    def _size(self, expansion: Expansion) -> tuple[int | None, bool]:
+        """Return how many entities to write, and whether a link leads to what is left."""
+        top, page = expansion.top, self._style.expand_page
+        if expansion.options is None:
+            return top, False
+        return (page, True) if top is None or top > page else (top, False)
+
+    def _following(self, expansion: Expansion) -> str:
+        """Return the URL of the page after the first, from the URL of the entity on."""
+        page = self._style.expand_page
+        pairs = [*(expansion.options or ()), ("$skip", str(expansion.skip + page))]
+        if expansion.top is not None:
+            pairs.append(("$top", str(expansion.top - page)))
+        if self._style.format_option is not None:
+            pairs.append(("$format", self._style.format_option))
+        path = f"/{expansion.navigation.name}{expansion.form.value}"
+        return f"{path}?{query_text(pairs)}"
+
+    def _url(self, view: View, row: str) -> str:
+        entity = view.it.entity
+        prefix = self._bind(f"{self._style.service_root}/{entity.entity_set}(")
+        return f"{prefix} || {row}.{entity.key.column} || ')'"
+
+    def _bind(self, text: str) -> str:
+        return Translator(self._parameters).bind(Edm.STRING, text)
+
+    def _next_row(self) -> str:
+        return f"e{next(self._rows)}"
+
+
+def query_text(pairs: Iterable[tuple[str, str]]) -> str:
+    """Write options as the query of a URL."""
+    return "&".join(f"{quote(name, '$@')}={quote(value, PLAIN)}" for name, value in pairs)
+
+
+def _json(sql: str) -> str:
+    return f"CAST(to_json({sql}) AS text)"

@@ -1,0 +1,152 @@
+"""What ``$apply`` means, in plain Python, for the tests to compare with.
+
+Rows are namespaces: of an entity, with what was computed besides, or of what was grouped by and
+aggregated. Independent of the service: nothing here imports it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from fractions import Fraction
+from math import isclose
+from types import SimpleNamespace
+from typing import Any
+
+from tests.support.odata.reference import bounded
+
+Row = SimpleNamespace
+
+
+@dataclass(frozen=True)
+class Near:
+    """A Double that depends on the order in which it is calculated."""
+
+    value: float
+    error: float
+
+
+def rows_of(entities: Iterable[Any]) -> list[Row]:
+    return [Row(**vars(each)) for each in entities]
+
+
+def read(row: Row, path: str) -> Any:
+    found: Any = row
+    for segment in path.split("/"):
+        found = getattr(found, segment)
+    return found
+
+
+def write(row: Row, path: str, value: Any) -> None:
+    *way, last = path.split("/")
+    for segment in way:
+        if not hasattr(row, segment):
+            setattr(row, segment, Row())
+        row = getattr(row, segment)
+    setattr(row, last, value)
+
+
+def total(values: Sequence[Any]) -> Any:
+    """Sum: of nothing, null; integers stay within Int64."""
+    if not values:
+        return None
+    if isinstance(values[0], float):
+        return Near(sum(values), sum(map(abs, values)) * 1e-12)
+    if isinstance(values[0], timedelta):
+        return sum(values, timedelta())
+    return bounded(sum(values))
+
+
+def average(values: Sequence[Any]) -> Any:
+    if not values:
+        return None
+    if isinstance(values[0], float):
+        number = len(values)
+        return Near(sum(values) / number, sum(map(abs, values)) / number * 1e-12)
+    if isinstance(values[0], timedelta):
+        return Near(sum(values, timedelta()).total_seconds() / len(values), 1e-5)
+    return Fraction(sum(map(Fraction, values)), len(values))
+
+
+METHODS: dict[str, Callable[[Sequence[Any]], Any]] = {
+    "sum": total,
+    "average": average,
+    "min": lambda values: min(values, key=ordered, default=None),
+    "max": lambda values: max(values, key=ordered, default=None),
+    "countdistinct": lambda values: len(set(values)),
+}
+
+
+def aggregated(method: str, values: Iterable[Any]) -> Any:
+    """Null is no value: 3.2.1.3."""
+    return METHODS[method]([each for each in values if each is not None])
+
+
+def ordered(value: Any) -> Any:
+    """Return what a value is compared by: a GUID by its digits."""
+    return value.int if hasattr(value, "int") else value
+
+
+def grouped(rows: list[Row], paths: Sequence[str]) -> list[tuple[Row, list[Row]]]:
+    """Return each group that there is: a row of its keys, and its rows."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(read(row, path) for path in paths), []).append(row)
+    found = []
+    for values, members in groups.items():
+        group = Row()
+        for path, value in zip(paths, values, strict=True):
+            write(group, path, value)
+        found.append((group, members))
+    return found
+
+
+def sort(rows: list[Row], order: Sequence[tuple[str, bool]]) -> list[Row]:
+    """Sort by paths, of which some are descending: null before all values, or after them."""
+    rows = list(rows)
+    for path, descending in reversed(order):
+
+        def key(row: Row, path: str = path) -> tuple[bool, Any]:
+            value = read(row, path)
+            return (value is not None, 0 if value is None else ordered(value))
+
+        rows.sort(key=key, reverse=descending)
+    return rows
+
+
+def up_to(rows: list[Row], path: str, limit: Fraction, percent: bool) -> list[Row]:
+    """Keep rows until their sum reaches the limit: 3.3.1."""
+    values = [Fraction(read(row, path) or 0) for row in rows]
+    reached = limit * sum(values) / 100 if percent else limit
+    kept: list[Row] = []
+    so_far = Fraction(0)
+    for row, value in zip(rows, values, strict=True):
+        if so_far >= reached:
+            break
+        kept.append(row)
+        so_far += value
+    return kept
+
+
+def is_written(expected: Any, found: Any) -> bool:
+    """Say whether JSON has a value as it must."""
+    if expected is None or found is None or isinstance(expected, bool | str):
+        return found is expected or found == expected
+    if isinstance(expected, Near):
+        found = _seconds(found) if isinstance(found, str) else found
+        return abs(expected.value - found) <= expected.error + 1e-12 * abs(expected.value)
+    if isinstance(expected, Fraction | float):
+        return not isinstance(found, str) and isclose(expected, found, rel_tol=1e-12)
+    if isinstance(expected, datetime):
+        return found.endswith("Z") and datetime.fromisoformat(found) == expected
+    if isinstance(expected, date):
+        return found == expected.isoformat()
+    if isinstance(expected, time):
+        return time.fromisoformat(found) == expected
+    if isinstance(expected, timedelta):
+        return Fraction(_seconds(found)) == Fraction(expected // timedelta(microseconds=1), 10**6)
+    return found == (expected if isinstance(expected, int) else str(expected))
+
+
+def _seconds(text: str) -> Fraction:
+    sign = -1 if text.startswith("-") else 1
+    return sign * Fraction(text.lstrip("-").removeprefix("PT").removesuffix("S"))

@@ -1,0 +1,256 @@
+"""Draw random ``$apply`` chains: each as OData text, and as a function of rows in Python."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from tests.support.odata import apply_reference as reference
+from tests.support.odata.apply_reference import Row
+from tests.support.odata.reference import compare
+from tests.support.odata.strategies.expressions import conditions, terms
+from tests.support.odata.strategies.literals import literals
+from tests.support.odata.strategies.term import Scope, Term
+
+_OF_ENTITY = {
+    "Record": {
+        "id": "guid", "employeeId": "int", "employerId": "int", "includedAt": "instant",
+        "utcOffsetMinutes": "int", "deviceId": "text", "latitude": "double",
+        "accuracyMeters": "double", "status": "text", "attempts": "int", "updatedAt": "instant",
+    },
+    "Log": {
+        "id": "int", "attempt": "int", "status": "text", "log": "text", "httpStatus": "int",
+        "latencyMs": "int", "createdAt": "instant", "point/employerId": "int",
+        "point/status": "text", "point/latitude": "double",
+    },
+}  # fmt: skip
+_KEYS = {"Record": "id", "Log": "id"}
+# What is drawn of expressions whose values JSON has as they are.
+_COMPUTABLE = ["int", "text", "date", "time", "instant", "decimal", "guid"]
+_ADDABLE = ("int", "double", "decimal", "duration")
+_SMALL = ("utcOffsetMinutes", "attempts", "attempt", "httpStatus", "latencyMs")
+
+
+@dataclass
+class Chain:
+    """A chain so far: its text, what it makes of rows, and what these rows then have.
+
+    ``kinds`` are the paths that can be named and the kinds of their values; ``inexact`` those whose
+    values depend on the order of calculating. ``order`` is that of the rows; ``unique`` names one.
+    """
+
+    entity: str | None
+    kinds: dict[str, str]
+    unique: list[str]
+    texts: list[str] = field(default_factory=list)
+    steps: list[Callable[[list[Row]], list[Row]]] = field(default_factory=list)
+    order: list[tuple[str, bool]] = field(default_factory=list)
+    inexact: set[str] = field(default_factory=set)
+    aliases: int = 0
+
+    @property
+    def text(self) -> str:
+        return "/".join(self.texts)
+
+    def evaluated(self, entities: list[Any]) -> list[Row]:
+        rows = reference.rows_of(entities)
+        for step in self.steps:
+            rows = step(rows)
+        return reference.sort(rows, self.total_order())
+
+    def total_order(self) -> list[tuple[str, bool]]:
+        return [*self.order, *((path, False) for path in self.unique)]
+
+    def add(self, text: str, step: Callable[[list[Row]], list[Row]]) -> None:
+        self.texts.append(text)
+        self.steps.append(step)
+
+    def alias(self) -> str:
+        self.aliases += 1
+        return f"a{self.aliases}"
+
+    def exact(self) -> dict[str, str]:
+        return {path: kind for path, kind in self.kinds.items() if path not in self.inexact}
+
+
+@st.composite
+def chains(draw: Any, entity: str) -> Chain:
+    """Draw a chain of up to four transformations on the entities of a type."""
+    chain = Chain(entity, dict(_OF_ENTITY[entity]), [_KEYS[entity]])
+    for _ in range(draw(st.integers(1, 4))):
+        draw(st.sampled_from(_MAKERS))(chain, draw)
+    return chain
+
+
+def _filter(chain: Chain, draw: Any) -> None:
+    if chain.entity and draw(st.booleans()):
+        term = draw(conditions(chain.entity, 1))
+    else:
+        term = _comparison(chain, draw)
+    chain.add(
+        f"filter({term.text})",
+        lambda rows: [row for row in rows if term.value({"it": row}) is True],
+    )
+
+
+def _comparison(chain: Chain, draw: Any) -> Term:
+    if not chain.exact():
+        return Term("true", 0, lambda _: True)
+    path = draw(st.sampled_from(sorted(chain.exact())))
+    operator = draw(st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"]))
+    text, value = draw(literals(chain.kinds[path]))
+    return Term(
+        f"{path} {operator} {text}",
+        0,
+        lambda names: compare(operator, reference.read(names["it"], path), value),
+    )
+
+
+def _compute(chain: Chain, draw: Any) -> None:
+    items: list[tuple[str, str, Term]] = []
+    for _ in range(draw(st.integers(1, 2))):
+        kind = draw(st.sampled_from(_COMPUTABLE))
+        if chain.entity:
+            term = draw(terms(kind, (Scope("it", "", chain.entity),), 1))
+            assume(term.text != "null")  # which has no type to give a property
+        else:
+            text, value = draw(literals(kind))
+            term = Term(text, 0, lambda _, value=value: value)
+        items.append((chain.alias(), kind, term))
+
+    def step(rows: list[Row]) -> list[Row]:
+        found = []
+        for row in rows:
+            values = {name: term.value({"it": row}) for name, _, term in items}
+            found.append(Row(**{**vars(row), **values}))
+        return found
+
+    chain.add(f"compute({','.join(f'{term.text} as {name}' for name, _, term in items)})", step)
+    chain.kinds |= {name: kind for name, kind, _ in items}
+
+
+def _aggregates(chain: Chain, draw: Any) -> list[tuple[str, str, str, Callable[..., Any]]]:
+    """Draw aggregates: alias, kind, text, and the value of a group's rows."""
+    found = []
+    for _ in range(draw(st.integers(1, 3))):
+        alias = chain.alias()
+        if not chain.exact() or draw(st.integers(0, 3)) == 0:
+            found.append((alias, "decimal", f"$count as {alias}", len))
+            continue
+        path = draw(st.sampled_from(sorted(chain.exact())))
+        kind = chain.kinds[path]
+        methods = ["min", "max", "countdistinct"]
+        # What a navigation leads to is summed once for each entity: a case by hand has that.
+        if kind in _ADDABLE and "/" not in path:
+            methods += ["sum", "average", "sum"]
+        method = draw(st.sampled_from(methods))
+        of = path
+        if path in _SMALL and draw(st.booleans()):
+            of = f"{path} mul 2 sub 1"
+
+        def value(rows: list[Row], path: str = path, of: str = of, method: str = method) -> Any:
+            values = [reference.read(row, path) for row in rows]
+            if of != path:
+                values = [None if each is None else each * 2 - 1 for each in values]
+            return reference.aggregated(method, values)
+
+        if method == "countdistinct" or (method == "average" and kind == "int"):
+            result = "decimal"
+        else:
+            result = kind
+        if method in ("sum", "average") and kind in ("double", "duration"):
+            chain.inexact.add(alias)
+        if method == "average":
+            chain.inexact.add(alias)
+        found.append((alias, result, f"{of} with {method} as {alias}", value))
+    return found
+
+
+def _groupby(chain: Chain, draw: Any) -> None:
+    exact = sorted(each for each in chain.exact() if chain.kinds[each] != "double")
+    if not exact:
+        return
+    paths = draw(st.lists(st.sampled_from(exact), min_size=1, max_size=3, unique=True))
+    aggregates = _aggregates(chain, draw) if draw(st.booleans()) else []
+    text = f"groupby(({','.join(paths)})"
+    if aggregates:
+        text += f",aggregate({','.join(each[2] for each in aggregates)})"
+
+    def step(rows: list[Row]) -> list[Row]:
+        found = []
+        for group, members in reference.grouped(rows, paths):
+            for alias, _, _, value in aggregates:
+                setattr(group, alias, value(members))
+            found.append(group)
+        return found
+
+    _changed(chain, f"{text})", step, paths, aggregates)
+
+
+def _aggregate(chain: Chain, draw: Any) -> None:
+    aggregates = _aggregates(chain, draw)
+
+    def step(rows: list[Row]) -> list[Row]:
+        return [Row(**{alias: value(rows) for alias, _, _, value in aggregates})]
+
+    _changed(chain, f"aggregate({','.join(each[2] for each in aggregates)})", step, [], aggregates)
+
+
+def _changed(chain: Chain, text: str, step: Any, paths: list[str], aggregates: list[Any]) -> None:
+    chain.add(text, step)
+    chain.kinds = {path: chain.kinds[path] for path in paths}
+    chain.kinds |= {alias: kind for alias, kind, *_ in aggregates}
+    chain.inexact &= set(chain.kinds)
+    chain.entity, chain.order, chain.unique = None, [], paths
+
+
+def _orderby(chain: Chain, draw: Any) -> None:
+    if not chain.exact():
+        return
+    path, descending = draw(st.sampled_from(sorted(chain.exact()))), draw(st.booleans())
+    chain.add(f"orderby({path}{' desc' if descending else ''})", lambda rows: rows)
+    chain.order = [(path, descending), *chain.order]
+
+
+def _cut(chain: Chain, draw: Any) -> None:
+    name, number = draw(st.sampled_from(["top", "skip"])), draw(st.integers(0, 12))
+    order = chain.total_order()
+
+    def step(rows: list[Row]) -> list[Row]:
+        rows = reference.sort(rows, order)
+        return rows[:number] if name == "top" else rows[number:]
+
+    chain.add(f"{name}({number})", step)
+
+
+def _ranked(chain: Chain, draw: Any) -> None:
+    measure = draw(st.sampled_from(["count", "sum", "percent"]))
+    wanted = ("int", "decimal") if measure != "count" else ("int", "decimal", "text", "instant")
+    paths = sorted(path for path, kind in chain.exact().items() if kind in wanted)
+    if not paths:
+        return
+    path, end = draw(st.sampled_from(paths)), draw(st.sampled_from(["top", "bottom"]))
+    number = draw(st.integers(1, 40))
+    chain.order = [(path, end == "top")]
+    order = chain.total_order()
+
+    def step(rows: list[Row]) -> list[Row]:
+        rows = reference.sort(rows, order)
+        if measure == "count":
+            return rows[:number]
+        return reference.up_to(rows, path, Fraction(number), measure == "percent")
+
+    chain.add(f"{end}{measure}({number},{path})", step)
+
+
+def _identity(chain: Chain, draw: Any) -> None:
+    chain.add("identity", lambda rows: rows)
+
+
+_MAKERS = [
+    _filter, _filter, _compute, _compute, _groupby, _groupby, _groupby, _aggregate, _orderby, _cut,
+    _ranked, _identity,
+]  # fmt: skip
