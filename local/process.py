@@ -24,7 +24,7 @@ import psutil
 PROJECT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
-_LAUNCH = Path(__file__).with_name("launch.py")
+_LAUNCH = Path(__file__).with_name("child_process.py")
 _POLL_S = 0.02
 _LONGEST_LOG = 10_000_000
 

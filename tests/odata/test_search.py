@@ -111,8 +111,8 @@ def test_pages_of_a_search_go_on_with_it(client: Client, data: DataSet) -> None:
     ("text", "reason"),
     [
         ("", "missing"), ("   ", "missing"), ("()", "missing"), ("(", "missing"), (")", "missing"),
-        ("(a", "never closed"), ("a)", "closes nothing"), ("(a))", "closes nothing"),
-        ("((a)", "never closed"), ("a(b)", "space"), ("(a)b", "space"), ("(a)(b)", "space"),
+        ("(a", "no matching"), ("a)", "no matching"), ("(a))", "no matching"),
+        ("((a)", "no matching"), ("a(b)", "space"), ("(a)b", "space"), ("(a)(b)", "space"),
         ('"a', "quote"), ('a"', "quote"), ('"a"b', "space"), ('"a""b"', "space"), ('""', "quote"),
         ('a"b"', "space"), ("'a", "single quote"), ("'a' b", "single quote"),
         ("'a''", "single quote"), ("NOT ()", "missing"), ("a OR ()", "missing"),

@@ -17,11 +17,11 @@ from chalicelib.odata.apply.aggregates import (
     of_first,
     place_among,
 )
-from chalicelib.odata.apply.outline import Piece
 from chalicelib.odata.apply.pipeline import Reader, with_hidden
 from chalicelib.odata.apply.relation import Member, Nested, Output, Rows, Select
 from chalicelib.odata.ast import Column, Count, Node, Step, Variable
-from chalicelib.odata.language.parser import fault, unsupported
+from chalicelib.odata.language.parser import syntax_error, unsupported
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation, Property
 
 _PATH = re.compile(r"[^\W\d]\w*(?:/[^\W\d]\w*)*")
@@ -31,14 +31,14 @@ _ROLLUP = re.compile(r"(?:rollup|rolluprecursive)[ \t\r\n]*\(", re.IGNORECASE)
 _RESULT = "The result of $apply so far"
 
 
-def groupby(reader: Reader, piece: Piece) -> Rows:
+def groupby(reader: Reader, span: Span) -> Rows:
     """Read ``groupby((a,b))`` or ``groupby((a,b),aggregate(…))``."""
-    parameters = piece.split(",")
-    paths = parameters[0].group()
+    parameters = span.split(",")
+    paths = parameters[0].parenthesized()
     if paths is None:
-        raise fault("groupby takes properties in parentheses, as in groupby((a,b))", piece.at)
+        raise syntax_error("groupby takes properties in parentheses, as in groupby((a,b))", span.at)
     if len(parameters) > 2:
-        raise fault("groupby takes one or two parameters", parameters[2].at)
+        raise syntax_error("groupby takes one or two parameters", parameters[2].at)
     argument = None
     if len(parameters) > 1:
         then = parameters[1]
@@ -47,13 +47,13 @@ def groupby(reader: Reader, piece: Piece) -> Rows:
         if name.lower() != "aggregate" or further:
             raise unsupported("groupby with anything but one aggregate is not supported", then.at)
         if argument is None:
-            raise fault("aggregate has its parameters in parentheses", then.after)
+            raise syntax_error("aggregate has its parameters in parentheses", then.after)
     return _grouped(reader, paths.split(","), argument)
 
 
-def aggregate(reader: Reader, piece: Piece) -> Rows:
+def aggregate(reader: Reader, span: Span) -> Rows:
     """Read ``aggregate(…)`` of all rows."""
-    return _grouped(reader, [], piece)
+    return _grouped(reader, [], span)
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class _Repeats:
     met: dict[str, Column] = field(default_factory=dict)
     places: Mapping[str, Column] = field(default_factory=dict)
 
-    def once(self, path: Piece, value: Node) -> Node:
+    def once(self, path: Span, value: Node) -> Node:
         """Return the value so that an aggregate of it has each entity's once."""
         if not isinstance(value, Column) or not isinstance(value.instance, Step):
             return value
@@ -76,7 +76,7 @@ class _Repeats:
         return of_first(self.places[way], value) if way in self.places else value
 
 
-def _grouped(reader: Reader, paths: Sequence[Piece], argument: Piece | None) -> Rows:
+def _grouped(reader: Reader, paths: Sequence[Span], argument: Span | None) -> Rows:
     """Read what is grouped by, and what is aggregated of each group."""
 
     def read(by: Reader, repeats: _Repeats) -> tuple[_Groups, dict[str, Output]]:
@@ -111,17 +111,17 @@ class _Groups:
     def values(self) -> list[Node]:
         return [output.value for _, output in self._keys]
 
-    def key(self, path: Piece) -> None:
+    def key(self, path: Span) -> None:
         """Read a property that is grouped by."""
         reader = self._reader
         if _ROLLUP.match(path.text):
             raise unsupported("rollup is not supported", path.at)
         if not _PATH.fullmatch(path.text):
-            raise fault("A property to group by is expected", path.at)
+            raise syntax_error("A property to group by is expected", path.at)
         _require_single(path, reader.rows, "Grouping by")
         column = reader.value(path)
         if not isinstance(column, Column):
-            raise fault("A property to group by is expected", path.at)
+            raise syntax_error("A property to group by is expected", path.at)
         step = column.instance if isinstance(column.instance, Step) else None
         if step and isinstance(step.origin, Step):
             raise unsupported("Grouping by a path of two navigations is not supported", path.at)
@@ -168,7 +168,7 @@ def _nested(navigation: Navigation, outputs: list[Output]) -> Nested:
     return Nested(navigation.name, "", "", "", False, "", inner=inner)
 
 
-def _require_single(path: Piece, entity: EntityType, what: str) -> None:
+def _require_single(path: Span, entity: EntityType, what: str) -> None:
     """Refuse what is legal and not supported: paths to entities, or through many of them."""
     found: Property | Navigation | None = None
     for segment in path.text.split("/"):
@@ -186,12 +186,12 @@ def _require_single(path: Piece, entity: EntityType, what: str) -> None:
 
 
 def _aggregates(
-    reader: Reader, piece: Piece, repeats: _Repeats, *, grouped: bool
+    reader: Reader, span: Span, repeats: _Repeats, *, grouped: bool
 ) -> dict[str, Output]:
     outputs: dict[str, Output] = {}
-    for item in piece.split(","):
+    for item in span.split(","):
         if not item.text:
-            raise fault("An expression to aggregate is missing", item.at)
+            raise syntax_error("An expression to aggregate is missing", item.at)
         _refuse_custom(reader, item)
         expression, alias = reader.named(item)
         value, may_be_null = _aggregate(reader, expression, repeats)
@@ -202,38 +202,40 @@ def _aggregates(
     return outputs
 
 
-def _refuse_custom(reader: Reader, item: Piece) -> None:
+def _refuse_custom(reader: Reader, item: Span) -> None:
     """Refuse what is legal in other services: custom aggregates, and aggregates of aggregates."""
-    words = item.words()
-    for word, start, _ in words:
+    keywords = item.keywords()
+    for word, start, _ in keywords:
         if word == "from":
             raise unsupported("from in aggregate is not supported", item.part(start, item.end).at)
-    name = item.part(item.start, words[0][1]) if words else item
-    if [word for word, *_ in words] in ([], ["as"]) and _PATH.fullmatch(name.text):
+    name = item.part(item.start, keywords[0][1]) if keywords else item
+    if [word for word, *_ in keywords] in ([], ["as"]) and _PATH.fullmatch(name.text):
         if name.text.split("/")[0] in reader.rows.by_name:
-            raise fault("with and a method are missing, as in … with sum as total", name.after)
+            raise syntax_error(
+                "with and a method are missing, as in … with sum as total", name.after
+            )
         raise unsupported(f"The custom aggregate {name.text[:100]} is not supported", item.at)
 
 
-def _aggregate(reader: Reader, piece: Piece, repeats: _Repeats) -> tuple[Node, bool]:
+def _aggregate(reader: Reader, span: Span, repeats: _Repeats) -> tuple[Node, bool]:
     """Read what is calculated of the rows of a group, and say whether it can be null."""
-    if match := _COUNT_OF.fullmatch(piece.text):
-        return (_count_of(reader, piece, match["path"]) if match["path"] else COUNT), False
-    words = [each for each in piece.words() if each[0] == "with"]
-    if not words:
-        raise fault("with and a method are missing, as in … with sum as total", piece.after)
-    _, start, end = words[-1]
-    expression, method = piece.part(piece.start, start), piece.part(end, piece.end)
+    if match := _COUNT_OF.fullmatch(span.text):
+        return (_count_of(reader, span, match["path"]) if match["path"] else COUNT), False
+    keywords = [each for each in span.keywords() if each[0] == "with"]
+    if not keywords:
+        raise syntax_error("with and a method are missing, as in … with sum as total", span.after)
+    _, start, end = keywords[-1]
+    expression, method = span.part(span.start, start), span.part(end, span.end)
     name = method.text.lower()
     if "." in name and _METHOD.fullmatch(name):
         raise unsupported(f"The method {method.text[:100]} is not supported", method.at)
     if name not in METHODS:
-        raise fault(
+        raise syntax_error(
             f"There is no aggregation method {method.text[:100]}: they are {', '.join(METHODS)}",
             method.at,
         )
     if expression.text == "$count":
-        raise fault("$count has no method: write $count as total", method.at)
+        raise syntax_error("$count has no method: write $count as total", method.at)
     is_path = _PATH.fullmatch(expression.text) is not None
     if is_path:
         if name == "countdistinct" and (key := _key_of(reader, expression)):
@@ -242,24 +244,24 @@ def _aggregate(reader: Reader, piece: Piece, repeats: _Repeats) -> tuple[Node, b
     value = reader.value(expression)
     found = METHODS[name].get(value.type)
     if found is None:
-        raise fault(f"{name} takes no {value.type}", expression.at)
+        raise syntax_error(f"{name} takes no {value.type}", expression.at)
     if is_path and name in REPEATS_MATTER:
         value = repeats.once(expression, value)
     return aggregated(found, value), name != "countdistinct"
 
 
-def _count_of(reader: Reader, piece: Piece, path: str) -> Node:
+def _count_of(reader: Reader, span: Span, path: str) -> Node:
     """Return how many entities the rows lead to, each counted once."""
-    key = _key_of(reader, piece.part(piece.start, piece.start + len(path)))
+    key = _key_of(reader, span.part(span.start, span.start + len(path)))
     if key is not None:
         return distinct(key)
-    value = reader.value(piece)
+    value = reader.value(span)
     if isinstance(value, Count) and isinstance(value.origin, Variable):
         return counted(value)
-    raise unsupported(f"{piece.text[:100]} in aggregate is not supported", piece.at)
+    raise unsupported(f"{span.text[:100]} in aggregate is not supported", span.at)
 
 
-def _key_of(reader: Reader, path: Piece) -> Column | None:
+def _key_of(reader: Reader, path: Span) -> Column | None:
     """Return the key of the one entity that a path leads to, None where it leads elsewhere."""
     found: Variable | Step = reader.rows.it
     for segment in path.text.split("/"):

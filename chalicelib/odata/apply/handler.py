@@ -20,7 +20,7 @@ from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions.analyzer import condition_of, order_of
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.language.lexer import tokenize
-from chalicelib.odata.language.span import Excerpt
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.query.options import Options
 from chalicelib.odata.query.page_request import PageRequest, PageSizes
@@ -152,14 +152,14 @@ def _read_once(
     scope, expressions = Scope.of(rows.it), bounds.expressions
     condition: Node = TRUE
     if filter_ is not None:
-        tokens = tokenize(filter_, "$filter", aliases, expressions)
+        tokens = tokenize(Span.of(filter_, "$filter"), aliases, expressions)
         condition = condition_of(tokens, "$filter", scope, expressions)
     if search is not None:
-        found = read_search(Excerpt.of(search, "$search"), rows.it, expressions)
+        found = read_search(Span.of(search, "$search"), rows.it, expressions)
         condition = found if condition is TRUE else Junction("and", (condition, found))
     order: tuple[OrderKey, ...] = ()
     if orderby is not None:
-        tokens = tokenize(orderby, "$orderby", aliases, expressions)
+        tokens = tokenize(Span.of(orderby, "$orderby"), aliases, expressions)
         order = order_of(tokens, "$orderby", scope, expressions)
     return Applied(rows, condition, _without_repeats((*order, *rows.total_order())))
 

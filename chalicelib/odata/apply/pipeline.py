@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from chalicelib.odata.apply.outline import SOURCE, Piece
 from chalicelib.odata.apply.relation import Columns, Member, Nested, Output, Rows, Select
 from chalicelib.odata.ast import Column, Node, OrderKey, Step
-from chalicelib.odata.expressions.analyzer import condition_of, items_of, order_of
+from chalicelib.odata.expressions.analyzer import condition_of, is_one_expression, order_of
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
 from chalicelib.odata.expressions.type_checker import check_value
 from chalicelib.odata.language.lexer import tokenize
-from chalicelib.odata.language.parser import Bounds, Tokens, fault, parse
-from chalicelib.odata.language.span import Excerpt
+from chalicelib.odata.language.parser import Bounds, Tokens, parse, syntax_error
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.query.search import read_search
 
 
@@ -43,63 +42,61 @@ class Reader:
 
     # Expressions.
 
-    def condition(self, piece: Piece) -> Node:
+    def condition(self, span: Span) -> Node:
         """Read an expression that is Boolean."""
-        tokens = self._tokenize(piece)
-        return condition_of(tokens, SOURCE, Scope.of(self.rows.it), self.bounds.expressions)
+        tokens = self._tokenize(span)
+        return condition_of(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
 
-    def search(self, piece: Piece) -> Node:
+    def search(self, span: Span) -> Node:
         """Read words that the text of an entity is to have."""
-        excerpt = Excerpt(piece.outline.text, SOURCE, piece.start, piece.end)
-        return read_search(excerpt, self.rows.it, self.bounds.expressions)
+        return read_search(span, self.rows.it, self.bounds.expressions)
 
-    def value(self, piece: Piece) -> Node:
+    def value(self, span: Span) -> Node:
         """Read an expression of any primitive type."""
-        tokens = self._tokenize(piece)
-        if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
-            raise fault("One expression is expected here", piece.at)
+        tokens = self._tokenize(span)
+        if not is_one_expression(tokens):
+            raise syntax_error("One expression is expected here", span.at)
         scope = Scope.of(self.rows.it)
-        found = check_value(parse(tokens, SOURCE), scope, self.bounds.expressions.max_depth)
+        found = check_value(parse(tokens, span.source), scope, self.bounds.expressions.max_depth)
         self._values.append(found)
-        require_bounded(self._values, piece.at)
+        require_bounded(self._values, span.at)
         return found
 
-    def order(self, piece: Piece) -> tuple[OrderKey, ...]:
+    def order(self, span: Span) -> tuple[OrderKey, ...]:
         """Read expressions with directions."""
-        tokens = self._tokenize(piece)
-        return order_of(tokens, SOURCE, Scope.of(self.rows.it), self.bounds.expressions)
+        tokens = self._tokenize(span)
+        return order_of(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
 
-    def _tokenize(self, piece: Piece) -> Tokens:
-        text = piece.outline.text[: piece.end]
-        found = tokenize(text, SOURCE, self.aliases, self.bounds.expressions, piece.start)
+    def _tokenize(self, span: Span) -> Tokens:
+        found = tokenize(span, self.aliases, self.bounds.expressions)
         self._tokens += found.size
         if self._tokens > self.bounds.expressions.max_tokens:
             most = self.bounds.expressions.max_tokens
-            raise fault(f"$apply may have {most} tokens, not more", piece.at)
+            raise syntax_error(f"$apply may have {most} tokens, not more", span.at)
         return found
 
     # Names.
 
-    def named(self, piece: Piece) -> tuple[Piece, Piece]:
+    def named(self, span: Span) -> tuple[Span, Span]:
         """Cut at the last ``as``: what is named, and its alias."""
-        words = [each for each in piece.words() if each[0] == "as"]
-        if not words:
-            raise fault("An alias is missing, as in … as total", piece.after)
-        _, start, end = words[-1]
-        return piece.part(piece.start, start), piece.part(end, piece.end)
+        keywords = [each for each in span.keywords() if each[0] == "as"]
+        if not keywords:
+            raise syntax_error("An alias is missing, as in … as total", span.after)
+        _, start, end = keywords[-1]
+        return span.part(span.start, start), span.part(end, span.end)
 
-    def alias(self, piece: Piece, taken: Mapping[str, object]) -> str:
+    def alias(self, span: Span, taken: Mapping[str, object]) -> str:
         """Read the name of a property that is added.
 
         It is none of the entity's, nor of the rows', nor given already: section 3.1.1.1.
         """
-        name = piece.name("An alias")
+        name = span.name("An alias")
         if any(name in each for each in (self.rows.base.by_name, self.rows.by_name, taken)):
-            raise fault(f"There is a property {name} already", piece.at)
+            raise syntax_error(f"There is a property {name} already", span.at)
         self._added += 1
         if self._added > self.bounds.properties:
             most = self.bounds.properties
-            raise fault(f"$apply may add {most} properties, not more", piece.at)
+            raise syntax_error(f"$apply may add {most} properties, not more", span.at)
         return name
 
     # Rows.

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from chalicelib.odata.apply.outline import Piece
 from chalicelib.odata.apply.pipeline import Reader, with_hidden
 from chalicelib.odata.apply.relation import Member, Output, Rows, Select
 from chalicelib.odata.ast import Call, Literal, Node, OrderKey
 from chalicelib.odata.edm import NUMBERS, Edm
 from chalicelib.odata.language.literals import read_number
-from chalicelib.odata.language.parser import fault, unsupported
+from chalicelib.odata.language.parser import syntax_error, unsupported
+from chalicelib.odata.language.span import Span
 
 _NATURAL = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
@@ -26,22 +26,22 @@ _SUM = "COALESCE(sum({0}) OVER (), 0)"
 _MOST = "max({{0}}) OVER (ORDER BY {0} ROWS UNBOUNDED PRECEDING)"
 
 
-def top(reader: Reader, piece: Piece) -> Rows:
-    return _cut(reader.rows, top=_whole_number(piece))
+def top(reader: Reader, span: Span) -> Rows:
+    return _cut(reader.rows, top=_whole_number(span))
 
 
-def skip(reader: Reader, piece: Piece) -> Rows:
-    return _cut(reader.rows, skip=_whole_number(piece))
+def skip(reader: Reader, span: Span) -> Rows:
+    return _cut(reader.rows, skip=_whole_number(span))
 
 
-def ranked(name: str, measure: str, *, descending: bool) -> Callable[[Reader, Piece], Rows]:
+def ranked(name: str, measure: str, *, descending: bool) -> Callable[[Reader, Span], Rows]:
     """Return how ``topcount`` and its like are read: their measure is count, sum or percent."""
 
-    def read(reader: Reader, piece: Piece) -> Rows:
-        parameters = piece.split(",")
+    def read(reader: Reader, span: Span) -> Rows:
+        parameters = span.split(",")
         if len(parameters) < 2:
-            raise fault(f"{name} takes a number and an expression", piece.after)
-        expression = piece.part(parameters[1].start, piece.end)
+            raise syntax_error(f"{name} takes a number and an expression", span.after)
+        expression = span.part(parameters[1].start, span.end)
         # Rows that are equal in it are considered in an order of our choice.
         reader.rows = replace(reader.rows, order=())
         value = reader.value(expression)
@@ -54,30 +54,30 @@ def ranked(name: str, measure: str, *, descending: bool) -> Callable[[Reader, Pi
     return read
 
 
-def _whole_number(piece: Piece) -> int:
-    if not _NATURAL.fullmatch(piece.text):
-        raise fault("A whole number from 0 on is expected", piece.at)
-    return int(piece.text)
+def _whole_number(span: Span) -> int:
+    if not _NATURAL.fullmatch(span.text):
+        raise syntax_error("A whole number from 0 on is expected", span.at)
+    return int(span.text)
 
 
-def _limit(measure: str, piece: Piece, value: Node) -> Literal:
-    if not _NUMBER.fullmatch(piece.text):
-        if piece.text and piece.text[0] not in "'\"":
-            raise unsupported("A first parameter that is no number is not supported", piece.at)
-        raise fault("A number is expected", piece.at)
+def _limit(measure: str, span: Span, value: Node) -> Literal:
+    if not _NUMBER.fullmatch(span.text):
+        if span.text and span.text[0] not in "'\"":
+            raise unsupported("A first parameter that is no number is not supported", span.at)
+        raise syntax_error("A number is expected", span.at)
     try:
-        of, number = read_number(piece.text)
+        of, number = read_number(span.text)
     except ValueError as error:
-        raise fault(f"{piece.text[:100]} {error}", piece.at) from error
+        raise syntax_error(f"{span.text[:100]} {error}", span.at) from error
     if measure == "count":
         if of is not Edm.INT64 or number < 1:
-            raise fault("A whole number from 1 on is expected", piece.at)
-        return Literal(of, number, piece.at)
+            raise syntax_error("A whole number from 1 on is expected", span.at)
+        return Literal(of, number, span.at)
     if value.type not in NUMBERS:
-        raise fault(f"A sum is one of numbers, not of {value.type}", piece.at)
+        raise syntax_error(f"A sum is one of numbers, not of {value.type}", span.at)
     if measure == "percent" and not 0 < number <= 100:
-        raise fault("A number above 0 and up to 100 is expected", piece.at)
-    return Literal(Edm.DECIMAL, Decimal(piece.text), piece.at)
+        raise syntax_error("A number above 0 and up to 100 is expected", span.at)
+    return Literal(Edm.DECIMAL, Decimal(span.text), span.at)
 
 
 def _cut(rows: Rows, *, skip: int = 0, top: int | None = None) -> Rows:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from chalicelib.odata.apply import grouping, top_skip
-from chalicelib.odata.apply.outline import Outline, Piece
 from chalicelib.odata.apply.pipeline import ApplyBounds, Reader
 from chalicelib.odata.apply.relation import Output, Rows, Select, rows_of
 from chalicelib.odata.expressions.analyzer import root
-from chalicelib.odata.language.parser import fault, unsupported
+from chalicelib.odata.language.parser import syntax_error, unsupported
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType
 
 _UNSUPPORTED = frozenset(
@@ -31,50 +31,50 @@ def read_apply(
         InvalidError: the text is none, or names what there is not; the message says where and why.
         NotImplementedByServiceError: it is one that the service does not support.
     """
-    pieces = Outline(text, bounds.expressions.max_depth).whole().split("/")
-    if len(pieces) > bounds.transformations:
-        raise fault(
+    spans = Span.of(text, "$apply").split("/")
+    if len(spans) > bounds.transformations:
+        raise syntax_error(
             f"$apply may have {bounds.transformations} transformations, not more",
-            pieces[bounds.transformations].at,
+            spans[bounds.transformations].at,
         )
     reader = Reader(rows_of(entity, root(entity)), aliases, bounds)
-    for piece in pieces:
-        reader.rows = _transformed(reader, piece)
+    for span in spans:
+        reader.rows = _transformed(reader, span)
     return reader.rows
 
 
-def _transformed(reader: Reader, piece: Piece) -> Rows:
-    given, argument = piece.call()
+def _transformed(reader: Reader, span: Span) -> Rows:
+    given, argument = span.call()
     name = given.lower()
     if name in _UNSUPPORTED or "." in name:
-        raise unsupported(f"The transformation {given[:100]} is not supported", piece.at)
+        raise unsupported(f"The transformation {given[:100]} is not supported", span.at)
     if name == "identity":
         if argument is not None:
-            raise fault("identity has no parameters", piece.at)
+            raise syntax_error("identity has no parameters", span.at)
         return reader.rows
     read = _TRANSFORMATIONS.get(name)
     if read is None:
-        raise fault(f"There is no transformation {given[:100]}", piece.at)
+        raise syntax_error(f"There is no transformation {given[:100]}", span.at)
     if argument is None:
-        raise fault(f"{name} has its parameters in parentheses", piece.after)
+        raise syntax_error(f"{name} has its parameters in parentheses", span.after)
     return read(reader, argument)
 
 
-def _filter(reader: Reader, piece: Piece) -> Rows:
+def _filter(reader: Reader, span: Span) -> Rows:
     rows = reader.rows
-    select = Select(rows.it, rows.copied(), conditions=(reader.condition(piece),))
+    select = Select(rows.it, rows.copied(), conditions=(reader.condition(span),))
     return replace(rows, select=select)
 
 
-def _search(reader: Reader, piece: Piece) -> Rows:
+def _search(reader: Reader, span: Span) -> Rows:
     rows = reader.rows
-    select = Select(rows.it, rows.copied(), conditions=(reader.search(piece),))
+    select = Select(rows.it, rows.copied(), conditions=(reader.search(span),))
     return replace(rows, select=select)
 
 
-def _compute(reader: Reader, piece: Piece) -> Rows:
+def _compute(reader: Reader, span: Span) -> Rows:
     outputs: dict[str, Output] = {}
-    for item in piece.split(","):
+    for item in span.split(","):
         expression, alias = reader.named(item)
         value = reader.value(expression)
         name = reader.alias(alias, outputs)
@@ -82,12 +82,12 @@ def _compute(reader: Reader, piece: Piece) -> Rows:
     return reader.compute(tuple(outputs.values()))
 
 
-def _orderby(reader: Reader, piece: Piece) -> Rows:
-    reader.order_by(reader.order(piece))
+def _orderby(reader: Reader, span: Span) -> Rows:
+    reader.order_by(reader.order(span))
     return reader.rows
 
 
-_TRANSFORMATIONS: dict[str, Callable[[Reader, Piece], Rows]] = {
+_TRANSFORMATIONS: dict[str, Callable[[Reader, Span], Rows]] = {
     "filter": _filter,
     "search": _search,
     "compute": _compute,

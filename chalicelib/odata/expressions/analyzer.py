@@ -5,7 +5,7 @@ from chalicelib.odata.ast import Node, OrderKey, Variable
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
 from chalicelib.odata.expressions.type_checker import check_condition, check_value
-from chalicelib.odata.language.parser import Bounds, Token, fault, parse
+from chalicelib.odata.language.parser import Bounds, Token, parse, syntax_error
 from chalicelib.odata.model import ENTITY_SETS, EntityType
 
 # Enough for every order that a person can follow; each more makes a page's condition longer.
@@ -26,8 +26,8 @@ def condition_of(tokens: list[Token], source: str, scope: Scope, bounds: Bounds)
         InvalidError: they are no condition; the message says where and why.
         NotImplementedByServiceError: they are one that the service does not support.
     """
-    if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
-        raise InvalidError(f"{source} has a condition without commas or asc.", target=source)
+    if not is_one_expression(tokens):
+        raise InvalidError(f"{source} must be one condition, without commas or asc.", target=source)
     return check_condition(parse(tokens, source), scope, bounds.max_depth)
 
 
@@ -35,7 +35,7 @@ def order_of(
     tokens: list[Token], source: str, scope: Scope, bounds: Bounds
 ) -> tuple[OrderKey, ...]:
     """Return the order that tokens say, as ``condition_of`` does a condition."""
-    items = items_of(tokens)
+    items = _split_at_commas(tokens)
     if len(items) > MAX_ORDER_KEYS:
         raise InvalidError(
             f"{source} may order by {MAX_ORDER_KEYS} expressions, not more.", target=source
@@ -46,7 +46,7 @@ def order_of(
         if item[-1].type == "DIRECTION":
             descending = item.pop().value.name == "desc"
         if any(each.type == "DIRECTION" for each in item):
-            raise fault("A comma is missing after the direction", item[-1].at)
+            raise syntax_error("A comma is missing after the direction", item[-1].at)
         place = item[0].at
         value = check_value(parse(item, source), scope, bounds.max_depth)
         keys.append(OrderKey(value, descending))
@@ -54,8 +54,13 @@ def order_of(
     return tuple(keys)
 
 
-def items_of(tokens: list[Token]) -> list[list[Token]]:
-    """Split tokens at the commas that are in no parentheses."""
+def is_one_expression(tokens: list[Token]) -> bool:
+    """Return whether tokens have no comma outside parentheses, and no direction at the end."""
+    return len(_split_at_commas(tokens)) == 1 and tokens[-1].type != "DIRECTION"
+
+
+def _split_at_commas(tokens: list[Token]) -> list[list[Token]]:
+    """Split tokens at the commas outside parentheses."""
     items: list[list[Token]] = [[]]
     depth = 0
     for token in tokens:

@@ -10,7 +10,7 @@ from typing import Any
 from chalicelib.odata.ast import Call, Literal, Node, Place
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
 from chalicelib.odata.language.literals import read_duration
-from chalicelib.odata.language.parser import fault
+from chalicelib.odata.language.parser import syntax_error
 
 
 def are_comparable(left: Edm, right: Edm) -> bool:
@@ -68,5 +68,5 @@ def value_as(literal: Literal, of: Edm, at: Place) -> Any:
     except OverflowError:
         number = float("inf")
     if isinf(number):
-        raise fault(f"The number is out of the range of {of}", literal.at or at)
+        raise syntax_error(f"The number is out of the range of {of}", literal.at or at)
     return number

@@ -33,14 +33,16 @@ from chalicelib.odata.expressions.coerce import (
     value_as,
     with_durations,
 )
-from chalicelib.odata.language.parser import Word, fault, unsupported
+from chalicelib.odata.language.parser import Word, syntax_error, unsupported
 
 
 def comparison(operator: Word, left: Node, right: Node) -> Node:
     """Compare two primitive values."""
     left, right = with_durations(left, right)
     if not are_comparable(left.type, right.type):
-        raise fault(f"{operator.name} cannot compare {left.type} with {right.type}", operator.at)
+        raise syntax_error(
+            f"{operator.name} cannot compare {left.type} with {right.type}", operator.at
+        )
     if isinstance(left, Count) and isinstance(right, Literal):
         exists = _EXISTENCE.get((operator.name, right.value))
         if exists is not None:
@@ -96,9 +98,9 @@ def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
     for each in members:
         member = as_duration(each) if operand.type is Edm.DURATION else each
         if not isinstance(member, Literal):
-            raise fault("The list after in has literals only", operator.at)
+            raise syntax_error("The list after in has literals only", operator.at)
         if not are_comparable(operand.type, member.type):
-            raise fault(
+            raise syntax_error(
                 f"in cannot look for {operand.type} among {member.type}", member.at or operator.at
             )
         if member.value is None:
@@ -118,7 +120,7 @@ def negation(operator: Word, operand: Node) -> Node:
     if operand.type is Edm.NULL:
         return NULL
     if operand.type not in functions.NEGATABLE:
-        raise fault(f"- needs a number or a duration, not {operand.type}", operator.at)
+        raise syntax_error(f"- needs a number or a duration, not {operand.type}", operator.at)
     if operand.type in INTEGERS:
         operand = converted(operand, Edm.INT64, operator.at)
     return Call(functions.NEGATION, (operand,), operand.type)
@@ -135,7 +137,7 @@ def arithmetic(operator: Word, left: Node, right: Node) -> Node:
         return Call(template, (left, right), result)
     if Edm.NULL in types and types <= functions.CALCULABLE:
         return NULL
-    raise fault(f"{operator.name} cannot join {left.type} and {right.type}", operator.at)
+    raise syntax_error(f"{operator.name} cannot join {left.type} and {right.type}", operator.at)
 
 
 def _numbers(operator: Word, left: Node, right: Node) -> Node:
@@ -154,14 +156,16 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
         raise unsupported(f"The function {name.name} is not supported", name.at)
     signatures = functions.FUNCTIONS.get(name.name)
     if signatures is None:
-        raise fault(f"There is no function {name.name}", name.at)
+        raise syntax_error(f"There is no function {name.name}", name.at)
     if name.name == "totalseconds":
         arguments = tuple(map(as_duration, arguments))
     types = tuple(each.type for each in arguments)
     signature = next((each for each in signatures if each.accepts(types)), None)
     if signature is None:
         wanted = " or ".join(f"({', '.join(map(str, s.parameters))})" for s in signatures)
-        raise fault(f"{name.name} takes {wanted}, not ({', '.join(map(str, types))})", name.at)
+        raise syntax_error(
+            f"{name.name} takes {wanted}, not ({', '.join(map(str, types))})", name.at
+        )
     arguments = tuple(
         Literal(parameter, None) if each.type is Edm.NULL else each
         for each, parameter in zip(arguments, signature.parameters, strict=True)
@@ -215,7 +219,7 @@ def _require_utc(name: Word, argument: Node) -> None:
         and argument.value is not None
         and argument.value.utcoffset()
     ):
-        raise fault(f"{name.name} needs an instant in UTC, with Z at its end", name.at)
+        raise syntax_error(f"{name.name} needs an instant in UTC, with Z at its end", name.at)
 
 
 def _pattern(name: Word, argument: Node) -> Literal:
@@ -228,4 +232,4 @@ def _pattern(name: Word, argument: Node) -> Literal:
     try:
         return Literal(Edm.STRING, regex.translate(argument.value), argument.at)
     except ValueError as error:
-        raise fault(f"The pattern {error}", argument.at or name.at) from error
+        raise syntax_error(f"The pattern {error}", argument.at or name.at) from error

@@ -7,7 +7,7 @@ sorts or writes. So it is bounded before it is asked for, by the longest value o
 from collections.abc import Iterable
 
 from chalicelib.odata.ast import Node, Place
-from chalicelib.odata.language.parser import fault
+from chalicelib.odata.language.parser import syntax_error
 
 MAX_CHARACTERS = 100_000
 
@@ -20,6 +20,6 @@ def require_bounded(values: Iterable[Node], at: Place) -> None:
     """
     longest = sum(each.longest for each in values)
     if longest > MAX_CHARACTERS:
-        raise fault(
+        raise syntax_error(
             f"What is calculated could have {longest} characters: {MAX_CHARACTERS} are the most", at
         )

@@ -30,7 +30,7 @@ from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions import operations
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
-from chalicelib.odata.language.parser import NOTHING, Path, Word, fault, unsupported
+from chalicelib.odata.language.parser import NOTHING, Path, Word, syntax_error, unsupported
 from chalicelib.odata.model import ENTITY_TYPES, EntityType, Navigation, Property
 
 # Postgres copies what is within a subselect for each that is around it.
@@ -67,7 +67,7 @@ class _Checker:
         """Return a node that has a primitive value."""
         found = self._value_or_entity(syntax, scope, depth)
         if isinstance(found, Variable | Step):
-            raise fault(f"A {found.entity.name} is an entity, not a value", place_of(syntax))
+            raise syntax_error(f"A {found.entity.name} is an entity, not a value", place_of(syntax))
         require_bounded((found,), place_of(syntax))
         return found
 
@@ -76,13 +76,17 @@ class _Checker:
         if node.type is Edm.NULL:
             return Literal(Edm.BOOLEAN, None)
         if node.type is not Edm.BOOLEAN:
-            raise fault(f"A condition must be Edm.Boolean, not {node.type}", place_of(syntax))
+            raise syntax_error(
+                f"A condition must be Edm.Boolean, not {node.type}", place_of(syntax)
+            )
         return node
 
     def _value_or_entity(self, syntax: Any, scope: Scope, depth: int) -> Node | Instance:
         found = self._found(syntax, scope, depth)
         if isinstance(found, _Collection):
-            raise fault(f"{found.navigation.name} is a collection, not a value", place_of(syntax))
+            raise syntax_error(
+                f"{found.navigation.name} is a collection, not a value", place_of(syntax)
+            )
         return found
 
     def _found(self, syntax: Any, scope: Scope, depth: int) -> _Found:
@@ -91,7 +95,7 @@ class _Checker:
         if isinstance(syntax, Path):
             return self._path(syntax, scope)
         if depth >= self.max_depth:
-            raise fault(
+            raise syntax_error(
                 f"An expression may be nested {self.max_depth} deep, not deeper", place_of(syntax)
             )
         depth += 1
@@ -112,7 +116,7 @@ class _Checker:
                 return self._call(syntax, scope, depth)
             case ast.CollectionLambda():
                 return self._quantified(syntax, scope, depth)
-        raise fault("A list can stand only after in", place_of(syntax))
+        raise syntax_error("A list can stand only after in", place_of(syntax))
 
     # Paths.
 
@@ -137,7 +141,7 @@ class _Checker:
             elif isinstance(found, Variable | Step):
                 found = self._member(found, segment, path, scope)
             else:
-                raise fault(f"/{segment} cannot follow in {path}", path.at)
+                raise syntax_error(f"/{segment} cannot follow in {path}", path.at)
         return found
 
     def _member(self, instance: Instance, name: str, path: Path, scope: Scope) -> _Found:
@@ -151,13 +155,13 @@ class _Checker:
             return (_Collection if member.collection else Step)(instance, member)
         if entity.is_named(name):
             return instance  # a cast to the type that it has anyway
-        raise fault(f"{entity.name} has no property {name}", path.at)
+        raise syntax_error(f"{entity.name} has no property {name}", path.at)
 
     def _computed(self, computed: Computed, path: Path, scope: Scope) -> Node:
         """Return what a computed property stands for: it counts like its own tokens."""
         self.size += computed.size
         if self.size > scope.max_computed:
-            raise fault(
+            raise syntax_error(
                 f"What is computed may have {scope.max_computed} tokens wherever it is used,"
                 " not more",
                 path.at,
@@ -169,12 +173,14 @@ class _Checker:
         quantifier = _word(syntax.operator)
         found = self._path(owner, scope)
         if not isinstance(found, _Collection):
-            raise fault(f"{owner} is not a collection", owner.at)
+            raise syntax_error(f"{owner} is not a collection", owner.at)
         variable = Variable(found.navigation.target)
         predicate: Node = TRUE
         if syntax.lambda_ is not None:
             if scope.depth >= _MOST_WITHIN:
-                raise fault(f"Collections may be {_MOST_WITHIN} within each other", quantifier.at)
+                raise syntax_error(
+                    f"Collections may be {_MOST_WITHIN} within each other", quantifier.at
+                )
             inner = replace(scope, depth=scope.depth + 1)
             if quantifier.name == "count":
                 inner = replace(inner, this=variable)
@@ -232,7 +238,7 @@ class _Checker:
 
     def _cast(self, name: Word, arguments: list[Any], scope: Scope, depth: int) -> Node:
         if not 1 <= len(arguments) <= 2 or not isinstance(arguments[-1], Path):
-            raise fault(f"{name.name} takes an expression and the name of a type", name.at)
+            raise syntax_error(f"{name.name} takes an expression and the name of a type", name.at)
         type_path: Path = arguments[-1]
         operand: Node | Instance = scope.it
         if len(arguments) == 2:
@@ -256,7 +262,9 @@ def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> 
         elif side.type is Edm.NULL:
             sides.append(side)
     if operator.name not in ("eq", "ne") or len(sides) < 2 or len(entities) > 1:
-        raise fault("An entity compares by eq and ne, with one of its type or null", operator.at)
+        raise syntax_error(
+            "An entity compares by eq and ne, with one of its type or null", operator.at
+        )
     return Comparison(operator.name, *sides)
 
 
@@ -264,7 +272,7 @@ def _entity_type(path: Path) -> EntityType:
     for entity in ENTITY_TYPES:
         if entity.is_named(str(path)):
             return entity
-    raise fault(f"There is no entity type {path}", path.at)
+    raise syntax_error(f"There is no entity type {path}", path.at)
 
 
 def _word(operator: Any) -> Word:

@@ -25,25 +25,25 @@ from chalicelib.odata.language.parser import (
     Path,
     Tokens,
     Word,
-    fault,
+    syntax_error,
     unsupported,
 )
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.language.tokens import OPERATORS, SPACES, read_literal
 
 
-def tokenize(
-    text: str, source: str, aliases: Mapping[str, str], bounds: Bounds, start: int = 0
-) -> Tokens:
+def tokenize(span: Span, aliases: Mapping[str, str], bounds: Bounds) -> Tokens:
     """Cut an expression, or several with commas between and directions after them, into tokens.
 
     An alias gives the tokens of its value in parentheses, or ``null`` where it has no value.
-    Reading begins at the offset ``start``; places count from the beginning of the text.
+    Places count from the beginning of the option's text.
 
     Raises:
         InvalidError: the text cannot be an expression, or is larger than the bounds allow.
         NotImplementedByServiceError: it is legal, but something that the service does not have.
     """
-    scanner = _Scanner(text, source, bounds, position=start, aliases=aliases)
+    text = span.whole[: span.end]
+    scanner = _Scanner(text, span.source, bounds, position=span.start, aliases=aliases)
     scanner.run()
     return scanner.tokens
 
@@ -63,7 +63,9 @@ class _Scanner(Reading):
             else:
                 break
         if self.frames:
-            raise fault("A parenthesis is never closed", self.frames[-1].at)
+            innermost = self.frames[-1]
+            pair = ("[", "]") if innermost.kind == "array" else ("(", ")")
+            raise syntax_error("{!r} has no matching {!r}".format(*pair), innermost.at)
 
     def run_list(self) -> None:
         """Read a text that is nothing but the list after ``in``."""
@@ -78,7 +80,7 @@ class _Scanner(Reading):
         match = tokens.VALUE.match(self.text, self.position)
         if match is None:
             found = self.text[self.position : self.position + 1]
-            raise fault(
+            raise syntax_error(
                 f"A value is expected, not {found!r}" if found else "A value is missing", at
             )
         kind = match.lastgroup or ""
@@ -96,7 +98,7 @@ class _Scanner(Reading):
             self._alias(token[1:], at)
         else:
             if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
-                raise fault("A text stands in single quotes", at)
+                raise syntax_error("A text stands in single quotes", at)
             self.emit("STRING", read_literal(match, at), at, len(token))
         self._end_value()
 
@@ -123,7 +125,7 @@ class _Scanner(Reading):
         elif mark == "[" or tokens.OBJECT.match(self.text, at.offset):
             raise unsupported("Collections and objects are supported only as the list of in", at)
         else:
-            raise fault(f"A value is expected, not {mark!r}", at)
+            raise syntax_error(f"A value is expected, not {mark!r}", at)
 
     def _is_empty(self, frame: Frame, mark: str) -> bool:
         closes = "]" if frame.kind == "array" else ")"
@@ -151,7 +153,7 @@ class _Scanner(Reading):
 
     def _open_call(self, name: str, at: Place) -> None:
         if name.startswith("$"):
-            raise fault(f"{name} is not a function", at)
+            raise syntax_error(f"{name} is not a function", at)
         self.emit("ODATA_IDENTIFIER", Word(name.lower(), at), at)
         here = self.here()
         self.position += 1
@@ -174,7 +176,7 @@ class _Scanner(Reading):
         if self.text.startswith("/@", self.position):
             raise unsupported("Annotations in expressions are not supported", self.here())
         if self.text.startswith("(", self.position):
-            raise fault(f"There is no function {segments[-1]}", self.here())
+            raise syntax_error(f"There is no function {segments[-1]}", self.here())
         self._end_value()
 
     def _open_quantifier(self, name: str, at: Place) -> None:
@@ -192,7 +194,9 @@ class _Scanner(Reading):
         if name in ("any", "all"):
             match = tokens.LAMBDA_VARIABLE.match(self.text, self.position)
             if match is None:
-                raise fault(f"{name} needs a variable and a colon, as in {name}(x:…)", self.here())
+                raise syntax_error(
+                    f"{name} needs a variable and a colon, as in {name}(x:…)", self.here()
+                )
             variable = match["name"]
             self.position = match.end()
         elif name == "$count":
@@ -216,7 +220,7 @@ class _Scanner(Reading):
 
     def _nested(self, name: str, at: Place) -> "_Scanner":
         if name in self.open_aliases:
-            raise fault(f"The alias @{name} names itself", at)
+            raise syntax_error(f"The alias @{name} names itself", at)
         self.require_depth(at)
         return _Scanner(
             self.aliases[name],
@@ -235,14 +239,14 @@ class _Scanner(Reading):
         if follows == ";" and self.frames and self.frames[-1].kind == "$count":
             raise unsupported("More options of $count than one are not supported", self.here())
         if follows and follows not in f"{SPACES}),:]/":
-            raise fault(f"{follows!r} cannot follow a value", self.here())
+            raise syntax_error(f"{follows!r} cannot follow a value", self.here())
         self.wants_value = False
 
     def _after_value(self) -> None:
         at = self.here()
         match = tokens.AFTER.match(self.text, self.position)
         if match is None:
-            raise fault(f"An operator is expected, not {self.text[self.position]!r}", at)
+            raise syntax_error(f"An operator is expected, not {self.text[self.position]!r}", at)
         self.position = match.end()
         if match["word"]:
             self._operator(match["word"].lower(), at)
@@ -256,12 +260,14 @@ class _Scanner(Reading):
             self.emit("DIRECTION", Word(word, at), at)
             return
         if word == "has":
-            raise fault("has needs an enumeration on its left, and this service has none", at)
+            raise syntax_error(
+                "has needs an enumeration on its left, and this service has none", at
+            )
         if word not in OPERATORS:
-            raise fault(f"An operator is expected, not {word!r}", at)
+            raise syntax_error(f"An operator is expected, not {word!r}", at)
         follows = self.text[self.position : self.position + 1]
         if follows and follows not in f"{SPACES}([":
-            raise fault(f"A space is missing after {word}", self.here())
+            raise syntax_error(f"A space is missing after {word}", self.here())
         self.emit(OPERATORS[word], Word(word, at), at)
         self.wants_value = True
         if word == "in":
@@ -272,7 +278,7 @@ class _Scanner(Reading):
         """Read what follows ``in``: a list, or an alias of one."""
         if match := tokens.ALIAS.match(self.text, self.position):
             if match[1] not in self.aliases:
-                raise fault(f"in needs a list, and the alias @{match[1]} has no value", at)
+                raise syntax_error(f"in needs a list, and the alias @{match[1]} has no value", at)
             self.position = match.end()
             self._nested(match[1], at).run_list()
             self._end_value()
@@ -283,7 +289,7 @@ class _Scanner(Reading):
         at = self.here()
         mark = self.text[self.position : self.position + 1]
         if mark not in ("(", "["):
-            raise fault("in is followed by a list in parentheses", at)
+            raise syntax_error("in is followed by a list in parentheses", at)
         self.position += 1
         self.open("list" if mark == "(" else "array", at)
 
@@ -298,7 +304,7 @@ class _Scanner(Reading):
         else:
             allowed = mark == "," and (frame is None or frame.kind in ("call", "list", "array"))
         if not allowed:
-            raise fault(f"{mark!r} cannot stand here", at)
+            raise syntax_error(f"{mark!r} cannot stand here", at)
         if frame:
             frame.separators += 1
         self.emit(",", ",", at)

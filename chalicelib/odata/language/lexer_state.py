@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.odata.ast import Place
-from chalicelib.odata.language.parser import Bounds, Token, Tokens, fault, unsupported
+from chalicelib.odata.language.parser import Bounds, Token, Tokens, syntax_error, unsupported
 from chalicelib.odata.language.tokens import SPACES
 
 # A literal counts once more for each so many characters: an alias may repeat it, and each time it
@@ -42,12 +42,14 @@ class Reading:
 
     def close(self, mark: str, at: Place) -> None:
         if not self.frames:
-            raise fault(f"{mark!r} closes nothing", at)
+            raise syntax_error(f"{mark!r} has no matching {'[' if mark == ']' else '('!r}", at)
         frame = self.frames.pop()
         if (frame.kind == "array") != (mark == "]"):
-            raise fault(f"{mark!r} does not close what was opened", at)
+            raise syntax_error(f"{mark!r} does not close what was opened", at)
         if frame.kind == "case" and frame.separators % 2 == 0:
-            raise fault("case needs pairs of a condition and a result, as in case(a:b,c:d)", at)
+            raise syntax_error(
+                "case needs pairs of a condition and a result, as in case(a:b,c:d)", at
+            )
         if frame.kind in ("list", "array") and not frame.separators:
             self.emit(",", ",", at)  # the grammar's mark of a list of one
         self.emit(")", ")", at)
@@ -59,13 +61,15 @@ class Reading:
 
     def require_depth(self, at: Place) -> None:
         if self.outer_depth + len(self.frames) >= self.bounds.max_depth:
-            raise fault(f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at)
+            raise syntax_error(
+                f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at
+            )
 
     def emit(self, kind: str, value: Any, at: Place, characters: int = 0) -> None:
         """Add a token; of a literal, ``characters`` is its length."""
         self.tokens.size += 1 + characters // _CHARACTERS
         if self.tokens.size > self.bounds.max_tokens:
-            raise fault(
+            raise syntax_error(
                 f"An expression may have {self.bounds.max_tokens} tokens, not more"
                 f" (a literal is one more for each {_CHARACTERS} characters)",
                 at,

@@ -81,12 +81,12 @@ def parse(tokens: Sequence[Token], source: str) -> Any:
         return parser.parse(stream)
     except ParsingException as error:
         at = error.token.at if error.token else Place(source, 0)
-        raise fault("The expression ends too early or goes on too long", at) from error
+        raise syntax_error("The expression ends too early or goes on too long", at) from error
     except ODataException as error:
-        raise fault("The expression is not one of OData", Place(source, 0)) from error
+        raise syntax_error("The expression is not one of OData", Place(source, 0)) from error
 
 
-def fault(message: str, at: Place) -> InvalidError:
+def syntax_error(message: str, at: Place) -> InvalidError:
     """Build the error about something at a place."""
     return InvalidError(f"{message} (character {at.offset + 1} of {at.source}).", target=at.source)
 

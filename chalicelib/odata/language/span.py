@@ -1,35 +1,34 @@
-"""Parts of the text of an option: where one begins and ends, before anybody reads what it says.
+"""Locate the parts of an option's text without parsing the expressions in them.
 
-``$expand=logs($filter=…;$search=…)`` is cut here into names and texts, each with its place, at the
-commas, semicolons and parentheses that are in no quotes and no parentheses of their own. OData ABNF
-4.01, rules expandItem, selectItem and computeItem.
+A ``Span`` is a part of a text that knows its place. It is split at the separators outside quotes
+and brackets: ``$compute`` at commas, ``$apply`` at slashes, options in ``$expand`` at semicolons.
+Brackets only hide separators here; the lexer decides whether an expression may have them.
+
+Invariant: splitting a span takes time in proportion to its length, whatever it contains.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from chalicelib.odata.ast import Place
-from chalicelib.odata.language.parser import fault, unsupported
+from chalicelib.odata.language.parser import syntax_error
 from chalicelib.odata.language.tokens import QUOTED, SPACES
 
-NESTED_OPTIONS = frozenset(
-    {
-        "$compute", "$count", "$expand", "$filter", "$levels", "$orderby", "$search", "$select",
-        "$skip", "$top",
-    }
-)  # fmt: skip
-
-_QUOTED = re.compile(QUOTED)
-_PHRASE = re.compile(r'"[^"]*"')
-_NAME = re.compile(r"[ \t\r\n]*(?P<name>[$@]?[^\W\d]\w{0,127})[ \t\r\n]*=")
-_PATH = re.compile(r"[^(),;]*")
-_OPENING = {"(": ")", "[": "]", "{": "}"}
+_CALL = re.compile(r"(?P<name>[^\W\d][\w.]*)[ \t\r\n]*")
+_NAME = re.compile(r"[^\W\d]\w{0,127}")
+_KEYWORDS = r"(?<=[ \t\r\n)])(?i:as|with|from)(?=[ \t\r\n])"
+_PHRASE = r'"[^"]*+"'
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
-    """A part of an option's text, without the spaces around it."""
+class Span:
+    """A part of the text of an option, without the spaces around it.
+
+    ``start`` and ``end`` are offsets in the ``whole`` text; ``source`` is the option's name.
+    """
 
     whole: str
     source: str
@@ -37,16 +36,16 @@ class Excerpt:
     end: int
 
     @classmethod
-    def of(cls, text: str, source: str) -> "Excerpt":
+    def of(cls, text: str, source: str) -> "Span":
         return cls(text, source, 0, len(text)).part(0, len(text))
 
-    def part(self, start: int, end: int) -> "Excerpt":
-        """Return a part, given by offsets in the whole text."""
+    def part(self, start: int, end: int) -> "Span":
+        """Return the part between two offsets of the whole text."""
         while start < end and self.whole[start] in SPACES:
             start += 1
         while end > start and self.whole[end - 1] in SPACES:
             end -= 1
-        return Excerpt(self.whole, self.source, start, end)
+        return Span(self.whole, self.source, start, end)
 
     @property
     def text(self) -> str:
@@ -56,173 +55,110 @@ class Excerpt:
     def at(self) -> Place:
         return Place(self.source, self.start)
 
-    def split(self, mark: str) -> list["Excerpt"]:
-        """Split at each mark that is in no quotes and no parentheses."""
+    @property
+    def after(self) -> Place:
+        """The place behind the last character."""
+        return Place(self.source, self.end)
+
+    def split(self, separator: str) -> list["Span"]:
+        """Split at each separator that is outside quotes and brackets.
+
+        Raises:
+            InvalidError: quotes or parentheses are not balanced.
+        """
         parts, start = [], self.start
-        while (end := _end_of_value(self.whole, start, self.end, mark, self.source)) < self.end:
-            if self.whole[end] != mark:
-                raise fault(f"{self.whole[end]!r} closes nothing", Place(self.source, end))
-            parts.append(self.part(start, end))
-            start = end + 1
+        for match in self._outside(re.escape(separator)):
+            if match.group() == ")":
+                raise syntax_error("')' has no matching '('", Place(self.source, match.start()))
+            parts.append(self.part(start, match.start()))
+            start = match.end()
         return [*parts, self.part(start, self.end)]
 
+    def end_of_value(self, position: int, separator: str, *, phrases: bool = False) -> int:
+        """Return where the value that begins at an offset ends.
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item of ``$expand``: a path, and options in parentheses.
+        It ends before a separator, before a parenthesis that closes nothing in it, or with the
+        span. With ``phrases``, only double quotes are quotes, as in ``$search``.
+        """
+        matches = self._outside(re.escape(separator), position, phrases=phrases)
+        return next((each.start() for each in matches), self.end)
 
-    ``items`` are those of the nested ``$expand``; ``aliases`` what is assigned in the parentheses.
-    """
+    def keywords(self) -> list[tuple[str, int, int]]:
+        """Return each ``as``, ``with`` and ``from`` outside brackets: keyword, start and end."""
+        return [
+            (match.group().lower(), match.start(), match.end())
+            for match in self._outside(_KEYWORDS)
+            if match.group() != ")"
+        ]
 
-    path: Excerpt
-    options: Mapping[str, Excerpt]
-    aliases: Mapping[str, Excerpt]
-    items: tuple["Item", ...]
-
-
-def read_items(excerpt: Excerpt, max_depth: int) -> tuple[Item, ...]:
-    """Cut ``$expand`` into its items, those that are nested in it included.
-
-    Raises:
-        InvalidError: it is none, or is nested deeper than ``max_depth``.
-        NotImplementedByServiceError: it has an option that the service does not have there.
-    """
-    reader = _Reader(excerpt, max_depth, excerpt.start)
-    items = reader.items(1)
-    if reader.position < excerpt.end:
-        raise fault(f"{reader.next!r} cannot stand here", reader.here)
-    return items
-
-
-def too_deep(max_depth: int, at: Place) -> Exception:
-    """Build the error about an expansion that goes beyond the limit."""
-    return fault(f"$expand may be nested {max_depth} deep (ODATA_EXPAND_DEPTH), not deeper", at)
-
-
-@dataclass(slots=True)
-class _Reader:
-    excerpt: Excerpt
-    max_depth: int
-    position: int
-
-    @property
-    def here(self) -> Place:
-        return Place(self.excerpt.source, self.position)
-
-    @property
-    def next(self) -> str:
-        return self.excerpt.whole[self.position : min(self.position + 1, self.excerpt.end)]
-
-    def items(self, depth: int) -> tuple[Item, ...]:
-        if depth > self.max_depth:
-            raise too_deep(self.max_depth, self.here)
-        found = [self._item(depth)]
-        while self.next == ",":
-            self.position += 1
-            found.append(self._item(depth))
-        return tuple(found)
-
-    def _item(self, depth: int) -> Item:
-        match = _PATH.match(self.excerpt.whole, self.position, self.excerpt.end)
-        end = match.end() if match else self.position
-        path = self.excerpt.part(self.position, end)
-        if not path.text:
-            raise fault("The name of a navigation property is missing", self.here)
-        self.position = end
-        options: dict[str, Excerpt] = {}
-        aliases: dict[str, Excerpt] = {}
-        nested: tuple[Item, ...] = ()
-        if self.next == "(":
-            opened = self.here
-            while self.next != ")":
-                self.position += 1  # past the parenthesis, or a semicolon
-                nested = self._option(options, aliases, depth) or nested
-                if self.next not in (";", ")"):
-                    raise fault("A parenthesis is never closed", opened)
-            self.position += 1
-            self._skip_space()
-        return Item(path, options, aliases, nested)
-
-    def _option(
-        self, options: dict[str, Excerpt], aliases: dict[str, Excerpt], depth: int
-    ) -> tuple[Item, ...]:
-        """Read one option, and return the items that it has if it is ``$expand``."""
-        at = self.here
-        match = _NAME.match(self.excerpt.whole, self.position, self.excerpt.end)
+    def call(self) -> tuple[str, "Span | None"]:
+        """Return the name of a transformation and its parameters, None without parentheses."""
+        match = _CALL.match(self.whole, self.start, self.end)
         if match is None:
-            raise fault("An option is expected, as in ($top=5;$orderby=id)", at)
-        start = self.position = match.end()
-        name = match["name"]
-        items: tuple[Item, ...] = ()
-        if name.startswith("@"):
-            found, name = aliases, name[1:]
-        else:
-            found, name = options, _option_name(name, at)
-        if name in found:
-            raise fault(f"{name} is given twice", at)
-        if name == "$expand":
-            items = self.items(depth + 1)
-        else:
-            end_of = _end_of_search if name == "$search" else _end_of_value
-            whole, end = self.excerpt.whole, self.excerpt.end
-            self.position = end_of(whole, start, end, ";", self.excerpt.source)
-        found[name] = self.excerpt.part(start, self.position)
-        return items
+            raise syntax_error("A transformation such as filter(…) is expected", self.at)
+        if match.end() == self.end:
+            return match["name"], None
+        parameters = self.part(match.end(), self.end).parenthesized()
+        if parameters is None:
+            raise syntax_error(f"A parenthesis is expected after {match['name'][:100]}", self.at)
+        return match["name"], parameters
 
-    def _skip_space(self) -> None:
-        while self.next and self.next in SPACES:
-            self.position += 1
+    def parenthesized(self) -> "Span | None":
+        """Return what is in the parentheses that enclose the span, None if none enclose all."""
+        if not self.whole.startswith("(", self.start, self.end):
+            return None
+        inside = self.start + 1
+        # The first parenthesis that closes nothing inside is the one that closes this one.
+        closing = next((each.start() for each in self._outside("(?!)", inside)), self.end)
+        return self.part(inside, closing) if closing == self.end - 1 else None
+
+    def name(self, what: str) -> str:
+        """Return the text, which must be a simple identifier. OData CSDL 4.01, section 15.2."""
+        if not _NAME.fullmatch(self.text):
+            raise syntax_error(f"{what} must consist of letters, digits and underscores", self.at)
+        return self.text
+
+    def _outside(
+        self, pattern: str, start: int | None = None, *, phrases: bool = False
+    ) -> Iterator[re.Match[str]]:
+        """Yield each match outside quotes and brackets, and each ``)`` that closes nothing.
+
+        Square brackets and braces that do not match are ignored: the lexer reports them.
+
+        Raises:
+            InvalidError: a quote or a bracket is not closed.
+        """
+        opened: list[tuple[str, int]] = []
+        scanner = _scanner(pattern, phrases=phrases)
+        for match in scanner.finditer(self.whole, self.start if start is None else start, self.end):
+            mark = match.group()
+            if match.lastgroup == "wanted":
+                if not opened:
+                    yield match
+            elif mark in _CLOSING:
+                opened.append((_CLOSING[mark], match.start()))
+            elif mark == ")":
+                while opened and opened[-1][0] != ")":
+                    opened.pop()
+                if opened:
+                    opened.pop()
+                else:
+                    yield match
+            elif mark in "]}":
+                if opened and opened[-1][0] == mark:
+                    opened.pop()
+            elif len(mark) == 1:
+                place = Place(self.source, match.start())
+                raise syntax_error(f"The string that starts with {mark} is not closed", place)
+        if opened:
+            closing, position = opened[-1]
+            opening = self.whole[position]
+            message = f"{opening!r} has no matching {closing!r}"
+            raise syntax_error(message, Place(self.source, position))
 
 
-def _option_name(name: str, at: Place) -> str:
-    full = name.lower() if name.startswith("$") else f"${name.lower()}"
-    if full == "$apply":
-        raise unsupported("$apply within $expand is not supported", at)
-    if full not in NESTED_OPTIONS:
-        raise fault(f"{name} is no option of $expand", at)
-    return full
-
-
-def _end_of_value(text: str, position: int, end: int, mark: str, source: str) -> int:
-    """Return where a value ends: at a mark or at what closes more than was opened."""
-    open_: list[tuple[str, int]] = []
-    while position < end:
-        each = text[position]
-        if each in "'\"":
-            quoted = _QUOTED.match(text, position, end)
-            if quoted is None:
-                raise fault(f"A text that begins with {each} never ends", Place(source, position))
-            position = quoted.end()
-            continue
-        if each in _OPENING:
-            open_.append((_OPENING[each], position))
-        elif open_ and each == open_[-1][0]:
-            open_.pop()
-        elif not open_ and (each == mark or each in ")]}"):
-            return position
-        position += 1
-    if open_:
-        raise fault("A parenthesis is never closed", Place(source, open_[-1][1]))
-    return end
-
-
-def _end_of_search(text: str, position: int, end: int, mark: str, source: str) -> int:
-    """Return where ``$search`` ends: a single quote is a letter in it, but at its beginning."""
-    depth = 0
-    while position < end and text[position] in SPACES:
-        position += 1
-    if text.startswith("'", position):
-        return _end_of_value(text, position, end, mark, source)
-    while position < end:
-        each = text[position]
-        if each == '"':
-            phrase = _PHRASE.match(text, position, end)
-            if phrase is None:
-                raise fault("A phrase never ends", Place(source, position))
-            position = phrase.end()
-            continue
-        if depth == 0 and each in (mark, ")"):
-            return position
-        depth += (each == "(") - (each == ")")
-        position += 1
-    return end
+@cache
+def _scanner(pattern: str, *, phrases: bool) -> re.Pattern[str]:
+    """Compile what ``Span`` searches for: a pattern, quoted strings, brackets, and lone quotes."""
+    quoted, marks = (_PHRASE, r'"()') if phrases else (QUOTED, r"'\"()\[\]{}")
+    return re.compile(rf"{quoted}|(?P<wanted>{pattern})|[{marks}]")

@@ -6,7 +6,7 @@ import re
 from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.language import literals
-from chalicelib.odata.language.parser import fault, unsupported
+from chalicelib.odata.language.parser import syntax_error, unsupported
 
 # The grammar has one token for each level of precedence that we need.
 OPERATORS = {
@@ -73,7 +73,7 @@ def read_literal(match: re.Match[str], at: Place) -> Literal:
         edm, read = _LITERAL_KINDS[kind]
         return Literal(edm, read(token), at)
     except ValueError as error:
-        raise fault(f"{token[:100]} {error}", at) from error
+        raise syntax_error(f"{token[:100]} {error}", at) from error
 
 
 def _prefixed(prefix: str, text: str, at: Place) -> Literal:
@@ -81,7 +81,7 @@ def _prefixed(prefix: str, text: str, at: Place) -> Literal:
         return Literal(Edm.DURATION, literals.read_duration(text), at)
     if prefix.lower() in _UNSUPPORTED_PREFIXES:
         raise unsupported(f"Literals of type {prefix.lower()} are not supported", at)
-    raise fault(f"There is no enumeration type {prefix}", at)
+    raise syntax_error(f"There is no enumeration type {prefix}", at)
 
 
 def _json_text(token: str) -> str:

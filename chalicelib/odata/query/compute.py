@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from chalicelib.odata.ast import Computed
-from chalicelib.odata.expressions.analyzer import items_of
+from chalicelib.odata.expressions.analyzer import is_one_expression
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
 from chalicelib.odata.expressions.type_checker import check_value
 from chalicelib.odata.language.lexer import tokenize
-from chalicelib.odata.language.parser import Bounds, Path, Token, fault, parse
-from chalicelib.odata.language.span import Excerpt
+from chalicelib.odata.language.parser import Bounds, Path, Token, parse, syntax_error
+from chalicelib.odata.language.span import Span
 
 # Enough for every column of a report; each is written once more for each time it is used.
 MAX_COMPUTED = 32
@@ -23,9 +23,7 @@ MAX_COMPUTED = 32
 _AS = re.compile(r"(?P<value>.*)[ \t\r\n](?i:as)[ \t\r\n]+(?P<name>[^\W\d]\w{0,127})", re.DOTALL)
 
 
-def read_compute(
-    excerpt: Excerpt, scope: Scope, aliases: Mapping[str, str], bounds: Bounds
-) -> Scope:
+def read_compute(span: Span, scope: Scope, aliases: Mapping[str, str], bounds: Bounds) -> Scope:
     """Read ``$compute`` on ``scope.this``: return the scope with what it computes.
 
     Raises:
@@ -35,29 +33,31 @@ def read_compute(
     scope = replace(
         scope, computed={**scope.computed, scope.this: known}, max_computed=bounds.max_tokens
     )
-    items = excerpt.split(",")
+    items = span.split(",")
     if len(items) > MAX_COMPUTED:
-        raise fault(f"$compute may have {MAX_COMPUTED} items, not more", items[MAX_COMPUTED].at)
+        raise syntax_error(
+            f"$compute may have {MAX_COMPUTED} items, not more", items[MAX_COMPUTED].at
+        )
     for item in items:
         computed = _read(item, scope, aliases, bounds)
         if computed.name in known or computed.name in scope.this.entity.by_name:
-            raise fault(f"There is a property {computed.name} already", item.at)
+            raise syntax_error(f"There is a property {computed.name} already", item.at)
         known[computed.name] = computed
         require_bounded((each.value for each in known.values()), item.at)
     return scope
 
 
-def _read(item: Excerpt, scope: Scope, aliases: Mapping[str, str], bounds: Bounds) -> Computed:
+def _read(item: Span, scope: Scope, aliases: Mapping[str, str], bounds: Bounds) -> Computed:
     match = _AS.fullmatch(item.text)
     if match is None:
-        raise fault("A computed property is an expression, the word as, and a name", item.at)
-    text = item.whole[: item.start + match.end("value")]
-    tokens = tokenize(text, item.source, aliases, bounds, item.start)
-    if len(items_of(tokens)) > 1 or tokens[-1].type == "DIRECTION":
-        raise fault("A computed property has one expression", item.at)
+        raise syntax_error("A computed property is an expression, the word as, and a name", item.at)
+    expression = item.part(item.start, item.start + match.end("value"))
+    tokens = tokenize(expression, aliases, bounds)
+    if not is_one_expression(tokens):
+        raise syntax_error("A computed property has one expression", item.at)
     size = tokens.size + sum(_sizes(tokens, scope))
     if size > bounds.max_tokens:
-        raise fault(f"An expression may have {bounds.max_tokens} tokens, not more", item.at)
+        raise syntax_error(f"An expression may have {bounds.max_tokens} tokens, not more", item.at)
     value = check_value(parse(tokens, item.source), scope, bounds.max_depth)
     return Computed(match["name"], value, size)
 

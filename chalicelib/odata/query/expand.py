@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chalicelib.odata.language.parser import fault, unsupported
-from chalicelib.odata.language.span import NESTED_OPTIONS, Excerpt, Item, too_deep
+from chalicelib.odata.language.expand_items import NESTED_OPTIONS, ExpandItem, too_deep
+from chalicelib.odata.language.parser import syntax_error, unsupported
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation
 from chalicelib.odata.query.projection import Form
 
@@ -24,17 +25,17 @@ class ExpandPath:
 
     navigation: Navigation | None
     form: Form
-    item: Item
+    item: ExpandItem
 
 
-def read_paths(items: Sequence[Item], entity: EntityType) -> list[ExpandPath]:
+def read_paths(items: Sequence[ExpandItem], entity: EntityType) -> list[ExpandPath]:
     """Read the paths of all items, and require that each takes its options and is there once."""
     paths: list[ExpandPath] = []
     for item in items:
         path = _read(item, entity)
         if path.navigation in (each.navigation for each in paths):
             name = path.navigation.name if path.navigation else "*"
-            raise fault(f"{name} is expanded twice", item.path.at)
+            raise syntax_error(f"{name} is expanded twice", item.path.at)
         _require_options(path)
         paths.append(path)
     return paths
@@ -46,7 +47,7 @@ def levels_of(path: ExpandPath, depth: int, max_depth: int) -> int | None:
     if option is None:
         return 1
     if not _LEVELS.fullmatch(option.text):
-        raise fault("$levels is a number from 1 on, or max", option.at)
+        raise syntax_error("$levels is a number from 1 on, or max", option.at)
     if option.text.lower() == "max":
         return None
     if depth + int(option.text) - 1 > max_depth:
@@ -54,7 +55,7 @@ def levels_of(path: ExpandPath, depth: int, max_depth: int) -> int | None:
     return int(option.text)
 
 
-def _read(item: Item, entity: EntityType) -> ExpandPath:
+def _read(item: ExpandItem, entity: EntityType) -> ExpandPath:
     path = item.path
     first, *rest = segments = path.text.split("/")
     if rest and entity.is_named(first):
@@ -62,7 +63,7 @@ def _read(item: Item, entity: EntityType) -> ExpandPath:
     if any(each.startswith("@") for each in segments):
         raise unsupported("Annotations in $expand are not supported", path.at)
     if first == "$value":
-        raise fault(f"{entity.name} has no media stream", path.at)
+        raise syntax_error(f"{entity.name} has no media stream", path.at)
     if first == "*":
         form = Form.REFERENCES if rest == ["$ref"] else Form.ENTITIES
         if rest not in ([], ["$ref"]):
@@ -70,7 +71,7 @@ def _read(item: Item, entity: EntityType) -> ExpandPath:
         return ExpandPath(None, form, item)
     member = entity.by_name.get(first)
     if not isinstance(member, Navigation):
-        raise fault(f"{entity.name} has no navigation property {first[:100]}", path.at)
+        raise syntax_error(f"{entity.name} has no navigation property {first[:100]}", path.at)
     if rest and member.target.is_named(rest[0]):
         rest = rest[1:]
     forms = {each.value.removeprefix("/"): each for each in Form}
@@ -78,12 +79,12 @@ def _read(item: Item, entity: EntityType) -> ExpandPath:
     if form_name not in forms or too_much or (rest and not form_name):
         raise _cannot_follow(rest, path)
     if forms[form_name] is Form.COUNT and not member.collection:
-        raise fault(f"{first} is one entity, which is not counted", path.at)
+        raise syntax_error(f"{first} is one entity, which is not counted", path.at)
     return ExpandPath(member, forms[form_name], item)
 
 
-def _cannot_follow(rest: Sequence[str], path: Excerpt) -> Exception:
-    return fault(
+def _cannot_follow(rest: Sequence[str], path: Span) -> Exception:
+    return syntax_error(
         f"/{'/'.join(rest)[:100]} cannot follow in $expand: what is related further is nested, as"
         " in logs($expand=point)",
         path.at,
@@ -105,6 +106,6 @@ def _require_options(path: ExpandPath) -> None:
         allowed = _OF_ONE
     for name, option in item.options.items():
         if name not in allowed:
-            raise fault(f"{name} is not for {item.path.text[:100]} in $expand", option.at)
+            raise syntax_error(f"{name} is not for {item.path.text[:100]} in $expand", option.at)
     if item.aliases and (path.navigation is None or form is not Form.ENTITIES):
-        raise fault(f"{item.path.text[:100]} in $expand takes no aliases", item.path.at)
+        raise syntax_error(f"{item.path.text[:100]} in $expand takes no aliases", item.path.at)

@@ -14,9 +14,10 @@ from functools import lru_cache
 from chalicelib.odata.ast import Junction, Node, OrderKey, Variable
 from chalicelib.odata.expressions.analyzer import condition_of, order_of, root
 from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.language.expand_items import ExpandItem, read_items
 from chalicelib.odata.language.lexer import tokenize
-from chalicelib.odata.language.parser import Bounds, Token, fault
-from chalicelib.odata.language.span import Excerpt, Item, read_items
+from chalicelib.odata.language.parser import Bounds, Token, syntax_error
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation
 from chalicelib.odata.query.compute import read_compute
 from chalicelib.odata.query.expand import ExpandPath, levels_of, read_paths
@@ -84,8 +85,8 @@ def _query(
     aliases: tuple[tuple[str, str], ...],
     limits: Limits,
 ) -> Query:
-    options = {name: Excerpt.of(text, name) for name, text in given}
-    items: tuple[Item, ...] = ()
+    options = {name: Span.of(text, name) for name, text in given}
+    items: tuple[ExpandItem, ...] = ()
     if "$expand" in options:
         items = read_items(options["$expand"], limits.expand_depth)
     return _Level(Scope.of(root(entity)), dict(aliases), limits).query(options, items)
@@ -102,9 +103,9 @@ class _Level:
 
     def query(
         self,
-        options: Mapping[str, Excerpt],
-        items: Sequence[Item],
-        inner: Sequence[Excerpt] | None = None,
+        options: Mapping[str, Span],
+        items: Sequence[ExpandItem],
+        inner: Sequence[Span] | None = None,
     ) -> Query:
         """Read the options; ``inner`` is what a path in the outer ``$select`` selects here."""
         level, select = self, inner
@@ -117,7 +118,7 @@ class _Level:
             select = text.split(",")
         return Query(conditions, order, level._view(select, items))
 
-    def _conditions(self, options: Mapping[str, Excerpt]) -> tuple[Node, ...]:
+    def _conditions(self, options: Mapping[str, Span]) -> tuple[Node, ...]:
         conditions: tuple[Node, ...] = ()
         bounds = self.limits.bounds
         if text := options.get("$filter"):
@@ -129,16 +130,15 @@ class _Level:
             conditions = (*conditions, read_search(text, self.scope.this, bounds))
         return conditions
 
-    def _order(self, text: Excerpt | None) -> tuple[OrderKey, ...]:
+    def _order(self, text: Span | None) -> tuple[OrderKey, ...]:
         if text is None:
             return ()
         return order_of(self._tokens(text), text.source, self.scope, self.limits.bounds)
 
-    def _tokens(self, text: Excerpt) -> list[Token]:
-        bounds = self.limits.bounds
-        return tokenize(text.whole[: text.end], text.source, self.aliases, bounds, text.start)
+    def _tokens(self, text: Span) -> list[Token]:
+        return tokenize(text, self.aliases, self.limits.bounds)
 
-    def _view(self, select: Sequence[Excerpt] | None, items: Sequence[Item]) -> View:
+    def _view(self, select: Sequence[Span] | None, items: Sequence[ExpandItem]) -> View:
         it = self.scope.this
         computed = self.scope.computed.get(it, {}).values()
         selection = selection_of(select, it.entity, computed)
@@ -171,11 +171,11 @@ class _Level:
             tuple(expansions),
         )
 
-    def _to(self, navigation: Navigation, aliases: Mapping[str, Excerpt]) -> "_Level":
+    def _to(self, navigation: Navigation, aliases: Mapping[str, Span]) -> "_Level":
         """Return the level of the entities that a navigation leads to."""
         for name, text in aliases.items():
             if name in self.aliases:
-                raise fault(f"@{name} is given twice", text.at)
+                raise syntax_error(f"@{name} is given twice", text.at)
         this = Variable(navigation.target)
         scope = replace(
             self.scope,
@@ -187,11 +187,11 @@ class _Level:
         return _Level(scope, {**self.aliases, **values}, self.limits, self.depth + 1)
 
     def _expansion(
-        self, path: ExpandPath, navigation: Navigation, inner: Sequence[Excerpt] | None
+        self, path: ExpandPath, navigation: Navigation, inner: Sequence[Span] | None
     ) -> Expansion:
         options = path.item.options
         if inner and (path.form is not Form.ENTITIES or "$select" in options):
-            raise fault(f"{navigation.name} is selected in two places", path.item.path.at)
+            raise syntax_error(f"{navigation.name} is selected in two places", path.item.path.at)
         levels_of(path, self.depth + 1, self.limits.expand_depth)  # no navigation leads to its own
         level = self._to(navigation, path.item.aliases)
         query = level.query(options, path.item.items, inner)
@@ -242,17 +242,17 @@ class _Level:
         )
 
 
-def _natural(text: Excerpt | None) -> int | None:
+def _natural(text: Span | None) -> int | None:
     if text is None:
         return None
     if not _NATURAL.fullmatch(text.text):
-        raise fault("A whole number from 0 on, of at most 18 digits, is expected", text.at)
+        raise syntax_error("A whole number from 0 on, of at most 18 digits, is expected", text.at)
     return int(text.text)
 
 
-def _boolean(text: Excerpt | None) -> bool:
+def _boolean(text: Span | None) -> bool:
     if text is None:
         return False
     if text.text.lower() not in ("true", "false"):
-        raise fault("true or false is expected", text.at)
+        raise syntax_error("true or false is expected", text.at)
     return text.text.lower() == "true"

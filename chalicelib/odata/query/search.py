@@ -24,8 +24,8 @@ from chalicelib.odata.ast import (
     Variable,
 )
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.language.parser import Bounds, fault, unsupported
-from chalicelib.odata.language.span import Excerpt
+from chalicelib.odata.language.parser import Bounds, syntax_error, unsupported
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import Navigation, Property
 
 _TOKEN = re.compile(r'[ \t\r\n]*(?:(?P<phrase>"[^"]*")|(?P<word>[^ \t\r\n()"]+)|(?P<mark>[()"]))')
@@ -37,7 +37,7 @@ _CONTAINS = (
 )
 
 
-def read_search(excerpt: Excerpt, it: Variable, bounds: Bounds) -> Node:
+def read_search(span: Span, it: Variable, bounds: Bounds) -> Node:
     """Read ``$search``: return the condition on ``it``.
 
     Raises:
@@ -45,18 +45,18 @@ def read_search(excerpt: Excerpt, it: Variable, bounds: Bounds) -> Node:
         NotImplementedByServiceError: entities of the type have no text to search.
     """
     if it.entity.searched is None:
-        raise unsupported(f"$search of {it.entity.entity_set} is not supported", excerpt.at)
+        raise unsupported(f"$search of {it.entity.entity_set} is not supported", span.at)
     text = _Text.of(it, it.entity.searched)
-    if excerpt.text.startswith("'"):
+    if span.text.startswith("'"):
         # What somebody is still typing, sent as a text.
-        quoted = _AS_IT_IS.fullmatch(excerpt.text)
+        quoted = _AS_IT_IS.fullmatch(span.text)
         if quoted is None:
-            raise fault("A text that begins with a single quote ends with one", excerpt.at)
+            raise syntax_error("A text that begins with a single quote ends with one", span.at)
         return text.has(quoted[1].replace("''", "'"))
-    parser = _Parser(_tokens(excerpt, bounds), text, bounds.max_depth)
+    parser = _Parser(_tokens(span, bounds), text, bounds.max_depth)
     found = parser.either(0)
     if parser.next is not None:
-        raise fault("')' closes nothing", parser.next.at)
+        raise syntax_error("')' has no matching '('", parser.next.at)
     return found
 
 
@@ -67,24 +67,24 @@ class _Token:
     at: Place
 
 
-def _tokens(excerpt: Excerpt, bounds: Bounds) -> list[_Token]:
+def _tokens(span: Span, bounds: Bounds) -> list[_Token]:
     tokens: list[_Token] = []
-    position = excerpt.start
-    while match := _TOKEN.match(excerpt.whole, position, excerpt.end):
+    position = span.start
+    while match := _TOKEN.match(span.whole, position, span.end):
         kind = match.lastgroup or ""
-        token = _Token(kind, match[kind], Place(excerpt.source, match.start(kind)))
+        token = _Token(kind, match[kind], Place(span.source, match.start(kind)))
         if token.text in ('"', '""'):
-            raise fault("A phrase has a text, and a quote at its end", token.at)
+            raise syntax_error("A phrase has a text, and a quote at its end", token.at)
         begins = kind != "mark" or token.text == "("
         ended = bool(tokens) and (tokens[-1].kind != "mark" or tokens[-1].text == ")")
         if begins and ended and match.start(kind) == position:
-            raise fault(f"A space is missing before {token.text[:1]!r}", token.at)
+            raise syntax_error(f"A space is missing before {token.text[:1]!r}", token.at)
         tokens.append(token)
         if len(tokens) > bounds.max_tokens:
-            raise fault(f"A search may have {bounds.max_tokens} tokens, not more", token.at)
+            raise syntax_error(f"A search may have {bounds.max_tokens} tokens, not more", token.at)
         position = match.end()
     if not tokens:
-        raise fault("A word to search for is missing", excerpt.at)
+        raise syntax_error("A word to search for is missing", span.at)
     return tokens
 
 
@@ -120,12 +120,12 @@ class _Parser:
         token = self.next
         if token is None or token.text == ")":
             at = token.at if token else self.tokens[-1].at
-            raise fault("A word to search for is missing", at)
+            raise syntax_error("A word to search for is missing", at)
         self.position += 1
         if token.text == "(":
             found = self.either(self._deeper(depth))
             if self.next is None:
-                raise fault("A parenthesis is never closed", token.at)
+                raise syntax_error("'(' has no matching ')'", token.at)
             self.position += 1
             return found
         return self.text.has(token.text[1:-1] if token.kind == "phrase" else token.text)
@@ -150,7 +150,7 @@ class _Parser:
     def _deeper(self, depth: int) -> int:
         if depth >= self.max_depth:
             at = self.tokens[self.position - 1].at
-            raise fault(f"A search may be nested {self.max_depth} deep, not deeper", at)
+            raise syntax_error(f"A search may be nested {self.max_depth} deep, not deeper", at)
         return depth + 1
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from chalicelib.errors import InvalidError
 from chalicelib.odata.ast import Computed
-from chalicelib.odata.language.parser import fault, unsupported
-from chalicelib.odata.language.span import Excerpt
+from chalicelib.odata.language.parser import syntax_error, unsupported
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import NAMESPACE, EntityType, Navigation, Property
 
 
@@ -22,7 +22,7 @@ class Selection:
     names: tuple[str, ...] | None
     computed: tuple[Computed, ...] = ()
     navigations: tuple[Navigation, ...] = ()
-    inner: Mapping[Navigation, list[Excerpt]] = field(default_factory=dict)
+    inner: Mapping[Navigation, list[Span]] = field(default_factory=dict)
 
     @property
     def context(self) -> str:
@@ -36,19 +36,19 @@ def read_selection(text: str | None, entity: EntityType) -> Selection:
         InvalidError: a name is none of the entity's.
         NotImplementedByServiceError: an item is one that the service does not have.
     """
-    items = None if text is None else Excerpt.of(text, "$select").split(",")
+    items = None if text is None else Span.of(text, "$select").split(",")
     return selection_of(items, entity, ())
 
 
 def selection_of(
-    items: Sequence[Excerpt] | None, entity: EntityType, computed: Collection[Computed]
+    items: Sequence[Span] | None, entity: EntityType, computed: Collection[Computed]
 ) -> Selection:
     """Return what items of ``$select`` choose from an entity and what is computed of it."""
     if items is None:
         return Selection(entity.properties, None, tuple(computed), entity.navigations)
     names: set[str] = set()
     known = [*entity.by_name, *(each.name for each in computed)]
-    inner: dict[Navigation, list[Excerpt]] = {}
+    inner: dict[Navigation, list[Span]] = {}
     for item in items:
         name, navigation, rest = _read(item, entity, known)
         if navigation and rest:
@@ -75,16 +75,16 @@ def selection_of(
 
 
 def _read(
-    item: Excerpt, entity: EntityType, known: Collection[str]
-) -> tuple[str, Navigation | None, Excerpt | None]:
+    item: Span, entity: EntityType, known: Collection[str]
+) -> tuple[str, Navigation | None, Span | None]:
     """Return the name that an item chooses; or a navigation, and what it chooses behind it."""
     text = item.text
     if not text:
-        raise fault("The name of a property is missing", item.at)
+        raise syntax_error("The name of a property is missing", item.at)
     if "@" in text:
         raise unsupported("Annotations in $select are not supported", item.at)
     if "(" in text:
-        raise fault(
+        raise syntax_error(
             f"{text.partition('(')[0][:100]} takes no options here: those of a navigation stand in"
             " $expand",
             item.at,
@@ -103,9 +103,9 @@ def _read(
         return first, None, None
     member = entity.by_name.get(first)
     if not isinstance(member, Navigation):
-        raise fault(f"/{rest.text[:100]} cannot follow in {text[:200]}", item.at)
+        raise syntax_error(f"/{rest.text[:100]} cannot follow in {text[:200]}", item.at)
     if member.collection:
-        raise fault(
+        raise syntax_error(
             f"{first} is a collection: its properties are selected in $expand, as in"
             f" $expand={first}($select={rest.text[:100]})",
             item.at,
@@ -113,7 +113,7 @@ def _read(
     return first, member, rest
 
 
-def _unknown(name: str, entity: EntityType, item: Excerpt) -> InvalidError:
+def _unknown(name: str, entity: EntityType, item: Span) -> InvalidError:
     if "." in name:
-        return fault(f"There is no action or function {name[:100]}", item.at)
-    return fault(f"{entity.name} has no property {name[:100]}", item.at)
+        return syntax_error(f"There is no action or function {name[:100]}", item.at)
+    return syntax_error(f"{entity.name} has no property {name[:100]}", item.at)

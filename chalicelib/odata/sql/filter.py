@@ -6,6 +6,7 @@ from chalicelib.odata.expressions.analyzer import condition_of, root
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds
+from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import Parameters
@@ -33,7 +34,7 @@ def condition_on_records(text: str, principal: Principal, bounds: Bounds) -> Con
         NotImplementedByServiceError: it is one that the service does not support.
     """
     it = root(POINT_RECORD)
-    tokens = tokenize(text, "$filter", {}, bounds)
+    tokens = tokenize(Span.of(text, "$filter"), {}, bounds)
     node = condition_of(tokens, "$filter", Scope.of(it), bounds)
     translator = Translator(Parameters(principal))
     sql = translator.truth(node)

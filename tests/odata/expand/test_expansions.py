@@ -107,7 +107,7 @@ def test_expansions_nest_as_deep_as_the_setting_says(
     answer = client.json(f"PointRecords({record.id})", ("$expand", two))
     assert answer["logs"][0] == {"id": record.logs[0].id, "point": {"id": str(record.id)}}
     three = "logs($expand=point($expand=logs))"
-    with pytest.raises(InvalidError, match=r"2 deep \(ODATA_EXPAND_DEPTH\)"):
+    with pytest.raises(InvalidError, match=r"2 levels \(ODATA_EXPAND_DEPTH\)"):
         client.get("PointRecords", ("$expand", three))
     deeper = client_of(replace(Settings(), odata_expand_depth=3))
     answer = deeper.json(f"PointRecords({record.id})", ("$expand", three))

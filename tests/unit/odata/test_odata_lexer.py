@@ -7,6 +7,7 @@ from chalicelib.odata.ast import Literal
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds, Path, Word, parse
+from chalicelib.odata.language.span import Span
 
 BOUNDS = Bounds(max_tokens=2_000, max_depth=100)
 
@@ -14,7 +15,7 @@ BOUNDS = Bounds(max_tokens=2_000, max_depth=100)
 def shown(text: str, **aliases: str) -> str:
     """Return the tokens of a text, each as the parser sees it."""
     words = []
-    for token in tokenize(text, "$filter", aliases, BOUNDS):
+    for token in tokenize(Span.of(text, "$filter"), aliases, BOUNDS):
         value = token.value
         if isinstance(value, Literal):
             words.append(f"{value.type.name}:{value.value}")
@@ -84,26 +85,26 @@ def test_each_word_is_what_it_is_where_it_stands(text: str, tokens: str) -> None
     ],
 )  # fmt: skip
 def test_the_parser_takes_what_the_lexer_gives(text: str) -> None:
-    assert parse(tokenize(text, "$filter", {}, BOUNDS), "$filter") is not None
+    assert parse(tokenize(Span.of(text, "$filter"), {}, BOUNDS), "$filter") is not None
 
 
 def test_a_fault_says_where_it_is() -> None:
     with pytest.raises(InvalidError) as refused:
-        tokenize("abc eq 'x' ~ 1", "$filter", {}, BOUNDS)
+        tokenize(Span.of("abc eq 'x' ~ 1", "$filter"), {}, BOUNDS)
     assert "character 12 of $filter" in refused.value.message
     assert refused.value.target == "$filter"
     with pytest.raises(InvalidError, match="character 3 of @a"):
-        tokenize("abc eq @a", "$filter", {"a": "1 ~"}, BOUNDS)
+        tokenize(Span.of("abc eq @a", "$filter"), {"a": "1 ~"}, BOUNDS)
 
 
 def test_the_bounds_hold_before_anything_is_parsed() -> None:
     with pytest.raises(InvalidError, match="3 tokens"):
-        tokenize("a eq 1 or b", "$filter", {}, Bounds(3, 10))
+        tokenize(Span.of("a eq 1 or b", "$filter"), {}, Bounds(3, 10))
     with pytest.raises(InvalidError, match="nested 3 deep"):
-        tokenize("((((a))))", "$filter", {}, Bounds(100, 3))
+        tokenize(Span.of("((((a))))", "$filter"), {}, Bounds(100, 3))
 
 
 def test_literals_have_the_type_that_their_form_says() -> None:
-    guid = tokenize("01234567-89ab-CDEF-0123-456789abcdef", "$filter", {}, BOUNDS)[0].value
+    guid = tokenize(Span.of("01234567-89ab-CDEF-0123-456789abcdef", "$filter"), {}, BOUNDS)[0].value
     assert guid.type is Edm.GUID
     assert str(guid.value) == "01234567-89ab-cdef-0123-456789abcdef"
