@@ -187,7 +187,7 @@ def reader() -> Reader:
 
 @cache
 def odata() -> Endpoint:
-    from chalicelib.odata.pending import Waiting
+    from chalicelib.odata.pending import PendingRecords
     from chalicelib.odata.router import Endpoint
 
     def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
@@ -198,16 +198,16 @@ def odata() -> Endpoint:
         record = buffer().get(record_id)
         return as_awaiting(record) if record and principal.owns(record) else None
 
-    return Endpoint(reader(), settings(), Waiting(intake().read, store, find))
+    return Endpoint(reader(), settings(), PendingRecords(intake().read, store, find))
 
 
 def find(record_id: str, principal: Principal) -> str | PointRecord:
     """Find one record in whichever store has it; see ``find_record.find``."""
     from chalicelib import find_record
-    from chalicelib.odata.plain_record import record_text
+    from chalicelib.odata.plain_record import record_json
 
     return find_record.find(
-        record_id, principal, buffer(), lambda *asked: record_text(reader(), *asked)
+        record_id, principal, buffer(), lambda *asked: record_json(reader(), *asked)
     )
 
 
@@ -273,7 +273,7 @@ def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
 def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
     """Have parked records go again; see ``replay.replay``."""
     from chalicelib.odata.language.parser import Bounds
-    from chalicelib.odata.sql.filter import condition_on_records
+    from chalicelib.odata.sql.filter import translate_filter
     from chalicelib.operations import replay
     from chalicelib.postgres.dead_letters import Parking
 
@@ -282,7 +282,7 @@ def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Rep
     return replay.replay(
         text,
         by,
-        lambda each, principal: condition_on_records(each, principal, bounds),
+        lambda each, principal: translate_filter(each, principal, bounds),
         Parking(database()),
         remaining_s,
     )

@@ -1,8 +1,9 @@
-"""The typed tree: what an expression means once names, types and literals have been checked.
+"""The typed AST: an expression after its names, types and literals have been checked.
 
-Whatever is in such a tree can be put into SQL. Nodes know their type, whether they can be null and
-whether they can be NaN, because the comparisons of OData and of Postgres differ in just these; and
-how many characters their value may have as text, so that none outgrows the database's memory.
+The type checker builds it from odata-query's AST; the SQL translator accepts every tree. A node
+knows its type and whether it can be null or NaN, because comparisons in OData and in Postgres
+differ in exactly these cases. It also knows the maximum length of its value as text, so that no
+value outgrows the database's memory.
 """
 
 import math
@@ -15,7 +16,7 @@ from chalicelib.odata.model import EntityType, Navigation, Property
 
 
 class Node(Protocol):
-    """A value: of one type, perhaps null, perhaps NaN, and ``longest`` characters at most."""
+    """An expression with one value. ``max_length`` bounds its characters as text."""
 
     @property
     def type(self) -> Edm: ...
@@ -24,20 +25,20 @@ class Node(Protocol):
     @property
     def may_be_nan(self) -> bool: ...
     @property
-    def longest(self) -> int: ...
+    def max_length(self) -> int: ...
 
 
-# The types whose values can be made longer than they were.
+# Operations can make values of these types longer than their operands.
 _GROWING = (Edm.STRING, Edm.DECIMAL)
-# The longest text of a value of any other type, and what one operation adds to a Decimal.
+# Characters of the longest value of any other type; also what one operation adds to a Decimal.
 _SHORT = 40
-# A Double as a Decimal.
+# Characters of the longest Double, written as a Decimal.
 _DIGITS_OF_DOUBLE = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    """A value that the client wrote. ``at`` is where, for errors."""
+    """A literal value. ``at`` is its place in the request, for error messages."""
 
     type: Edm
     value: Any
@@ -52,7 +53,7 @@ class Literal:
         return isinstance(self.value, float) and not math.isfinite(self.value)
 
     @property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         if isinstance(self.value, Decimal):
             return len(f"{self.value:f}")
         return len(self.value) if isinstance(self.value, str) else _SHORT
@@ -60,7 +61,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is: the option that has it, and the offset of its first character."""
+    """The place of a token: the name of its option, and the offset of its first character."""
 
     source: str
     offset: int
@@ -72,17 +73,20 @@ TRUE = Literal(Edm.BOOLEAN, True)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variable:
-    """One entity at a time: of the set that is asked for, or of a collection in it."""
+    """A range variable over the entities of the requested set or of a collection.
+
+    Identity is object identity: two variables over one entity type are different.
+    """
 
     entity: EntityType
     nullable: bool = field(default=False, init=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """The one entity that a navigation leads to."""
+class NavigationStep:
+    """The single entity that a navigation property leads to."""
 
-    origin: "Variable | Step"
+    origin: "Variable | NavigationStep"
     navigation: Navigation
 
     @property
@@ -91,15 +95,15 @@ class Step:
 
     @property
     def nullable(self) -> bool:
-        return False  # every log has its point
+        return False  # a foreign key guarantees that every log has its point record
 
 
-Instance = Variable | Step
+Instance = Variable | NavigationStep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """A property of an entity."""
+    """A stored property of an entity."""
 
     instance: Instance
     member: Property
@@ -117,22 +121,22 @@ class Column:
         return self.member.nullable or self.instance.nullable
 
     @property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         return self.member.max_length or _SHORT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """A function or an arithmetic operator: an SQL ``template`` with a place for each argument.
+    """A function or arithmetic operator: an SQL ``template`` with a placeholder for each argument.
 
-    ``at_most`` is how many characters it is cut to, where the expression says so.
+    ``truncated_to`` is the maximum number of characters of the result, if a literal limits it.
     """
 
     template: str
     arguments: tuple[Node, ...]
     type: Edm
     makes_nan: bool = False
-    at_most: int | None = None
+    truncated_to: int | None = None
 
     @property
     def nullable(self) -> bool:
@@ -145,19 +149,19 @@ class Call:
         )
 
     @property
-    def longest(self) -> int:
-        """At most as long as all that it is made of: a function is no longer than concat is."""
+    def max_length(self) -> int:
+        """The sum of the arguments' lengths: no function grows more than ``concat`` does."""
         if self.type not in _GROWING:
             return _SHORT
-        growing = sum(each.longest for each in self.arguments if each.type in _GROWING)
-        if self.at_most is not None:
-            return max(0, min(growing, self.at_most))
+        growing = sum(each.max_length for each in self.arguments if each.type in _GROWING)
+        if self.truncated_to is not None:
+            return max(0, min(growing, self.truncated_to))
         return growing + (_SHORT if self.type is Edm.DECIMAL else 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cast:
-    """A value as another type, null where it has no value of that type."""
+    """A conversion to another type; null if the conversion fails."""
 
     template: str
     operand: Node
@@ -171,16 +175,16 @@ class Cast:
         )
 
     @property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         if self.type not in _GROWING:
             return _SHORT
         of_double = self.operand.type is Edm.DOUBLE and self.type is Edm.DECIMAL
-        return _DIGITS_OF_DOUBLE if of_double else self.operand.longest
+        return _DIGITS_OF_DOUBLE if of_double else self.operand.max_length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """The result that belongs to the first condition that is true, or null."""
+    """The result of the first condition that is true, or null."""
 
     pairs: tuple[tuple[Node, Node], ...]
     type: Edm
@@ -191,22 +195,22 @@ class Case:
         return any(result.may_be_nan for _, result in self.pairs)
 
     @property
-    def longest(self) -> int:
-        return max(result.longest for _, result in self.pairs)
+    def max_length(self) -> int:
+        return max(result.max_length for _, result in self.pairs)
 
 
-class _Truth:
-    """What the nodes of type Boolean have in common."""
+class _BooleanNode:
+    """The attributes that all nodes of type Edm.Boolean share."""
 
     __slots__ = ()
     type = Edm.BOOLEAN
     may_be_nan = False
-    longest = _SHORT
+    max_length = _SHORT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison(_Truth):
-    """``eq ne gt ge lt le``; never null."""
+class Comparison(_BooleanNode):
+    """``eq``, ``ne``, ``gt``, ``ge``, ``lt`` or ``le``; never null."""
 
     operator: str
     left: Node
@@ -215,8 +219,8 @@ class Comparison(_Truth):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Membership(_Truth):
-    """``in``: whether the operand is among the values, of which one may be null; never null."""
+class Membership(_BooleanNode):
+    """``in`` a list of literals; ``has_null`` if null is one of them. Never null."""
 
     operand: Node
     type_of_values: Edm
@@ -226,8 +230,8 @@ class Membership(_Truth):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Junction(_Truth):
-    """``and`` or ``or`` of two or more."""
+class LogicalOperation(_BooleanNode):
+    """``and`` or ``or`` of two or more operands."""
 
     operator: str
     operands: tuple[Node, ...]
@@ -238,7 +242,7 @@ class Junction(_Truth):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Negation(_Truth):
+class Negation(_BooleanNode):
     """``not``."""
 
     operand: Node
@@ -249,10 +253,10 @@ class Negation(_Truth):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quantified(_Truth):
-    """``any`` or ``all`` of the entities that a navigation leads to; never null."""
+class Quantifier(_BooleanNode):
+    """``any`` or ``all`` over the entities of a collection; never null."""
 
-    quantifier: str
+    operator: str
     origin: Instance
     navigation: Navigation
     variable: Variable
@@ -262,7 +266,7 @@ class Quantified(_Truth):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Count:
-    """How many entities a navigation leads to, or how many of them the predicate selects."""
+    """The number of entities in a collection for which the predicate is true."""
 
     origin: Instance
     navigation: Navigation
@@ -271,12 +275,12 @@ class Count:
     type: Edm = field(default=Edm.INT64, init=False)
     nullable: bool = field(default=False, init=False)
     may_be_nan: bool = field(default=False, init=False)
-    longest: int = field(default=_SHORT, init=False)
+    max_length: int = field(default=_SHORT, init=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Computed:
-    """A property that ``$compute`` adds. ``size`` is how many tokens it stands for."""
+class ComputedProperty:
+    """A property that ``$compute`` adds. ``size`` is the number of tokens of its expression."""
 
     name: str
     value: Node
@@ -285,7 +289,7 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class OrderKey:
-    """One expression of an order."""
+    """One expression of ``$orderby`` with its direction."""
 
     expression: Node
     descending: bool

@@ -13,7 +13,7 @@ from chalicelib.errors import InvalidError, NotImplementedByServiceError, TooLar
 from chalicelib.odata import negotiation
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.pending import Values, Waiting, members_of
+from chalicelib.odata.pending import PendingRecords, Values, pending_record_members
 from chalicelib.odata.query.options import read_options
 from chalicelib.odata.query.selection import Selection, read_selection
 from chalicelib.odata.reads import ODataRequest
@@ -45,11 +45,11 @@ class Creation:
                 headers["EntityId"] = url  # the name that 4.01 prefers
             return plain(version, None, "", 204, headers)
         fragment = f"#{POINT_RECORD.entity_set}{self.selection.context}/$entity"
-        members = members_of(values, self.selection, self.answer)
+        members = pending_record_members(values, self.selection, self.answer)
         return self.answer.entity(members, fragment, headers, 201 if created else 200)
 
 
-def read_creation(request: ODataRequest, waiting: Waiting, most_bytes: int) -> Creation:
+def read_creation(request: ODataRequest, waiting: PendingRecords, most_bytes: int) -> Creation:
     """Read a request that creates a record.
 
     Raises:
@@ -78,7 +78,7 @@ def read_creation(request: ODataRequest, waiting: Waiting, most_bytes: int) -> C
     )
 
 
-def create(creations: Sequence[Creation], waiting: Waiting) -> list[ODataResponse]:
+def create(creations: Sequence[Creation], waiting: PendingRecords) -> list[ODataResponse]:
     """Store the records of all, or none, and answer each.
 
     Raises:

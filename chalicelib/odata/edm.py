@@ -1,4 +1,4 @@
-"""The primitive types of the Entity Data Model that this service has, and what each is in Postgres.
+"""The primitive types of the Entity Data Model that the service supports, with their SQL types.
 
 OData CSDL 4.01, section 3.3 (primitive types); URL Conventions 4.01, section 5.1.1.16 (numeric
 promotion).
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Edm(Enum):
-    """A primitive type. ``NULL`` is the type of the literal ``null``, which every type has."""
+    """A primitive type. ``NULL`` is the type of the literal ``null``, a value of every type."""
 
     NULL = ("null", "text")
     BOOLEAN = ("Edm.Boolean", "boolean")
@@ -36,7 +36,7 @@ class Edm(Enum):
 
     @classmethod
     def named(cls, qualified_name: str) -> "Edm | None":
-        """Return the type of a name such as ``Edm.String``."""
+        """Return the type with a name such as ``Edm.String``, None if it is unknown."""
         return next((each for each in cls if each.value == qualified_name), None)
 
     def __str__(self) -> str:
@@ -56,9 +56,9 @@ NUMBERS = INTEGERS | FRACTIONS
 
 
 def promote(left: Edm, right: Edm) -> Edm:
-    """Return the type in which two numbers meet: Double before Decimal before integer.
+    """Return the type to which two numbers are promoted: Double before Decimal before integer.
 
-    Integers of every size are computed as Int64: the standard asks for a type of sufficient size.
+    Integers of every size are computed as Int64: the standard requires a type of sufficient size.
     """
     for wider in (Edm.DOUBLE, Edm.DECIMAL):
         if wider in (left, right):

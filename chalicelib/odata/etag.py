@@ -20,7 +20,7 @@ def etag_of(text: str) -> str:
     return f'W/"{blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()}"'
 
 
-def is_wanted(tag: str, headers: Mapping[str, str]) -> bool:
+def is_modified(tag: str, headers: Mapping[str, str]) -> bool:
     """Say whether to send what has this tag; if not, the client has it: 304.
 
     Raises:

@@ -1,6 +1,6 @@
-"""What the service shows: entity types, their properties and navigations, and where each is stored.
+"""The entity data model: entity types, properties, navigation properties, and where each is stored.
 
-A new property is one line here; ``$metadata``, expressions and responses follow from it.
+To add a property, add one line here; ``$metadata``, expressions and responses follow from it.
 """
 
 import re
@@ -14,17 +14,17 @@ from chalicelib.point_record import FIELDS
 NAMESPACE = "PunchClock"
 CONTAINER = "Service"
 
-# Where a word begins within a name such as utcOffsetMinutes.
+# The start of a word within a name such as utcOffsetMinutes.
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @dataclass(frozen=True, eq=False)
 class Property:
-    """A property and the column that holds it. ``about`` is what ``$metadata`` says of it."""
+    """A property and its column. ``description`` appears in ``$metadata``."""
 
     name: str
     type: Edm
-    about: str = ""
+    description: str = ""
     nullable: bool = False
     max_length: int | None = None
     may_be_nan: bool = False
@@ -32,13 +32,13 @@ class Property:
 
     @cached_property
     def column(self) -> str:
-        """What SQL calls it: the same, in SQL's way of writing, where it has no name of its own."""
+        """The column: ``stored_as``, or else the name in snake case."""
         return self.stored_as or _WORD.sub("_", self.name).lower()
 
 
 @dataclass(frozen=True, eq=False)
 class Navigation:
-    """A way from an entity to others: those whose ``target_column`` equals its ``column``."""
+    """A navigation property: it leads to the entities whose ``target_column`` equals ``column``."""
 
     name: str
     target_type: str
@@ -52,20 +52,25 @@ class Navigation:
         return _TYPES[self.target_type]
 
     @property
-    def back(self) -> "Navigation":
-        """The way back from those entities."""
+    def inverse(self) -> "Navigation":
+        """The navigation property in the opposite direction: the partner of this one."""
         return next(each for each in self.target.navigations if each.name == self.partner)
 
 
 @dataclass(frozen=True, eq=False)
 class EntityType:
-    """A type of entities, all of which are in one entity set and one table.
+    """An entity type with its one entity set and its one table.
 
-    The key is the first property. ``orders`` are pairs of properties: for one value of the first,
-    an index sorts by the second. ``insertable`` are the properties that a client may give to a new
-    entity, if it may create one; the service computes the others. ``searched`` is the path to the
-    text that ``$search`` looks into. ``owned`` is what follows FROM for a principal that may see
-    its own alone: ``{own}`` is true of such records ``p``. What has none is shown to nobody else.
+    Attributes:
+        properties: the key comes first.
+        indexed_orders: pairs of properties; for one value of the first, an index sorts by the
+            second.
+        own_rows: what follows FROM for a principal that may read only its own records. ``{own}``
+            stands for the condition on ``point_record AS p``. If empty, such principals see no
+            entity of the type.
+        insertable: the properties that a client may set when it creates an entity. The service
+            computes the others.
+        search_path: the path to the text that ``$search`` searches, None if there is none.
     """
 
     name: str
@@ -73,26 +78,26 @@ class EntityType:
     table: str
     properties: tuple[Property, ...]
     navigations: tuple[Navigation, ...] = ()
-    orders: tuple[tuple[str, str], ...] = ()
-    owned: str = ""
+    indexed_orders: tuple[tuple[str, str], ...] = ()
+    own_rows: str = ""
     insertable: frozenset[str] = frozenset()
-    searched: str | None = None
-    about: str = ""
+    search_path: str | None = None
+    description: str = ""
 
     @property
     def qualified_name(self) -> str:
         return f"{NAMESPACE}.{self.name}"
 
     def is_named(self, name: str) -> bool:
-        """Say whether a name in a URL is its own, with the namespace or without."""
+        """Return whether a name in a URL is this type's, with or without the namespace."""
         return name in (self.name, self.qualified_name)
 
     @property
     def key(self) -> Property:
         return self.properties[0]
 
-    def structural(self, name: str) -> Property:
-        """Return the property of a name that is known to be one."""
+    def property_named(self, name: str) -> Property:
+        """Return a property that is known to exist."""
         return next(each for each in self.properties if each.name == name)
 
     @cached_property
@@ -106,29 +111,29 @@ POINT_RECORD = EntityType(
     "PointRecords",
     "point_record",
     (
-        Property("id", Edm.GUID, "Names the punch: the same who and when has the same id."),
-        Property("employeeId", Edm.INT64, "Whose punch it is."),
-        Property("employerId", Edm.INT64, "For whom the employee works."),
+        Property("id", Edm.GUID, "Equal for equal employee, employer and instant."),
+        Property("employeeId", Edm.INT64, "The employee who punched."),
+        Property("employerId", Edm.INT64, "The employer of the employee."),
         Property("includedAt", Edm.DATE_TIME_OFFSET, "When the employee punched the clock."),
-        Property("utcOffsetMinutes", Edm.INT16, "The device's offset from UTC then."),
-        Property("deviceId", Edm.STRING, "What punched.", nullable=True, max_length=100),
-        Property("latitude", Edm.DOUBLE, "Where: degrees north.", nullable=True),
-        Property("longitude", Edm.DOUBLE, "Where: degrees east.", nullable=True),
-        Property("accuracyMeters", Edm.DOUBLE, "How exact the place is.", nullable=True),
-        Property("status", Edm.STRING, "Where it stands on its way to the legacy.", max_length=11),
-        Property("attempts", Edm.INT32, "Deliveries tried so far."),
+        Property("utcOffsetMinutes", Edm.INT16, "The device's offset from UTC at that time."),
+        Property("deviceId", Edm.STRING, "The device.", nullable=True, max_length=100),
+        Property("latitude", Edm.DOUBLE, "Latitude in degrees, north positive.", nullable=True),
+        Property("longitude", Edm.DOUBLE, "Longitude in degrees, east positive.", nullable=True),
+        Property("accuracyMeters", Edm.DOUBLE, "Accuracy of the position.", nullable=True),
+        Property("status", Edm.STRING, "Progress of delivery to the legacy system.", max_length=11),
+        Property("attempts", Edm.INT32, "Delivery attempts so far."),
         Property("nextAttemptAt", Edm.DATE_TIME_OFFSET, "When the next is due.", nullable=True),
-        Property("integratedAt", Edm.DATE_TIME_OFFSET, "When the legacy took it.", nullable=True),
+        Property("integratedAt", Edm.DATE_TIME_OFFSET, "When it was delivered.", nullable=True),
         Property("createdAt", Edm.DATE_TIME_OFFSET, "When the service accepted it."),
-        Property("replicatedAt", Edm.DATE_TIME_OFFSET, "When it came here.", nullable=True),
-        Property("updatedAt", Edm.DATE_TIME_OFFSET, "When its status changed last.", nullable=True),
+        Property("replicatedAt", Edm.DATE_TIME_OFFSET, "When it reached Postgres.", nullable=True),
+        Property("updatedAt", Edm.DATE_TIME_OFFSET, "When the status last changed.", nullable=True),
     ),
     (Navigation("logs", "IntegrationLog", "id", "point_id", collection=True, partner="point"),),
-    orders=(("employeeId", "includedAt"), ("employerId", "includedAt")),
-    owned="point_record AS p WHERE {own}",
+    indexed_orders=(("employeeId", "includedAt"), ("employerId", "includedAt")),
+    own_rows="point_record AS p WHERE {own}",
     insertable=frozenset(FIELDS),
-    searched="logs/log",
-    about="One punch of one employee.",
+    search_path="logs/log",
+    description="One punch of one employee.",
 )
 
 INTEGRATION_LOG = EntityType(
@@ -136,20 +141,20 @@ INTEGRATION_LOG = EntityType(
     "IntegrationLogs",
     "integration_log",
     (
-        Property("id", Edm.INT64, "Counts up."),
+        Property("id", Edm.INT64, "Ascending number."),
         Property("pointId", Edm.GUID, "The point record."),
-        Property("attempt", Edm.INT32, "The attempt's number; 0 before the first."),
-        Property("status", Edm.STRING, "Where the record stood then.", max_length=11),
-        Property("log", Edm.STRING, "What was said of it.", nullable=True, max_length=8000),
-        Property("httpStatus", Edm.INT16, "What the legacy answered.", nullable=True),
-        Property("latencyMs", Edm.INT32, "How long the call took.", nullable=True),
-        Property("createdAt", Edm.DATE_TIME_OFFSET, "When this was written."),
+        Property("attempt", Edm.INT32, "Number of the attempt; 0 before the first."),
+        Property("status", Edm.STRING, "Status of the record at that time.", max_length=11),
+        Property("log", Edm.STRING, "Message about this step.", nullable=True, max_length=8000),
+        Property("httpStatus", Edm.INT16, "HTTP status of the response.", nullable=True),
+        Property("latencyMs", Edm.INT32, "Duration of the call, in milliseconds.", nullable=True),
+        Property("createdAt", Edm.DATE_TIME_OFFSET, "When the entry was written."),
     ),
     (Navigation("point", "PointRecord", "point_id", "id", collection=False, partner="logs"),),
-    searched="log",
-    owned="integration_log AS l WHERE EXISTS"
+    search_path="log",
+    own_rows="integration_log AS l WHERE EXISTS"
     " (SELECT 1 FROM point_record AS p WHERE p.id = l.point_id AND {own})",
-    about="One step of a point record, or one attempt to deliver it.",
+    description="One step in the life of a point record, such as a delivery attempt.",
 )
 
 INTEGRATION_RUN = EntityType(
@@ -157,19 +162,19 @@ INTEGRATION_RUN = EntityType(
     "IntegrationRuns",
     "integration_run",
     (
-        Property("id", Edm.INT64, "Counts up."),
-        Property("runId", Edm.GUID, "The run; it is here once for each flush."),
-        Property("at", Edm.DATE_TIME_OFFSET, "When it flushed."),
-        Property("maxOpenRequests", Edm.DOUBLE, "The limit of calls in flight."),
-        Property("openRequests", Edm.INT32, "Calls in flight."),
-        Property("delivered", Edm.INT32, "Records delivered since the last flush."),
-        Property("failed", Edm.INT32, "Attempts that failed since then."),
-        Property("rejected", Edm.INT32, "Attempts that the legacy refused since then."),
-        Property("latencyP50Ms", Edm.INT32, "Half of the calls took less.", nullable=True),
-        Property("latencyP95Ms", Edm.INT32, "Of 20 calls, 19 took less.", nullable=True),
-        Property("policy", Edm.STRING, "How the limit learns."),
+        Property("id", Edm.INT64, "Ascending number."),
+        Property("runId", Edm.GUID, "The run; it has one entry for each flush."),
+        Property("at", Edm.DATE_TIME_OFFSET, "When the flush took place."),
+        Property("maxOpenRequests", Edm.DOUBLE, "Limit of concurrent calls."),
+        Property("openRequests", Edm.INT32, "Concurrent calls at that time."),
+        Property("delivered", Edm.INT32, "Records delivered since the previous flush."),
+        Property("failed", Edm.INT32, "Attempts failed since the previous flush."),
+        Property("rejected", Edm.INT32, "Attempts refused since the previous flush."),
+        Property("latencyP50Ms", Edm.INT32, "Median duration of calls.", nullable=True),
+        Property("latencyP95Ms", Edm.INT32, "Their 95th percentile.", nullable=True),
+        Property("policy", Edm.STRING, "Policy that sets the limit."),
     ),
-    about="What a run of the integrator did between two flushes.",
+    description="What one integrator run did between two flushes.",
 )
 
 _TYPES = {each.name: each for each in (POINT_RECORD, INTEGRATION_LOG, INTEGRATION_RUN)}

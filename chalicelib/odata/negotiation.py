@@ -39,7 +39,7 @@ _PARAMETERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class JsonFormat:
     """How JSON is written. ``charset`` is what the client named, and the answer then names."""
 
     metadata: str = "minimal"
@@ -75,7 +75,7 @@ def version_of(headers: Mapping[str, str]) -> str:
     return "4.0" if (int(match[1]), int(match[2])) == (4, 0) else LATEST
 
 
-def json_format(headers: Mapping[str, str], option: str | None) -> Format:
+def json_format(headers: Mapping[str, str], option: str | None) -> JsonFormat:
     """Return how to write JSON for the client.
 
     Raises:
@@ -86,7 +86,7 @@ def json_format(headers: Mapping[str, str], option: str | None) -> Format:
             continue
         known = _known(parameters)
         if known is not None:
-            return Format(
+            return JsonFormat(
                 known.get("metadata", "minimal"),
                 known.get("ieee754compatible") == "true",
                 known.get("charset"),
@@ -138,7 +138,7 @@ def preferred_to_continue(headers: Mapping[str, str]) -> bool | None:
     return None
 
 
-def batch_of_json(content_type: str) -> bool:
+def is_json_batch(content_type: str) -> bool:
     """Return whether a batch is JSON, or else multipart.
 
     Raises:
@@ -152,7 +152,7 @@ def batch_of_json(content_type: str) -> bool:
     return True
 
 
-def batch_answered_in_json(headers: Mapping[str, str], option: str | None, as_json: bool) -> bool:
+def wants_json_batch(headers: Mapping[str, str], option: str | None, as_json: bool) -> bool:
     """Return whether the client reads the answer to a batch as JSON; by default, as it wrote it.
 
     ``option`` is ``$format``: the grammar (``batchOption``) lets a batch have it.
@@ -198,7 +198,7 @@ def version_of_error(headers: Mapping[str, str]) -> str:
         return LATEST
 
 
-def refuse_isolation(headers: Mapping[str, str]) -> None:
+def reject_isolation(headers: Mapping[str, str]) -> None:
     """Raise ``PreconditionError`` where a snapshot is asked for. Protocol 4.01, 8.2.6."""
     for name in ("isolation", "odata-isolation"):
         if name in headers:

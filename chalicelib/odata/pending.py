@@ -25,7 +25,7 @@ Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingRecords:
     """The way to the buffer.
 
     ``read`` returns the record of a decoded JSON object for a principal; ``store`` stores all of
@@ -38,7 +38,7 @@ class Waiting:
     find: Callable[[str, Principal], Values | None]
 
 
-class OneWaiting:
+class PendingRecordReader:
     """A reader to whom one waiting record is all that the table of records holds."""
 
     def __init__(self, reader: RowReader, values: Values) -> None:
@@ -55,7 +55,7 @@ class OneWaiting:
         return self._reader.row(f"{with_record} {sql}", parameters, until)
 
 
-def members_of(values: Values, selection: Selection, answer: Answer) -> str:
+def pending_record_members(values: Values, selection: Selection, answer: Answer) -> str:
     """Write a waiting record as Postgres will write it once it is replicated, without braces."""
     form = answer.form
     written: dict[str, Any] = {}

@@ -4,12 +4,12 @@ What reads a record by its id alone needs nothing of OData's grammar, and does n
 """
 
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.sql.json_functions import Style, property_fields
+from chalicelib.odata.sql.json_functions import JsonStyle, property_fields
 from chalicelib.postgres.query_parameters import Parameters
 from chalicelib.postgres.read_session import Reader
 from chalicelib.principal import Principal
 
-_PLAIN = Style(service_root="", metadata="none", numbers_as_text=False, expand_page=0, most_bytes=0)
+_PLAIN = JsonStyle(service_root="", metadata="none", numbers_as_text=False, expand_page=0, most_bytes=0)
 _FIELDS = ", ".join(
     field for each in POINT_RECORD.properties for field in property_fields(each, "p", _PLAIN)
 )
@@ -20,7 +20,7 @@ SELECT CAST(row_to_json(r) AS text) FROM (
 """
 
 
-def record_text(reader: Reader, record_id: str, principal: Principal) -> str | None:
+def record_json(reader: Reader, record_id: str, principal: Principal) -> str | None:
     """Return the record of an id, a UUID as text, as JSON text spelled as OData does.
 
     None where there is none, or it is not the principal's to read.

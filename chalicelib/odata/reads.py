@@ -1,4 +1,4 @@
-"""Step 4: answer OData queries about the replica. Reads only, one statement a request.
+"""NavigationStep 4: answer OData queries about the replica. Reads only, one statement a request.
 
 The pipeline: options → typed trees → one SQL statement with bound values → JSON text that Postgres
 wrote → answer. Every fault of a request is one of ``chalicelib.errors``.
@@ -26,12 +26,12 @@ from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
 from chalicelib.odata.response import Answer, ODataResponse, plain
 from chalicelib.odata.response_budget import Allowance
 from chalicelib.odata.sql.complexity import require_plannable
-from chalicelib.odata.sql.json_functions import Style
+from chalicelib.odata.sql.json_functions import JsonStyle
 from chalicelib.odata.sql.select_statements import (
     Page,
     RowReader,
     Statement,
-    conditions_of,
+    all_conditions,
     count_statement,
     entity_statement,
     page_statement,
@@ -138,7 +138,7 @@ class ODataService:
             return rest.of(run.page(statement, resource, rest.page.size))
         options.allow(*(SUPPORTED - _NOT_OF_REFERENCES if resource.is_reference else SUPPORTED))
         query = self._query(resource, options)
-        conditions = conditions_of(resource, query.conditions)
+        conditions = all_conditions(resource, query.conditions)
         order = total_order(query.view.it, query.order, conditions)
         asked = PageRequest.of(resource, options, headers, self._sizes, len(order))
         page = Page(
@@ -206,7 +206,7 @@ class ODataService:
         statement = count_statement(resource, self._query(resource, options).conditions)
         return plain(version, "text/plain", str(run.row_of_many(statement, resource)[0]))
 
-    def _style(self, answer: Answer, run: "_Run") -> Style:
+    def _style(self, answer: Answer, run: "_Run") -> JsonStyle:
         return answer.style(self._settings.odata_expand_page, run.allowance.most_bytes)
 
     def _query(self, resource: Resource, options: Options) -> Query:

@@ -17,11 +17,11 @@ from chalicelib.odata.ast import (
     Column,
     Comparison,
     Instance,
-    Junction,
     Literal,
+    LogicalOperation,
+    NavigationStep,
     Node,
-    Quantified,
-    Step,
+    Quantifier,
     Variable,
 )
 from chalicelib.odata.edm import Edm
@@ -156,14 +156,14 @@ def _own(entity: EntityType, principal: Principal) -> Conditions:
 
 def _through(resource: Resource, navigation: Navigation) -> Conditions:
     """Say of the entities that a navigation leads to what is known of those it comes from."""
-    back = navigation.back
+    back = navigation.inverse
 
     def conditions(instance: Instance) -> tuple[Node, ...]:
         if not back.collection:
-            return resource.conditions(Step(instance, back))
+            return resource.conditions(NavigationStep(instance, back))
         origin = Variable(back.target)
-        known = Junction("and", (TRUE, *resource.conditions(origin)))
-        return (Quantified("any", instance, back, origin, known),)
+        known = LogicalOperation("and", (TRUE, *resource.conditions(origin)))
+        return (Quantifier("any", instance, back, origin, known),)
 
     return conditions
 

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from chalicelib.odata.etag import etag_of
 from chalicelib.odata.model import EntityType
-from chalicelib.odata.negotiation import Format
+from chalicelib.odata.negotiation import JsonFormat
 from chalicelib.odata.query.options import Options
 from chalicelib.odata.query.page_request import PageRequest
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.sql.entity_json import PLAIN, query_text
-from chalicelib.odata.sql.json_functions import Style
+from chalicelib.odata.sql.entity_json import UNESCAPED, query_string
+from chalicelib.odata.sql.json_functions import JsonStyle
 
 # What a nextLink leaves out of the options of its page: its token has them.
 _IN_TOKEN = frozenset({"$top", "top", "$skip", "skip", "$skiptoken"})
@@ -34,7 +34,7 @@ class Answer:
 
     service_root: str
     version: str
-    form: Format
+    form: JsonFormat
     options: Options
 
     def of(
@@ -67,9 +67,9 @@ class Answer:
         """Return the URL of an entity."""
         return f"{self.service_root}/{entity.entity_set}({key})"
 
-    def style(self, expand_page: int, most_bytes: int) -> Style:
+    def style(self, expand_page: int, most_bytes: int) -> JsonStyle:
         """Return how entities are written: at most so many in one expansion, and so many bytes."""
-        return Style(
+        return JsonStyle(
             self.service_root,
             self.form.metadata,
             self.form.numbers_as_text,
@@ -106,7 +106,7 @@ class Answer:
             if name.strip().lower() not in _IN_TOKEN
         ]
         pairs.append(("$skiptoken", token))
-        return f"{self.service_root}/{quote(resource.path, PLAIN)}?{query_text(pairs)}"
+        return f"{self.service_root}/{quote(resource.path, UNESCAPED)}?{query_string(pairs)}"
 
 
 def plain(

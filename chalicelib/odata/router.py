@@ -25,9 +25,9 @@ from chalicelib.odata import negotiation
 from chalicelib.odata.batch import json_format, multipart
 from chalicelib.odata.batch.executor import Batch, Part
 from chalicelib.odata.create import Creation, create, read_creation
-from chalicelib.odata.etag import etag_of, is_wanted
+from chalicelib.odata.etag import etag_of, is_modified
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.pending import OneWaiting, Waiting
+from chalicelib.odata.pending import PendingRecordReader, PendingRecords
 from chalicelib.odata.query.options import read_options
 from chalicelib.odata.reads import ODataRequest, ODataService
 from chalicelib.odata.request_url import read_query, target_of
@@ -49,7 +49,7 @@ _RECORD = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
 class Endpoint:
     """Answers requests from a reader of the replica and the way to the buffer."""
 
-    def __init__(self, reader: RowReader, settings: Settings, waiting: Waiting) -> None:
+    def __init__(self, reader: RowReader, settings: Settings, waiting: PendingRecords) -> None:
         self._reader = reader
         self._settings = settings
         self._waiting = waiting
@@ -112,8 +112,8 @@ class Endpoint:
         version = negotiation.version_of(request.headers)
         options = read_options(request.query)
         options.allow("$format")
-        is_json = negotiation.batch_of_json(request.headers.get("content-type", ""))
-        in_json = negotiation.batch_answered_in_json(
+        is_json = negotiation.is_json_batch(request.headers.get("content-type", ""))
+        in_json = negotiation.wants_json_batch(
             request.headers, options.text("$format"), is_json
         )
         parts = self._parts(request, is_json)
@@ -150,7 +150,7 @@ class Endpoint:
         if answer.status != 200:
             return answer
         tag = answer.headers.get("ETag") or etag_of(answer.body)
-        if is_wanted(tag, request.headers):
+        if is_modified(tag, request.headers):
             return replace(answer, headers={**answer.headers, "ETag": tag})
         return plain(answer.headers["OData-Version"], None, "", 304, {"ETag": tag})
 
@@ -165,13 +165,13 @@ class Endpoint:
                 raise
             values = self._waiting.find(record[1], request.principal)
         # Where none waits either, it may have gone to the replica between the two looks.
-        reader = self._reader if values is None else OneWaiting(self._reader, values)
+        reader = self._reader if values is None else PendingRecordReader(self._reader, values)
         return ODataService(reader, self._settings).get(request)
 
 
 def _require_spoken(request: ODataRequest) -> None:
     negotiation.require_version(request.headers)
-    negotiation.refuse_isolation(request.headers)
+    negotiation.reject_isolation(request.headers)
     if request.method == "POST":  # nothing else has a body that is read
         require_no_coding(request.headers)
 

@@ -8,7 +8,7 @@ import pytest
 from pg8000.native import Connection
 
 from chalicelib.errors import NotFoundError
-from chalicelib.odata.plain_record import record_text
+from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.read_session import Reader
@@ -62,6 +62,6 @@ def test_each_way_shows_a_principal_its_own(role: str, filled: Database, data: D
         for path in (f"PointRecords({foreign})", f"PointRecords({foreign})/logs"):
             with pytest.raises(NotFoundError):
                 client.get(path)
-        assert record_text(Unbound(filled, 10), foreign, principal) is None
-        mine = record_text(Unbound(filled, 10), min(own), principal)
+        assert record_json(Unbound(filled, 10), foreign, principal) is None
+        mine = record_json(Unbound(filled, 10), min(own), principal)
         assert json.loads(mine or "{}")["id"] == min(own)

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
 from chalicelib.instant import to_text
 from chalicelib.odata.model import ENTITY_SETS
-from chalicelib.odata.plain_record import record_text
+from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.read_session import Reader
@@ -111,12 +111,12 @@ def test_one_record_is_the_same_by_its_id_and_by_odata(
     client: Client, filled: Database, data: DataSet
 ) -> None:
     for record in data.records:
-        text = record_text(Reader(filled, 10), str(record.id), INTEGRATION)
+        text = record_json(Reader(filled, 10), str(record.id), INTEGRATION)
         answer = client.json(f"PointRecords({record.id})", ("$format", "json"))
         del answer["@odata.context"], answer["@odata.etag"]
         assert text is not None
         assert json.loads(text) == answer
-    assert record_text(Reader(filled, 10), NOBODY, INTEGRATION) is None
+    assert record_json(Reader(filled, 10), NOBODY, INTEGRATION) is None
 
 
 @pytest.mark.parametrize(

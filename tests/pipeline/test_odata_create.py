@@ -9,7 +9,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib import container
-from chalicelib.odata.pending import Waiting
+from chalicelib.odata.pending import PendingRecords
 from chalicelib.odata.reads import ODataRequest
 from chalicelib.odata.router import Endpoint
 from tests.support.service import PUNCH, Service, error_of, wired
@@ -88,7 +88,7 @@ def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -
 
 def endpoint(find: Callable[..., Any]) -> Endpoint:
     """The door of OData, with another way to look into the buffer."""
-    waiting = Waiting(container.intake().read, lambda _: [], find)
+    waiting = PendingRecords(container.intake().read, lambda _: [], find)
     return Endpoint(container.reader(), container.settings(), waiting)
 
 

@@ -19,7 +19,7 @@ from chalicelib.odata.apply.aggregates import (
 )
 from chalicelib.odata.apply.pipeline import Reader, with_hidden
 from chalicelib.odata.apply.relation import Member, Nested, Output, Rows, Select
-from chalicelib.odata.ast import Column, Count, Node, Step, Variable
+from chalicelib.odata.ast import Column, Count, NavigationStep, Node, Variable
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation, Property
@@ -69,7 +69,7 @@ class _Repeats:
 
     def once(self, path: Span, value: Node) -> Node:
         """Return the value so that an aggregate of it has each entity's once."""
-        if not isinstance(value, Column) or not isinstance(value.instance, Step):
+        if not isinstance(value, Column) or not isinstance(value.instance, NavigationStep):
             return value
         way = path.text.rpartition("/")[0]
         self.met[way] = Column(value.instance, value.instance.entity.key)
@@ -122,8 +122,8 @@ class _Groups:
         column = reader.value(path)
         if not isinstance(column, Column):
             raise syntax_error("A property to group by is expected", path.at)
-        step = column.instance if isinstance(column.instance, Step) else None
-        if step and isinstance(step.origin, Step):
+        step = column.instance if isinstance(column.instance, NavigationStep) else None
+        if step and isinstance(step.origin, NavigationStep):
             raise unsupported("Grouping by a path of two navigations is not supported", path.at)
         made = reader.columns.property(column.member.name, column)
         self._keys.append((step.navigation if step else None, Output(made, column)))
@@ -263,10 +263,10 @@ def _count_of(reader: Reader, span: Span, path: str) -> Node:
 
 def _key_of(reader: Reader, path: Span) -> Column | None:
     """Return the key of the one entity that a path leads to, None where it leads elsewhere."""
-    found: Variable | Step = reader.rows.it
+    found: Variable | NavigationStep = reader.rows.it
     for segment in path.text.split("/"):
         member = found.entity.by_name.get(segment)
         if not isinstance(member, Navigation) or isinstance(member, Nested) or member.collection:
             return None
-        found = Step(found, member)
+        found = NavigationStep(found, member)
     return Column(found, found.entity.key)

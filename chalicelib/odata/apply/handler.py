@@ -15,9 +15,9 @@ from chalicelib.odata.apply.page_statements import RowsPage, rows_count_statemen
 from chalicelib.odata.apply.pipeline import ApplyBounds
 from chalicelib.odata.apply.relation import Member, Rows
 from chalicelib.odata.apply.transformations import read_apply
-from chalicelib.odata.ast import TRUE, Column, Junction, Node, OrderKey
+from chalicelib.odata.ast import TRUE, Column, LogicalOperation, Node, OrderKey
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.expressions.analyzer import condition_of, order_of
+from chalicelib.odata.expressions.analyzer import parse_condition, parse_order
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.span import Span
@@ -153,14 +153,14 @@ def _read_once(
     condition: Node = TRUE
     if filter_ is not None:
         tokens = tokenize(Span.of(filter_, "$filter"), aliases, expressions)
-        condition = condition_of(tokens, "$filter", scope, expressions)
+        condition = parse_condition(tokens, "$filter", scope, expressions)
     if search is not None:
         found = read_search(Span.of(search, "$search"), rows.it, expressions)
-        condition = found if condition is TRUE else Junction("and", (condition, found))
+        condition = found if condition is TRUE else LogicalOperation("and", (condition, found))
     order: tuple[OrderKey, ...] = ()
     if orderby is not None:
         tokens = tokenize(Span.of(orderby, "$orderby"), aliases, expressions)
-        order = order_of(tokens, "$orderby", scope, expressions)
+        order = parse_order(tokens, "$orderby", scope, expressions)
     return Applied(rows, condition, _without_repeats((*order, *rows.total_order())))
 
 

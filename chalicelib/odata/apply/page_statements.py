@@ -12,13 +12,13 @@ from chalicelib.odata.query.skip_token import Value
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.json_functions import (
     TYPES_OF_JSON,
-    Style,
+    JsonStyle,
     link_fields,
     type_name,
     value_text,
 )
-from chalicelib.odata.sql.keyset import beyond, order_by
-from chalicelib.odata.sql.select_statements import Statement, conditions_of, existence, page_sql
+from chalicelib.odata.sql.keyset import after_place, order_by
+from chalicelib.odata.sql.select_statements import Statement, all_conditions, existence_of, page_sql
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import Parameters
 
@@ -38,14 +38,14 @@ class RowsPage:
 
 
 def rows_statement(
-    resource: Resource, rows: Rows, members: Members, page: RowsPage, style: Style
+    resource: Resource, rows: Rows, members: Members, page: RowsPage, style: JsonStyle
 ) -> Statement:
     """Build the statement whose row is a page of rows, each with its members: see ``page_sql``."""
     parameters = Parameters(resource.principal)
     groups = None
     if page.condition is TRUE:
         groups = rows.page_of_groups(page.order, page.after, page.skip + page.size + 1)
-    translator = RowsTranslator(parameters, conditions_of(resource), groups)
+    translator = RowsTranslator(parameters, all_conditions(resource), groups)
     keys = [translator.by_order(each.expression) for each in page.order]
     where = translator.truth(page.condition)
     names = [each.column for each in rows.columns()]
@@ -53,7 +53,7 @@ def rows_statement(
     source = translator.from_clause(rows.it)
     count = _count(resource, rows, page.condition, parameters) if page.with_count else "NULL"
     if page.after is not None and groups is None:
-        where += f" AND {beyond(rows, page.order, keys, page.after, translator)}"
+        where += f" AND {after_place(rows, page.order, keys, page.after, translator)}"
     listed = [f"{sql} AS {name}" for sql, name in zip(columns, names, strict=True)]
     listed += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     order = f" ORDER BY {order_by(page.order)}" if keys else ""
@@ -71,7 +71,7 @@ def rows_statement(
         len(keys),
         size,
         translator.bind(Edm.INT32, style.most_bytes),
-        f"{count}, {existence(resource.parent, parameters)}",
+        f"{count}, {existence_of(resource.parent, parameters)}",
     )
     return Statement(sql, parameters)
 
@@ -80,11 +80,11 @@ def rows_count_statement(resource: Resource, rows: Rows, condition: Node) -> Sta
     """Build the statement whose row is: how many rows there are, whether the parent exists."""
     parameters = Parameters(resource.principal)
     count = _count(resource, rows, condition, parameters)
-    return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
+    return Statement(f"SELECT {count}, {existence_of(resource.parent, parameters)}", parameters)
 
 
 def _count(resource: Resource, rows: Rows, condition: Node, parameters: Parameters) -> str:
-    translator = RowsTranslator(parameters, conditions_of(resource))
+    translator = RowsTranslator(parameters, all_conditions(resource))
     where = translator.truth(condition)
     return f"(SELECT count(*) FROM {translator.from_clause(rows.it)} WHERE {where})"
 
@@ -95,7 +95,7 @@ class _Writer:
     Names are the client's own words: they are bound, as values are.
     """
 
-    def __init__(self, rows: Rows, members: Members, style: Style, translator: Translator) -> None:
+    def __init__(self, rows: Rows, members: Members, style: JsonStyle, translator: Translator) -> None:
         self._rows = rows
         self._members = members
         self._style = style

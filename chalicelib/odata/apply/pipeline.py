@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from chalicelib.odata.apply.relation import Columns, Member, Nested, Output, Rows, Select
-from chalicelib.odata.ast import Column, Node, OrderKey, Step
-from chalicelib.odata.expressions.analyzer import condition_of, is_one_expression, order_of
+from chalicelib.odata.ast import Column, NavigationStep, Node, OrderKey
+from chalicelib.odata.expressions.analyzer import is_one_expression, parse_condition, parse_order
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
 from chalicelib.odata.expressions.type_checker import check_value
@@ -45,7 +45,7 @@ class Reader:
     def condition(self, span: Span) -> Node:
         """Read an expression that is Boolean."""
         tokens = self._tokenize(span)
-        return condition_of(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
+        return parse_condition(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
 
     def search(self, span: Span) -> Node:
         """Read words that the text of an entity is to have."""
@@ -65,7 +65,7 @@ class Reader:
     def order(self, span: Span) -> tuple[OrderKey, ...]:
         """Read expressions with directions."""
         tokens = self._tokenize(span)
-        return order_of(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
+        return parse_order(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
 
     def _tokenize(self, span: Span) -> Tokens:
         found = tokenize(span, self.aliases, self.bounds.expressions)
@@ -148,7 +148,7 @@ def _member(node: Node, rows: Rows) -> Member | None:
     """Return the member of the rows that an expression is, if it is one."""
     if not isinstance(node, Column):
         return None
-    nested = node.instance.navigation if isinstance(node.instance, Step) else None
+    nested = node.instance.navigation if isinstance(node.instance, NavigationStep) else None
     if nested is not None and not isinstance(nested, Nested):
         return None
     member = Member(node.member, nested)

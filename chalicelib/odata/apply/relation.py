@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 
-from chalicelib.odata.ast import Column, Instance, Node, OrderKey, Step, Variable
+from chalicelib.odata.ast import Column, Instance, NavigationStep, Node, OrderKey, Variable
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Navigation, Property
 from chalicelib.odata.query.skip_token import Value
@@ -35,7 +35,7 @@ class Member:
 
     def column(self, variable: Variable) -> Column:
         """Return its value in each of the rows that a variable stands for."""
-        instance: Instance = Step(variable, self.nested) if self.nested else variable
+        instance: Instance = NavigationStep(variable, self.nested) if self.nested else variable
         return Column(instance, self.property)
 
 
@@ -146,7 +146,7 @@ def rows_of(entity: EntityType, variable: Variable) -> Rows:
         entity.table,
         entity.properties,
         entity.navigations,
-        searched=entity.searched,
+        search_path=entity.search_path,
         base=entity,
         select=Select(variable, outputs),
         members=members,
@@ -168,6 +168,6 @@ class Columns:
             of or value.type,
             stored_as=f"c{next(self._numbers)}",
             nullable=value.nullable,
-            max_length=value.longest,
+            max_length=value.max_length,
             may_be_nan=value.may_be_nan,
         )

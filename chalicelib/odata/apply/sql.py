@@ -7,10 +7,10 @@ transformation reads the entities of the path by it, and so does each navigation
 from collections.abc import Sequence
 
 from chalicelib.odata.apply.relation import Nested, Rows, Select
-from chalicelib.odata.ast import Instance, Node, Step
+from chalicelib.odata.ast import Instance, NavigationStep, Node
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Property
-from chalicelib.odata.sql.keyset import beyond
+from chalicelib.odata.sql.keyset import after_place
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import Parameters
 
@@ -37,7 +37,7 @@ class RowsTranslator(Translator):
         return super().source(entity)
 
     def column(self, instance: Instance, prop: Property) -> str:
-        if isinstance(instance, Step) and isinstance(instance.navigation, Nested):
+        if isinstance(instance, NavigationStep) and isinstance(instance.navigation, Nested):
             return super().column(instance.origin, prop)
         return super().column(instance, prop)
 
@@ -53,7 +53,7 @@ class RowsTranslator(Translator):
         where = [inner.truth(each) for each in conditions]
         if select.after is not None:
             keys = [inner.by_order(each.expression) for each in select.order]
-            where.append(beyond(select.input.entity, select.order, keys, select.after, inner))
+            where.append(after_place(select.input.entity, select.order, keys, select.after, inner))
         order = [_ordered(inner, each.expression, each.descending) for each in select.order]
         parts = [f"SELECT {', '.join(outputs)} FROM {inner.from_clause(select.input)}"]
         if where:

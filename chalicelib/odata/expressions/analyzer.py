@@ -1,4 +1,4 @@
-"""From the tokens of an option to typed trees: parse and check."""
+"""Turn the tokens of an option into typed syntax trees: parse, then check types."""
 
 from chalicelib.errors import InvalidError
 from chalicelib.odata.ast import Node, OrderKey, Variable
@@ -8,37 +8,42 @@ from chalicelib.odata.expressions.type_checker import check_condition, check_val
 from chalicelib.odata.language.parser import Bounds, Token, parse, syntax_error
 from chalicelib.odata.model import ENTITY_SETS, EntityType
 
-# Enough for every order that a person can follow; each more makes a page's condition longer.
+# Enough for every order that a person can follow. Each key makes the keyset condition longer.
 MAX_ORDER_KEYS = 16
 
 _ROOTS = {each: Variable(each) for each in ENTITY_SETS.values()}
 
 
 def root(entity: EntityType) -> Variable:
-    """Return the variable that stands for each entity that a request asks for."""
+    """Return the variable that stands for the requested entities of a type."""
     return _ROOTS[entity]
 
 
-def condition_of(tokens: list[Token], source: str, scope: Scope, bounds: Bounds) -> Node:
-    """Return the condition that the tokens of an option say.
+def parse_condition(tokens: list[Token], source: str, scope: Scope, bounds: Bounds) -> Node:
+    """Parse a Boolean expression, such as the value of ``$filter``.
 
     Raises:
-        InvalidError: they are no condition; the message says where and why.
-        NotImplementedByServiceError: they are one that the service does not support.
+        InvalidError: the tokens are not a condition; the message says where and why.
+        NotImplementedByServiceError: the service does not support a part of the condition.
     """
     if not is_one_expression(tokens):
         raise InvalidError(f"{source} must be one condition, without commas or asc.", target=source)
     return check_condition(parse(tokens, source), scope, bounds.max_depth)
 
 
-def order_of(
+def parse_order(
     tokens: list[Token], source: str, scope: Scope, bounds: Bounds
 ) -> tuple[OrderKey, ...]:
-    """Return the order that tokens say, as ``condition_of`` does a condition."""
+    """Parse expressions with directions, such as the value of ``$orderby``.
+
+    Raises:
+        InvalidError: as ``parse_condition``; or there are too many expressions.
+        NotImplementedByServiceError: as ``parse_condition``.
+    """
     items = _split_at_commas(tokens)
     if len(items) > MAX_ORDER_KEYS:
         raise InvalidError(
-            f"{source} may order by {MAX_ORDER_KEYS} expressions, not more.", target=source
+            f"{source} may have at most {MAX_ORDER_KEYS} expressions.", target=source
         )
     keys = []
     for item in items:

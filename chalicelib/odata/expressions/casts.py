@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.odata.ast import Call, Cast, Literal, Node
 from chalicelib.odata.edm import INTEGER_RANGES, INTEGERS, NUMBERS, Edm
-from chalicelib.odata.expressions.functions import WRITTEN_DAY, WRITTEN_INSTANT
+from chalicelib.odata.expressions.functions import DATE_AS_TEXT, INSTANT_AS_TEXT
 from chalicelib.odata.language.literals import read_as
 
 _EXACT = {Edm.DOUBLE: "CAST(CAST({0} AS text) AS numeric)"}
@@ -17,9 +17,9 @@ _TO_TEXT = {
     Edm.DECIMAL: "replace(CAST({0} AS text), 'Infinity', 'INF')",
     Edm.BOOLEAN: "CAST({0} AS text)",
     Edm.GUID: "CAST({0} AS text)",
-    Edm.DATE: WRITTEN_DAY,
+    Edm.DATE: DATE_AS_TEXT,
     Edm.TIME_OF_DAY: "CAST({0} AS text)",
-    Edm.DATE_TIME_OFFSET: WRITTEN_INSTANT,
+    Edm.DATE_TIME_OFFSET: INSTANT_AS_TEXT,
     **dict.fromkeys(INTEGERS, "CAST({0} AS text)"),
 }
 # The forms of literals; whether there is such a value, pg_input_is_valid says.

@@ -44,20 +44,20 @@ def as_duration(node: Node) -> Node:
     return node
 
 
-def converted(node: Node, of: Edm, at: Place) -> Node:
+def convert(node: Node, of: Edm, at: Place) -> Node:
     """Return a number as one of a wider type, null as null of that type, anything else as it is."""
     if node.type is of:
         return node
     if node.type is Edm.NULL:
         return Literal(of, None)
     if isinstance(node, Literal):
-        return Literal(of, value_as(node, of, at), node.at)
+        return Literal(of, convert_value(node, of, at), node.at)
     if node.type in NUMBERS:
         return Call(f"CAST({{0}} AS {of.sql})", (node,), of)
     return node
 
 
-def value_as(literal: Literal, of: Edm, at: Place) -> Any:
+def convert_value(literal: Literal, of: Edm, at: Place) -> Any:
     """Return the value of a literal as one of a wider type."""
     if literal.value is None or literal.type is of or of not in NUMBERS - INTEGERS:
         return literal.value

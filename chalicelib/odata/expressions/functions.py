@@ -208,8 +208,8 @@ _WITHIN_YEARS = (
     " WHEN v >= '10000-01-01' THEN interval '300000 years' ELSE interval '0' END"
     " FROM (SELECT {} AS v OFFSET 0) AS w)"
 )
-WRITTEN_INSTANT = f'to_char({_WITHIN_YEARS.format(_LOCAL)}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
-WRITTEN_DAY = f"to_char({_WITHIN_YEARS.format('CAST({0} AS timestamp)')}, 'YYYY-MM-DD')"
+INSTANT_AS_TEXT = f'to_char({_WITHIN_YEARS.format(_LOCAL)}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
+DATE_AS_TEXT = f"to_char({_WITHIN_YEARS.format('CAST({0} AS timestamp)')}, 'YYYY-MM-DD')"
 _BETWEEN_DAYS = "(CAST({0} AS timestamp) - CAST({1} AS timestamp))"
 
 

@@ -15,13 +15,13 @@ from chalicelib.odata.ast import (
     Case,
     Comparison,
     Count,
-    Junction,
     Literal,
+    LogicalOperation,
     Membership,
     Negation,
     Node,
     Place,
-    Quantified,
+    Quantifier,
 )
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
 from chalicelib.odata.expressions import casts, functions, regex
@@ -29,8 +29,8 @@ from chalicelib.odata.expressions.coerce import (
     are_comparable,
     as_duration,
     common_type,
-    converted,
-    value_as,
+    convert,
+    convert_value,
     with_durations,
 )
 from chalicelib.odata.language.parser import Word, syntax_error, unsupported
@@ -46,7 +46,7 @@ def comparison(operator: Word, left: Node, right: Node) -> Node:
     if isinstance(left, Count) and isinstance(right, Literal):
         exists = _EXISTENCE.get((operator.name, right.value))
         if exists is not None:
-            found = Quantified("any", left.origin, left.navigation, left.variable, left.predicate)
+            found = Quantifier("any", left.origin, left.navigation, left.variable, left.predicate)
             return found if exists else Negation(found)
     if isinstance(left, Call) and isinstance(right, Literal):
         return _day(operator, left, right) or Comparison(operator.name, left, right)
@@ -68,7 +68,9 @@ def _day(operator: Word, left: Call, right: Literal) -> Node | None:
         Comparison(name, instant, Literal(Edm.DATE_TIME_OFFSET, midnights[which], right.at))
         for name, which in _OF_MIDNIGHTS.get(operator.name, ())
     )
-    return Junction("and", conditions) if len(conditions) > 1 else next(iter(conditions), None)
+    if len(conditions) > 1:
+        return LogicalOperation("and", conditions)
+    return next(iter(conditions), None)
 
 
 _OF_MIDNIGHTS = {
@@ -111,7 +113,7 @@ def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
     if operand.type is Edm.NULL:
         return Literal(Edm.BOOLEAN, has_null)
     of = reduce(common_type, (each.type for each in present), Edm.NULL)
-    values = tuple(value_as(each, of, operator.at) for each in present)
+    values = tuple(convert_value(each, of, operator.at) for each in present)
     return Membership(operand, of, values, has_null)
 
 
@@ -122,7 +124,7 @@ def negation(operator: Word, operand: Node) -> Node:
     if operand.type not in functions.NEGATABLE:
         raise syntax_error(f"- needs a number or a duration, not {operand.type}", operator.at)
     if operand.type in INTEGERS:
-        operand = converted(operand, Edm.INT64, operator.at)
+        operand = convert(operand, Edm.INT64, operator.at)
     return Call(functions.NEGATION, (operand,), operand.type)
 
 
@@ -144,7 +146,7 @@ def _numbers(operator: Word, left: Node, right: Node) -> Node:
     of = promote(left.type, right.type)
     if operator.name == "divby" and of is Edm.INT64:
         of = Edm.DECIMAL
-    left, right = converted(left, of, operator.at), converted(right, of, operator.at)
+    left, right = convert(left, of, operator.at), convert(right, of, operator.at)
     may_be_zero = not (isinstance(right, Literal) and right.value != 0)
     template, makes_nan = functions.arithmetic(operator.name, of, may_be_zero)
     return Call(template, (left, right), of, makes_nan)
@@ -174,8 +176,8 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
         _require_utc(name, arguments[0])
     if name.name == "matchespattern":
         arguments = (arguments[0], _pattern(name, arguments[1]))
-    at_most = _cut_to(arguments[2]) if name.name == "substring" and len(arguments) > 2 else None
-    return Call(signature.template, arguments, signature.result, at_most=at_most)
+    truncated_to = _cut_to(arguments[2]) if name.name == "substring" and len(arguments) > 2 else None
+    return Call(signature.template, arguments, signature.result, truncated_to=truncated_to)
 
 
 def _cut_to(length: Node) -> int | None:
@@ -192,7 +194,7 @@ def case(name: Word, conditions: Sequence[Node], results: Sequence[Node]) -> Nod
                 f"case with results of both {of} and {each.type} is not supported", name.at
             )
         of = common_type(of, each.type)
-    converted_results = (converted(each, of, name.at) for each in results)
+    converted_results = (convert(each, of, name.at) for each in results)
     return Case(tuple(zip(conditions, converted_results, strict=True)), of)
 
 

@@ -1,28 +1,32 @@
-"""What the names in an expression mean, where it stands. URL Conventions 4.01, section 5.1.1.14."""
+"""Resolve the names in an expression. URL Conventions 4.01, section 5.1.1.14."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from chalicelib.odata.ast import Computed, Variable
+from chalicelib.odata.ast import ComputedProperty, Variable
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What names mean: ``it`` is ``$it``, ``this`` is what a name without a prefix belongs to.
+    """The meaning of names at one place of a query.
 
-    ``variables`` are those of lambdas, ``computed`` what ``$compute`` adds to an entity. ``homes``
-    are what names in the value of an alias belong to, where that is not ``it``. ``spoken_of``
-    gathers the entities but ``this`` that names were found to belong to. ``max_computed`` bounds
-    the tokens that computed properties may bring into one expression. ``depth`` is how many
-    collections it is within.
+    Attributes:
+        it: ``$it``, the requested entity.
+        this: the owner of names without a prefix.
+        variables: the lambda variables.
+        computed: the properties that ``$compute`` adds to an entity.
+        alias_owners: the owners of names in the values of aliases that are not ``it``.
+        referenced: collects the entities other than ``this`` that names refer to.
+        max_computed: the most tokens that computed properties may add to one expression.
+        depth: the number of lambda expressions around this one.
     """
 
     it: Variable
     this: Variable
     variables: Mapping[str, Variable]
-    computed: Mapping[Variable, Mapping[str, Computed]] = field(default_factory=dict)
-    homes: Mapping[str, Variable] = field(default_factory=dict)
-    spoken_of: set[Variable] = field(default_factory=set)
+    computed: Mapping[Variable, Mapping[str, ComputedProperty]] = field(default_factory=dict)
+    alias_owners: Mapping[str, Variable] = field(default_factory=dict)
+    referenced: set[Variable] = field(default_factory=set)
     max_computed: int = 0
     depth: int = 0
 
@@ -30,9 +34,10 @@ class Scope:
     def of(cls, it: Variable) -> "Scope":
         return cls(it, it, {})
 
-    def home(self, source: str) -> Variable:
-        """Return what a name in an option, or in the value of an alias, belongs to.
+    def owner_of(self, source: str) -> Variable:
+        """Return the owner of a name in an option (``$…``) or in the value of an alias (``@…``).
 
-        Protocol 4.01, section 11.2.6.1.3: values are of the resource where they are assigned.
+        Protocol 4.01, section 11.2.6.1.3: names in an alias belong to the resource that assigns it.
         """
-        return self.homes.get(source[1:], self.it) if source.startswith("@") else self.this
+        is_alias = source.startswith("@")
+        return self.alias_owners.get(source[1:], self.it) if is_alias else self.this

@@ -1,7 +1,7 @@
-"""How long the values of one entity may become: a few operators make megabytes of one log.
+"""Limit the length of computed values: a few operators can make megabytes of one log.
 
-What is calculated of an entity is in the database's memory at once, for as many entities as it
-sorts or writes. So it is bounded before it is asked for, by the longest value of each operand.
+Postgres holds the computed values of all entities that it sorts or writes in memory at once. The
+limit is checked before the statement runs, by the maximum length of each operand.
 """
 
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ MAX_CHARACTERS = 100_000
 
 
 def require_bounded(values: Iterable[Node], at: Place) -> None:
-    """Refuse values that together may have more characters.
+    """Reject values whose maximum lengths add up to more than ``MAX_CHARACTERS``.
 
     Raises:
-        InvalidError: they may.
+        InvalidError: the sum exceeds the limit.
     """
-    longest = sum(each.longest for each in values)
-    if longest > MAX_CHARACTERS:
+    total = sum(each.max_length for each in values)
+    if total > MAX_CHARACTERS:
         raise syntax_error(
-            f"What is calculated could have {longest} characters: {MAX_CHARACTERS} are the most", at
+            f"The result could have {total} characters; the limit is {MAX_CHARACTERS}", at
         )

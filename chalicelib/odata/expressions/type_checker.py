@@ -14,27 +14,27 @@ from chalicelib.odata.ast import (
     TRUE,
     Column,
     Comparison,
-    Computed,
+    ComputedProperty,
     Count,
     Instance,
-    Junction,
     Literal,
+    LogicalOperation,
+    NavigationStep,
     Negation,
     Node,
     Place,
-    Quantified,
-    Step,
+    Quantifier,
     Variable,
 )
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions import operations
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
-from chalicelib.odata.language.parser import NOTHING, Path, Word, syntax_error, unsupported
+from chalicelib.odata.language.parser import EMPTY_LIST, Path, Word, syntax_error, unsupported
 from chalicelib.odata.model import ENTITY_TYPES, EntityType, Navigation, Property
 
 # Postgres copies what is within a subselect for each that is around it.
-_MOST_WITHIN = 20
+_MAX_LAMBDA_DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Checker:
     def value(self, syntax: Any, scope: Scope, depth: int) -> Node:
         """Return a node that has a primitive value."""
         found = self._value_or_entity(syntax, scope, depth)
-        if isinstance(found, Variable | Step):
+        if isinstance(found, Instance):
             raise syntax_error(f"A {found.entity.name} is an entity, not a value", place_of(syntax))
         require_bounded((found,), place_of(syntax))
         return found
@@ -123,7 +123,7 @@ class _Checker:
     def _path(self, path: Path, scope: Scope) -> _Found:
         first, *rest = path.segments
         found: _Found
-        home = scope.it if first == "$it" else scope.home(path.at.source)
+        home = scope.it if first == "$it" else scope.owner_of(path.at.source)
         if first in scope.variables:
             found = scope.variables[first]
         elif first in ("$it", "$this"):
@@ -131,14 +131,14 @@ class _Checker:
         else:
             found = self._member(home, first, path, scope)
         if first not in scope.variables and home is not scope.this:
-            scope.spoken_of.add(home)
+            scope.referenced.add(home)
         for segment in rest:
             if isinstance(found, _Collection) and segment == "$count":
                 navigation = found.navigation
                 found = Count(found.origin, navigation, Variable(navigation.target), TRUE)
             elif isinstance(found, _Collection) and found.navigation.target.is_named(segment):
                 continue  # a cast to the type that they have anyway
-            elif isinstance(found, Variable | Step):
+            elif isinstance(found, Instance):
                 found = self._member(found, segment, path, scope)
             else:
                 raise syntax_error(f"/{segment} cannot follow in {path}", path.at)
@@ -152,12 +152,12 @@ class _Checker:
         if isinstance(member, Property):
             return Column(instance, member)
         if isinstance(member, Navigation):
-            return (_Collection if member.collection else Step)(instance, member)
+            return (_Collection if member.collection else NavigationStep)(instance, member)
         if entity.is_named(name):
             return instance  # a cast to the type that it has anyway
         raise syntax_error(f"{entity.name} has no property {name}", path.at)
 
-    def _computed(self, computed: Computed, path: Path, scope: Scope) -> Node:
+    def _computed(self, computed: ComputedProperty, path: Path, scope: Scope) -> Node:
         """Return what a computed property stands for: it counts like its own tokens."""
         self.size += computed.size
         if self.size > scope.max_computed:
@@ -177,9 +177,9 @@ class _Checker:
         variable = Variable(found.navigation.target)
         predicate: Node = TRUE
         if syntax.lambda_ is not None:
-            if scope.depth >= _MOST_WITHIN:
+            if scope.depth >= _MAX_LAMBDA_DEPTH:
                 raise syntax_error(
-                    f"Collections may be {_MOST_WITHIN} within each other", quantifier.at
+                    f"Collections may be {_MAX_LAMBDA_DEPTH} within each other", quantifier.at
                 )
             inner = replace(scope, depth=scope.depth + 1)
             if quantifier.name == "count":
@@ -190,7 +190,7 @@ class _Checker:
             predicate = self.condition(syntax.lambda_.expression, inner, depth)
         if quantifier.name == "count":
             return Count(found.origin, found.navigation, variable, predicate)
-        return Quantified(quantifier.name, found.origin, found.navigation, variable, predicate)
+        return Quantifier(quantifier.name, found.origin, found.navigation, variable, predicate)
 
     # Operators and functions.
 
@@ -203,20 +203,20 @@ class _Checker:
             syntax = syntax.left
         operands.append(syntax)
         conditions = (self.condition(each, scope, depth) for each in reversed(operands))
-        return Junction(operator.name, tuple(conditions))
+        return LogicalOperation(operator.name, tuple(conditions))
 
     def _comparison(self, syntax: Any, scope: Scope, depth: int) -> Node:
         operator = _word(syntax.comparator)
         left = self._value_or_entity(syntax.left, scope, depth)
         right = self._value_or_entity(syntax.right, scope, depth)
-        if isinstance(left, Variable | Step) or isinstance(right, Variable | Step):
+        if isinstance(left, Instance) or isinstance(right, Instance):
             return _entities(operator, left, right)
         return operations.comparison(operator, left, right)
 
     def _membership(self, syntax: Any, scope: Scope, depth: int) -> Node:
         operand = self.value(syntax.left, scope, depth)
         members = [
-            self.value(each, scope, depth) for each in syntax.right.val if each is not NOTHING
+            self.value(each, scope, depth) for each in syntax.right.val if each is not EMPTY_LIST
         ]
         return operations.membership(_word(syntax.comparator), operand, members)
 
@@ -243,7 +243,7 @@ class _Checker:
         operand: Node | Instance = scope.it
         if len(arguments) == 2:
             operand = self._value_or_entity(arguments[0], scope, depth)
-        if not isinstance(operand, Variable | Step):
+        if not isinstance(operand, Instance):
             return operations.cast(name, operand, str(type_path), type_path.at)
         entity = _entity_type(type_path)
         if name.name == "cast":
@@ -256,7 +256,7 @@ def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> 
     sides: list[Node] = []
     entities: set[EntityType] = set()
     for side in (left, right):
-        if isinstance(side, Variable | Step):
+        if isinstance(side, Instance):
             entities.add(side.entity)
             sides.append(Column(side, side.entity.key))
         elif side.type is Edm.NULL:

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.language import tokens
-from chalicelib.odata.language.lexer_state import Frame, Reading
+from chalicelib.odata.language.lexer_state import Frame, LexerState
 from chalicelib.odata.language.parser import (
-    NOTHING,
+    EMPTY_LIST,
     Bounds,
     Path,
     Tokens,
@@ -43,13 +43,13 @@ def tokenize(span: Span, aliases: Mapping[str, str], bounds: Bounds) -> Tokens:
         NotImplementedByServiceError: it is legal, but something that the service does not have.
     """
     text = span.whole[: span.end]
-    scanner = _Scanner(text, span.source, bounds, position=span.start, aliases=aliases)
+    scanner = _Lexer(text, span.source, bounds, position=span.start, aliases=aliases)
     scanner.run()
     return scanner.tokens
 
 
 @dataclass(slots=True)
-class _Scanner(Reading):
+class _Lexer(LexerState):
     aliases: Mapping[str, str] = field(default_factory=dict)
     open_aliases: tuple[str, ...] = ()
 
@@ -109,7 +109,7 @@ class _Scanner(Reading):
         """
         frame = self.frames[-1] if self.frames else None
         in_condition = frame is not None and frame.kind == "case" and frame.separators % 2 == 0
-        return in_condition and tokens.NO_COLON.match(self.text, position) is not None
+        return in_condition and tokens.REST_OF_PAIR.match(self.text, position) is not None
 
     def _mark_for_value(self, mark: str, at: Place) -> None:
         self.position += 1
@@ -120,9 +120,9 @@ class _Scanner(Reading):
             self.emit("UMINUS", Word("-", at), at)
         elif mark in ")]" and frame and not frame.separators and self._is_empty(frame, mark):
             if frame.kind != "call":
-                self.emit("STRING", NOTHING, at)
+                self.emit("STRING", EMPTY_LIST, at)
             self.close(mark, at)
-        elif mark == "[" or tokens.OBJECT.match(self.text, at.offset):
+        elif mark == "[" or tokens.OBJECT_START.match(self.text, at.offset):
             raise unsupported("Collections and objects are supported only as the list of in", at)
         else:
             raise syntax_error(f"A value is expected, not {mark!r}", at)
@@ -186,7 +186,7 @@ class _Scanner(Reading):
         else:
             self.emit(name.upper(), Word(name, at), at)
         self.open("filtered" if name == "$filter" else name, self.here())
-        if name == "any" and (match := tokens.NO_VARIABLE.match(self.text, self.position)):
+        if name == "any" and (match := tokens.NO_LAMBDA.match(self.text, self.position)):
             self.position = match.end()
             self.close(")", at)
             return
@@ -218,11 +218,11 @@ class _Scanner(Reading):
         self._nested(name, at).run()
         self.emit(")", ")", at)
 
-    def _nested(self, name: str, at: Place) -> "_Scanner":
+    def _nested(self, name: str, at: Place) -> "_Lexer":
         if name in self.open_aliases:
             raise syntax_error(f"The alias @{name} names itself", at)
         self.require_depth(at)
-        return _Scanner(
+        return _Lexer(
             self.aliases[name],
             f"@{name}",
             self.bounds,
@@ -244,7 +244,7 @@ class _Scanner(Reading):
 
     def _after_value(self) -> None:
         at = self.here()
-        match = tokens.AFTER.match(self.text, self.position)
+        match = tokens.AFTER_VALUE.match(self.text, self.position)
         if match is None:
             raise syntax_error(f"An operator is expected, not {self.text[self.position]!r}", at)
         self.position = match.end()

@@ -22,7 +22,7 @@ class Frame:
 
 
 @dataclass(slots=True)
-class Reading:
+class LexerState:
     """Where one text is read, and what was made of it. ``outer_depth`` is the nesting around it."""
 
     text: str

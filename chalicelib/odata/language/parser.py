@@ -16,7 +16,7 @@ from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
 
 # Stands for what an empty list has in it: the grammar has no rule for one.
-NOTHING = Literal(Edm.NULL, None)
+EMPTY_LIST = Literal(Edm.NULL, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

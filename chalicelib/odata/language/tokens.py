@@ -36,17 +36,17 @@ VALUE = re.compile(
     |    (?P<mark>[-()\[\]{{,:])""",
     re.VERBOSE,
 )
-AFTER = re.compile(rf"(?P<word>{_WORD})|(?P<mark>[(),:\]/])")
+AFTER_VALUE = re.compile(rf"(?P<word>{_WORD})|(?P<mark>[(),:\]/])")
 SEGMENT = re.compile(rf"/(?:(?P<opens>(?i:any|all)|\$count|\$filter)\(|(?P<name>\$?{_DOTTED}))")
 LAMBDA_VARIABLE = re.compile(rf"[ \t\r\n]*(?P<name>{_WORD})[ \t\r\n]*:")
-NO_VARIABLE = re.compile(r"[ \t\r\n]*\)")
+NO_LAMBDA = re.compile(r"[ \t\r\n]*\)")
 # How an object of JSON begins.
-OBJECT = re.compile(r"\{[ \t\r\n]*[\"}]")
+OBJECT_START = re.compile(r"\{[ \t\r\n]*[\"}]")
 ALIAS = re.compile(f"@({_WORD})")
 WHOLE_NUMBER = re.compile(r"(?P<number>[0-9]+)")
 # The rest of a pair of case, without a colon of its own. Nothing is read in two ways, or again: a
 # pattern that could would take ages over what it does not match.
-NO_COLON = re.compile(r"(?:'[^']*+'|\([^()]*+\)|[^:,()'])*+[,)]")
+REST_OF_PAIR = re.compile(r"(?:'[^']*+'|\([^()]*+\)|[^:,()'])*+[,)]")
 COUNT_OPTION = re.compile(r"[ \t\r\n]*\$?(?i:filter)=")
 _LITERAL_KINDS = {
     "guid": (Edm.GUID, literals.read_guid),

@@ -86,7 +86,7 @@ def of_entity_set(entity: EntityType, expand_depth: int) -> Annotations:
         f"{CAPABILITIES}.CountRestrictions": {"Countable": True},
         f"{CAPABILITIES}.FilterRestrictions": {"Filterable": True},
         f"{CAPABILITIES}.SortRestrictions": {"Sortable": True},
-        f"{CAPABILITIES}.SearchRestrictions": {"Searchable": entity.searched is not None},
+        f"{CAPABILITIES}.SearchRestrictions": {"Searchable": entity.search_path is not None},
         f"{CAPABILITIES}.ExpandRestrictions": {
             "Expandable": bool(entity.navigations),
             "MaxLevels": expand_depth,
@@ -108,7 +108,7 @@ def of_entity_set(entity: EntityType, expand_depth: int) -> Annotations:
 
 def of_property(entity: EntityType, prop: Property) -> Annotations:
     """Return what a property means, and who says what it is."""
-    found: dict[str, Value] = {f"{CORE}.Description": prop.about}
+    found: dict[str, Value] = {f"{CORE}.Description": prop.description}
     if prop.name in entity.insertable:
         found[f"{CORE}.Immutable"] = True
     elif prop is not entity.key:  # python-odata can't insert where the key is said to be computed
@@ -118,4 +118,4 @@ def of_property(entity: EntityType, prop: Property) -> Annotations:
 
 def of_type(entity: EntityType) -> Annotations:
     """Return what an entity is."""
-    return {f"{CORE}.Description": entity.about}
+    return {f"{CORE}.Description": entity.description}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from chalicelib.odata.ast import Computed
+from chalicelib.odata.ast import ComputedProperty
 from chalicelib.odata.expressions.analyzer import is_one_expression
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
@@ -29,7 +29,7 @@ def read_compute(span: Span, scope: Scope, aliases: Mapping[str, str], bounds: B
     Raises:
         InvalidError: an item is no expression with a name, or its name is one already.
     """
-    known: dict[str, Computed] = {}
+    known: dict[str, ComputedProperty] = {}
     scope = replace(
         scope, computed={**scope.computed, scope.this: known}, max_computed=bounds.max_tokens
     )
@@ -47,7 +47,7 @@ def read_compute(span: Span, scope: Scope, aliases: Mapping[str, str], bounds: B
     return scope
 
 
-def _read(item: Span, scope: Scope, aliases: Mapping[str, str], bounds: Bounds) -> Computed:
+def _read(item: Span, scope: Scope, aliases: Mapping[str, str], bounds: Bounds) -> ComputedProperty:
     match = _AS.fullmatch(item.text)
     if match is None:
         raise syntax_error("A computed property is an expression, the word as, and a name", item.at)
@@ -59,7 +59,7 @@ def _read(item: Span, scope: Scope, aliases: Mapping[str, str], bounds: Bounds) 
     if size > bounds.max_tokens:
         raise syntax_error(f"An expression may have {bounds.max_tokens} tokens, not more", item.at)
     value = check_value(parse(tokens, item.source), scope, bounds.max_depth)
-    return Computed(match["name"], value, size)
+    return ComputedProperty(match["name"], value, size)
 
 
 def _sizes(tokens: list[Token], scope: Scope) -> Iterator[int]:

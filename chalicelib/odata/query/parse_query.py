@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from chalicelib.odata.ast import Junction, Node, OrderKey, Variable
-from chalicelib.odata.expressions.analyzer import condition_of, order_of, root
+from chalicelib.odata.ast import LogicalOperation, Node, OrderKey, Variable
+from chalicelib.odata.expressions.analyzer import parse_condition, parse_order, root
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.language.expand_items import ExpandItem, read_items
 from chalicelib.odata.language.lexer import tokenize
@@ -122,9 +122,9 @@ class _Level:
         conditions: tuple[Node, ...] = ()
         bounds = self.limits.bounds
         if text := options.get("$filter"):
-            condition = condition_of(self._tokens(text), text.source, self.scope, bounds)
+            condition = parse_condition(self._tokens(text), text.source, self.scope, bounds)
             conditions = (condition,)
-            if isinstance(condition, Junction) and condition.operator == "and":
+            if isinstance(condition, LogicalOperation) and condition.operator == "and":
                 conditions = condition.operands
         if text := options.get("$search"):
             conditions = (*conditions, read_search(text, self.scope.this, bounds))
@@ -133,7 +133,7 @@ class _Level:
     def _order(self, text: Span | None) -> tuple[OrderKey, ...]:
         if text is None:
             return ()
-        return order_of(self._tokens(text), text.source, self.scope, self.limits.bounds)
+        return parse_order(self._tokens(text), text.source, self.scope, self.limits.bounds)
 
     def _tokens(self, text: Span) -> list[Token]:
         return tokenize(text, self.aliases, self.limits.bounds)
@@ -180,8 +180,8 @@ class _Level:
         scope = replace(
             self.scope,
             this=this,
-            homes={**self.scope.homes, **dict.fromkeys(aliases, this)},
-            spoken_of=set(),
+            alias_owners={**self.scope.alias_owners, **dict.fromkeys(aliases, this)},
+            referenced=set(),
         )
         values = {name: each.text for name, each in aliases.items()}
         return _Level(scope, {**self.aliases, **values}, self.limits, self.depth + 1)
@@ -198,8 +198,8 @@ class _Level:
         view = query.view
         if path.form is not Form.ENTITIES:
             view = View(view.it, (), is_reference=True)
-        elsewhere = level.scope.spoken_of - {level.scope.this}
-        self.scope.spoken_of.update(elsewhere)
+        elsewhere = level.scope.referenced - {level.scope.this}
+        self.scope.referenced.update(elsewhere)
         given = tuple((name, text.text) for name, text in options.items() if name not in _OF_PAGE)
         given += tuple((f"@{name}", text) for name, text in level.aliases.items())
         return Expansion(

@@ -6,7 +6,7 @@ A view says nothing of formats and URLs; ``written`` makes SQL of it.
 from dataclasses import dataclass
 from enum import Enum
 
-from chalicelib.odata.ast import Computed, Node, OrderKey, Variable
+from chalicelib.odata.ast import ComputedProperty, Node, OrderKey, Variable
 from chalicelib.odata.model import Navigation, Property
 
 
@@ -29,7 +29,7 @@ class View:
 
     it: Variable
     properties: tuple[Property, ...]
-    computed: tuple[Computed, ...] = ()
+    computed: tuple[ComputedProperty, ...] = ()
     links: tuple[Navigation, ...] = ()
     selected: tuple[str, ...] | None = None
     expansions: tuple["Expansion", ...] = ()

@@ -16,11 +16,11 @@ from chalicelib.odata.ast import (
     Call,
     Column,
     Comparison,
-    Junction,
     Literal,
+    LogicalOperation,
     Node,
     Place,
-    Quantified,
+    Quantifier,
     Variable,
 )
 from chalicelib.odata.edm import Edm
@@ -44,9 +44,9 @@ def read_search(span: Span, it: Variable, bounds: Bounds) -> Node:
         InvalidError: it is no search expression, or larger than the bounds allow.
         NotImplementedByServiceError: entities of the type have no text to search.
     """
-    if it.entity.searched is None:
+    if it.entity.search_path is None:
         raise unsupported(f"$search of {it.entity.entity_set} is not supported", span.at)
-    text = _Text.of(it, it.entity.searched)
+    text = _Text.of(it, it.entity.search_path)
     if span.text.startswith("'"):
         # What somebody is still typing, sent as a text.
         quoted = _AS_IT_IS.fullmatch(span.text)
@@ -112,7 +112,7 @@ class _Parser:
         while self.next and self.next.text != ")" and not self._is_operator("OR"):
             self._operator("AND")
             operands.append(self._one(depth))
-        return operands[0] if len(operands) == 1 else Junction("and", tuple(operands))
+        return operands[0] if len(operands) == 1 else LogicalOperation("and", tuple(operands))
 
     def _one(self, depth: int) -> Node:
         if self._operator("NOT"):
@@ -168,7 +168,7 @@ class _Text:
         name, _, rest = path.partition("/")
         member = it.entity.by_name[name]
         if isinstance(member, Navigation):
-            return cls(it, Variable(member.target), member, member.target.structural(rest))
+            return cls(it, Variable(member.target), member, member.target.property_named(rest))
         return cls(it, it, None, member)
 
     def has(self, text: str) -> Node:
@@ -179,12 +179,12 @@ class _Text:
 
     def either(self, operands: list[Node]) -> Node:
         """Join by OR. What holds of one log or another is one question, which an index answers."""
-        inner = [each.predicate for each in operands if isinstance(each, Quantified)]
+        inner = [each.predicate for each in operands if isinstance(each, Quantifier)]
         if len(inner) == len(operands):
-            return self._any(Junction("or", tuple(inner)))
-        return Junction("or", tuple(operands))
+            return self._any(LogicalOperation("or", tuple(inner)))
+        return LogicalOperation("or", tuple(operands))
 
     def _any(self, predicate: Node) -> Node:
         if self.navigation is None:
             return predicate
-        return Quantified("any", self.it, self.navigation, self.owner, predicate)
+        return Quantifier("any", self.it, self.navigation, self.owner, predicate)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.ast import Computed
+from chalicelib.odata.ast import ComputedProperty
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import NAMESPACE, EntityType, Navigation, Property
@@ -20,7 +20,7 @@ class Selection:
 
     properties: tuple[Property, ...]
     names: tuple[str, ...] | None
-    computed: tuple[Computed, ...] = ()
+    computed: tuple[ComputedProperty, ...] = ()
     navigations: tuple[Navigation, ...] = ()
     inner: Mapping[Navigation, list[Span]] = field(default_factory=dict)
 
@@ -41,7 +41,7 @@ def read_selection(text: str | None, entity: EntityType) -> Selection:
 
 
 def selection_of(
-    items: Sequence[Span] | None, entity: EntityType, computed: Collection[Computed]
+    items: Sequence[Span] | None, entity: EntityType, computed: Collection[ComputedProperty]
 ) -> Selection:
     """Return what items of ``$select`` choose from an entity and what is computed of it."""
     if items is None:
@@ -56,19 +56,19 @@ def selection_of(
         else:
             names.add(name)
     everything = "*" in names
-    members: list[Property | Computed] = [*entity.properties, *computed]
+    members: list[Property | ComputedProperty] = [*entity.properties, *computed]
     chosen = [each for each in members if everything or each.name in names]
     navigations = tuple(each for each in entity.navigations if each.name in names)
     shown = ["*"] if everything else []
     shown += [
         each.name
         for each in chosen
-        if not everything or (isinstance(each, Computed) and each.name in names)
+        if not everything or (isinstance(each, ComputedProperty) and each.name in names)
     ]
     return Selection(
         tuple(each for each in chosen if isinstance(each, Property)),
         (*shown, *(each.name for each in navigations)),
-        tuple(each for each in chosen if isinstance(each, Computed)),
+        tuple(each for each in chosen if isinstance(each, ComputedProperty)),
         navigations,
         inner,
     )

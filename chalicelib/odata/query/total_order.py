@@ -17,8 +17,8 @@ def total_order(
     entity = it.entity
     if not keys:
         keys = tuple(
-            OrderKey(Column(it, entity.structural(then)), descending=False)
-            for fixed, then in entity.orders
+            OrderKey(Column(it, entity.property_named(then)), descending=False)
+            for fixed, then in entity.indexed_orders
             if any(_fixes(each, it, fixed) for each in conditions)
         )[:1]
     for position, each in enumerate(keys):

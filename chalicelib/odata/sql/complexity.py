@@ -8,7 +8,7 @@ import re
 
 from chalicelib.errors import InvalidError
 
-MOST_LEVELS = 25_000
+MAX_LEVELS = 25_000
 # A statement that is shorter has not as many.
 _SHORT = 20_000
 
@@ -22,7 +22,7 @@ def require_plannable(sql: str) -> None:
     Raises:
         InvalidError: it is.
     """
-    if len(sql) > _SHORT and levels_of(sql) > MOST_LEVELS:
+    if len(sql) > _SHORT and levels_of(sql) > MAX_LEVELS:
         raise InvalidError(
             "The query is too complex. Calculate less in one query, and less deeply nested."
         )

@@ -12,7 +12,7 @@ from chalicelib.odata.ast import Variable
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.query.projection import Expansion, Form, View
 from chalicelib.odata.sql.json_functions import (
-    Style,
+    JsonStyle,
     computed_name,
     link_fields,
     property_fields,
@@ -26,13 +26,13 @@ from chalicelib.postgres.query_parameters import Parameters
 _SHORT = 40
 
 # What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
-PLAIN = "/(),:'@$*!"
+UNESCAPED = "/(),:'@$*!"
 
 
-class Writer:
+class EntityJsonBuilder:
     """Writes the entities of one statement, whose ``parameters`` it shares."""
 
-    def __init__(self, style: Style, parameters: Parameters) -> None:
+    def __init__(self, style: JsonStyle, parameters: Parameters) -> None:
         self._style = style
         self._parameters = parameters
         self._rows = count(1)
@@ -200,7 +200,7 @@ class Writer:
         if size is None or None in inner:
             return None
         own = sum(each.max_length or _SHORT for each in view.properties)
-        computed = sum(each.value.longest for each in view.computed)
+        computed = sum(each.value.max_length for each in view.computed)
         return size * (own + computed + sum(each for each in inner if each is not None))
 
     def _count(self, expansion: Expansion, row: str, outer: Mapping[Variable, str]) -> str:
@@ -227,7 +227,7 @@ class Writer:
         if self._style.format_option is not None:
             pairs.append(("$format", self._style.format_option))
         path = f"/{expansion.navigation.name}{expansion.form.value}"
-        return f"{path}?{query_text(pairs)}"
+        return f"{path}?{query_string(pairs)}"
 
     def _url(self, view: View, row: str) -> str:
         entity = view.it.entity
@@ -241,9 +241,9 @@ class Writer:
         return f"e{next(self._rows)}"
 
 
-def query_text(pairs: Iterable[tuple[str, str]]) -> str:
+def query_string(pairs: Iterable[tuple[str, str]]) -> str:
     """Write options as the query of a URL."""
-    return "&".join(f"{quote(name, '$@')}={quote(value, PLAIN)}" for name, value in pairs)
+    return "&".join(f"{quote(name, '$@')}={quote(value, UNESCAPED)}" for name, value in pairs)
 
 
 def _json(sql: str) -> str:

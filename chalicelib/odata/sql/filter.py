@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chalicelib.odata.expressions.analyzer import condition_of, root
+from chalicelib.odata.expressions.analyzer import parse_condition, root
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds
@@ -26,7 +26,7 @@ class Condition:
     parameters: tuple[str, ...]
 
 
-def condition_on_records(text: str, principal: Principal, bounds: Bounds) -> Condition:
+def translate_filter(text: str, principal: Principal, bounds: Bounds) -> Condition:
     """Translate a ``$filter`` on the point records that a principal may see.
 
     Raises:
@@ -35,7 +35,7 @@ def condition_on_records(text: str, principal: Principal, bounds: Bounds) -> Con
     """
     it = root(POINT_RECORD)
     tokens = tokenize(Span.of(text, "$filter"), {}, bounds)
-    node = condition_of(tokens, "$filter", Scope.of(it), bounds)
+    node = parse_condition(tokens, "$filter", Scope.of(it), bounds)
     translator = Translator(Parameters(principal))
     sql = translator.truth(node)
     alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")

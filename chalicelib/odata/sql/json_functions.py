@@ -7,9 +7,9 @@ property, the options of a link) is bound. JSON 4.01, sections 4.5, 4.6, 7 and 8
 import json
 from dataclasses import dataclass
 
-from chalicelib.odata.ast import Computed
+from chalicelib.odata.ast import ComputedProperty
 from chalicelib.odata.edm import FRACTIONS, Edm
-from chalicelib.odata.expressions.functions import WRITTEN_DAY, WRITTEN_INSTANT
+from chalicelib.odata.expressions.functions import DATE_AS_TEXT, INSTANT_AS_TEXT
 from chalicelib.odata.model import Navigation, Property
 
 # What a client knows from JSON alone. JSON 4.01, section 4.6.3.
@@ -34,7 +34,7 @@ _FRACTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class JsonStyle:
     """How entities are written: the level of metadata, and Int64 and Decimal as text or not.
 
     ``service_root`` begins each URL. ``expand_page`` is the most entities of one expansion,
@@ -58,7 +58,7 @@ class Style:
         return f"'\"' || {sql} || '\"'" if self.numbers_as_text else f"CAST({sql} AS text)"
 
 
-def property_fields(prop: Property, row: str, style: Style) -> list[str]:
+def property_fields(prop: Property, row: str, style: JsonStyle) -> list[str]:
     """Return what row_to_json makes a property of."""
     fields = []
     if style.is_full and prop.type not in TYPES_OF_JSON:
@@ -67,7 +67,7 @@ def property_fields(prop: Property, row: str, style: Style) -> list[str]:
     return [*fields, f'{value} AS "{prop.name}"']
 
 
-def json_value(sql: str, of: Edm, style: Style) -> str:
+def json_value(sql: str, of: Edm, style: JsonStyle) -> str:
     """Return a value as row_to_json or to_json is to write it."""
     if of is Edm.DATE_TIME_OFFSET:
         return _INSTANT.format(sql)
@@ -76,12 +76,12 @@ def json_value(sql: str, of: Edm, style: Style) -> str:
     return sql
 
 
-def value_text(sql: str, of: Edm, style: Style) -> str:
+def value_text(sql: str, of: Edm, style: JsonStyle) -> str:
     """Return the SQL of a value of any type as JSON text; null where it is null."""
     if of is Edm.DATE_TIME_OFFSET:
-        value = f"to_json({WRITTEN_INSTANT.format(sql)})"
+        value = f"to_json({INSTANT_AS_TEXT.format(sql)})"
     elif of is Edm.DATE:
-        value = f"to_json({WRITTEN_DAY.format(sql)})"
+        value = f"to_json({DATE_AS_TEXT.format(sql)})"
     elif of is Edm.DURATION:
         value = f"to_json({_DURATION.format(sql)})"
     elif of in FRACTIONS:
@@ -92,7 +92,7 @@ def value_text(sql: str, of: Edm, style: Style) -> str:
     return f"CAST({value} AS text)"
 
 
-def computed_name(computed: Computed, style: Style) -> str:
+def computed_name(computed: ComputedProperty, style: JsonStyle) -> str:
     """Return what stands before a computed value.
 
     Its type is in no metadata document, and so is named wherever JSON does not tell it.

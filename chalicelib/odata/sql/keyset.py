@@ -25,7 +25,7 @@ def order_by(keys: Sequence[OrderKey]) -> str:
     return ", ".join(parts)
 
 
-def beyond(
+def after_place(
     entity: EntityType,
     keys: Sequence[OrderKey],
     expressions: Sequence[str],

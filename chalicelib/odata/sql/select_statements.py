@@ -15,9 +15,9 @@ from chalicelib.odata.model import Property
 from chalicelib.odata.query.projection import View
 from chalicelib.odata.query.skip_token import Value
 from chalicelib.odata.resource import Resource
-from chalicelib.odata.sql.entity_json import Writer
-from chalicelib.odata.sql.json_functions import Style, json_value
-from chalicelib.odata.sql.keyset import beyond, order_by
+from chalicelib.odata.sql.entity_json import EntityJsonBuilder
+from chalicelib.odata.sql.json_functions import JsonStyle, json_value
+from chalicelib.odata.sql.keyset import after_place, order_by
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import Parameters
 
@@ -50,21 +50,21 @@ class Page:
     with_count: bool
 
 
-def conditions_of(resource: Resource, conditions: Sequence[Node] = ()) -> tuple[Node, ...]:
+def all_conditions(resource: Resource, conditions: Sequence[Node] = ()) -> tuple[Node, ...]:
     """Return what the path says of each entity, and further conditions."""
     return (*resource.conditions(root(resource.entity)), *conditions)
 
 
-def page_statement(resource: Resource, page: Page, view: View, style: Style) -> Statement:
+def page_statement(resource: Resource, page: Page, view: View, style: JsonStyle) -> Statement:
     """Build the statement whose row is a page: see ``page_sql``."""
     parameters = Parameters(resource.principal)
     translator = Translator(parameters)
-    writer = Writer(style, parameters)
+    writer = EntityJsonBuilder(style, parameters)
     it = view.it
     keys = [translator.by_order(each.expression) for each in page.order]
     conditions = _true_of(page.conditions, translator)
     if page.after is not None:
-        conditions.append(beyond(resource.entity, page.order, keys, page.after, translator))
+        conditions.append(after_place(resource.entity, page.order, keys, page.after, translator))
     columns = writer.columns(view, translator)
     columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
@@ -83,7 +83,7 @@ def page_statement(resource: Resource, page: Page, view: View, style: Style) -> 
         len(keys),
         size,
         translator.bind(Edm.INT32, style.most_bytes),
-        f"{count}, {existence(resource.parent, parameters)}",
+        f"{count}, {existence_of(resource.parent, parameters)}",
     )
     return Statement(sql, parameters)
 
@@ -122,13 +122,13 @@ def page_sql(rows: str, join: str, text: str, keys: int, size: str, most: str, f
     )
 
 
-def entity_statement(resource: Resource, view: View, style: Style) -> Statement:
+def entity_statement(resource: Resource, view: View, style: JsonStyle) -> Statement:
     """Build the statement whose row is one entity as JSON; it has none where there is none.
 
     The text is null where it is longer than an answer may be.
     """
     translator = Translator(Parameters(resource.principal))
-    writer = Writer(style, translator.parameters)
+    writer = EntityJsonBuilder(style, translator.parameters)
     columns = writer.columns(view, translator)
     entity = _one(resource, columns, translator)
     text, join = writer.text(view, "e")
@@ -144,7 +144,7 @@ def value_statement(resource: Resource, member: Property) -> Statement:
     """Build the statement whose row is the value of one entity's property as text."""
     translator = Translator(Parameters(resource.principal))
     columns = [translator.column(root(resource.entity), member)]
-    value = json_value(f"e.{member.column}", member.type, Style("", "none", False, 0, 0))
+    value = json_value(f"e.{member.column}", member.type, JsonStyle("", "none", False, 0, 0))
     return Statement(
         f"SELECT CAST({value} AS text) FROM ({_one(resource, columns, translator)}) AS e",
         translator.parameters,
@@ -154,13 +154,13 @@ def value_statement(resource: Resource, member: Property) -> Statement:
 def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement:
     """Build the statement whose row is: how many entities there are, whether the parent exists."""
     parameters = Parameters(resource.principal)
-    count = _count(resource, conditions_of(resource, conditions), parameters)
-    return Statement(f"SELECT {count}, {existence(resource.parent, parameters)}", parameters)
+    count = _count(resource, all_conditions(resource, conditions), parameters)
+    return Statement(f"SELECT {count}, {existence_of(resource.parent, parameters)}", parameters)
 
 
 def _one(resource: Resource, columns: Sequence[str], translator: Translator) -> str:
     """Return the SELECT of what a path to one entity leads to."""
-    where = " AND ".join(_true_of(conditions_of(resource), translator))
+    where = " AND ".join(_true_of(all_conditions(resource), translator))
     source = translator.from_clause(root(resource.entity))
     return f"SELECT {', '.join(columns)} FROM {source} WHERE {where}"
 
@@ -176,7 +176,7 @@ def _true_of(conditions: Sequence[Node], translator: Translator) -> list[str]:
     return [translator.truth(each) for each in conditions] or ["TRUE"]
 
 
-def existence(parent: Resource | None, parameters: Parameters) -> str:
+def existence_of(parent: Resource | None, parameters: Parameters) -> str:
     """Return SQL that says whether what a navigation started from exists."""
     if parent is None:
         return "TRUE"

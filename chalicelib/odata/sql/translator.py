@@ -19,13 +19,13 @@ from chalicelib.odata.ast import (
     Comparison,
     Count,
     Instance,
-    Junction,
     Literal,
+    LogicalOperation,
     Membership,
+    NavigationStep,
     Negation,
     Node,
-    Quantified,
-    Step,
+    Quantifier,
     Variable,
 )
 from chalicelib.odata.edm import Edm, promote
@@ -61,9 +61,9 @@ class Translator:
         """
         if not self.parameters.principal.bounds:
             return entity.table
-        if not entity.owned:
+        if not entity.own_rows:
             return f"(SELECT * FROM {entity.table} WHERE FALSE)"
-        return f"(SELECT * FROM {entity.owned.format(own=self.parameters.own('p'))})"
+        return f"(SELECT * FROM {entity.own_rows.format(own=self.parameters.own('p'))})"
 
     def from_clause(self, variable: Variable) -> str:
         """Return what follows FROM so that ``variable`` is in scope.
@@ -92,7 +92,7 @@ class Translator:
 
     def truth(self, node: Node) -> str:
         """Return SQL that is true where the node is true, and false or null where it is not."""
-        if isinstance(node, Junction):
+        if isinstance(node, LogicalOperation):
             return self._junction(node, [self.truth(each) for each in node.operands])
         if isinstance(node, Comparison):
             return self._comparison(node, exact=False)
@@ -118,11 +118,11 @@ class Translator:
                 return self._comparison(node, exact=True)
             case Membership():
                 return self._membership(node, exact=True)
-            case Junction():
+            case LogicalOperation():
                 return self._junction(node, [self.value(each) for each in node.operands])
             case Negation():
                 return f"(NOT {self.value(node.operand)})"
-            case Quantified():
+            case Quantifier():
                 return self._quantified(node)
             case Count():
                 return f"(SELECT count(*) {self._related(node)})"
@@ -152,22 +152,22 @@ class Translator:
     def _alias(self, instance: Instance) -> str:
         alias = self._aliases.get(instance)
         if alias is None:
-            origin = self._alias(instance.origin) if isinstance(instance, Step) else None
+            origin = self._alias(instance.origin) if isinstance(instance, NavigationStep) else None
             alias = self._aliases[instance] = f"t{next(self._numbers)}"
-            if isinstance(instance, Step) and origin:
+            if isinstance(instance, NavigationStep) and origin:
                 self._join(instance, origin, alias)
             elif isinstance(instance, Variable):
                 self._joins[instance] = []
         return alias
 
-    def _join(self, step: Step, origin: str, alias: str) -> None:
+    def _join(self, step: NavigationStep, origin: str, alias: str) -> None:
         variable = step.origin
-        while isinstance(variable, Step):
+        while isinstance(variable, NavigationStep):
             variable = variable.origin
         link = _link(step.navigation, origin, alias)
         self._joins[variable].append(f"LEFT JOIN {self.source(step.entity)} AS {alias} ON {link}")
 
-    def _junction(self, node: Junction, operands: list[str]) -> str:
+    def _junction(self, node: LogicalOperation, operands: list[str]) -> str:
         return f"({f' {node.operator.upper()} '.join(operands)})"
 
     def _comparison(self, node: Comparison, *, exact: bool) -> str:
@@ -229,15 +229,15 @@ class Translator:
             return f"COALESCE({found}, TRUE)"
         return f"COALESCE({found}, FALSE)" if exact and node.operand.nullable else f"({found})"
 
-    def _quantified(self, node: Quantified) -> str:
+    def _quantified(self, node: Quantifier) -> str:
         # With OFFSET 0 it is planned by itself: within another, or beside many.
         joined = self._depth == 0 and self.parameters.join_one_more()
         fence = "" if joined else " OFFSET 0"
-        if node.quantifier == "any":
+        if node.operator == "any":
             return f"EXISTS (SELECT 1 {self._related(node)}{fence})"
         return f"(NOT EXISTS (SELECT 1 {self._related(node, unless=True)}{fence}))"
 
-    def _related(self, node: Quantified | Count, *, unless: bool = False) -> str:
+    def _related(self, node: Quantifier | Count, *, unless: bool = False) -> str:
         """Return what follows a SELECT of the related rows that the predicate selects, or not."""
         self._depth += 1
         if unless:

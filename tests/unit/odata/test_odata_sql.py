@@ -13,9 +13,9 @@ from chalicelib.odata.model import ENTITY_TYPES, INTEGRATION_LOG, POINT_RECORD, 
 from chalicelib.odata.query.parse_query import Limits, Query, read_query
 from chalicelib.odata.query.total_order import total_order
 from chalicelib.odata.resource import read_resource
-from chalicelib.odata.sql.json_functions import Style
-from chalicelib.odata.sql.keyset import beyond, order_by
-from chalicelib.odata.sql.select_statements import Page, conditions_of, page_statement
+from chalicelib.odata.sql.json_functions import JsonStyle
+from chalicelib.odata.sql.keyset import after_place, order_by
+from chalicelib.odata.sql.select_statements import Page, all_conditions, page_statement
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import Parameters
 from chalicelib.principal import Principal, Role
@@ -138,10 +138,10 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
     }
     query = read_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
     resource = read_resource(["PointRecords"], {}, INTEGRATION)
-    conditions = conditions_of(resource, query.conditions)
+    conditions = all_conditions(resource, query.conditions)
     keys = total_order(query.view.it, query.order, conditions)
     page = Page(conditions, keys, (mark, "0", "0"), skip=7, size=13, with_count=True)
-    style = Style(f"http://{mark}/", "full", True, 100, 5_000, f"json;{mark}")
+    style = JsonStyle(f"http://{mark}/", "full", True, 100, 5_000, f"json;{mark}")
     statement = page_statement(resource, page, query.view, style)
     assert "zq" not in statement.sql
     assert statement.sql.isascii()
@@ -155,7 +155,7 @@ def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
     translator = Translator(Parameters(INTEGRATION))
     expressions = [translator.by_order(each.expression) for each in keys]
     after = ["2026-01-01", "00000000-0000-0000-0000-000000000000"]
-    assert beyond(POINT_RECORD, keys, expressions, after, translator) == (
+    assert after_place(POINT_RECORD, keys, expressions, after, translator) == (
         "(t0.included_at, t0.id) < (CAST($1 AS timestamptz), CAST($2 AS uuid))"
     )
     assert order_by(keys) == "k0 DESC, k1 DESC"
@@ -178,6 +178,6 @@ def test_nulls_are_ordered_before_all_values() -> None:
 )
 def test_who_asks_for_no_order_gets_one_that_an_index_has(text: str, orders: list[str]) -> None:
     resource = read_resource(["PointRecords"], {}, INTEGRATION)
-    conditions = conditions_of(resource, read(filter=text).conditions)
+    conditions = all_conditions(resource, read(filter=text).conditions)
     keys = total_order(root(POINT_RECORD), (), conditions)
     assert [each.expression.member.name for each in keys] == orders  # type: ignore[attr-defined]
