@@ -1,8 +1,8 @@
-"""ETags, and requests that are to be served under a condition of one. Protocol 4.01, 8.2.4, 8.2.5.
+"""ETags and conditional requests. Protocol 4.01, 8.2.4 and 8.2.5.
 
-The tag is made of what is answered, not of the entity alone: it changes with whatever the client
-would see, the entities expanded into it and the format included. It is weak, since the standard
-asks for weak comparison, and tells no two answers apart that mean the same.
+The ETag is a digest of the response, not of the entity alone: it changes with everything that the
+client sees, including expanded entities and the format. It is weak, because the standard requires
+weak comparison.
 """
 
 import re
@@ -16,22 +16,24 @@ _DIGEST_BYTES = 12
 
 
 def etag_of(text: str) -> str:
-    """Return the tag of what is answered."""
+    """Return the ETag of a response text."""
     return f'W/"{blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()}"'
 
 
 def is_modified(tag: str, headers: Mapping[str, str]) -> bool:
-    """Say whether to send what has this tag; if not, the client has it: 304.
+    """Return whether to send the response with this ETag; if not, the client has it: 304.
 
     Raises:
-        PreconditionError: the client wants it under another tag only.
+        PreconditionError: ``If-Match`` does not match.
     """
-    wanted, known = headers.get("if-match"), headers.get("if-none-match")
-    if wanted is not None and not _names(wanted, tag):
-        raise PreconditionError("If-Match names another ETag than the present one.")
-    return known is None or not _names(known, tag)
+    if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
+    if if_match is not None and not _matches(if_match, tag):
+        raise PreconditionError(
+            "If-Match does not match the current ETag. Read the resource again."
+        )
+    return if_none_match is None or not _matches(if_none_match, tag)
 
 
-def _names(condition: str, tag: str) -> bool:
-    """Say whether the value of a header names the tag; weak and strong ones compare alike."""
+def _matches(condition: str, tag: str) -> bool:
+    """Return whether a header lists the ETag, by weak comparison."""
     return condition.strip() == "*" or tag.removeprefix("W/") in _TAG.findall(condition)

@@ -1,15 +1,17 @@
-"""One record of the replica as plain JSON: every property of the model, no link, no annotation.
+"""Read one point record from Postgres as plain JSON: all properties, no links or annotations.
 
-What reads a record by its id alone needs nothing of OData's grammar, and does not load it.
+A lookup by id does not need the OData grammar, so this module does not import it.
 """
 
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.sql.json_functions import JsonStyle, property_fields
-from chalicelib.postgres.query_parameters import Parameters
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.query_parameters import QueryParameters
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal
 
-_PLAIN = JsonStyle(service_root="", metadata="none", numbers_as_text=False, expand_page=0, most_bytes=0)
+_PLAIN = JsonStyle(
+    service_root="", metadata="none", numbers_as_text=False, expand_page=0, most_bytes=0
+)
 _FIELDS = ", ".join(
     field for each in POINT_RECORD.properties for field in property_fields(each, "p", _PLAIN)
 )
@@ -20,15 +22,15 @@ SELECT CAST(row_to_json(r) AS text) FROM (
 """
 
 
-def record_json(reader: Reader, record_id: str, principal: Principal) -> str | None:
-    """Return the record of an id, a UUID as text, as JSON text spelled as OData does.
+def record_json(reader: ReadSession, record_id: str, principal: Principal) -> str | None:
+    """Return the record with an id (a UUID) as JSON text, with values formatted as in OData.
 
-    None where there is none, or it is not the principal's to read.
+    Return None if it does not exist or the principal may not read it.
 
     Raises:
-        UnavailableError: as ``Reader.row`` does.
+        UnavailableError: as ``ReadSession.row``.
     """
-    parameters = Parameters(principal)
+    parameters = QueryParameters(principal)
     bound, own = parameters.bind(record_id), parameters.own("p")
-    found = reader.row(_SELECT.format(id=bound, own=own), parameters)
-    return found[0] if found else None
+    row = reader.row(_SELECT.format(id=bound, own=own), parameters)
+    return row[0] if row else None

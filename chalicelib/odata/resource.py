@@ -1,8 +1,8 @@
-"""Read the resource path: which entities it names, and what of them is asked for.
+"""Parse the resource path into an entity set, a condition on it, and the kind of result.
 
-``PointRecords(…)/logs`` is not read from the first entity on: it is the set of those logs whose
-point has that key. So every path ends in one entity set and a condition on it, and whatever else
-holds for that set holds for the path. URL Conventions 4.01, section 4.
+The service does not walk ``PointRecords(…)/logs`` from the first entity: the path means the logs
+whose point has that key. So every path is one entity set with a condition, and query options apply
+to it as to any set. URL Conventions 4.01, section 4.
 """
 
 import re
@@ -29,12 +29,12 @@ from chalicelib.odata.language.literals import GUID, NUMBER, read_as
 from chalicelib.odata.model import ENTITY_SETS, EntityType, Navigation, Property
 from chalicelib.principal import Principal
 
-# What is true of an entity: each of the conditions.
+# Builds the conditions that a path imposes on an entity.
 Conditions = Callable[[Instance], tuple[Node, ...]]
 
 
 class Kind(Enum):
-    """What a path asks for."""
+    """The kind of result that a path requests."""
 
     COLLECTION = "collection"
     ENTITY = "entity"
@@ -45,12 +45,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a path leads to.
+    """The resource that a path identifies, limited to what ``principal`` may read.
 
-    ``conditions`` are what the path says of each entity. ``parent`` is the entity that a navigation
-    started from: where it does not exist, neither does the resource. Of references (``/$ref``), the
-    ids of entities are asked for and nothing else of them. Nothing of it is but what ``principal``
-    may see.
+    Attributes:
+        conditions: the conditions of the path on each entity.
+        parent: the entity at which a navigation starts; without it, the resource does not exist.
+        is_reference: ``/$ref``: return only the ids of entities.
     """
 
     path: str
@@ -76,7 +76,7 @@ _MAX_SEGMENTS = 10
 def segments_of(path: str) -> list[str]:
     """Split a path, percent-encoded or not, into its decoded segments.
 
-    The slash may be encoded too, since a route has fewer segments than a path. No key has one.
+    Slashes may be encoded too, because a route has fewer segments than a path. Keys contain none.
     """
     return [each for each in unquote(path).split("/") if each]
 
@@ -84,15 +84,15 @@ def segments_of(path: str) -> list[str]:
 def read_resource(
     segments: list[str], aliases: Mapping[str, str], principal: Principal
 ) -> Resource:
-    """Return what the segments of a path lead a principal to. ``aliases`` may hold its keys.
+    """Return the resource that the segments of a path identify. Keys may be parameter aliases.
 
     Raises:
-        NotFoundError: a name is none of the model's.
-        InvalidError: a key is not one of the entity's.
-        NotImplementedByServiceError: the path is one of the standard that is not supported.
+        NotFoundError: the model does not have a name.
+        InvalidError: a key does not have the type of the entity's key.
+        NotImplementedByServiceError: the path is legal, but the service does not support it.
     """
     if len(segments) > _MAX_SEGMENTS:
-        raise InvalidError(f"A path may have {_MAX_SEGMENTS} segments, not more.", target="path")
+        raise InvalidError(f"A path may have at most {_MAX_SEGMENTS} segments.", target="path")
     first, *rest = (_split(each) for each in segments)
     name, key = first
     if name in _UNSUPPORTED_ROOTS:
@@ -100,7 +100,7 @@ def read_resource(
     entity = ENTITY_SETS.get(name)
     if entity is None:
         raise _not_found(name)
-    own = Resource(name, entity, Kind.COLLECTION, principal, _own(entity, principal))
+    own = Resource(name, entity, Kind.COLLECTION, principal, _own_records(entity, principal))
     resource = _with_key(own, key, aliases)
     for name, key in rest:
         resource = _with_key(_step(resource, name), key, aliases)
@@ -115,7 +115,7 @@ def _split(segment: str) -> tuple[str, str | None]:
 
 
 def _step(resource: Resource, name: str) -> Resource:
-    """Go one segment on."""
+    """Return the resource one segment further on."""
     path = f"{resource.path}/{name}"
     if name in _UNSUPPORTED:
         raise NotImplementedByServiceError(f"/{name} in a path is not supported.", target=name)
@@ -124,7 +124,7 @@ def _step(resource: Resource, name: str) -> Resource:
     if name == "$ref" and resource.kind in (Kind.COLLECTION, Kind.ENTITY):
         return replace(resource, path=path, is_reference=True)
     if name == resource.entity.qualified_name and resource.kind in (Kind.COLLECTION, Kind.ENTITY):
-        return resource  # a cast to the type that it has anyway: section 4.11
+        return resource  # a cast to the declared type is a no-op: section 4.11
     if name == "$count" and resource.kind is Kind.COLLECTION:
         return replace(resource, path=path, kind=Kind.COUNT)
     if name == "$value" and resource.kind is Kind.PROPERTY:
@@ -134,16 +134,15 @@ def _step(resource: Resource, name: str) -> Resource:
         return replace(resource, path=path, kind=Kind.PROPERTY, member=member)
     if isinstance(member, Navigation):
         kind = Kind.COLLECTION if member.collection else Kind.ENTITY
-        through = _through(resource, member)
-        return Resource(path, member.target, kind, resource.principal, through, resource)
+        conditions = _related_to(resource, member)
+        return Resource(path, member.target, kind, resource.principal, conditions, resource)
     raise _not_found(path, name)
 
 
-def _own(entity: EntityType, principal: Principal) -> Conditions:
-    """Say of entities what their principal's have in common.
+def _own_records(entity: EntityType, principal: Principal) -> Conditions:
+    """Build the conditions that every record of a restricted principal meets.
 
-    That there are no others is ``Translator.source``'s doing. Said once more here, it lets a
-    principal's records come in an order that an index has.
+    ``Translator.source`` already enforces them. The repetition lets an index sort the records.
     """
     bounds = dict(principal.bounds)
     fixed = [
@@ -154,8 +153,8 @@ def _own(entity: EntityType, principal: Principal) -> Conditions:
     return lambda it: tuple(Comparison("eq", Column(it, each), value) for each, value in fixed)
 
 
-def _through(resource: Resource, navigation: Navigation) -> Conditions:
-    """Say of the entities that a navigation leads to what is known of those it comes from."""
+def _related_to(resource: Resource, navigation: Navigation) -> Conditions:
+    """Translate the conditions on a parent to conditions on the entities related to it."""
     back = navigation.inverse
 
     def conditions(instance: Instance) -> tuple[Node, ...]:
@@ -169,7 +168,7 @@ def _through(resource: Resource, navigation: Navigation) -> Conditions:
 
 
 def _with_key(resource: Resource, key: str | None, aliases: Mapping[str, str]) -> Resource:
-    """Keep the one entity that has the key, where there is one."""
+    """Restrict a collection to the entity with a key; without a key, return it unchanged."""
     if key is None:
         return resource
     if resource.kind is not Kind.COLLECTION or resource.is_reference:
@@ -198,16 +197,16 @@ def _read_key(entity: EntityType, key: str, aliases: Mapping[str, str]) -> Liter
         text = aliases.get(text[1:], "null").strip()
     try:
         if not _KEY_FORMS[entity.key.type].fullmatch(text):
-            raise ValueError("is not a literal of its type")
+            raise ValueError("is not a literal of the key's type")
         return Literal(entity.key.type, read_as(entity.key.type, text))
     except ValueError as error:
         raise InvalidError(
-            f"The key of {entity.name} is {entity.key.name}, an {entity.key.type}; {text[:100]}"
-            f" is none.",
+            f"The key {entity.key.name} of {entity.name} must be an {entity.key.type} literal, not"
+            f" {text[:100]}.",
             target=entity.key.name,
         ) from error
 
 
 def _not_found(path: str, name: str | None = None) -> NotFoundError:
-    """Say that the model has no such path, by its last name: with its data it has not to do."""
-    return NotFoundError(f"There is no resource {path[:200]}.", target=(name or path)[:200])
+    """Build the error for a path that the model does not define, whatever the data."""
+    return NotFoundError(f"The resource {path[:200]} does not exist.", target=(name or path)[:200])

@@ -241,7 +241,7 @@ def test_the_logs_of_one_record_can_be_grouped(client: Client, data: DataSet) ->
         (Settings(odata_max_added_properties=1), "compute(1 as a)/aggregate($count as b)",
          "1 properties"),
         (Settings(odata_max_tokens=10), "/".join(["filter(1 eq 1)"] * 4), "10 tokens"),
-        (Settings(odata_max_depth=5), "filter(((((((true)))))))", "5 deep"),
+        (Settings(odata_max_depth=5), "filter(((((((true)))))))", "at most 5 levels"),
         (Settings(), f"orderby({','.join(['id'] * 17)})", "16 expressions"),
     ],
 )  # fmt: skip

@@ -13,9 +13,9 @@ from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.odata.pending import PendingRecords
 from chalicelib.odata.reads import ODataRequest, ODataService
 from chalicelib.odata.router import Endpoint
-from chalicelib.odata.sql.complexity import levels_of
-from chalicelib.postgres.query_parameters import Parameters
-from chalicelib.postgres.read_session import Reader
+from chalicelib.odata.sql.complexity import nested_levels
+from chalicelib.postgres.query_parameters import QueryParameters
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
@@ -80,7 +80,7 @@ def test_a_long_literal_counts_wherever_it_is_named(client: Client) -> None:
     named = [f"contains(deviceId,@x) or {each}" for each in ("true", "contains(status,@x)")]
     for each in named:
         client.get("PointRecords", ("$filter", each), text)
-    with pytest.raises(InvalidError, match="one more for each 100 characters"):
+    with pytest.raises(InvalidError, match="counts one more for each 100 characters"):
         client.get("PointRecords", ("$filter", " or ".join(named * 8)), text)
 
 
@@ -90,7 +90,7 @@ def test_collections_within_each_other_are_bounded(client: Client) -> None:
         return "$filter", f"false and logs/any(x:{within}"
 
     assert client.json("PointRecords", nested(20))["value"] == []
-    with pytest.raises(InvalidError, match="20 within each other"):
+    with pytest.raises(InvalidError, match="at most 20 levels"):
         client.get("PointRecords", nested(21))
 
 
@@ -115,16 +115,16 @@ def test_a_plan_that_would_be_too_large_is_not_made(client: Client) -> None:
     ],
 )
 def test_a_subselect_counts_for_each_level(sql: str, levels: int) -> None:
-    assert levels_of(sql) == levels
+    assert nested_levels(sql) == levels
 
 
 def test_time_that_is_over_is_not_given_to_a_query(filled: Any) -> None:
-    reader = Reader(filled, 10)
+    reader = ReadSession(filled, 10)
     with pytest.raises(UnavailableError, match="no time left"):
-        reader.row("SELECT 1", Parameters(INTEGRATION), time.monotonic())
+        reader.row("SELECT 1", QueryParameters(INTEGRATION), time.monotonic())
     started = time.monotonic()
     with pytest.raises(UnavailableError, match="Ask for less"):
-        reader.row("SELECT pg_sleep(5)", Parameters(INTEGRATION), time.monotonic() + 0.2)
+        reader.row("SELECT pg_sleep(5)", QueryParameters(INTEGRATION), time.monotonic() + 0.2)
     assert 0.15 < time.monotonic() - started < 3
 
 
@@ -194,7 +194,7 @@ def test_no_query_makes_the_database_hungry(asked: str, role: Role, crowded: str
     """Without these bounds long texts took 1 GB of a backend, and conditions on logs 3.5 GB."""
     database = connect(crowded)
     principal = INTEGRATION if role is Role.INTEGRATION else Principal(role, employer_id=7)
-    client = Client(ODataService(Reader(database, 2), Settings()), principal)
+    client = Client(ODataService(ReadSession(database, 2), Settings()), principal)
     path, option = HUNGRY[asked]
     try:
         with database.transaction() as connection:
@@ -218,7 +218,7 @@ def test_slow_queries_of_a_batch_share_its_time(crowded: str) -> None:
     ]
     settings = Settings(odata_timeout_s=0.6, odata_batch_timeout_s=1)
     database = connect(crowded)
-    endpoint = Endpoint(Reader(database, 10), settings, cast(PendingRecords, None))
+    endpoint = Endpoint(ReadSession(database, 10), settings, cast(PendingRecords, None))
     started = time.monotonic()
     answer = endpoint.answer(
         ODataRequest(

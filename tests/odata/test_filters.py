@@ -53,7 +53,7 @@ def test_what_is_no_filter_is_refused_with_its_reason(
 def test_what_is_not_supported_is_named(text: str, client: Client) -> None:
     with pytest.raises(NotImplementedByServiceError) as refused:
         client.get("PointRecords", ("$filter", text))
-    assert "not supported" in refused.value.message or "supported only" in refused.value.message
+    assert "not supported" in refused.value.message
 
 
 def test_an_alias_stands_for_its_value_wherever_it_is_named(client: Client, data: DataSet) -> None:
@@ -103,7 +103,7 @@ def test_a_long_chain_is_not_deep(client: Client, data: DataSet) -> None:
     ],
 )
 def test_deep_nesting_is_refused_naming_the_limit(text: str, client: Client) -> None:
-    with pytest.raises(InvalidError, match="nested 100 deep"):
+    with pytest.raises(InvalidError, match="at most 100 levels"):
         client.get("PointRecords", ("$filter", text))
 
 

@@ -1,7 +1,7 @@
-"""``cast`` and ``isof``: a value as another type, or null where it has no value of that type.
+"""``cast`` and ``isof``: convert a value to another type, with null if the conversion fails.
 
-URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11. Why each subselect ends in
-``OFFSET 0``: see ``functions``.
+URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11. ``functions`` explains why each
+subselect ends in ``OFFSET 0``.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _TO_TEXT = {
     Edm.DATE_TIME_OFFSET: INSTANT_AS_TEXT,
     **dict.fromkeys(INTEGERS, "CAST({0} AS text)"),
 }
-# The forms of literals; whether there is such a value, pg_input_is_valid says.
+# The syntax of literals. pg_input_is_valid decides whether the value exists.
 _DAY = "[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
 _CLOCK = "[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?"
 _NUMBER = "([-+]?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?|-?INF|NaN)"
@@ -40,7 +40,7 @@ _FORMS = {
 
 
 def cast(operand: Node, target: Edm) -> Node:
-    """Return the operand as a value of the target type; null where the cast fails."""
+    """Return the operand as a value of the target type; null if the cast fails."""
     if operand.type is target:
         return operand
     if isinstance(operand, Literal) and operand.value is None:
@@ -54,7 +54,7 @@ def cast(operand: Node, target: Edm) -> Node:
 
 
 def is_of(operand: Node, target: Edm) -> Node:
-    """Say whether the operand can be cast to the target type. Null can be cast to any."""
+    """Test whether the operand can be cast to the target type. Null can be cast to any type."""
     probe = cast(operand, target)
     if isinstance(probe, Cast):
         test = f"{probe.template.format('i.v')} IS NOT NULL"
@@ -72,7 +72,7 @@ def _read(target: Edm, text: str) -> Any:
 
 
 def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
-    """Return the SQL of a cast, or None where there is none, and whether it succeeds for all."""
+    """Return the SQL of a cast (None if there is none), and whether it succeeds for all values."""
     if target is Edm.STRING:
         return _TO_TEXT.get(source), True
     if source is Edm.STRING:

@@ -1,4 +1,4 @@
-"""Bring operands of different types together: numeric promotion, null, texts that are durations.
+"""Convert operands to a common type: numeric promotion, null, strings that are durations.
 
 URL Conventions 4.01, sections 5.1.1.14.1 (literals) and 5.1.1.16 (numeric promotion).
 """
@@ -14,19 +14,19 @@ from chalicelib.odata.language.parser import syntax_error
 
 
 def are_comparable(left: Edm, right: Edm) -> bool:
-    """Say whether values of two types can be compared, and be results of one ``case``."""
+    """Return whether values of two types can be compared, or be results of one ``case``."""
     return left is right or Edm.NULL in (left, right) or {left, right} <= NUMBERS
 
 
 def common_type(left: Edm, right: Edm) -> Edm:
-    """Return the type in which two comparable types meet."""
+    """Return the type to which two comparable types are converted."""
     if Edm.NULL in (left, right):
         return right if left is Edm.NULL else left
     return promote(left, right) if left in NUMBERS else left
 
 
 def with_durations(left: Node, right: Node) -> tuple[Node, Node]:
-    """Read a text beside a duration as one: 4.01 has durations without their prefix."""
+    """Convert a string operand of a duration: 4.01 allows durations without their prefix."""
     if left.type is Edm.DURATION:
         return left, as_duration(right)
     if right.type is Edm.DURATION:
@@ -35,7 +35,7 @@ def with_durations(left: Node, right: Node) -> tuple[Node, Node]:
 
 
 def as_duration(node: Node) -> Node:
-    """Return a literal text that has the form of a duration as one, anything else as it is."""
+    """Convert a string literal in the form of a duration; return any other node unchanged."""
     if isinstance(node, Literal) and node.type is Edm.STRING:
         try:
             return Literal(Edm.DURATION, read_duration(node.value), node.at)
@@ -45,7 +45,7 @@ def as_duration(node: Node) -> Node:
 
 
 def convert(node: Node, of: Edm, at: Place) -> Node:
-    """Return a number as one of a wider type, null as null of that type, anything else as it is."""
+    """Convert a number or null to a wider type; return any other node unchanged."""
     if node.type is of:
         return node
     if node.type is Edm.NULL:
@@ -58,7 +58,7 @@ def convert(node: Node, of: Edm, at: Place) -> Node:
 
 
 def convert_value(literal: Literal, of: Edm, at: Place) -> Any:
-    """Return the value of a literal as one of a wider type."""
+    """Convert the value of a literal to a wider type."""
     if literal.value is None or literal.type is of or of not in NUMBERS - INTEGERS:
         return literal.value
     if of is Edm.DECIMAL:
@@ -68,5 +68,5 @@ def convert_value(literal: Literal, of: Edm, at: Place) -> Any:
     except OverflowError:
         number = float("inf")
     if isinf(number):
-        raise syntax_error(f"The number is out of the range of {of}", literal.at or at)
+        raise syntax_error(f"The number is outside the range of {of}", literal.at or at)
     return number

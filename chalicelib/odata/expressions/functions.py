@@ -1,8 +1,10 @@
-"""The functions and arithmetic operators of expressions: what they take, what they give, their SQL.
+"""The functions and arithmetic operators of expressions: their signatures and SQL templates.
 
-A new function is one line in ``FUNCTIONS``. A template names each argument at most once, or else
-binds it in a subselect first: an argument written twice would double with each level of nesting.
-Such a subselect ends in ``OFFSET 0``, or the planner would pull it up and write it twice itself.
+To add a function, add one line to ``FUNCTIONS``; ``sql.translator`` fills the templates in.
+
+A template uses each argument at most once, or binds it in a subselect first: a duplicated argument
+would double the statement with each level of nesting. Such a subselect ends in ``OFFSET 0``,
+because otherwise the planner would flatten it and duplicate the argument itself.
 
 URL Conventions 4.01, sections 5.1.1.2 (arithmetic) and 5.1.1.5 to 5.1.1.12 (canonical functions).
 """
@@ -24,7 +26,7 @@ _DURATION = Edm.DURATION
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One way to call a function: the types of its arguments and of its result, and the SQL."""
+    """One signature of a function: the types of its parameters and result, and its SQL."""
 
     parameters: tuple[Edm, ...]
     result: Edm
@@ -47,11 +49,11 @@ _WHITE_SPACE = (
     r"U&'\0009\000A\000B\000C\000D\0020\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007"
     r"\2008\2009\200A\2028\2029\202F\205F\3000'"
 )
-# The explicit collation "C" on top keeps two different ones from meeting in an expression.
+# The outer collation "C" prevents a conflict with the explicit collation of another operand.
 _UNICODE_CASE = '({0}({{0}} COLLATE "pg_unicode_fast") COLLATE "C")'
 _LOCAL = "({0} AT TIME ZONE 'UTC')"
 DATE_OF_INSTANT = f"CAST({_LOCAL} AS date)"
-# Positions beyond an integer are as good as its bounds; least and greatest take no notice of nulls.
+# Positions outside the range of integer are clamped; LEAST and GREATEST ignore nulls.
 _REST = (
     "CASE WHEN n >= 0 THEN substr(s, CAST(least(n, 2147483646) AS integer) + 1)"
     " WHEN n < 0 THEN right(s, - CAST(greatest(n, -2147483647) AS integer)) END"
@@ -59,8 +61,8 @@ _REST = (
 _LENGTH = "CAST(least(greatest(m, -1), 2147483647) AS integer)"
 
 
-def _part(name: str, *types: Edm) -> tuple[Signature, ...]:
-    """A part of a date or a time, as a whole number."""
+def _component(name: str, *types: Edm) -> tuple[Signature, ...]:
+    """Return the signatures of a component of a date or a time, as a whole number."""
     return tuple(
         Signature(
             (each,),
@@ -91,7 +93,7 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
             _TEXT,
             f"(SELECT {_REST} FROM (SELECT {{0}} AS s, {{1}} AS n OFFSET 0) AS a)",
         ),
-        # Postgres refuses a negative length, as the standard asks.
+        # Postgres raises an error for a negative length, as the standard requires.
         Signature(
             (_TEXT, _INT, _INT),
             _TEXT,
@@ -102,27 +104,27 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
     "tolower": (Signature((_TEXT,), _TEXT, _UNICODE_CASE.format("lower")),),
     "toupper": (Signature((_TEXT,), _TEXT, _UNICODE_CASE.format("upper")),),
     "trim": (Signature((_TEXT,), _TEXT, f"btrim({{0}}, {_WHITE_SPACE})"),),
-    # In the collation "C" the classes of characters are those of ASCII, as in ECMAScript.
+    # In the collation "C" character classes are those of ASCII, as in ECMAScript.
     "matchespattern": (Signature((_TEXT, _TEXT), _BOOL, '({0} COLLATE "C" ~ {1})'),),
-    "year": _part("year", _INSTANT, _DATE),
-    "month": _part("month", _INSTANT, _DATE),
-    "day": _part("day", _INSTANT, _DATE),
-    "hour": _part("hour", _INSTANT, _TIME),
-    "minute": _part("minute", _INSTANT, _TIME),
-    "second": _part("second", _INSTANT, _TIME),
+    "year": _component("year", _INSTANT, _DATE),
+    "month": _component("month", _INSTANT, _DATE),
+    "day": _component("day", _INSTANT, _DATE),
+    "hour": _component("hour", _INSTANT, _TIME),
+    "minute": _component("minute", _INSTANT, _TIME),
+    "second": _component("second", _INSTANT, _TIME),
     "fractionalseconds": (
         Signature((_INSTANT,), _DECIMAL, f"(extract(second FROM {_LOCAL}) % 1)"),
         Signature((_TIME,), _DECIMAL, "(extract(second FROM {0}) % 1)"),
     ),
     "date": (Signature((_INSTANT,), _DATE, DATE_OF_INSTANT),),
     "time": (Signature((_INSTANT,), _TIME, f"CAST({_LOCAL} AS time)"),),
-    # Every instant is stored, and answered, in UTC.
+    # Every instant is stored and returned in UTC.
     "totaloffsetminutes": (Signature((_INSTANT,), _INT, "CASE WHEN {0} IS NOT NULL THEN 0 END"),),
     "totalseconds": (Signature((_DURATION,), _DECIMAL, "extract(epoch FROM {0})"),),
     "now": (Signature((), _INSTANT, "now()"),),
     "mindatetime": (Signature((), _INSTANT, "timestamptz '0001-01-01 00:00:00Z'"),),
     "maxdatetime": (Signature((), _INSTANT, "timestamptz '9999-12-31 23:59:59.999999Z'"),),
-    # Postgres rounds the half of a double to even, and of a numeric away from zero as we must.
+    # Half is rounded away from zero: Postgres does so for numeric, but rounds double to even.
     "round": _rounding(
         "round", "CAST(round(CAST(CAST({0} AS text) AS numeric)) AS double precision)"
     ),
@@ -130,10 +132,10 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
     "ceiling": _rounding("ceil", "ceil({0})"),
 }
 
-# What depends on the offset in which an instant is written, which Postgres does not keep.
-LOCAL_TIME = frozenset({"year", "month", "day", "hour", "minute", "date", "time"})
+# Functions whose result depends on the UTC offset of an instant, which Postgres does not store.
+OFFSET_DEPENDENT = frozenset({"year", "month", "day", "hour", "minute", "date", "time"})
 
-# Legal, but nothing in the model has the types that they are for.
+# Legal functions for types that the model does not use.
 UNSUPPORTED = frozenset(
     {"hassubset", "hassubsequence", "geo.distance", "geo.length", "geo.intersects"}
 )
@@ -144,19 +146,19 @@ _IEEE_DIVISION = (
     " WHEN y = 0 AND x > 0 THEN 'Infinity' WHEN y = 0 AND x < 0 THEN '-Infinity'"
     f" ELSE x / y END {_OPERANDS})"
 )
-# Postgres fails where a Double goes out of its range; IEEE 754 has infinity there, and zero. The
-# order of the cases keeps what is compared beforehand within the range itself.
-_GREATEST = "float8 '1.7976931348623157e308'"
-_LEAST = "float8 '5e-324'"
+# Postgres raises an error where a Double overflows or underflows; IEEE 754 has infinity and zero.
+# The order of the cases keeps the comparisons themselves within the range.
+_MAX_DOUBLE = "float8 '1.7976931348623157e308'"
+_MIN_DOUBLE = "float8 '5e-324'"
 _DOUBLE_SUM = (
     "(SELECT CASE WHEN abs(x) < 1e280 OR abs(y) < 1e280 THEN x {sign} y"
-    f" WHEN abs(x / 2 {{sign}} y / 2) > {_GREATEST} / 2"
+    f" WHEN abs(x / 2 {{sign}} y / 2) > {_MAX_DOUBLE} / 2"
     " THEN (x / 2 {sign} y / 2) * float8 'Infinity'"
     f" ELSE x {{sign}} y END {_OPERANDS.replace('{', '{{').replace('}', '}}')})"
 )
-# The remainder of IEEE 754, as fmod has it. The quotient q of up to 24 bits, times a half of the
-# divisor's digits, is a Double without rounding, and so is what is subtracted. Where x / y was
-# rounded up to q, the remainder is one divisor below: without that 27.7 mod 0.1 would be negative.
+# The remainder as C's fmod computes it. The quotient q of up to 24 bits times half of the divisor's
+# digits is a Double without rounding, and so is the difference. If x / y was rounded up to q, the
+# remainder is one divisor too low: without the correction 27.7 mod 0.1 would be negative.
 _EXACT_REMAINDER = (
     "(SELECT CASE WHEN r * x < 0 THEN r + sign(x) * abs(y) ELSE r END"
     " FROM (SELECT x - q * half - q * (y - half) AS r FROM (SELECT trunc(x / y) AS q,"
@@ -167,21 +169,21 @@ _DOUBLE_OPERATORS = {
     "sub": _DOUBLE_SUM.format(sign="-"),
     "mul": (
         "(SELECT CASE WHEN y = 0 THEN x * y WHEN abs(y) > 1 THEN"
-        f" CASE WHEN abs(x) >= {_GREATEST} / abs(y) THEN x * float8 'Infinity' * y"
+        f" CASE WHEN abs(x) >= {_MAX_DOUBLE} / abs(y) THEN x * float8 'Infinity' * y"
         " ELSE x * y END"
-        f" WHEN least(abs(x), 1) * 2 <= {_LEAST} / abs(y) THEN x * 0 * y"
+        f" WHEN least(abs(x), 1) * 2 <= {_MIN_DOUBLE} / abs(y) THEN x * 0 * y"
         f" ELSE x * y END {_OPERANDS})"
     ),
     "div": (
         "(SELECT CASE WHEN y = 0 AND (x = 0 OR x = 'NaN') THEN 'NaN'"
         " WHEN y = 0 AND x > 0 THEN 'Infinity' WHEN y = 0 AND x < 0 THEN '-Infinity'"
-        f" WHEN abs(y) < 1 THEN CASE WHEN abs(x) >= {_GREATEST} * abs(y)"
+        f" WHEN abs(y) < 1 THEN CASE WHEN abs(x) >= {_MAX_DOUBLE} * abs(y)"
         " THEN x * float8 'Infinity' / y ELSE x / y END"
-        f" WHEN least(abs(x), 1) * 2 <= {_LEAST} * abs(y) THEN x * 0 / y"
+        f" WHEN least(abs(x), 1) * 2 <= {_MIN_DOUBLE} * abs(y) THEN x * 0 / y"
         f" ELSE x / y END {_OPERANDS})"
     ),
-    # By zero it fails, as the standard asks of every type (5.1.1.2.6). What would be too long a
-    # quotient for the exact remainder is calculated with the digits that a client reads and writes.
+    # Division by zero raises an error, as the standard requires for every type (5.1.1.2.6). If the
+    # quotient is too long for the exact remainder, numeric computes it from the decimal digits.
     "mod": (
         "(SELECT CASE WHEN y = 0 THEN 1 / y"
         " WHEN y = 'NaN' OR abs(x) = 'Infinity' THEN x + y + 'NaN'"
@@ -198,11 +200,11 @@ _OPERATORS = {
     "mul": "({0} * {1})",
     "mod": "({0} % {1})",
 }
-_LATER = "(({0} AT TIME ZONE 'UTC' + {1}) AT TIME ZONE 'UTC')"
-_LATER_DAY = "CAST(CAST({0} AS timestamp) + {1} AS date)"
-# What is later or earlier may be beyond the years 1 to 9999, the only ones of four digits: Postgres
-# writes others as no client reads them. Checked where it is written, not where it is compared, as
-# there a plain operator keeps the index. Beyond its own range Postgres fails: hence the leaps.
+_SHIFTED_INSTANT = "(({0} AT TIME ZONE 'UTC' + {1}) AT TIME ZONE 'UTC')"
+_SHIFTED_DATE = "CAST(CAST({0} AS timestamp) + {1} AS date)"
+# Date arithmetic may leave the years 1 to 9999, and clients cannot read other years. The range is
+# checked where a value is returned, not where it is compared: a plain operator can use an index.
+# Out-of-range values are shifted beyond Postgres' own range, which raises an error.
 _WITHIN_YEARS = (
     "(SELECT v + CASE WHEN v < '0001-01-01' THEN interval '-10000 years'"
     " WHEN v >= '10000-01-01' THEN interval '300000 years' ELSE interval '0' END"
@@ -210,26 +212,26 @@ _WITHIN_YEARS = (
 )
 INSTANT_AS_TEXT = f'to_char({_WITHIN_YEARS.format(_LOCAL)}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
 DATE_AS_TEXT = f"to_char({_WITHIN_YEARS.format('CAST({0} AS timestamp)')}, 'YYYY-MM-DD')"
-_BETWEEN_DAYS = "(CAST({0} AS timestamp) - CAST({1} AS timestamp))"
+_DATE_DIFFERENCE = "(CAST({0} AS timestamp) - CAST({1} AS timestamp))"
 
 
-def arithmetic(operator: str, of: Edm, divides_by_zero: bool) -> tuple[str, bool]:
-    """Return the template of an operator on two numbers of a type, and whether it makes NaN.
+def arithmetic(operator: str, of: Edm, may_divide_by_zero: bool) -> tuple[str, bool]:
+    """Return the template of an operator on two numbers of a type, and whether it can yield NaN.
 
-    ``divides_by_zero`` says whether the right operand may be zero: then the division fails, but
-    ``divby`` gives infinity or NaN. Doubles saturate, so NaN can come of any operator on them.
+    ``may_divide_by_zero`` says whether the right operand may be zero: ``div`` then raises an error,
+    ``divby`` yields infinity or NaN. Doubles saturate, so any operator on them can yield NaN.
     """
     if of is _DOUBLE:
         return _DOUBLE_OPERATORS[operator], True
     if operator in _OPERATORS:
         return _OPERATORS[operator], False
-    if divides_by_zero and operator == "divby":
+    if may_divide_by_zero and operator == "divby":
         return _IEEE_DIVISION, True
     return "({0} / {1})", False
 
 
 def time_arithmetic(operator: str, left: Edm, right: Edm) -> tuple[str, Edm] | None:
-    """Return the template of an operator on dates and durations, and its type, or None."""
+    """Return the template of an operator on dates and durations with its type, or None."""
     if right is _DURATION and left in NUMBERS and operator == "mul":
         return "(CAST({0} AS double precision) * {1})", _DURATION
     if left is _DURATION and right in NUMBERS:
@@ -239,18 +241,18 @@ def time_arithmetic(operator: str, left: Edm, right: Edm) -> tuple[str, Edm] | N
 
 
 _TIME_ARITHMETIC = {
-    ("add", _INSTANT, _DURATION): (_LATER, _INSTANT),
+    ("add", _INSTANT, _DURATION): (_SHIFTED_INSTANT, _INSTANT),
     ("add", _DURATION, _DURATION): ("({0} + {1})", _DURATION),
-    ("add", _DATE, _DURATION): (_LATER_DAY, _DATE),
-    ("sub", _INSTANT, _DURATION): (_LATER.replace("+", "-"), _INSTANT),
+    ("add", _DATE, _DURATION): (_SHIFTED_DATE, _DATE),
+    ("sub", _INSTANT, _DURATION): (_SHIFTED_INSTANT.replace("+", "-"), _INSTANT),
     ("sub", _DURATION, _DURATION): ("({0} - {1})", _DURATION),
     ("sub", _INSTANT, _INSTANT): ("({0} - {1})", _DURATION),
-    ("sub", _DATE, _DURATION): (_LATER_DAY.replace("+", "-"), _DATE),
-    ("sub", _DATE, _DATE): (_BETWEEN_DAYS, _DURATION),
+    ("sub", _DATE, _DURATION): (_SHIFTED_DATE.replace("+", "-"), _DATE),
+    ("sub", _DATE, _DATE): (_DATE_DIFFERENCE, _DURATION),
 }
 
 NEGATION = "(- {0})"
 NEGATABLE = INTEGERS | FRACTIONS | {_DURATION}
 
-# What can be calculated with, and null beside it.
-CALCULABLE = NUMBERS | {_DATE, _INSTANT, _DURATION, Edm.NULL}
+# The operand types of arithmetic, including null.
+ARITHMETIC_TYPES = NUMBERS | {_DATE, _INSTANT, _DURATION, Edm.NULL}

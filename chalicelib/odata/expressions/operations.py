@@ -1,7 +1,7 @@
-"""What operators and functions mean for operands whose types are known.
+"""Apply operators and functions to operands of known types.
 
-Each function here takes checked nodes and returns a node, or refuses them with the place of the
-operator. URL Conventions 4.01, sections 5.1.1.1 to 5.1.1.12.
+Each function takes typed nodes and returns a typed node, or raises an error at the operator's
+place. URL Conventions 4.01, sections 5.1.1.1 to 5.1.1.12.
 """
 
 from collections.abc import Sequence
@@ -54,9 +54,9 @@ def comparison(operator: Word, left: Node, right: Node) -> Node:
 
 
 def _day(operator: Word, left: Call, right: Literal) -> Node | None:
-    """Compare the date of an instant with a day as the instant with its midnights.
+    """Rewrite a comparison of ``date(instant)`` with a day to comparisons with its midnights.
 
-    So an index of instants is of use. None where it is something else that is compared.
+    An index on the instant then serves the comparison. Return None for any other comparison.
     """
     is_date = left.type is Edm.DATE and left.template == functions.DATE_OF_INSTANT
     if not is_date or right.value is None or right.value == date.max:
@@ -82,7 +82,7 @@ _OF_MIDNIGHTS = {
 }
 
 
-# Counts that only ask whether there is one: the first that is found tells.
+# Comparisons of a count that only test for existence, where EXISTS stops at the first row.
 _EXISTENCE = {
     ("gt", 0): True,
     ("ge", 1): True,
@@ -94,20 +94,20 @@ _EXISTENCE = {
 
 
 def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
-    """Look for the operand in a list of literals."""
+    """Test whether the operand is in a list of literals."""
     present: list[Literal] = []
     has_null = False
     for each in members:
         member = as_duration(each) if operand.type is Edm.DURATION else each
         if not isinstance(member, Literal):
-            raise syntax_error("The list after in has literals only", operator.at)
+            raise syntax_error("The list after in may contain only literals", operator.at)
         if not are_comparable(operand.type, member.type):
             raise syntax_error(
-                f"in cannot look for {operand.type} among {member.type}", member.at or operator.at
+                f"in cannot compare {operand.type} with {member.type}", member.at or operator.at
             )
         if member.value is None:
             has_null = True
-        # NaN is equal to nothing, and Postgres has it equal to itself.
+        # In OData NaN equals nothing; in Postgres it equals itself.
         elif not (isinstance(member.value, float) and isnan(member.value)):
             present.append(member)
     if operand.type is Edm.NULL:
@@ -118,18 +118,18 @@ def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
 
 
 def negation(operator: Word, operand: Node) -> Node:
-    """Change the sign of a number or a duration."""
+    """Negate a number or a duration."""
     if operand.type is Edm.NULL:
         return NULL
     if operand.type not in functions.NEGATABLE:
-        raise syntax_error(f"- needs a number or a duration, not {operand.type}", operator.at)
+        raise syntax_error(f"- requires a number or a duration, not {operand.type}", operator.at)
     if operand.type in INTEGERS:
         operand = convert(operand, Edm.INT64, operator.at)
     return Call(functions.NEGATION, (operand,), operand.type)
 
 
 def arithmetic(operator: Word, left: Node, right: Node) -> Node:
-    """Calculate with two numbers, or with dates and durations."""
+    """Apply an arithmetic operator to numbers, or to dates, instants and durations."""
     if left.type in NUMBERS and right.type in NUMBERS:
         return _numbers(operator, left, right)
     left, right = as_duration(left), as_duration(right)
@@ -137,9 +137,11 @@ def arithmetic(operator: Word, left: Node, right: Node) -> Node:
     if found := functions.time_arithmetic(operator.name, left.type, right.type):
         template, result = found
         return Call(template, (left, right), result)
-    if Edm.NULL in types and types <= functions.CALCULABLE:
+    if Edm.NULL in types and types <= functions.ARITHMETIC_TYPES:
         return NULL
-    raise syntax_error(f"{operator.name} cannot join {left.type} and {right.type}", operator.at)
+    raise syntax_error(
+        f"{operator.name} cannot be applied to {left.type} and {right.type}", operator.at
+    )
 
 
 def _numbers(operator: Word, left: Node, right: Node) -> Node:
@@ -158,35 +160,38 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
         raise unsupported(f"The function {name.name} is not supported", name.at)
     signatures = functions.FUNCTIONS.get(name.name)
     if signatures is None:
-        raise syntax_error(f"There is no function {name.name}", name.at)
+        raise syntax_error(f"The function {name.name} does not exist", name.at)
     if name.name == "totalseconds":
         arguments = tuple(map(as_duration, arguments))
     types = tuple(each.type for each in arguments)
     signature = next((each for each in signatures if each.accepts(types)), None)
     if signature is None:
-        wanted = " or ".join(f"({', '.join(map(str, s.parameters))})" for s in signatures)
+        expected = " or ".join(f"({', '.join(map(str, s.parameters))})" for s in signatures)
         raise syntax_error(
-            f"{name.name} takes {wanted}, not ({', '.join(map(str, types))})", name.at
+            f"{name.name} expects {expected}, got ({', '.join(map(str, types))})",
+            name.at,
         )
     arguments = tuple(
         Literal(parameter, None) if each.type is Edm.NULL else each
         for each, parameter in zip(arguments, signature.parameters, strict=True)
     )
-    if name.name in functions.LOCAL_TIME:
+    if name.name in functions.OFFSET_DEPENDENT:
         _require_utc(name, arguments[0])
     if name.name == "matchespattern":
         arguments = (arguments[0], _pattern(name, arguments[1]))
-    truncated_to = _cut_to(arguments[2]) if name.name == "substring" and len(arguments) > 2 else None
+    truncated_to = (
+        _literal_length(arguments[2]) if name.name == "substring" and len(arguments) > 2 else None
+    )
     return Call(signature.template, arguments, signature.result, truncated_to=truncated_to)
 
 
-def _cut_to(length: Node) -> int | None:
-    """Return the length of a substring, None where it is calculated."""
+def _literal_length(length: Node) -> int | None:
+    """Return the length of a substring, None if it is not a literal."""
     return length.value if isinstance(length, Literal) else None
 
 
 def case(name: Word, conditions: Sequence[Node], results: Sequence[Node]) -> Node:
-    """Choose the result of the first condition that is true."""
+    """Build ``case``: the result of the first condition that is true."""
     of = Edm.NULL
     for each in results:
         if not are_comparable(of, each.type):
@@ -199,7 +204,7 @@ def case(name: Word, conditions: Sequence[Node], results: Sequence[Node]) -> Nod
 
 
 def cast(name: Word, operand: Node, type_name: str, at: Place) -> Node:
-    """Cast a value to a primitive type (``cast``), or say whether that can be done (``isof``)."""
+    """Cast a value to a primitive type (``cast``), or test whether it can be cast (``isof``)."""
     target = Edm.named(type_name)
     if target is None or target is Edm.NULL:
         raise unsupported(f"{name.name} to {type_name[:100]} is not supported", at)
@@ -211,7 +216,7 @@ def cast(name: Word, operand: Node, type_name: str, at: Place) -> Node:
 
 
 def _require_utc(name: Word, argument: Node) -> None:
-    """Refuse a literal with an offset where the offset matters, since it would be lost.
+    """Reject a literal with a UTC offset where the result depends on the offset.
 
     URL Conventions 4.01, section 5.1.1.8: services that normalize to UTC must fail here.
     """
@@ -221,13 +226,15 @@ def _require_utc(name: Word, argument: Node) -> None:
         and argument.value is not None
         and argument.value.utcoffset()
     ):
-        raise syntax_error(f"{name.name} needs an instant in UTC, with Z at its end", name.at)
+        raise syntax_error(
+            f"{name.name} requires an instant in UTC, such as 2026-11-22T08:00:00Z", name.at
+        )
 
 
 def _pattern(name: Word, argument: Node) -> Literal:
     if not isinstance(argument, Literal):
         raise unsupported(
-            "matchesPattern with a pattern that is no literal is not supported", name.at
+            "matchesPattern with a pattern that is not a literal is not supported", name.at
         )
     if argument.value is None:
         return argument

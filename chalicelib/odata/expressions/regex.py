@@ -1,18 +1,18 @@
-"""Say an ECMAScript regular expression in the words of Postgres (``matchesPattern``).
+"""Translate an ECMAScript regular expression to Postgres' syntax (``matchesPattern``).
 
-The two languages agree on most, and quietly differ on some: ``.`` and line ends, ``\\b`` (to
-Postgres, a backspace), what a backslash before a letter means, what may begin a pattern. So every
-construct is read and written anew; what is not known is refused.
+The two languages differ silently in some constructs: ``.`` and line ends, ``\\b`` (a backspace in
+Postgres), a backslash before a letter, the start of a pattern. So every construct is parsed and
+written again; unknown ones are rejected.
 
 ECMAScript 2024, section 22.2.1; PostgreSQL, section 9.7.3 (advanced regular expressions).
 """
 
 import re
 
-# Postgres' bound of a repetition, DUPMAX.
+# Postgres' limit of a repetition, DUPMAX.
 MAX_REPEAT = 255
-# Postgres writes repetitions out before it matches: what is optional in them takes memory by the
-# square of their number, 70 MB for (a?b?c?d?){1,250}.
+# Postgres expands repetitions before it matches. Optional parts in them take memory that grows with
+# the square of their number: 70 MB for (a?b?c?d?){1,250}.
 MAX_SIZE = 1_000
 
 _LINE_ENDS = r"\n\r\u2028\u2029"
@@ -42,7 +42,8 @@ def translate(pattern: str) -> str:
     """Return the pattern for Postgres' ``~`` in the collation "C".
 
     Raises:
-        ValueError: it is no regular expression, or uses what Postgres has no words for.
+        ValueError: the pattern is malformed, or Postgres has no equivalent; the reason completes
+            the sentence "The pattern …".
     """
     out: list[str] = []
     size = _Size()
@@ -59,24 +60,24 @@ def translate(pattern: str) -> str:
             continue
         depth += bool(match["open"]) - bool(match["close"])
         if depth < 0:
-            raise ValueError("has a parenthesis that closes nothing")
-        # Postgres would take the question mark for options of its own, as in (?i).
+            raise ValueError("has an unmatched closing parenthesis")
+        # Postgres would take the question mark for embedded options, as in (?i).
         if match["open"] == "(" and pattern[position : position + 1] in ("?", "*", "+"):
-            raise ValueError("has a repetition of nothing")
+            raise ValueError("has a quantifier without anything to repeat")
         out.append(_term(match))
         size.take(match)
     if depth:
-        raise ValueError("has a parenthesis that is never closed")
+        raise ValueError("has an unmatched opening parenthesis")
     if size.all > MAX_SIZE:
-        raise ValueError(f"has more than {MAX_SIZE} characters, its repetitions written out")
+        raise ValueError(f"has more than {MAX_SIZE} characters after its repetitions are expanded")
     return "".join(out)
 
 
 class _Size:
-    """How many characters a pattern matches one by one, its repetitions written out."""
+    """The number of single-character terms in a pattern after its repetitions are expanded."""
 
     def __init__(self) -> None:
-        # Of each group that is open: what it has had, and the last of it, which may be repeated.
+        # For each open group: the size before its last term, and the size of that term.
         self._open = [(0, 0)]
 
     @property
@@ -105,7 +106,7 @@ def _term(match: re.Match[str]) -> str:
     if match["range"]:
         counts = [int(each) for each in (match["least"], match["most"]) if each]
         if max(counts) > MAX_REPEAT:
-            raise ValueError(f"repeats more than {MAX_REPEAT} times")
+            raise ValueError(f"has a repetition of more than {MAX_REPEAT} times")
     if match["close"] or match["range"] or match["repeat"]:
         return match.group()
     if match["group"]:
@@ -124,16 +125,16 @@ def _term(match: re.Match[str]) -> str:
 
 
 def _class(pattern: str, position: int) -> tuple[str, int]:
-    """Read what follows ``[`` or ``[^`` up to its ``]``; return it and where it ended."""
+    """Translate a character class from after ``[`` or ``[^``; return it and its end."""
     out: list[str] = []
     while True:
         if pattern.startswith("]", position):
             if not out:
-                raise ValueError("has an empty class of characters")
+                raise ValueError("has an empty character class")
             return "".join(out) + "]", position + 1
         match = _IN_CLASS.match(pattern, position)
         if match is None:
-            raise ValueError("has a class of characters that is never closed")
+            raise ValueError("has an unclosed character class")
         position = match.end()
         escape = match["escape"]
         if escape and escape in _CLASSES:
@@ -145,7 +146,7 @@ def _class(pattern: str, position: int) -> tuple[str, int]:
 
 
 def _character(match: re.Match[str]) -> str:
-    """Return the one character that a term stands for."""
+    """Return the character that a term stands for."""
     code = match["unit"] or match["byte"]
     if code:
         character = chr(int(code, 16))
@@ -158,12 +159,12 @@ def _character(match: re.Match[str]) -> str:
     else:
         character = match["other"]
     if character == "\0" or "\ud800" <= character <= "\udfff":
-        raise ValueError("has a character that no text here can have")
+        raise ValueError("has a NUL character or a surrogate, which no string may have")
     return character
 
 
 def _literal(character: str) -> str:
-    """Write a character so that it means itself, wherever it stands."""
+    """Escape a character unless it is literal everywhere in a pattern."""
     return (
         character
         if character.isalnum() or character in " _" or ord(character) > 127

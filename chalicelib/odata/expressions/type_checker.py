@@ -1,8 +1,7 @@
-"""Check an expression against the model: odata-query's AST → the typed tree.
+"""Check an expression against the model: turn odata-query's AST into the typed AST.
 
-Names are found here, in the scope that the standard gives them; what operators and functions make
-of what was found, ``operations`` says. Whatever is refused is refused with its place.
-URL Conventions 4.01, section 5.1.1.
+This module resolves names in their scope; ``operations`` decides what operators and functions do
+with the operands. Every error has a place. URL Conventions 4.01, section 5.1.1.
 """
 
 from dataclasses import dataclass, replace
@@ -33,41 +32,44 @@ from chalicelib.odata.expressions.size_limit import require_bounded
 from chalicelib.odata.language.parser import EMPTY_LIST, Path, Word, syntax_error, unsupported
 from chalicelib.odata.model import ENTITY_TYPES, EntityType, Navigation, Property
 
-# Postgres copies what is within a subselect for each that is around it.
+# Postgres copies the plan of a subselect once for each subselect around it.
 _MAX_LAMBDA_DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Collection:
-    """What a path to many entities leads to: it can be counted and quantified, and no more."""
+    """The entities that a path leads to. They can only be counted or quantified."""
 
     origin: Instance
     navigation: Navigation
 
 
-_Found = Node | Instance | _Collection
+_Resolved = Node | Instance | _Collection
 
 
 def check_condition(syntax: Any, scope: Scope, max_depth: int) -> Node:
-    """Return the typed tree of an expression that must be Boolean."""
-    return _Checker(max_depth).condition(syntax, scope, 0)
+    """Check an expression that must be Boolean, and return its typed AST."""
+    return _TypeChecker(max_depth).condition(syntax, scope, 0)
 
 
 def check_value(syntax: Any, scope: Scope, max_depth: int) -> Node:
-    """Return the typed tree of an expression of any primitive type."""
-    return _Checker(max_depth).value(syntax, scope, 0)
+    """Check an expression of any primitive type, and return its typed AST."""
+    return _TypeChecker(max_depth).value(syntax, scope, 0)
 
 
 @dataclass(slots=True)
-class _Checker:
+class _TypeChecker:
     max_depth: int
     size: int = 0
 
     def value(self, syntax: Any, scope: Scope, depth: int) -> Node:
-        """Return a node that has a primitive value."""
+        """Check an expression that must have a primitive value."""
         found = self._value_or_entity(syntax, scope, depth)
         if isinstance(found, Instance):
-            raise syntax_error(f"A {found.entity.name} is an entity, not a value", place_of(syntax))
+            raise syntax_error(
+                f"A value is expected, but this is an entity of type {found.entity.name}",
+                place_of(syntax),
+            )
         require_bounded((found,), place_of(syntax))
         return found
 
@@ -77,26 +79,28 @@ class _Checker:
             return Literal(Edm.BOOLEAN, None)
         if node.type is not Edm.BOOLEAN:
             raise syntax_error(
-                f"A condition must be Edm.Boolean, not {node.type}", place_of(syntax)
+                f"A condition must be of type Edm.Boolean, not {node.type}", place_of(syntax)
             )
         return node
 
     def _value_or_entity(self, syntax: Any, scope: Scope, depth: int) -> Node | Instance:
-        found = self._found(syntax, scope, depth)
+        found = self._resolve(syntax, scope, depth)
         if isinstance(found, _Collection):
             raise syntax_error(
-                f"{found.navigation.name} is a collection, not a value", place_of(syntax)
+                f"A value is expected, but {found.navigation.name} is a collection",
+                place_of(syntax),
             )
         return found
 
-    def _found(self, syntax: Any, scope: Scope, depth: int) -> _Found:
+    def _resolve(self, syntax: Any, scope: Scope, depth: int) -> _Resolved:
         if isinstance(syntax, Literal):
             return syntax
         if isinstance(syntax, Path):
             return self._path(syntax, scope)
         if depth >= self.max_depth:
             raise syntax_error(
-                f"An expression may be nested {self.max_depth} deep, not deeper", place_of(syntax)
+                f"An expression may be nested at most {self.max_depth} levels deep",
+                place_of(syntax),
             )
         depth += 1
         match syntax:
@@ -105,7 +109,7 @@ class _Checker:
             case ast.Compare():
                 return self._comparison(syntax, scope, depth)
             case ast.BoolOp():
-                return self._junction(syntax, scope, depth)
+                return self._logical(syntax, scope, depth)
             case ast.BinOp():
                 left = self.value(syntax.left, scope, depth)
                 right = self.value(syntax.right, scope, depth)
@@ -115,14 +119,14 @@ class _Checker:
             case ast.Call():
                 return self._call(syntax, scope, depth)
             case ast.CollectionLambda():
-                return self._quantified(syntax, scope, depth)
-        raise syntax_error("A list can stand only after in", place_of(syntax))
+                return self._lambda(syntax, scope, depth)
+        raise syntax_error("A list is allowed only after in", place_of(syntax))
 
     # Paths.
 
-    def _path(self, path: Path, scope: Scope) -> _Found:
+    def _path(self, path: Path, scope: Scope) -> _Resolved:
         first, *rest = path.segments
-        found: _Found
+        found: _Resolved
         home = scope.it if first == "$it" else scope.owner_of(path.at.source)
         if first in scope.variables:
             found = scope.variables[first]
@@ -137,14 +141,14 @@ class _Checker:
                 navigation = found.navigation
                 found = Count(found.origin, navigation, Variable(navigation.target), TRUE)
             elif isinstance(found, _Collection) and found.navigation.target.is_named(segment):
-                continue  # a cast to the type that they have anyway
+                continue  # a cast to the declared type: a no-op
             elif isinstance(found, Instance):
                 found = self._member(found, segment, path, scope)
             else:
-                raise syntax_error(f"/{segment} cannot follow in {path}", path.at)
+                raise syntax_error(f"/{segment} cannot follow here in {path}", path.at)
         return found
 
-    def _member(self, instance: Instance, name: str, path: Path, scope: Scope) -> _Found:
+    def _member(self, instance: Instance, name: str, path: Path, scope: Scope) -> _Resolved:
         entity = instance.entity
         if isinstance(instance, Variable) and name in scope.computed.get(instance, {}):
             return self._computed(scope.computed[instance][name], path, scope)
@@ -154,23 +158,23 @@ class _Checker:
         if isinstance(member, Navigation):
             return (_Collection if member.collection else NavigationStep)(instance, member)
         if entity.is_named(name):
-            return instance  # a cast to the type that it has anyway
+            return instance  # a cast to the declared type: a no-op
         raise syntax_error(f"{entity.name} has no property {name}", path.at)
 
     def _computed(self, computed: ComputedProperty, path: Path, scope: Scope) -> Node:
-        """Return what a computed property stands for: it counts like its own tokens."""
+        """Return the expression of a computed property; count its tokens at each use."""
         self.size += computed.size
         if self.size > scope.max_computed:
             raise syntax_error(
-                f"What is computed may have {scope.max_computed} tokens wherever it is used,"
-                " not more",
+                f"Computed properties may add at most {scope.max_computed} tokens to an expression"
+                " (counted at each use)",
                 path.at,
             )
         return computed.value
 
-    def _quantified(self, syntax: Any, scope: Scope, depth: int) -> Node:
+    def _lambda(self, syntax: Any, scope: Scope, depth: int) -> Node:
         owner: Path = syntax.owner
-        quantifier = _word(syntax.operator)
+        operator = _word(syntax.operator)
         found = self._path(owner, scope)
         if not isinstance(found, _Collection):
             raise syntax_error(f"{owner} is not a collection", owner.at)
@@ -179,23 +183,24 @@ class _Checker:
         if syntax.lambda_ is not None:
             if scope.depth >= _MAX_LAMBDA_DEPTH:
                 raise syntax_error(
-                    f"Collections may be {_MAX_LAMBDA_DEPTH} within each other", quantifier.at
+                    f"any, all and $count may be nested at most {_MAX_LAMBDA_DEPTH} levels deep",
+                    operator.at,
                 )
             inner = replace(scope, depth=scope.depth + 1)
-            if quantifier.name == "count":
+            if operator.name == "count":
                 inner = replace(inner, this=variable)
             else:
                 name = syntax.lambda_.identifier.segments[0]
                 inner = replace(inner, variables={**scope.variables, name: variable})
             predicate = self.condition(syntax.lambda_.expression, inner, depth)
-        if quantifier.name == "count":
+        if operator.name == "count":
             return Count(found.origin, found.navigation, variable, predicate)
-        return Quantifier(quantifier.name, found.origin, found.navigation, variable, predicate)
+        return Quantifier(operator.name, found.origin, found.navigation, variable, predicate)
 
     # Operators and functions.
 
-    def _junction(self, syntax: Any, scope: Scope, depth: int) -> Node:
-        """Read a chain of one operator as one node, however long: it is not nesting."""
+    def _logical(self, syntax: Any, scope: Scope, depth: int) -> Node:
+        """Check a chain of one operator as one node: a long chain is not deep nesting."""
         operator = _word(syntax.op)
         operands: list[Any] = []
         while isinstance(syntax, ast.BoolOp) and _word(syntax.op).name == operator.name:
@@ -210,7 +215,7 @@ class _Checker:
         left = self._value_or_entity(syntax.left, scope, depth)
         right = self._value_or_entity(syntax.right, scope, depth)
         if isinstance(left, Instance) or isinstance(right, Instance):
-            return _entities(operator, left, right)
+            return _compare_entities(operator, left, right)
         return operations.comparison(operator, left, right)
 
     def _membership(self, syntax: Any, scope: Scope, depth: int) -> Node:
@@ -238,7 +243,9 @@ class _Checker:
 
     def _cast(self, name: Word, arguments: list[Any], scope: Scope, depth: int) -> Node:
         if not 1 <= len(arguments) <= 2 or not isinstance(arguments[-1], Path):
-            raise syntax_error(f"{name.name} takes an expression and the name of a type", name.at)
+            raise syntax_error(
+                f"{name.name} requires an expression and the name of a type", name.at
+            )
         type_path: Path = arguments[-1]
         operand: Node | Instance = scope.it
         if len(arguments) == 2:
@@ -251,8 +258,8 @@ class _Checker:
         return Literal(Edm.BOOLEAN, entity.qualified_name == operand.entity.qualified_name)
 
 
-def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> Node:
-    """Compare entities by their keys, or with null."""
+def _compare_entities(operator: Word, left: Node | Instance, right: Node | Instance) -> Node:
+    """Compare two entities by their keys, or an entity with null."""
     sides: list[Node] = []
     entities: set[EntityType] = set()
     for side in (left, right):
@@ -263,7 +270,8 @@ def _entities(operator: Word, left: Node | Instance, right: Node | Instance) -> 
             sides.append(side)
     if operator.name not in ("eq", "ne") or len(sides) < 2 or len(entities) > 1:
         raise syntax_error(
-            "An entity compares by eq and ne, with one of its type or null", operator.at
+            "An entity can be compared only by eq or ne, with null or an entity of its type",
+            operator.at,
         )
     return Comparison(operator.name, *sides)
 
@@ -272,17 +280,17 @@ def _entity_type(path: Path) -> EntityType:
     for entity in ENTITY_TYPES:
         if entity.is_named(str(path)):
             return entity
-    raise syntax_error(f"There is no entity type {path}", path.at)
+    raise syntax_error(f"The entity type {path} does not exist", path.at)
 
 
 def _word(operator: Any) -> Word:
-    """Return an operator of the AST: the lexer put a ``Word`` where odata-query has its own."""
+    """Return an operator of the AST: the lexer replaces odata-query's operators by ``Word``."""
     word: Word = operator
     return word
 
 
 def place_of(syntax: Any) -> Place:
-    """Return the place of a piece of syntax: that of its operator, or of its first word."""
+    """Return the place of an AST node: that of its operator or of its first token."""
     match syntax:
         case ast.List():
             return place_of(syntax.val[0])

@@ -1,13 +1,13 @@
-"""Cut the text of an expression into tokens for odata-query's parser, mending what it lacks.
+"""Split the text of an expression into tokens for odata-query's parser.
 
-The parser decides precedence and nesting; all else about the text is decided here, because its own
-lexer refuses much that is legal (``not(``, ``in (1)``, ``divby``, mixed case, ``$it``, ``/$count``,
-``@alias``, names that start with a keyword) and lets pass much that is not. Which words are
-operators follows from where they stand: after a value comes an operator, after an operator a value.
+The parser decides precedence and nesting. This lexer replaces odata-query's own, which rejects
+legal input (``not(``, ``in (1)``, ``divby``, mixed case, ``$it``, ``/$count``, ``@alias``, names
+that start with a keyword) and accepts illegal input. Position decides which words are operators: a
+value is followed by an operator, an operator by a value.
 
-Some of the language has no rule in that grammar and is handed to it in the shape of something that
-has: a path is one identifier, ``divby`` a division, ``case(a:b)`` a call of ``case(a,b)``, a list
-of one ends in a comma, and ``logs/$filter(…)/$count`` is a lambda whose quantifier counts.
+Constructs without a grammar rule are rewritten to ones that have one: a path becomes one
+identifier, ``divby`` a division, ``case(a:b)`` a call of ``case(a,b)``. A list with one member gets
+a comma at its end, and ``logs/$filter(…)/$count`` becomes a lambda with the operator ``count``.
 
 OData ABNF 4.01, section 4 (expressions).
 """
@@ -33,14 +33,14 @@ from chalicelib.odata.language.tokens import OPERATORS, SPACES, read_literal
 
 
 def tokenize(span: Span, aliases: Mapping[str, str], bounds: Bounds) -> Tokens:
-    """Cut an expression, or several with commas between and directions after them, into tokens.
+    """Split expressions with commas between them and directions after them into tokens.
 
-    An alias gives the tokens of its value in parentheses, or ``null`` where it has no value.
-    Places count from the beginning of the option's text.
+    An alias becomes the tokens of its value in parentheses, or ``null`` if it has no value. Places
+    are offsets in the whole text of the option.
 
     Raises:
-        InvalidError: the text cannot be an expression, or is larger than the bounds allow.
-        NotImplementedByServiceError: it is legal, but something that the service does not have.
+        InvalidError: the text is not an expression, or exceeds the bounds.
+        NotImplementedByServiceError: the text is legal, but the service does not support it.
     """
     text = span.whole[: span.end]
     scanner = _Lexer(text, span.source, bounds, position=span.start, aliases=aliases)
@@ -68,20 +68,20 @@ class _Lexer(LexerState):
             raise syntax_error("{!r} has no matching {!r}".format(*pair), innermost.at)
 
     def run_list(self) -> None:
-        """Read a text that is nothing but the list after ``in``."""
+        """Read a text that consists of a list for ``in``."""
         self.skip_space()
         self._open_list()
         self.run()
 
-    # A value is expected.
+    # Where a value is expected.
 
     def _value(self) -> None:
         at = self.here()
         match = tokens.VALUE.match(self.text, self.position)
         if match is None:
-            found = self.text[self.position : self.position + 1]
+            character = self.text[self.position : self.position + 1]
             raise syntax_error(
-                f"A value is expected, not {found!r}" if found else "A value is missing", at
+                f"A value is expected, not {character!r}" if character else "A value is missing", at
             )
         kind = match.lastgroup or ""
         if kind == "time" and self._ends_condition(match.end()):
@@ -98,14 +98,14 @@ class _Lexer(LexerState):
             self._alias(token[1:], at)
         else:
             if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
-                raise syntax_error("A text stands in single quotes", at)
+                raise syntax_error("Strings must be in single quotes, not double quotes", at)
             self.emit("STRING", read_literal(match, at), at, len(token))
         self._end_value()
 
     def _ends_condition(self, position: int) -> bool:
-        """Say whether ``10:20`` in a condition of ``case`` is 10, the colon, and the result 20.
+        """Return whether ``10:20`` in ``case`` is a condition, a colon and a result, not a time.
 
-        It is, where no other colon follows up to the end of the pair.
+        It is if no other colon follows before the end of the pair.
         """
         frame = self.frames[-1] if self.frames else None
         in_condition = frame is not None and frame.kind == "case" and frame.separators % 2 == 0
@@ -123,7 +123,9 @@ class _Lexer(LexerState):
                 self.emit("STRING", EMPTY_LIST, at)
             self.close(mark, at)
         elif mark == "[" or tokens.OBJECT_START.match(self.text, at.offset):
-            raise unsupported("Collections and objects are supported only as the list of in", at)
+            raise unsupported(
+                "Collections and objects are not supported, except as the list after in", at
+            )
         else:
             raise syntax_error(f"A value is expected, not {mark!r}", at)
 
@@ -176,7 +178,7 @@ class _Lexer(LexerState):
         if self.text.startswith("/@", self.position):
             raise unsupported("Annotations in expressions are not supported", self.here())
         if self.text.startswith("(", self.position):
-            raise syntax_error(f"There is no function {segments[-1]}", self.here())
+            raise syntax_error(f"The function {segments[-1]} does not exist", self.here())
         self._end_value()
 
     def _open_quantifier(self, name: str, at: Place) -> None:
@@ -195,14 +197,16 @@ class _Lexer(LexerState):
             match = tokens.LAMBDA_VARIABLE.match(self.text, self.position)
             if match is None:
                 raise syntax_error(
-                    f"{name} needs a variable and a colon, as in {name}(x:…)", self.here()
+                    f"{name} requires a variable and a colon, as in {name}(x:…)", self.here()
                 )
             variable = match["name"]
             self.position = match.end()
         elif name == "$count":
             match = tokens.COUNT_OPTION.match(self.text, self.position)
             if match is None:
-                raise unsupported("An option of $count but $filter is not supported", self.here())
+                raise unsupported(
+                    "Options of $count other than $filter are not supported", self.here()
+                )
             self.position = match.end()
         self.emit("ODATA_IDENTIFIER", Path((variable,), at), at)
         self.emit(":", ":", at)
@@ -220,7 +224,7 @@ class _Lexer(LexerState):
 
     def _nested(self, name: str, at: Place) -> "_Lexer":
         if name in self.open_aliases:
-            raise syntax_error(f"The alias @{name} names itself", at)
+            raise syntax_error(f"The alias @{name} refers to itself", at)
         self.require_depth(at)
         return _Lexer(
             self.aliases[name],
@@ -232,12 +236,12 @@ class _Lexer(LexerState):
             open_aliases=(*self.open_aliases, name),
         )
 
-    # A value has ended.
+    # After a value.
 
     def _end_value(self) -> None:
         follows = self.text[self.position : self.position + 1]
         if follows == ";" and self.frames and self.frames[-1].kind == "$count":
-            raise unsupported("More options of $count than one are not supported", self.here())
+            raise unsupported("More than one option of $count is not supported", self.here())
         if follows and follows not in f"{SPACES}),:]/":
             raise syntax_error(f"{follows!r} cannot follow a value", self.here())
         self.wants_value = False
@@ -261,7 +265,7 @@ class _Lexer(LexerState):
             return
         if word == "has":
             raise syntax_error(
-                "has needs an enumeration on its left, and this service has none", at
+                "has requires an enumeration on its left, and this service has none", at
             )
         if word not in OPERATORS:
             raise syntax_error(f"An operator is expected, not {word!r}", at)
@@ -275,10 +279,12 @@ class _Lexer(LexerState):
             self._list(at)
 
     def _list(self, at: Place) -> None:
-        """Read what follows ``in``: a list, or an alias of one."""
+        """Read a list, or an alias of a list, after ``in``."""
         if match := tokens.ALIAS.match(self.text, self.position):
             if match[1] not in self.aliases:
-                raise syntax_error(f"in needs a list, and the alias @{match[1]} has no value", at)
+                raise syntax_error(
+                    f"in requires a list, but the alias @{match[1]} has no value", at
+                )
             self.position = match.end()
             self._nested(match[1], at).run_list()
             self._end_value()
@@ -289,22 +295,22 @@ class _Lexer(LexerState):
         at = self.here()
         mark = self.text[self.position : self.position + 1]
         if mark not in ("(", "["):
-            raise syntax_error("in is followed by a list in parentheses", at)
+            raise syntax_error("in requires a list in parentheses, as in (1,2)", at)
         self.position += 1
         self.open("list" if mark == "(" else "array", at)
 
     def _separate(self, mark: str, at: Place) -> None:
-        """Read a comma, the colon of ``case``, or what cannot stand after a value."""
+        """Read a comma or the colon of ``case``; reject other punctuation after a value."""
         frame = self.frames[-1] if self.frames else None
         if mark == "/" and self.tokens[-1].type == ")":
-            raise unsupported("A path that goes on after a parenthesis is not supported", at)
+            raise unsupported("A path after a parenthesis is not supported", at)
         if frame and frame.kind == "case":
             wanted = ":" if frame.separators % 2 == 0 else ","
             allowed = mark == wanted
         else:
             allowed = mark == "," and (frame is None or frame.kind in ("call", "list", "array"))
         if not allowed:
-            raise syntax_error(f"{mark!r} cannot stand here", at)
+            raise syntax_error(f"{mark!r} is not allowed here", at)
         if frame:
             frame.separators += 1
         self.emit(",", ",", at)

@@ -1,4 +1,4 @@
-"""What has been read of a text: its tokens so far, and the parentheses that are still open."""
+"""The state of the lexer: its position, the tokens so far, and the open brackets."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,14 +7,14 @@ from chalicelib.odata.ast import Place
 from chalicelib.odata.language.parser import Bounds, Token, Tokens, syntax_error, unsupported
 from chalicelib.odata.language.tokens import SPACES
 
-# A literal counts once more for each so many characters: an alias may repeat it, and each time it
-# is a value of its own to Postgres.
-_CHARACTERS = 100
+# A literal counts one more token for this many characters: an alias may repeat the literal, and
+# each repetition is a separate parameter for Postgres.
+_CHARACTERS_PER_TOKEN = 100
 
 
 @dataclass(slots=True)
 class Frame:
-    """An open parenthesis. ``kind`` says of what, ``separators`` how many were read in it."""
+    """An open bracket: what it belongs to, and the number of separators in it so far."""
 
     kind: str
     at: Place
@@ -23,7 +23,7 @@ class Frame:
 
 @dataclass(slots=True)
 class LexerState:
-    """Where one text is read, and what was made of it. ``outer_depth`` is the nesting around it."""
+    """One text being read. ``outer_depth`` is the nesting of the alias that it is the value of."""
 
     text: str
     source: str
@@ -45,33 +45,33 @@ class LexerState:
             raise syntax_error(f"{mark!r} has no matching {'[' if mark == ']' else '('!r}", at)
         frame = self.frames.pop()
         if (frame.kind == "array") != (mark == "]"):
-            raise syntax_error(f"{mark!r} does not close what was opened", at)
+            raise syntax_error(f"{mark!r} does not match the open bracket", at)
         if frame.kind == "case" and frame.separators % 2 == 0:
             raise syntax_error(
-                "case needs pairs of a condition and a result, as in case(a:b,c:d)", at
+                "case requires pairs of a condition and a result, as in case(a:b,c:d)", at
             )
         if frame.kind in ("list", "array") and not frame.separators:
-            self.emit(",", ",", at)  # the grammar's mark of a list of one
+            self.emit(",", ",", at)  # as the grammar requires of a list with one member
         self.emit(")", ")", at)
         if frame.kind == "filtered":
             if not self.text.startswith("/$count", self.position):
-                raise unsupported("$filter in a path is supported only before /$count", at)
+                raise unsupported("$filter in a path is not supported, except before /$count", at)
             self.position += len("/$count")
         self.wants_value = False
 
     def require_depth(self, at: Place) -> None:
         if self.outer_depth + len(self.frames) >= self.bounds.max_depth:
             raise syntax_error(
-                f"An expression may be nested {self.bounds.max_depth} deep, not deeper", at
+                f"An expression may be nested at most {self.bounds.max_depth} levels deep", at
             )
 
     def emit(self, kind: str, value: Any, at: Place, characters: int = 0) -> None:
-        """Add a token; of a literal, ``characters`` is its length."""
-        self.tokens.size += 1 + characters // _CHARACTERS
+        """Append a token. ``characters`` is the length of a literal."""
+        self.tokens.size += 1 + characters // _CHARACTERS_PER_TOKEN
         if self.tokens.size > self.bounds.max_tokens:
             raise syntax_error(
-                f"An expression may have {self.bounds.max_tokens} tokens, not more"
-                f" (a literal is one more for each {_CHARACTERS} characters)",
+                f"An expression may have at most {self.bounds.max_tokens} tokens"
+                f" (a literal counts one more for each {_CHARACTERS_PER_TOKEN} characters)",
                 at,
             )
         self.tokens.append(Token(kind, value, at))

@@ -1,7 +1,7 @@
-"""Read the literals of primitive types as the standard writes them in URLs.
+"""Parse the literals of primitive types in URLs. OData ABNF 4.01, section 7 (literal data values).
 
-OData ABNF 4.01, section 7 (literal data values). Each reader returns a Python value of exactly the
-literal's meaning, or raises ``ValueError`` with a reason that completes "the literal …".
+Each function returns a Python value with exactly the literal's meaning. It raises ``ValueError``
+with a reason that completes the sentence "The literal …".
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import Any
 
 from chalicelib.odata.edm import INTEGER_RANGES, Edm
 
-# A URL has no room for more, and no number in use needs as many.
+# Longer than any number in use, and short enough that parsing is fast.
 MAX_DIGITS = 1_000
 
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
-# A plus sign that nobody encoded arrives as a space.
+# A plus sign that the client did not encode arrives as a space.
 OFFSET = r"(?:[Zz]|[-+ ][0-9]{2}:[0-9]{2}(?![0-9]|:[0-9]))"
 NUMBER = r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -34,7 +34,7 @@ _DURATION = re.compile(
 
 
 def read_number(text: str) -> tuple[Edm, Any]:
-    """Read a number: Int64 where it fits, Double where it has an exponent, otherwise Decimal."""
+    """Parse a number: Double with an exponent, else Int64 if it is one, else Decimal."""
     if text in ("INF", "-INF", "NaN"):
         return Edm.DOUBLE, float(text)
     if len(text) > MAX_DIGITS:
@@ -42,7 +42,7 @@ def read_number(text: str) -> tuple[Edm, Any]:
     if "e" in text or "E" in text:
         value = float(text)
         if value in (float("inf"), float("-inf")):
-            raise ValueError("is out of the range of Edm.Double")
+            raise ValueError("is outside the range of Edm.Double")
         return Edm.DOUBLE, value
     if "." not in text:
         number = int(text)
@@ -57,32 +57,32 @@ def read_guid(text: str) -> uuid.UUID:
 
 
 def read_date(text: str) -> date:
-    """Read a date of the years 1 to 9999."""
+    """Parse a date in the years 1 to 9999."""
     year, month, day = map(int, _matched(_DATE, text, "is not a date such as 2026-11-22").groups())
     try:
         return date(year, month, day)
     except ValueError as error:
-        raise ValueError("names no day of the calendar") from error
+        raise ValueError("is not a day of the calendar") from error
 
 
 def read_time(text: str) -> time:
-    """Read a time of day; digits beyond the microsecond are cut off."""
+    """Parse a time of day; truncate it to the microsecond."""
     match = _matched(_CLOCK, text, "is not a time such as 07:59:59.999")
     hour, minute, second, fraction = match.groups()
     try:
         return time(int(hour), int(minute), int(second or 0), _microseconds(fraction))
     except ValueError as error:
-        raise ValueError("names no time of the day") from error
+        raise ValueError("is not a time of day") from error
 
 
 def read_instant(text: str) -> datetime:
-    """Read an instant; its ``utcoffset()`` is what was written, or zero where none was.
+    """Parse an instant; keep its UTC offset, or use zero if it has none.
 
-    Digits beyond the microsecond are cut off, as they are when a record is accepted.
+    Truncate it to the microsecond, as intake does.
     """
     match = _matched(_INSTANT, text, "is not a date-time such as 2026-11-22T08:00:00Z")
     day, clock, offset = match.groups()
-    # A leap second is the first of the next minute, as it is for Postgres.
+    # A leap second is the first second of the next minute, as in Postgres.
     leap = clock[6:8] == "60"
     moment = read_time(clock[:6] + "59" + clock[8:] if leap else clock)
     zone = UTC if offset is None or offset in "Zz" else _zone(offset)
@@ -90,12 +90,12 @@ def read_instant(text: str) -> datetime:
         instant = datetime.combine(read_date(day), moment, zone) + timedelta(seconds=leap)
         instant.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("lies beyond the years 1 to 9999 in UTC") from error
+        raise ValueError("is outside the years 1 to 9999 in UTC") from error
     return instant
 
 
 def read_duration(text: str) -> timedelta:
-    """Read a dayTimeDuration (XML Schema 1.1 part 2, section 3.4.27), cut to the microsecond."""
+    """Parse a dayTimeDuration (XML Schema 1.1 part 2, section 3.4.27) to the microsecond."""
     match = _matched(_DURATION, text, "is not a duration such as P1DT2H30M")
     sign, days, hours, minutes, seconds, fraction = match.groups()
     if match.group().endswith(("P", "T")):
@@ -111,7 +111,7 @@ def read_duration(text: str) -> timedelta:
             hours=int(hours or 0),
         )
     except OverflowError as error:
-        raise ValueError("is too long a duration") from error
+        raise ValueError("is too long for a duration") from error
     return -duration if sign else duration
 
 
@@ -122,7 +122,7 @@ def read_boolean(text: str) -> bool:
 
 
 def read_as(target: Edm, text: str) -> Any:
-    """Read a text as a literal of a type, as ``cast`` does."""
+    """Parse a text as a literal of a type, as ``cast`` does."""
     if target in _READERS:
         return _READERS[target](text)
     if text not in ("INF", "-INF", "NaN"):
@@ -164,6 +164,6 @@ def _microseconds(fraction: str | None) -> int:
 def _zone(offset: str) -> timezone:
     hours, minutes = int(offset[1:3]), int(offset[4:6])
     if hours > 23 or minutes > 59:
-        raise ValueError("has an offset that is out of range")
-    away = timedelta(hours=hours, minutes=minutes)
-    return timezone(-away if offset[0] == "-" else away)
+        raise ValueError("has an offset outside the range -23:59 to +23:59")
+    distance = timedelta(hours=hours, minutes=minutes)
+    return timezone(-distance if offset[0] == "-" else distance)

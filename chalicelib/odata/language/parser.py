@@ -1,7 +1,7 @@
-"""What the lexer hands to odata-query's parser, the parser itself, and errors that say where.
+"""Parse tokens with odata-query's grammar; define the tokens and the errors that have a place.
 
-The parser is odata-query's own, unmodified. Its inner nodes are odata-query's, its leaves are ours
-and know their place in the text.
+The parser is odata-query's own, unmodified. The inner nodes of its AST are odata-query's; the
+leaves are the classes here, which know their place in the text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from chalicelib.errors import InvalidError, NotImplementedByServiceError
 from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
 
-# Stands for what an empty list has in it: the grammar has no rule for one.
+# The member of an empty list: the grammar has no rule for a list without members.
 EMPTY_LIST = Literal(Edm.NULL, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Token:
-    """What the parser asks of a token: the grammar's name for it, and its value."""
+    """A token in the form that the parser requires: its name in the grammar, and its value."""
 
     type: str
     value: Any
@@ -29,14 +29,14 @@ class Token:
 
 
 class Tokens(list[Token]):
-    """The tokens of a text. ``size`` is what they count for: a long literal is more than one."""
+    """The tokens of a text. ``size`` is their count; a long literal counts as several."""
 
     size = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Path:
-    """``a/b/c``: a property, reached through variables and navigations."""
+    """``a/b/c``: a property that is reached through variables and navigation properties."""
 
     segments: tuple[str, ...]
     at: Place
@@ -46,10 +46,10 @@ class Path:
 
 
 class Word:
-    """An operator, a quantifier (``any``, ``all``, ``count``) or the name of a function."""
+    """An operator (``eq``, ``any``, ``all``, ``count`` …) or the name of a function."""
 
     __slots__ = ("at", "name")
-    # The parser checks names without a namespace against a table of its own.
+    # Any namespace will do: odata-query checks names without one against its own list of functions.
     namespace = ("",)
 
     def __init__(self, name: str, at: Place) -> None:
@@ -62,7 +62,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large an expression may be: tokens in all, and nesting."""
+    """The maximum size of an expression: total tokens, and depth of nesting."""
 
     max_tokens: int
     max_depth: int
@@ -72,27 +72,29 @@ def parse(tokens: Sequence[Token], source: str) -> Any:
     """Return the odata-query AST of one expression.
 
     Raises:
-        InvalidError: the tokens are in no order that the grammar has.
+        InvalidError: the grammar does not accept the tokens.
     """
-    # A parser keeps its state in itself: one that is shared by threads mixes their expressions up.
+    # A parser holds its state in attributes, so threads must not share one.
     parser = ODataParser()
     stream: Iterator[Token] = iter(tokens)
     try:
         return parser.parse(stream)
     except ParsingException as error:
         at = error.token.at if error.token else Place(source, 0)
-        raise syntax_error("The expression ends too early or goes on too long", at) from error
+        raise syntax_error(
+            "The expression is incomplete, or something is left over after it", at
+        ) from error
     except ODataException as error:
-        raise syntax_error("The expression is not one of OData", Place(source, 0)) from error
+        raise syntax_error("The expression is not valid OData", Place(source, 0)) from error
 
 
 def syntax_error(message: str, at: Place) -> InvalidError:
-    """Build the error about something at a place."""
+    """Build the error for a mistake at a place in the request."""
     return InvalidError(f"{message} (character {at.offset + 1} of {at.source}).", target=at.source)
 
 
 def unsupported(message: str, at: Place) -> NotImplementedByServiceError:
-    """Build the error about something legal that the service does not have."""
+    """Build the error for a legal construct that the service does not support."""
     return NotImplementedByServiceError(
         f"{message} (character {at.offset + 1} of {at.source}).", target=at.source
     )

@@ -1,4 +1,4 @@
-"""The forms of single words and literals, and how each literal is read."""
+"""The regular expressions of single tokens, and the parsing of literals."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from chalicelib.odata.edm import Edm
 from chalicelib.odata.language import literals
 from chalicelib.odata.language.parser import syntax_error, unsupported
 
-# The grammar has one token for each level of precedence that we need.
+# The token of the grammar that has the operator's precedence.
 OPERATORS = {
     "and": "AND", "or": "OR",
     "eq": "EQ", "ne": "NE", "gt": "GT", "ge": "GE", "lt": "LT", "le": "LE",
@@ -18,10 +18,10 @@ OPERATORS = {
 _WORD = r"[^\W\d]\w{0,127}"
 _DOTTED = rf"{_WORD}(?:\.{_WORD})*"
 SPACES = " \t\r\n"
-# Possessive: a text is read in one way, and nothing is kept of the others.
+# Possessive quantifiers: the match is unique, so the engine need not keep alternatives.
 _TEXT = r"'[^']*+(?:''[^']*+)*+'"
-JSON_TEXT = r'"(?:[^"\\]++|\\.)*+"'
-QUOTED = rf"{_TEXT}|{JSON_TEXT}"
+_JSON_TEXT = r'"(?:[^"\\]++|\\.)*+"'
+QUOTED = rf"{_TEXT}|{_JSON_TEXT}"
 VALUE = re.compile(
     rf"""(?P<text>{_TEXT})
     |    (?P<prefix>{_DOTTED})(?P<prefixed>{_TEXT})
@@ -32,7 +32,7 @@ VALUE = re.compile(
     |    (?P<number>{literals.NUMBER}|-?INF(?!\w)|NaN(?!\w))
     |    (?P<alias>@{_WORD})
     |    (?P<word>\$it|\$this|\$root|{_DOTTED})
-    |    (?P<json>{JSON_TEXT})
+    |    (?P<json>{_JSON_TEXT})
     |    (?P<mark>[-()\[\]{{,:])""",
     re.VERBOSE,
 )
@@ -40,12 +40,12 @@ AFTER_VALUE = re.compile(rf"(?P<word>{_WORD})|(?P<mark>[(),:\]/])")
 SEGMENT = re.compile(rf"/(?:(?P<opens>(?i:any|all)|\$count|\$filter)\(|(?P<name>\$?{_DOTTED}))")
 LAMBDA_VARIABLE = re.compile(rf"[ \t\r\n]*(?P<name>{_WORD})[ \t\r\n]*:")
 NO_LAMBDA = re.compile(r"[ \t\r\n]*\)")
-# How an object of JSON begins.
+# The start of a JSON object.
 OBJECT_START = re.compile(r"\{[ \t\r\n]*[\"}]")
 ALIAS = re.compile(f"@({_WORD})")
 WHOLE_NUMBER = re.compile(r"(?P<number>[0-9]+)")
-# The rest of a pair of case, without a colon of its own. Nothing is read in two ways, or again: a
-# pattern that could would take ages over what it does not match.
+# The rest of a pair of case that has no colon of its own. The alternatives are disjoint and
+# possessive: backtracking would take quadratic time or worse.
 REST_OF_PAIR = re.compile(r"(?:'[^']*+'|\([^()]*+\)|[^:,()'])*+[,)]")
 COUNT_OPTION = re.compile(r"[ \t\r\n]*\$?(?i:filter)=")
 _LITERAL_KINDS = {
@@ -58,7 +58,7 @@ _UNSUPPORTED_PREFIXES = ("binary", "geography", "geometry")
 
 
 def read_literal(match: re.Match[str], at: Place) -> Literal:
-    """Return what a match of ``VALUE`` on a literal says."""
+    """Convert a match of ``VALUE`` on a literal to the literal."""
     kind = match.lastgroup or ""
     token = match.group(kind)
     try:
@@ -81,13 +81,13 @@ def _prefixed(prefix: str, text: str, at: Place) -> Literal:
         return Literal(Edm.DURATION, literals.read_duration(text), at)
     if prefix.lower() in _UNSUPPORTED_PREFIXES:
         raise unsupported(f"Literals of type {prefix.lower()} are not supported", at)
-    raise syntax_error(f"There is no enumeration type {prefix}", at)
+    raise syntax_error(f"The enumeration type {prefix} does not exist", at)
 
 
 def _json_text(token: str) -> str:
     text: str = json.loads(token, strict=False)
     if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
-        raise ValueError("has a character that no text here can have")
+        raise ValueError("has a NUL character or an unpaired surrogate, which no string may have")
     return text
 
 

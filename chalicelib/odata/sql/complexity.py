@@ -1,7 +1,7 @@
-"""How much of the database's memory a statement takes before it reads a row: that of its plan.
+"""Limit the memory that Postgres needs to plan a statement.
 
-Postgres plans each subselect by itself, on a copy that has all that is within. So what is within
-ten others is copied ten times: measured, a subselect costs 3 to 6 KB for each level of its depth.
+Postgres plans each subselect separately, on a copy that includes everything nested in it. A
+subselect at depth ten is therefore copied ten times: measured, it costs 3 to 6 KB per level.
 """
 
 import re
@@ -9,34 +9,34 @@ import re
 from chalicelib.errors import InvalidError
 
 MAX_LEVELS = 25_000
-# A statement that is shorter has not as many.
+# A shorter statement cannot exceed the limit.
 _SHORT = 20_000
 
-# A parenthesis in quotes is none.
-_PIECE = re.compile(r"'[^']*+'|\(SELECT |[()]")
+# A parenthesis in quotes does not count.
+_BRACKET = re.compile(r"'[^']*+'|\(SELECT |[()]")
 
 
 def require_plannable(sql: str) -> None:
-    """Refuse a statement whose plan would be too large.
+    """Reject a statement whose plan would be too large.
 
     Raises:
-        InvalidError: it is.
+        InvalidError: the statement exceeds ``MAX_LEVELS``.
     """
-    if len(sql) > _SHORT and levels_of(sql) > MAX_LEVELS:
+    if len(sql) > _SHORT and nested_levels(sql) > MAX_LEVELS:
         raise InvalidError(
-            "The query is too complex. Calculate less in one query, and less deeply nested."
+            "The query is too complex. Compute fewer values in one query, or nest them less deeply."
         )
 
 
-def levels_of(sql: str) -> int:
-    """Return how many subselects a statement has, each counted as often as it is levels deep."""
+def nested_levels(sql: str) -> int:
+    """Return the sum of the depths of all subselects in a statement."""
     opened: list[bool] = []
     depth = total = 0
-    for piece in _PIECE.findall(sql):
-        if piece == ")":
+    for bracket in _BRACKET.findall(sql):
+        if bracket == ")":
             depth -= opened.pop()
-        elif piece in ("(", "(SELECT "):
-            opened.append(piece != "(")
+        elif bracket in ("(", "(SELECT "):
+            opened.append(bracket != "(")
             depth += opened[-1]
             total += depth if opened[-1] else 0
     return total

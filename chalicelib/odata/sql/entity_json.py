@@ -1,7 +1,7 @@
-"""Rows of entities as JSON text: each entity with what is expanded into it, in one SELECT.
+"""Build the SQL that writes entities, with their expansions, as JSON text.
 
-An expansion is a subselect beside the row of the entity, which it sees (LATERAL): Postgres reads it
-for the entities of the page alone, after they were found. It gives a piece of the entity's text.
+An expansion is a correlated subselect that returns a part of the entity's JSON. Postgres evaluates
+it only for the entities of the page, after it has selected them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,25 +20,25 @@ from chalicelib.odata.sql.json_functions import (
 )
 from chalicelib.odata.sql.keyset import order_by
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 
-# What a value is at most as text, where the model does not say.
+# Characters of the longest value of a property without a maximum length.
 _SHORT = 40
 
-# What stands for itself in a query and in a segment: RFC 3986, section 3.4, without separators.
+# Characters that a query needs no escape for: RFC 3986, section 3.4, without separators.
 UNESCAPED = "/(),:'@$*!"
 
 
 class EntityJsonBuilder:
-    """Writes the entities of one statement, whose ``parameters`` it shares."""
+    """Builds the JSON of the entities of one statement, and shares its ``parameters``."""
 
-    def __init__(self, style: JsonStyle, parameters: Parameters) -> None:
+    def __init__(self, style: JsonStyle, parameters: QueryParameters) -> None:
         self._style = style
         self._parameters = parameters
         self._rows = count(1)
 
     def columns(self, view: View, translator: Translator) -> list[str]:
-        """Return the select list of the rows that ``text`` writes."""
+        """Return the select list of the rows that ``text`` reads."""
         entity = view.it.entity
         stored = dict.fromkeys(view.properties)
         if view.expansions or self._has_id(view):
@@ -52,36 +52,36 @@ class EntityJsonBuilder:
     def text(
         self, view: View, row: str, outer: Mapping[Variable, str] | None = None
     ) -> tuple[str, str]:
-        """Return the SQL of an entity's text, and what its row is to be joined with for it.
+        """Return the SQL of an entity's JSON, and the join that this SQL requires.
 
-        ``outer`` are the entities around it, each with the SQL of its key.
+        ``outer`` maps the variables of enclosing entities to the SQL of their keys.
         """
-        pieces = [
+        parts = [
             f"{self._bind(computed_name(each, self._style))}"
             f" || COALESCE({value_text(f'{row}.c{n}', each.value.type, self._style)}, 'null')"
             for n, each in enumerate(view.computed)
         ]
         around = {**(outer or {}), view.it: f"{row}.{view.it.entity.key.column}"}
-        pieces += [self._expanded(each, view, row, around) for each in view.expansions]
+        parts += [self._expansion(each, view, row, around) for each in view.expansions]
         fields = self._fields(view, row)
         if not fields:
-            return f"'{{' || substr({' || '.join(pieces)}, 2) || '}}'" if pieces else "'{}'", ""
+            return f"'{{' || substr({' || '.join(parts)}, 2) || '}}'" if parts else "'{}'", ""
         joined = f"{row}_json"
         join = f" CROSS JOIN LATERAL (SELECT {', '.join(fields)}) AS {joined}"
         text = f"CAST(row_to_json({joined}) AS text)"
-        if pieces:
-            text = f"left({text}, -1) || {' || '.join(pieces)} || '}}'"
+        if parts:
+            text = f"left({text}, -1) || {' || '.join(parts)} || '}}'"
         return text, join
 
     def _has_id(self, view: View) -> bool:
-        """Say whether to write the ids of entities: where the client cannot make them."""
+        """Return whether to write ``@odata.id``: the client cannot derive it without the key."""
         if self._style.is_full or view.is_reference:
             return True
         without_key = view.it.entity.key not in view.properties
         return without_key and self._style.metadata == "minimal"
 
     def _fields(self, view: View, row: str) -> list[str]:
-        """Return the select list that row_to_json makes an entity of, but what is in pieces."""
+        """Return the select list of what row_to_json writes: all except expansions and $compute."""
         entity = view.it.entity
         full = self._style.is_full and not view.is_reference
         fields: list[str] = []
@@ -98,52 +98,52 @@ class EntityJsonBuilder:
             fields += property_fields(each, row, self._style)
         return fields
 
-    def _expanded(
+    def _expansion(
         self, expansion: Expansion, view: View, row: str, outer: Mapping[Variable, str]
     ) -> str:
-        """Return the SQL of the piece of an entity's text that an expansion is."""
+        """Return the SQL of the part of an entity's JSON that holds an expansion."""
         name = expansion.navigation.name
-        pieces = []
+        parts = []
         if expansion.with_count or expansion.form is Form.COUNT:
             number = self._style.number(self._count(expansion, row, outer))
-            pieces += [f"',\"{name}@odata.count\":'", number]
+            parts += [f"',\"{name}@odata.count\":'", number]
         if expansion.form is Form.COUNT:
-            return " || ".join(pieces)
+            return " || ".join(parts)
         if self._style.is_full:
             url = f"{self._url(view, row)} || '/{name}"
-            pieces += [f"',\"{name}@odata.associationLink\":'", _json(f"{url}/$ref'")]
-            pieces += [f"',\"{name}@odata.navigationLink\":'", _json(f"{url}'")]
+            parts += [f"',\"{name}@odata.associationLink\":'", _json(f"{url}/$ref'")]
+            parts += [f"',\"{name}@odata.navigationLink\":'", _json(f"{url}'")]
         inner = self._many if expansion.navigation.collection else self._one
-        pieces += [f"',\"{name}\":'", inner(expansion, view, row, outer)]
-        return " || ".join(pieces)
+        parts += [f"',\"{name}\":'", inner(expansion, view, row, outer)]
+        return " || ".join(parts)
 
     def _one(self, expansion: Expansion, _: View, row: str, outer: Mapping[Variable, str]) -> str:
-        """Return the SQL of the entity that a navigation leads to, or of null."""
-        found, translator = self._next_row(), Translator(self._parameters, outer)
+        """Return the SQL of the single entity that a navigation leads to, or of null."""
+        alias, translator = self._new_alias(), Translator(self._parameters, outer)
         it = expansion.view.it
         columns = self.columns(expansion.view, translator)
         is_it = translator.link(expansion.navigation, row, it)
-        text, join = self.text(expansion.view, found, outer)
+        text, join = self.text(expansion.view, alias, outer)
         rows = (
             f"(SELECT {', '.join(columns)}"
-            f" FROM {translator.whole_from_clause(it)} WHERE {is_it}) AS {found}{join}"
+            f" FROM {translator.whole_from_clause(it)} WHERE {is_it}) AS {alias}{join}"
         )
-        if self._may_be_long(expansion):
+        if self._may_exceed_limit(expansion):
             return f"(SELECT CASE WHEN count(*) = 0 THEN 'null' ELSE min({text}) END FROM {rows})"
         return f"COALESCE((SELECT {text} FROM {rows}), 'null')"
 
     def _many(
         self, expansion: Expansion, view: View, row: str, outer: Mapping[Variable, str]
     ) -> str:
-        """Return the SQL of a page of the entities that a navigation leads to, and its nextLink."""
-        found, translator = self._next_row(), Translator(self._parameters, outer)
+        """Return the SQL of a page of a collection, and its nextLink."""
+        alias, translator = self._new_alias(), Translator(self._parameters, outer)
         it = expansion.view.it
         keys = [translator.by_order(each.expression) for each in expansion.order]
         conditions = [translator.link(expansion.navigation, row, it)]
         conditions += [translator.truth(each) for each in expansion.conditions]
         columns = self.columns(expansion.view, translator)
         columns += [f"{sql} AS k{n}" for n, sql in enumerate(keys)]
-        text, join = self.text(expansion.view, found, outer)
+        text, join = self.text(expansion.view, alias, outer)
         size, may_be_cut = self._size(expansion)
         bound, limit = "", ""
         if size is not None:
@@ -154,7 +154,7 @@ class EntityJsonBuilder:
         after = ""
         if may_be_cut:
             name = expansion.navigation.name
-            url = f"{self._url(view, row)} || {self._bind(self._following(expansion))}"
+            url = f"{self._url(view, row)} || {self._bind(self._next_page_url(expansion))}"
             after = (
                 f" || CASE WHEN count(*) > {bound} THEN ',\"{name}@odata.nextLink\":'"
                 f" || {_json(url)} ELSE '' END"
@@ -163,18 +163,19 @@ class EntityJsonBuilder:
             "(SELECT s.*, row_number() OVER () AS n"
             f" FROM (SELECT {', '.join(columns)} FROM {translator.whole_from_clause(it)}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(expansion.order)}{limit}) AS s)"
-            f" AS {found}{join}"
+            f" AS {alias}{join}"
         )
-        if self._may_be_long(expansion):
-            return self._within_bytes(rows, text, f"{found}.n", bound, after)
-        bounds = f" FILTER (WHERE {found}.n <= {bound})" if bound else ""
-        listed = f"string_agg({text}, ',' ORDER BY {found}.n){bounds}"
+        if self._may_exceed_limit(expansion):
+            return self._array_within_limit(rows, text, f"{alias}.n", bound, after)
+        bounds = f" FILTER (WHERE {alias}.n <= {bound})" if bound else ""
+        listed = f"string_agg({text}, ',' ORDER BY {alias}.n){bounds}"
         return f"(SELECT '[' || COALESCE({listed}, '') || ']'{after} FROM {rows})"
 
-    def _within_bytes(self, rows: str, text: str, number: str, bound: str, after: str) -> str:
-        """Return the SQL of an array of rows; null where it is longer than an answer may be.
+    def _array_within_limit(self, rows: str, text: str, number: str, bound: str, after: str) -> str:
+        """Return the SQL of an array of rows; null if it exceeds the maximum size of a response.
 
-        A sum tells before they are joined: nothing is made of what would not fit.
+        A running sum of the lengths decides before the rows are joined, so no oversized text is
+        built.
         """
         most = Translator(self._parameters).bind(Edm.INT32, self._style.most_bytes)
         on_page = f"{number} <= {bound}" if bound else "TRUE"
@@ -187,16 +188,16 @@ class EntityJsonBuilder:
             f" FROM {rows} OFFSET 0) AS w) AS w)"
         )
 
-    def _may_be_long(self, expansion: Expansion) -> bool:
-        """Say whether an expansion may be longer than an answer, by the longest of all values."""
-        longest = self._longest(expansion)
-        return longest is None or longest > self._style.most_bytes
+    def _may_exceed_limit(self, expansion: Expansion) -> bool:
+        """Return whether an expansion could exceed the maximum size of a response."""
+        max_length = self._max_length(expansion)
+        return max_length is None or max_length > self._style.most_bytes
 
-    def _longest(self, expansion: Expansion) -> int | None:
-        """Return how many characters an expansion may have; None where nothing bounds it."""
+    def _max_length(self, expansion: Expansion) -> int | None:
+        """Return the maximum number of characters of an expansion, None if it is unlimited."""
         size = self._size(expansion)[0] if expansion.navigation.collection else 1
         view = expansion.view
-        inner = [self._longest(each) for each in view.expansions]
+        inner = [self._max_length(each) for each in view.expansions]
         if size is None or None in inner:
             return None
         own = sum(each.max_length or _SHORT for each in view.properties)
@@ -212,14 +213,14 @@ class EntityJsonBuilder:
         return f"(SELECT count(*) FROM {translator.whole_from_clause(it)} WHERE {where})"
 
     def _size(self, expansion: Expansion) -> tuple[int | None, bool]:
-        """Return how many entities to write, and whether a link leads to what is left."""
+        """Return the maximum number of entities, and whether a nextLink leads to the rest."""
         top, page = expansion.top, self._style.expand_page
         if expansion.options is None:
             return top, False
         return (page, True) if top is None or top > page else (top, False)
 
-    def _following(self, expansion: Expansion) -> str:
-        """Return the URL of the page after the first, from the URL of the entity on."""
+    def _next_page_url(self, expansion: Expansion) -> str:
+        """Return the URL of the second page of an expansion, relative to the entity's URL."""
         page = self._style.expand_page
         pairs = [*(expansion.options or ()), ("$skip", str(expansion.skip + page))]
         if expansion.top is not None:
@@ -237,12 +238,12 @@ class EntityJsonBuilder:
     def _bind(self, text: str) -> str:
         return Translator(self._parameters).bind(Edm.STRING, text)
 
-    def _next_row(self) -> str:
+    def _new_alias(self) -> str:
         return f"e{next(self._rows)}"
 
 
 def query_string(pairs: Iterable[tuple[str, str]]) -> str:
-    """Write options as the query of a URL."""
+    """Encode options as the query string of a URL."""
     return "&".join(f"{quote(name, '$@')}={quote(value, UNESCAPED)}" for name, value in pairs)
 
 

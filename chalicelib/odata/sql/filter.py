@@ -1,4 +1,4 @@
-"""A ``$filter`` by itself, as SQL that other statements can be made of."""
+"""Translate a ``$filter`` on point records to SQL for statements outside OData."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,16 @@ from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What point records to read, after FROM under which alias, and what must be true of each.
+    """A condition on point records.
 
-    ``parameters`` are the values of its ``$1``, ``$2`` …
+    ``source`` is what follows FROM, ``alias`` the alias of the point record in it. ``parameters``
+    are the values of ``$1``, ``$2`` … in ``sql``.
     """
 
     source: str
@@ -30,13 +31,13 @@ def translate_filter(text: str, principal: Principal, bounds: Bounds) -> Conditi
     """Translate a ``$filter`` on the point records that a principal may see.
 
     Raises:
-        InvalidError: the text is no condition on a point record; the message says where and why.
-        NotImplementedByServiceError: it is one that the service does not support.
+        InvalidError: the text is not a condition on a point record; the message says where and why.
+        NotImplementedByServiceError: the service does not support a part of the condition.
     """
     it = root(POINT_RECORD)
     tokens = tokenize(Span.of(text, "$filter"), {}, bounds)
     node = parse_condition(tokens, "$filter", Scope.of(it), bounds)
-    translator = Translator(Parameters(principal))
+    translator = Translator(QueryParameters(principal))
     sql = translator.truth(node)
     alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
     return Condition(translator.from_clause(it), alias, sql, tuple(translator.parameters))

@@ -1,7 +1,7 @@
-"""The SQL that writes entities as JSON text, with what is expanded into them.
+"""Build SQL expressions that format values and properties as OData JSON.
 
-Names of the model are in the statement as they are; a word of the client's (the name of a computed
-property, the options of a link) is bound. JSON 4.01, sections 4.5, 4.6, 7 and 8.
+Names from the model are part of the statement. Text from the client (the name of a computed
+property, the options of a link) is always a bound parameter. JSON 4.01, sections 4.5, 4.6, 7, 8.
 """
 
 import json
@@ -12,10 +12,10 @@ from chalicelib.odata.edm import FRACTIONS, Edm
 from chalicelib.odata.expressions.functions import DATE_AS_TEXT, INSTANT_AS_TEXT
 from chalicelib.odata.model import Navigation, Property
 
-# What a client knows from JSON alone. JSON 4.01, section 4.6.3.
+# Types that a client recognizes without a type annotation. JSON 4.01, section 4.6.3.
 TYPES_OF_JSON = (Edm.STRING, Edm.BOOLEAN, Edm.DOUBLE)
 _INSTANT = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-# ISO 8601 in days, hours, minutes and seconds.
+# An ISO 8601 duration in days, hours, minutes and seconds.
 _DURATION = (
     "(SELECT CASE WHEN s IS NULL THEN NULL WHEN s = 0 THEN 'PT0S'"
     " ELSE CASE WHEN s < 0 THEN '-' ELSE '' END || 'P'"
@@ -26,7 +26,7 @@ _DURATION = (
     " FROM (SELECT s, div(abs(s), 86400) AS d, mod(abs(s), 86400) AS t"
     " FROM (SELECT extract(epoch FROM {}) AS s OFFSET 0) AS i OFFSET 0) AS i)"
 )
-# Numbers that JSON has none for.
+# JSON has no numbers for infinity and NaN: OData writes them as strings.
 _FRACTION = (
     "CASE WHEN {0} IN ('Infinity', '-Infinity', 'NaN')"
     " THEN to_json(replace(CAST({0} AS text), 'Infinity', 'INF')) ELSE to_json({1}) END"
@@ -35,11 +35,15 @@ _FRACTION = (
 
 @dataclass(frozen=True, slots=True)
 class JsonStyle:
-    """How entities are written: the level of metadata, and Int64 and Decimal as text or not.
+    """The JSON format of a response, and its limits.
 
-    ``service_root`` begins each URL. ``expand_page`` is the most entities of one expansion,
-    ``most_bytes`` the longest text of all that is answered. ``format_option`` is ``$format``, for
-    links to answers of the same style.
+    Attributes:
+        service_root: the start of each URL.
+        metadata: the metadata level: none, minimal or full.
+        numbers_as_text: write Int64 and Decimal as strings.
+        expand_page: the maximum number of entities on a page of an expansion.
+        most_bytes: the maximum size of the response.
+        format_option: the request's ``$format``, repeated in links.
     """
 
     service_root: str
@@ -59,7 +63,7 @@ class JsonStyle:
 
 
 def property_fields(prop: Property, row: str, style: JsonStyle) -> list[str]:
-    """Return what row_to_json makes a property of."""
+    """Return the select list for a property: the input of row_to_json."""
     fields = []
     if style.is_full and prop.type not in TYPES_OF_JSON:
         fields.append(f"'#{type_name(prop.type)}' AS \"{prop.name}@odata.type\"")
@@ -68,7 +72,7 @@ def property_fields(prop: Property, row: str, style: JsonStyle) -> list[str]:
 
 
 def json_value(sql: str, of: Edm, style: JsonStyle) -> str:
-    """Return a value as row_to_json or to_json is to write it."""
+    """Return the SQL of a value in the form that row_to_json and to_json format correctly."""
     if of is Edm.DATE_TIME_OFFSET:
         return _INSTANT.format(sql)
     if style.numbers_as_text and of in (Edm.INT64, Edm.DECIMAL):
@@ -77,7 +81,7 @@ def json_value(sql: str, of: Edm, style: JsonStyle) -> str:
 
 
 def value_text(sql: str, of: Edm, style: JsonStyle) -> str:
-    """Return the SQL of a value of any type as JSON text; null where it is null."""
+    """Return the SQL of a value of any type as JSON text; null for null."""
     if of is Edm.DATE_TIME_OFFSET:
         value = f"to_json({INSTANT_AS_TEXT.format(sql)})"
     elif of is Edm.DATE:
@@ -93,9 +97,9 @@ def value_text(sql: str, of: Edm, style: JsonStyle) -> str:
 
 
 def computed_name(computed: ComputedProperty, style: JsonStyle) -> str:
-    """Return what stands before a computed value.
+    """Return the JSON text before the value of a computed property: its name and type annotation.
 
-    Its type is in no metadata document, and so is named wherever JSON does not tell it.
+    ``$metadata`` does not declare its type, so each response does, unless JSON implies the type.
     """
     of = computed.value.type
     named = style.metadata != "none" and of not in (*TYPES_OF_JSON, Edm.NULL)
@@ -105,7 +109,7 @@ def computed_name(computed: ComputedProperty, style: JsonStyle) -> str:
 
 
 def link_fields(navigation: Navigation, url: str) -> list[str]:
-    """Return what row_to_json makes the links of a navigation of."""
+    """Return the select list for the links of a navigation property: input of row_to_json."""
     return [
         f"{url} || '/{navigation.name}/$ref' AS \"{navigation.name}@odata.associationLink\"",
         f"{url} || '/{navigation.name}' AS \"{navigation.name}@odata.navigationLink\"",
@@ -113,5 +117,5 @@ def link_fields(navigation: Navigation, url: str) -> list[str]:
 
 
 def type_name(edm: Edm) -> str:
-    """Return the name of a type as JSON has it."""
+    """Return the name of a type as JSON annotations write it."""
     return str(edm).removeprefix("Edm.")

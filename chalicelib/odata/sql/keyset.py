@@ -1,4 +1,4 @@
-"""Keyset pagination in SQL: ORDER BY, and the condition that an entity comes after a place."""
+"""Keyset pagination in SQL: ORDER BY, and the condition that a row follows the previous page."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from chalicelib.odata.sql.translator import Translator
 
 
 def order_by(keys: Sequence[OrderKey]) -> str:
-    """Return what follows ORDER BY, for the select list's columns ``k0``, ``k1`` …
+    """Return what follows ORDER BY, for the columns ``k0``, ``k1`` … of the select list.
 
-    Null comes before all values ascending, after all descending.
+    Null sorts as the lowest value: first ascending, last descending.
     """
     parts = []
     for number, key in enumerate(keys):
         direction = "DESC" if key.descending else "ASC"
-        # Written only where there can be a null: an index has it the other way round.
+        # Only for nullable keys: an index sorts nulls the other way round, and could not be used.
         nulls = ""
         if key.expression.nullable:
             nulls = " NULLS LAST" if key.descending else " NULLS FIRST"
@@ -32,7 +32,11 @@ def after_place(
     after: Sequence[Value],
     translator: Translator,
 ) -> str:
-    """Return the condition that an entity comes after a place in the order."""
+    """Return the condition that an entity follows a place in the order.
+
+    ``after`` holds the key values of that place. With one direction and no nullable key, it is a
+    row comparison, which an index serves.
+    """
     values = [
         _value(entity, key, value, after[-1], translator)
         for key, value in zip(keys, after, strict=True)
@@ -44,8 +48,8 @@ def after_place(
     alternatives: list[str] = []
     equal: list[str] = []
     for key, sql, value in zip(keys, expressions, values, strict=True):
-        if further := _further(key, sql, value):
-            alternatives.append(" AND ".join([*equal, further]))
+        if condition := _follows(key, sql, value):
+            alternatives.append(" AND ".join([*equal, condition]))
         equal.append(f"{sql} IS NULL" if value is None else f"{sql} = {value}")
     return f"({' OR '.join(alternatives)})"
 
@@ -53,7 +57,7 @@ def after_place(
 def _value(
     entity: EntityType, key: OrderKey, value: Value, entity_key: Value, translator: Translator
 ) -> str | None:
-    """Return the SQL of the value of one key, or None for null."""
+    """Return the SQL of one key value of the place, None for null."""
     if value is None or isinstance(value, str):
         return None if value is None else translator.bind_text(key.expression.type, value)
     inner = Translator(translator.parameters)
@@ -64,8 +68,8 @@ def _value(
     return f"(SELECT {expression} FROM {inner.from_clause(it)} WHERE {column} = {bound})"
 
 
-def _further(key: OrderKey, sql: str, value: str | None) -> str | None:
-    """Return the condition that one key comes after a value, or None where nothing does."""
+def _follows(key: OrderKey, sql: str, value: str | None) -> str | None:
+    """Return the condition that a key follows a value, None if no value can follow it."""
     if not key.descending:
         return f"{sql} IS NOT NULL" if value is None else f"{sql} > {value}"
     if value is None:

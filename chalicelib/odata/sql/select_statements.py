@@ -1,7 +1,8 @@
-"""The whole statements: a page of entities, one entity, a count. Postgres writes the JSON.
+"""Build the complete SELECT statements: a page of entities, one entity, one value, a count.
 
-Each is one SELECT whose row has the answer as text: reading a page as rows and writing JSON from
-them here takes four times as long.
+Each statement returns one row with the response as JSON text. Postgres writes the JSON: fetching
+rows and serializing them in Python takes four times as long. ``translator`` builds the conditions,
+``entity_json`` the text of an entity, ``keyset`` the paging.
 """
 
 from collections.abc import Sequence
@@ -19,28 +20,28 @@ from chalicelib.odata.sql.entity_json import EntityJsonBuilder
 from chalicelib.odata.sql.json_functions import JsonStyle, json_value
 from chalicelib.odata.sql.keyset import after_place, order_by
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL, and the values of its ``$1``, ``$2`` …"""
+    """SQL with the values of its parameters ``$1``, ``$2`` …"""
 
     sql: str
-    parameters: Parameters
+    parameters: QueryParameters
 
 
 class RowReader(Protocol):
-    """Runs one statement and returns its first row: see ``postgres.reader.Reader.row``."""
+    """Runs one statement and returns its first row: see ``postgres.read_session``."""
 
     def row(
-        self, sql: str, parameters: Parameters, until: float | None = None
+        self, sql: str, parameters: QueryParameters, until: float | None = None
     ) -> list[Any] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which entities: those that all conditions hold for, in an order, after a place in it."""
+    """A page of the entities that meet all conditions, sorted, after a place in the order."""
 
     conditions: tuple[Node, ...]
     order: tuple[OrderKey, ...]
@@ -51,26 +52,26 @@ class Page:
 
 
 def all_conditions(resource: Resource, conditions: Sequence[Node] = ()) -> tuple[Node, ...]:
-    """Return what the path says of each entity, and further conditions."""
+    """Return the conditions of the resource path, followed by further ones."""
     return (*resource.conditions(root(resource.entity)), *conditions)
 
 
 def page_statement(resource: Resource, page: Page, view: View, style: JsonStyle) -> Statement:
-    """Build the statement whose row is a page: see ``page_sql``."""
-    parameters = Parameters(resource.principal)
+    """Build the statement that returns a page of entities: see ``page_sql``."""
+    parameters = QueryParameters(resource.principal)
     translator = Translator(parameters)
-    writer = EntityJsonBuilder(style, parameters)
+    builder = EntityJsonBuilder(style, parameters)
     it = view.it
     keys = [translator.by_order(each.expression) for each in page.order]
-    conditions = _true_of(page.conditions, translator)
+    conditions = _where(page.conditions, translator)
     if page.after is not None:
         conditions.append(after_place(resource.entity, page.order, keys, page.after, translator))
-    columns = writer.columns(view, translator)
+    columns = builder.columns(view, translator)
     columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
     size = translator.bind(Edm.INT64, page.size)
     count = _count(resource, page.conditions, parameters) if page.with_count else "NULL"
-    text, join = writer.text(view, "e")
+    text, join = builder.text(view, "e")
     rows = (
         f"(SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
         f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
@@ -89,26 +90,27 @@ def page_statement(resource: Resource, page: Page, view: View, style: JsonStyle)
 
 
 def page_sql(rows: str, join: str, text: str, keys: int, size: str, most: str, further: str) -> str:
-    """Return the SELECT of a page: of its rows, as many as are within so many bytes as JSON.
+    """Return the SELECT of a page that is limited in rows and in bytes of JSON.
 
-    Its columns: the rows as JSON with commas between, the place of the last one in the order as a
-    JSON array, whether there are more, how many there are on the page, and the ``further`` ones.
+    Its columns: the rows as JSON, separated by commas; the order keys of the last row as a JSON
+    array, if the byte limit ended the page; whether there are more rows; the number of rows on the
+    page; and the ``further`` columns.
 
     Args:
-        rows: what follows FROM: one row more than the page may have, as ``e``, in their order.
-        join: what they are joined with for their text.
-        text: the SQL of a row's text; null is longer than any page.
-        keys: how many columns ``k0``, ``k1`` … are the values of the order.
-        size: the SQL of how many rows a page may have.
-        most: the SQL of how many bytes.
-        further: the SQL of more columns.
+        rows: what follows FROM: the sorted rows as ``e``, one more than the page may have.
+        join: the join that ``text`` requires.
+        text: the SQL of a row's JSON; null means longer than any page.
+        keys: the number of columns ``k0``, ``k1`` … with order keys.
+        size: the SQL of the maximum number of rows.
+        most: the SQL of the maximum number of bytes.
+        further: the SQL of additional columns.
     """
     names = [f"k{number}" for number in range(keys)]
     place = ", ".join(f"CAST({name} AS text)" for name in names)
     values = "".join(f", {name}" for name in names)
     fits = f"bytes <= {most}"
-    # Rows keep their order from level to level: no sum and no text needs one of its own. Without
-    # OFFSET 0 the planner would write the text three times.
+    # The subselects preserve the order of the rows, so no sum and no aggregate sorts again. Without
+    # OFFSET 0 the planner would flatten the subselect and compute the text three times.
     return (
         f"SELECT string_agg(text, ',') FILTER (WHERE {fits}),"
         f" max(CAST(json_build_array({place}) AS text))"
@@ -123,15 +125,15 @@ def page_sql(rows: str, join: str, text: str, keys: int, size: str, most: str, f
 
 
 def entity_statement(resource: Resource, view: View, style: JsonStyle) -> Statement:
-    """Build the statement whose row is one entity as JSON; it has none where there is none.
+    """Build the statement that returns one entity as JSON, or no row if it does not exist.
 
-    The text is null where it is longer than an answer may be.
+    The text is null if it exceeds the maximum size of a response.
     """
-    translator = Translator(Parameters(resource.principal))
-    writer = EntityJsonBuilder(style, translator.parameters)
-    columns = writer.columns(view, translator)
+    translator = Translator(QueryParameters(resource.principal))
+    builder = EntityJsonBuilder(style, translator.parameters)
+    columns = builder.columns(view, translator)
     entity = _one(resource, columns, translator)
-    text, join = writer.text(view, "e")
+    text, join = builder.text(view, "e")
     most = translator.bind(Edm.INT32, style.most_bytes)
     return Statement(
         f"SELECT CASE WHEN octet_length(text) <= {most} THEN text END"
@@ -141,8 +143,8 @@ def entity_statement(resource: Resource, view: View, style: JsonStyle) -> Statem
 
 
 def value_statement(resource: Resource, member: Property) -> Statement:
-    """Build the statement whose row is the value of one entity's property as text."""
-    translator = Translator(Parameters(resource.principal))
+    """Build the statement that returns the value of one entity's property as text."""
+    translator = Translator(QueryParameters(resource.principal))
     columns = [translator.column(root(resource.entity), member)]
     value = json_value(f"e.{member.column}", member.type, JsonStyle("", "none", False, 0, 0))
     return Statement(
@@ -152,32 +154,32 @@ def value_statement(resource: Resource, member: Property) -> Statement:
 
 
 def count_statement(resource: Resource, conditions: Sequence[Node]) -> Statement:
-    """Build the statement whose row is: how many entities there are, whether the parent exists."""
-    parameters = Parameters(resource.principal)
+    """Build the statement that returns a count of entities, and whether the parent exists."""
+    parameters = QueryParameters(resource.principal)
     count = _count(resource, all_conditions(resource, conditions), parameters)
     return Statement(f"SELECT {count}, {existence_of(resource.parent, parameters)}", parameters)
 
 
 def _one(resource: Resource, columns: Sequence[str], translator: Translator) -> str:
-    """Return the SELECT of what a path to one entity leads to."""
-    where = " AND ".join(_true_of(all_conditions(resource), translator))
+    """Return the SELECT of the entity that a path leads to."""
+    where = " AND ".join(_where(all_conditions(resource), translator))
     source = translator.from_clause(root(resource.entity))
     return f"SELECT {', '.join(columns)} FROM {source} WHERE {where}"
 
 
-def _count(resource: Resource, conditions: Sequence[Node], parameters: Parameters) -> str:
+def _count(resource: Resource, conditions: Sequence[Node], parameters: QueryParameters) -> str:
     translator = Translator(parameters)
-    where = " AND ".join(_true_of(conditions, translator))
+    where = " AND ".join(_where(conditions, translator))
     source = translator.from_clause(root(resource.entity))
     return f"(SELECT count(*) FROM {source} WHERE {where})"
 
 
-def _true_of(conditions: Sequence[Node], translator: Translator) -> list[str]:
+def _where(conditions: Sequence[Node], translator: Translator) -> list[str]:
     return [translator.truth(each) for each in conditions] or ["TRUE"]
 
 
-def existence_of(parent: Resource | None, parameters: Parameters) -> str:
-    """Return SQL that says whether what a navigation started from exists."""
+def existence_of(parent: Resource | None, parameters: QueryParameters) -> str:
+    """Return the SQL condition that the parent of a navigation exists."""
     if parent is None:
         return "TRUE"
     translator = Translator(parameters)

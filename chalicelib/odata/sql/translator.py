@@ -1,9 +1,11 @@
-"""Put typed trees into SQL: text that has no word of the client's, and the values it binds.
+"""Translate typed ASTs to SQL with bound parameters. A function's SQL is its ``Call.template``.
 
-Postgres' nulls are not OData's, whose comparisons are never null: ``ne`` with one null is true,
-``gt`` with a null is false, null is equal to null. The difference is written out only where an
-operand can be null and where false and null are not the same in the end; plain operators elsewhere
-let an index be used. URL Conventions 4.01, section 5.1.1.1.
+Invariant: the SQL contains no text from the client.
+
+Comparisons in OData are never null: ``ne`` with one null is true, ``gt`` with a null is false,
+null equals null. The SQL spells out this difference only where an operand is nullable and where
+false and null lead to different results. Plain operators elsewhere allow an index to be used.
+URL Conventions 4.01, section 5.1.1.1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,34 +32,35 @@ from chalicelib.odata.ast import (
 )
 from chalicelib.odata.edm import Edm, promote
 from chalicelib.odata.model import EntityType, Navigation, Property
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 
 _COMPARISONS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _HOLDS_FOR_EQUAL = ("eq", "ge", "le")
 _BY_ORDER = ("gt", "ge", "lt", "le")
-# Without OFFSET 0 the planner would pull the subselect up, and double what it binds.
+# Without OFFSET 0 the planner would flatten the subselect and duplicate the operands.
 _OPERANDS = "FROM (SELECT {} AS x, {} AS y OFFSET 0) AS o"
 
 
 class Translator:
-    """Translates the trees of one SELECT, to be read by the principal of ``parameters``.
+    """Translates the expressions of one SELECT that runs for the principal of ``parameters``.
 
-    The SELECTs of one statement share their parameters. ``outer`` are the variables of the SELECTs
-    around this one, each with the SQL of its key: whoever speaks of one reads it again by its key.
+    All SELECTs of a statement share their parameters. ``outer`` maps the variables of enclosing
+    SELECTs to the SQL of their keys: an expression that refers to one joins its row by the key.
     """
 
-    def __init__(self, parameters: Parameters, outer: Mapping[Variable, str] | None = None) -> None:
+    def __init__(self, parameters: QueryParameters, outer: Mapping[Variable, str] | None = None) -> None:
         self.parameters = parameters
         self._outer = outer or {}
         self._aliases: dict[Instance, str] = {}
         self._joins: dict[Variable, list[str]] = {}
         self._numbers = count()
-        self._depth = 0  # in conditions on related rows
+        self._depth = 0  # nesting of conditions on related rows
 
     def source(self, entity: EntityType) -> str:
-        """Return what to read entities of a type from: those that the principal may see.
+        """Return the FROM item for a type's entities, restricted to those the principal may read.
 
-        All reading of tables goes through here, below every filter, navigation and count.
+        Invariant: every table access goes through this method, below each filter, navigation and
+        count.
         """
         if not self.parameters.principal.bounds:
             return entity.table
@@ -68,14 +71,14 @@ class Translator:
     def from_clause(self, variable: Variable) -> str:
         """Return what follows FROM so that ``variable`` is in scope.
 
-        Complete only when all that speaks of the variable has been translated: each navigation to
-        one entity that was met is a join here.
+        Call it after all expressions on the variable have been translated: each of their
+        navigations to a single entity adds a join.
         """
         alias = self._alias(variable)
         return " ".join([f"{self.source(variable.entity)} AS {alias}", *self._joins[variable]])
 
     def whole_from_clause(self, variable: Variable) -> str:
-        """Return ``from_clause``, and what brings the outer variables into scope."""
+        """Return ``from_clause`` with joins that bring the outer variables into scope."""
         clause = self.from_clause(variable)
         for each, key in self._outer.items():
             if each in self._joins:
@@ -87,13 +90,13 @@ class Translator:
         return clause
 
     def link(self, navigation: Navigation, origin: str, target: Variable) -> str:
-        """Return the condition that a navigation leads from a row to the variable."""
+        """Return the join condition of a navigation from the row ``origin`` to the variable."""
         return _link(navigation, origin, self._alias(target))
 
     def truth(self, node: Node) -> str:
-        """Return SQL that is true where the node is true, and false or null where it is not."""
+        """Return SQL that is true if the node is true, and otherwise false or null: for WHERE."""
         if isinstance(node, LogicalOperation):
-            return self._junction(node, [self.truth(each) for each in node.operands])
+            return self._logical(node, [self.truth(each) for each in node.operands])
         if isinstance(node, Comparison):
             return self._comparison(node, exact=False)
         if isinstance(node, Membership):
@@ -101,7 +104,7 @@ class Translator:
         return self.value(node)
 
     def value(self, node: Node) -> str:
-        """Return SQL whose value, null included, is that of the node."""
+        """Return SQL with exactly the value of the node, including null."""
         match node:
             case Literal():
                 return self.bind(node.type, node.value)
@@ -119,17 +122,17 @@ class Translator:
             case Membership():
                 return self._membership(node, exact=True)
             case LogicalOperation():
-                return self._junction(node, [self.value(each) for each in node.operands])
+                return self._logical(node, [self.value(each) for each in node.operands])
             case Negation():
                 return f"(NOT {self.value(node.operand)})"
             case Quantifier():
-                return self._quantified(node)
+                return self._any_or_all(node)
             case Count():
                 return f"(SELECT count(*) {self._related(node)})"
         raise TypeError(f"no SQL for {type(node).__name__}")
 
     def bind(self, edm: Edm, value: Any) -> str:
-        """Bind a value and return the SQL that stands for it."""
+        """Bind a value, and return its placeholder with a cast."""
         if value is None:
             return f"CAST(NULL AS {edm.sql})"
         if edm is Edm.BOOLEAN:
@@ -137,11 +140,11 @@ class Translator:
         return self.bind_text(edm, to_text(value))
 
     def bind_text(self, edm: Edm, text: str) -> str:
-        """Bind a value that Postgres itself wrote as text."""
+        """Bind a value that is already in Postgres' text format."""
         return f"CAST({self.parameters.bind(text)} AS {edm.sql})"
 
     def by_order(self, node: Node) -> str:
-        """Return the value as it is compared by order: texts by code points, in any database."""
+        """Return the value for a comparison by order: strings by code points, in any database."""
         collation = ' COLLATE "C"' if node.type is Edm.STRING else ""
         return f"{self.value(node)}{collation}"
 
@@ -167,7 +170,7 @@ class Translator:
         link = _link(step.navigation, origin, alias)
         self._joins[variable].append(f"LEFT JOIN {self.source(step.entity)} AS {alias} ON {link}")
 
-    def _junction(self, node: LogicalOperation, operands: list[str]) -> str:
+    def _logical(self, node: LogicalOperation, operands: list[str]) -> str:
         return f"({f' {node.operator.upper()} '.join(operands)})"
 
     def _comparison(self, node: Comparison, *, exact: bool) -> str:
@@ -193,7 +196,7 @@ class Translator:
         return f"({x} {sign} {y})"
 
     def _with_null(self, node: Comparison) -> str:
-        """Compare with the literal null."""
+        """Translate a comparison with the literal null."""
         other = node.right if node.left.type is Edm.NULL else node.left
         if other.type is Edm.NULL:
             return "TRUE" if node.operator in _HOLDS_FOR_EQUAL else "FALSE"
@@ -204,7 +207,7 @@ class Translator:
         return "FALSE"
 
     def _with_nan(self, node: Comparison, x: str, y: str) -> str:
-        """Compare what may be NaN: equal to nothing, where Postgres has it equal to itself."""
+        """Translate a comparison of values that may be NaN: in OData NaN equals nothing."""
         sign = _COMPARISONS[node.operator]
         of = promote(node.left.type, node.right.type).sql
         match node.operator:
@@ -224,13 +227,15 @@ class Translator:
         if not node.values:
             return f"({operand} IS NULL)" if node.has_null else "FALSE"
         array = self.parameters.bind(array_text(node.values))
-        found = f"{operand} = ANY(CAST({array} AS {node.type_of_values.sql}[]))"
+        is_member = f"{operand} = ANY(CAST({array} AS {node.type_of_values.sql}[]))"
         if node.operand.nullable and node.has_null:
-            return f"COALESCE({found}, TRUE)"
-        return f"COALESCE({found}, FALSE)" if exact and node.operand.nullable else f"({found})"
+            return f"COALESCE({is_member}, TRUE)"
+        return (
+            f"COALESCE({is_member}, FALSE)" if exact and node.operand.nullable else f"({is_member})"
+        )
 
-    def _quantified(self, node: Quantifier) -> str:
-        # With OFFSET 0 it is planned by itself: within another, or beside many.
+    def _any_or_all(self, node: Quantifier) -> str:
+        # OFFSET 0 makes Postgres plan it separately, where it is nested or one of many.
         joined = self._depth == 0 and self.parameters.join_one_more()
         fence = "" if joined else " OFFSET 0"
         if node.operator == "any":
@@ -238,7 +243,7 @@ class Translator:
         return f"(NOT EXISTS (SELECT 1 {self._related(node, unless=True)}{fence}))"
 
     def _related(self, node: Quantifier | Count, *, unless: bool = False) -> str:
-        """Return what follows a SELECT of the related rows that the predicate selects, or not."""
+        """Return FROM and WHERE for the related rows that meet the predicate, or do not."""
         self._depth += 1
         if unless:
             condition = f"{self.value(node.predicate)} IS NOT TRUE"
@@ -254,7 +259,7 @@ def _link(navigation: Navigation, origin: str, target: str) -> str:
 
 
 def to_text(value: Any) -> str:
-    """Write a value as Postgres reads it from text."""
+    """Format a value in Postgres' text format."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, timedelta):
@@ -265,10 +270,10 @@ def to_text(value: Any) -> str:
 
 
 def array_text(values: Sequence[Any]) -> str:
-    """Write values as Postgres reads an array of them from text.
+    """Format an array in Postgres' text format.
 
-    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO. Each is quoted: bare, the text
-    ``null`` would be no text.
+    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO. Every element is quoted: an
+    unquoted ``null`` would be null, not the string.
     """
     quoted = (to_text(each).replace("\\", "\\\\").replace('"', '\\"') for each in values)
     return "{" + ",".join(f'"{each}"' for each in quoted) + "}"

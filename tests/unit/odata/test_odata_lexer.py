@@ -100,7 +100,7 @@ def test_a_fault_says_where_it_is() -> None:
 def test_the_bounds_hold_before_anything_is_parsed() -> None:
     with pytest.raises(InvalidError, match="3 tokens"):
         tokenize(Span.of("a eq 1 or b", "$filter"), {}, Bounds(3, 10))
-    with pytest.raises(InvalidError, match="nested 3 deep"):
+    with pytest.raises(InvalidError, match="at most 3 levels"):
         tokenize(Span.of("((((a))))", "$filter"), {}, Bounds(100, 3))
 
 

@@ -17,7 +17,7 @@ from chalicelib.odata.sql.json_functions import JsonStyle
 from chalicelib.odata.sql.keyset import after_place, order_by
 from chalicelib.odata.sql.select_statements import Page, all_conditions, page_statement
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal, Role
 from tests.support.tokens import INTEGRATION
 
@@ -38,7 +38,7 @@ def ordered(text: str) -> tuple[OrderKey, ...]:
 
 
 def condition(text: str, entity: EntityType = POINT_RECORD) -> tuple[str, list[str]]:
-    translator = Translator(Parameters(INTEGRATION))
+    translator = Translator(QueryParameters(INTEGRATION))
     return translator.truth(filtered(text, entity)), translator.parameters
 
 
@@ -67,7 +67,7 @@ def test_operators_are_plain_where_null_and_false_are_the_same(
 
 
 def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
-    translator = Translator(Parameters(INTEGRATION))
+    translator = Translator(QueryParameters(INTEGRATION))
     query = read(INTEGRATION_LOG, filter="point/employerId eq 1 and point/status eq 'x'")
     assert [translator.truth(each).count("t1.") for each in query.conditions] == [1, 1]
     assert translator.from_clause(root(INTEGRATION_LOG)) == (
@@ -90,7 +90,7 @@ def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
 def test_a_principal_reads_from_nothing_but_its_own(
     principal: Principal, own: str | None, parameters: list[str]
 ) -> None:
-    translator = Translator(Parameters(principal))
+    translator = Translator(QueryParameters(principal))
     records, logs, runs = map(translator.source, ENTITY_TYPES)
     assert translator.parameters == parameters
     if own is None:
@@ -106,7 +106,7 @@ def test_a_principal_reads_from_nothing_but_its_own(
 @pytest.mark.parametrize("principal", [Principal(Role.EMPLOYER), Principal(Role.EMPLOYEE, 121)])
 def test_a_principal_without_its_ids_reads_nothing_at_all(principal: Principal) -> None:
     with pytest.raises(ValueError, match="_id"):
-        Translator(Parameters(principal)).source(POINT_RECORD)
+        Translator(QueryParameters(principal)).source(POINT_RECORD)
 
 
 @pytest.mark.parametrize("text", ["logs/$count gt 0", "logs/$count ge 1", "logs/$count ne 0"])
@@ -152,7 +152,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
 
 def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
     keys = total_order(root(POINT_RECORD), ordered("includedAt desc"), ())
-    translator = Translator(Parameters(INTEGRATION))
+    translator = Translator(QueryParameters(INTEGRATION))
     expressions = [translator.by_order(each.expression) for each in keys]
     after = ["2026-01-01", "00000000-0000-0000-0000-000000000000"]
     assert after_place(POINT_RECORD, keys, expressions, after, translator) == (
