@@ -13,7 +13,7 @@ from chalicelib import aws
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Document, Replica
+from chalicelib.postgres.point_records import Document, PointRecordStore
 from chalicelib.replicator import Replicator
 from chalicelib.settings import Settings
 from local.dynamodb.server import CREDENTIALS
@@ -36,7 +36,7 @@ def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Repli
     }
     return Replicator(
         Buffer(connect(dynamodb_url), TABLE),
-        Replica(database),
+        PointRecordStore(database),
         **(usual | others),
         margin_s=settings.replication_margin_s,
     )

@@ -27,7 +27,7 @@ from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
 from chalicelib.identity.jwks import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.odata.reads import ODataRequest, ODataService
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.tokens import make_token
@@ -120,7 +120,7 @@ def _post(token: str | None, status: int) -> None:
     assert answer["statusCode"] == status, answer
 
 
-class _WithoutPolicies(Reader):
+class _WithoutPolicies(ReadSession):
     """Reads as the owner of the tables, whom no policy binds."""
 
     def _transaction(
@@ -145,7 +145,7 @@ def _policies(database: Any) -> Table:
             " SELECT id, 0, 'AWAITING' FROM point_record"
         )
         connection.run("ANALYZE point_record, integration_log")
-    readers = (Reader(database, 10), _WithoutPolicies(database, 10))
+    readers = (ReadSession(database, 10), _WithoutPolicies(database, 10))
     services = [ODataService(reader, Settings()) for reader in readers]
     table = Table("a query of an employer with 10,000 records", "ms", "without policies", "ratio")
     for path in (

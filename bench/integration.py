@@ -32,7 +32,7 @@ from chalicelib.integrator.run import Run
 from chalicelib.integrator.run_stats import Integration
 from chalicelib.point_record import to_json
 from chalicelib.postgres.claims import Claims
-from chalicelib.postgres.point_records import Document, Replica
+from chalicelib.postgres.point_records import Document, PointRecordStore
 from chalicelib.settings import Settings
 from local.services import start_legacy
 
@@ -185,7 +185,7 @@ def empty(found: Engines) -> None:
 
 
 def fill(found: Engines, count: int) -> None:
-    replica = Replica(found.database)
+    replica = PointRecordStore(found.database)
     for first in range(0, count, _PAGE):
         records = [punch() for _ in range(min(_PAGE, count - first))]
         replica.add([Document(str(each.id), json.dumps(to_json(each))) for each in records])

@@ -28,8 +28,8 @@ from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.query.parse_query import Limits, read_query
 from chalicelib.odata.reads import ODataRequest, ODataService
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.query_parameters import Parameters
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.query_parameters import QueryParameters
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 
@@ -74,12 +74,14 @@ console = Console()
 _Query = Sequence[tuple[str, str]]
 
 
-class _Recording(Reader):
+class _Recording(ReadSession):
     """A reader that keeps the statement that it ran last."""
 
     last: tuple[str, Sequence[str]] = ("", ())
 
-    def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
+    def row(
+        self, sql: str, parameters: QueryParameters, until: float | None = None
+    ) -> list[Any] | None:
         self.last = (sql, parameters)
         return super().row(sql, parameters, until)
 
@@ -162,7 +164,7 @@ def _translated() -> None:
     def read() -> None:
         another = {"@n": str(next(numbers))}  # what was read with other aliases is read anew
         found = read_query(texts, POINT_RECORD, another, limits)
-        translator = Translator(Parameters(_INTEGRATION))
+        translator = Translator(QueryParameters(_INTEGRATION))
         for condition in found.conditions:
             translator.truth(condition)
 

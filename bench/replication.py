@@ -26,7 +26,7 @@ from rich.table import Table
 from bench.backlog import connect, fill, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
 from chalicelib.buffer import DELETE_BATCH, Buffer
-from chalicelib.postgres.point_records import Document, Replica
+from chalicelib.postgres.point_records import Document, PointRecordStore
 
 ROUNDS = 3
 BACKLOG = int(os.environ.get("BENCH_RECORDS", "10000"))
@@ -146,7 +146,7 @@ def _scan_and_delete(found: Engines) -> None:
 
 def _load(found: Engines, documents: list[Document]) -> None:
     """What Postgres gives by itself."""
-    replica = Replica(found.database)
+    replica = PointRecordStore(found.database)
     page = settings.replication_page
     for first in range(0, len(documents), page):
         replica.add(documents[first : first + page])

@@ -16,7 +16,7 @@ from bench.engines import TABLE, Engines, engines
 from bench.instant_http import running
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.point_record import from_json
-from chalicelib.postgres.point_records import Document, Replica
+from chalicelib.postgres.point_records import Document, PointRecordStore
 
 _RECORDS = 50_000
 _RECORDS_OF_PARTS = 10 * settings.replication_page
@@ -69,7 +69,7 @@ def _parts(found: Engines) -> dict[str, float]:
                     buffer.delete([item["id"]["S"] for item in items[first : first + DELETE_BATCH]])
 
         def commit() -> None:
-            replica = Replica(found.database)
+            replica = PointRecordStore(found.database)
             for items in pages:
                 replica.add([Document(each["id"]["S"], each["record"]["S"]) for each in items])
 

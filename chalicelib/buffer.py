@@ -220,7 +220,7 @@ class Buffer:
             _raise_unavailable(error)
         return 1
 
-    def holding(self, ids: Collection[str]) -> set[str]:
+    def existing_ids(self, ids: Collection[str]) -> set[str]:
         """Return which of the ids are here.
 
         Raises:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from chalicelib.operations.replay import Replay
     from chalicelib.point_record import PointRecord
     from chalicelib.postgres.connection import Database
-    from chalicelib.postgres.point_records import Replica
-    from chalicelib.postgres.read_session import Reader
+    from chalicelib.postgres.point_records import PointRecordStore
+    from chalicelib.postgres.read_session import ReadSession
     from chalicelib.principal import Principal
     from chalicelib.replicator import Replicator
 
@@ -133,10 +133,10 @@ def _database(url: str) -> Database:
 
 
 @cache
-def replica() -> Replica:
-    from chalicelib.postgres.point_records import Replica
+def point_record_store() -> PointRecordStore:
+    from chalicelib.postgres.point_records import PointRecordStore
 
-    return Replica(database())
+    return PointRecordStore(database())
 
 
 @cache
@@ -146,7 +146,7 @@ def replicator() -> Replicator:
     found = settings()
     return Replicator(
         buffer(),
-        replica(),
+        point_record_store(),
         segments=found.replication_segments,
         page=found.replication_page,
         deleters=found.replication_deleters,
@@ -179,10 +179,10 @@ def integrator_run() -> Run:
 
 
 @cache
-def reader() -> Reader:
-    from chalicelib.postgres.read_session import Reader
+def reader() -> ReadSession:
+    from chalicelib.postgres.read_session import ReadSession
 
-    return Reader(queried_database(), settings().odata_timeout_s)
+    return ReadSession(queried_database(), settings().odata_timeout_s)
 
 
 @cache
@@ -215,7 +215,7 @@ def stages() -> dict[str, Any]:
     """Describe each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
-    return health.stages(buffer, replica)
+    return health.stages(buffer, point_record_store)
 
 
 def observe() -> None:
@@ -253,12 +253,12 @@ def reconcile(since: object = None, until: object = None) -> Reconciliation:
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
     accepted = accepted_log.accepted(settings().accepted_log, first, end, aws.logs)
-    return reconciler.reconcile(accepted, buffer(), replica())
+    return reconciler.reconcile(accepted, buffer(), point_record_store())
 
 
 def quarantined() -> list[dict[str, Any]]:
-    """List the quarantine; see ``Replica.quarantined``."""
-    return replica().quarantined()
+    """List the quarantine; see ``PointRecordStore.quarantined``."""
+    return point_record_store().quarantined()
 
 
 def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
@@ -266,7 +266,7 @@ def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
     from chalicelib.operations import quarantine
 
     return quarantine.release(
-        quarantine_id, record, replica(), clock_skew_s=settings().clock_skew_s
+        quarantine_id, record, point_record_store(), clock_skew_s=settings().clock_skew_s
     )
 
 
@@ -275,7 +275,7 @@ def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Rep
     from chalicelib.odata.language.parser import Bounds
     from chalicelib.odata.sql.filter import translate_filter
     from chalicelib.operations import replay
-    from chalicelib.postgres.dead_letters import Parking
+    from chalicelib.postgres.dead_letters import DeadLetters
 
     found = settings()
     bounds = Bounds(found.odata_max_tokens, found.odata_max_depth)
@@ -283,7 +283,7 @@ def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Rep
         text,
         by,
         lambda each, principal: translate_filter(each, principal, bounds),
-        Parking(database()),
+        DeadLetters(database()),
         remaining_s,
     )
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from chalicelib.buffer import DELETE_BATCH, Buffer, Item
 from chalicelib.point_record import from_json
-from chalicelib.postgres.point_records import Document, Poison, Replica
+from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
 from chalicelib.telemetry import REPLICATED, event
 
 # How long a reader that is ahead waits before it looks whether the run has ended.
@@ -64,7 +64,7 @@ class Replicator:
     def __init__(
         self,
         buffer: Buffer,
-        replica: Replica,
+        replica: PointRecordStore,
         *,
         segments: int,
         page: int,

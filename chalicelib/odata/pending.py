@@ -46,7 +46,9 @@ class PendingRecordReader:
         columns = {each.column: values[each.name] for each in POINT_RECORD.properties}
         self._record = json.dumps(columns)
 
-    def row(self, sql: str, parameters: QueryParameters, until: float | None = None) -> list[Any] | None:
+    def row(
+        self, sql: str, parameters: QueryParameters, until: float | None = None
+    ) -> list[Any] | None:
         """Run a statement: see ``sql.select_statements.RowReader``."""
         table = POINT_RECORD.table
         bound = parameters.bind(self._record)

@@ -1,6 +1,6 @@
 """The witness: what intake's log says was accepted, which no store and no later step can alter.
 
-docs/decisions/0005-the-witness.md. Reads only, one line after the other.
+docs/decisions/0005-accepted-log.md. Reads only, one line after the other.
 """
 
 import json

@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.buffer import Buffer
 from chalicelib.errors import UnavailableError
-from chalicelib.postgres.point_records import Replica
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import OBSERVED, event
 
 # A page of a scan: what of the buffer is looked at for each question.
@@ -16,7 +16,7 @@ _MOST_BUFFERED = 1_000
 _MOST_REPLICATED = 10_000
 
 
-def stages(buffer: Callable[[], Buffer], replica: Callable[[], Replica]) -> dict[str, Any]:
+def stages(buffer: Callable[[], Buffer], replica: Callable[[], PointRecordStore]) -> dict[str, Any]:
     """Describe each stage; one whose store cannot be had is ``{"status": "unavailable"}``."""
     questions: dict[str, Callable[[], dict[str, Any]]] = {
         "buffer": lambda: buffer().pending(_MOST_BUFFERED),

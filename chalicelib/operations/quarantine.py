@@ -1,4 +1,4 @@
-"""What an operator does with an item in quarantine: mend it and send it on its way.
+"""What an operator does with an item in quarantine: repair it and send it on its way.
 
 The items are in the table ``quarantine``, each with its raw form and the reason why it is there.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from chalicelib.errors import InvalidError
 from chalicelib.point_record import MAX_INT64, PointRecord, from_json, parse, to_json
-from chalicelib.postgres.point_records import Document, Replica
+from chalicelib.postgres.point_records import Document, PointRecordStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Release:
 def release(
     quarantine_id: object,
     record: Mapping[str, Any] | None,
-    replica: Replica,
+    replica: PointRecordStore,
     *,
     clock_skew_s: float,
 ) -> Release:
@@ -48,7 +48,7 @@ def release(
         raise InvalidError("The id of an item is a whole number from 1 on.", target="quarantineId")
     released: list[PointRecord] = []
 
-    def mend(item: str) -> Document:
+    def repair(item: str) -> Document:
         if record is not None:
             mended = parse(record, datetime.now(UTC), clock_skew_s)
         else:
@@ -59,7 +59,7 @@ def release(
         released.append(mended)
         return Document(str(mended.id), json.dumps(to_json(mended)))
 
-    added = replica.release(quarantine_id, mend)
+    added = replica.release(quarantine_id, repair)
     if added.refused:
         raise InvalidError(added.refused[0].reason)
     return Release(str(released[0].id), added.written)

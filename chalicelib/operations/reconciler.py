@@ -13,7 +13,7 @@ from itertools import islice
 from chalicelib.buffer import Buffer
 from chalicelib.errors import InvalidError
 from chalicelib.instant import read_instant
-from chalicelib.postgres.point_records import Replica
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import event
 
 # Ids that are looked for together.
@@ -76,7 +76,7 @@ def _instant(name: str, text: object) -> datetime:
         raise InvalidError(f"{name} {error}.", target=name) from error
 
 
-def reconcile(accepted: Iterable[str], buffer: Buffer, replica: Replica) -> Reconciliation:
+def reconcile(accepted: Iterable[str], buffer: Buffer, replica: PointRecordStore) -> Reconciliation:
     """Look for each accepted id and log one line of what was found.
 
     Raises:
@@ -100,12 +100,12 @@ def reconcile(accepted: Iterable[str], buffer: Buffer, replica: Replica) -> Reco
     return done
 
 
-def _look_for(ids: set[str], buffer: Buffer, replica: Replica, done: Reconciliation) -> None:
+def _look_for(ids: set[str], buffer: Buffer, replica: PointRecordStore, done: Reconciliation) -> None:
     # A record leaves the buffer only once it is in Postgres: asked in this order, one that moves
     # in between is found. The first question only spares the buffer most of the second.
-    replicated = replica.holding(ids)
-    buffered = buffer.holding(ids - replicated.records - replicated.quarantined)
-    moved = replica.holding(ids - replicated.records - replicated.quarantined - buffered)
+    replicated = replica.locate(ids)
+    buffered = buffer.existing_ids(ids - replicated.records - replicated.quarantined)
+    moved = replica.locate(ids - replicated.records - replicated.quarantined - buffered)
     records = replicated.records | moved.records
     quarantined = (replicated.quarantined | moved.quarantined) - records
     done.in_replica += len(records)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chalicelib.errors import InvalidError
-from chalicelib.postgres.dead_letters import Parking
+from chalicelib.postgres.dead_letters import DeadLetters
 from chalicelib.principal import Principal
 
 _BATCH = 5_000
@@ -42,7 +42,7 @@ def replay(
     text: object,
     by: Principal,
     read: Callable[[str, Principal], Condition],
-    parking: Parking,
+    dead_letters: DeadLetters,
     remaining_s: Callable[[], float],
 ) -> Replay:
     """Have each parked record that a filter selects go again, as if it had never been attempted.
@@ -55,7 +55,7 @@ def replay(
         text: an OData ``$filter`` on point records.
         by: who asks; no record goes that is not theirs to see.
         read: makes SQL of the filter.
-        parking: where they are.
+        dead_letters: where they are.
         remaining_s: the time left; what it does not suffice for is left parked.
 
     Raises:
@@ -70,10 +70,10 @@ def replay(
     condition = read(text, by)
     log = f"Replayed, as {by.subject} asked."
     since: str | None = "-infinity"
-    until = parking.now()
+    until = dead_letters.now()
     replayed, count = 0, _BATCH
     while since is not None and count == _BATCH and remaining_s() > _MARGIN_S:
-        count, since = parking.replay(
+        count, since = dead_letters.replay(
             condition.source,
             condition.alias,
             condition.sql,

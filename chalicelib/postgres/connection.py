@@ -148,7 +148,7 @@ def _begin_statement(
     """Return what begins a transaction and bounds it, in one message.
 
     Poolers refuse statement_timeout where a session starts, and a SET of the session would pin it:
-    docs/decisions/0008-the-readers-bounds.md.
+    docs/decisions/0008-transaction-bounds.md.
     """
     mode = " READ ONLY" if read_only else ""
     told = {"statement_timeout": max(1, int(timeout_s * 1000)), **settings}

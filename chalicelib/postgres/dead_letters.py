@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.read_session import as_error_of_ours
+from chalicelib.postgres.read_session import as_client_error
 
 # Parked records in the order of their parking, which is that of the index point_record_parked; the
 # next batch begins where this one has ended. What is parked after ``until`` was sent again since.
@@ -38,7 +38,7 @@ SELECT (SELECT count(*) FROM replayed), CAST(max(updated_at) AS text) FROM chose
 """
 
 
-class Parking:
+class DeadLetters:
     """Has parked records go again."""
 
     def __init__(self, database: Database) -> None:
@@ -88,5 +88,5 @@ class Parking:
             with self._database.transaction() as connection:
                 ((count, last),) = connection.execute_unnamed(sql, values).rows
         except DatabaseError as error:
-            raise as_error_of_ours(error) from error
+            raise as_client_error(error) from error
         return count, last

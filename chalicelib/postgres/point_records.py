@@ -98,7 +98,7 @@ SELECT CAST(json_build_object(
 
 # Of some ids: which are records, which of these have not exactly one log row of their arrival, and
 # which are in quarantine.
-_HOLDING = """
+_LOCATE = """
 WITH wanted AS (
     SELECT id FROM unnest(CAST(:ids AS text[])) AS id
 ), record AS (
@@ -128,7 +128,7 @@ _UNQUARANTINE = "DELETE FROM quarantine WHERE id = CAST(:id AS bigint)"
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Locations:
     """Which of some ids are where. ``unlogged`` are records, but not once in the log."""
 
     records: frozenset[str]
@@ -144,7 +144,7 @@ class Added:
     refused: tuple[Poison, ...]
 
 
-class Replica:
+class PointRecordStore:
     """The tables that the replicator fills."""
 
     def __init__(self, database: Database) -> None:
@@ -165,15 +165,15 @@ class Replica:
                 connection.run(_QUARANTINE, poison=_poison_json(quarantined))
         return Added(written, tuple(refused))
 
-    def holding(self, ids: Collection[str]) -> Holding:
+    def locate(self, ids: Collection[str]) -> Locations:
         """Say which of the ids, UUIDs as text, are records or in quarantine.
 
         Raises:
             UnavailableError: Postgres does not answer.
         """
         with self._database.transaction() as connection:
-            ((records, unlogged, quarantined),) = connection.run(_HOLDING, ids=list(ids))
-        return Holding(frozenset(records), frozenset(unlogged), frozenset(quarantined))
+            ((records, unlogged, quarantined),) = connection.run(_LOCATE, ids=list(ids))
+        return Locations(frozenset(records), frozenset(unlogged), frozenset(quarantined))
 
     def quarantined(self) -> list[dict[str, Any]]:
         """Return the last hundred items of the quarantine, the latest first.
@@ -186,12 +186,12 @@ class Replica:
         found: list[dict[str, Any]] = json.loads(rows)
         return found
 
-    def release(self, quarantine_id: int, mend: Callable[[str], Document]) -> Added:
+    def release(self, quarantine_id: int, repair: Callable[[str], Document]) -> Added:
         """Take one item out of quarantine and add it as a record, in one transaction.
 
         Args:
             quarantine_id: of the row.
-            mend: makes a document of the raw item; what it raises leaves all as it was.
+            repair: makes a document of the raw item; what it raises leaves all as it was.
 
         Returns:
             What became of it: written, already there, or refused again, when it stays.
@@ -204,7 +204,7 @@ class Replica:
             rows = connection.run(_QUARANTINED, id=quarantine_id)
             if not rows:
                 raise NotFoundError(f"There is nothing in quarantine under {quarantine_id}.")
-            written, refused = _add(connection, [mend(rows[0][0])])
+            written, refused = _add(connection, [repair(rows[0][0])])
             if not refused:
                 connection.run(_UNQUARANTINE, id=quarantine_id)
         return Added(written, tuple(refused))

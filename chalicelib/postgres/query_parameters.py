@@ -6,7 +6,7 @@ from chalicelib.principal import Principal
 _MOST_JOINED = 8
 
 
-class Parameters(list[str]):
+class QueryParameters(list[str]):
     """The values of ``$1``, ``$2`` … of one statement that reads for ``principal``.
 
     All SELECTs of a statement share them: none can be without the principal.

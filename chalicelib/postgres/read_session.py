@@ -13,7 +13,7 @@ from pg8000.native import Connection
 
 from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.postgres.connection import Database, sqlstate
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal
 
 # What the values of a query can bring about, by SQLSTATE:
@@ -32,7 +32,7 @@ _FAULTS_OF_VALUES = {
 _DATA_EXCEPTION = "22"
 
 
-class Reader:
+class ReadSession:
     """Runs read-only statements, each as the role of the principal that it is for.
 
     The policies of the tables let that role see nothing but the principal's own, whatever the
@@ -47,7 +47,7 @@ class Reader:
         self._database = database
         self._timeout_s = timeout_s
 
-    def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
+    def row(self, sql: str, parameters: QueryParameters, until: float | None = None) -> list[Any] | None:
         """Run one statement and return its first row, or None where it has none.
 
         Args:
@@ -71,7 +71,7 @@ class Reader:
                 # longer than the statement itself.
                 rows = connection.execute_unnamed(sql, parameters).rows
         except DatabaseError as error:
-            raise as_error_of_ours(error) from error
+            raise as_client_error(error) from error
         return rows[0] if rows else None
 
     def _transaction(
@@ -85,7 +85,7 @@ class Reader:
         )
 
 
-def as_error_of_ours(error: Exception) -> Exception:
+def as_client_error(error: Exception) -> Exception:
     """Return our own error for one of Postgres, or the same where it is no fault of the query."""
     state = sqlstate(error)
     if state in _FAULTS_OF_VALUES:

@@ -17,7 +17,7 @@ import requests
 from chalicelib.buffer import Buffer
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Replica
+from chalicelib.postgres.point_records import PointRecordStore
 from local.stack_file import TABLE, connect_dynamodb
 
 _TIMEOUT_S = 10.0
@@ -129,8 +129,8 @@ class Follower:
             UnavailableError: a store cannot be asked now.
         """
         # The buffer first: a record leaves it only once it is in Postgres.
-        left = set(ids) - self._buffer.holding(ids)
-        found = Replica(self._database).holding(left)
+        left = set(ids) - self._buffer.existing_ids(ids)
+        found = PointRecordStore(self._database).locate(left)
         return left - found.records - found.quarantined
 
     def legacy_accepted(self) -> int | None:

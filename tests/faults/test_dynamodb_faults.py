@@ -115,7 +115,7 @@ def test_a_run_that_cannot_go_on_says_so_and_the_next_makes_it_whole(
     with pytest.raises(UnavailableError):
         service.replicate()
     assert buffered_ids(dynamodb, table) | replicated_ids(service) == set(accepted)
-    proxy.mend()
+    proxy.repair()
     replicate_until_empty(service, dynamodb, table)
     assert_replicated(service, dynamodb, table, accepted)
 
@@ -180,7 +180,7 @@ def test_a_run_under_a_fault_without_end_ends_in_time(
     killed_process.kill_after(process, 0)
     assert in_time
     assert buffered_ids(dynamodb, table) | replicated_ids(service) == set(accepted)
-    proxy.mend()
+    proxy.repair()
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 
@@ -195,7 +195,7 @@ def test_a_phone_that_is_told_to_come_again_loses_no_punch(
     answer = service.post(PUNCH)
     assert answer.status_code == 503
     assert error_of(answer)["code"] == "Unavailable"
-    proxy.mend()
+    proxy.repair()
     again = service.post(PUNCH)
     # What was stored though its answer was lost is there already.
     assert again.status_code == (200 if fault is reset_after else 201)
@@ -229,7 +229,7 @@ def test_of_an_array_what_is_acknowledged_is_stored_whatever_else_fails(
     assert set(statuses) <= {200, 201, 503}
     stored = {item["record"]["id"] for item in items if item["status"] != 503}
     assert stored <= buffered_ids(dynamodb, table)
-    proxy.mend()
+    proxy.repair()
     accepted = service.accept(range(1, 41))
     assert buffered_ids(dynamodb, table) == set(accepted)
     service.replicate()
@@ -247,5 +247,5 @@ def test_a_record_that_cannot_be_read_now_is_not_said_to_be_missing(
     assert answer.status_code == 503
     assert error_of(answer)["code"] == "Unavailable"
     assert service.get("/health").status_code == 200
-    proxy.mend()
+    proxy.repair()
     assert service.get(f"/point-record/{record_id}").status_code == 200

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from local.process import HOST, Child, free_port
+from local.child_process import ChildProcess
+from local.loopback import HOST, free_port
 from local.services import start_api
 from tests.support.record_counts import ROUNDS, buffered_ids
 from tests.support.service import PUNCH, punch
@@ -33,7 +34,7 @@ class Server:
         self.port = free_port()
         self._child = self._start()
 
-    def _start(self) -> Child:
+    def _start(self) -> ChildProcess:
         child, _ = start_api(self._home, self.port, self._variables)
         return child
 

@@ -19,7 +19,7 @@ from tests.support.record_counts import (
 from tests.support.service import Service
 
 READ = "chalicelib.buffer:Buffer.pages"
-ADD = "chalicelib.postgres.point_records:Replica.add"
+ADD = "chalicelib.postgres.point_records:PointRecordStore.add"
 STATEMENT = "pg8000.native:Connection.run"
 DELETE = "chalicelib.buffer:Buffer.delete"
 

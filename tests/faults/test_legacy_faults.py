@@ -110,7 +110,7 @@ FAULTS: dict[str, tuple[dict[str, Any], bool, str]] = {
 }
 
 
-def mend(legacy: Legacy) -> None:
+def repair(legacy: Legacy) -> None:
     """Let the legacy behave from now on, as soon as it can be told so."""
     deadline = time.monotonic() + 10
     while True:
@@ -135,7 +135,7 @@ def test_every_record_arrives_once_the_fault_is_over(
     legacy.set(**{"latency_ms": 5, **settings})
     service.integrate(10)
     assert_not_stuck(service)
-    mend(legacy)
+    repair(legacy)
     for _ in range(3):
         service.let_pass(WEEK_S)
         service.integrate()
@@ -195,7 +195,7 @@ def test_a_run_ends_by_its_deadline_and_leaves_nothing_under_way(
     assert time.monotonic() - started < seconds
     assert_not_stuck(service)
     assert max(beyond_the_limit) <= 0
-    mend(legacy)
+    repair(legacy)
     for _ in range(3):
         service.let_pass(WEEK_S)
         service.integrate()

@@ -211,7 +211,7 @@ def test_whatever_is_on_the_wire_every_record_arrives_in_the_end(
             assert all(log and len(log) <= 8_000 for _, _, log in logs), logs
             ((most, overloads),) = attempts
             assert (most > 0, overloads > 0) == (kind == ATTEMPT, kind == NEITHER), logs
-        legacy.mend()
+        legacy.repair()
         with calling(variables, legacy.url, PATIENT):
             for _ in range(2):
                 service.let_pass(WEEK_S)
@@ -237,7 +237,7 @@ def test_a_name_that_nobody_knows_is_an_outage_and_the_records_wait(
     ((told,),) = service.rows("SELECT DISTINCT log FROM integration_log WHERE attempt > 0")
     assert told.startswith("No answer: gaierror")
     with RawLegacy(says(b"")).running() as legacy, calling(variables, legacy.url, PATIENT):
-        legacy.mend()
+        legacy.repair()
         service.let_pass(WEEK_S)
         service.integrate()
         assert legacy.accepted == set(ids)
@@ -278,4 +278,4 @@ def test_a_look_up_that_ends_too_late_sends_nothing(
         # By now the record may be another run's: a call that comes so late must not be sent.
         assert legacy.keys == []
         monkeypatch.undo()
-        legacy.mend()
+        legacy.repair()

@@ -108,7 +108,7 @@ def test_a_postgres_that_nobody_can_reach_leaves_all_in_the_buffer(
     with pytest.raises(UnavailableError):
         service.replicate()
     assert buffered_ids(dynamodb, table) == set(accepted)
-    proxy.mend()
+    proxy.repair()
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 

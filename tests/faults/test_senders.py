@@ -43,7 +43,7 @@ def wait_for(pool: Senders, count: int) -> list[Sent]:
 
 def test_no_more_connections_than_calls_were_open_at_once() -> None:
     legacy = RawLegacy(lambda _: False)
-    legacy.mend()
+    legacy.repair()
     with legacy.running(), pool(legacy) as found:
         found.prepare(20)
         for turn in range(30):

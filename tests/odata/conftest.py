@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
 from local.postgres import Postgres
 from tests.conftest import connect, create_database
@@ -35,10 +35,12 @@ def filled(postgres_server: Postgres, data: DataSet) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def client(filled: Database) -> Client:
     """A client of a service of the data set, with the settings that are the default."""
-    return Client(ODataService(Reader(filled, 10), Settings()))
+    return Client(ODataService(ReadSession(filled, 10), Settings()))
 
 
 @pytest.fixture(scope="session")
 def client_of(filled: Database) -> Callable[[Settings], Client]:
     """Make a client of a service of the data set with other settings."""
-    return lambda settings: Client(ODataService(Reader(filled, settings.odata_timeout_s), settings))
+    return lambda settings: Client(
+        ODataService(ReadSession(filled, settings.odata_timeout_s), settings)
+    )

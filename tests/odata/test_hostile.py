@@ -17,8 +17,8 @@ from chalicelib.errors import (
 )
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.query_parameters import Parameters
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.query_parameters import QueryParameters
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
 from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
@@ -199,7 +199,7 @@ def test_random_patterns_are_answered_or_refused(pattern: str, client: Client) -
 
 
 def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
-    client = Client(ODataService(Reader(filled, 0.05), Settings()))
+    client = Client(ODataService(ReadSession(filled, 0.05), Settings()))
     nested = "true"
     for _ in range(7):
         nested = f"logs/any(x:x/point/logs/all(y:y/id ne 0 and {nested}))"
@@ -211,7 +211,7 @@ def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
         with suppress(UnavailableError, *REFUSALS):
             client.get("PointRecords", ("$filter", text))
     with pytest.raises(UnavailableError, match="Ask for less"):
-        Reader(filled, 0.05).row("SELECT pg_sleep(5)", Parameters(INTEGRATION))
+        ReadSession(filled, 0.05).row("SELECT pg_sleep(5)", QueryParameters(INTEGRATION))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_query_that_takes_too_long_is_cut_off(filled: Database) -> None:
     ],
 )
 def test_a_nested_expression_is_answered_without_growing(text: str, filled: Database) -> None:
-    client = Client(ODataService(Reader(filled, 2), Settings()))
+    client = Client(ODataService(ReadSession(filled, 2), Settings()))
     client.get("PointRecords", ("$filter", text))
 
 

@@ -15,7 +15,7 @@ from chalicelib.errors import InvalidError
 from chalicelib.odata.query.skip_token import SkipToken
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
 from tests.odata.test_filter_property import EXAMPLES
 from tests.support.odata import dataset, reference
@@ -206,7 +206,7 @@ def test_a_token_belongs_to_one_query(client: Client) -> None:
 
 
 def test_a_record_that_comes_or_goes_moves_no_other(database: Database) -> None:
-    client = Client(ODataService(Reader(database, 10), Settings()))
+    client = Client(ODataService(ReadSession(database, 10), Settings()))
     records = sorted(dataset.build(40), key=lambda each: each.id)
     for each in records:
         each.logs = []

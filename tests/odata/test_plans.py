@@ -7,8 +7,8 @@ import pytest
 
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.query_parameters import Parameters
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.query_parameters import QueryParameters
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import Postgres
@@ -17,12 +17,14 @@ from tests.support.odata.client import Client
 from tests.support.tokens import INTEGRATION
 
 
-class Explaining(Reader):
+class Explaining(ReadSession):
     """A reader that keeps the plan of what it read last."""
 
     plan = ""
 
-    def row(self, sql: str, parameters: Parameters, until: float | None = None) -> list[Any] | None:
+    def row(
+        self, sql: str, parameters: QueryParameters, until: float | None = None
+    ) -> list[Any] | None:
         with self._transaction(parameters.principal, 10) as connection:
             lines = connection.execute_unnamed(f"EXPLAIN {sql}", parameters).rows
         self.plan = "\n".join(line for (line,) in lines)

@@ -11,14 +11,14 @@ from chalicelib.errors import NotFoundError
 from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
 
 
-class Unbound(Reader):
+class Unbound(ReadSession):
     """Reads as the owner of the tables, whom no policy binds."""
 
     def _transaction(

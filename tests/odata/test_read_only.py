@@ -7,8 +7,8 @@ from pg8000.exceptions import DatabaseError
 
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.query_parameters import Parameters
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.query_parameters import QueryParameters
+from chalicelib.postgres.read_session import ReadSession
 from tests.support.odata.dataset import DataSet
 from tests.support.tokens import INTEGRATION
 
@@ -27,9 +27,9 @@ from tests.support.tokens import INTEGRATION
     ],
 )
 def test_nothing_can_be_written(statement: str, filled: Database) -> None:
-    reader = Reader(filled, 10)
+    reader = ReadSession(filled, 10)
     with pytest.raises((UnavailableError, DatabaseError)) as refused:
-        reader.row(statement, Parameters(INTEGRATION))
+        reader.row(statement, QueryParameters(INTEGRATION))
     told = f"{refused.value} {refused.value.__cause__}"
     assert "read-only transaction" in told or "permission denied for sequence" in told
     # The connection is as it was: others can write.
@@ -48,9 +48,9 @@ def test_a_query_cannot_free_itself_to_write(
     statement: str, filled: Database, data: DataSet
 ) -> None:
     with pytest.raises(DatabaseError):
-        Reader(filled, 10).row(statement, Parameters(INTEGRATION))
-    counted = Reader(filled, 10).row(
-        "SELECT count(*) FROM integration_log", Parameters(INTEGRATION)
+        ReadSession(filled, 10).row(statement, QueryParameters(INTEGRATION))
+    counted = ReadSession(filled, 10).row(
+        "SELECT count(*) FROM integration_log", QueryParameters(INTEGRATION)
     )
     assert counted == [len(data.logs)]
 
@@ -58,7 +58,7 @@ def test_a_query_cannot_free_itself_to_write(
 def test_a_slow_query_is_ended_in_time_and_leaves_no_bounds(filled: Database) -> None:
     started = time.monotonic()
     with pytest.raises(UnavailableError, match="Ask for less"):
-        Reader(filled, 0.05).row("SELECT pg_sleep(20)", Parameters(INTEGRATION))
+        ReadSession(filled, 0.05).row("SELECT pg_sleep(20)", QueryParameters(INTEGRATION))
     assert time.monotonic() - started < 5
     for _ in range(8):  # whichever connection it was
         with filled.transaction() as connection:

@@ -12,7 +12,7 @@ from chalicelib.odata.model import ENTITY_SETS
 from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
 from tests.support.odata.client import ROOT, Client
 from tests.support.odata.dataset import DataSet, Log, Record
@@ -111,12 +111,12 @@ def test_one_record_is_the_same_by_its_id_and_by_odata(
     client: Client, filled: Database, data: DataSet
 ) -> None:
     for record in data.records:
-        text = record_json(Reader(filled, 10), str(record.id), INTEGRATION)
+        text = record_json(ReadSession(filled, 10), str(record.id), INTEGRATION)
         answer = client.json(f"PointRecords({record.id})", ("$format", "json"))
         del answer["@odata.context"], answer["@odata.etag"]
         assert text is not None
         assert json.loads(text) == answer
-    assert record_json(Reader(filled, 10), NOBODY, INTEGRATION) is None
+    assert record_json(ReadSession(filled, 10), NOBODY, INTEGRATION) is None
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_paths_that_are_not_supported_are_named(path: str, client: Client) -> No
 
 
 def test_an_empty_database_answers_empty_collections(database: Database) -> None:
-    client = Client(ODataService(Reader(database, 10), Settings()))
+    client = Client(ODataService(ReadSession(database, 10), Settings()))
     for entity_set in ENTITY_SETS:
         assert client.json(entity_set, ("$count", "true")) == {
             "@odata.context": f"{ROOT}/$metadata#{entity_set}",
@@ -275,7 +275,7 @@ def test_a_run_of_the_integrator_is_shown(database: Database) -> None:
             " VALUES (:id, '2026-01-02T03:04:05Z', 6.09, 6, 1, 2, 3, 'classic')",
             id=NOBODY,
         )
-    client = Client(ODataService(Reader(database, 10), Settings()))
+    client = Client(ODataService(ReadSession(database, 10), Settings()))
     condition = "maxOpenRequests gt 6 and year(at) eq 2026 and latencyP50Ms eq null"
     answer = client.json("IntegrationRuns", ("$filter", condition), ("$orderby", "at desc"))
     (run,) = answer["value"]

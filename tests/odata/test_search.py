@@ -7,7 +7,7 @@ import pytest
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
 from tests.support.odata import dataset
 from tests.support.odata.client import Client
@@ -94,7 +94,7 @@ def test_case_is_folded_as_unicode_does(database: Database) -> None:
     record.logs = [Log(1, record.id, 0, "ERROR", "Straße, ΣΊΣΥΦΟΣ, café", None, None,
                        record.createdAt, record)]  # fmt: skip
     dataset.store([record], database)
-    client = Client(ODataService(Reader(database, 10), Settings()))
+    client = Client(ODataService(ReadSession(database, 10), Settings()))
     for text in ("STRASSE", "straße", "strasse", "σίσυφος", "Σίσυφοσ", "CAFÉ", "café"):
         assert client.get("IntegrationLogs/$count", ("$search", text)).body == "1", text
     for text in ("STRASE", "cafe"):

@@ -95,7 +95,7 @@ def test_whoever_is_no_operator_is_refused_and_nothing_is_touched(
         invoke(action, event)
     assert unreachable == []
     built = {name for name, each in vars(container).items() if hasattr(each, "cache_info")}
-    untouched = {"dynamodb", "buffer", "database", "queried_database", "replica"}
+    untouched = {"dynamodb", "buffer", "database", "queried_database", "point_record_store"}
     assert untouched <= built
     assert not [name for name in untouched if getattr(container, name).cache_info().currsize]
     (line,) = told(capsys)

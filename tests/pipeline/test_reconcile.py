@@ -97,7 +97,7 @@ def test_more_ids_than_one_question_holds(dynamodb: Any, table: str) -> None:
     here = [f"{number:036}" for number in range(0, 700, 2)]
     for item_id in here:
         dynamodb.put_item(TableName=table, Item={"id": {"S": item_id}})
-    assert buffer.holding([f"{number:036}" for number in range(700)]) == set(here)
+    assert buffer.existing_ids([f"{number:036}" for number in range(700)]) == set(here)
 
 
 def test_only_the_period_counts_and_a_cut_line_is_passed_over(tmp_path: Path) -> None:

@@ -115,9 +115,9 @@ def test_more_than_a_batch_go_again_each_once(
 def test_a_replayed_record_is_no_loss_to_the_reconciler(service: Service, legacy: Legacy) -> None:
     ids = park(service, legacy, range(1, 4))
     ask("true")
-    holding = container.replica().holding(ids)
-    assert holding.records == set(ids)
-    assert holding.unlogged == set()
+    locations = container.point_record_store().locate(ids)
+    assert locations.records == set(ids)
+    assert locations.unlogged == set()
 
 
 @pytest.mark.parametrize(

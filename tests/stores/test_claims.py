@@ -10,7 +10,7 @@ import pytest
 from chalicelib.point_record import Status, parse, to_json
 from chalicelib.postgres.claims import _CLAIM, _FLUSH, Claimed, Claims, Sample, Settlement
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Document, Replica
+from chalicelib.postgres.point_records import Document, PointRecordStore
 
 SAMPLE = Sample(6.09, 1, 1, 0, 0, 12, 20, "classic")
 
@@ -33,7 +33,7 @@ def waiting(database: Database) -> list[str]:
         accepted_at = datetime(2026, 11, 22, 12, minute, tzinfo=UTC)
         record = parse({**body, "deviceId": "d"}, accepted_at, 60)
         documents.append(Document(str(record.id), json.dumps(to_json(record))))
-    Replica(database).add(documents)
+    PointRecordStore(database).add(documents)
     return [document.id for document in documents]
 
 

@@ -6,8 +6,8 @@ import pytest
 from pg8000.exceptions import DatabaseError
 
 from chalicelib.postgres.connection import Database, sqlstate
-from chalicelib.postgres.query_parameters import Parameters
-from chalicelib.postgres.read_session import Reader
+from chalicelib.postgres.query_parameters import QueryParameters
+from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from tests.support.tokens import INTEGRATION
 
@@ -30,10 +30,10 @@ SELECT (SELECT count(*) FROM point_record), (SELECT count(*) FROM integration_lo
 
 
 @pytest.fixture
-def reader(database: Database) -> Reader:
+def reader(database: Database) -> ReadSession:
     with database.transaction() as connection:
         connection.run(SETUP)
-    return Reader(database, 10)
+    return ReadSession(database, 10)
 
 
 @pytest.mark.parametrize(
@@ -47,36 +47,36 @@ def reader(database: Database) -> Reader:
     ],
 )
 def test_a_statement_without_any_bound_shows_a_principal_its_own(
-    reader: Reader, principal: Principal, seen: list[object]
+    reader: ReadSession, principal: Principal, seen: list[object]
 ) -> None:
-    assert reader.row(EVERYTHING, Parameters(principal)) == seen
+    assert reader.row(EVERYTHING, QueryParameters(principal)) == seen
     # Whoever comes next on the same connection is shown nothing of it.
-    assert reader.row(EVERYTHING, Parameters(Principal(Role.EMPLOYER, 9))) == [0, 0, 0, None]
+    assert reader.row(EVERYTHING, QueryParameters(Principal(Role.EMPLOYER, 9))) == [0, 0, 0, None]
 
 
 @pytest.mark.parametrize("table", ["quarantine", "integrator_state", "schema_migration"])
 @pytest.mark.parametrize("principal", [INTEGRATION, Principal(Role.EMPLOYER, 2)], ids=str)
 def test_no_query_may_read_what_it_never_needs(
-    reader: Reader, principal: Principal, table: str
+    reader: ReadSession, principal: Principal, table: str
 ) -> None:
     with pytest.raises(DatabaseError) as refused:
-        reader.row(f"SELECT count(*) FROM {table}", Parameters(principal))
+        reader.row(f"SELECT count(*) FROM {table}", QueryParameters(principal))
     assert sqlstate(refused.value) == "42501"
 
 
-def test_a_role_without_its_settings_sees_nothing(reader: Reader, database: Database) -> None:
+def test_a_role_without_its_settings_sees_nothing(reader: ReadSession, database: Database) -> None:
     for role in ("employee", "employer"):
         with database.transaction(role=f"punch_clock_{role}") as connection:
             assert connection.run(EVERYTHING) == [[0, 0, 0, None]]
 
 
-def test_a_principals_values_are_not_the_ones_of_another(reader: Reader) -> None:
+def test_a_principals_values_are_not_the_ones_of_another(reader: ReadSession) -> None:
     """Values that a function leaks by failing are not looked at before the policy."""
     leak = (
         "SELECT count(*) FROM point_record"
         " WHERE 1 / (CASE WHEN employer_id = 3 THEN 0 ELSE 1 END) = 1"
     )
-    assert reader.row(leak, Parameters(Principal(Role.EMPLOYER, 2))) == [2]
+    assert reader.row(leak, QueryParameters(Principal(Role.EMPLOYER, 2))) == [2]
 
 
 def test_the_tables_are_the_operators_to_write(database: Database) -> None:

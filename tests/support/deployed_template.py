@@ -1,16 +1,16 @@
-"""What is deployed: the app's functions, and the configuration of the stage prod."""
+"""Constants of the deployment: the names of the functions, and the configuration of prod."""
 
 import json
 from typing import Any
 
 import app
-from local.process import PROJECT
+from local.child_process import PROJECT
 
 CHALICE = PROJECT / ".chalice"
 CONFIG: dict[str, Any] = json.loads((CHALICE / "config.json").read_text(encoding="utf-8"))
 PROD: dict[str, Any] = CONFIG["stages"]["prod"]
 
-# What chalice calls the function that has the routes.
+# Chalice's name for the function that serves the routes.
 ROUTES = "api_handler"
 SCHEDULES = {source.name for source in app.app.event_sources}
 OPERATORS = {each.name for each in app.app.pure_lambda_functions} - {"intake"}
@@ -20,12 +20,12 @@ FUNCTIONS = sorted(
 
 
 def deployed_name(function: str) -> str:
-    """Return the name that a function of the app has in an account."""
+    """Return the name of a function in the AWS account."""
     return "punch-clock-prod" + ("" if function == ROUTES else f"-{function}")
 
 
 def statements(function: str) -> list[dict[str, Any]]:
     """Return the statements of a function's policy."""
     file = PROD["lambda_functions"][function]["iam_policy_file"]
-    found: list[dict[str, Any]] = json.loads((CHALICE / file).read_text())["Statement"]
-    return found
+    policy: dict[str, list[dict[str, Any]]] = json.loads((CHALICE / file).read_text())
+    return policy["Statement"]

@@ -21,7 +21,7 @@ from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.process import HOST
+from local.loopback import HOST
 
 Item = dict[str, Any]
 _LINGER_NOT = struct.pack("ii", 1, 0)  # closing resets
@@ -184,7 +184,7 @@ class DynamoDBProxy:
         """Let every call of an operation, once its script is over, meet this fault."""
         self._ever[operation] = fault
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Pass every call on from now on."""
         self._next.clear()
         self._ever.clear()

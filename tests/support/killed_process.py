@@ -19,7 +19,7 @@ import app
 from tests.support.lambda_events import context, schedule_event
 
 # What the schedules import when they first run.
-for lazily in ("replicator", "postgres.replica", "integrator.integrator"):
+for lazily in ("replicator", "postgres.point_records", "integrator.run"):
     import_module(f"chalicelib.{lazily}")
 
 _processes = multiprocessing.get_context("forkserver")

@@ -1,8 +1,9 @@
-"""The Lambda runtime as far as the code can tell: reads invocations, writes what they return.
+"""Imitate the Lambda runtime: read invocations from stdin, write the results to stdout.
 
-Run as a program of its own, without site-packages: all there is to import is the zip, and what
-Lambda's own runtime brings. Each line in is ``{"handler", "event", "ms"}``; each line out that is
-JSON with a ``returned`` is an answer, all else is the function's log.
+Run as a program without site-packages: the zip and the libraries of Lambda's runtime are all that
+can be imported. Each input line is ``{"handler", "event", "ms"}``. An output line that is JSON with
+a ``returned`` member is a result; all other lines are the function's log. ``foreign_modules`` lists
+the modules that were imported from elsewhere.
 """
 
 import importlib
@@ -13,7 +14,10 @@ import uuid
 
 
 class Context:
-    """https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
+    """The members that the code uses.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+    """
 
     def __init__(self, milliseconds: int) -> None:
         self._ends_at = time.monotonic() + milliseconds / 1000
@@ -32,13 +36,13 @@ def main() -> None:
         returned = getattr(importlib.import_module(module), name)(
             call["event"], Context(call["ms"])
         )
-        strangers = sorted(
+        foreign_modules = sorted(
             name
             for name, each in sys.modules.items()
             if "site-packages" in (getattr(each, "__file__", None) or "")
             and not each.__file__.startswith((task, runtime))
         )
-        print(json.dumps({"returned": returned, "strangers": strangers}), flush=True)
+        print(json.dumps({"returned": returned, "foreign_modules": foreign_modules}), flush=True)
 
 
 main()

@@ -1,4 +1,4 @@
-"""Where moto falls short of AWS, mended here in plain sight. Each mend says what moto lacks."""
+"""Patch moto where it differs from AWS. Each patch states the difference."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from moto.apigateway.models import APIGatewayBackend, RestAPI, apigateway_backends
 
-# Resources that moto's CloudFormation does not know: cfn-lint alone vouches for them.
+# Resource types that moto's CloudFormation does not implement. Only cfn-lint checks them.
 UNKNOWN_TO_MOTO = {
     "AWS::ApiGateway::Stage",
     "AWS::CloudWatch::Alarm",
@@ -18,11 +18,11 @@ UNKNOWN_TO_MOTO = {
 
 @contextmanager
 def rest_apis_from_swagger() -> Iterator[None]:
-    """Let moto read an API's body as AWS does.
+    """Make moto accept an API body in Swagger 2.0, as AWS does.
 
-    moto reads OpenAPI 3 alone, while chalice writes Swagger 2.0: what moto looks at, paths, methods
-    and integrations, both spell alike. It wants a description of an API, which AWS does not. And
-    its CloudFormation drops the body of an API.
+    moto reads only OpenAPI 3, and Chalice writes Swagger 2.0. Both spell paths, methods and
+    integrations alike, and moto reads nothing else. moto also requires a description of the API,
+    which is optional in AWS, and its CloudFormation ignores the body of an API.
     """
     load = APIGatewayBackend.import_rest_api
     put, create = APIGatewayBackend.put_rest_api, RestAPI.create_from_cloudformation_json

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import urlsplit
 
-from local.process import HOST
+from local.loopback import HOST
 
 _SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 _NO_SSL = b"N"
@@ -71,7 +71,7 @@ class PostgresProxy:
         """Let new connections be refused as by a server that is starting up."""
         self._refuses = True
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Let all pass from now on."""
         self._fault = None
         self._refuses = False

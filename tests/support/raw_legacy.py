@@ -23,7 +23,7 @@ def response(body: bytes = SUCCESS, status: str = "200 OK", **headers: str) -> b
 
 
 class RawLegacy:
-    """Answers each call of a record with ``misbehave`` until ``mend``, and well from then on."""
+    """Answers each call of a record with ``misbehave`` until ``repair``, and well from then on."""
 
     def __init__(self, misbehave: Answer) -> None:
         self._misbehave: Answer | None = misbehave
@@ -34,7 +34,7 @@ class RawLegacy:
         self.keys: list[str] = []
         self.accepted: set[str] = set()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self._misbehave = None
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from local.process import PROJECT
+from local.child_process import PROJECT
 from tests.support.waiting import wait_until
 
 

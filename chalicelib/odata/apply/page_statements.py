@@ -20,7 +20,7 @@ from chalicelib.odata.sql.json_functions import (
 from chalicelib.odata.sql.keyset import after_place, order_by
 from chalicelib.odata.sql.select_statements import Statement, all_conditions, existence_of, page_sql
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 
 Members = tuple[Member, ...]
 
@@ -41,7 +41,7 @@ def rows_statement(
     resource: Resource, rows: Rows, members: Members, page: RowsPage, style: JsonStyle
 ) -> Statement:
     """Build the statement whose row is a page of rows, each with its members: see ``page_sql``."""
-    parameters = Parameters(resource.principal)
+    parameters = QueryParameters(resource.principal)
     groups = None
     if page.condition is TRUE:
         groups = rows.page_of_groups(page.order, page.after, page.skip + page.size + 1)
@@ -78,12 +78,12 @@ def rows_statement(
 
 def rows_count_statement(resource: Resource, rows: Rows, condition: Node) -> Statement:
     """Build the statement whose row is: how many rows there are, whether the parent exists."""
-    parameters = Parameters(resource.principal)
+    parameters = QueryParameters(resource.principal)
     count = _count(resource, rows, condition, parameters)
     return Statement(f"SELECT {count}, {existence_of(resource.parent, parameters)}", parameters)
 
 
-def _count(resource: Resource, rows: Rows, condition: Node, parameters: Parameters) -> str:
+def _count(resource: Resource, rows: Rows, condition: Node, parameters: QueryParameters) -> str:
     translator = RowsTranslator(parameters, all_conditions(resource))
     where = translator.truth(condition)
     return f"(SELECT count(*) FROM {translator.from_clause(rows.it)} WHERE {where})"
@@ -95,7 +95,9 @@ class _Writer:
     Names are the client's own words: they are bound, as values are.
     """
 
-    def __init__(self, rows: Rows, members: Members, style: JsonStyle, translator: Translator) -> None:
+    def __init__(
+        self, rows: Rows, members: Members, style: JsonStyle, translator: Translator
+    ) -> None:
         self._rows = rows
         self._members = members
         self._style = style

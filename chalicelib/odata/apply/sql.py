@@ -12,7 +12,7 @@ from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Property
 from chalicelib.odata.sql.keyset import after_place
 from chalicelib.odata.sql.translator import Translator
-from chalicelib.postgres.query_parameters import Parameters
+from chalicelib.postgres.query_parameters import QueryParameters
 
 
 class RowsTranslator(Translator):
@@ -25,7 +25,7 @@ class RowsTranslator(Translator):
     """
 
     def __init__(
-        self, parameters: Parameters, conditions: Sequence[Node], page: Select | None = None
+        self, parameters: QueryParameters, conditions: Sequence[Node], page: Select | None = None
     ) -> None:
         super().__init__(parameters)
         self._conditions = conditions

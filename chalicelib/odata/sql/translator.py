@@ -48,7 +48,9 @@ class Translator:
     SELECTs to the SQL of their keys: an expression that refers to one joins its row by the key.
     """
 
-    def __init__(self, parameters: QueryParameters, outer: Mapping[Variable, str] | None = None) -> None:
+    def __init__(
+        self, parameters: QueryParameters, outer: Mapping[Variable, str] | None = None
+    ) -> None:
         self.parameters = parameters
         self._outer = outer or {}
         self._aliases: dict[Instance, str] = {}

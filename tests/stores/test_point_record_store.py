@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import _STAGES, Added, Document, Poison, Replica
+from chalicelib.postgres.point_records import _STAGES, Added, Document, PointRecordStore, Poison
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def rows(database: Database, sql: str) -> list[Any]:
 
 
 def test_a_record_arrives_as_it_was_accepted(database: Database) -> None:
-    Replica(database).add(
+    PointRecordStore(database).add(
         [document(7, deviceId='it\'s a "phone"', latitude=1e-200, longitude=-46.63308)]
     )
     found = rows(
@@ -50,7 +50,7 @@ def test_a_record_arrives_as_it_was_accepted(database: Database) -> None:
 
 
 def test_adding_twice_is_adding_once_with_one_log_row(database: Database) -> None:
-    replica = Replica(database)
+    replica = PointRecordStore(database)
     documents = [document(employee) for employee in range(1, 11)]
     assert replica.add(documents) == Added(10, ())
     assert replica.add(documents) == Added(0, ())
@@ -67,7 +67,7 @@ def test_a_row_that_postgres_refuses_keeps_no_other_out(database: Database) -> N
     absurd = Document("absurd", good[0].text.replace("2026-11-22T11", "2026-99-22T11"))
     nul = Document("nul", document(50, deviceId="x").text.replace('"x"', '"\\u0000"'))
     negative = Document("negative", good[0].text.replace('"employerId": 2', '"employerId": -2'))
-    added = Replica(database).add([*good[:5], absurd, *good[5:], nul, negative])
+    added = PointRecordStore(database).add([*good[:5], absurd, *good[5:], nul, negative])
     assert added.written == 19
     assert {each.item_id for each in added.refused} == {"absurd", "nul", "negative"}
     found = rows(database, "SELECT item_id, reason FROM quarantine ORDER BY item_id")
@@ -78,7 +78,7 @@ def test_a_row_that_postgres_refuses_keeps_no_other_out(database: Database) -> N
 def test_the_same_poison_is_one_row_however_often_it_is_met(database: Database) -> None:
     poison = [Poison("k\0ey", '{"x": {"S": "\\u0000"}}', "not a record"), Poison("b", "{}", "no")]
     for _ in range(2):
-        Replica(database).add([document(1)], poison)
+        PointRecordStore(database).add([document(1)], poison)
     assert rows(database, "SELECT item_id, item, reason FROM quarantine ORDER BY id") == [
         ["k\ufffdey", '{"x": {"S": "\\u0000"}}', "not a record"],
         ["b", "{}", "no"],
@@ -90,7 +90,7 @@ def test_two_that_add_the_same_in_opposite_order_do_not_deadlock(database: Datab
     written: list[int] = []
 
     def add(batch: list[Document]) -> None:
-        written.append(Replica(database).add(batch).written)
+        written.append(PointRecordStore(database).add(batch).written)
 
     for _ in range(3):
         rows(database, "TRUNCATE point_record CASCADE")
@@ -108,7 +108,7 @@ def test_two_that_add_the_same_in_opposite_order_do_not_deadlock(database: Datab
 
 
 def test_counts_each_stage_up_to_a_bound(database: Database) -> None:
-    replica = Replica(database)
+    replica = PointRecordStore(database)
     assert replica.stages(10) == {
         "accepted": 0,
         "delivered": 0,
@@ -150,4 +150,4 @@ def test_a_count_of_many_reads_indexes_up_to_its_bound(database: Database) -> No
         plan = "\n".join(line for (line,) in connection.run(f"EXPLAIN {_STAGES}", most=100))
     for index in ("point_record_due", "point_record_delivered", "point_record_parked"):
         assert index in plan, plan
-    assert Replica(database).stages(100)["cut"] == ["accepted", "waiting"]
+    assert PointRecordStore(database).stages(100)["cut"] == ["accepted", "waiting"]
