@@ -1,0 +1,11 @@
+"""Packaging and deployment: the SAM template, the zip of the code, and what both cost to run.
+
+``make package`` and ``make deploy`` start here; ``docs/operations.md`` describes the deployment.
+
+- ``__main__``: the command ``python -m deploy STAGE``; start reading at ``package.package``.
+- ``package``: build the template and the zip of a stage with ``chalice package``.
+- ``runtime``: pin the Python version of the deployed functions (``RUNTIME``).
+- ``wheels``: download the wheels that fit that runtime, and install them into a directory.
+- ``capacity``: compute the capacity and cost tables of ``docs/operations.md``.
+- ``database.yaml``: the CloudFormation template of PostgreSQL, its proxy and the VPC endpoints.
+"""

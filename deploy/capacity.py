@@ -1,7 +1,8 @@
-"""``python -m deploy.capacity``: what a day and a shift change need and cost, as tables.
+"""``python -m deploy.capacity``: compute the capacity and the cost of the service, as tables.
 
-Arithmetic on prices and measures that are stated with their date and source; what is not known is
-an assumption and says so. The tables stand in docs/operations.md, and a test holds them to it.
+The two loads are a million records a day, and a shift change of 100,000 records in 15 seconds. Each
+price and each measured value states its date and source; assumptions are marked as such.
+``docs/operations.md`` contains the tables; a test compares them.
 """
 
 import json
@@ -18,7 +19,7 @@ _DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number with its unit, and where it is from."""
+    """A number with its unit and source."""
 
     value: float
     unit: str
@@ -38,7 +39,7 @@ PRICES = {
     "Lambda, time": Figure(0.0000166667, "a GB-second", _LAMBDA),
     "DynamoDB, writes": Figure(0.625, "a million units", _DYNAMODB),
     "DynamoDB, reads": Figure(0.125, "a million units", _DYNAMODB),
-    "Logs, taken in": Figure(0.50, "a GB", _CLOUDWATCH),
+    "Logs, ingested": Figure(0.50, "a GB", _CLOUDWATCH),
     "Dashboard": Figure(3.00, "a month", _CLOUDWATCH),
     "Metric": Figure(0.30, "a month", _METRIC),
     "Alarm": Figure(0.10, "a month", _ASSUMED),
@@ -47,23 +48,25 @@ PRICES = {
     "VPC endpoint, in two zones": Figure(14.60, "a month", _ASSUMED),
 }
 
-MEASURES = {
-    "POST in intake": Figure(
-        0.015, "s", "assumed: 1.2 ms of CPU (README) at 0.6 core, a put of 8 ms, half on top"
+MEASURED = {
+    "POST to intake": Figure(
+        0.015, "s", "assumed: 1.2 ms of CPU (README) at 0.6 core, a put of 8 ms, plus 50 %"
     ),
     "cold start of intake": Figure(
-        1.0, "s", "assumed: 0.3 s of CPU (decision 15) at 0.6 core, and Lambda's own"
+        1.0, "s", "assumed: 0.3 s of CPU (decision 15) at 0.6 core, plus Lambda's start"
     ),
-    "replicating": Figure(
+    "replication": Figure(
         2_000.0, "records/s", "assumed: 13,000 at 75 µs of CPU (README), less for round trips"
     ),
-    "an item of the buffer": Figure(331.0, "bytes", "measured: with device and position"),
-    "a record in Postgres": Figure(1_030.0, "bytes", "measured: two log rows, indexes, dead rows"),
-    "a POST's log": Figure(800.0, "bytes", "measured: its line, 514; assumed: Lambda's own, 286"),
-    "a tick with nothing to do": Figure(0.3, "s", "assumed"),
+    "item in the buffer": Figure(331.0, "bytes", "measured: with device and position"),
+    "record in Postgres": Figure(1_030.0, "bytes", "measured: two log rows, indexes, dead rows"),
+    "log of a POST": Figure(
+        800.0, "bytes", "measured: our line, 514; assumed: Lambda's lines, 286"
+    ),
+    "run with nothing to do": Figure(0.3, "s", "assumed"),
 }
 
-# What the legacy can take, in records a second: nobody knows before it is asked.
+# Examples: records a second that the legacy takes. The true value is unknown before deployment.
 _LEGACIES = (20.0, 50.0, 200.0)
 
 
@@ -71,14 +74,14 @@ def _price(name: str) -> float:
     return PRICES[name].value
 
 
-def _measure(name: str) -> float:
-    return MEASURES[name].value
+def _measured(name: str) -> float:
+    return MEASURED[name].value
 
 
 def _functions() -> dict[str, dict[str, Any]]:
     config = json.loads((_CHALICE / "config.json").read_text(encoding="utf-8"))
-    found: dict[str, dict[str, Any]] = config["stages"]["prod"]["lambda_functions"]
-    return found
+    functions: dict[str, dict[str, Any]] = config["stages"]["prod"]["lambda_functions"]
+    return functions
 
 
 def _alarms() -> int:
@@ -92,33 +95,33 @@ def _gigabytes(function: str) -> float:
 
 
 def monthly(records_a_day: float, legacy_per_s: float) -> dict[str, float]:
-    """Return the cost of a month in US dollars, item by item."""
+    """Return the monthly cost of each item in US dollars."""
     records = records_a_day * _DAYS
-    ticks = 24 * 60 * _DAYS
+    runs = 24 * 60 * _DAYS
     millions = records / 1e6
-    gb_s = {
-        "intake": records * _measure("POST in intake"),
-        "replicate": records / _measure("replicating"),
-        # A run lasts as long as the legacy takes for what waits.
+    busy_s = {
+        "intake": records * _measured("POST to intake"),
+        "replicate": records / _measured("replication"),
+        # A run lasts until the legacy has taken every due record.
         "integrate": records / legacy_per_s,
         "observe": 0.0,
     }
-    idle_s = ticks * _measure("a tick with nothing to do")
-    time_ = sum(
-        (busy_s + (0 if name == "intake" else idle_s)) * _gigabytes(name)
-        for name, busy_s in gb_s.items()
+    idle_s = runs * _measured("run with nothing to do")
+    gb_s = sum(
+        (seconds + (0 if name == "intake" else idle_s)) * _gigabytes(name)
+        for name, seconds in busy_s.items()
     )
-    # A put and a delete of up to 1 KB are a unit each; a scan reads 8 KB with one, eventually
-    # consistent: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+    # A put or a delete of up to 1 KB takes one unit. A unit of an eventually consistent scan reads
+    # 8 KB: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
     writes = 2 * millions
-    reads = millions * _measure("an item of the buffer") / 8_192
-    stored_gb = records * 12 * _measure("a record in Postgres") / 1e9
+    reads = millions * _measured("item in the buffer") / 8_192
+    stored_gb = records * 12 * _measured("record in Postgres") / 1e9
     return {
         "API Gateway": millions * _price("API Gateway, REST"),
-        "Lambda": (millions + 3 * ticks / 1e6) * _price("Lambda, requests")
-        + time_ * _price("Lambda, time"),
+        "Lambda": (millions + 3 * runs / 1e6) * _price("Lambda, requests")
+        + gb_s * _price("Lambda, time"),
         "DynamoDB": writes * _price("DynamoDB, writes") + reads * _price("DynamoDB, reads"),
-        "Logs": records * _measure("a POST's log") / 1e9 * _price("Logs, taken in"),
+        "Logs": records * _measured("log of a POST") / 1e9 * _price("Logs, ingested"),
         "Metrics, alarms, dashboard": sum(map(len, METRICS.values())) * _price("Metric")
         + _alarms() * _price("Alarm")
         + _price("Dashboard"),
@@ -129,46 +132,54 @@ def monthly(records_a_day: float, legacy_per_s: float) -> dict[str, float]:
 
 
 def costs() -> str:
-    """Write what a month costs at a million records a day."""
+    """Write the table of monthly costs at a million records a day."""
     bill = monthly(1e6, 50)
     rows = [(name, f"{dollars:,.0f}") for name, dollars in bill.items()]
     return _table(
         ("a month of 1,000,000 records a day", "US$"),
-        [*rows, ("in all", f"{sum(bill.values()):,.0f}")],
+        [*rows, ("total", f"{sum(bill.values()):,.0f}")],
     )
 
 
-def needs() -> str:
-    """Write what a day of a million records, and 100,000 within 15 s, ask of each part."""
+def loads() -> str:
+    """Write the table of what each part must sustain under the two loads."""
     reserved = _functions()["intake"]["reserved_concurrency"]
     day, shift = 1e6 / 86_400, 100_000 / 15
-    served = reserved / _measure("POST in intake")
+    served = reserved / _measured("POST to intake")
     rows = [
-        ("POSTs a second", f"{day:,.0f}", f"{shift:,.0f}"),
+        ("POST requests a second", f"{day:,.0f}", f"{shift:,.0f}"),
         (
-            "intake at once, warm",
-            *(_whole(rate * _measure("POST in intake")) for rate in (day, shift)),
+            "concurrent executions of intake, all warm",
+            *(_whole(rate * _measured("POST to intake")) for rate in (day, shift)),
         ),
         (
-            "intake at once, all cold",
-            *(_whole(rate * _measure("cold start of intake")) for rate in (day, shift)),
+            "concurrent executions of intake, all cold",
+            *(_whole(rate * _measured("cold start of intake")) for rate in (day, shift)),
         ),
-        (f"POSTs a second that {reserved} at once serve, warm", f"{served:,.0f}", f"{served:,.0f}"),
-        ("writes a second of the table, puts alone", f"{day:,.0f}", f"{shift:,.0f}"),
         (
-            "buffer at its fullest",
-            "a minute's",
-            f"{100_000 * _measure('an item of the buffer') / 1e6:,.0f} MB",
+            f"POST requests a second that {reserved} warm executions serve",
+            f"{served:,.0f}",
+            f"{served:,.0f}",
         ),
-        ("replicated after", "a minute", f"{60 + 100_000 / _measure('replicating'):,.0f} s"),
+        ("puts a second to the table", f"{day:,.0f}", f"{shift:,.0f}"),
         (
-            "Postgres grows by",
-            f"{1e6 * _measure('a record in Postgres') / 1e9:,.1f} GB a day",
-            f"{100_000 * _measure('a record in Postgres') / 1e6:,.0f} MB",
+            "largest size of the buffer",
+            "the records of a minute",
+            f"{100_000 * _measured('item in the buffer') / 1e6:,.0f} MB",
+        ),
+        (
+            "time until all are replicated",
+            "1 min",
+            f"{60 + 100_000 / _measured('replication'):,.0f} s",
+        ),
+        (
+            "growth of Postgres",
+            f"{1e6 * _measured('record in Postgres') / 1e9:,.1f} GB a day",
+            f"{100_000 * _measured('record in Postgres') / 1e6:,.0f} MB",
         ),
         *(
             (
-                f"integrated by a legacy of {rate:,.0f}/s in",
+                f"time until all are integrated, legacy at {rate:,.0f}/s",
                 _hours(1e6 / rate),
                 _hours(100_000 / rate),
             )
@@ -178,18 +189,18 @@ def needs() -> str:
     return _table(("", "1,000,000 a day", "100,000 in 15 s"), rows)
 
 
-def stated() -> str:
-    """Write the prices and measures with their sources."""
+def sources() -> str:
+    """Write the table of prices and measured values with their sources."""
     rows = [
         (name, f"{each.value:g}", each.unit, each.source)
-        for name, each in [*PRICES.items(), *MEASURES.items()]
+        for name, each in [*PRICES.items(), *MEASURED.items()]
     ]
-    return _table(("price (US$) or measure", "", "", "source"), rows)
+    return _table(("price (US$) or measured value", "", "unit", "source"), rows)
 
 
 def tables() -> str:
-    """Write all tables, as docs/operations.md has them."""
-    return "\n".join([needs(), costs(), stated()])
+    """Write all tables, as in docs/operations.md."""
+    return "\n".join([loads(), costs(), sources()])
 
 
 def _whole(number: float) -> str:

@@ -1,8 +1,13 @@
-"""The app as CloudFormation takes it: a template and a zip of the code, by ``chalice package``.
+"""Package a stage for CloudFormation: a SAM template, and a zip of the code.
 
-Whatever its name, a stage is made from the stage ``prod`` of ``.chalice``, with its own name in
-place of prod's; the stage ``dev`` of ``.chalice/config.json`` has the throwaway settings of
-``make run`` and is never deployed. Only what is deployed is looked at: no leftover gets in.
+``chalice package`` writes both. Each stage is the stage ``prod`` of ``.chalice`` under another
+name; ``dev`` in ``.chalice/config.json`` has the throwaway settings of ``make run`` and is never
+deployed. Invariant: the same commit and runtime give the same zip, byte for byte, if the same
+Python makes the bytecode. Only the files that are deployed are copied, so that no leftover gets in.
+
+Chalice takes the runtime and the dependencies from the interpreter that runs it. Here ``RUNTIME``
+decides both: its wheels are unpacked into ``vendor/``, which Chalice copies into the zip as it is
+(https://aws.github.io/chalice/topics/packaging.html), and the template is rewritten.
 """
 
 import json
@@ -15,105 +20,134 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from deploy import wheels
+from deploy.runtime import RUNTIME, interpreter
+
 PROJECT = Path(__file__).resolve().parents[1]
-# Wheels of requirements.txt, which ``make`` puts there: packaging needs no registry then.
+# The wheels of requirements.txt, which ``make`` downloads: with them packaging needs no registry.
 WHEELS = Path(sys.prefix) / "wheels"
 
+# The stage that the others are copied from.
 _MODEL = "prod"
 
 
 class StageError(Exception):
-    """A stage cannot have that name. The message is for people."""
+    """A stage cannot have this name. The message is for operators."""
 
 
-def stage_source(stage: str, into: Path) -> None:
-    """Copy what is deployed, and the stage's configuration, into a directory of its own.
+def copy_source(stage: str, into: Path) -> None:
+    """Copy the deployed files, and the configuration of one stage, into an empty directory.
 
     Raises:
-        StageError: no stage can have that name.
+        StageError: the name is not valid for a stage.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]{1,15}", stage):
-        raise StageError(f"A stage has a name of 2 to 16 letters and digits, not {stage!r}.")
+        raise StageError(
+            f"{stage!r} is not a stage name. Use 2 to 16 lowercase letters and digits, "
+            "starting with a letter."
+        )
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(PROJECT / name, into / name)
-    compiled = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(PROJECT / "chalicelib", into / "chalicelib", ignore=compiled)
+    bytecode = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(PROJECT / "chalicelib", into / "chalicelib", ignore=bytecode)
     chalice = into / ".chalice"
     chalice.mkdir()
     for path in (PROJECT / ".chalice").glob("*.json"):
-        text = _named(stage, path.read_text(encoding="utf-8"))
+        text = _rename_stage(stage, path.read_text(encoding="utf-8"))
         if path.name == "config.json":
             config = json.loads(text)
             config["stages"] = {stage: config["stages"][_MODEL]}
             text = json.dumps(config, indent=2)
-        (chalice / _named(stage, path.name)).write_text(text, encoding="utf-8")
+        (chalice / _rename_stage(stage, path.name)).write_text(text, encoding="utf-8")
 
 
-def package(stage: str, build: Path) -> Path:
-    """Package a stage and return the template, which names the zip beside it.
+def package(stage: str, build: Path, runtime: str = RUNTIME) -> Path:
+    """Package a stage and return the path of the template, which refers to the zip beside it.
+
+    Without an interpreter of the runtime's version on PATH, the zip contains no bytecode.
 
     Raises:
-        StageError: no stage can have that name.
-        CalledProcessError: chalice could not package it; it has said why.
+        StageError: the name is not valid for a stage.
+        CalledProcessError: pip or Chalice failed; it has printed the reason.
     """
     source, out = build / "source", build / stage
-    stage_source(stage, source)
+    copy_source(stage, source)
+    wheels.install(_downloaded_wheels(build), runtime, source / "vendor")
+    (source / "requirements.txt").write_text("")  # vendor/ replaces it
     shutil.rmtree(out, ignore_errors=True)
     chalice = Path(sys.executable).parent / "chalice"
-    merged = ["--merge-template", ".chalice/resources.json"]
+    options = ["--stage", stage, "--merge-template", ".chalice/resources.json"]
     subprocess.run(
-        [chalice, "package", "--stage", stage, *merged, out.resolve()],
+        [chalice, "package", *options, out.resolve()],
         cwd=source,
-        env=environment(),
+        env=chalice_environment(),
         check=True,
     )
-    _compile(out / "deployment.zip")
+    _set_runtime(out / "sam.json", runtime)
+    _rewrite_zip(out / "deployment.zip", interpreter(runtime))
     return out / "sam.json"
 
 
-def environment() -> dict[str, str]:
-    """Return the environment in which chalice packages: alike wherever it does."""
-    # Importing the app must not leave compiled files in what is packaged. The region only tells
-    # chalice the partition.
-    found = {"AWS_DEFAULT_REGION": "eu-central-1", **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+def chalice_environment() -> dict[str, str]:
+    """Return the environment variables for Chalice, which are the same on every machine."""
+    # Importing the app must not leave bytecode in the source. Chalice derives the partition from
+    # the region, and uses it for nothing else.
+    variables = {"AWS_DEFAULT_REGION": "eu-central-1", **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     if WHEELS.is_dir():
-        found |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
-    return found
+        variables |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
+    return variables
 
 
-def _compile(archive: Path) -> None:
-    """Add compiled files to a zip: Lambda could keep none, and would compile at every cold start.
+def _downloaded_wheels(build: Path) -> Path:
+    """Return the directory of the wheels; download them if ``make`` has not."""
+    if WHEELS.is_dir():
+        return WHEELS
+    wheels.download(build / "wheels")
+    return build / "wheels"
 
-    They are taken without a look at the sources beside them (PEP 552): what is deployed never
-    changes. The same code makes the same zip, byte by byte.
+
+def _set_runtime(template: Path, runtime: str) -> None:
+    """Replace the runtime of each function, which Chalice took from this interpreter."""
+    document = json.loads(template.read_text(encoding="utf-8"))
+    for resource in document["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["Runtime"] = runtime
+    template.write_text(json.dumps(document, indent=2), encoding="utf-8")
+
+
+def _rewrite_zip(archive: Path, python: str | None) -> None:
+    """Write a zip again with fixed order and dates, and with the bytecode of a Python, if any.
+
+    Lambda's code directory is read-only: without bytecode, each cold start compiles all sources.
     """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(root)
-        # A process of its own, whose sets have one order: the same code, the same bytes.
-        command = [
-            sys.executable,
-            "-m",
-            "compileall",
-            "-q",
-            "--invalidation-mode",
-            "unchecked-hash",
-        ]
-        subprocess.run(
-            [*command, "-s", root, "-p", "/var/task", root],
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            check=True,
-        )
+        if python is not None:
+            _compile(root, python)
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for path in sorted(each for each in root.rglob("*") if each.is_file()):
-                entry = zipfile.ZipInfo(str(path.relative_to(root)))  # of 1980, whenever it is
+                entry = zipfile.ZipInfo(str(path.relative_to(root)))  # dated 1980-01-01
                 entry.external_attr = 0o644 << 16
                 packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def _named(stage: str, text: str) -> str:
-    """Give whatever bears prod's name the stage's instead."""
+def _compile(root: Path, python: str) -> None:
+    """Add the bytecode of all sources, which is loaded without comparing it with them (PEP 552)."""
+    # The bytes must not depend on the order of sets, hence a process with a fixed hash seed.
+    subprocess.run(
+        [
+            *(python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
+            *("-s", root, "-p", "/var/task", root),
+        ],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        check=True,
+    )
+
+
+def _rename_stage(stage: str, text: str) -> str:
+    """Replace ``prod`` by the stage in the names of resources and policy files."""
     return re.sub(rf"(?<=punch-clock[-/]){_MODEL}|(?<=policy-){_MODEL}", stage, text)

@@ -1,0 +1,69 @@
+"""``python -m deploy.wheels DIRECTORY``: download the wheels of ``requirements.txt`` for Lambda.
+
+``make`` calls it once, so that packaging needs no registry. Compiled wheels (cffi, cryptography)
+are taken for the version of ``RUNTIME`` and for Lambda's Linux, whichever interpreter and system
+run this. The wheels of the running interpreter's version are downloaded too: the tests run the
+code of a zip, which works only with wheels of their own version.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.runtime import RUNNING, RUNTIME, version
+
+REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+
+# Every Python runtime of Lambda on x86_64 provides glibc 2.17 (PEP 599) or newer.
+_PLATFORM = "manylinux2014_x86_64"
+_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+def download(into: Path) -> None:
+    """Download the wheels of ``RUNTIME`` and of the running interpreter into a directory.
+
+    Raises:
+        CalledProcessError: pip failed; it has printed the reason.
+    """
+    # Some requirements are published as sources alone: build their wheels first. They are pure
+    # Python, so that the wheels fit every version.
+    _pip("wheel", "--use-pep517", "--wheel-dir", into, "-r", REQUIREMENTS)
+    for runtime in sorted({RUNTIME, RUNNING}):
+        _pip("download", *_only(runtime), "--find-links", into, "--dest", into, "-r", REQUIREMENTS)
+
+
+def install(wheels: Path, runtime: str, into: Path) -> None:
+    """Unpack the wheels that fit a runtime into a directory, without a registry.
+
+    Raises:
+        CalledProcessError: a wheel is missing; pip has printed which.
+    """
+    offline = ("--no-index", "--find-links", wheels)
+    _pip("install", *_only(runtime), *offline, "--no-compile", "--target", into, "-r", REQUIREMENTS)
+    # Console scripts start the interpreter of this machine.
+    shutil.rmtree(into / "bin", ignore_errors=True)
+
+
+def _only(runtime: str) -> tuple[str, ...]:
+    """Return the options that restrict pip to wheels for a runtime."""
+    return (
+        *("--only-binary", ":all:", "--platform", _PLATFORM),
+        *("--implementation", "cp", "--python-version", version(runtime)),
+    )
+
+
+def _pip(*arguments: str | Path) -> None:
+    subprocess.run([*_PIP, *arguments], check=True)
+
+
+def main() -> None:
+    """Read the command line and download."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.wheels", description=__doc__)
+    parser.add_argument("directory", type=Path, help="the directory to download into")
+    download(parser.parse_args().directory)
+
+
+if __name__ == "__main__":
+    main()
