@@ -1,4 +1,4 @@
-"""AWS as moto has it, and the service wired by the very configuration of the stage prod."""
+"""Fixtures: the packaged template, an AWS account in moto, the service under prod's settings."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ from tests.support.tokens import KEY
 
 REGION = "eu-central-1"
 BUCKET = "code"
-# What ``make deploy`` is told.
+# The parameters of the template, as ``make deploy`` passes them.
 PARAMETERS = {
     "SubnetIds": "subnet-1",
     "SecurityGroupIds": "sg-1",
@@ -36,33 +36,33 @@ PARAMETERS = {
 
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template of the stage prod, with its zip beside it."""
+    """The path of prod's template; the zip is beside it."""
     return package("prod", tmp_path_factory.mktemp("build"))
 
 
 @pytest.fixture(scope="session")
 def template(packaged: Path) -> dict[str, Any]:
-    """The template as chalice packaged it: what ``make deploy`` hands to CloudFormation."""
-    found: dict[str, Any] = json.loads(packaged.read_text(encoding="utf-8"))
-    return found
+    """The packaged template, which ``make deploy`` passes to CloudFormation."""
+    document: dict[str, Any] = json.loads(packaged.read_text(encoding="utf-8"))
+    return document
 
 
 @pytest.fixture(scope="session")
 def transformed(template: dict[str, Any]) -> dict[str, Any]:
-    """The template as CloudFormation has it after AWS' own transform of SAM, code uploaded."""
+    """The template after the upload of the code and AWS' own SAM transform."""
     uploaded = copy.deepcopy(template)
     for resource in uploaded["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/deployment.zip"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", REGION)
-        found: dict[str, Any] = Translator({}, Parser()).translate(uploaded, PARAMETERS)
-    return found
+        document: dict[str, Any] = Translator({}, Parser()).translate(uploaded, PARAMETERS)
+    return document
 
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
-    """The URL of a server that answers as AWS' own endpoints do, as far as moto goes."""
+    """The URL of moto's server, which imitates the endpoints of AWS."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -72,7 +72,7 @@ def moto_url() -> Iterator[str]:
 
 @pytest.fixture
 def aws(moto_url: str) -> Iterator[pytest.MonkeyPatch]:
-    """An empty account, which every boto3 client of this process reaches."""
+    """An empty AWS account, which every boto3 client of this process connects to."""
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             patch.delenv(variable, raising=False)
@@ -93,9 +93,10 @@ def _reset(url: str) -> None:
 def prod(
     aws: pytest.MonkeyPatch, dynamodb_url: str, dynamodb: Any, database_url: str, legacy: Legacy
 ) -> Iterator[dict[str, str]]:
-    """The service under prod's own environment; its stores and its tokens' key are the test's.
+    """The environment variables of prod; the service runs with them.
 
-    Its secrets are in the account's parameter store, its table is on the DynamoDB endpoint.
+    The secrets are in the account's parameter store and lead to the stores of the test. The table
+    is on the DynamoDB endpoint. Only the key of the tokens is the test's own.
     """
     environment = dict(PROD["environment_variables"])
     secrets = {
@@ -111,11 +112,11 @@ def prod(
     aws.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
     table = environment["POINT_RECORD_TABLE"]
     dynamodb_server.create_table(dynamodb, table)
-    own = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"], "JWT_KEY": KEY}
-    with wired({**environment, **own}):
+    overrides = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"], "JWT_KEY": KEY}
+    with wired({**environment, **overrides}):
         yield environment
     dynamodb.delete_table(TableName=table)
-    # The next test makes one of the same name.
+    # The next test creates a table of the same name.
     dynamodb.get_waiter("table_not_exists").wait(
         TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 10}
     )

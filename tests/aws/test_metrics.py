@@ -1,4 +1,4 @@
-"""What runs under prod's settings measures all that its alarms and its dashboard ask for."""
+"""The functions under prod's settings write every metric, and no secret, to their logs."""
 
 import json
 from typing import Any
@@ -7,45 +7,46 @@ import pytest
 
 import app
 from chalicelib.telemetry import METRICS
-from tests.aws.test_policies import ask, request
+from tests.aws.test_policies import invoke, request
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import punch
 
 
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return the JSON lines that were logged since the last call."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_punch_on_its_way_is_measured_at_every_step(
+def test_each_step_writes_its_metrics(
     prod: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = context()
     event = request("POST", "/point-record", [punch(1), punch(2)])
     assert app.intake(event, run)["statusCode"] == 207
-    for line in lines(capsys):
+    for line in log_lines(capsys):
         assert line["run_id"] == run.aws_request_id
         assert line["request_id"] == event["requestContext"]["requestId"]
-    ask(app.intake, request("POST", "/point-record", punch(3)), 201)
+    invoke(app.intake, request("POST", "/point-record", punch(3)), 201)
     for schedule in (app.replicate, app.integrate, app.observe):
         schedule(schedule_event(), context())
-    told = lines(capsys)
-    assert all(line["run_id"] for line in told)
+    lines = log_lines(capsys)
+    assert all(line["run_id"] for line in lines)
     measured = {
         line["message"]: {each["Name"]: line[each["Name"]] for each in metrics["Metrics"]}
-        for line in told
+        for line in lines
         if "_aws" in line
         for metrics in line["_aws"]["CloudWatchMetrics"]
     }
-    assert {message: set(found) for message, found in measured.items()} == {
+    assert {message: set(metrics) for message, metrics in measured.items()} == {
         message: set(metrics) for message, metrics in METRICS.items()
     }
     assert measured["replicated"]["replicated"] == measured["integrated"]["integrated"] == 3
     assert measured["observed"]["waiting"] == measured["observed"]["parked"] == 0
 
 
-def test_no_line_has_a_secret(
+def test_log_contains_no_database_url(
     prod: dict[str, str], database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask(app.app, request("GET", "/health"), 200)
+    invoke(app.app, request("GET", "/health"), 200)
     app.integrate(schedule_event(), context())
     assert database_url not in capsys.readouterr().out

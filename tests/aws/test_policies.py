@@ -1,4 +1,7 @@
-"""Each function may do what its code does: neither less, nor more."""
+"""Each function's policy allows exactly the AWS calls that its code makes.
+
+``USES`` runs each function; ``recorded`` collects its calls.
+"""
 
 import ast
 import json
@@ -14,7 +17,7 @@ import pytest
 
 import app
 from chalicelib.telemetry import ACCEPTED
-from local.process import PROJECT
+from local.child_process import PROJECT
 from tests.support.deployed_template import (
     CHALICE,
     FUNCTIONS,
@@ -28,13 +31,13 @@ from tests.support.lambda_events import context, rest_event, schedule_event
 from tests.support.service import punch
 from tests.support.tokens import OPERATOR, asked
 
-Call = tuple[str, str]  # an action and the ARN of what it is done to
+Call = tuple[str, str]  # an action and the ARN of its resource
 
 ACCOUNT = "123456789012"
 JSON = {"Content-Type": "application/json", **OPERATOR}
 
-# What Lambda itself does in a function's name, not its code: lines of the log, traces, the network
-# interfaces of a VPC, and what becomes of an event that failed.
+# The actions of Lambda itself under a function's role: log lines, traces, the network interfaces of
+# a VPC, and the delivery of failed events.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
@@ -54,35 +57,36 @@ def request(method: str, path: str, body: Any = None) -> dict[str, Any]:
     return rest_event(method, path, body=json.dumps(body) if body else None, headers=JSON)
 
 
-def ask(function: Callable[..., Any], event: dict[str, Any], status: int) -> dict[str, Any]:
-    answer: dict[str, Any] = function(event, context())
-    assert answer["statusCode"] == status, answer
-    return answer
+def invoke(function: Callable[..., Any], event: dict[str, Any], status: int) -> dict[str, Any]:
+    """Invoke a function with an HTTP request and return its response, which has this status."""
+    response: dict[str, Any] = function(event, context())
+    assert response["statusCode"] == status, response
+    return response
 
 
 @contextmanager
-def stingy() -> Iterator[None]:
-    """Let DynamoDB not say what stood in a put's way, as it need not."""
+def failed_puts_without_item() -> Iterator[None]:
+    """Remove the stored item from DynamoDB's response to a failed put: returning it is optional."""
 
-    def forget(parsed: dict[str, Any], **_: Any) -> None:
+    def remove_item(parsed: dict[str, Any], **_: Any) -> None:
         parsed.pop("Item", None)
 
     client = app.container.dynamodb()
-    client.meta.events.register("after-call.dynamodb.PutItem", forget)
+    client.meta.events.register("after-call.dynamodb.PutItem", remove_item)
     yield
-    client.meta.events.unregister("after-call.dynamodb.PutItem", forget)
+    client.meta.events.unregister("after-call.dynamodb.PutItem", remove_item)
 
 
-def punch_twice(function: Callable[..., Any]) -> None:
-    ask(function, request("POST", "/point-record", punch(1)), 201)
-    with stingy():
-        ask(function, request("POST", "/point-record", punch(1)), 200)
+def post_duplicate(function: Callable[..., Any]) -> None:
+    invoke(function, request("POST", "/point-record", punch(1)), 201)
+    with failed_puts_without_item():
+        invoke(function, request("POST", "/point-record", punch(1)), 200)
 
 
-def use_routes() -> None:
-    punch_twice(app.app)
-    ask(app.app, request("GET", "/health"), 200)
-    ask(app.app, request("GET", "/odata"), 200)
+def call_routes() -> None:
+    post_duplicate(app.app)
+    invoke(app.app, request("GET", "/health"), 200)
+    invoke(app.app, request("GET", "/odata"), 200)
     records = rest_event(
         "GET",
         "/odata/PointRecords",
@@ -90,7 +94,7 @@ def use_routes() -> None:
         path_parameters={"resource": "PointRecords"},
         headers=JSON,
     )
-    ask(app.app, records, 200)
+    invoke(app.app, records, 200)
     changes = [
         {
             "id": str(each),
@@ -110,14 +114,14 @@ def use_routes() -> None:
         body=json.dumps({"requests": changes}),
         headers=JSON,
     )
-    replies = json.loads(ask(app.app, batch, 200)["body"])["responses"]
-    assert [each["status"] for each in replies] == [201, 201]
+    responses = json.loads(invoke(app.app, batch, 200)["body"])["responses"]
+    assert [each["status"] for each in responses] == [201, 201]
 
 
 def replicate() -> None:
     table = PROD["environment_variables"]["POINT_RECORD_TABLE"]
     boto3.client("dynamodb").put_item(TableName=table, Item={"id": {"S": "junk"}})
-    ask(app.app, request("POST", "/point-record", punch(2)), 201)
+    invoke(app.app, request("POST", "/point-record", punch(2)), 201)
     app.replicate(schedule_event(), context())
 
 
@@ -134,14 +138,14 @@ def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
             "message": json.dumps(line),
         }
         logs.put_log_events(logGroupName=group, logStreamName="x", logEvents=[stamped])
-    found = function(event, context())
-    assert found is None or found["missing"] == [line["id"]]
+    result = function(event, context())
+    assert result is None or result["missing"] == [line["id"]]
 
 
-# All that a function does to AWS, one way or another.
+# For each function, a program that makes it do every AWS call it can make.
 USES: dict[str, Callable[[], object]] = {
-    ROUTES: use_routes,
-    "intake": lambda: punch_twice(app.intake),
+    ROUTES: call_routes,
+    "intake": lambda: post_duplicate(app.intake),
     "replicate": replicate,
     "integrate": lambda: app.integrate(schedule_event(), context()),
     "reconcile": lambda: reconcile(app.reconcile, schedule_event()),
@@ -153,7 +157,7 @@ USES: dict[str, Callable[[], object]] = {
 }
 
 
-# What a transaction does to each item is allowed by the action of its own.
+# IAM checks a transaction by the action of each item.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 TRANSACTION = "TransactWriteItems"
 IN_TRANSACTIONS = {"Put": "PutItem"}
@@ -161,41 +165,42 @@ IN_TRANSACTIONS = {"Put": "PutItem"}
 
 @contextmanager
 def recorded(calls: set[Call]) -> Iterator[None]:
-    """Note each call that a boto3 client of this process makes."""
+    """Collect the calls of all boto3 clients of this process."""
 
-    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+    def record(params: dict[str, Any], model: Any, **_: Any) -> None:
         service = model.service_model.signing_name
         if model.name == TRANSACTION:
             for item in params["TransactItems"]:
                 ((kind, write),) = item.items()
                 calls.update(
-                    (f"dynamodb:{IN_TRANSACTIONS[kind]}", arn) for arn in touched(service, write)
+                    (f"dynamodb:{IN_TRANSACTIONS[kind]}", arn)
+                    for arn in resources_of(service, write)
                 )
             return
-        for arn in touched(service, params):
+        for arn in resources_of(service, params):
             calls.add((f"{service}:{model.name}", arn))
 
     boto3.setup_default_session()
     session = boto3.DEFAULT_SESSION
-    session.events.register("provide-client-params", note)
+    session.events.register("provide-client-params", record)
     yield
-    session.events.unregister("provide-client-params", note)
+    session.events.unregister("provide-client-params", record)
 
 
-def touched(service: str, params: dict[str, Any]) -> list[str]:
-    """Return the ARNs of what a call is about."""
+def resources_of(service: str, params: dict[str, Any]) -> list[str]:
+    """Return the ARNs of the resources of a call."""
     prefix = f"arn:aws:{service}:eu-central-1:{ACCOUNT}"
     if service == "dynamodb":
         tables = params.get("RequestItems", {params.get("TableName"): None})
         return [f"{prefix}:table/{table}" for table in tables]
     if service == "ssm":
         return [f"{prefix}:parameter{params['Name']}"]
-    assert service == "logs", "a new service: say how its ARNs are made"
+    assert service == "logs", "no ARNs are defined here for this service: add them"
     return [f"{prefix}:log-group:{params['logGroupName']}:*"]
 
 
 def allowed(function: str) -> set[Call]:
-    """Return each action that a function's own code may take, with the pattern of its resource."""
+    """Return the actions that a policy allows to the function's code, each with its resource."""
     return {
         (action, resource)
         for statement in statements_of(function)
@@ -205,7 +210,7 @@ def allowed(function: str) -> set[Call]:
     }
 
 
-def test_each_function_has_a_policy_of_its_own_and_a_use_here() -> None:
+def test_each_function_has_its_own_policy_and_a_use() -> None:
     assert sorted(PROD["lambda_functions"]) == FUNCTIONS
     assert sorted(USES) == FUNCTIONS
     assert PROD["autogen_policy"] is False
@@ -214,22 +219,22 @@ def test_each_function_has_a_policy_of_its_own_and_a_use_here() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_may_do_what_it_does_and_nothing_else(
+def test_policy_allows_exactly_the_calls_of_the_function(
     function: str, prod: dict[str, str]
 ) -> None:
     calls: set[Call] = set()
     with recorded(calls):
         USES[function]()
-    mine = {call for call in calls if not is_the_tests_own(function, call)}
-    patterns = allowed(function)
-    for action, arn in mine:
-        assert any(action == may and fnmatchcase(arn, of) for may, of in patterns), (action, arn)
-    for may, of in patterns:
-        assert any(action == may and fnmatchcase(arn, of) for action, arn in mine), (may, of)
+    made = {call for call in calls if not is_setup(function, call)}
+    rules = allowed(function)
+    for action, arn in made:
+        assert any(action == rule and fnmatchcase(arn, of) for rule, of in rules), (action, arn)
+    for rule, of in rules:
+        assert any(action == rule and fnmatchcase(arn, of) for action, arn in made), (rule, of)
 
 
-def is_the_tests_own(function: str, call: Call) -> bool:
-    """Say whether a call was made to set the scene."""
+def is_setup(function: str, call: Call) -> bool:
+    """Return whether the test itself makes a call, to prepare the use of a function."""
     action, _ = call
     logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     return action in {
@@ -239,11 +244,11 @@ def is_the_tests_own(function: str, call: Call) -> bool:
     }.get(function, set())
 
 
-def test_whatever_the_code_can_call_some_function_does() -> None:
-    """What no use above exercises, and no policy allows, shows here."""
-    # Clients go by these names; the one paginator, of ``logs``, has its operation for an argument.
+def test_every_aws_call_in_the_code_is_allowed_to_some_function() -> None:
+    """Find calls in the source that no use exercises and no policy allows."""
+    # Clients have these names. The only paginator, of ``logs``, takes its operation as an argument.
     client = re.compile(r"(\b_?client|\blogs|\bclient\(.*\))$")
-    named = {"filter_log_events"} | {
+    methods = {"filter_log_events"} | {
         node.func.attr
         for path in [PROJECT / "app.py", *sorted((PROJECT / "chalicelib").rglob("*.py"))]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -258,32 +263,32 @@ def test_whatever_the_code_can_call_some_function_does() -> None:
         for name, operation in boto3.client(
             service, region_name="eu-central-1"
         ).meta.method_to_api_mapping.items()
-        if name in named and operation != TRANSACTION
+        if name in methods and operation != TRANSACTION
     }
     assert operations == {action for each in FUNCTIONS for action, _ in allowed(each)}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_lambda_may_do_for_a_function_what_it_must(function: str) -> None:
-    found = {
+def test_policy_allows_the_actions_of_lambda_itself(function: str) -> None:
+    resources = {
         action: statement["Resource"]
         for statement in statements_of(function)
         for action in statement["Action"]
         if action in PLATFORM
     }
     reads_postgres = function != "intake"
-    wanted = LOGS | TRACES
-    wanted |= NETWORK if reads_postgres else set()
-    wanted |= FAILURES if function in SCHEDULES else set()
-    assert set(found) == wanted
+    expected = LOGS | TRACES
+    expected |= NETWORK if reads_postgres else set()
+    expected |= FAILURES if function in SCHEDULES else set()
+    assert set(resources) == expected
     name = deployed_name(function)
-    assert {resource for each in LOGS for resource in found[each]} == {
+    assert {resource for each in LOGS for resource in resources[each]} == {
         f"arn:aws:logs:*:*:log-group:/aws/lambda/{name}:*"
     }
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_no_policy_allows_by_a_wildcard(function: str) -> None:
+def test_policy_has_no_wildcards_for_the_functions_own_code(function: str) -> None:
     for action, resource in allowed(function):
         assert "*" not in action
         assert resource.rpartition(":")[2] not in ("*", "") or ":log-group:" in resource

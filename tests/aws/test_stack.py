@@ -1,4 +1,4 @@
-"""The stack, created by moto's CloudFormation from the transformed template."""
+"""moto's CloudFormation creates the stack from the transformed template."""
 
 import json
 from pathlib import Path
@@ -19,12 +19,12 @@ from tests.support.deployed_template import (
 from tests.support.moto_patches import UNKNOWN_TO_MOTO, rest_apis_from_swagger
 
 
-def test_cloudformation_creates_the_stack(
+def test_cloudformation_creates_functions_rules_table_and_routes(
     aws: pytest.MonkeyPatch, packaged: Path, transformed: dict[str, Any]
 ) -> None:
     kinds = {each["Type"] for each in transformed["Resources"].values()}
     assert kinds >= UNKNOWN_TO_MOTO
-    known = {
+    supported = {
         name: each
         for name, each in transformed["Resources"].items()
         if each["Type"] not in UNKNOWN_TO_MOTO
@@ -32,14 +32,15 @@ def test_cloudformation_creates_the_stack(
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.upload_file(str(packaged.with_name("deployment.zip")), BUCKET, "deployment.zip")
-    given = {**PARAMETERS, "SubnetIds": a_subnet(), "SecurityGroupIds": a_security_group()}
+    parameters = {**PARAMETERS, "SubnetIds": any_subnet(), "SecurityGroupIds": any_security_group()}
     stacks = boto3.client("cloudformation")
     with rest_apis_from_swagger():
         stacks.create_stack(
             StackName="punch-clock-prod",
-            TemplateBody=json.dumps({**transformed, "Resources": known}),
+            TemplateBody=json.dumps({**transformed, "Resources": supported}),
             Parameters=[
-                {"ParameterKey": name, "ParameterValue": value} for name, value in given.items()
+                {"ParameterKey": name, "ParameterValue": value}
+                for name, value in parameters.items()
             ],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -48,16 +49,16 @@ def test_cloudformation_creates_the_stack(
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
     for function in FUNCTIONS:
-        found = boto3.client("lambda").get_function_configuration(
+        actual = boto3.client("lambda").get_function_configuration(
             FunctionName=deployed_name(function)
         )
         configured = PROD["lambda_functions"][function]
-        assert found["MemorySize"] == configured["lambda_memory_size"]
-        assert found["Timeout"] == configured["lambda_timeout"]
-        told = found["Environment"]["Variables"]
-        assert told.items() >= PROD["environment_variables"].items()
-        # Who asks is of interest only where somebody asks.
-        assert (told.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == (
+        assert actual["MemorySize"] == configured["lambda_memory_size"]
+        assert actual["Timeout"] == configured["lambda_timeout"]
+        variables = actual["Environment"]["Variables"]
+        assert variables.items() >= PROD["environment_variables"].items()
+        # Only functions that authenticate a caller need the JWKS.
+        assert (variables.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == (
             function in {ROUTES, "intake"} | OPERATORS
         )
     rules = boto3.client("events").list_rules()["Rules"]
@@ -71,18 +72,18 @@ def test_cloudformation_creates_the_stack(
         assert served_by(outputs["RestAPIId"], path, method) == deployed_name(ROUTES)
 
 
-def a_subnet() -> str:
-    found: str = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
-    return found
+def any_subnet() -> str:
+    subnet: str = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    return subnet
 
 
-def a_security_group() -> str:
-    found: str = boto3.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
-    return found
+def any_security_group() -> str:
+    group: str = boto3.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    return group
 
 
 def served_by(api: str, path: str, method: str) -> str:
-    """Return the name of the function that an API hands a route's requests to."""
+    """Return the name of the function that serves a route of an API."""
     gateway = boto3.client("apigateway")
     (resource,) = [
         each["id"]
