@@ -1,7 +1,7 @@
-"""What ``$metadata`` says of the model beyond its shape: what is supported, what things mean.
+"""The vocabulary annotations of ``$metadata``: descriptions, and the capabilities of the service.
 
-Of everything that a term's default would promise and the service does not keep, it says so. The
-vocabularies: https://github.com/oasis-tcs/odata-vocabularies
+Some terms promise support by default. Invariant: the service annotates each of those that it does
+not support. The vocabularies: https://github.com/oasis-tcs/odata-vocabularies
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from chalicelib.odata.model import EntityType, Property
 CORE = "Org.OData.Core.V1"
 CAPABILITIES = "Org.OData.Capabilities.V1"
 AGGREGATION = "Org.OData.Aggregation.V1"
-# Where each is: the format of the document goes at the end.
+# The URL of each vocabulary, without the extension of the format (.xml or .json).
 VOCABULARIES = {
     name: f"https://oasis-tcs.github.io/odata-vocabularies/vocabularies/{name}"
     for name in (CORE, CAPABILITIES, AGGREGATION)
@@ -24,16 +24,16 @@ VOCABULARIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class EnumMember:
     """A member of an enumeration type of a vocabulary."""
 
     type: str
     name: str
 
 
-# What a term may be given: a record is a mapping.
+# The value of a term; a mapping is a record.
 Value: TypeAlias = Union[  # noqa: UP007 - an alias that names itself
-    bool, int, str, Member, Sequence["Value"], Mapping[str, "Value"]
+    bool, int, str, EnumMember, Sequence["Value"], Mapping[str, "Value"]
 ]
 Annotations = Mapping[str, Value]
 
@@ -42,22 +42,22 @@ _FORMATS = [
     for metadata in ("minimal", "none", "full")
     for compatible in ("false", "true")
 ]
-# What the grammar has besides functions and operators between two values.
-_OF_SYNTAX = ("all", "any", "case", "cast", "isof", "not")
+# Keywords of expressions that are neither functions nor binary operators.
+_KEYWORDS = ("all", "any", "case", "cast", "isof", "not")
 
 
 def of_container() -> Annotations:
-    """Return what holds for the whole service."""
+    """Return the annotations of the entity container, which describe the whole service."""
     return {
-        f"{CORE}.Description": "Point records on their way from the punch clock to the legacy.",
+        f"{CORE}.Description": "Point records of the punch clock, with their way into the legacy.",
         f"{CORE}.ODataVersions": "4.0 4.01",
         f"{CORE}.ConventionalIDs": True,
         f"{CORE}.DereferenceableIDs": True,
-        f"{CAPABILITIES}.ConformanceLevel": Member(
+        f"{CAPABILITIES}.ConformanceLevel": EnumMember(
             f"{CAPABILITIES}.ConformanceLevelType", "Advanced"
         ),
         f"{CAPABILITIES}.SupportedFormats": _FORMATS,
-        f"{CAPABILITIES}.FilterFunctions": sorted({*FUNCTIONS, *OPERATORS, *_OF_SYNTAX}),
+        f"{CAPABILITIES}.FilterFunctions": sorted({*FUNCTIONS, *OPERATORS, *_KEYWORDS}),
         f"{CAPABILITIES}.AsynchronousRequestsSupported": False,
         f"{CAPABILITIES}.CrossJoinSupported": False,
         f"{CAPABILITIES}.KeyAsSegmentSupported": False,
@@ -75,9 +75,9 @@ def of_container() -> Annotations:
 
 
 def of_entity_set(entity: EntityType, expand_depth: int) -> Annotations:
-    """Return what can be done with the entities of a set."""
+    """Return the annotations of an entity set: its capabilities."""
     insertable = bool(entity.insertable)
-    found: dict[str, Value] = {
+    terms: dict[str, Value] = {
         f"{CAPABILITIES}.TopSupported": True,
         f"{CAPABILITIES}.SkipSupported": True,
         f"{CAPABILITIES}.ComputeSupported": True,
@@ -97,25 +97,25 @@ def of_entity_set(entity: EntityType, expand_depth: int) -> Annotations:
         f"{CAPABILITIES}.ChangeTracking": {"Supported": False},
         f"{AGGREGATION}.ApplySupported": {
             "Transformations": sorted(TRANSFORMATIONS),
-            "Rollup": Member(f"{AGGREGATION}.RollupType", "None"),
+            "Rollup": EnumMember(f"{AGGREGATION}.RollupType", "None"),
             "From": False,
         },
     }
     if insertable:
-        found[f"{CAPABILITIES}.DeepInsertSupport"] = {"Supported": False}
-    return found
+        terms[f"{CAPABILITIES}.DeepInsertSupport"] = {"Supported": False}
+    return terms
 
 
 def of_property(entity: EntityType, prop: Property) -> Annotations:
-    """Return what a property means, and who says what it is."""
-    found: dict[str, Value] = {f"{CORE}.Description": prop.description}
+    """Return the annotations of a property: its description, and who sets its value."""
+    terms: dict[str, Value] = {f"{CORE}.Description": prop.description}
     if prop.name in entity.insertable:
-        found[f"{CORE}.Immutable"] = True
-    elif prop is not entity.key:  # python-odata can't insert where the key is said to be computed
-        found[f"{CORE}.Computed"] = True
-    return found
+        terms[f"{CORE}.Immutable"] = True
+    elif prop is not entity.key:  # python-odata cannot insert entities with a Computed key
+        terms[f"{CORE}.Computed"] = True
+    return terms
 
 
 def of_type(entity: EntityType) -> Annotations:
-    """Return what an entity is."""
+    """Return the annotations of an entity type: its description."""
     return {f"{CORE}.Description": entity.description}

@@ -1,4 +1,4 @@
-"""``$metadata`` as CSDL JSON 4.01: what ``xml`` writes as XML, as an object."""
+"""Write ``$metadata`` as CSDL JSON 4.01: the same document as ``csdl_xml``, as a JSON object."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.metadata import annotations
-from chalicelib.odata.metadata.annotations import Annotations, Member, Value
+from chalicelib.odata.metadata.annotations import Annotations, EnumMember, Value
 from chalicelib.odata.metadata.csdl_xml import PRECISION, referential_constraint
 from chalicelib.odata.model import (
     CONTAINER,
@@ -25,10 +25,10 @@ def csdl_json(version: str, expand_depth: int) -> str:
     container: dict[str, Any] = {"$Kind": "EntityContainer"}
     for entity in ENTITY_SETS.values():
         container[entity.entity_set] = _entity_set(entity, expand_depth)
-    container |= _annotated(annotations.of_container())
+    container |= _annotation_members(annotations.of_container())
     references = {
-        f"{place}.json": {"$Include": [{"$Namespace": namespace}]}
-        for namespace, place in annotations.VOCABULARIES.items()
+        f"{url}.json": {"$Include": [{"$Namespace": namespace}]}
+        for namespace, url in annotations.VOCABULARIES.items()
     }
     document = {
         "$Version": version,
@@ -41,53 +41,55 @@ def csdl_json(version: str, expand_depth: int) -> str:
 
 
 def _entity_type(entity: EntityType) -> dict[str, Any]:
-    found: dict[str, Any] = {"$Kind": "EntityType", "$Key": [entity.key.name]}
+    members: dict[str, Any] = {"$Kind": "EntityType", "$Key": [entity.key.name]}
     for each in entity.properties:
-        found[each.name] = _property(each) | _annotated(annotations.of_property(entity, each))
+        members[each.name] = _property(each) | _annotation_members(
+            annotations.of_property(entity, each)
+        )
     for navigation in entity.navigations:
-        found[navigation.name] = _navigation(entity, navigation)
-    return found | _annotated(annotations.of_type(entity))
+        members[navigation.name] = _navigation(entity, navigation)
+    return members | _annotation_members(annotations.of_type(entity))
 
 
 def _property(prop: Property) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     if prop.type is not Edm.STRING:
-        found["$Type"] = str(prop.type)
+        members["$Type"] = str(prop.type)
     if prop.nullable:
-        found["$Nullable"] = True
+        members["$Nullable"] = True
     if prop.max_length is not None:
-        found["$MaxLength"] = prop.max_length
+        members["$MaxLength"] = prop.max_length
     if prop.type is Edm.DATE_TIME_OFFSET:
-        found["$Precision"] = PRECISION
-    return found
+        members["$Precision"] = PRECISION
+    return members
 
 
 def _navigation(entity: EntityType, navigation: Navigation) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    members: dict[str, Any] = {
         "$Kind": "NavigationProperty",
         "$Type": navigation.target.qualified_name,
         "$Partner": navigation.partner,
     }
     if navigation.collection:
-        return found | {"$Collection": True}
-    own, theirs = referential_constraint(entity, navigation)
-    return found | {"$ReferentialConstraint": {own: theirs}}
+        return members | {"$Collection": True}
+    dependent, principal = referential_constraint(entity, navigation)
+    return members | {"$ReferentialConstraint": {dependent: principal}}
 
 
 def _entity_set(entity: EntityType, expand_depth: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"$Collection": True, "$Type": entity.qualified_name}
+    members: dict[str, Any] = {"$Collection": True, "$Type": entity.qualified_name}
     bindings = {each.name: each.target.entity_set for each in entity.navigations}
     if bindings:
-        found["$NavigationPropertyBinding"] = bindings
-    return found | _annotated(annotations.of_entity_set(entity, expand_depth))
+        members["$NavigationPropertyBinding"] = bindings
+    return members | _annotation_members(annotations.of_entity_set(entity, expand_depth))
 
 
-def _annotated(terms: Annotations) -> dict[str, Any]:
-    return {f"@{term}": _written(value) for term, value in terms.items()}
+def _annotation_members(terms: Annotations) -> dict[str, Any]:
+    return {f"@{term}": _json_value(value) for term, value in terms.items()}
 
 
-def _written(value: Value) -> Any:
-    """Write a member of an enumeration by its name, wherever it stands."""
+def _json_value(value: Value) -> Any:
+    """Replace each enumeration member in a value by its name."""
     if isinstance(value, Mapping):
-        return {name: _written(inner) for name, inner in value.items()}
-    return value.name if isinstance(value, Member) else value
+        return {name: _json_value(inner) for name, inner in value.items()}
+    return value.name if isinstance(value, EnumMember) else value

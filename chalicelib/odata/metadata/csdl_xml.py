@@ -1,6 +1,6 @@
-"""``$metadata``: the model as CSDL XML; and the service document.
+"""Write ``$metadata`` as CSDL XML 4.01, and the service document.
 
-CSDL XML 4.01; JSON 4.01, section 5 (service document).
+The service document is defined in OData JSON 4.01, section 5.
 """
 
 import json
@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.metadata import annotations
-from chalicelib.odata.metadata.annotations import Annotations, Member, Value
+from chalicelib.odata.metadata.annotations import Annotations, EnumMember, Value
 from chalicelib.odata.model import (
     CONTAINER,
     ENTITY_SETS,
@@ -24,7 +24,7 @@ from chalicelib.odata.model import (
 _EDMX = "http://docs.oasis-open.org/odata/ns/edmx"
 _EDM = "http://docs.oasis-open.org/odata/ns/edm"
 
-# Postgres keeps instants to the microsecond.
+# Postgres stores timestamps in microseconds: six digits of a second.
 PRECISION = 6
 
 
@@ -32,8 +32,8 @@ PRECISION = 6
 def csdl_xml(version: str, expand_depth: int) -> str:
     """Return the metadata document for a version of OData, 4.0 or 4.01."""
     document = Element("edmx:Edmx", {"xmlns:edmx": _EDMX, "Version": version})
-    for namespace, place in annotations.VOCABULARIES.items():
-        reference = SubElement(document, "edmx:Reference", {"Uri": f"{place}.xml"})
+    for namespace, url in annotations.VOCABULARIES.items():
+        reference = SubElement(document, "edmx:Reference", {"Uri": f"{url}.xml"})
         SubElement(reference, "edmx:Include", {"Namespace": namespace})
     services = SubElement(document, "edmx:DataServices")
     schema = SubElement(services, "Schema", {"xmlns": _EDM, "Namespace": NAMESPACE})
@@ -56,7 +56,10 @@ def service_document() -> str:
 
 
 def referential_constraint(entity: EntityType, navigation: Navigation) -> tuple[str, str]:
-    """Return the property that says where a single navigation leads, and which it equals there."""
+    """Return the dependent property of a single navigation, and its principal in the target.
+
+    CSDL XML 4.01, section 8.5.
+    """
     names = {each.column: each.name for each in entity.properties}
     return names[navigation.column], navigation.target.key.name
 
@@ -90,11 +93,11 @@ def _add_navigation(entity_type: Element, entity: EntityType, navigation: Naviga
         SubElement(entity_type, "NavigationProperty", attributes)
         return
     attributes["Nullable"] = "false"
-    own, theirs = referential_constraint(entity, navigation)
+    dependent, principal = referential_constraint(entity, navigation)
     SubElement(
         SubElement(entity_type, "NavigationProperty", attributes),
         "ReferentialConstraint",
-        {"Property": own, "ReferencedProperty": theirs},
+        {"Property": dependent, "ReferencedProperty": principal},
     )
 
 
@@ -109,11 +112,11 @@ def _add_entity_set(container: Element, entity: EntityType, expand_depth: int) -
 
 def _annotate(element: Element, terms: Annotations) -> None:
     for term, value in terms.items():
-        _set(SubElement(element, "Annotation", {"Term": term}), value)
+        _add_value(SubElement(element, "Annotation", {"Term": term}), value)
 
 
-def _set(element: Element, value: Value) -> None:
-    """Give an element its value: CSDL XML 4.01, section 14.3 and 14.4."""
+def _add_value(element: Element, value: Value) -> None:
+    """Add the value of an annotation to its element: CSDL XML 4.01, sections 14.3 and 14.4."""
     constant = _constant(value)
     if constant:
         kind, text = constant
@@ -121,7 +124,7 @@ def _set(element: Element, value: Value) -> None:
     elif isinstance(value, Mapping):
         record = SubElement(element, "Record")
         for name, inner in value.items():
-            _set(SubElement(record, "PropertyValue", {"Property": name}), inner)
+            _add_value(SubElement(record, "PropertyValue", {"Property": name}), inner)
     elif isinstance(value, Sequence):
         collection = SubElement(element, "Collection")
         for inner in value:
@@ -129,6 +132,7 @@ def _set(element: Element, value: Value) -> None:
 
 
 def _constant(value: Value) -> tuple[str, str] | None:
+    """Return the attribute for a constant expression, and its text; None for other values."""
     match value:
         case bool():
             return "Bool", str(value).lower()
@@ -136,6 +140,6 @@ def _constant(value: Value) -> tuple[str, str] | None:
             return "Int", str(value)
         case str():
             return "String", value
-        case Member():
+        case EnumMember():
             return "EnumMember", f"{value.type}/{value.name}"
     return None
