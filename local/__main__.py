@@ -1,32 +1,32 @@
-"""``python -m local``: the whole system on one machine, and ways to look at it."""
+"""Run the whole punch-clock system on this machine, and inspect and operate it."""
 
 import argparse
 import importlib
 import sys
 
 from chalicelib.errors import PunchClockError
-from local.process import pass_by_proxies
+from local.loopback import bypass_proxies
 from local.stack_file import NotRunningError
 
-# Each is a module of ``commands``, imported only when it is asked for.
+# Each command is a module of ``commands``, imported only if it is chosen.
 _COMMANDS = {
-    "up": "start everything, until Ctrl-C",
-    "token": "make a token for a role",
-    "status": "show the depth and age of each stage",
+    "up": "start everything and run until Ctrl-C",
+    "token": "print an access token for a role",
+    "status": "show how many records each stage holds, and the age of the oldest",
     "tick": "run a schedule once, now",
-    "reconcile": "prove that all that was accepted is somewhere on its way",
-    "release": "send an item of the quarantine on its way",
-    "replay": "have parked records go again, by filter",
-    "burst": "send punches like a shift change and follow them to the end",
+    "reconcile": "check that every accepted record is in a store",
+    "release": "list quarantined items, or return one to the pipeline",
+    "replay": "return parked records to the queue of the legacy, by filter",
+    "burst": "send punches like a shift change and account for every one of them",
 }
 
 
 def main(arguments: list[str]) -> int:
     """Run the command that the arguments name and return its exit status.
 
-    What it could not do, for want of a stack or for what the service refuses, is 1 and a sentence.
+    If no stack runs, or the service refuses the command, print why and return 1.
     """
-    pass_by_proxies()
+    bypass_proxies()
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in _COMMANDS.items():

@@ -1,8 +1,9 @@
-"""The app's routes on Chalice's local server, as ``chalice local`` runs them, fit for a burst.
+"""Serve the app's routes with Chalice's local server, adapted to load and to API Gateway's limits.
 
-What differs: it takes a thousand connections at once, an answer leaves in one packet (Nagle's
-algorithm would hold its second half back until the client acknowledges the first, 40 ms later), no
-line is logged for each request, and what API Gateway would refuse never reaches the app.
+Differences from ``chalice local``: it accepts a thousand connections at once; it sends each
+response in one packet (Nagle's algorithm would delay the second packet until the client's
+acknowledgement of the first, 40 ms later); it logs no line per request; and it rejects what API
+Gateway would not pass on to the app.
 """
 
 import argparse
@@ -16,10 +17,10 @@ from chalice.config import Config
 from app import app
 from chalicelib import container
 from chalicelib.web.headers import OF_GATEWAY
-from local.process import HOST
+from local.loopback import HOST
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-_LONGEST_BODY = 10 * 1024 * 1024
+_MAX_BODY_BYTES = 10 * 1024 * 1024
 _TIMEOUT_S = 29
 
 
@@ -32,24 +33,31 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
     disable_nagle_algorithm = True
 
     def parse_request(self) -> bool:
-        """Read the head of a request; answer one whose body API Gateway would not pass on."""
+        """Read the head of a request; reject it if API Gateway would not pass it on."""
         if not super().parse_request():
             return False
         if len(self.headers.get_all("Authorization", ())) > 1:
-            # The app sees one alone of several here; on AWS it sees, and refuses, all.
-            self.send_error(HTTPStatus.BAD_REQUEST, "There must be one Authorization header.")
+            # Chalice's local server shows the app only one of them. On AWS the app sees all of
+            # them and rejects the request.
+            self.send_error(HTTPStatus.BAD_REQUEST, "Send exactly one Authorization header.")
             return False
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
-            self.send_error(HTTPStatus.LENGTH_REQUIRED, "The body must come with a Content-Length.")
+            self.send_error(
+                HTTPStatus.LENGTH_REQUIRED,
+                "Send the body with a Content-Length header and without Transfer-Encoding.",
+            )
             return False
-        if int(length) > _LONGEST_BODY:
-            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too long.")
+        if int(length) > _MAX_BODY_BYTES:
+            self.send_error(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The body is longer than {_MAX_BODY_BYTES} bytes.",
+            )
             return False
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer in the service's one error shape and close the connection."""
+        """Send the service's error envelope and close the connection."""
         del explain
         status = HTTPStatus(code)
         error = {"code": status.phrase.replace(" ", ""), "message": message or status.phrase}
@@ -66,22 +74,22 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
         self.close_connection = True
 
     def handle_expect_100(self) -> bool:
-        """Let the client send its body now: the answer must not wait in the buffer."""
+        """Tell the client to send its body, at once: flush the buffered interim response."""
         proceed: bool = super().handle_expect_100()
         self.wfile.flush()
         return proceed
 
     def _send_error_response(self, error: local.LocalGatewayException) -> None:
-        # What API Gateway answers where there is no route, in the service's one error shape.
+        # API Gateway's response for an unknown route, in the service's error envelope.
         if not isinstance(error, local.ForbiddenError):
             super()._send_error_response(error)
             return
-        body = {"error": {"code": "NotFound", "message": "There is no such route."}}
+        body = {"error": {"code": "NotFound", "message": "No route has this path."}}
         self._send_http_response(404, dict(OF_GATEWAY), json.dumps(body))
 
     def _send_http_response_with_body(self, code: int, headers: Any, body: Any) -> None:
-        # These answers have no body, which would be taken for the next answer, and no length, which
-        # would be that of the body they do not have: RFC 9110, section 8.6.
+        # A client would read the body of these responses as the next response. Their Content-Length
+        # would be that of a body that is not sent: RFC 9110, section 8.6.
         if self.command != "HEAD" and code not in (204, 304):
             super()._send_http_response_with_body(code, headers, body)
             return
@@ -89,16 +97,16 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
         self._send_headers(headers)
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
-        """Log nothing: the service logs what is worth it."""
+        """Log nothing, because the service writes its own log."""
 
 
 def main() -> None:
-    """Read the command line and serve until told to end."""
+    """Parse the command line and serve until the process is stopped."""
     parser = argparse.ArgumentParser(prog="python -m local.api", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
+    parser.add_argument("--port", type=int, default=0, help="the port; 0 chooses any free port")
     arguments = parser.parse_args()
-    _build()
-    # As chalice.local.create_local_server: one current request for each thread.
+    _build_collaborators()
+    # As in chalice.local.create_local_server: each thread has its own current request.
     local.CustomLocalChalice.__bases__ = (local.LocalChalice, app.__class__)
     app.__class__ = local.CustomLocalChalice
     config = Config.create(chalice_app=app, lambda_timeout=_TIMEOUT_S)
@@ -107,8 +115,11 @@ def main() -> None:
     server.server.serve_forever()
 
 
-def _build() -> None:
-    """Build what the routes use before threads do: on Lambda, a process has only one."""
+def _build_collaborators() -> None:
+    """Build the objects that the routes share before the server starts threads.
+
+    On Lambda a process handles one request at a time, so the container builds them without a lock.
+    """
     container.intake()
     container.database()
 

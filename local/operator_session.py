@@ -1,6 +1,6 @@
-"""How the commands act as an operator: with a token, through the check that every way in has.
+"""Let the commands of ``python -m local`` act as an operator: with a token, and audited.
 
-What the log tells of it is kept in ``log/operator.log`` of the stack's directory.
+The service's audit log lines go to ``log/operator.log`` in the stack's directory.
 """
 
 import argparse
@@ -16,32 +16,36 @@ from chalicelib.principal import Role
 from local.stack_file import add_data_argument
 from local.tokens import make_token, read_key
 
-_TOKEN_LASTS_S = 60.0
+_TOKEN_LIFETIME_S = 60.0
 
 
 def add_operator_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every command of an operator takes."""
-    parser.add_argument("--token", help="whose action it is (one of your own, by the stack's key)")
-    parser.add_argument("--comment", metavar="TEXT", help="for the log: why")
+    """Declare the options that every operator command has."""
+    parser.add_argument(
+        "--token",
+        help="act as the subject of this token (default: your user name, with a token that the"
+        " stack's key signs)",
+    )
+    parser.add_argument("--comment", metavar="TEXT", help="the reason, for the audit log")
     add_data_argument(parser)
 
 
-def asked(arguments: argparse.Namespace, **members: Any) -> dict[str, Any]:
-    """Return the event of an action: those of its members that are not None, and a token."""
+def operator_event(arguments: argparse.Namespace, **members: Any) -> dict[str, Any]:
+    """Return the event of an operator command: a token and the members that are not None."""
     given = {**members, "comment": arguments.comment}
-    token = arguments.token or own_token(arguments.data)
+    token = arguments.token or operator_token(arguments.data)
     return {"token": token, **{name: each for name, each in given.items() if each is not None}}
 
 
-def own_token(home: Path) -> str:
-    """Return a token of whoever runs this, good for a moment, signed with a stack's key."""
-    who = getpass.getuser()
-    return make_token(read_key(home), Role.INTEGRATION, lasts_s=_TOKEN_LASTS_S, subject=who)
+def operator_token(home: Path) -> str:
+    """Return an operator's token, valid for a minute, for the user who runs this process."""
+    user = getpass.getuser()
+    return make_token(read_key(home), Role.INTEGRATION, lasts_s=_TOKEN_LIFETIME_S, subject=user)
 
 
 @contextmanager
-def audited(home: Path) -> Iterator[None]:
-    """Keep what is told of operators' actions with the other logs of a stack."""
+def audit_to_file(home: Path) -> Iterator[None]:
+    """Write the audit log to the stack's directory instead of standard output."""
     log = home / "log" / "operator.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, encoding="utf-8")

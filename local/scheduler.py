@@ -1,7 +1,8 @@
-"""The process in place of a schedule's Lambda: ``python -m local.scheduler replicate --every 5``.
+"""Run a schedule periodically: ``python -m local.scheduler replicate --every 5``.
 
-One run at a time; a tick that comes during a run is left out, as the run drains until nothing is
-left. Told to end, it shortens the run at hand as if its deadline were near.
+It replaces EventBridge and the schedule's Lambda function. Runs never overlap: a tick during a run
+is skipped, since a run continues until no work is left. On SIGTERM the scheduler moves the deadline
+of the current run close to now and ends after that run.
 """
 
 import argparse
@@ -10,18 +11,18 @@ import time
 from types import FrameType
 
 from chalicelib import telemetry
-from local.lambda_context import Context, invoke
+from local.lambda_context import LambdaContext, invoke
 from local.services import SCHEDULES
 
-# Lambda's longest run.
-_RUN_S = 900
-# The integrator sends nothing new so near to its deadline, and settles what it has sent.
-_LAST_S = 16
-_NAP_S = 0.05
+# The longest timeout of a Lambda function.
+_RUN_TIMEOUT_S = 900
+# This close to its deadline the integrator starts no call and settles those it has sent.
+_SHUTDOWN_S = 16
+_POLL_S = 0.05
 
 
-class Ticker:
-    """Runs one schedule until told to end."""
+class Scheduler:
+    """Runs one schedule until it receives a signal."""
 
     def __init__(self, schedule: str, every_s: float) -> None:
         self._schedule = schedule
@@ -30,40 +31,40 @@ class Ticker:
         self._is_ending = False
 
     def end(self, signal_number: int, frame: FrameType | None) -> None:
-        """Handle the signal to end."""
+        """Handle a signal: shorten the current run and start no other."""
         del signal_number, frame
         self._is_ending = True
-        self._context.shorten(_LAST_S)
+        self._context.shorten(_SHUTDOWN_S)
 
     def run(self) -> None:
-        """Tick until told to end."""
+        """Run the schedule at each tick until a signal arrives."""
         due = time.monotonic()
         while not self._is_ending:
             if time.monotonic() < due:
-                time.sleep(_NAP_S)
+                time.sleep(_POLL_S)
                 continue
             due = time.monotonic() + self._every_s
             self._context = self._new_context()
-            if self._is_ending:  # told just now: the new context was not shortened
+            if self._is_ending:  # the signal came before the new context: it is not shortened
                 break
             try:
                 invoke(self._schedule, self._context)
             except Exception as error:  # noqa: BLE001 - a failed run fails alone, as on Lambda
                 telemetry.error("a run failed", error, schedule=self._schedule)
 
-    def _new_context(self) -> Context:
-        return Context(self._schedule, _RUN_S)
+    def _new_context(self) -> LambdaContext:
+        return LambdaContext(self._schedule, _RUN_TIMEOUT_S)
 
 
 def main() -> None:
-    """Read the command line and tick until told to end."""
+    """Parse the command line and run the schedule until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m local.scheduler", description=__doc__)
     parser.add_argument("schedule", choices=SCHEDULES)
     parser.add_argument("--every", type=float, default=5, metavar="SECONDS")
     arguments = parser.parse_args()
-    ticker = Ticker(arguments.schedule, arguments.every)
-    signal.signal(signal.SIGTERM, ticker.end)
-    ticker.run()
+    scheduler = Scheduler(arguments.schedule, arguments.every)
+    signal.signal(signal.SIGTERM, scheduler.end)
+    scheduler.run()
 
 
 if __name__ == "__main__":

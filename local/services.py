@@ -1,58 +1,74 @@
-"""The Python processes of the stack: the simulated legacy, the API, and a ticker for each schedule.
+"""Start the Python processes of the stack: the simulated legacy, the API and the schedulers.
 
-As each Lambda does, each keeps its own clients and connections and knows of the others by its
-environment alone.
+Like a Lambda function, each process has its own clients and connections, and finds the others only
+through its environment.
 """
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.process import HOST, Child, start_on_port
+from local.child_process import ChildProcess, ServerProcess
+from local.loopback import HOST
 
-# The steps that run by schedule. The schedules that only look, observe and reconcile, do not here.
+# The schedules that move records. ``observe`` and ``reconcile`` only read and are not run here.
 SCHEDULES = ("replicate", "integrate")
 
 
-def start_legacy(home: Path, port: int = 0, *, keep: bool = True) -> tuple[Child, str]:
-    """Start the simulated legacy on ``port`` (0: any free one) and return it with its URL.
+def start_legacy(home: Path, port: int = 0, *, keep: bool = True) -> tuple[ChildProcess, str]:
+    """Start the simulated legacy, wait until it is ready, and return it with its URL.
 
-    With ``keep``, what it has accepted is kept in ``home/legacy.journal``.
+    See ``launch_legacy``.
 
     Raises:
-        StartError: with the reason.
+        StartError: the process did not start.
+    """
+    server = launch_legacy(home, port, keep=keep).wait_ready()
+    return server.child, server.url
+
+
+def launch_legacy(home: Path, port: int = 0, *, keep: bool = True) -> ServerProcess:
+    """Start the simulated legacy on ``port`` (0: any free one).
+
+    With ``keep``, the accepted records are stored in ``home/legacy.journal``.
     """
     journal: list[str | Path] = ["--journal", home.resolve() / "legacy.journal"] if keep else []
 
-    def make(chosen: int) -> Child:
+    def make(chosen: int) -> ChildProcess:
         arguments = ["--host", HOST, "--port", str(chosen), *journal]
-        return Child("legacy", _python("local.legacy", *arguments), home=home)
+        return ChildProcess("legacy", _python("local.legacy", *arguments), home=home)
 
-    child, port = start_on_port(port, make)
-    return child, f"http://{HOST}:{port}"
+    return ServerProcess(port, make)
 
 
-def start_api(home: Path, port: int, environment: Mapping[str, str]) -> tuple[Child, str]:
-    """Start the app's routes on ``port`` (0: any free one) and return the process with its URL.
+def start_api(home: Path, port: int, environment: Mapping[str, str]) -> tuple[ChildProcess, str]:
+    """Start the API, wait until it is ready, and return it with its URL. See ``launch_api``.
 
     Raises:
-        StartError: with the reason.
+        StartError: the process did not start.
     """
+    server = launch_api(home, port, environment).wait_ready()
+    return server.child, server.url
 
-    def make(chosen: int) -> Child:
+
+def launch_api(home: Path, port: int, environment: Mapping[str, str]) -> ServerProcess:
+    """Start the app's routes on ``port`` (0: any free one). It connects to no store yet."""
+
+    def make(chosen: int) -> ChildProcess:
         command = _python("local.api", "--port", str(chosen))
-        return Child("api", command, home=home, environment=environment)
+        return ChildProcess("api", command, home=home, environment=environment)
 
-    child, port = start_on_port(port, make)
-    return child, f"http://{HOST}:{port}"
+    return ServerProcess(port, make)
 
 
-def start_ticker(
+def start_scheduler(
     home: Path, schedule: str, every_s: float, environment: Mapping[str, str]
-) -> Child:
+) -> ChildProcess:
     """Start the process that runs a schedule every ``every_s`` seconds."""
     command = _python("local.scheduler", schedule, "--every", str(every_s))
-    child = Child(schedule, command, home=home, environment=environment, is_ready=lambda: True)
+    child = ChildProcess(
+        schedule, command, home=home, environment=environment, is_ready=lambda: True
+    )
     child.start()
     return child
 

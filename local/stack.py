@@ -1,15 +1,20 @@
-"""The whole system on one machine: brought up in order, kept up, taken down in reverse order.
+"""Start the whole system on one machine, keep it running, and stop it.
 
-Promises that all of it is ready once ``start`` returns, that a process that dies is started again
-on its port, as Lambda would, and that ``stop`` leaves none behind.
+Invariant: everything is ready once ``start`` returns; a process that dies is restarted on its port,
+as Lambda would; ``stop`` leaves no process behind.
+
+The order of a start: ``→`` waits for everything to its left, lines run concurrently::
+
+    initdb (first start) → PostgreSQL  ┐
+    npm ci (first start) → DynamoDB    ├→ table, schema ┬→ schedules
+    legacy                             ┘  API           ┘
 """
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pg8000.exceptions import DatabaseError
@@ -21,175 +26,261 @@ from chalicelib.postgres.migrate import MigrationError, migrate
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 from local import postgres
+from local.child_process import POLL_S, ChildProcess, ServerProcess, StartError
 from local.dynamodb import server as dynamodb_server
-from local.operator_session import audited, own_token
-from local.process import Child, StartError, is_free
-from local.services import SCHEDULES, start_api, start_legacy, start_ticker
-from local.stack_file import TABLE, connect_dynamodb, environment, forget_stack, write_stack
+from local.loopback import is_free
+from local.node import Installation
+from local.operator_session import audit_to_file, operator_token
+from local.services import SCHEDULES, launch_api, launch_legacy, start_scheduler
+from local.stack_file import TABLE, app_environment, connect_dynamodb, remove_stack, write_stack
 from local.tokens import key_file, make_key, read_key
 
-# So that bookmarks find the default stack. PostgreSQL's is not 5432, which
-# the system's own server often has.
-USUAL_PORTS = {"api": 8000, "postgres": 15432, "dynamodb": 8042, "legacy": 8090}
+# The default stack's ports, so that bookmarks stay valid. PostgreSQL does not get 5432, because a
+# server of the system often has it.
+DEFAULT_PORTS = {"api": 8000, "postgres": 15432, "dynamodb": 8042, "legacy": 8090}
 
-_WATCH_EVERY_S = 0.1
-_LONGEST_PAUSE_S = 5.0
-# One that ran for so long before it died is started again at once.
-_STEADY_S = 10.0
-# A ticker settles what it has sent to the legacy, for up to the longest call.
-_STOP_S = 20.0
+_WATCH_INTERVAL_S = 0.1
+_MAX_RESTART_DELAY_S = 5.0
+# A process that ran for this long before it died is restarted without delay.
+_STABLE_AFTER_S = 10.0
+# A scheduler settles the calls in flight before it ends, which takes up to their timeout.
+_STOP_TIMEOUT_S = 20.0
+
+_STEPS = {"postgres": "PostgreSQL", "dynamodb": "DynamoDB", "legacy": "legacy"}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What of a stack can be chosen.
+class StackOptions:
+    """How to run a stack.
 
     Attributes:
         home: the directory of its data, logs and ``stack.json``.
-        port: of the API; 0 is any free one, None the usual one where that is free.
-        usual_ports: take the usual ports, where they are free, also for all else.
-        tick_s: between two runs of each schedule; 0 is no runs.
-        legacy_url: where records are POSTed to in place of the simulated legacy.
+        port: the API's port; 0 takes any free one, None the default one if it is free.
+        default_ports: whether the other servers take their default ports where these are free.
+        tick_s: seconds between two runs of a schedule; 0 runs no schedule.
+        legacy_url: the URL that receives records instead of the simulated legacy.
     """
 
     home: Path
     port: int | None
-    usual_ports: bool
+    default_ports: bool
     tick_s: float
     legacy_url: str | None
 
 
-class Stack:
-    """One stack, from ``start`` to ``stop``. ``tell`` shows a line to people."""
+class Display(Protocol):
+    """Shows the progress of a stack to people."""
 
-    def __init__(self, options: Options, tell: Callable[[str], None]) -> None:
+    def start(self, step: str) -> None:
+        """Show a step as under way."""
+
+    def finish(self, step: str, detail: str = "") -> None:
+        """Show a step as done."""
+
+    def note(self, line: str) -> None:
+        """Show a line."""
+
+
+class Stack:
+    """One stack, from ``start`` to ``stop``."""
+
+    def __init__(self, options: StackOptions, display: Display) -> None:
         self._options = options
-        self._tell = tell
-        self._children: dict[str, Child] = {}
+        self._display = display
+        self._children: dict[str, ChildProcess] = {}
         self.urls: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start all, each once what it needs is ready.
+        """Start every process, each as soon as those that it needs are ready.
 
         Raises:
-            StartError: with the reason. Call ``stop`` for what has been started.
+            StartError: a process did not start. Call ``stop`` to stop the others.
         """
         options = self._options
-        home = options.home
         api_port = self._port("api")
-        make_key(home)
-        self._tell("Starting PostgreSQL …")
-        database = postgres.start(home, self._port("postgres"))
-        self._children["postgres"] = database.child
-        self.urls["postgres"] = database.url()
+        make_key(options.home)
+        self._start_engines()
 
-        self._start_dynamodb()
-        if options.legacy_url:
-            self.urls["legacy"] = options.legacy_url
-        else:
-            self._tell("Starting the simulated legacy …")
-            self._children["legacy"], self.urls["legacy"] = start_legacy(home, self._port("legacy"))
+        self._display.start("app")
+        environment = app_environment(self._description())
+        api = launch_api(options.home, api_port, environment)
+        self._children["api"] = api.child
+        self._create_schema()
+        api.wait_ready()
+        self._children["api"], self.urls["api"] = api.child, api.url
+        self._display.finish("app")
 
-        for name in _migrate(database.url(), home):
-            self._tell(f"Applied the migration {name}")
-
-        self._tell("Starting the app …")
-        found = environment(self._description())
-        self._children["api"], self.urls["api"] = start_api(home, api_port, found)
-        for schedule in SCHEDULES if options.tick_s else ():
-            self._children[schedule] = start_ticker(home, schedule, options.tick_s, found)
+        if options.tick_s:
+            self._display.start("schedules")
+            for schedule in SCHEDULES:
+                self._children[schedule] = start_scheduler(
+                    options.home, schedule, options.tick_s, environment
+                )
+            self._display.finish("schedules", f"every {options.tick_s:g} s")
         self._write()
 
     def watch(self) -> None:
-        """Start again what dies, for ever."""
-        pauses = dict.fromkeys(self._children, 0.0)
+        """Restart each process that dies. Does not return."""
+        delays = dict.fromkeys(self._children, 0.0)
         started_at = dict.fromkeys(self._children, time.monotonic())
         while True:
-            time.sleep(_WATCH_EVERY_S)
+            time.sleep(_WATCH_INTERVAL_S)
             for name, child in self._children.items():
                 now = time.monotonic()
-                if child.is_running() or now < started_at[name] + pauses[name]:
+                if child.is_running() or now < started_at[name] + delays[name]:
                     continue
-                self._tell(f"{name} died ({child.end()}); starting it again. Its log: {child.log}")
-                lasted = now - started_at[name] > _STEADY_S
-                pauses[name] = 0.0 if lasted else min(_LONGEST_PAUSE_S, 2 * pauses[name] + 0.5)
+                self._display.note(
+                    f"{name} died ({child.exit_reason()}) and is restarted. Its log: {child.log}"
+                )
+                was_stable = now - started_at[name] > _STABLE_AFTER_S
+                delays[name] = (
+                    0.0 if was_stable else min(_MAX_RESTART_DELAY_S, 2 * delays[name] + 0.5)
+                )
                 child.start()
                 started_at[name] = now
                 self._write()
 
     def stop(self) -> None:
-        """Stop all that was started, the last first: nobody loses a store that it still uses."""
-        forget_stack(self._options.home)
+        """Stop every process, in reverse order of the start: a store outlives those that use it."""
+        remove_stack(self._options.home)
         for child in reversed(self._children.values()):
-            if not child.stop(_STOP_S):
-                self._tell(f"{child.name} did not end in {_STOP_S:g} s and was killed")
+            if not child.stop(_STOP_TIMEOUT_S):
+                self._display.note(
+                    f"{child.name} did not end within {_STOP_TIMEOUT_S:g} s and was killed"
+                )
 
-    def _start_dynamodb(self) -> None:
-        """Start the DynamoDB endpoint, unless the environment names one, and make the table."""
+    def _start_engines(self) -> None:
+        """Start PostgreSQL, DynamoDB and the legacy concurrently; wait until all are ready.
+
+        Raises:
+            StartError: one of them did not start; none of them is left.
+        """
+        installation = self._install_dynamodb()
+        servers: dict[str, ServerProcess] = {}
+        try:
+            database = self._launch_postgres()
+            servers["postgres"] = database.server
+            if self._options.legacy_url:
+                self.urls["legacy"] = self._options.legacy_url
+            else:
+                self._display.start(_STEPS["legacy"])
+                servers["legacy"] = launch_legacy(self._options.home, self._port("legacy"))
+            waiting = set(servers)
+            while waiting or installation:
+                if installation and installation.is_complete():
+                    servers["dynamodb"] = self._launch_dynamodb(installation)
+                    waiting.add("dynamodb")
+                    installation = None
+                for name in [each for each in waiting if servers[each].poll_ready()]:
+                    waiting.remove(name)
+                    self._display.finish(_STEPS[name])
+                time.sleep(POLL_S)
+        except BaseException:
+            for server in servers.values():
+                server.child.stop()
+            if installation:
+                installation.stop()
+            raise
+        for name, server in servers.items():
+            self._children[name] = server.child
+            self.urls[name] = server.url
+        self.urls["postgres"] = database.url()
+
+    def _install_dynamodb(self) -> Installation | None:
+        """Start to install the DynamoDB endpoint, unless the environment names an external one."""
         url = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")
         if url:
-            self._tell(f"Using the DynamoDB endpoint {url} of the environment")
-        else:
-            self._tell("Starting the DynamoDB endpoint …")
-            child, url = dynamodb_server.start(self._options.home, self._port("dynamodb"))
-            self._children["dynamodb"] = child
-        self.urls["dynamodb"] = url
+            self._display.note(f"Using the DynamoDB endpoint of AWS_ENDPOINT_URL_DYNAMODB: {url}")
+            self.urls["dynamodb"] = url
+            return None
+        self._display.start(_STEPS["dynamodb"])
+        return dynamodb_server.start_installation()
+
+    def _launch_dynamodb(self, installation: Installation) -> ServerProcess:
+        port = self._port("dynamodb")
+        return dynamodb_server.launch(self._options.home, port, installation)
+
+    def _launch_postgres(self) -> postgres.Postgres:
+        self._display.start(_STEPS["postgres"])
+        return postgres.launch(self._options.home, self._port("postgres"))
+
+    def _create_schema(self) -> None:
+        """Create the buffer's table and migrate the database.
+
+        Raises:
+            StartError: a store refused.
+        """
+        self._display.start("schema")
         try:
             client = connect_dynamodb(self._description())
             dynamodb_server.create_table(client, TABLE)
             client.close()
         except (BotoCoreError, ClientError) as error:
-            raise StartError(f"The table cannot be made at {url}: {error}") from error
+            url = self.urls["dynamodb"]
+            raise StartError(f"The table {TABLE} could not be created at {url}: {error}") from error
+        applied = _migrate(self.urls["postgres"], self._options.home)
+        self._display.finish("schema", _migration_count(applied))
 
     def _port(self, name: str) -> int:
-        """Return the port to use; 0 is any free one."""
-        wanted = self._options.port
-        if name == "api" and wanted is not None:
-            if wanted and not is_free(wanted):
+        """Return the port to use; 0 means any free one.
+
+        Raises:
+            StartError: the port that the user chose is in use.
+        """
+        chosen = self._options.port
+        if name == "api" and chosen is not None:
+            if chosen and not is_free(chosen):
                 raise StartError(
-                    f"Port {wanted} is taken. Choose another with --port, or 0 for any."
+                    f"Port {chosen} is in use. Choose another with --port, or 0 for any free port."
                 )
-            return wanted
-        usual = USUAL_PORTS[name]
-        if not self._options.usual_ports:
+            return chosen
+        default = DEFAULT_PORTS[name]
+        if not self._options.default_ports:
             return 0
-        if not is_free(usual):
-            self._tell(f"Port {usual} is taken: {name} gets another")
+        if not is_free(default):
+            self._display.note(f"Port {default} is in use; {name} takes another")
             return 0
-        return usual
+        return default
 
     def _description(self) -> dict[str, Any]:
         home = self._options.home
         return {
             **self.urls,
-            "pids": self._pids(),
+            "pids": {name: child.pid for name, child in self._children.items()},
             "log": str(home / "log/api.log"),
             "jwt_key": str(key_file(home)),
         }
-
-    def _pids(self) -> dict[str, int]:
-        return {name: child.pid for name, child in self._children.items()}
 
     def _write(self) -> None:
         write_stack(self._options.home, self._description())
 
 
 def _migrate(url: str, home: Path) -> list[str]:
-    """Bring the database to the newest schema, as an operator does: with the stack's own key."""
+    """Apply the pending migrations as an audited operator command; return their names.
+
+    Raises:
+        StartError: a migration failed, or an applied one has changed.
+    """
     database = Database(url, pool=1, connect_timeout_s=5, statement_timeout_s=300)
-    checked = authenticator(Settings(), read_key(home))
+    stack_authenticator = authenticator(Settings(), read_key(home))
 
     def apply(_: Principal) -> tuple[list[str], dict[str, object]]:
-        found = migrate(database)
-        return found, {"applied": found}
+        applied = migrate(database)
+        return applied, {"applied": applied}
 
     try:
-        with audited(home):
-            event = {"token": own_token(home)}
-            applied: list[str] = perform("migrate", event, checked.principal, apply)
-            return applied
+        with audit_to_file(home):
+            event = {"token": operator_token(home)}
+            names: list[str] = perform("migrate", event, stack_authenticator.principal, apply)
+            return names
     except (MigrationError, DatabaseError) as error:
-        message = f"{error} To begin anew without the data, remove {home}."
+        message = f"{error} To start again without the data, remove {home}."
         raise StartError(message) from error
     finally:
         database.close()
+
+
+def _migration_count(applied: list[str]) -> str:
+    if not applied:
+        return "up to date"
+    return f"{len(applied)} migration{'s' if len(applied) > 1 else ''} applied"

@@ -1,6 +1,7 @@
-"""How programs find a running stack: by ``stack.json``, and what the app needs to know of it.
+"""Describe a running stack in ``stack.json``, and connect other programs to it.
 
-boto3 finds its DynamoDB endpoint by ``aws.config``, so that ``chalice local`` does.
+``aws.config``, next to it, holds a profile with the DynamoDB endpoint for boto3. ``chalice local``
+uses both files (``.chalice/config.json``).
 """
 
 import argparse
@@ -15,68 +16,75 @@ import boto3
 from local.dynamodb import server
 
 TABLE = "point_record"
-# The directory of the stack that is meant where none is named.
-DATA = Path(".local")
+DEFAULT_HOME = Path(".local")
 
-# Where the simulated legacy takes point records.
+# The route on which the simulated legacy accepts point records.
 _POINT_RECORDS = "/point-records"
-# What a running stack is found by, in its directory; ``.chalice/config.json`` names them too.
+# .chalice/config.json has these names too.
 _STACK = "stack.json"
 _AWS_CONFIG = "aws.config"
 _PROFILE = "stack"
 
 
 class NotRunningError(Exception):
-    """No stack runs on that directory. The message is for people."""
+    """No stack runs on the directory. The message is written for people."""
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--data``, which says what stack a command is for."""
-    parser.add_argument("--data", type=Path, default=DATA, help=f"the stack's directory ({DATA})")
+    """Declare ``--data``, which selects the stack."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DEFAULT_HOME,
+        metavar="DIR",
+        help=f"the directory of the stack (default: {DEFAULT_HOME})",
+    )
 
 
 def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
-    """Write ``stack.json`` and ``aws.config``, for their owner only: one has a password.
+    """Write ``stack.json`` and ``aws.config``, readable by their owner only: one has a password.
 
     Args:
         home: the stack's directory.
-        stack: the URLs of ``api``, ``postgres``, ``dynamodb`` and ``legacy``; ``pids`` of the
-            stack's own processes (a store or legacy of somebody else's has none); ``log``, where
-            the app's is; ``jwt_key``, the file of the key that tokens are signed with.
+        stack: the URLs ``api``, ``postgres``, ``dynamodb`` and ``legacy``; ``pids``, the ids of the
+            stack's own processes by name (an external store or legacy has none); ``log``, the log
+            file of the app; ``jwt_key``, the file of the key that signs tokens.
     """
     _write(home / _AWS_CONFIG, _aws_config(stack))
     _write(home / _STACK, json.dumps(stack, indent=2) + "\n")
 
 
-def forget_stack(home: Path) -> None:
-    """Take back what ``write_stack`` wrote: no stack runs there any more."""
+def remove_stack(home: Path) -> None:
+    """Remove the files of ``write_stack``, since the stack no longer runs."""
     for name in (_STACK, _AWS_CONFIG):
         (home / name).unlink(missing_ok=True)
 
 
 def read_stack(home: Path) -> dict[str, Any]:
-    """Read what ``write_stack`` wrote.
+    """Return the description that ``write_stack`` wrote.
 
     Raises:
-        NotRunningError: there is none.
+        NotRunningError: the directory has none.
     """
     try:
         stack: dict[str, Any] = json.loads((home / _STACK).read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
-        message = f"No stack runs on {home}: it has no stack.json. Start one with: make run"
+        message = (
+            f"No stack runs on {home}: {home / _STACK} does not exist. Start one with: make run"
+        )
         raise NotRunningError(message) from error
     return stack
 
 
 def connect_dynamodb(stack: Mapping[str, Any]) -> Any:
-    """Return a boto3 client of a stack's DynamoDB endpoint, with the credentials it takes."""
+    """Return a boto3 client of a stack's DynamoDB endpoint, with credentials that it accepts."""
     if "dynamodb" in stack["pids"]:
         return server.connect(stack["dynamodb"])
     return boto3.client("dynamodb", endpoint_url=stack["dynamodb"], region_name=_region())
 
 
-def environment(stack: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables by which the app uses the stores and the legacy of a stack."""
+def app_environment(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment variables that connect the app to a stack's stores and legacy."""
     is_simulated = "legacy" in stack["pids"]
     return {
         "POINT_RECORD_TABLE": TABLE,
@@ -89,17 +97,17 @@ def environment(stack: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def attach(home: Path) -> None:
-    """Let the app, which is imported only then, use a stack's stores and legacy in this process.
+def load_environment(home: Path) -> None:
+    """Set the variables of ``app_environment`` in this process. Import the app only afterwards.
 
     Raises:
-        NotRunningError: there is none.
+        NotRunningError: no stack runs on the directory.
     """
-    os.environ.update(environment(read_stack(home)))
+    os.environ.update(app_environment(read_stack(home)))
 
 
 def _aws_config(stack: Mapping[str, Any]) -> str:
-    """Write the profile by which boto3 finds a stack's DynamoDB endpoint by itself.
+    """Return an AWS profile with a stack's DynamoDB endpoint.
 
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
@@ -114,15 +122,15 @@ dynamodb =
 
 
 def _credentials(stack: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the variables by which a stack's DynamoDB endpoint lets boto3 in.
+    """Return the AWS variables for a stack's DynamoDB endpoint.
 
-    One that is not ours is reached with the credentials of the surroundings.
+    An external endpoint gets the credentials of the user's environment, so only the region is set.
     """
     return server.CREDENTIALS if "dynamodb" in stack["pids"] else {"AWS_DEFAULT_REGION": _region()}
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file in one step, for its owner only."""
+    """Write a file atomically, with access for its owner only."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     new.touch(0o600)
@@ -131,6 +139,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _region() -> str:
-    """Return the region of the surroundings; an endpoint of one's own needs any."""
+    """Return the region of the user's environment, or any: boto3 needs one."""
     region: str | None = boto3.Session().region_name
     return region or server.CREDENTIALS["AWS_DEFAULT_REGION"]

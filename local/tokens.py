@@ -1,4 +1,4 @@
-"""Tokens such as an issuer makes, signed with the key of a stack."""
+"""Make tokens as an identity provider does, signed with the key of a stack."""
 
 import secrets
 import time
@@ -13,12 +13,12 @@ _KEY_BYTES = 32
 
 
 def key_file(home: Path) -> Path:
-    """Return where a stack on a directory has its key."""
+    """Return the path of the signing key of the stack on a directory."""
     return home / "jwt.key"
 
 
 def make_key(home: Path) -> None:
-    """Make the key of a stack, unless it has one; it is for its owner only."""
+    """Create the signing key of a stack, readable by its owner only, unless it exists."""
     path = key_file(home)
     if path.exists():
         return
@@ -31,7 +31,7 @@ def make_key(home: Path) -> None:
 
 
 def read_key(home: Path) -> str:
-    """Return the key of a stack.
+    """Return the signing key of a stack.
 
     Raises:
         FileNotFoundError: no stack was ever started on that directory.
@@ -48,7 +48,7 @@ def make_token(
     lasts_s: float = 3_600,
     subject: str = "local",
 ) -> str:
-    """Return a token of a principal, with the claims that are the default of the settings."""
+    """Return a signed token of a principal, with the claim names that the settings default to."""
     now = int(time.time())
     claims: dict[str, Any] = {"sub": subject, "role": role.value, "iat": now}
     ids = {"employerId": employer_id, "employeeId": employee_id}

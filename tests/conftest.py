@@ -15,14 +15,14 @@ from chalicelib.postgres.migrate import migrate
 from local import postgres
 from local.dynamodb import server as dynamodb_server
 from local.legacy.settings import LegacySettings
+from local.loopback import bypass_proxies
 from local.postgres import Postgres
-from local.process import pass_by_proxies
 from local.services import start_legacy
 
 _numbers = count(1)
 
 
-pass_by_proxies()
+bypass_proxies()
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +168,7 @@ def _run(server: Postgres, statement: str) -> None:
         postgres.NAME,
         password=server.password,
         host="127.0.0.1",
-        port=server.port,
+        port=server.server.port,
         database=postgres.NAME,
     )
     try:

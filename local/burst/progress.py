@@ -1,7 +1,7 @@
-"""What the stores and the legacy hold of a burst's records.
+"""Read how many of a burst's records the stores and the legacy hold.
 
-Reads only. A store that cannot be asked for a while is no fault of the burst: what counts is how it
-ends, so that progress is simply unknown meanwhile.
+While a store is unavailable, the progress is unknown. Only the count at the end decides the result,
+so that is not an error.
 """
 
 import json
@@ -26,7 +26,7 @@ _STATEMENT_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many of the burst's records are in Postgres, and how many of them are settled there."""
+    """The number of the burst's records in Postgres, and of those delivered and parked."""
 
     replicated: int = 0
     integrated: int = 0
@@ -34,14 +34,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class InReplica:
+class ReplicatedRecords:
     """The burst's records in Postgres.
 
     Attributes:
         statuses: status by id.
         logged_twice: ids with more than one log row of AWAITING, or more than one of INTEGRATED.
-        replicated_at: Unix time at which the last came to Postgres; 0 if none did.
-        integrated_at: Unix time at which the last was delivered; 0 if none was.
+        replicated_at: Unix time at which the last one was replicated; 0 if there is none.
+        integrated_at: Unix time at which the last one was delivered; 0 if there is none.
     """
 
     statuses: Mapping[str, str]
@@ -50,12 +50,12 @@ class InReplica:
     integrated_at: float
 
     def with_status(self, status: str) -> set[str]:
-        """Return the ids of those that stand there."""
-        return {record_id for record_id, found in self.statuses.items() if found == status}
+        """Return the ids of the records in a status."""
+        return {record_id for record_id, each in self.statuses.items() if each == status}
 
 
-class Follower:
-    """Asks the stores and the legacy of a stack about the records of one employer."""
+class BurstReader:
+    """Reads the records of one employer from the stores and the legacy of a stack."""
 
     def __init__(self, stack: Mapping[str, Any], employer_id: int) -> None:
         self._database = Database(
@@ -73,7 +73,7 @@ class Follower:
         self._database.close()
 
     def progress(self) -> Progress | None:
-        """Count the records; None if Postgres cannot be asked now."""
+        """Count the records; return None while Postgres is unavailable."""
         try:
             with self._database.transaction() as connection:
                 rows = connection.run(
@@ -90,11 +90,11 @@ class Follower:
             return None
         return Progress(*rows[0])
 
-    def in_replica(self) -> InReplica:
-        """Read all that the count at the end needs.
+    def replicated(self) -> ReplicatedRecords:
+        """Read the records' statuses, times and duplicated log rows, for the count at the end.
 
         Raises:
-            UnavailableError: Postgres cannot be asked now.
+            UnavailableError: Postgres is unavailable.
         """
         with self._database.transaction() as connection:
             (statuses, replicated_at, integrated_at), *_ = connection.run(
@@ -107,7 +107,7 @@ class Follower:
                 """,
                 employer=self._employer_id,
             )
-            twice = connection.run(
+            duplicates = connection.run(
                 """
                 SELECT CAST(point_id AS text)
                 FROM integration_log
@@ -119,33 +119,36 @@ class Follower:
                 """,
                 employer=self._employer_id,
             )
-        logged_twice = {record_id for (record_id,) in twice}
-        return InReplica(json.loads(statuses), logged_twice, replicated_at, integrated_at)
+        logged_twice = {record_id for (record_id,) in duplicates}
+        return ReplicatedRecords(json.loads(statuses), logged_twice, replicated_at, integrated_at)
 
-    def nowhere(self, ids: Collection[str]) -> set[str]:
-        """Return which of the ids are in no store: neither waiting, nor replicated, nor poison.
+    def missing(self, ids: Collection[str]) -> set[str]:
+        """Return those of the ids that no store has: neither buffered, replicated nor quarantined.
 
         Raises:
-            UnavailableError: a store cannot be asked now.
+            UnavailableError: a store is unavailable.
         """
-        # The buffer first: a record leaves it only once it is in Postgres.
-        left = set(ids) - self._buffer.existing_ids(ids)
-        found = PointRecordStore(self._database).locate(left)
-        return left - found.records - found.quarantined
+        # The buffer comes first, because a record leaves it only once it is in Postgres.
+        unbuffered = set(ids) - self._buffer.existing_ids(ids)
+        locations = PointRecordStore(self._database).locate(unbuffered)
+        return unbuffered - locations.records - locations.quarantined
 
     def legacy_accepted(self) -> int | None:
-        """Return how many records of anybody the legacy has accepted; None if it does not tell."""
+        """Return how many records of all employers the legacy has accepted; None without a report.
+
+        A legacy other than the simulated one has no report.
+        """
         try:
-            answer = requests.get(urljoin(self._legacy, "/report"), timeout=_TIMEOUT_S)
-            return int(answer.json()["accepted"])
+            response = requests.get(urljoin(self._legacy, "/report"), timeout=_TIMEOUT_S)
+            return int(response.json()["accepted"])
         except (requests.RequestException, ValueError, KeyError, TypeError):
             return None
 
-    def at_legacy(self) -> Counter[str] | None:
-        """Count how often the legacy accepted each id; None if it does not tell."""
+    def legacy_deliveries(self) -> Counter[str] | None:
+        """Count how often the legacy accepted each id; None without a report."""
         try:
-            answer = requests.get(urljoin(self._legacy, "/report/keys"), timeout=_TIMEOUT_S)
-            answer.raise_for_status()
+            response = requests.get(urljoin(self._legacy, "/report/keys"), timeout=_TIMEOUT_S)
+            response.raise_for_status()
         except requests.RequestException:
             return None
-        return Counter(answer.text.split())
+        return Counter(response.text.split())

@@ -1,9 +1,9 @@
-"""``python -m local burst``: load like a shift change, followed to the end, with an exact count.
+"""``python -m local burst``: send load like a shift change and account for every punch.
 
-Sends distinct punches to a running stack from several processes (``local.burst.load``), follows
-them through the stores to the legacy (``follow``) and prints when each stage was done, with the
-count of what was lost or doubled (``tally``).
-Load only ever goes to this machine: a stack of which any part is elsewhere is refused.
+Several processes send distinct punches to a running stack (``local.burst.load``). The command
+follows the records through the stores to the legacy (``progress``). It prints how long each stage
+took, and how many records were lost or duplicated (``report``). It refuses a stack with a part on
+another machine, so that load never leaves this one.
 """
 
 import argparse
@@ -21,47 +21,65 @@ from rich.progress import Progress as Bars
 from chalicelib.errors import UnavailableError
 from chalicelib.net import is_loopback
 from chalicelib.principal import Role
-from local.arguments import number, whole
-from local.burst.load import Crew, Plan, Sent
-from local.burst.progress import Follower, Progress
-from local.burst.report import Result, acknowledged, details, stage_table, tally
+from local.arguments import integer, number
+from local.burst.load import Plan, SenderPool, SendResult
+from local.burst.progress import BurstReader, Progress
+from local.burst.report import BurstResult, accepted_ids, compare, details, stage_table
 from local.stack_file import NotRunningError, add_data_argument, read_stack
 from local.tokens import make_token
 
 _POLL_S = 0.5
-_START_S = 1.5  # for the processes to be up before the first punch is due
-_GIVE_UP_S = 60.0  # for the calls in flight to end
-_TOKEN_LASTS_S = 86_400.0
+_START_DELAY_S = 1.5  # the processes start before the first punch is due
+_GIVE_UP_TIMEOUT_S = 60.0  # the calls in flight may take this long to end
+_TOKEN_LIFETIME_S = 86_400.0
 _STAGES = ("accepted", "replicated", "integrated", "at the legacy")
 
 
 class BurstError(Exception):
-    """The burst cannot begin or cannot be counted. The message is for people."""
+    """The burst cannot start, or its records cannot be counted. The message is for people."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``burst``."""
-    parser.add_argument("punches", type=whole(1), help="how many, each of another employee")
-    parser.add_argument("--seconds", type=number(), default=15.0, help="they are spread over (15)")
-    parser.add_argument("--processes", type=whole(1), default=2, help="that send (2)")
-    parser.add_argument("--at-once", type=whole(1), default=32, help="calls in flight of each (32)")
+    parser.add_argument(
+        "punches", type=integer(1), help="the number of punches, each of another employee"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=number(),
+        default=15.0,
+        help="the period over which the punches are spread evenly (default: 15)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=integer(1),
+        default=2,
+        help="the number of sending processes (default: 2)",
+    )
+    parser.add_argument(
+        "--at-once",
+        type=integer(1),
+        default=32,
+        help="the most calls in flight of each process (default: 32)",
+    )
     parser.add_argument(
         "--resent",
         type=number(0, 1),
         default=0.02,
-        help="share sent once more on purpose (0.02)",
+        help="the share of accepted punches that are sent again, as duplicates (default: 0.02)",
     )
     parser.add_argument(
         "--patience",
         type=number(),
         default=300.0,
-        help="seconds to wait for any progress (300) before what is on its way counts as waiting",
+        help="the seconds without progress after which the burst ends and unfinished records count"
+        " as waiting (default: 300)",
     )
     add_data_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a burst and print its table; return 0 if it was clean, 1 if not, 2 if it could not be."""
+    """Run a burst and print its tables; return 0 if it is clean, 1 if not, 2 if it failed."""
     console = Console()
     try:
         stack = read_stack(arguments.data)
@@ -70,98 +88,104 @@ def run(arguments: argparse.Namespace) -> int:
         key = Path(stack["jwt_key"]).read_text().strip()
         plan = Plan(
             url=urljoin(stack["api"], "/point-record"),
-            token=make_token(key, Role.EMPLOYER, employer_id, lasts_s=_TOKEN_LASTS_S),
+            token=make_token(key, Role.EMPLOYER, employer_id, lasts_s=_TOKEN_LIFETIME_S),
             employer_id=employer_id,
             punches=arguments.punches,
             seconds=arguments.seconds,
-            starts_at=time.time() + _START_S,
+            starts_at=time.time() + _START_DELAY_S,
             processes=arguments.processes,
-            resent=arguments.resent,
-            at_once=arguments.at_once,
+            resend_share=arguments.resent,
+            concurrency=arguments.at_once,
         )
-        result = burst(stack, plan, arguments.patience, console)
+        result = run_burst(stack, plan, arguments.patience, console)
     except (NotRunningError, BurstError) as error:
         console.print(str(error), style="red", markup=False)
         return 2
     except KeyboardInterrupt:
-        console.print("Stopped; what was sent goes its way uncounted.")
+        console.print("Stopped. The punches that were sent are still processed, but not counted.")
         return 130
     console.print(stage_table(result), details(result))
     return 0 if result.is_clean else 1
 
 
 def require_loopback(stack: Mapping[str, Any]) -> None:
-    """Refuse a stack of which a part is on another machine.
+    """Require every part of a stack to be on this machine.
 
     Raises:
-        BurstError: naming the part.
+        BurstError: a part is on another machine. The message names it.
     """
     for name in ("api", "dynamodb", "postgres", "legacy"):
         if not is_loopback(urlsplit(stack[name]).hostname):
-            raise BurstError(f"The stack's {name} is not on this machine: no burst goes there.")
+            raise BurstError(
+                f"The stack's {name} is not on this machine. A burst needs a local stack."
+            )
 
 
-def burst(stack: Mapping[str, Any], plan: Plan, patience_s: float, console: Console) -> Result:
-    """Send the punches and follow them until all are settled, or nothing moves for too long.
+def run_burst(
+    stack: Mapping[str, Any], plan: Plan, patience_s: float, console: Console
+) -> BurstResult:
+    """Send the punches and follow them until all are settled, or until progress stops.
 
     Raises:
-        BurstError: a sending process died, or the stores cannot be asked at the end.
+        BurstError: a sending process died, or a store is unavailable at the end.
     """
-    follower = Follower(stack, plan.employer_id)
-    crew = Crew(plan)
+    reader = BurstReader(stack, plan.employer_id)
+    senders = SenderPool(plan)
     try:
         with _Bars(plan.punches, console) as bars:
-            return _follow(plan, crew, follower, bars, patience_s)
+            return _follow(plan, senders, reader, bars, patience_s)
     except EOFError as error:
-        raise BurstError("A process that sends punches died.") from error
+        raise BurstError("A sending process died.") from error
     except UnavailableError as error:
         raise BurstError(f"The records cannot be counted: {error.message}") from error
     finally:
-        crew.stop()
-        follower.close()
+        senders.stop()
+        reader.close()
 
 
-def _follow(plan: Plan, crew: Crew, follower: Follower, bars: "_Bars", patience_s: float) -> Result:
-    """Show progress until the count at the end can be made, and make it."""
-    before = follower.legacy_accepted()
+def _follow(
+    plan: Plan, senders: SenderPool, reader: BurstReader, bars: "_Bars", patience_s: float
+) -> BurstResult:
+    """Show progress until every record is settled or progress stops; return the result."""
+    before = reader.legacy_accepted()
     progress, at_legacy, last = Progress(), 0, None
     moved_at = time.monotonic() + plan.starts_at - time.time() + plan.seconds
     while time.monotonic() < moved_at + patience_s:
-        sent = crew.sent(wait_s=_POLL_S)
-        progress = follower.progress() or progress
-        at_legacy = max(at_legacy, (follower.legacy_accepted() or 0) - (before or 0))
-        accepted = crew.accepted()
+        sent = senders.results(_POLL_S)
+        progress = reader.progress() or progress
+        at_legacy = max(at_legacy, (reader.legacy_accepted() or 0) - (before or 0))
+        accepted = senders.accepted()
         bars.show(accepted, progress.replicated, progress.integrated, at_legacy)
         if (accepted, progress, at_legacy) != last:
             last, moved_at = (accepted, progress, at_legacy), max(moved_at, time.monotonic())
         if sent is None:
             continue
         if progress.integrated + progress.parked >= max(accepted, progress.replicated):
-            result = _count(plan, sent, follower)
-            done = not (result.waiting or result.lost)
-            if done and (before is None or result.at_legacy is not None):
+            result = _count(plan, sent, reader)
+            is_settled = not (result.waiting or result.lost)
+            if is_settled and (before is None or result.deliveries is not None):
                 return result
         time.sleep(_POLL_S)
-    crew.give_up()
-    sent = crew.sent(wait_s=_GIVE_UP_S)
+    senders.give_up()
+    sent = senders.results(_GIVE_UP_TIMEOUT_S)
     if sent is None:
-        raise BurstError("The processes that send punches do not end.")
-    return _count(plan, sent, follower)
+        raise BurstError(f"The sending processes did not end within {_GIVE_UP_TIMEOUT_S:g} s.")
+    return _count(plan, sent, reader)
 
 
-def _count(plan: Plan, sent: Sequence[Sent], follower: Follower) -> Result:
-    """Look for all that was acknowledged where it may be.
+def _count(plan: Plan, sent: Sequence[SendResult], reader: BurstReader) -> BurstResult:
+    """Read all accepted records from the stores and the legacy, and compare.
 
     Raises:
-        UnavailableError: a store cannot be asked now.
+        UnavailableError: a store is unavailable.
     """
-    in_replica, at_legacy = follower.in_replica(), follower.at_legacy()
-    nowhere = follower.nowhere(acknowledged(sent) - in_replica.statuses.keys())
-    return tally(plan, sent, in_replica, at_legacy, nowhere)
+    replicated, deliveries = reader.replicated(), reader.legacy_deliveries()
+    missing = reader.missing(accepted_ids(sent) - replicated.statuses.keys())
+    return compare(plan, sent, replicated, deliveries, missing)
 
 
 class _Bars:
-    """A bar for each stage that a record passes."""
+    """A progress bar for each stage of the pipeline."""
 
     def __init__(self, punches: int, console: Console) -> None:
         self._bars = Bars(
@@ -181,6 +205,6 @@ class _Bars:
         self._bars.stop()
 
     def show(self, *counts: int) -> None:
-        """Set the bars to the counts of the stages, in their order."""
+        """Set the bars to the counts of the stages, in the order of ``_STAGES``."""
         for task, count in zip(self._tasks, counts, strict=True):
             self._bars.update(task, completed=count)

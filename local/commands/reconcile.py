@@ -1,37 +1,43 @@
-"""``python -m local reconcile``: prove that what a running stack accepted is somewhere."""
+"""``python -m local reconcile``: check that a running stack still has every accepted record."""
 
 import argparse
 
 from rich.console import Console
 from rich.table import Table
 
-from local.operator_session import add_operator_arguments, asked, audited
-from local.stack_file import attach
+from local.operator_session import add_operator_arguments, audit_to_file, operator_event
+from local.stack_file import load_environment
 
-_SECONDS = 600.0
+_TIMEOUT_S = 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``reconcile``."""
-    parser.add_argument("--since", metavar="INSTANT", help="RFC 3339 (two hours before its end)")
-    parser.add_argument("--until", metavar="INSTANT", help="RFC 3339 (now)")
+    parser.add_argument(
+        "--since",
+        metavar="INSTANT",
+        help="the start of the period, in RFC 3339 (default: two hours before its end)",
+    )
+    parser.add_argument(
+        "--until", metavar="INSTANT", help="the end of the period, in RFC 3339 (default: now)"
+    )
     add_operator_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look for all that was accepted in the period; return 1 if something is missing."""
-    attach(arguments.data)
+    """Reconcile the period and print the counts; return 1 if a record is missing or unlogged."""
+    load_environment(arguments.data)
     import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import Context  # noqa: PLC0415 - so does this
+    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
 
-    event = asked(arguments, since=arguments.since, until=arguments.until)
-    with audited(arguments.data):
-        found = app.reconcile_period(event, Context("reconcile-period", _SECONDS))
-    table = Table("accepted", "in buffer", "in replica", "in quarantine", "missing", "unlogged")
-    counts = [len(each) if isinstance(each, list) else each for each in found.values()]
+    event = operator_event(arguments, since=arguments.since, until=arguments.until)
+    with audit_to_file(arguments.data):
+        result = app.reconcile_period(event, LambdaContext("reconcile-period", _TIMEOUT_S))
+    table = Table("accepted", "in buffer", "in PostgreSQL", "in quarantine", "missing", "unlogged")
+    counts = [len(each) if isinstance(each, list) else each for each in result.values()]
     table.add_row(*map(str, counts))
     console = Console()
     console.print(table)
-    for record_id in found["missing"] + found["unlogged"]:
+    for record_id in result["missing"] + result["unlogged"]:
         console.print(record_id)
-    return 1 if found["missing"] or found["unlogged"] else 0
+    return 1 if result["missing"] or result["unlogged"] else 0

@@ -1,42 +1,47 @@
-"""``python -m local release``: send an item of a running stack's quarantine on its way."""
+"""``python -m local release``: return a quarantined item of a running stack to the pipeline."""
 
 import argparse
 import json
 import sys
 
-from local.arguments import json_text, whole
-from local.operator_session import add_operator_arguments, asked, audited
-from local.stack_file import attach
+from local.arguments import integer, json_text
+from local.operator_session import add_operator_arguments, audit_to_file, operator_event
+from local.stack_file import load_environment
 
-_SECONDS = 60.0
+_TIMEOUT_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``release``."""
-    parser.add_argument("id", type=whole(1), nargs="?", help="of the item; without, all are listed")
+    parser.add_argument(
+        "id",
+        type=integer(1),
+        nargs="?",
+        help="the id of the item (default: list all items)",
+    )
     parser.add_argument(
         "--record",
         type=json_text,
         metavar="JSON",
-        help="the punch as it should have been, as a phone would POST it (as it is)",
+        help="the corrected punch, as a client would POST it (default: the item as it is)",
     )
     add_operator_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Release the item and print the id of its record, or list all."""
-    attach(arguments.data)
+    """Release the item and print the id of its record, or list all items."""
+    load_environment(arguments.data)
     import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import Context  # noqa: PLC0415 - so does this
+    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
 
-    event = asked(arguments, quarantineId=arguments.id, record=arguments.record)
-    with audited(arguments.data):
-        released = app.release(event, Context("release", _SECONDS))
-    if isinstance(released, str):
-        print(released)
+    event = operator_event(arguments, quarantineId=arguments.id, record=arguments.record)
+    with audit_to_file(arguments.data):
+        result = app.release(event, LambdaContext("release", _TIMEOUT_S))
+    if isinstance(result, str):
+        print(result)
         return 0
-    for item in released:
+    for item in result:
         print(json.dumps(item))
-    if not released:
-        print("Nothing is in quarantine.", file=sys.stderr)
+    if not result:
+        print("The quarantine is empty.", file=sys.stderr)
     return 0

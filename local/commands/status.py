@@ -1,6 +1,6 @@
-"""``python -m local status``: how many records are at each stage of a stack, and since when.
+"""``python -m local status``: show how many records each stage of a stack holds, and their age.
 
-It counts exactly and asks the stores themselves, so it also tells of a stack whose app is down.
+The counts are exact. They come from the stores, so the command works while the app is down.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from local.stack_file import TABLE, add_data_argument, connect_dynamodb, read_st
 
 _TIMEOUT_S = 5
 
-# Each row: the stage, how many records, the oldest of them, and what else there is to know.
+# The stage, its number of records, the instant of the oldest, and a remark.
 Row = tuple[str, int, datetime | None, str]
 
-_REPLICA = """
+_POINT_RECORDS = """
 SELECT status, count(*), min(created_at), max(next_attempt_at), max(attempts)
 FROM point_record
 GROUP BY status
 """
 _QUARANTINE = "SELECT count(*), min(quarantined_at) FROM quarantine"
-_WAITING = (Status.AWAITING, Status.INTEGRATING, Status.ERROR)
+_PENDING = (Status.AWAITING, Status.INTEGRATING, Status.ERROR)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table; return 0, or 1 if a part of the stack does not answer."""
+    """Print the table; return 0, or 1 if a part of the stack does not respond."""
     console = Console()
     stack = read_stack(arguments.data)
     table = Table("Stage", "Records", "Oldest", "")
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             for stage, count, oldest, remark in read(stack):
                 table.add_row(stage, f"{count:,}", _age(oldest), remark)
         except (UnavailableError, BotoCoreError, ClientError, requests.RequestException):
-            table.add_row(name, "", "", "[red]does not answer[/red]")
+            table.add_row(name, "", "", "[red]does not respond[/red]")
             complete = False
         table.add_section()
     console.print(table)
@@ -74,58 +74,60 @@ def _buffer(stack: dict[str, Any]) -> list[Row]:
     return [("buffer", count, oldest, f"{unreadable:,} unreadable" if unreadable else "")]
 
 
-def _replica(stack: dict[str, Any]) -> list[Row]:
+def _postgres(stack: dict[str, Any]) -> list[Row]:
     database = Database(
         stack["postgres"], pool=1, connect_timeout_s=_TIMEOUT_S, statement_timeout_s=60
     )
     try:
         with database.transaction() as connection:
-            counted = {row[0]: row for row in connection.run(_REPLICA)}
+            rows_by_status = {row[0]: row for row in connection.run(_POINT_RECORDS)}
             ((quarantined, quarantined_at),) = connection.run(_QUARANTINE)
     finally:
         database.close()
     rows: list[Row] = []
-    for status in (*_WAITING, Status.INTEGRATED, Status.REJECTED):
-        _, count, oldest, next_at, attempts = counted.get(status, (status, 0, None, None, 0))
-        waits = status in _WAITING
-        remarks = [f"up to {attempts} attempts"] if attempts and waits else []
+    for status in (*_PENDING, Status.INTEGRATED, Status.REJECTED):
+        _, count, oldest, next_at, attempts = rows_by_status.get(status, (status, 0, None, None, 0))
+        is_pending = status in _PENDING
+        remarks = [f"up to {attempts} attempts"] if attempts and is_pending else []
         if status is Status.ERROR and next_at:
-            remarks.append(f"the last is due {_in(next_at)}")
-        rows.append((f"replica {status}", count, oldest if waits else None, ", ".join(remarks)))
+            remarks.append(f"the last retry is due {_due(next_at)}")
+        rows.append(
+            (f"PostgreSQL {status}", count, oldest if is_pending else None, ", ".join(remarks))
+        )
     return [*rows, ("quarantine", quarantined, quarantined_at, "")]
 
 
 def _legacy(stack: dict[str, Any]) -> list[Row]:
     if "legacy" not in stack["pids"]:
         return []
-    answer = requests.get(urljoin(stack["legacy"], "/report"), timeout=_TIMEOUT_S)
-    answer.raise_for_status()
-    report = answer.json()
+    response = requests.get(urljoin(stack["legacy"], "/report"), timeout=_TIMEOUT_S)
+    response.raise_for_status()
+    report = response.json()
     remark = (
         f"{report['calls']:,} calls, {report['duplicates']:,} duplicates,"
-        f" {report['in_flight']:,} in flight (most {report['most_in_flight']:,})"
+        f" {report['in_flight']:,} in flight (maximum {report['most_in_flight']:,})"
     )
     return [("legacy", report["accepted"], None, remark)]
 
 
 _SOURCES: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "buffer": _buffer,
-    "replica": _replica,
+    "PostgreSQL": _postgres,
     "legacy": _legacy,
 }
 
 
 def _age(instant: datetime | None) -> str:
-    return _span((datetime.now(UTC) - instant).total_seconds()) if instant else ""
+    return _format_duration((datetime.now(UTC) - instant).total_seconds()) if instant else ""
 
 
-def _in(instant: datetime) -> str:
+def _due(instant: datetime) -> str:
     seconds = (instant - datetime.now(UTC)).total_seconds()
-    return f"in {_span(seconds)}" if seconds > 0 else "now"
+    return f"in {_format_duration(seconds)}" if seconds > 0 else "now"
 
 
-def _span(seconds: float) -> str:
-    """Write a span of time as people say it: the largest two units."""
+def _format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units, such as ``2 h 5 min``."""
     rest = max(0, round(seconds))
     days, rest = divmod(rest, 86_400)
     hours, rest = divmod(rest, 3_600)

@@ -1,96 +1,108 @@
-"""``python -m local up``: the whole system on this machine, until Ctrl-C or SIGTERM."""
+"""``python -m local up``: run the whole system on this machine until Ctrl-C or SIGTERM."""
 
 import argparse
 import fcntl
 import getpass
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import psutil
 from rich.console import Console
 from rich.markup import escape
 
 from chalicelib.principal import Role
-from local.arguments import http_url, number, whole
-from local.process import StartError, end_leftovers
-from local.stack import USUAL_PORTS, Options, Stack
-from local.stack_file import DATA
+from local.arguments import http_url, integer, number
+from local.child_process import StartError, end_orphans
+from local.loopback import NoFreePortError
+from local.stack import DEFAULT_PORTS, Stack, StackOptions
+from local.stack_file import DEFAULT_HOME
+from local.startup_display import StartupDisplay
 from local.tokens import make_token, read_key
 
-_TOKENS_LAST_S = 12 * 3_600.0
+_TOKEN_LIFETIME_S = 12 * 3_600.0
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _EndedError(BaseException):
-    """Somebody told us to end."""
+class _StopSignalError(BaseException):
+    """A signal asked the process to end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``up``."""
-    usual = ", ".join(f"{name} {port}" for name, port in USUAL_PORTS.items())
+    defaults = ", ".join(f"{name} {port}" for name, port in DEFAULT_PORTS.items())
     parser.add_argument(
         "--data",
         type=Path,
-        default=DATA,
+        default=DEFAULT_HOME,
         metavar="DIR",
-        help=f"where its data and logs are ({DATA}). On {DATA} it takes the usual ports where they"
-        f" are free ({usual}), elsewhere any free ones",
+        help=f"the directory for data and logs (default: {DEFAULT_HOME}). The default directory's"
+        f" stack uses the default ports where they are free ({defaults}); any other uses random"
+        " free ports",
     )
-    parser.add_argument("--port", type=whole(0, 65_535), help="of the API; 0 takes any free one")
+    parser.add_argument(
+        "--port", type=integer(0, 65_535), help="the port of the API; 0 chooses any free port"
+    )
     parser.add_argument(
         "--tick",
         type=number(),
         default=5.0,
         metavar="SECONDS",
-        help="between runs of a schedule (5); 0 runs none: see tick",
+        help="the interval between two runs of a schedule (default: 5); 0 runs none, for use with"
+        " the command tick",
     )
     parser.add_argument(
         "--legacy",
         type=http_url,
         metavar="URL",
-        help="POST records there and start no simulated legacy",
+        help="POST records to this URL instead of to a simulated legacy system",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a stack; return 0 when it was told to end, 1 when it could not start."""
+    """Run a stack; return 0 if a signal stopped it, 1 if it could not start."""
     console = Console(highlight=False, soft_wrap=True)
-    options = Options(
+    options = StackOptions(
         home=arguments.data.resolve(),
         port=arguments.port,
-        usual_ports=arguments.data.resolve() == DATA.resolve(),
+        default_ports=arguments.data.resolve() == DEFAULT_HOME.resolve(),
         tick_s=arguments.tick,
         legacy_url=arguments.legacy,
     )
-    stack = Stack(options, lambda line: console.print(escape(line), style="dim"))
     try:
-        with _only_one(options.home):
-            _run(stack, options, console)
-    except StartError as error:
+        with _exclusive(options.home):
+            _run(options, console)
+    except (StartError, NoFreePortError) as error:
         console.print(escape(str(error)), style="red")
         return 1
     return 0
 
 
-def _run(stack: Stack, options: Options, console: Console) -> None:
-    """Start the stack and keep it up until a signal.
+def _run(options: StackOptions, console: Console) -> None:
+    """Start the stack and keep it running until a signal.
 
     Raises:
-        StartError: it could not start; nothing is left of it.
+        StartError: the stack could not start; none of its processes is left.
     """
+    display = StartupDisplay(console)
+    stack = Stack(options, display)
     for each in _SIGNALS:
-        signal.signal(each, _end)
+        signal.signal(each, _request_stop)
     try:
-        for name in end_leftovers(options.home):
-            console.print(f"Ended {name}, left over from a stack that was killed", style="dim")
-        stack.start()
+        for name in end_orphans(options.home):
+            display.note(f"Ended {name}, which a killed stack had left running")
+        with display:
+            stack.start()
+        took_s = time.time() - psutil.Process().create_time()
         console.print(_welcome(stack.urls, options))
+        console.print(f"Ready in {took_s:.1f} s. Ctrl-C stops everything and keeps the data.")
         stack.watch()
-    except _EndedError:
+    except _StopSignalError:
         console.print("Stopping …", style="dim")
     finally:
         for each in _SIGNALS:
@@ -98,22 +110,22 @@ def _run(stack: Stack, options: Options, console: Console) -> None:
         stack.stop()
 
 
-def _end(signal_number: int, frame: FrameType | None) -> None:
+def _request_stop(signal_number: int, frame: FrameType | None) -> None:
     del signal_number, frame
-    raise _EndedError
+    raise _StopSignalError
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Hold the directory: the kernel lets go of it when this process ends, however it ends.
+def _exclusive(home: Path) -> Iterator[None]:
+    """Lock the directory. The kernel releases the lock when this process ends, for any reason.
 
     Raises:
-        StartError: another stack holds it, or it cannot be made.
+        StartError: another stack holds the lock, or the directory cannot be created.
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StartError(f"{home} cannot be a stack's directory: {error.strerror}.") from error
+        raise StartError(f"{home} cannot be the stack's directory: {error.strerror}.") from error
     with (home / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,22 +142,22 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _welcome(urls: dict[str, str], options: Options) -> str:
-    """Say where everything is and how to try it."""
+def _welcome(urls: dict[str, str], options: StackOptions) -> str:
+    """Return the text that says where everything is and how to try it."""
     api, legacy = urls["api"], urls["legacy"]
     punch = '{"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03:00"}'
     report = "" if options.legacy_url else f"\n    curl {legacy}/report"
     key = read_key(options.home)
-    employee = make_token(key, Role.EMPLOYEE, 1, 7, lasts_s=_TOKENS_LAST_S)
-    employer = make_token(key, Role.EMPLOYER, 1, lasts_s=_TOKENS_LAST_S)
-    who = getpass.getuser()
-    operator = make_token(key, Role.INTEGRATION, lasts_s=_TOKENS_LAST_S, subject=who)
-    data = "" if options.usual_ports else f" --data {options.home}"
-    pace = (
-        f"Both schedules run every {options.tick_s:g} s: after the second run the legacy has it."
+    employee = make_token(key, Role.EMPLOYEE, 1, 7, lasts_s=_TOKEN_LIFETIME_S)
+    employer = make_token(key, Role.EMPLOYER, 1, lasts_s=_TOKEN_LIFETIME_S)
+    user = getpass.getuser()
+    operator = make_token(key, Role.INTEGRATION, lasts_s=_TOKEN_LIFETIME_S, subject=user)
+    data = "" if options.default_ports else f" --data {options.home}"
+    schedules = (
+        f"Both schedules run every {options.tick_s:g} s. After two runs a punch is at the legacy."
         if options.tick_s
-        else "No schedule runs by itself. To run one: .venv/bin/python -m local tick replicate"
-        + data
+        else "No schedule runs automatically. Run one with:"
+        f" .venv/bin/python -m local tick replicate{data}"
     )
     return escape(
         f"""
@@ -157,7 +169,8 @@ punch-clock is ready.
     Legacy      {legacy}
     Logs        {options.home / "log"}
 
-Send a punch as employee 7 of employer 1, see it again by OData as employer 1, and at the legacy:
+Send a punch as employee 7 of employer 1, read it with OData as employer 1, then see it at the
+legacy:
 
     EMPLOYEE={employee}
     EMPLOYER={employer}
@@ -166,14 +179,12 @@ Send a punch as employee 7 of employer 1, see it again by OData as employer 1, a
     curl '{api}/odata/PointRecords?$select=id,includedAt,status' \\
       -H "Authorization: Bearer $EMPLOYER"{report}
 
-Whoever runs the service sees all, and how each stage is:
+An operator may read every record, and the state of each stage:
 
     OPERATOR={operator}
     curl {api}/health -H "Authorization: Bearer $OPERATOR"
 
-Other tokens: .venv/bin/python -m local token --role employer --employer 121{data}
+Make other tokens with: .venv/bin/python -m local token --role employer --employer 121{data}
 
-{pace}
-Ctrl-C stops everything and keeps the data.
-"""
+{schedules}"""
     )

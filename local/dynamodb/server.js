@@ -1,26 +1,28 @@
-// Serves dynalite on the loopback interface: `node server.js PORT [DIRECTORY]`. Without a directory
-// it keeps nothing. What dynalite's own command line does otherwise: it announces itself in words
-// instead of a line that a program reads, it closes idle connections after 5 s, sometimes just as a
-// client reuses one, and it dies with a client that breaks off in the middle of a request.
+// Serve dynalite on the loopback interface: `node server.js PORT [DIRECTORY]`. Without a directory
+// the items are in memory only. Differences from dynalite's own command line:
+// - It prints its URL as a line of JSON, which the parent process reads.
+// - It keeps idle connections open. After dynalite's 5 s a client may reuse one while it closes.
+// - It survives a client that aborts a request. dynalite throws and exits.
 const [port, path] = process.argv.slice(2)
 const server = require('dynalite')({ path, createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 })
 server.keepAliveTimeout = 0
 server.on('request', (request) => {
-  request.removeAllListeners('error') // dynalite's throws
+  request.removeAllListeners('error') // dynalite's listener throws
   request.on('error', () => request.destroy())
 })
 
-// dynalite has no TransactWriteItems: this is as much of it as the buffer asks for, conditional puts
-// of new items. One transaction at a time; it is no more proof against kill -9 than a batch.
+// dynalite lacks TransactWriteItems. This implements what the buffer uses: puts on the condition that
+// the item does not exist. Transactions run one at a time. After a kill -9 a transaction may be
+// partly applied, as a batch may.
 const TRANSACT = 'DynamoDB_20120810.TransactWriteItems'
-const [serve] = server.listeners('request')
-server.removeListener('request', serve)
+const [handle] = server.listeners('request')
+server.removeListener('request', handle)
 server.prependListener('request', (request, response) => {
-  if (request.headers['x-amz-target'] !== TRANSACT) return serve.call(server, request, response)
+  if (request.headers['x-amz-target'] !== TRANSACT) return handle.call(server, request, response)
   const chunks = []
   request.on('data', (chunk) => chunks.push(chunk))
   request.on('end', () => {
-    turn = turn
+    queue = queue
       .then(() => transact(JSON.parse(Buffer.concat(chunks)).TransactItems, request.headers))
       .catch((error) => [500, { __type: 'InternalServerError', message: String(error) }])
       .then(([status, body]) => {
@@ -29,11 +31,11 @@ server.prependListener('request', (request, response) => {
       })
   })
 })
-let turn = Promise.resolve()
+let queue = Promise.resolve()
 
 async function transact(items, headers) {
-  const ask = async (operation, body) => {
-    const answer = await fetch(`http://127.0.0.1:${server.address().port}`, {
+  const call = async (operation, body) => {
+    const reply = await fetch(`http://127.0.0.1:${server.address().port}`, {
       method: 'POST',
       headers: {
         authorization: headers.authorization,
@@ -43,17 +45,17 @@ async function transact(items, headers) {
       },
       body: JSON.stringify(body),
     })
-    if (!answer.ok) throw new Error(await answer.text())
-    return answer.json()
+    if (!reply.ok) throw new Error(await reply.text())
+    return reply.json()
   }
   const puts = items.map((item) => item.Put)
-  const found = await Promise.all(
+  const stored = await Promise.all(
     puts.map(({ TableName, Item }) =>
-      ask('GetItem', { TableName, Key: { id: Item.id }, ConsistentRead: true }),
+      call('GetItem', { TableName, Key: { id: Item.id }, ConsistentRead: true }),
     ),
   )
-  if (found.some(({ Item }) => Item)) {
-    const reasons = found.map(({ Item }) =>
+  if (stored.some(({ Item }) => Item)) {
+    const reasons = stored.map(({ Item }) =>
       Item ? { Code: 'ConditionalCheckFailed', Item } : { Code: 'None' },
     )
     const type = 'com.amazonaws.dynamodb.v20120810#TransactionCanceledException'
@@ -64,7 +66,7 @@ async function transact(items, headers) {
     for (const { TableName, Item } of puts.slice(first, first + 25)) {
       ;(RequestItems[TableName] ??= []).push({ PutRequest: { Item } })
     }
-    await ask('BatchWriteItem', { RequestItems })
+    await call('BatchWriteItem', { RequestItems })
   }
   return [200, {}]
 }

@@ -1,7 +1,8 @@
-"""The DynamoDB endpoint of the stack: dynalite, on Node.
+"""Run a DynamoDB endpoint: dynalite, on Node.js.
 
-Promises DynamoDB's own conditional puts, batches and paged scans on the loopback interface, and
-that with a directory every acknowledged item outlives a kill -9. It asks for no credentials.
+Invariant: conditional puts, batches and paged scans behave as in DynamoDB. The endpoint listens on
+the loopback interface only. With a directory, every acknowledged item survives a ``kill -9``. Any
+credentials are accepted.
 """
 
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from local.node import install
-from local.process import HOST, Child, start_on_port
+from local.child_process import ChildProcess, ServerProcess
+from local.node import Installation
 
-# boto3 wants to sign, whatever it signs with: dynalite doesn't look.
+# boto3 signs every request, so it needs some credentials; dynalite does not check the signature.
 CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "local",
@@ -21,34 +22,50 @@ CREDENTIALS = {
 }
 
 
-def start(home: Path, port: int = 0, *, keep: bool = True) -> tuple[Child, str]:
-    """Start the endpoint on ``port`` (0: any free one) and return it with its URL.
-
-    With ``keep`` its items are kept in ``home/dynamodb``, else in memory.
+def start_installation() -> Installation:
+    """Start to install dynalite, unless it is installed.
 
     Raises:
-        StartError: with the reason.
+        StartError: Node.js could not be installed.
     """
-    node, modules = install(Path(__file__).parent, "dynalite")
+    return Installation(Path(__file__).parent, "dynalite")
+
+
+def start(home: Path, port: int = 0, *, keep: bool = True) -> tuple[ChildProcess, str]:
+    """Start the endpoint on ``port`` (0: any free one) and return it with its URL.
+
+    With ``keep`` its items are stored in ``home/dynamodb``, otherwise in memory.
+
+    Raises:
+        StartError: dynalite could not be installed or did not start.
+    """
+    server = launch(home, port, start_installation(), keep=keep).wait_ready()
+    return server.child, server.url
+
+
+def launch(
+    home: Path, port: int, installation: Installation, *, keep: bool = True
+) -> ServerProcess:
+    """Wait for the installation and start the endpoint. See ``start``."""
+    node, modules = installation.wait()
     directory = home.resolve() / "dynamodb"
     if keep:
         directory.mkdir(parents=True, exist_ok=True)
 
-    def make(chosen: int) -> Child:
+    def make(chosen: int) -> ChildProcess:
         script = Path(__file__).with_name("server.js")
-        return Child(
+        return ChildProcess(
             "dynamodb",
             [node, script, str(chosen), *([directory] if keep else [])],
             home=home,
             environment={"NODE_PATH": str(modules)},
         )
 
-    child, port = start_on_port(port, make)
-    return child, f"http://{HOST}:{port}"
+    return ServerProcess(port, make)
 
 
 def connect(url: str) -> Any:
-    """Return a boto3 client of the endpoint, whatever the environment says."""
+    """Return a boto3 client of the endpoint that ignores the AWS variables of the environment."""
     return boto3.client(
         "dynamodb",
         endpoint_url=url,
@@ -60,7 +77,7 @@ def connect(url: str) -> Any:
 
 
 def create_table(client: Any, name: str) -> None:
-    """Create the buffer's table as it is deployed, unless it is there."""
+    """Create the buffer's table with the schema of the deployment, unless it exists."""
     try:
         client.create_table(
             TableName=name,

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from deploy import capacity
-from local.process import PROJECT
+from local.child_process import PROJECT
 from tests.support.deployed_template import CHALICE, FUNCTIONS, PROD, ROUTES
 
 TEXT = (PROJECT / "docs/operations.md").read_text(encoding="utf-8")

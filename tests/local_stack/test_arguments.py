@@ -1,4 +1,4 @@
-"""What a command line cannot mean is refused by name, with what it may be."""
+"""Bad command-line arguments are rejected with a message that says what is allowed."""
 
 from pathlib import Path
 
@@ -9,39 +9,39 @@ from tests.support.running_stack import local
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
-        ("up --port 99999", "--port: '99999' is not a whole number, from 0 to 65535"),
+        ("up --port 99999", "--port: '99999' is not an integer, from 0 to 65535"),
         ("up --tick soon", "--tick: 'soon' is not a number, 0 or more"),
         ("up --tick inf", "--tick: 'inf' is not a number, 0 or more"),
-        ("up --legacy legacy.example", "--legacy: 'legacy.example' is no URL"),
-        ("up --legacy http://[::1/", "--legacy: 'http://[::1/' is no URL"),
+        ("up --legacy legacy.example", "--legacy: 'legacy.example' is not an HTTP URL"),
+        ("up --legacy http://[::1/", "--legacy: 'http://[::1/' is not an HTTP URL"),
         ("token --hours nan", "--hours: 'nan' is not a number, 0 or more"),
         (
             "token --employer 0",
-            "--employer: '0' is not a whole number, from 1 to 9223372036854775807",
+            "--employer: '0' is not an integer, from 1 to 9223372036854775807",
         ),
         ("tick replicate --seconds -3", "--seconds: '-3' is not a number, 0 or more"),
-        ("release x", "id: 'x' is not a whole number, 1 or more"),
+        ("release x", "id: 'x' is not an integer, 1 or more"),
         ("release 7 --record {bad", "--record: is not JSON: Expecting property name"),
-        ("burst 0", "punches: '0' is not a whole number, 1 or more"),
-        ("burst 3 --at-once 0", "--at-once: '0' is not a whole number, 1 or more"),
+        ("burst 0", "punches: '0' is not an integer, 1 or more"),
+        ("burst 3 --at-once 0", "--at-once: '0' is not an integer, 1 or more"),
         ("burst 3 --resent 7", "--resent: '7' is not a number, from 0 to 1"),
     ],
 )
-def test_a_bad_argument_is_named(
-    line: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_bad_argument_is_rejected_by_name(
+    line: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("no_proxy", "NO_PROXY"):  # which the command sets
+    for name in ("no_proxy", "NO_PROXY"):  # the command sets them
         monkeypatch.setenv(name, "")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_:
         main(line.split())
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["up", "status", "token"])
-def test_a_directory_that_cannot_be_one_is_named(command: str, tmp_path: Path) -> None:
+def test_file_in_place_of_the_directory_is_named(command: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     done = local(command, "--data", str(file))

@@ -1,4 +1,4 @@
-"""``chalice local`` by itself finds the stack of its own checkout, and no other."""
+"""``chalice local`` uses the stack of its own checkout without further configuration."""
 
 import json
 import shutil
@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 import requests
 
+from local.child_process import PROJECT
 from local.dynamodb import server
-from local.process import HOST, PROJECT, free_port
+from local.loopback import HOST, free_port
 from tests.support.running_stack import PUNCH, RunningStack
 from tests.support.waiting import wait_until
 
-KEYS_OF_THE_ENDPOINT = {name: value for name, value in server.CREDENTIALS.items() if "KEY" in name}
+DYNAMODB_KEYS = {name: value for name, value in server.CREDENTIALS.items() if "KEY" in name}
 CHALICE = Path(sys.executable).parent / "chalice"
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[RunningStack]:
-    """The stack of another checkout, on ports of its own."""
+    """Run the stack of a copied checkout, on its own ports."""
     for name in ("app.py", "requirements.txt"):
         shutil.copy(PROJECT / name, tmp_path)
     for name in ("chalicelib", ".chalice"):
@@ -34,7 +35,7 @@ def stack(tmp_path: Path) -> Iterator[RunningStack]:
 
 @pytest.fixture
 def served(stack: RunningStack) -> Iterator[str]:
-    """The URL of what ``chalice local`` serves in that checkout."""
+    """Run ``chalice local`` in the copied checkout and return its URL."""
     port = free_port()
     with (stack.data / "chalice.log").open("wb") as log:
         process = subprocess.Popen(
@@ -59,9 +60,7 @@ def is_up(url: str) -> bool:
         return False
 
 
-def test_it_uses_the_stack_of_its_own_checkout_while_there_is_one(
-    stack: RunningStack, served: str
-) -> None:
+def test_chalice_local_uses_the_stack_of_its_checkout(stack: RunningStack, served: str) -> None:
     punch = {"url": f"{served}/point-record", "json": PUNCH, "headers": stack.operator}
     accepted = requests.post(**punch, timeout=10)
     assert accepted.status_code == 201, accepted.text
@@ -70,19 +69,19 @@ def test_it_uses_the_stack_of_its_own_checkout_while_there_is_one(
     assert (health["status"], health["buffer"]["waiting"]) == ("ok", 1)
 
 
-def test_without_a_stack_it_refuses(stack: RunningStack, served: str) -> None:
+def test_chalice_local_without_a_stack_responds_503(stack: RunningStack, served: str) -> None:
     (stack.data / "stack.json").unlink()
     (stack.data / "aws.config").unlink()
-    for answer in (
+    for response in (
         requests.post(f"{served}/point-record", json=PUNCH, headers=stack.operator, timeout=10),
         requests.get(f"{served}/odata/PointRecords", headers=stack.operator, timeout=10),
     ):
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "Misconfigured")
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "Misconfigured")
 
 
-def test_no_stage_holds_a_password_or_key() -> None:
+def test_stages_have_no_url_and_only_the_known_keys() -> None:
     config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
     stages = [each["environment_variables"] for each in config["stages"].values()]
     assert not [value for stage in stages for value in stage.values() if "://" in value]
-    found = {name: value for stage in stages for name, value in stage.items() if "KEY" in name}
-    assert found == {"JWT_KEY": "file:.local/jwt.key", **KEYS_OF_THE_ENDPOINT}
+    keys = {name: value for stage in stages for name, value in stage.items() if "KEY" in name}
+    assert keys == {"JWT_KEY": "file:.local/jwt.key", **DYNAMODB_KEYS}

@@ -1,4 +1,4 @@
-"""The command lines of README.md and docs/odata.md do what these say."""
+"""The command lines of README.md and docs/odata.md work as documented."""
 
 import json
 import re
@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 def blocks(document: str) -> list[str]:
-    """Return the shell lines of a document, block by block."""
+    """Return the shell blocks of a document."""
     return re.findall(r"```sh\n(.*?)```", (PROJECT / document).read_text("utf-8"), re.DOTALL)
 
 
@@ -31,7 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 
 def commands(stack: RunningStack) -> list[str]:
-    """Return the curl lines of the README, to this stack in place of the usual one."""
+    """Return the curl lines of the README, with the URLs of this stack."""
     lines = "\n".join(blocks("README.md")).replace("\\\n", " ").splitlines()
     (token,) = (line for line in lines if line.startswith("TOKEN="))
     token = token.replace(".venv/bin/python -m local token", f"{TOKEN} --data {stack.data}")
@@ -47,7 +47,11 @@ def commands(stack: RunningStack) -> list[str]:
 
 def curl(command: str) -> Any:
     done = subprocess.run(
-        ["bash", "-c", f"{command} --silent --show-error --max-time 20"],  # as a reader types it
+        [
+            "bash",
+            "-c",
+            f"{command} --silent --show-error --max-time 20",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -56,7 +60,9 @@ def curl(command: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_punch_goes_from_curl_through_odata_to_the_legacy(stack: RunningStack) -> None:
+def test_readme_punch_is_visible_in_odata_and_reaches_the_legacy(
+    stack: RunningStack,
+) -> None:
     post, records, logs, report, *_ = commands(stack)
     posted = curl(post)
     assert posted["status"] == "AWAITING"
@@ -69,16 +75,16 @@ def test_a_punch_goes_from_curl_through_odata_to_the_legacy(stack: RunningStack)
     assert curl(post)["id"] == posted["id"]
 
 
-def test_the_legacy_is_told_what_to_do_and_to_do_as_at_first(stack: RunningStack) -> None:
+def test_legacy_settings_of_the_readme_apply_and_are_reset(stack: RunningStack) -> None:
     show, *changes = (each for each in commands(stack) if "/settings" in each)
     fresh = curl(show)
-    told = [curl(each) for each in changes]
-    assert [each["workers"] for each in told] == [5, 5, 50]
-    assert [each["outage"] is None for each in told] == [True, False, True]
-    assert told[-1] == curl(show) == fresh
+    changed = [curl(each) for each in changes]
+    assert [each["workers"] for each in changed] == [5, 5, 50]
+    assert [each["outage"] is None for each in changed] == [True, False, True]
+    assert changed[-1] == curl(show) == fresh
 
 
-def test_every_request_of_the_odata_document_is_answered(stack: RunningStack) -> None:
+def test_every_request_of_the_odata_document_succeeds(stack: RunningStack) -> None:
     assert stack.post(employeeId=2023, employerId=121).ok  # the punch of the README
     script = "\n".join(["set -e", *blocks("docs/odata.md")])
     script = script.replace(".venv/bin/python -m local token", f"{TOKEN} --data {stack.data}")
@@ -88,24 +94,27 @@ def test_every_request_of_the_odata_document_is_answered(stack: RunningStack) ->
         ["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    answers = script.count("\nask ")
-    assert answers == 7
-    assert done.stdout.count('"@odata.context"') == answers - 1  # $count is plain text
+    requests = script.count("\nask ")
+    assert requests == 7
+    assert done.stdout.count('"@odata.context"') == requests - 1  # $count is plain text
 
 
-def test_a_shift_change_ends_with_nothing_lost_and_nothing_doubled(stack: RunningStack) -> None:
+def test_burst_ends_with_nothing_lost_and_nothing_duplicated(stack: RunningStack) -> None:
     done = stack.command("burst", "300", "--seconds", "2")
     assert done.returncode == 0, done.stdout + done.stderr
-    calls, *_, lost, doubled = re.findall(r"│([^│]+)(?=│)", done.stdout)
-    assert (int(calls), int(lost), int(doubled)) == (300, 0, 0)
+    calls, *_, lost, duplicated = re.findall(r"│([^│]+)(?=│)", done.stdout)
+    assert (int(calls), int(lost), int(duplicated)) == (300, 0, 0)
     assert stack.command("status").returncode == 0
 
 
-def test_replay_says_how_many_go_again_or_what_is_wrong_with_the_filter(
+def test_replay_prints_the_number_of_records_or_the_error_of_the_filter(
     stack: RunningStack,
 ) -> None:
     done = stack.command("replay", "--filter", "status eq 'REJECTED' and employerId eq 121")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 go again")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        "Records returned to the queue: 0",
+    )
     refused = stack.command("replay", "--filter", "employer eq 121")
     assert refused.returncode == 1
     assert "employer" in refused.stderr

@@ -1,4 +1,4 @@
-"""``python -m local token``: what it makes is a token of the stack on that directory."""
+"""``python -m local token`` prints tokens that the stack on the directory accepts."""
 
 import getpass
 from pathlib import Path
@@ -27,26 +27,29 @@ from tests.support.running_stack import local
     ],
     ids=str,
 )
-def test_a_token_is_the_principals(
+def test_token_authenticates_the_principal(
     arguments: list[str], principal: Principal, tmp_path: Path
 ) -> None:
     make_key(tmp_path)
     done = local("token", "--data", str(tmp_path), *arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    checked = authenticator(Settings(), read_key(tmp_path))
-    assert checked.authenticate([f"Bearer {done.stdout.strip()}"]) == principal
+    stack_authenticator = authenticator(Settings(), read_key(tmp_path))
+    assert stack_authenticator.authenticate([f"Bearer {done.stdout.strip()}"]) == principal
 
 
-def test_what_a_token_lacks_is_said(tmp_path: Path) -> None:
+def test_missing_ids_are_named(tmp_path: Path) -> None:
     done = local("token", "--data", str(tmp_path), "--role", "employee")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--employer and --employee" in done.stderr
+
+
+def test_missing_key_is_reported_with_the_command_that_makes_one(tmp_path: Path) -> None:
     done = local("token", "--data", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert "make run" in done.stderr
 
 
-def test_a_key_is_its_owners_and_stays(tmp_path: Path) -> None:
+def test_key_is_private_and_is_not_replaced(tmp_path: Path) -> None:
     make_key(tmp_path)
     key = read_key(tmp_path)
     make_key(tmp_path)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib.errors import UnavailableError
+from local.loopback import HOST, free_port
 from local.postgres import Postgres
-from local.process import HOST, free_port
 from local.services import start_legacy
 from tests.support.service import PUNCH, Service, environment, error_of, wired
 

@@ -1,4 +1,4 @@
-"""A stack run as people run it: ``python -m local up`` in a process of its own."""
+"""Run ``python -m local up`` in a process, as a user does."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ PUNCH = {"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03
 
 
 class RunningStack:
-    """A stack on ``data`` that is ready, or has printed ``until``."""
+    """A stack on the directory ``data`` that has printed ``until``, by default its last line."""
 
     def __init__(self, data: Path, *arguments: str, until: str = "Ctrl-C") -> None:
         self.data = data
@@ -46,11 +46,11 @@ class RunningStack:
 
     @property
     def operator(self) -> dict[str, str]:
-        """The header by which the operator asks."""
+        """The Authorization header of an operator."""
         return {"Authorization": f"Bearer {make_token(read_key(self.data), Role.INTEGRATION)}"}
 
     def processes(self) -> list[psutil.Process]:
-        """Return every process of the stack, the children of children included."""
+        """Return the processes of the stack, with all descendants."""
         supervisor = psutil.Process(self._process.pid)
         return [supervisor, *supervisor.children(recursive=True)]
 
@@ -80,11 +80,12 @@ class RunningStack:
         )
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run another command of ``python -m local`` on this stack."""
+        """Run a command of ``python -m local`` on this stack."""
         return local(*arguments, "--data", str(self.data))
 
 
 def local(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ``python -m local`` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "local", *arguments],
         capture_output=True,
@@ -95,12 +96,12 @@ def local(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Return those that still run. One that nobody has reaped yet does not run any more."""
-    found = []
+    """Return the processes that still run. A zombie does not run."""
+    running = []
     for process in processes:
         try:
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                running.append(process)
         except psutil.NoSuchProcess:
             continue
-    return found
+    return running

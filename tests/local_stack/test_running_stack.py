@@ -1,4 +1,4 @@
-"""What a running stack does: the way of a record, and starting again what dies."""
+"""A running stack: the way of a record, restarts, the commands, and what API Gateway would do."""
 
 import getpass
 import http.client
@@ -33,7 +33,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     stack.end(signal.SIGTERM)
 
 
-def test_a_punch_reaches_the_legacy(stack: RunningStack) -> None:
+def test_punch_reaches_the_legacy_once(stack: RunningStack) -> None:
     record_id = stack.post().json()["id"]
     wait_until(lambda: stack.get(record_id).json()["status"] == "INTEGRATED")
     assert stack.at_legacy().count(record_id) == 1
@@ -42,7 +42,7 @@ def test_a_punch_reaches_the_legacy(stack: RunningStack) -> None:
 @pytest.mark.parametrize(
     "name", ["postgres", "dynamodb", "legacy", "api", "replicate", "integrate"]
 )
-def test_what_dies_is_started_again_on_its_port(stack: RunningStack, name: str) -> None:
+def test_process_that_dies_is_restarted_on_its_port(stack: RunningStack, name: str) -> None:
     before = stack.described()
     os.kill(before["pids"][name], signal.SIGKILL)
 
@@ -50,13 +50,13 @@ def test_what_dies_is_started_again_on_its_port(stack: RunningStack, name: str) 
 
     after = stack.described()
     assert {**before, "pids": None} == {**after, "pids": None}
-    wait_until(lambda: _answers(stack))
+    wait_until(lambda: _is_healthy(stack))
     record_id = stack.post(employeeId=before["pids"][name]).json()["id"]
-    # The run that was killed may hold its lease (RUN_LEASE_S) for so long.
+    # The killed run may hold its lease for RUN_LEASE_S, 30 s.
     wait_until(lambda: stack.get(record_id).json()["status"] == "INTEGRATED", 30 + 15)
 
 
-def _answers(stack: RunningStack) -> bool:
+def _is_healthy(stack: RunningStack) -> bool:
     try:
         return (
             requests.get(stack.url("api", "/health"), headers=stack.operator, timeout=10).json()[
@@ -68,7 +68,7 @@ def _answers(stack: RunningStack) -> bool:
         return False
 
 
-def test_another_stack_runs_beside_it(stack: RunningStack, tmp_path: Path) -> None:
+def test_second_stack_runs_on_another_directory(stack: RunningStack, tmp_path: Path) -> None:
     record_id = stack.post(employeeId=9).json()["id"]
     other = RunningStack(tmp_path / "other", "--tick", "0")
     try:
@@ -78,20 +78,20 @@ def test_another_stack_runs_beside_it(stack: RunningStack, tmp_path: Path) -> No
         assert other.end(signal.SIGINT) == 0
 
 
-def test_a_second_stack_on_the_same_directory_is_refused(stack: RunningStack) -> None:
+def test_second_stack_on_the_same_directory_is_refused(stack: RunningStack) -> None:
     second = stack.command("up")
     assert second.returncode == 1
     assert f"already runs on {stack.data}" in second.stdout
 
 
-def test_a_port_that_is_taken_is_named(stack: RunningStack, tmp_path: Path) -> None:
+def test_port_in_use_is_named(stack: RunningStack, tmp_path: Path) -> None:
     port = stack.url("api").rpartition(":")[2]
     second = local("up", "--data", str(tmp_path), "--port", port)
     assert second.returncode == 1
-    assert second.stdout.startswith(f"Port {port} is taken.")
+    assert second.stdout.startswith(f"Port {port} is in use.")
 
 
-def test_status_tells_where_the_records_are(stack: RunningStack) -> None:
+def test_status_lists_the_stages(stack: RunningStack) -> None:
     record_id = stack.post(employeeId=8).json()["id"]
     wait_until(lambda: stack.get(record_id).json()["status"] == "INTEGRATED")
     shown = stack.command("status")
@@ -99,11 +99,11 @@ def test_status_tells_where_the_records_are(stack: RunningStack) -> None:
     stages = [line.split("│")[1].strip() for line in shown.stdout.splitlines() if "│" in line]
     assert [stage for stage in stages if stage] == [
         "buffer",
-        "replica AWAITING",
-        "replica INTEGRATING",
-        "replica ERROR",
-        "replica INTEGRATED",
-        "replica REJECTED",
+        "PostgreSQL AWAITING",
+        "PostgreSQL INTEGRATING",
+        "PostgreSQL ERROR",
+        "PostgreSQL INTEGRATED",
+        "PostgreSQL REJECTED",
         "quarantine",
         "legacy",
     ]
@@ -112,22 +112,22 @@ def test_status_tells_where_the_records_are(stack: RunningStack) -> None:
 @pytest.mark.parametrize(
     "command", ["status", "tick replicate", "reconcile", "release", "replay --filter true"]
 )
-def test_without_a_stack_a_command_says_so(command: str, tmp_path: Path) -> None:
+def test_command_without_a_stack_fails_and_says_so(command: str, tmp_path: Path) -> None:
     done = local(*command.split(), "--data", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("No stack runs on")
     assert done.stdout == ""
 
 
-def told(stack: RunningStack) -> list[dict[str, Any]]:
-    """Return what the log tells of operators."""
+def audit_log(stack: RunningStack) -> list[dict[str, Any]]:
+    """Return the lines of the audit log, which has no token."""
     text = (stack.data / "log" / "operator.log").read_text()
     assert "eyJ" not in text
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_to_start_a_stack_is_to_migrate_it_as_an_operator(stack: RunningStack) -> None:
-    first, last = told(stack)[:2]
+def test_start_migrates_the_database_as_an_audited_command(stack: RunningStack) -> None:
+    first, last = audit_log(stack)[:2]
     assert (first["action"], first["outcome"]) == ("migrate", "asked")
     assert (last["outcome"], last["by"]) == ("done", getpass.getuser())
     assert last["found"]["applied"] == [each.name for each in read_migrations(MIGRATIONS)]
@@ -142,14 +142,14 @@ def test_to_start_a_stack_is_to_migrate_it_as_an_operator(stack: RunningStack) -
         ("tick replicate", "tick replicate"),
     ],
 )
-def test_a_command_acts_for_whoever_runs_it_or_whose_token_it_has(
+def test_operator_command_is_audited_under_the_user_or_the_subject_of_its_token(
     stack: RunningStack, command: str, action: str
 ) -> None:
     done = stack.command(*command.split(), "--comment", "a drill")
     assert done.returncode == 0, done.stderr
     assert "operator action" not in done.stdout
-    asked, finished = told(stack)[-2:]
-    for line, outcome in ((asked, "asked"), (finished, "done")):
+    requested, finished = audit_log(stack)[-2:]
+    for line, outcome in ((requested, "asked"), (finished, "done")):
         assert (line["action"], line["outcome"]) == (action, outcome)
         assert (line["by"], line["comment"]) == (getpass.getuser(), "a drill")
 
@@ -157,11 +157,11 @@ def test_a_command_acts_for_whoever_runs_it_or_whose_token_it_has(
     refused = stack.command(*command.split(), "--token", employer)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "This is for the role integration alone.\n"
-    line = told(stack)[-1]
+    line = audit_log(stack)[-1]
     assert (line["action"], line["outcome"], line["by"]) == (action, "refused", "eve")
 
 
-def test_the_database_asks_for_the_password_that_only_its_owner_can_read(
+def test_database_requires_the_password_that_only_its_owner_can_read(
     stack: RunningStack,
 ) -> None:
     for name in ("pgpass", "stack.json"):
@@ -172,7 +172,7 @@ def test_the_database_asks_for_the_password_that_only_its_owner_can_read(
     assert refusal.value.args[0]["C"] == "28P01"
 
 
-def test_the_service_is_no_superuser_of_the_database(stack: RunningStack) -> None:
+def test_service_is_not_a_superuser_of_the_database(stack: RunningStack) -> None:
     url = urlsplit(stack.url("postgres"))
     connection = pg8000.native.Connection(
         url.username, password=url.password, host=url.hostname, port=url.port
@@ -183,7 +183,7 @@ def test_the_service_is_no_superuser_of_the_database(stack: RunningStack) -> Non
         connection.close()
 
 
-def test_a_connection_that_is_kept_waits_for_no_acknowledgement(stack: RunningStack) -> None:
+def test_kept_connection_does_not_wait_for_delayed_acknowledgements(stack: RunningStack) -> None:
     url = urlsplit(stack.url("api"))
     connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=10)
     took_s, headers = [], stack.operator
@@ -206,7 +206,7 @@ def test_a_connection_that_is_kept_waits_for_no_acknowledgement(stack: RunningSt
         ({"Authorization": "Bearer a", "authorization": "Bearer b"}, 400),
     ],
 )
-def test_what_api_gateway_would_not_pass_on_is_refused(
+def test_request_that_api_gateway_would_not_pass_on_is_refused(
     stack: RunningStack, headers: dict[str, str], status: int
 ) -> None:
     url = urlsplit(stack.url("api"))
@@ -215,15 +215,15 @@ def test_what_api_gateway_would_not_pass_on_is_refused(
     for name, value in headers.items():
         connection.putheader(name, value)
     connection.endheaders()
-    answer = connection.getresponse()
-    assert answer.status == status
-    assert OF_GATEWAY.items() <= dict(answer.getheaders()).items()
-    assert b'{"error": {"code": ' in answer.read()
+    response = connection.getresponse()
+    assert response.status == status
+    assert OF_GATEWAY.items() <= dict(response.getheaders()).items()
+    assert b'{"error": {"code": ' in response.read()
     connection.close()
 
 
-def test_an_unknown_route_is_told_as_api_gateway_tells_it(stack: RunningStack) -> None:
-    answer = requests.get(f"{stack.url('api')}/nowhere", timeout=10)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound")
-    assert OF_GATEWAY.items() <= answer.headers.items()
-    assert answer.headers["Content-Type"] == "application/json"
+def test_unknown_route_gets_the_response_of_api_gateway(stack: RunningStack) -> None:
+    response = requests.get(f"{stack.url('api')}/nowhere", timeout=10)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "NotFound")
+    assert OF_GATEWAY.items() <= response.headers.items()
+    assert response.headers["Content-Type"] == "application/json"

@@ -1,4 +1,4 @@
-"""A stack comes up whole, goes down whole, and comes back with its data however it went."""
+"""A stack starts, stops without leaving a process, and keeps its data after a ``kill -9``."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from tests.support.running_stack import RunningStack, alive, local
 from tests.support.waiting import wait_until
 
 
-def test_told_to_end_it_settles_what_is_under_way_and_leaves_no_process(tmp_path: Path) -> None:
+def test_sigterm_settles_the_calls_in_flight_and_leaves_no_process(tmp_path: Path) -> None:
     stack = RunningStack(tmp_path / "data", "--tick", "0.1")
     slow = {"latency_ms": 1_000, "sigma": 0}
     requests.put(stack.url("legacy", "/settings"), json=slow, timeout=10).raise_for_status()
@@ -40,7 +40,7 @@ def test_told_to_end_it_settles_what_is_under_way_and_leaves_no_process(tmp_path
     assert "was killed" not in stack.output()
 
 
-def test_a_dynamodb_endpoint_and_a_legacy_of_somebody_else_are_used(
+def test_external_dynamodb_endpoint_and_legacy_are_used(
     tmp_path: Path,
     dynamodb_url: str,
     dynamodb: Any,
@@ -48,8 +48,8 @@ def test_a_dynamodb_endpoint_and_a_legacy_of_somebody_else_are_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "theirs")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "theirs")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "external")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "external")
     stack = RunningStack(tmp_path / "data", "--tick", "0.1", "--legacy", legacy.url)
     try:
         described = stack.described()
@@ -64,8 +64,8 @@ def test_a_dynamodb_endpoint_and_a_legacy_of_somebody_else_are_used(
         dynamodb.delete_table(TableName=TABLE)
 
 
-def test_told_to_end_while_it_starts_it_leaves_no_process(tmp_path: Path) -> None:
-    stack = RunningStack(tmp_path / "data", until="Starting the DynamoDB endpoint")
+def test_sigterm_during_the_start_leaves_no_process(tmp_path: Path) -> None:
+    stack = RunningStack(tmp_path / "data", until="PostgreSQL: ready")
     processes = stack.processes()
     assert len(processes) > 1
     assert stack.end(signal.SIGTERM) == 0
@@ -73,7 +73,7 @@ def test_told_to_end_while_it_starts_it_leaves_no_process(tmp_path: Path) -> Non
     assert not list((stack.data / "run").iterdir())
 
 
-def test_a_migration_that_changed_is_named_with_the_way_out(tmp_path: Path) -> None:
+def test_changed_migration_is_reported_with_a_remedy(tmp_path: Path) -> None:
     server = postgres.start(tmp_path)
     database = Database(server.url(), pool=1, connect_timeout_s=5, statement_timeout_s=30)
     migrate(database)
@@ -86,12 +86,12 @@ def test_a_migration_that_changed_is_named_with_the_way_out(tmp_path: Path) -> N
 
     assert done.returncode == 1
     assert (
-        f"has changed since it was applied. To begin anew without the data, remove {tmp_path}"
+        f"has changed since it was applied. To start again without the data, remove {tmp_path}"
         in (done.stdout)
     )
 
 
-def test_kill_9_leaves_no_process_and_loses_no_data(tmp_path: Path) -> None:
+def test_kill_9_leaves_no_process_and_loses_no_record(tmp_path: Path) -> None:
     stack = RunningStack(tmp_path / "data", "--tick", "0")
     replicated = stack.post(employeeId=1).json()["id"]
     assert stack.command("tick", "replicate").returncode == 0
@@ -99,7 +99,7 @@ def test_kill_9_leaves_no_process_and_loses_no_data(tmp_path: Path) -> None:
     processes = stack.processes()
 
     stack.end(signal.SIGKILL)
-    if sys.platform == "linux":  # elsewhere the next start ends them
+    if sys.platform == "linux":  # on other systems the next start ends them
         wait_until(lambda: not alive(processes))
 
     again = RunningStack(stack.data, "--tick", "0")
