@@ -1,4 +1,4 @@
-"""The data set in a database of its own, and a service that reads it."""
+"""Fixtures: the data set in its own database, and clients of a service that reads it."""
 
 from collections.abc import Callable, Iterator
 
@@ -23,7 +23,7 @@ def data() -> DataSet:
 
 @pytest.fixture(scope="session")
 def filled(postgres_server: Postgres, data: DataSet) -> Iterator[Database]:
-    """A database that has the data set, and that nobody writes to."""
+    """A database with the data set. Tests must not write to it."""
     database = connect(create_database(postgres_server, "odata"))
     dataset.store(data.records, database)
     with database.transaction() as connection:
@@ -34,13 +34,13 @@ def filled(postgres_server: Postgres, data: DataSet) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def client(filled: Database) -> Client:
-    """A client of a service of the data set, with the settings that are the default."""
+    """A client of a service with the default settings."""
     return Client(ODataService(ReadSession(filled, 10), Settings()))
 
 
 @pytest.fixture(scope="session")
 def client_of(filled: Database) -> Callable[[Settings], Client]:
-    """Make a client of a service of the data set with other settings."""
+    """Build a client of a service with given settings."""
     return lambda settings: Client(
         ODataService(ReadSession(filled, settings.odata_timeout_s), settings)
     )

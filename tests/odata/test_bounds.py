@@ -1,4 +1,4 @@
-"""However a query is made, what it calculates and what the database needs for it are bounded."""
+"""The size of computed values, and the time and memory that the database spends, are limited."""
 
 import json
 import sys
@@ -24,13 +24,13 @@ from tests.support.odata.client import ROOT, Client
 from tests.support.tokens import INTEGRATION
 
 
-def doubled(times: int, text: str, name: str = "concat") -> str:
+def nested_calls(times: int, text: str, name: str = "concat") -> str:
     for _ in range(times):
         text = f"{name}({text},{text})"
     return text
 
 
-# 1,000 digits, multiplied by themselves: a Decimal grows as a text does.
+# A number of 1,000 digits, multiplied by itself: a Decimal grows as a string does.
 _PRODUCT = " mul ".join(["@x"] * 97)
 _NUMBER = ("@x", f"{'9' * 997}.5")
 
@@ -38,44 +38,45 @@ _NUMBER = ("@x", f"{'9' * 997}.5")
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("$compute", f"{doubled(4, 'log')} as c"),
-        ("$compute", f"{doubled(3, 'log')} as c,{doubled(3, 'log')} as d"),
+        ("$compute", f"{nested_calls(4, 'log')} as c"),
+        ("$compute", f"{nested_calls(3, 'log')} as c,{nested_calls(3, 'log')} as d"),
         ("$compute", "log as a,concat(a,a) as b,concat(b,b) as c,concat(c,c) as d"),
         ("$compute", f"{_PRODUCT} as d,cast(d,Edm.String) as s"),
         ("$filter", f"-({_PRODUCT}) gt 1"),
-        ("$filter", f"length({doubled(4, 'log')}) gt 1"),
-        ("$filter", f"contains(toupper(case(id gt 1:{doubled(4, 'log')})),'x')"),
-        ("$orderby", f"{doubled(3, 'log')},{doubled(3, 'log')}"),
-        ("$apply", f"compute(concat(log,log) as a)/compute({doubled(3, 'a')} as b)"),
+        ("$filter", f"length({nested_calls(4, 'log')}) gt 1"),
+        ("$filter", f"contains(toupper(case(id gt 1:{nested_calls(4, 'log')})),'x')"),
+        ("$orderby", f"{nested_calls(3, 'log')},{nested_calls(3, 'log')}"),
+        ("$apply", f"compute(concat(log,log) as a)/compute({nested_calls(3, 'a')} as b)"),
         (
             "$apply",
-            f"aggregate({doubled(3, 'log')} with max as a,{doubled(3, 'log')} with min as b)",
+            f"aggregate({nested_calls(3, 'log')} with max as a,"
+            f"{nested_calls(3, 'log')} with min as b)",
         ),
-        ("$expand", f"point($expand=logs($compute={doubled(4, 'log')} as c))"),
+        ("$expand", f"point($expand=logs($compute={nested_calls(4, 'log')} as c))"),
     ],
 )
-def test_what_could_be_too_long_is_refused_before_it_is_asked(
-    option: str, text: str, client: Client
-) -> None:
+def test_value_that_could_be_too_long_is_rejected(option: str, text: str, client: Client) -> None:
     with pytest.raises(InvalidError, match=r"the limit is 100000 \(character \d+ of"):
         client.get("IntegrationLogs", (option, text), _NUMBER)
 
 
-def test_a_piece_of_a_long_text_counts_as_long_as_it_is(client: Client) -> None:
-    def pieces(length: str) -> tuple[str, str]:
+def test_substring_counts_with_its_literal_length(client: Client) -> None:
+    def substrings(length: str) -> tuple[str, str]:
         return "$compute", ",".join(f"substring(log,{n},{length}) as p{n}" for n in range(30))
 
-    first = client.json("IntegrationLogs", pieces("3"), ("$filter", "length(log) gt 5"))["value"][0]
+    first = client.json("IntegrationLogs", substrings("3"), ("$filter", "length(log) gt 5"))[
+        "value"
+    ][0]
     assert [first[f"p{n}"] for n in range(3)] == [first["log"][n : n + 3] for n in range(3)]
     for long in ("5000", "attempt"):
         with pytest.raises(InvalidError, match="the limit is 100000"):
-            client.get("IntegrationLogs", pieces(long))
+            client.get("IntegrationLogs", substrings(long))
     below_nothing = "case(false:substring(log,0,-900000)) as less"
     with pytest.raises(InvalidError, match="the limit is 100000"):
-        client.get("IntegrationLogs", ("$compute", f"{below_nothing},{pieces('5000')[1]}"))
+        client.get("IntegrationLogs", ("$compute", f"{below_nothing},{substrings('5000')[1]}"))
 
 
-def test_a_long_literal_counts_wherever_it_is_named(client: Client) -> None:
+def test_long_literal_counts_at_each_use_of_its_alias(client: Client) -> None:
     text = ("@x", f"'{'x' * 10_000}'")
     named = [f"contains(deviceId,@x) or {each}" for each in ("true", "contains(status,@x)")]
     for each in named:
@@ -84,7 +85,7 @@ def test_a_long_literal_counts_wherever_it_is_named(client: Client) -> None:
         client.get("PointRecords", ("$filter", " or ".join(named * 8)), text)
 
 
-def test_collections_within_each_other_are_bounded(client: Client) -> None:
+def test_nesting_of_lambdas_is_limited(client: Client) -> None:
     def nested(times: int) -> tuple[str, str]:
         within = "x/point/logs/any(x:" * (times - 1) + "true" + ")" * times
         return "$filter", f"false and logs/any(x:{within}"
@@ -94,8 +95,8 @@ def test_collections_within_each_other_are_bounded(client: Client) -> None:
         client.get("PointRecords", nested(21))
 
 
-def test_a_plan_that_would_be_too_large_is_not_made(client: Client) -> None:
-    """Unbounded, the last takes 1.6 GB to plan."""
+def test_query_that_is_too_complex_to_plan_is_rejected(client: Client) -> None:
+    """Without the limit, planning the last query takes 1.6 GB."""
     total = " add ".join(["latitude"] * 60)
     client.get("PointRecords", ("$filter", f"{total} gt 1 or {total} lt 2"))
     with pytest.raises(InvalidError, match="too complex"):
@@ -114,22 +115,22 @@ def test_a_plan_that_would_be_too_large_is_not_made(client: Client) -> None:
         ("SELECT '(SELECT ' || (SELECT ')' || '((' || (SELECT 1))", 3),
     ],
 )
-def test_a_subselect_counts_for_each_level(sql: str, levels: int) -> None:
+def test_subselect_counts_once_for_each_level(sql: str, levels: int) -> None:
     assert nested_levels(sql) == levels
 
 
-def test_time_that_is_over_is_not_given_to_a_query(filled: Any) -> None:
+def test_query_gets_no_more_than_the_remaining_time(filled: Any) -> None:
     reader = ReadSession(filled, 10)
     with pytest.raises(UnavailableError, match="no time left"):
         reader.row("SELECT 1", QueryParameters(INTEGRATION), time.monotonic())
     started = time.monotonic()
-    with pytest.raises(UnavailableError, match="Ask for less"):
+    with pytest.raises(UnavailableError, match="Request less"):
         reader.row("SELECT pg_sleep(5)", QueryParameters(INTEGRATION), time.monotonic() + 0.2)
     assert 0.15 < time.monotonic() - started < 3
 
 
 @pytest.fixture(scope="module")
-def crowded(postgres_server: Postgres) -> str:
+def large_database(postgres_server: Postgres) -> str:
     """The URL of a database with many records and long logs."""
     url = create_database(postgres_server, "odata_bounds")
     database = connect(url)
@@ -150,52 +151,54 @@ def crowded(postgres_server: Postgres) -> str:
     return url
 
 
-_LONG = doubled(3, "log")
+_LONG = nested_calls(3, "log")
 _MANY = range(120)
-HUNGRY = {
-    "as many long texts as a page has": ("IntegrationLogs", ("$compute", f"{_LONG} as c")),
-    "the same in each expansion": ("PointRecords", ("$expand", f"logs($compute={_LONG} as c)")),
-    "the same, written whole": (
+EXPENSIVE = {
+    "long texts on a full page": ("IntegrationLogs", ("$compute", f"{_LONG} as c")),
+    "long texts in each expansion": ("PointRecords", ("$expand", f"logs($compute={_LONG} as c)")),
+    "long texts in expansions without pages": (
         "PointRecords",
         ("$expand", f"logs($compute={_LONG} as c;$filter=$it/id ne null)"),
     ),
-    "long keys of an order": ("IntegrationLogs", ("$orderby", f"{_LONG} desc")),
-    "long keys of groups": (
+    "long order keys": ("IntegrationLogs", ("$orderby", f"{_LONG} desc")),
+    "long group keys": (
         "IntegrationLogs",
-        ("$apply", f"compute({doubled(2, 'log')} as c)/groupby((c,id))"),
+        ("$apply", f"compute({nested_calls(2, 'log')} as c)/groupby((c,id))"),
     ),
     "many conditions on the same logs": (
         "PointRecords",
         ("$filter", " and ".join(f"logs/any(a:a/id ne {n})" for n in _MANY)),
     ),
-    "many through the same record": (
+    "many conditions through the same record": (
         "IntegrationLogs",
         ("$filter", " and ".join(f"point/logs/any(a:a/id ne {-n})" for n in _MANY)),
     ),
-    "many within each other": (
+    "deeply nested conditions": (
         "PointRecords",
         ("$filter", f"logs/any(a:{'a/point/logs/all(a:' * 19}true{')' * 20}"),
     ),
-    "sums within sums": (
+    "a long sum": (
         "PointRecords",
         ("$filter", f"{' add '.join(['latitude'] * 95)} ne 1"),
     ),
-    "a pattern of much that is optional": (
+    "a pattern with many optional parts": (
         "PointRecords",
         ("$filter", "matchesPattern(status,'(a?b?c?d?){249}x')"),
     ),
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process")
+@pytest.mark.skipif(sys.platform != "linux", reason="requires /proc of Linux")
 @pytest.mark.parametrize("role", [Role.INTEGRATION, Role.EMPLOYER])
-@pytest.mark.parametrize("asked", HUNGRY)
-def test_no_query_makes_the_database_hungry(asked: str, role: Role, crowded: str) -> None:
-    """Without these bounds long texts took 1 GB of a backend, and conditions on logs 3.5 GB."""
-    database = connect(crowded)
+@pytest.mark.parametrize("query", EXPENSIVE)
+def test_expensive_query_takes_limited_database_memory(
+    query: str, role: Role, large_database: str
+) -> None:
+    """Without limits, long texts took 1 GB of a backend, and conditions on logs 3.5 GB."""
+    database = connect(large_database)
     principal = INTEGRATION if role is Role.INTEGRATION else Principal(role, employer_id=7)
     client = Client(ODataService(ReadSession(database, 2), Settings()), principal)
-    path, option = HUNGRY[asked]
+    path, option = EXPENSIVE[query]
     try:
         with database.transaction() as connection:
             ((pid,),) = connection.run("SELECT pg_backend_pid()")
@@ -204,20 +207,20 @@ def test_no_query_makes_the_database_hungry(asked: str, role: Role, crowded: str
             answer = client.get(path, ("$top", "1000"), option)
             assert len(answer.body) < 2_100_000
         except UnavailableError:
-            pass  # what takes too long may be cut off
+            pass  # a timeout is acceptable
         assert _peak_mb(pid) - before < 150
     finally:
         database.close()
 
 
-def test_slow_queries_of_a_batch_share_its_time(crowded: str) -> None:
-    path, (name, text) = HUNGRY["many within each other"]
+def test_batch_timeout_covers_all_its_queries(large_database: str) -> None:
+    path, (name, text) = EXPENSIVE["deeply nested conditions"]
     requests = [
         {"id": str(number), "method": "get", "url": f"{path}?{name}={quote(text)}"}
         for number in range(9)
     ]
     settings = Settings(odata_timeout_s=0.6, odata_batch_timeout_s=1)
-    database = connect(crowded)
+    database = connect(large_database)
     endpoint = Endpoint(ReadSession(database, 10), settings, cast(PendingRecords, None))
     started = time.monotonic()
     answer = endpoint.answer(
@@ -237,6 +240,6 @@ def test_slow_queries_of_a_batch_share_its_time(crowded: str) -> None:
 
 
 def _peak_mb(pid: int) -> float:
-    """Return the most memory that a process has had so far."""
+    """Return the peak memory of a process, in MB."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1_024

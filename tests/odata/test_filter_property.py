@@ -1,4 +1,4 @@
-"""A filter drawn at random selects the same entities in Python and through the service."""
+"""A random filter selects the same entities in a Python reference and through the service."""
 
 import os
 from typing import Any
@@ -22,31 +22,31 @@ thorough = settings(
 
 
 def selected(term: Term, entities: list[Any]) -> list[str] | None:
-    """Return the keys of the entities that the term is true of, or None where it fails."""
+    """Return the keys of the entities for which the term is true, None if its evaluation fails."""
     try:
         return sorted(str(each.id) for each in entities if term.value({"it": each}) is True)
-    except (reference.Fault, OverflowError):
+    except (reference.EvaluationError, OverflowError):
         return None
 
 
 def check(client: Client, entity_set: str, term: Term, entities: list[Any]) -> None:
     expected = selected(term, entities)
     try:
-        found = sorted(map(str, client.ids(entity_set, term.text)))
+        actual = sorted(map(str, client.ids(entity_set, term.text)))
     except InvalidError:
         if expected is not None:
             raise
         return
     if expected is None:
-        event("fails")  # perhaps only for entities that Postgres had no need to look at
+        event("fails")  # Postgres may not have evaluated the failing entities
         return
     event("selects some" if 0 < len(expected) < len(entities) else "selects all or none")
-    assert found == expected, term.text
+    assert actual == expected, term.text
 
 
 @thorough
 @given(term=conditions("Record"))
-def test_a_random_filter_of_records_means_what_it_means_in_python(
+def test_random_filter_of_records_selects_as_in_python(
     term: Term, client: Client, data: DataSet
 ) -> None:
     check(client, "PointRecords", term, data.records)
@@ -54,14 +54,14 @@ def test_a_random_filter_of_records_means_what_it_means_in_python(
 
 @thorough
 @given(term=conditions("Log"))
-def test_a_random_filter_of_logs_means_what_it_means_in_python(
+def test_random_filter_of_logs_selects_as_in_python(
     term: Term, client: Client, data: DataSet
 ) -> None:
     check(client, "IntegrationLogs", term, data.logs)
 
 
 @pytest.mark.parametrize("operator", ["eq", "ne", "gt", "ge", "lt", "le"])
-def test_the_reference_has_the_nulls_of_the_standard(operator: str) -> None:
+def test_reference_compares_nulls_as_the_standard_says(operator: str) -> None:
     both = reference.compare(operator, None, None)
     one = reference.compare(operator, None, 1)
     assert both == (operator in ("eq", "ge", "le"))

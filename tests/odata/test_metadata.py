@@ -1,4 +1,4 @@
-"""``$metadata`` in both formats: of the structure that the standard gives it, and both the same."""
+"""``$metadata`` has the structure of the standard, and its two formats are equivalent."""
 
 import json
 from typing import Any
@@ -15,8 +15,7 @@ from tests.support.odata.client import Client
 EDMX = "{http://docs.oasis-open.org/odata/ns/edmx}"
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
 
-# CSDL XML 4.01: what each element may have, attributes first (those that it must have in capitals'
-# stead marked by *), then the elements within.
+# CSDL XML 4.01: the attributes (required ones are marked by *) and child elements of each element.
 STRUCTURE: dict[str, tuple[str, str]] = {
     f"{EDMX}Edmx": ("Version*", f"{EDMX}Reference {EDMX}DataServices"),
     f"{EDMX}Reference": ("Uri*", f"{EDMX}Include"),
@@ -45,7 +44,7 @@ STRUCTURE: dict[str, tuple[str, str]] = {
     f"{EDM}String": ("", ""),
 }
 
-# To what each term may apply, by the vocabularies themselves.
+# The model elements to which each term applies, as its vocabulary declares.
 APPLIES_TO = {
     "Core.Description": "EntityType Property EntityContainer",
     "Core.Computed": "Property",
@@ -92,7 +91,7 @@ def csdl(client: Client, **headers: str) -> Any:
     return json.loads(answer.body)
 
 
-def test_every_element_has_what_the_standard_gives_it(client: Client) -> None:
+def test_elements_have_the_attributes_and_children_of_the_standard(client: Client) -> None:
     for element in document(client).iter():
         attributes, children = STRUCTURE[element.tag]
         names = [each.rstrip("*") for each in attributes.split()]
@@ -106,7 +105,7 @@ def test_every_element_has_what_the_standard_gives_it(client: Client) -> None:
             assert len(values) + len(kinds) == 1, element.attrib
 
 
-def test_whatever_is_named_is_there(client: Client) -> None:
+def test_references_within_the_document_resolve(client: Client) -> None:
     root = document(client)
     included = {each.attrib["Namespace"] for each in root.iter(f"{EDMX}Include")}
     types = {each.attrib["Name"]: each for each in root.iter(f"{EDM}EntityType")}
@@ -142,7 +141,7 @@ def test_whatever_is_named_is_there(client: Client) -> None:
         assert kind in APPLIES_TO[short].split(), short
 
 
-def test_every_property_says_what_it_means(client: Client) -> None:
+def test_every_property_has_a_description_and_precision(client: Client) -> None:
     for prop in document(client).iter(f"{EDM}Property"):
         terms = {each.attrib["Term"]: each.attrib for each in prop}
         assert terms["Org.OData.Core.V1.Description"]["String"]
@@ -152,7 +151,7 @@ def test_every_property_says_what_it_means(client: Client) -> None:
             assert prop.attrib["Precision"] == "6"
 
 
-def test_what_apply_cannot_do_is_not_left_to_a_default(client: Client) -> None:
+def test_unsupported_features_of_apply_are_declared(client: Client) -> None:
     container = csdl(client)["PunchClock"]["Service"]
     for name in ENTITY_SETS:
         supported = container[name]["@Org.OData.Aggregation.V1.ApplySupported"]
@@ -163,13 +162,13 @@ def test_what_apply_cannot_do_is_not_left_to_a_default(client: Client) -> None:
                 client.get(name, ("$apply", apply))
 
 
-def test_every_operator_is_among_what_filters_may_have(client: Client) -> None:
+def test_filter_functions_list_operators_and_functions(client: Client) -> None:
     functions = csdl(client)["PunchClock"]["Service"]["@Org.OData.Capabilities.V1.FilterFunctions"]
     assert {"eq", "in", "divby", "not", "any", "cast", "case", "contains", "now"} <= set(functions)
     assert "has" not in functions
 
 
-def test_both_formats_say_the_same(client: Client) -> None:
+def test_xml_and_json_metadata_are_equivalent(client: Client) -> None:
     for version in ("4.0", "4.01"):
         root, found = (
             document(client, odata_maxversion=version),
@@ -190,7 +189,7 @@ def named(element: Element) -> str | None:
 
 
 def as_json(element: Element) -> Any:
-    """Write an element as CSDL JSON 4.01 has it."""
+    """Convert an element to CSDL JSON 4.01."""
     tag, given = element.tag.removeprefix(EDM), dict(element.attrib)
     kind = given.get("Type", given.get("EntityType", ""))
     collection = {"$Collection": True} if kind.startswith("Collection(") else {}
@@ -255,7 +254,7 @@ def value(element: Element) -> Any:
         ("application/json;charset=utf-8, */*;q=0.1", "json"),
     ],
 )
-def test_metadata_are_xml_unless_json_is_preferred(accept: str, kind: str, client: Client) -> None:
+def test_metadata_is_xml_unless_json_is_preferred(accept: str, kind: str, client: Client) -> None:
     answer = client.get("$metadata", accept=accept)
     assert answer.headers["Content-Type"] == f"application/{kind}"
     assert client.get("$metadata").headers["Content-Type"] == "application/xml"
@@ -265,7 +264,7 @@ def test_metadata_are_xml_unless_json_is_preferred(accept: str, kind: str, clien
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json;x=y", "application/xml;q=0"])
-def test_metadata_are_of_no_other_format(accept: str, client: Client) -> None:
+def test_metadata_in_another_format_is_not_acceptable(accept: str, client: Client) -> None:
     with pytest.raises(NotAcceptableError):
         client.get("$metadata", accept=accept)
     with pytest.raises(NotAcceptableError):

@@ -1,4 +1,4 @@
-"""What clients ask most is found in an index, on the first page and on the last."""
+"""Frequent queries use an index, on the first page and on later ones."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +17,8 @@ from tests.support.odata.client import Client
 from tests.support.tokens import INTEGRATION
 
 
-class Explaining(ReadSession):
-    """A reader that keeps the plan of what it read last."""
+class ExplainingReader(ReadSession):
+    """A reader that keeps the plan of its last statement."""
 
     plan = ""
 
@@ -32,11 +32,11 @@ class Explaining(ReadSession):
 
 
 @pytest.fixture(scope="module")
-def reader(postgres_server: Postgres) -> Iterator[Explaining]:
-    """A reader of as many records as make the planner use its indexes."""
+def reader(postgres_server: Postgres) -> Iterator[ExplainingReader]:
+    """A reader of a database with enough records for the planner to prefer indexes."""
     database = connect(create_database(postgres_server, "odata_plans"))
     _fill(database)
-    yield Explaining(database, 10)
+    yield ExplainingReader(database, 10)
     database.close()
 
 
@@ -100,8 +100,8 @@ PAGES: list[tuple[str, list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize(("entity_set", "query"), PAGES, ids=str)
-def test_a_page_is_read_from_an_index_in_its_order(
-    entity_set: str, query: list[tuple[str, str]], reader: Explaining
+def test_page_is_read_from_an_index_without_sorting(
+    entity_set: str, query: list[tuple[str, str]], reader: ExplainingReader
 ) -> None:
     client = Client(ODataService(reader, Settings()))
     answer = client.json(entity_set, *query, prefer="maxpagesize=5")
@@ -127,8 +127,8 @@ COUNTS: list[tuple[str, list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize(("entity_set", "query"), COUNTS, ids=str)
-def test_a_count_reads_an_index_where_one_can_tell(
-    entity_set: str, query: list[tuple[str, str]], reader: Explaining
+def test_count_uses_an_index(
+    entity_set: str, query: list[tuple[str, str]], reader: ExplainingReader
 ) -> None:
     client = Client(ODataService(reader, Settings()))
     client.get(f"{entity_set}/$count", *query)
@@ -137,7 +137,7 @@ def test_a_count_reads_an_index_where_one_can_tell(
     assert "Seq Scan" not in reader.plan, reader.plan
 
 
-def test_punches_per_employer_and_day_are_grouped_page_by_page(reader: Explaining) -> None:
+def test_groups_per_employer_and_day_are_read_page_by_page(reader: ExplainingReader) -> None:
     client = Client(ODataService(reader, Settings()))
     answer = client.json("PointRecords", ("$apply", PER_DAY), prefer="maxpagesize=5")
     for _ in range(3):
@@ -162,8 +162,8 @@ EMPLOYEE = Principal(Role.EMPLOYEE, 5, 5)
     ],
     ids=str,
 )
-def test_a_principals_records_are_read_from_an_index_in_its_order(
-    query: list[tuple[str, str]], principal: Principal, reader: Explaining
+def test_principals_page_is_read_from_an_index(
+    query: list[tuple[str, str]], principal: Principal, reader: ExplainingReader
 ) -> None:
     client = Client(ODataService(reader, Settings()), principal)
     answer = client.json("PointRecords", *query, prefer="maxpagesize=5")
@@ -172,14 +172,14 @@ def test_a_principals_records_are_read_from_an_index_in_its_order(
     plans.append(reader.plan)
     for plan in plans:
         assert "Seq Scan" not in plan, plan
-        # An employee's own are so few that they may be sorted.
+        # An employee has so few records that sorting them is fine.
         assert principal is EMPLOYEE or "Sort" not in plan, plan
         assert "Index" in plan, plan
 
 
 @pytest.mark.parametrize("principal", [EMPLOYER, EMPLOYEE], ids=str)
-def test_what_else_a_principal_asks_is_read_from_an_index(
-    principal: Principal, reader: Explaining
+def test_principals_entity_logs_and_count_use_an_index(
+    principal: Principal, reader: ExplainingReader
 ) -> None:
     client = Client(ODataService(reader, Settings()), principal)
     key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
@@ -190,7 +190,7 @@ def test_what_else_a_principal_asks_is_read_from_an_index(
     assert "Seq Scan on point_record" not in reader.plan, reader.plan
 
 
-def test_a_key_and_what_it_leads_to_are_read_from_an_index(reader: Explaining) -> None:
+def test_entity_and_its_navigations_use_an_index(reader: ExplainingReader) -> None:
     client = Client(ODataService(reader, Settings()))
     key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
     log = client.json(f"PointRecords({key})/logs")["value"][0]["id"]
@@ -211,14 +211,14 @@ def test_a_key_and_what_it_leads_to_are_read_from_an_index(reader: Explaining) -
         assert "Seq Scan" not in reader.plan, f"{path}\n{reader.plan}"
 
 
-def test_logs_are_found_by_what_their_record_is(reader: Explaining) -> None:
+def test_filter_of_logs_by_their_record_uses_its_index(reader: ExplainingReader) -> None:
     client = Client(ODataService(reader, Settings()))
     answer = client.json("IntegrationLogs", ("$filter", "point/employeeId eq 5"))
     assert len(answer["value"]) == 40
     assert "point_record_employee" in reader.plan, reader.plan
 
 
-def test_logs_of_a_record_are_found_by_its_key(reader: Explaining) -> None:
+def test_filter_of_logs_by_point_id_uses_an_index(reader: ExplainingReader) -> None:
     client = Client(ODataService(reader, Settings()))
     key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
     assert client.json("IntegrationLogs", ("$filter", f"pointId eq {key}"))["value"]
@@ -226,7 +226,7 @@ def test_logs_of_a_record_are_found_by_its_key(reader: Explaining) -> None:
 
 
 @pytest.mark.parametrize("text", ["strasse", "CAFÉ", '"asse, σίσ"', "nowhere OR Straße"])
-def test_a_word_is_found_by_an_index(text: str, reader: Explaining) -> None:
+def test_search_uses_the_text_index(text: str, reader: ExplainingReader) -> None:
     client = Client(ODataService(reader, Settings()))
     for entity_set in ("IntegrationLogs", "PointRecords"):
         assert client.get(f"{entity_set}/$count", ("$search", text)).body == "40"
@@ -248,8 +248,8 @@ EXPANSIONS = [
 
 @pytest.mark.parametrize(("entity_set", "expand"), EXPANSIONS, ids=str)
 @pytest.mark.parametrize("principal", [INTEGRATION, Principal(Role.EMPLOYER, 5)], ids=str)
-def test_what_is_expanded_is_read_from_an_index_for_the_page_alone(
-    entity_set: str, expand: str, principal: Principal, reader: Explaining
+def test_expansion_is_a_subplan_that_uses_an_index(
+    entity_set: str, expand: str, principal: Principal, reader: ExplainingReader
 ) -> None:
     client = Client(ODataService(reader, Settings()), principal)
     answer = client.json(entity_set, ("$expand", expand), prefer="maxpagesize=5")

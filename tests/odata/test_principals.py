@@ -1,4 +1,4 @@
-"""The query builder by itself shows a principal its own: here no policy of Postgres helps it."""
+"""The query builder restricts a principal to its own records, without row-level security."""
 
 import json
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
 
 
-class Unbound(ReadSession):
-    """Reads as the owner of the tables, whom no policy binds."""
+class OwnerReader(ReadSession):
+    """Reads as the owner of the tables, to whom no row-level security policy applies."""
 
     def _transaction(
         self, principal: Principal, timeout_s: float
@@ -28,7 +28,7 @@ class Unbound(ReadSession):
         return self._database.transaction(read_only=True, statement_timeout_s=timeout_s)
 
 
-# Of one record, whose it may be.
+# The principals that may read a record.
 OWNERS: dict[str, Callable[..., Principal]] = {
     "employer": lambda record: Principal(Role.EMPLOYER, record.employerId),
     "employee": lambda record: Principal(Role.EMPLOYEE, record.employerId, record.employeeId),
@@ -36,11 +36,13 @@ OWNERS: dict[str, Callable[..., Principal]] = {
 
 
 @pytest.mark.parametrize("role", OWNERS)
-def test_each_way_shows_a_principal_its_own(role: str, filled: Database, data: DataSet) -> None:
+def test_every_kind_of_read_is_limited_to_the_principals_records(
+    role: str, filled: Database, data: DataSet
+) -> None:
     principals = {OWNERS[role](each): each for each in data.records}
     assert len(principals) > 1
     for principal in principals:
-        client = Client(ODataService(Unbound(filled, 10), Settings()), principal)
+        client = Client(ODataService(OwnerReader(filled, 10), Settings()), principal)
         own = {
             str(each.id)
             for each in data.records
@@ -62,6 +64,6 @@ def test_each_way_shows_a_principal_its_own(role: str, filled: Database, data: D
         for path in (f"PointRecords({foreign})", f"PointRecords({foreign})/logs"):
             with pytest.raises(NotFoundError):
                 client.get(path)
-        assert record_json(Unbound(filled, 10), foreign, principal) is None
-        mine = record_json(Unbound(filled, 10), min(own), principal)
+        assert record_json(OwnerReader(filled, 10), foreign, principal) is None
+        mine = record_json(OwnerReader(filled, 10), min(own), principal)
         assert json.loads(mine or "{}")["id"] == min(own)

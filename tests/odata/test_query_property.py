@@ -54,7 +54,7 @@ def check(client: Client, entity_set: str, query: Query, entities: list[Any]) ->
     options = list(query.options())
     try:
         values, count = answer(query, entities, {})
-    except (reference.Fault, OverflowError):
+    except (reference.EvaluationError, OverflowError):
         event("fails")
         return
     try:

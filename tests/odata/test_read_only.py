@@ -1,4 +1,4 @@
-"""Whatever SQL a query came to be, it changes nothing, ends in time and leaves no trace."""
+"""No SQL statement of the reader can write, exceed its timeout, or change the session."""
 
 import time
 
@@ -26,13 +26,13 @@ from tests.support.tokens import INTEGRATION
         "TRUNCATE integration_log",
     ],
 )
-def test_nothing_can_be_written(statement: str, filled: Database) -> None:
+def test_reader_cannot_write(statement: str, filled: Database) -> None:
     reader = ReadSession(filled, 10)
     with pytest.raises((UnavailableError, DatabaseError)) as refused:
         reader.row(statement, QueryParameters(INTEGRATION))
-    told = f"{refused.value} {refused.value.__cause__}"
-    assert "read-only transaction" in told or "permission denied for sequence" in told
-    # The connection is as it was: others can write.
+    message = f"{refused.value} {refused.value.__cause__}"
+    assert "read-only transaction" in message or "permission denied for sequence" in message
+    # The session is unchanged: other transactions can write.
     with filled.transaction() as connection:
         connection.run("CREATE TEMPORARY TABLE scratch (x integer) ON COMMIT DROP")
 
@@ -44,23 +44,23 @@ def test_nothing_can_be_written(statement: str, filled: Database) -> None:
         "SELECT 1; COMMIT; DELETE FROM integration_log",
     ],
 )
-def test_a_query_cannot_free_itself_to_write(
+def test_query_cannot_leave_the_read_only_transaction(
     statement: str, filled: Database, data: DataSet
 ) -> None:
     with pytest.raises(DatabaseError):
         ReadSession(filled, 10).row(statement, QueryParameters(INTEGRATION))
-    counted = ReadSession(filled, 10).row(
+    row = ReadSession(filled, 10).row(
         "SELECT count(*) FROM integration_log", QueryParameters(INTEGRATION)
     )
-    assert counted == [len(data.logs)]
+    assert row == [len(data.logs)]
 
 
-def test_a_slow_query_is_ended_in_time_and_leaves_no_bounds(filled: Database) -> None:
+def test_slow_query_times_out_and_leaves_the_session_unchanged(filled: Database) -> None:
     started = time.monotonic()
-    with pytest.raises(UnavailableError, match="Ask for less"):
+    with pytest.raises(UnavailableError, match="Request less"):
         ReadSession(filled, 0.05).row("SELECT pg_sleep(20)", QueryParameters(INTEGRATION))
     assert time.monotonic() - started < 5
-    for _ in range(8):  # whichever connection it was
+    for _ in range(8):  # any connection of the pool
         with filled.transaction() as connection:
             assert connection.run("SHOW statement_timeout") == [["30s"]]
             assert connection.run("SHOW transaction_read_only") == [["off"]]

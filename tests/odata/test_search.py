@@ -1,4 +1,4 @@
-"""Words that ``$search`` looks for in log texts."""
+"""``$search`` in the text of logs, and of records by their logs."""
 
 from collections.abc import Callable
 
@@ -59,7 +59,7 @@ CASES: list[tuple[str, Callable[[str | None], bool]]] = [
 
 
 @pytest.mark.parametrize(("text", "holds"), CASES)
-def test_logs_are_searched_in_their_text(
+def test_search_of_logs_looks_in_their_text(
     text: str, holds: Callable[[str | None], bool], client: Client, data: DataSet
 ) -> None:
     expected = [each.id for each in data.logs if holds(each.log)]
@@ -69,8 +69,8 @@ def test_logs_are_searched_in_their_text(
     assert client.get("IntegrationLogs/$count", ("search", text)).body == str(len(expected))
 
 
-def test_a_record_is_found_by_the_texts_of_its_logs(client: Client, data: DataSet) -> None:
-    def found(text: str, *query: tuple[str, str]) -> list[str]:
+def test_search_of_records_looks_in_all_their_logs(client: Client, data: DataSet) -> None:
+    def ids(text: str, *query: tuple[str, str]) -> list[str]:
         answer = client.json("PointRecords", ("$search", text), ("$top", "1000"), *query)
         return [each["id"] for each in answer["value"]]
 
@@ -78,18 +78,18 @@ def test_a_record_is_found_by_the_texts_of_its_logs(client: Client, data: DataSe
         return {str(r.id) for r in data.records if any(has(word)(log.log) for log in r.logs)}
 
     everything = {str(r.id) for r in data.records}
-    assert set(found("accepted")) == some("accepted")
-    # Each word in any of the logs.
+    assert set(ids("accepted")) == some("accepted")
+    # Each word may be in a different log.
     both = some("accepted") & some("timeout")
-    assert set(found("accepted timeout")) == both
+    assert set(ids("accepted timeout")) == both
     assert any(all(not has("accepted", "timeout")(log.log) for log in r.logs)
                for r in data.records if str(r.id) in both)  # fmt: skip
-    assert set(found("NOT accepted")) == everything - some("accepted")
-    waiting = {str(r.id) for r in data.records if r.status == "AWAITING"}
-    assert set(found("accepted", ("$filter", "status eq 'AWAITING'"))) == some("accepted") & waiting
+    assert set(ids("NOT accepted")) == everything - some("accepted")
+    awaiting = {str(r.id) for r in data.records if r.status == "AWAITING"}
+    assert set(ids("accepted", ("$filter", "status eq 'AWAITING'"))) == some("accepted") & awaiting
 
 
-def test_case_is_folded_as_unicode_does(database: Database) -> None:
+def test_search_uses_unicode_case_folding(database: Database) -> None:
     (record,) = dataset.build(1)
     record.logs = [Log(1, record.id, 0, "ERROR", "Straße, ΣΊΣΥΦΟΣ, café", None, None,
                        record.createdAt, record)]  # fmt: skip
@@ -101,7 +101,7 @@ def test_case_is_folded_as_unicode_does(database: Database) -> None:
         assert client.get("IntegrationLogs/$count", ("$search", text)).body == "0", text
 
 
-def test_pages_of_a_search_go_on_with_it(client: Client, data: DataSet) -> None:
+def test_next_pages_continue_the_search(client: Client, data: DataSet) -> None:
     pages = client.pages("IntegrationLogs", ("$search", "NOT accepted"), prefer="maxpagesize=5")
     expected = [each.id for each in data.logs if not has("accepted")(each.log)]
     assert [each["id"] for page in pages for each in page] == expected
@@ -121,7 +121,7 @@ def test_pages_of_a_search_go_on_with_it(client: Client, data: DataSet) -> None:
         ("a " * 2500, "2000 tokens"),
     ],
 )  # fmt: skip
-def test_what_is_no_search_is_refused_with_its_reason_and_its_place(
+def test_invalid_search_is_rejected_with_reason_and_place(
     text: str, reason: str, client: Client
 ) -> None:
     with pytest.raises(InvalidError) as refused:
@@ -130,7 +130,7 @@ def test_what_is_no_search_is_refused_with_its_reason_and_its_place(
     assert "(character " in refused.value.message
 
 
-def test_what_has_no_text_is_not_searched(client: Client, data: DataSet) -> None:
+def test_search_without_searchable_text_is_rejected(client: Client, data: DataSet) -> None:
     with pytest.raises(NotImplementedByServiceError, match="IntegrationRuns"):
         client.get("IntegrationRuns", ("$search", "x"))
     with pytest.raises(InvalidError, match="search"):

@@ -8,12 +8,12 @@ import pytest
 
 from tests.support.odata.batch import (
     GET,
-    asked,
     change_set,
     multipart,
     part,
     post,
     send,
+    send_json,
     statuses,
 )
 from tests.support.service import Service, punch, wired
@@ -50,7 +50,7 @@ def test_a_change_set_creates_all_of_its_records(service: Service) -> None:
 def test_a_change_set_of_json_creates_all_of_its_records(service: Service) -> None:
     group = {"method": "post", "url": "PointRecords", "atomicityGroup": "g"}
     minimal = {"Prefer": "return=minimal"}
-    responses = asked(
+    responses = send_json(
         service,
         {**group, "id": "1", "body": punch(7)},
         {**group, "id": "2", "body": punch(8), "headers": minimal},
@@ -87,7 +87,7 @@ def test_a_change_set_of_which_one_fails_stores_nothing(
 
 def test_a_group_of_which_one_fails_stores_nothing(service: Service) -> None:
     group = {"method": "post", "url": "PointRecords", "atomicityGroup": "g"}
-    responses = asked(
+    responses = send_json(
         service,
         {**group, "id": "1", "body": punch(7)},
         {**group, "id": "2", "body": punch(8, nope=1)},
@@ -102,10 +102,10 @@ def test_a_group_of_which_one_fails_stores_nothing(service: Service) -> None:
 
 def test_a_group_may_only_read_or_only_create(service: Service) -> None:
     read = {"method": "get", "url": "PointRecords", "atomicityGroup": "g"}
-    both = asked(service, {**read, "id": "1"}, {**read, "id": "2"})
+    both = send_json(service, {**read, "id": "1"}, {**read, "id": "2"})
     assert [each["status"] for each in both] == [200, 200]
     create = {"id": "1", "method": "post", "url": "PointRecords", "atomicityGroup": "g"}
-    mixed = asked(service, {**create, "body": punch(7)}, {**read, "id": "2"})
+    mixed = send_json(service, {**create, "body": punch(7)}, {**read, "id": "2"})
     assert [each["status"] for each in mixed] == [424, 501]
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.odata.batch import (
     NOBODY,
-    asked,
     send,
+    send_json,
 )
 from tests.support.service import Service, punch
 
@@ -19,7 +19,7 @@ def test_what_is_depended_on_must_come_before(service: Service) -> None:
         {"id": "2", **one, "dependsOn": ["3"]},
         {"id": "3", **one, "dependsOn": ["2"]},
     ]
-    answers = asked(service, *requests)
+    answers = send_json(service, *requests)
     assert [each["status"] for each in answers] == [400, 400, 424]
     assert [each["body"]["error"].get("target") for each in answers[:2]] == ["dependsOn"] * 2
 
@@ -35,7 +35,7 @@ def test_a_host_that_is_none_is_only_repeated(service: Service, host: str) -> No
 
 
 def test_a_batch_of_json(service: Service) -> None:
-    (created, read, count, metadata, minimal, nope, after) = asked(
+    (created, read, count, metadata, minimal, nope, after) = send_json(
         service,
         {"id": "1", "method": "POST", "url": "PointRecords", "body": punch(7)},
         {"id": "2", "method": "get", "url": "$1?$select=employeeId", "dependsOn": ["1"]},
@@ -87,11 +87,11 @@ def test_a_batch_of_json(service: Service) -> None:
 def test_a_broken_request_of_json_is_answered_by_itself(
     service: Service, request_: dict[str, Any], status: int
 ) -> None:
-    first, second = asked(
+    first, second = send_json(
         service, {"id": "x", **request_}, {"id": "y", "method": "get", "url": "PointRecords"}
     )
     assert (first["status"], second["status"]) == (status, 200)
-    only = asked(
+    only = send_json(
         service,
         {"id": "x", **request_},
         {"id": "y", "method": "get", "url": "PointRecords"},

@@ -8,12 +8,12 @@ import pytest
 from tests.support.odata.batch import (
     GET,
     MULTIPART,
-    asked,
     change_set,
     multipart,
     part,
     post,
     send,
+    send_json,
     statuses,
 )
 from tests.support.service import Service, error_of, punch, wired
@@ -68,7 +68,7 @@ def test_the_answers_of_a_batch_are_bounded_together(
     service.replicate()
     parts = [{"id": str(n), "method": "get", "url": "PointRecords"} for n in range(9)]
     with wired(variables | {"ODATA_ANSWER_BYTES": "10000"}):
-        answers = asked(service, *parts)
+        answers = send_json(service, *parts)
     found = [len(each["body"].get("value", [])) for each in answers]
     # The last page ends early; for those behind it there is no room for a single record.
     assert found[:2] == [9, 9]
@@ -87,7 +87,7 @@ def test_a_batch_without_room_begins_nothing_more(
         {"id": "2", "method": "post", "url": "PointRecords", "body": punch(2)},
     ]
     with wired(variables | {"ODATA_ANSWER_BYTES": "1024"}):
-        answers = asked(service, *parts)
+        answers = send_json(service, *parts)
     assert [each["status"] for each in answers] == [200, 400]
     assert "ODATA_ANSWER_BYTES" in answers[1]["body"]["error"]["message"]
     service.replicate()
@@ -96,7 +96,7 @@ def test_a_batch_without_room_begins_nothing_more(
 
 def test_a_batch_may_be_empty(service: Service) -> None:
     assert statuses(send(service, b"--b--")) == []
-    assert asked(service) == []
+    assert send_json(service) == []
 
 
 def test_a_batch_is_bounded(service: Service) -> None:
@@ -104,13 +104,13 @@ def test_a_batch_is_bounded(service: Service) -> None:
     answer = send(service, {"requests": [{**one, "id": str(n)} for n in range(101)]})
     assert answer.status_code == 400
     assert "100 requests (ODATA_BATCH_REQUESTS)" in error_of(answer)["message"]
-    assert len(asked(service, *({**one, "id": str(n)} for n in range(100)))) == 100
+    assert len(send_json(service, *({**one, "id": str(n)} for n in range(100)))) == 100
 
 
 def test_a_batch_ends_in_time(variables: dict[str, str], database: Any, tmp_path: Path) -> None:
     with wired(variables | {"ODATA_BATCH_TIMEOUT_S": "0"}):
         service = Service.of(database, tmp_path)
-        (response,) = asked(service, {"id": "1", "method": "get", "url": "PointRecords"})
+        (response,) = send_json(service, {"id": "1", "method": "get", "url": "PointRecords"})
         assert response["status"] == 503
         assert response["headers"]["retry-after"]
 

@@ -1,7 +1,6 @@
-"""What ``$apply`` means, in plain Python, for the tests to compare with.
+"""A reference implementation of ``$apply`` in plain Python. It does not import the service.
 
-Rows are namespaces: of an entity, with what was computed besides, or of what was grouped by and
-aggregated. Independent of the service: nothing here imports it.
+Rows are namespaces: an entity with its computed properties, or group keys with their aggregates.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +17,8 @@ Row = SimpleNamespace
 
 
 @dataclass(frozen=True)
-class Near:
-    """A Double that depends on the order in which it is calculated."""
+class Approximate:
+    """A Double whose value depends on the order of evaluation."""
 
     value: float
     error: float
@@ -46,11 +45,11 @@ def write(row: Row, path: str, value: Any) -> None:
 
 
 def total(values: Sequence[Any]) -> Any:
-    """Sum: of nothing, null; integers stay within Int64."""
+    """Return the sum: null for no values; integers must stay within Int64."""
     if not values:
         return None
     if isinstance(values[0], float):
-        return Near(sum(values), sum(map(abs, values)) * 1e-12)
+        return Approximate(sum(values), sum(map(abs, values)) * 1e-12)
     if isinstance(values[0], timedelta):
         return sum(values, timedelta())
     return bounded(sum(values))
@@ -61,9 +60,9 @@ def average(values: Sequence[Any]) -> Any:
         return None
     if isinstance(values[0], float):
         number = len(values)
-        return Near(sum(values) / number, sum(map(abs, values)) / number * 1e-12)
+        return Approximate(sum(values) / number, sum(map(abs, values)) / number * 1e-12)
     if isinstance(values[0], timedelta):
-        return Near(sum(values, timedelta()).total_seconds() / len(values), 1e-5)
+        return Approximate(sum(values, timedelta()).total_seconds() / len(values), 1e-5)
     return Fraction(sum(map(Fraction, values)), len(values))
 
 
@@ -77,17 +76,17 @@ METHODS: dict[str, Callable[[Sequence[Any]], Any]] = {
 
 
 def aggregated(method: str, values: Iterable[Any]) -> Any:
-    """Null is no value: 3.2.1.3."""
+    """Aggregate the values that are not null: 3.2.1.3."""
     return METHODS[method]([each for each in values if each is not None])
 
 
 def ordered(value: Any) -> Any:
-    """Return what a value is compared by: a GUID by its digits."""
+    """Return the sort key of a value: a GUID sorts by its digits."""
     return value.int if hasattr(value, "int") else value
 
 
 def grouped(rows: list[Row], paths: Sequence[str]) -> list[tuple[Row, list[Row]]]:
-    """Return each group that there is: a row of its keys, and its rows."""
+    """Return each group as a row of its keys, and its member rows."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(read(row, path) for path in paths), []).append(row)
@@ -101,7 +100,7 @@ def grouped(rows: list[Row], paths: Sequence[str]) -> list[tuple[Row, list[Row]]
 
 
 def sort(rows: list[Row], order: Sequence[tuple[str, bool]]) -> list[Row]:
-    """Sort by paths, of which some are descending: null before all values, or after them."""
+    """Sort by paths with directions; null sorts as the lowest value."""
     rows = list(rows)
     for path, descending in reversed(order):
 
@@ -114,7 +113,7 @@ def sort(rows: list[Row], order: Sequence[tuple[str, bool]]) -> list[Row]:
 
 
 def up_to(rows: list[Row], path: str, limit: Fraction, percent: bool) -> list[Row]:
-    """Keep rows until their sum reaches the limit: 3.3.1."""
+    """Return rows until their sum reaches the limit: 3.3.1."""
     values = [Fraction(read(row, path) or 0) for row in rows]
     reached = limit * sum(values) / 100 if percent else limit
     kept: list[Row] = []
@@ -127,11 +126,11 @@ def up_to(rows: list[Row], path: str, limit: Fraction, percent: bool) -> list[Ro
     return kept
 
 
-def is_written(expected: Any, found: Any) -> bool:
-    """Say whether JSON has a value as it must."""
+def matches_json(expected: Any, found: Any) -> bool:
+    """Return whether a JSON value represents the expected value."""
     if expected is None or found is None or isinstance(expected, bool | str):
         return found is expected or found == expected
-    if isinstance(expected, Near):
+    if isinstance(expected, Approximate):
         found = _seconds(found) if isinstance(found, str) else found
         return abs(expected.value - found) <= expected.error + 1e-12 * abs(expected.value)
     if isinstance(expected, Fraction | float):

@@ -1,4 +1,4 @@
-"""Batches as clients write them, and what of their answers the tests look at."""
+"""Build batches as clients write them, and read their responses."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def change_set(*parts: str, boundary: str = "c") -> str:
 def send(
     service: Service, body: bytes | Any, content_type: str = MULTIPART, **headers: str
 ) -> HTTPResponse:
-    """POST a batch: bytes as they are, anything else as JSON."""
+    """POST a batch: bytes unchanged, anything else as JSON."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if not isinstance(body, bytes):
         body, content_type = json.dumps(body).encode(), "application/json"
@@ -46,20 +46,20 @@ def send(
     )
 
 
-def statuses(answer: HTTPResponse) -> list[int]:
-    """Return the status of each part of a multipart answer."""
-    assert answer.status_code == 200, answer.body
-    assert answer.headers["Content-Type"].startswith("multipart/mixed;boundary=batchresponse_")
-    assert b"\n" not in answer.body.replace(b"\r\n", b"")
+def statuses(response: HTTPResponse) -> list[int]:
+    """Return the status of each part of a multipart response."""
+    assert response.status_code == 200, response.body
+    assert response.headers["Content-Type"].startswith("multipart/mixed;boundary=batchresponse_")
+    assert b"\n" not in response.body.replace(b"\r\n", b"")
     return [
-        int(each) for each in re.findall(r"^HTTP/1.1 (\d+) ", answer.body.decode(), re.MULTILINE)
+        int(each) for each in re.findall(r"^HTTP/1.1 (\d+) ", response.body.decode(), re.MULTILINE)
     ]
 
 
-def asked(service: Service, *requests: dict[str, Any], **headers: str) -> list[dict[str, Any]]:
-    """Send a batch of JSON and return the responses."""
-    answer = send(service, {"requests": list(requests)}, **headers)
-    assert answer.status_code == 200, answer.body
-    assert answer.headers["Content-Type"] == "application/json"
-    assert set(answer.json_body) == {"responses"}
-    return answer.json_body["responses"]
+def send_json(service: Service, *requests: dict[str, Any], **headers: str) -> list[dict[str, Any]]:
+    """Send a JSON batch, and return its responses."""
+    response = send(service, {"requests": list(requests)}, **headers)
+    assert response.status_code == 200, response.body
+    assert response.headers["Content-Type"] == "application/json"
+    assert set(response.json_body) == {"responses"}
+    return response.json_body["responses"]

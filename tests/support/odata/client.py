@@ -1,4 +1,4 @@
-"""Ask the service as an HTTP client would."""
+"""A client that sends requests to the service without HTTP."""
 
 import json
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ ROOT = "http://localhost/api/odata"
 
 @dataclass(frozen=True)
 class Client:
-    """Asks one service as one principal: as the operator, who sees all, unless told otherwise."""
+    """Sends requests to a service on behalf of a principal; the default may read everything."""
 
     service: ODataService
     principal: Principal = INTEGRATION
 
     def get(self, path: str, /, *query: tuple[str, str], **headers: str) -> ODataResponse:
-        """GET a path with decoded options; headers have underscores for dashes."""
+        """GET a path with decoded options; header names have underscores instead of dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.service.get(ODataRequest(self.principal, ROOT, path, query, named))
 
@@ -29,7 +29,7 @@ class Client:
         return json.loads(self.get(path, *query, **headers).body)
 
     def follow(self, link: str, **headers: str) -> Any:
-        """GET the JSON that a nextLink leads to."""
+        """GET the JSON at a nextLink."""
         parts = urlsplit(link)
         path = parts.path.removeprefix(urlsplit(ROOT).path)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
@@ -45,7 +45,7 @@ class Client:
         return pages
 
     def ids(self, entity_set: str, condition: str, /, *query: tuple[str, str]) -> list[Any]:
-        """Return the keys of the entities that a filter selects, in the order of the answer."""
+        """Return the keys of the entities that a filter selects, in the response's order."""
         answer = self.json(
             entity_set, ("$filter", condition), ("$select", "id"), ("$top", "1000"), *query
         )
@@ -53,7 +53,7 @@ class Client:
 
 
 def rows(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> list[Any]:
-    """GET the rows that ``$apply`` gives, without what is written about them."""
+    """GET the result rows of ``$apply``, without annotations."""
     answer = client.json(entity_set, ("$apply", apply), *query)
     return [
         {name: value for name, value in row.items() if "@" not in name} for row in answer["value"]
@@ -61,6 +61,6 @@ def rows(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -
 
 
 def row(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> Any:
-    """GET the only row that ``$apply`` gives."""
-    (found,) = rows(client, entity_set, apply, *query)
-    return found
+    """GET the only result row of ``$apply``."""
+    (result,) = rows(client, entity_set, apply, *query)
+    return result

@@ -1,4 +1,4 @@
-"""A few dozen point records and their logs, chosen for their edges, in Python and in Postgres."""
+"""Point records and logs with many edge cases, in Python and in Postgres."""
 
 import random
 import uuid
@@ -40,7 +40,7 @@ INSTANTS = [
 
 @dataclass(eq=False, repr=False)
 class Log:
-    """An integration log; the names are those of OData."""
+    """An integration log, with OData's property names."""
 
     id: int
     pointId: uuid.UUID  # noqa: N815
@@ -55,7 +55,7 @@ class Log:
 
 @dataclass(eq=False, repr=False)
 class Record:
-    """A point record; the names are those of OData."""
+    """A point record, with OData's property names."""
 
     id: uuid.UUID
     employeeId: int  # noqa: N815
@@ -77,7 +77,7 @@ class Record:
 
 
 class DataSet:
-    """All of it, each list in the order of its keys."""
+    """The records and logs, each list sorted by key."""
 
     def __init__(self, records: list[Record]) -> None:
         self.records = sorted(records, key=lambda each: each.id)
@@ -87,7 +87,7 @@ class DataSet:
 
 
 def build(count: int = 60, seed: int = 7) -> list[Record]:
-    """Return the records: the same for the same seed."""
+    """Generate records; the same seed gives the same records."""
     chance = random.Random(seed)
     log_id = 0
     records = []
@@ -134,7 +134,7 @@ def build(count: int = 60, seed: int = 7) -> list[Record]:
 
 
 def store(records: list[Record], database: Database) -> None:
-    """Put the records and their logs into an empty database."""
+    """Insert the records and their logs into an empty database."""
     with database.transaction() as connection:
         for record in records:
             values = {each.name: getattr(record, each.name) for each in fields(record)}

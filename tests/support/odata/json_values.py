@@ -1,4 +1,4 @@
-"""Read what an answer says as the values of Python that a reference expects there."""
+"""Convert JSON of a response to Python values of the types that a reference expects."""
 
 import re
 import uuid
@@ -8,11 +8,11 @@ from typing import Any
 
 
 class Number(str):
-    """A number of JSON as it is written."""
+    """A JSON number in its original spelling."""
 
 
 def readable(value: Any, expected: Any) -> Any:
-    """Read a value of an answer as one of the type that is expected there."""
+    """Convert a JSON value to the type of the expected value."""
     match value, expected:
         case dict(), dict():
             return {name: readable(each, expected.get(name)) for name, each in value.items()}

@@ -1,7 +1,7 @@
-"""Draw whole queries at random, and say in plain Python what each answers.
+"""Draw random queries, and compute their results in plain Python.
 
-A query is drawn with all options that go together at one level, and again within each expansion.
-What it means is a function of the entities; nothing here imports the service.
+A query has a combination of options, and so has each of its expansions. This module does not import
+the service.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ Key = tuple[Term, str]
 
 @dataclass(frozen=True)
 class Search:
-    """A search expression and whether a text of an entity has what it asks for."""
+    """A search expression, as text and as a predicate on the texts of an entity."""
 
     text: str
     holds: Callable[[list[str | None]], bool] = field(repr=False)
@@ -42,7 +42,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Query:
-    """The options of one level. ``at`` is the name of the entity in ``Names``."""
+    """The options of one level. ``at`` is the entity's variable in ``Names``."""
 
     entity: str
     at: str
@@ -88,7 +88,7 @@ class Query:
 
 @st.composite
 def queries(draw: Any, entity: str, depth: int = 2, outer: tuple[Scope, ...] = ()) -> Query:
-    """Draw a query of entities of a kind, with expansions nested ``depth`` deep."""
+    """Draw a query of an entity type, with expansions nested up to ``depth`` levels."""
     nested = bool(outer)
     at = "this" if nested else "it"
     one = nested and entity == "Record"
@@ -129,7 +129,7 @@ def queries(draw: Any, entity: str, depth: int = 2, outer: tuple[Scope, ...] = (
 
 
 def searches() -> st.SearchStrategy[Search]:
-    """Draw search expressions; each is a text that binds as tightly as a word."""
+    """Draw search expressions; compound ones are in parentheses."""
     words = sorted({word for text in LOG_TEXTS if text for word in text.split()})
     words += ["ACC", "Try", "503", "e", "nowhere", "'quoted'", "%", "_"]
     plain = [each for each in words if not each.startswith("'")]
@@ -161,11 +161,11 @@ def _combined(inner: st.SearchStrategy[Search]) -> st.SearchStrategy[Search]:
     )
 
 
-# What a query answers.
+# The results of a query.
 
 
 def answer(query: Query, entities: list[Any], names: Names) -> tuple[list[Any], int]:
-    """Return the entities of an answer as what is written of each, and the count."""
+    """Return the expected entities of a response, and the count."""
     found = [each for each in entities if _selected(query, each, {**names, query.at: each})]
     placed = [(_place(query, each, {**names, query.at: each}), each) for each in found]
     directions = [how.strip().lower() for _, how in query.order]
@@ -183,7 +183,7 @@ def _selected(query: Query, entity: Any, names: Names) -> bool:
 
 
 def _place(query: Query, entity: Any, names: Names) -> list[Any]:
-    """Return the values that an entity is ordered by, its key the last."""
+    """Return the sort keys of an entity; its key comes last."""
     return [*(term.value(names) for term, _ in query.order), entity.id]
 
 
@@ -202,7 +202,7 @@ def _compare(
 
 
 def written(query: Query, entity: Any, names: Names) -> dict[str, Any]:
-    """Return what is written of an entity, its values as Python's."""
+    """Return the expected members of an entity, as Python values."""
     if query.form == "/$ref":
         return {"@odata.id": entity.id}
     chosen = set(query.select or ["*"])
@@ -228,18 +228,18 @@ def written(query: Query, entity: Any, names: Names) -> dict[str, Any]:
 
 
 def fails(query: Query, entities: list[Any], names: Names) -> bool:
-    """Say whether anything that the query speaks of fails for any of the entities.
+    """Return whether any expression of the query fails for any of the entities.
 
-    Postgres may evaluate what the answer has no need of.
+    Postgres may evaluate expressions that the response does not need.
     """
-    spoken = [term for _, _, term in query.computed] + [term for term, _ in query.order]
-    spoken += [query.condition] if query.condition else []
+    expressions = [term for _, _, term in query.computed] + [term for term, _ in query.order]
+    expressions += [query.condition] if query.condition else []
     for entity in entities:
         here = {**names, query.at: entity}
         try:
-            for term in spoken:
+            for term in expressions:
                 term.value(here)
-        except (reference.Fault, OverflowError):
+        except (reference.EvaluationError, OverflowError):
             return True
         inner = query.expand
         if inner and fails(inner, entity.logs if inner.entity == "Log" else [entity.point], here):

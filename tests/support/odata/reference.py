@@ -1,7 +1,6 @@
-"""What the standard says an expression means, in plain Python, for the tests to compare with.
+"""A reference implementation of OData expressions in plain Python. It does not import the service.
 
-Values: int for integers, Fraction for Decimal, float for Double, None for null. Independent of the
-service: nothing here imports it.
+Values: int for integers, Fraction for Decimal, float for Double, None for null.
 """
 
 from collections.abc import Callable
@@ -13,8 +12,8 @@ from typing import Any
 MAX_INT64 = 2**63 - 1
 
 
-class Fault(Exception):  # noqa: N818
-    """The evaluation fails: the request must."""
+class EvaluationError(Exception):
+    """The expression has no value: the service must reject the request."""
 
 
 Number = int | Fraction | float
@@ -61,7 +60,7 @@ def inverse(operand: bool | None) -> bool | None:
 
 
 def of_values(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function null where an argument is: 5.1.1.2 and 5.1.1.4."""
+    """Wrap a function so that it returns null for a null argument: 5.1.1.2 and 5.1.1.4."""
 
     def lifted(*arguments: Any) -> Any:
         return None if None in arguments else function(*arguments)
@@ -95,7 +94,7 @@ def arithmetic(operator: str, left: Any, right: Any) -> Any:
 
 
 def remainder(left: float, right: float) -> float:
-    """That of IEEE 754; above ten million divisors that of the numbers as they are written."""
+    """Return fmod's remainder; for quotients above ten million, that of the decimal digits."""
     if not abs(left) < inf:
         return nan
     if abs(left) <= 1e7 * abs(right):
@@ -106,7 +105,7 @@ def remainder(left: float, right: float) -> float:
 
 def bounded(number: Number) -> Number:
     if isinstance(number, int) and not -MAX_INT64 - 1 <= number <= MAX_INT64:
-        raise Fault
+        raise EvaluationError
     return number
 
 
@@ -115,7 +114,7 @@ def negative(number: Any) -> Any:
 
 
 def rounded(number: Number) -> Number:
-    """5.1.1.9.3: the half away from zero."""
+    """5.1.1.9.3: round half away from zero."""
     magnitude = floor(abs(Fraction(number)) + Fraction(1, 2))
     result = Fraction(magnitude if number >= 0 else -magnitude)
     return float(result) if isinstance(number, float) else result
@@ -134,7 +133,7 @@ def substring(text: str, start: int, length: int | None = None) -> str:
     if length is None:
         return rest
     if length < 0:
-        raise Fault
+        raise EvaluationError
     return rest[:length]
 
 
@@ -175,10 +174,10 @@ def call(name: str, *arguments: Any) -> Any:
 
 
 def later(moment: datetime | date, duration: timedelta) -> datetime | date:
-    """5.1.1.2.1: a date counts from its midnight, and keeps no time."""
+    """5.1.1.2.1: a date counts from its midnight; the time of the result is dropped."""
     try:
         if isinstance(moment, datetime):
             return moment + duration
         return (datetime.combine(moment, time()) + duration).date()
     except OverflowError as error:
-        raise Fault from error
+        raise EvaluationError from error

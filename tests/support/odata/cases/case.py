@@ -1,4 +1,4 @@
-"""What a case is: a filter, with what it means in Python of one entity."""
+"""A case: a filter, and the equivalent Python predicate on one entity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ Case = tuple[str, Callable[[Any], bool]]
 
 
 def some(value: Any, test: Callable[[Any], object]) -> bool:
-    """Say whether there is a value and the test holds for it."""
+    """Return whether the value is not null and passes the test."""
     return value is not None and bool(test(value))
 
 

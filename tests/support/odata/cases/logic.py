@@ -1,4 +1,4 @@
-"""Filters about and, or, not and in, and about null."""
+"""Filters with and, or, not, in and null."""
 
 from tests.support.odata.cases.case import Case, everything, nothing, some
 

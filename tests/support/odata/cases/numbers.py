@@ -1,4 +1,4 @@
-"""Filters about numbers."""
+"""Filters on numbers."""
 
 from tests.support.odata.cases.case import Case, everything, nothing, some
 from tests.support.odata.reference import rounded

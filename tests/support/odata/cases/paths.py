@@ -1,4 +1,4 @@
-"""Filters about paths, what they lead to, and casts."""
+"""Filters with paths, lambdas, counts and casts."""
 
 from datetime import UTC, date, datetime, time
 

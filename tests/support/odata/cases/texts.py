@@ -1,4 +1,4 @@
-"""Filters about texts."""
+"""Filters on strings."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Filters about instants, days, times of day and durations."""
+"""Filters on instants, dates, times of day and durations."""
 
 from datetime import UTC, date, datetime, time, timedelta
 

@@ -1,4 +1,4 @@
-"""Draw random ``$apply`` chains: each as OData text, and as a function of rows in Python."""
+"""Draw random ``$apply`` chains, as OData text and as a Python function of rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ _OF_ENTITY = {
     },
 }  # fmt: skip
 _KEYS = {"Record": "id", "Log": "id"}
-# What is drawn of expressions whose values JSON has as they are.
+# Kinds of computed properties whose values JSON represents exactly.
 _COMPUTABLE = ["int", "text", "date", "time", "instant", "decimal", "guid"]
 _ADDABLE = ("int", "double", "decimal", "duration")
 _SMALL = ("utcOffsetMinutes", "attempts", "attempt", "httpStatus", "latencyMs")
@@ -36,10 +36,13 @@ _SMALL = ("utcOffsetMinutes", "attempts", "attempt", "httpStatus", "latencyMs")
 
 @dataclass
 class Chain:
-    """A chain so far: its text, what it makes of rows, and what these rows then have.
+    """A chain under construction: its text, its steps, and the properties of its result rows.
 
-    ``kinds`` are the paths that can be named and the kinds of their values; ``inexact`` those whose
-    values depend on the order of calculating. ``order`` is that of the rows; ``unique`` names one.
+    Attributes:
+        kinds: the available paths and the kinds of their values.
+        inexact: the paths whose values depend on the order of evaluation.
+        order: the order of the rows.
+        unique: the paths that identify a row.
     """
 
     entity: str | None
@@ -115,35 +118,35 @@ def _compute(chain: Chain, draw: Any) -> None:
         kind = draw(st.sampled_from(_COMPUTABLE))
         if chain.entity:
             term = draw(terms(kind, (Scope("it", "", chain.entity),), 1))
-            assume(term.text != "null")  # which has no type to give a property
+            assume(term.text != "null")  # null has no type
         else:
             text, value = draw(literals(kind))
             term = Term(text, 0, lambda _, value=value: value)
         items.append((chain.alias(), kind, term))
 
     def step(rows: list[Row]) -> list[Row]:
-        found = []
+        results = []
         for row in rows:
             values = {name: term.value({"it": row}) for name, _, term in items}
-            found.append(Row(**{**vars(row), **values}))
-        return found
+            results.append(Row(**{**vars(row), **values}))
+        return results
 
     chain.add(f"compute({','.join(f'{term.text} as {name}' for name, _, term in items)})", step)
     chain.kinds |= {name: kind for name, kind, _ in items}
 
 
 def _aggregates(chain: Chain, draw: Any) -> list[tuple[str, str, str, Callable[..., Any]]]:
-    """Draw aggregates: alias, kind, text, and the value of a group's rows."""
-    found = []
+    """Draw aggregates: alias, kind, text, and a function of a group's rows."""
+    results = []
     for _ in range(draw(st.integers(1, 3))):
         alias = chain.alias()
         if not chain.exact() or draw(st.integers(0, 3)) == 0:
-            found.append((alias, "decimal", f"$count as {alias}", len))
+            results.append((alias, "decimal", f"$count as {alias}", len))
             continue
         path = draw(st.sampled_from(sorted(chain.exact())))
         kind = chain.kinds[path]
         methods = ["min", "max", "countdistinct"]
-        # What a navigation leads to is summed once for each entity: a case by hand has that.
+        # A sum over a navigation counts each entity once: a hand-written test covers it.
         if kind in _ADDABLE and "/" not in path:
             methods += ["sum", "average", "sum"]
         method = draw(st.sampled_from(methods))
@@ -165,8 +168,8 @@ def _aggregates(chain: Chain, draw: Any) -> list[tuple[str, str, str, Callable[.
             chain.inexact.add(alias)
         if method == "average":
             chain.inexact.add(alias)
-        found.append((alias, result, f"{of} with {method} as {alias}", value))
-    return found
+        results.append((alias, result, f"{of} with {method} as {alias}", value))
+    return results
 
 
 def _groupby(chain: Chain, draw: Any) -> None:
@@ -180,14 +183,14 @@ def _groupby(chain: Chain, draw: Any) -> None:
         text += f",aggregate({','.join(each[2] for each in aggregates)})"
 
     def step(rows: list[Row]) -> list[Row]:
-        found = []
+        results = []
         for group, members in reference.grouped(rows, paths):
             for alias, _, _, value in aggregates:
                 setattr(group, alias, value(members))
-            found.append(group)
-        return found
+            results.append(group)
+        return results
 
-    _changed(chain, f"{text})", step, paths, aggregates)
+    _replace_rows(chain, f"{text})", step, paths, aggregates)
 
 
 def _aggregate(chain: Chain, draw: Any) -> None:
@@ -196,10 +199,14 @@ def _aggregate(chain: Chain, draw: Any) -> None:
     def step(rows: list[Row]) -> list[Row]:
         return [Row(**{alias: value(rows) for alias, _, _, value in aggregates})]
 
-    _changed(chain, f"aggregate({','.join(each[2] for each in aggregates)})", step, [], aggregates)
+    _replace_rows(
+        chain, f"aggregate({','.join(each[2] for each in aggregates)})", step, [], aggregates
+    )
 
 
-def _changed(chain: Chain, text: str, step: Any, paths: list[str], aggregates: list[Any]) -> None:
+def _replace_rows(
+    chain: Chain, text: str, step: Any, paths: list[str], aggregates: list[Any]
+) -> None:
     chain.add(text, step)
     chain.kinds = {path: chain.kinds[path] for path in paths}
     chain.kinds |= {alias: kind for alias, kind, *_ in aggregates}

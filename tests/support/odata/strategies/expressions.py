@@ -1,4 +1,4 @@
-"""Draw random expressions: each as OData text, and as a function that evaluates it in Python."""
+"""Draw random expressions, as OData text and as a Python function that evaluates it."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ _PATHS = {
 
 @st.composite
 def terms(draw: Any, kind: str, scopes: tuple[Scope, ...], depth: int) -> Term:
-    """Draw an expression of a kind, nested at most ``depth`` deep."""
+    """Draw an expression of a kind with at most ``depth`` levels of nesting."""
     if draw(st.integers(0, 39)) == 39:
         return Term("null", PRIMARY, lambda _: None)
     if depth > 0 and draw(st.sampled_from([True, True, True, False])):
@@ -68,6 +68,6 @@ def conditions(entity: str, depth: int = 3) -> st.SearchStrategy[Term]:
 
 
 def orders(entity: str) -> st.SearchStrategy[Term]:
-    """Draw what entities can be ordered by."""
+    """Draw expressions to sort entities by."""
     scope = (Scope("it", "", entity),)
     return st.sampled_from(COMPARABLE).flatmap(lambda kind: terms(kind, scope, 1))

@@ -1,4 +1,4 @@
-"""Random literals, each as OData text and as its value."""
+"""Draw random literals, as OData text and as Python values."""
 
 from datetime import datetime, time, timedelta
 from fractions import Fraction
@@ -20,7 +20,7 @@ def _duration(value: timedelta) -> str:
 
 
 def literals(kind: str) -> st.SearchStrategy[tuple[str, Any]]:
-    """Return literals as their text and their value."""
+    """Draw literals of a kind: text and value."""
     if kind == "int":
         numbers = st.one_of(
             st.integers(-10, 10), st.sampled_from([200, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)])

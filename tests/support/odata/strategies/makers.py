@@ -1,6 +1,6 @@
-"""How an expression of each kind is made of others.
+"""Build compound expressions of each kind.
 
-A maker is a function of (draw an operand of a kind, draw, scopes), and returns a Term.
+A maker is a function of (draw an operand of a kind, draw, scopes) that returns a Term.
 """
 
 import re
@@ -43,7 +43,7 @@ def _call(name: str, *kinds: str) -> Callable[..., Term]:
 
         def value(names: Names) -> Any:
             if _HAS_OFFSET.search(arguments[0].text) and kinds[0] == "instant":
-                raise reference.Fault  # the offset of a literal would be lost: 5.1.1.8
+                raise reference.EvaluationError  # the literal's offset would be lost: 5.1.1.8
             return reference.call(name, *(each.value(names) for each in arguments))
 
         return Term(text, PRIMARY, value)
@@ -125,7 +125,7 @@ def _quantified(operand: Any, draw: Any, scopes: tuple[Scope, ...]) -> Term:
 def _counted(
     operand: Any, scopes: tuple[Scope, ...], scope: Scope, path: str, of: Callable[[Names], Any]
 ) -> Term:
-    """Count a filtered collection: names without a prefix are then those of its members."""
+    """Count a filtered collection: in the filter, names without a prefix belong to its members."""
     it = next(each for each in scopes if each.name == "it")
     inner = operand("bool", (Scope("this", "", "Log"), Scope("it", "$it/", it.entity)))
 
@@ -137,7 +137,7 @@ def _counted(
 
 
 def _arithmetic(kind: str) -> Callable[..., Term]:
-    """Arithmetic whose result is of a kind; what it divides by is a number that makes it exact."""
+    """Build arithmetic with a result of a kind; divisors are chosen to keep it exact."""
 
     def make(operand: Any, draw: Any, scopes: Any) -> Term:
         operator = draw(st.sampled_from(["add", "sub", "mul", "div", "mod", "divby"]))
@@ -180,8 +180,8 @@ def _case(kind: str) -> Callable[..., Term]:
         text = ",".join(f"{condition.text}:{result.text}" for condition, result in pairs)
 
         def value(names: Names) -> Any:
-            found = [(c.value(names), r.value(names)) for c, r in pairs]
-            return next((result for condition, result in found if condition is True), None)
+            values = [(c.value(names), r.value(names)) for c, r in pairs]
+            return next((result for condition, result in values if condition is True), None)
 
         return Term(f"case({text})", PRIMARY, value)
 
@@ -189,7 +189,7 @@ def _case(kind: str) -> Callable[..., Term]:
 
 
 def _moved(kind: str) -> Callable[..., Term]:
-    """A date or an instant plus or minus a duration."""
+    """Add a duration to a date or an instant, or subtract it."""
 
     def make(operand: Any, draw: Any, scopes: Any) -> Term:
         operator = draw(st.sampled_from(["add", "sub"]))

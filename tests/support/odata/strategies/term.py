@@ -1,4 +1,4 @@
-"""Random expressions: what each is, and what its names stand for."""
+"""Random expressions and the variables in them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,28 +7,28 @@ from typing import Any
 OR, AND, EQUALITY, RELATION, SUM, PRODUCT, UNARY, PRIMARY = range(8)
 
 
-# What names mean while an expression is evaluated: the entity of each variable.
+# The entity of each variable during evaluation.
 Names = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Term:
-    """An expression, how tightly its outermost operator binds, and its value."""
+    """An expression: its text, the precedence of its outermost operator, and its evaluation."""
 
     text: str
     level: int
     value: Callable[[Names], Any] = field(repr=False)
 
     def within(self, level: int) -> str:
-        """Return the text as the operand of an operator of a level."""
+        """Return the text as an operand, in parentheses if the precedence requires them."""
         return self.text if self.level >= level else f"({self.text})"
 
 
 @dataclass(frozen=True)
 class Scope:
-    """A variable and what it stands for; ``prefix`` is how its properties are written.
+    """A variable: its name, the prefix of its properties, and its entity type.
 
-    ``computed`` are properties that it has besides: their kinds, their names, what they are.
+    ``computed`` are its computed properties: kind, name and expression.
     """
 
     name: str
@@ -42,12 +42,12 @@ COMPARABLE = (*NUMBERS, "text", "instant", "date", "time", "duration", "guid", "
 
 
 def read(path: str, variable: str) -> Callable[[Names], Any]:
-    """Return what reads a path from the entity of a variable."""
+    """Return a function that reads a path from the entity of a variable."""
 
     def read(names: Names) -> Any:
-        found = names[variable]
+        value = names[variable]
         for segment in path.split("/"):
-            found = len(found) if segment == "$count" else getattr(found, segment)
-        return found
+            value = len(value) if segment == "$count" else getattr(value, segment)
+        return value
 
     return read

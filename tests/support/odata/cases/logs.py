@@ -1,10 +1,10 @@
-"""Filters about logs."""
+"""Filters on logs."""
 
 from datetime import timedelta
 
 from tests.support.odata.cases.case import Case, everything, nothing, some
 
-OF_LOGS: list[Case] = [
+LOG_CASES: list[Case] = [
     ("point/employerId eq 1", lambda g: g.point.employerId == 1),
     ("point/employerId ne 1", lambda g: g.point.employerId != 1),
     ("not (point/employerId eq 1)", lambda g: g.point.employerId != 1),

@@ -1,4 +1,4 @@
-"""Regular expressions of ECMAScript are said in Postgres' words, or refused."""
+"""ECMAScript regular expressions are translated to Postgres' syntax, or rejected."""
 
 import pytest
 
@@ -28,7 +28,7 @@ from chalicelib.odata.expressions.regex import translate
         ("é😀", "é😀"),
     ],
 )
-def test_a_pattern_means_the_same_in_postgres(pattern: str, translated: str) -> None:
+def test_pattern_is_translated_to_postgres_syntax(pattern: str, translated: str) -> None:
     assert translate(pattern) == translated
 
 
@@ -37,8 +37,8 @@ def test_a_pattern_means_the_same_in_postgres(pattern: str, translated: str) -> 
     ["(", ")", "(a", "a)", "[", "[a", "[]", "a\\", r"\q", r"\p{L}", r"\k<x>", r"\0",
      r"\x00", r"\ud800", "a{256}", "[\\", r"[\q]", "(?i)a", "(?x) a", "(?)", "(*a)", "(+a)"],
 )  # fmt: skip
-def test_what_postgres_has_no_words_for_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match=r"^(has|ends|repeats)"):
+def test_malformed_or_untranslatable_pattern_is_rejected(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"^(has|ends) "):
         translate(pattern)
 
 
@@ -47,6 +47,6 @@ def test_what_postgres_has_no_words_for_is_refused(pattern: str) -> None:
     ["a" * 1_001, "(a{10}){101}", "(?:a?b?){251}[x]{255}[y]{244}", "((a{255}){255}){255}",
      "(x(a|b){250}){2}", "(a{3,255})" * 4, "a{255,}" * 4],
 )  # fmt: skip
-def test_what_postgres_would_write_out_at_length_is_refused(pattern: str) -> None:
+def test_pattern_that_expands_too_far_is_rejected(pattern: str) -> None:
     with pytest.raises(ValueError, match="more than 1000 characters"):
         translate(pattern)

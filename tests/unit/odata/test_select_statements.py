@@ -1,4 +1,4 @@
-"""Trees become SQL that has no word of the client's, and that lets indexes be used."""
+"""SQL statements contain no text from the client, and allow indexes to be used."""
 
 import re
 
@@ -29,8 +29,8 @@ def read(entity: EntityType = POINT_RECORD, **texts: str) -> Query:
 
 
 def filtered(text: str, entity: EntityType = POINT_RECORD) -> Node:
-    (found,) = read(entity, filter=text).conditions
-    return found
+    (node,) = read(entity, filter=text).conditions
+    return node
 
 
 def ordered(text: str) -> tuple[OrderKey, ...]:
@@ -60,13 +60,13 @@ def condition(text: str, entity: EntityType = POINT_RECORD) -> tuple[str, list[s
          "(t0.included_at >= CAST($1 AS timestamptz))", ["2026-01-01T00:00:00+00:00"]),
     ],
 )  # fmt: skip
-def test_operators_are_plain_where_null_and_false_are_the_same(
+def test_comparison_is_a_plain_operator_where_null_equals_false(
     text: str, sql: str, parameters: list[str]
 ) -> None:
     assert condition(text) == (sql, parameters)
 
 
-def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
+def test_repeated_navigation_is_one_join() -> None:
     translator = Translator(QueryParameters(INTEGRATION))
     query = read(INTEGRATION_LOG, filter="point/employerId eq 1 and point/status eq 'x'")
     assert [translator.truth(each).count("t1.") for each in query.conditions] == [1, 1]
@@ -87,7 +87,7 @@ def test_one_navigation_is_one_join_however_often_it_is_named() -> None:
         ),
     ],
 )
-def test_a_principal_reads_from_nothing_but_its_own(
+def test_source_is_restricted_to_the_principals_rows(
     principal: Principal, own: str | None, parameters: list[str]
 ) -> None:
     translator = Translator(QueryParameters(principal))
@@ -104,25 +104,25 @@ def test_a_principal_reads_from_nothing_but_its_own(
 
 
 @pytest.mark.parametrize("principal", [Principal(Role.EMPLOYER), Principal(Role.EMPLOYEE, 121)])
-def test_a_principal_without_its_ids_reads_nothing_at_all(principal: Principal) -> None:
+def test_principal_without_ids_is_rejected(principal: Principal) -> None:
     with pytest.raises(ValueError, match="_id"):
         Translator(QueryParameters(principal)).source(POINT_RECORD)
 
 
 @pytest.mark.parametrize("text", ["logs/$count gt 0", "logs/$count ge 1", "logs/$count ne 0"])
-def test_a_count_that_asks_whether_there_is_one_counts_none(text: str) -> None:
+def test_existence_test_by_count_becomes_exists(text: str) -> None:
     sql, _ = condition(text)
     assert "EXISTS" in sql
     assert "count" not in sql
 
 
-_marks = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(
+_client_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(
     lambda text: f"zq{text}qz"
 )
 
 
-@given(mark=_marks)
-def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
+@given(mark=_client_texts)
+def test_statement_contains_no_text_from_the_client(mark: str) -> None:
     quoted = "'" + mark.replace("'", "''") + "'"
     searched = '"' + mark.replace('"', "") + '"'
     texts = {
@@ -150,7 +150,7 @@ def test_no_text_of_the_client_is_in_the_statement(mark: str) -> None:
     assert mark in statement.parameters
 
 
-def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
+def test_keyset_condition_is_a_row_comparison_for_one_direction() -> None:
     keys = total_order(root(POINT_RECORD), ordered("includedAt desc"), ())
     translator = Translator(QueryParameters(INTEGRATION))
     expressions = [translator.by_order(each.expression) for each in keys]
@@ -161,7 +161,7 @@ def test_a_page_after_a_place_compares_rows_where_the_order_allows_it() -> None:
     assert order_by(keys) == "k0 DESC, k1 DESC"
 
 
-def test_nulls_are_ordered_before_all_values() -> None:
+def test_nulls_sort_as_the_lowest_value() -> None:
     keys = total_order(root(POINT_RECORD), ordered("latitude,longitude desc"), ())
     assert order_by(keys) == "k0 ASC NULLS FIRST, k1 DESC NULLS LAST, k2 DESC"
 
@@ -176,7 +176,7 @@ def test_nulls_are_ordered_before_all_values() -> None:
         ("logs/any(l:l/point/employerId eq 1)", ["id"]),
     ],
 )
-def test_who_asks_for_no_order_gets_one_that_an_index_has(text: str, orders: list[str]) -> None:
+def test_default_order_follows_an_index(text: str, orders: list[str]) -> None:
     resource = read_resource(["PointRecords"], {}, INTEGRATION)
     conditions = all_conditions(resource, read(filter=text).conditions)
     keys = total_order(root(POINT_RECORD), (), conditions)

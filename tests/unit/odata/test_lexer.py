@@ -1,4 +1,4 @@
-"""The text of an expression becomes tokens that odata-query's parser takes."""
+"""The lexer splits expressions into tokens that odata-query's parser accepts."""
 
 import pytest
 
@@ -12,8 +12,8 @@ from chalicelib.odata.language.span import Span
 BOUNDS = Bounds(max_tokens=2_000, max_depth=100)
 
 
-def shown(text: str, **aliases: str) -> str:
-    """Return the tokens of a text, each as the parser sees it."""
+def token_text(text: str, **aliases: str) -> str:
+    """Return the tokens of an expression, separated by spaces."""
     words = []
     for token in tokenize(Span.of(text, "$filter"), aliases, BOUNDS):
         value = token.value
@@ -71,8 +71,8 @@ def shown(text: str, **aliases: str) -> str:
         ("a DESC,b", "a desc , b"),
     ],
 )
-def test_each_word_is_what_it_is_where_it_stands(text: str, tokens: str) -> None:
-    assert shown(text, x="5") == tokens
+def test_lexer_splits_text_into_tokens(text: str, tokens: str) -> None:
+    assert token_text(text, x="5") == tokens
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_each_word_is_what_it_is_where_it_stands(text: str, tokens: str) -> None
         "a/$filter(b eq 1)/$count gt c/$count", "a in () or not b", "f(1,2,3)",
     ],
 )  # fmt: skip
-def test_the_parser_takes_what_the_lexer_gives(text: str) -> None:
+def test_parser_accepts_the_lexers_tokens(text: str) -> None:
     assert parse(tokenize(Span.of(text, "$filter"), {}, BOUNDS), "$filter") is not None
 
 
-def test_a_fault_says_where_it_is() -> None:
+def test_error_names_its_place() -> None:
     with pytest.raises(InvalidError) as refused:
         tokenize(Span.of("abc eq 'x' ~ 1", "$filter"), {}, BOUNDS)
     assert "character 12 of $filter" in refused.value.message
@@ -97,14 +97,14 @@ def test_a_fault_says_where_it_is() -> None:
         tokenize(Span.of("abc eq @a", "$filter"), {"a": "1 ~"}, BOUNDS)
 
 
-def test_the_bounds_hold_before_anything_is_parsed() -> None:
+def test_lexer_enforces_the_bounds() -> None:
     with pytest.raises(InvalidError, match="3 tokens"):
         tokenize(Span.of("a eq 1 or b", "$filter"), {}, Bounds(3, 10))
     with pytest.raises(InvalidError, match="at most 3 levels"):
         tokenize(Span.of("((((a))))", "$filter"), {}, Bounds(100, 3))
 
 
-def test_literals_have_the_type_that_their_form_says() -> None:
+def test_guid_literal_has_type_guid() -> None:
     guid = tokenize(Span.of("01234567-89ab-CDEF-0123-456789abcdef", "$filter"), {}, BOUNDS)[0].value
     assert guid.type is Edm.GUID
     assert str(guid.value) == "01234567-89ab-cdef-0123-456789abcdef"
