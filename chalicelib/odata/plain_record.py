@@ -10,7 +10,7 @@ from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal
 
 _PLAIN = JsonStyle(
-    service_root="", metadata="none", numbers_as_text=False, expand_page=0, most_bytes=0
+    service_root="", metadata="none", numbers_as_text=False, expand_page=0, max_bytes=0
 )
 _FIELDS = ", ".join(
     field for each in POINT_RECORD.properties for field in property_fields(each, "p", _PLAIN)
@@ -31,6 +31,6 @@ def record_json(reader: ReadSession, record_id: str, principal: Principal) -> st
         UnavailableError: as ``ReadSession.row``.
     """
     parameters = QueryParameters(principal)
-    bound, own = parameters.bind(record_id), parameters.own("p")
+    bound, own = parameters.bind(record_id), parameters.owned_by_principal("p")
     row = reader.row(_SELECT.format(id=bound, own=own), parameters)
     return row[0] if row else None

@@ -155,14 +155,14 @@ def _own_records(entity: EntityType, principal: Principal) -> Conditions:
 
 def _related_to(resource: Resource, navigation: Navigation) -> Conditions:
     """Translate the conditions on a parent to conditions on the entities related to it."""
-    back = navigation.inverse
+    inverse = navigation.inverse
 
     def conditions(instance: Instance) -> tuple[Node, ...]:
-        if not back.collection:
-            return resource.conditions(NavigationStep(instance, back))
-        origin = Variable(back.target)
-        known = LogicalOperation("and", (TRUE, *resource.conditions(origin)))
-        return (Quantifier("any", instance, back, origin, known),)
+        if not inverse.collection:
+            return resource.conditions(NavigationStep(instance, inverse))
+        origin = Variable(inverse.target)
+        of_parent = LogicalOperation("and", (TRUE, *resource.conditions(origin)))
+        return (Quantifier("any", instance, inverse, origin, of_parent),)
 
     return conditions
 
@@ -176,8 +176,8 @@ def _with_key(resource: Resource, key: str | None, aliases: Mapping[str, str]) -
     literal = _read_key(resource.entity, key, aliases)
 
     def conditions(instance: Instance) -> tuple[Node, ...]:
-        is_it = Comparison("eq", Column(instance, resource.entity.key), literal)
-        return (*resource.conditions(instance), is_it)
+        has_key = Comparison("eq", Column(instance, resource.entity.key), literal)
+        return (*resource.conditions(instance), has_key)
 
     path = f"{resource.path}({literal.value})"
     return replace(resource, path=path, kind=Kind.ENTITY, conditions=conditions)
@@ -208,5 +208,5 @@ def _read_key(entity: EntityType, key: str, aliases: Mapping[str, str]) -> Liter
 
 
 def _not_found(path: str, name: str | None = None) -> NotFoundError:
-    """Build the error for a path that the model does not define, whatever the data."""
+    """Build the error for a path that the model does not define."""
     return NotFoundError(f"The resource {path[:200]} does not exist.", target=(name or path)[:200])

@@ -46,8 +46,8 @@ def comparison(operator: Word, left: Node, right: Node) -> Node:
     if isinstance(left, Count) and isinstance(right, Literal):
         exists = _EXISTENCE.get((operator.name, right.value))
         if exists is not None:
-            found = Quantifier("any", left.origin, left.navigation, left.variable, left.predicate)
-            return found if exists else Negation(found)
+            related = Quantifier("any", left.origin, left.navigation, left.variable, left.predicate)
+            return related if exists else Negation(related)
     if isinstance(left, Call) and isinstance(right, Literal):
         return _day(operator, left, right) or Comparison(operator.name, left, right)
     return Comparison(operator.name, left, right)
@@ -134,8 +134,8 @@ def arithmetic(operator: Word, left: Node, right: Node) -> Node:
         return _numbers(operator, left, right)
     left, right = as_duration(left), as_duration(right)
     types = {left.type, right.type}
-    if found := functions.time_arithmetic(operator.name, left.type, right.type):
-        template, result = found
+    if operation := functions.time_arithmetic(operator.name, left.type, right.type):
+        template, result = operation
         return Call(template, (left, right), result)
     if Edm.NULL in types and types <= functions.ARITHMETIC_TYPES:
         return NULL

@@ -64,14 +64,14 @@ class _TypeChecker:
 
     def value(self, syntax: Any, scope: Scope, depth: int) -> Node:
         """Check an expression that must have a primitive value."""
-        found = self._value_or_entity(syntax, scope, depth)
-        if isinstance(found, Instance):
+        resolved = self._value_or_entity(syntax, scope, depth)
+        if isinstance(resolved, Instance):
             raise syntax_error(
-                f"A value is expected, but this is an entity of type {found.entity.name}",
+                f"A value is expected, but this is an entity of type {resolved.entity.name}",
                 place_of(syntax),
             )
-        require_bounded((found,), place_of(syntax))
-        return found
+        require_bounded((resolved,), place_of(syntax))
+        return resolved
 
     def condition(self, syntax: Any, scope: Scope, depth: int) -> Node:
         node = self.value(syntax, scope, depth)
@@ -84,13 +84,13 @@ class _TypeChecker:
         return node
 
     def _value_or_entity(self, syntax: Any, scope: Scope, depth: int) -> Node | Instance:
-        found = self._resolve(syntax, scope, depth)
-        if isinstance(found, _Collection):
+        resolved = self._resolve(syntax, scope, depth)
+        if isinstance(resolved, _Collection):
             raise syntax_error(
-                f"A value is expected, but {found.navigation.name} is a collection",
+                f"A value is expected, but {resolved.navigation.name} is a collection",
                 place_of(syntax),
             )
-        return found
+        return resolved
 
     def _resolve(self, syntax: Any, scope: Scope, depth: int) -> _Resolved:
         if isinstance(syntax, Literal):
@@ -126,27 +126,27 @@ class _TypeChecker:
 
     def _path(self, path: Path, scope: Scope) -> _Resolved:
         first, *rest = path.segments
-        found: _Resolved
-        home = scope.it if first == "$it" else scope.owner_of(path.at.source)
+        resolved: _Resolved
+        owner_variable = scope.it if first == "$it" else scope.owner_of(path.at.source)
         if first in scope.variables:
-            found = scope.variables[first]
+            resolved = scope.variables[first]
         elif first in ("$it", "$this"):
-            found = home
+            resolved = owner_variable
         else:
-            found = self._member(home, first, path, scope)
-        if first not in scope.variables and home is not scope.this:
-            scope.referenced.add(home)
+            resolved = self._member(owner_variable, first, path, scope)
+        if first not in scope.variables and owner_variable is not scope.this:
+            scope.referenced.add(owner_variable)
         for segment in rest:
-            if isinstance(found, _Collection) and segment == "$count":
-                navigation = found.navigation
-                found = Count(found.origin, navigation, Variable(navigation.target), TRUE)
-            elif isinstance(found, _Collection) and found.navigation.target.is_named(segment):
+            if isinstance(resolved, _Collection) and segment == "$count":
+                navigation = resolved.navigation
+                resolved = Count(resolved.origin, navigation, Variable(navigation.target), TRUE)
+            elif isinstance(resolved, _Collection) and resolved.navigation.target.is_named(segment):
                 continue  # a cast to the declared type: a no-op
-            elif isinstance(found, Instance):
-                found = self._member(found, segment, path, scope)
+            elif isinstance(resolved, Instance):
+                resolved = self._member(resolved, segment, path, scope)
             else:
                 raise syntax_error(f"/{segment} cannot follow here in {path}", path.at)
-        return found
+        return resolved
 
     def _member(self, instance: Instance, name: str, path: Path, scope: Scope) -> _Resolved:
         entity = instance.entity
@@ -175,10 +175,10 @@ class _TypeChecker:
     def _lambda(self, syntax: Any, scope: Scope, depth: int) -> Node:
         owner: Path = syntax.owner
         operator = _word(syntax.operator)
-        found = self._path(owner, scope)
-        if not isinstance(found, _Collection):
+        resolved = self._path(owner, scope)
+        if not isinstance(resolved, _Collection):
             raise syntax_error(f"{owner} is not a collection", owner.at)
-        variable = Variable(found.navigation.target)
+        variable = Variable(resolved.navigation.target)
         predicate: Node = TRUE
         if syntax.lambda_ is not None:
             if scope.depth >= _MAX_LAMBDA_DEPTH:
@@ -194,8 +194,8 @@ class _TypeChecker:
                 inner = replace(inner, variables={**scope.variables, name: variable})
             predicate = self.condition(syntax.lambda_.expression, inner, depth)
         if operator.name == "count":
-            return Count(found.origin, found.navigation, variable, predicate)
-        return Quantifier(operator.name, found.origin, found.navigation, variable, predicate)
+            return Count(resolved.origin, resolved.navigation, variable, predicate)
+        return Quantifier(operator.name, resolved.origin, resolved.navigation, variable, predicate)
 
     # Operators and functions.
 

@@ -122,11 +122,11 @@ class EntityJsonBuilder:
         alias, translator = self._new_alias(), Translator(self._parameters, outer)
         it = expansion.view.it
         columns = self.columns(expansion.view, translator)
-        is_it = translator.link(expansion.navigation, row, it)
+        linked = translator.link(expansion.navigation, row, it)
         text, join = self.text(expansion.view, alias, outer)
         rows = (
             f"(SELECT {', '.join(columns)}"
-            f" FROM {translator.whole_from_clause(it)} WHERE {is_it}) AS {alias}{join}"
+            f" FROM {translator.from_clause_with_outer(it)} WHERE {linked}) AS {alias}{join}"
         )
         if self._may_exceed_limit(expansion):
             return f"(SELECT CASE WHEN count(*) = 0 THEN 'null' ELSE min({text}) END FROM {rows})"
@@ -161,7 +161,7 @@ class EntityJsonBuilder:
             )
         rows = (
             "(SELECT s.*, row_number() OVER () AS n"
-            f" FROM (SELECT {', '.join(columns)} FROM {translator.whole_from_clause(it)}"
+            f" FROM (SELECT {', '.join(columns)} FROM {translator.from_clause_with_outer(it)}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(expansion.order)}{limit}) AS s)"
             f" AS {alias}{join}"
         )
@@ -177,7 +177,7 @@ class EntityJsonBuilder:
         A running sum of the lengths decides before the rows are joined, so no oversized text is
         built.
         """
-        most = Translator(self._parameters).bind(Edm.INT32, self._style.most_bytes)
+        most = Translator(self._parameters).bind(Edm.INT32, self._style.max_bytes)
         on_page = f"{number} <= {bound}" if bound else "TRUE"
         length = f"CASE WHEN on_page THEN COALESCE(octet_length(text), {most}) + 1 ELSE 0 END"
         return (
@@ -191,7 +191,7 @@ class EntityJsonBuilder:
     def _may_exceed_limit(self, expansion: Expansion) -> bool:
         """Return whether an expansion could exceed the maximum size of a response."""
         max_length = self._max_length(expansion)
-        return max_length is None or max_length > self._style.most_bytes
+        return max_length is None or max_length > self._style.max_bytes
 
     def _max_length(self, expansion: Expansion) -> int | None:
         """Return the maximum number of characters of an expansion, None if it is unlimited."""
@@ -210,7 +210,7 @@ class EntityJsonBuilder:
         conditions = [translator.link(expansion.navigation, row, it)]
         conditions += [translator.truth(each) for each in expansion.conditions]
         where = " AND ".join(conditions)
-        return f"(SELECT count(*) FROM {translator.whole_from_clause(it)} WHERE {where})"
+        return f"(SELECT count(*) FROM {translator.from_clause_with_outer(it)} WHERE {where})"
 
     def _size(self, expansion: Expansion) -> tuple[int | None, bool]:
         """Return the maximum number of entities, and whether a nextLink leads to the rest."""

@@ -42,7 +42,7 @@ class JsonStyle:
         metadata: the metadata level: none, minimal or full.
         numbers_as_text: write Int64 and Decimal as strings.
         expand_page: the maximum number of entities on a page of an expansion.
-        most_bytes: the maximum size of the response.
+        max_bytes: the maximum size of the response.
         format_option: the request's ``$format``, repeated in links.
     """
 
@@ -50,7 +50,7 @@ class JsonStyle:
     metadata: str
     numbers_as_text: bool
     expand_page: int
-    most_bytes: int
+    max_bytes: int
     format_option: str | None = None
 
     @property

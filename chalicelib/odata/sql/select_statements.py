@@ -83,7 +83,7 @@ def page_statement(resource: Resource, page: Page, view: View, style: JsonStyle)
         text,
         len(keys),
         size,
-        translator.bind(Edm.INT32, style.most_bytes),
+        translator.bind(Edm.INT32, style.max_bytes),
         f"{count}, {existence_of(resource.parent, parameters)}",
     )
     return Statement(sql, parameters)
@@ -134,7 +134,7 @@ def entity_statement(resource: Resource, view: View, style: JsonStyle) -> Statem
     columns = builder.columns(view, translator)
     entity = _one(resource, columns, translator)
     text, join = builder.text(view, "e")
-    most = translator.bind(Edm.INT32, style.most_bytes)
+    most = translator.bind(Edm.INT32, style.max_bytes)
     return Statement(
         f"SELECT CASE WHEN octet_length(text) <= {most} THEN text END"
         f" FROM (SELECT {text} AS text FROM ({entity}) AS e{join} OFFSET 0) AS written",

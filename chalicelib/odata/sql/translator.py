@@ -68,7 +68,8 @@ class Translator:
             return entity.table
         if not entity.own_rows:
             return f"(SELECT * FROM {entity.table} WHERE FALSE)"
-        return f"(SELECT * FROM {entity.own_rows.format(own=self.parameters.own('p'))})"
+        own = self.parameters.owned_by_principal("p")
+        return f"(SELECT * FROM {entity.own_rows.format(own=own)})"
 
     def from_clause(self, variable: Variable) -> str:
         """Return what follows FROM so that ``variable`` is in scope.
@@ -79,15 +80,15 @@ class Translator:
         alias = self._alias(variable)
         return " ".join([f"{self.source(variable.entity)} AS {alias}", *self._joins[variable]])
 
-    def whole_from_clause(self, variable: Variable) -> str:
+    def from_clause_with_outer(self, variable: Variable) -> str:
         """Return ``from_clause`` with joins that bring the outer variables into scope."""
         clause = self.from_clause(variable)
         for each, key in self._outer.items():
             if each in self._joins:
-                is_it = f"{self._alias(each)}.{each.entity.key.column} = {key}"
+                same_key = f"{self._alias(each)}.{each.entity.key.column} = {key}"
                 joins = " ".join(["", *self._joins[each]])
                 clause += (
-                    f" JOIN {self.source(each.entity)} AS {self._alias(each)} ON {is_it}{joins}"
+                    f" JOIN {self.source(each.entity)} AS {self._alias(each)} ON {same_key}{joins}"
                 )
         return clause
 
@@ -238,7 +239,7 @@ class Translator:
 
     def _any_or_all(self, node: Quantifier) -> str:
         # OFFSET 0 makes Postgres plan it separately, where it is nested or one of many.
-        joined = self._depth == 0 and self.parameters.join_one_more()
+        joined = self._depth == 0 and self.parameters.reserve_join()
         fence = "" if joined else " OFFSET 0"
         if node.operator == "any":
             return f"EXISTS (SELECT 1 {self._related(node)}{fence})"
