@@ -49,7 +49,7 @@ class Creation:
         return self.answer.entity(members, fragment, headers, 201 if created else 200)
 
 
-def read_creation(request: ODataRequest, waiting: PendingRecords, most_bytes: int) -> Creation:
+def read_creation(request: ODataRequest, waiting: PendingRecords, max_bytes: int) -> Creation:
     """Read a request that creates a record.
 
     Raises:
@@ -67,8 +67,8 @@ def read_creation(request: ODataRequest, waiting: PendingRecords, most_bytes: in
     selection = read_selection(options.text("$select"), POINT_RECORD)
     form = negotiation.json_format(request.headers, options.text("$format"))
     numbers_as_text = negotiation.require_json_body(request.headers)
-    if len(request.body) > most_bytes:
-        raise TooLargeError(f"The body is over {most_bytes} bytes.")
+    if len(request.body) > max_bytes:
+        raise TooLargeError(f"The body is over {max_bytes} bytes.")
     document = _record(load_json(request.body), numbers_as_text)
     return Creation(
         waiting.read(document, request.principal),

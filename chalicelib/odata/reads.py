@@ -133,7 +133,7 @@ class ODataService:
                 answer,
                 self._apply_bounds,
                 self._sizes,
-                run.allowance.most_bytes,
+                run.allowance.max_bytes,
             )
             return rest.of(run.page(statement, resource, rest.page.size))
         options.allow(*(SUPPORTED - _NOT_OF_REFERENCES if resource.is_reference else SUPPORTED))
@@ -207,7 +207,7 @@ class ODataService:
         return plain(version, "text/plain", str(run.row_of_many(statement, resource)[0]))
 
     def _style(self, answer: Answer, run: "_Run") -> JsonStyle:
-        return answer.style(self._settings.odata_expand_page, run.allowance.most_bytes)
+        return answer.style(self._settings.odata_expand_page, run.allowance.max_bytes)
 
     def _query(self, resource: Resource, options: Options) -> Query:
         return read_query(options.texts, resource.entity, options.aliases, self._limits)

@@ -67,14 +67,14 @@ class Answer:
         """Return the URL of an entity."""
         return f"{self.service_root}/{entity.entity_set}({key})"
 
-    def style(self, expand_page: int, most_bytes: int) -> JsonStyle:
+    def style(self, expand_page: int, max_bytes: int) -> JsonStyle:
         """Return how entities are written: at most so many in one expansion, and so many bytes."""
         return JsonStyle(
             self.service_root,
             self.form.metadata,
             self.form.numbers_as_text,
             expand_page,
-            most_bytes,
+            max_bytes,
             self.options.text("$format"),
         )
 

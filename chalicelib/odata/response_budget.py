@@ -11,12 +11,12 @@ from chalicelib.settings import Settings
 class Allowance:
     """The time and the room that an answer has.
 
-    ``until`` is the instant of ``time.monotonic()`` by which it must be there, ``most_bytes`` how
+    ``until`` is the instant of ``time.monotonic()`` by which it must be there, ``max_bytes`` how
     long it may be. ``is_rest`` says that others of the same batch have had of it.
     """
 
     until: float
-    most_bytes: int
+    max_bytes: int
     is_rest: bool = False
 
     @classmethod
@@ -37,13 +37,13 @@ class Allowance:
         now = time.monotonic()
         if now >= self.until:
             raise UnavailableError("There was no time left for this part of the batch.")
-        if self.most_bytes <= 0:
+        if self.max_bytes <= 0:
             raise self.no_room()
         return replace(self, until=min(self.until, now + seconds))
 
     def without(self, answered: str) -> "Allowance":
         """Return what is left once something was answered."""
-        return replace(self, most_bytes=self.most_bytes - len(answered.encode()), is_rest=True)
+        return replace(self, max_bytes=self.max_bytes - len(answered.encode()), is_rest=True)
 
     def no_room(self) -> PunchClockError:
         """Build the error about an answer that finds no room."""
@@ -53,6 +53,6 @@ class Allowance:
                 " (ODATA_ANSWER_BYTES)."
             )
         return InvalidError(
-            f"A single entity would be over {self.most_bytes} bytes (ODATA_ANSWER_BYTES)."
+            f"A single entity would be over {self.max_bytes} bytes (ODATA_ANSWER_BYTES)."
             " Ask for less of it ($select, $expand, $compute)."
         )

@@ -138,9 +138,9 @@ class Endpoint:
         return plain(version, kind, body, headers={} if preferred is None else applied)
 
     def _parts(self, request: ODataRequest, is_json: bool) -> list[Part]:
-        most_bytes, most = self._settings.odata_batch_bytes, self._settings.odata_batch_requests
-        if len(request.body) > most_bytes:
-            raise TooLargeError(f"The batch is over {most_bytes} bytes (ODATA_BATCH_BYTES).")
+        max_bytes, most = self._settings.odata_batch_bytes, self._settings.odata_batch_requests
+        if len(request.body) > max_bytes:
+            raise TooLargeError(f"The batch is over {max_bytes} bytes (ODATA_BATCH_BYTES).")
         if is_json:
             return json_format.read_parts(request.body, most)
         return multipart.read_parts(request.headers["content-type"], request.body, most)
@@ -176,11 +176,11 @@ def _require_spoken(request: ODataRequest) -> None:
         require_no_coding(request.headers)
 
 
-def _require_short(request: ODataRequest, most_bytes: int) -> None:
+def _require_short(request: ODataRequest, max_bytes: int) -> None:
     texts = (request.path, *(text for pair in request.query for text in pair))
-    if sum(len(each.encode("utf-8", "surrogatepass")) for each in texts) > most_bytes:
+    if sum(len(each.encode("utf-8", "surrogatepass")) for each in texts) > max_bytes:
         raise TooLargeError(
-            f"Path and options are over {most_bytes} bytes together (ODATA_QUERY_BYTES)."
+            f"Path and options are over {max_bytes} bytes together (ODATA_QUERY_BYTES)."
         )
 
 
@@ -191,13 +191,13 @@ def _allowed(segments: Sequence[str]) -> tuple[str, ...]:
     return (*_READ, "POST") if segments == [POINT_RECORD.entity_set] else _READ
 
 
-def _with_query_of_body(request: ODataRequest, most_bytes: int) -> ODataRequest:
+def _with_query_of_body(request: ODataRequest, max_bytes: int) -> ODataRequest:
     """Turn ``POST …/$query`` into the GET that it stands for: URL Conventions 4.01, 4.17."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/plain":
         raise MediaTypeError("The body of /$query is the query part of a URL, as text/plain.")
-    if len(request.body) > most_bytes:
-        raise TooLargeError(f"The body is over {most_bytes} bytes.")
+    if len(request.body) > max_bytes:
+        raise TooLargeError(f"The body is over {max_bytes} bytes.")
     try:
         given = read_query(request.body.decode("utf-8").strip())
     except UnicodeDecodeError as error:

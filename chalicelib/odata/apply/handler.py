@@ -63,7 +63,7 @@ def collection(
     answer: Answer,
     bounds: ApplyBounds,
     sizes: PageSizes,
-    most_bytes: int,
+    max_bytes: int,
 ) -> tuple[Statement, "Rest"]:
     """Return the statement whose row is a page of rows, and how to answer with that row."""
     _require_supported(options, "$skiptoken")
@@ -88,7 +88,7 @@ def collection(
         size=asked.entities,
         with_count=asked.must_count,
     )
-    statement = rows_statement(resource, applied.rows, members, page, answer.style(0, most_bytes))
+    statement = rows_statement(resource, applied.rows, members, page, answer.style(0, max_bytes))
     return statement, Rest(resource, asked, page, answer, context, by_place)
 
 

@@ -70,7 +70,7 @@ def rows_statement(
         text,
         len(keys),
         size,
-        translator.bind(Edm.INT32, style.most_bytes),
+        translator.bind(Edm.INT32, style.max_bytes),
         f"{count}, {existence_of(resource.parent, parameters)}",
     )
     return Statement(sql, parameters)

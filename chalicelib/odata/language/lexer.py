@@ -43,9 +43,9 @@ def tokenize(span: Span, aliases: Mapping[str, str], bounds: Bounds) -> Tokens:
         NotImplementedByServiceError: the text is legal, but the service does not support it.
     """
     text = span.whole[: span.end]
-    scanner = _Lexer(text, span.source, bounds, position=span.start, aliases=aliases)
-    scanner.run()
-    return scanner.tokens
+    lexer = _Lexer(text, span.source, bounds, position=span.start, aliases=aliases)
+    lexer.run()
+    return lexer.tokens
 
 
 @dataclass(slots=True)

@@ -77,8 +77,8 @@ class Span:
     def end_of_value(self, position: int, separator: str, *, phrases: bool = False) -> int:
         """Return where the value that begins at an offset ends.
 
-        It ends before a separator, before a parenthesis that closes nothing in it, or with the
-        span. With ``phrases``, only double quotes are quotes, as in ``$search``.
+        It ends before a separator, before an unmatched ``)``, or with the span. With ``phrases``,
+        only double quotes are quotes, as in ``$search``.
         """
         matches = self._outside(re.escape(separator), position, phrases=phrases)
         return next((each.start() for each in matches), self.end)
@@ -108,7 +108,7 @@ class Span:
         if not self.whole.startswith("(", self.start, self.end):
             return None
         inside = self.start + 1
-        # The first parenthesis that closes nothing inside is the one that closes this one.
+        # The first unmatched parenthesis inside is the one that closes the span's first character.
         closing = next((each.start() for each in self._outside("(?!)", inside)), self.end)
         return self.part(inside, closing) if closing == self.end - 1 else None
 
@@ -121,9 +121,9 @@ class Span:
     def _outside(
         self, pattern: str, start: int | None = None, *, phrases: bool = False
     ) -> Iterator[re.Match[str]]:
-        """Yield each match outside quotes and brackets, and each ``)`` that closes nothing.
+        """Yield each match outside quotes and brackets, and each unmatched ``)``.
 
-        Square brackets and braces that do not match are ignored: the lexer reports them.
+        An unmatched ``]`` or ``}`` is ignored: the lexer reports it.
 
         Raises:
             InvalidError: a quote or a bracket is not closed.
@@ -159,6 +159,6 @@ class Span:
 
 @cache
 def _scanner(pattern: str, *, phrases: bool) -> re.Pattern[str]:
-    """Compile what ``Span`` searches for: a pattern, quoted strings, brackets, and lone quotes."""
+    """Compile a pattern together with quoted strings, brackets and unclosed quotes."""
     quoted, marks = (_PHRASE, r'"()') if phrases else (QUOTED, r"'\"()\[\]{}")
     return re.compile(rf"{quoted}|(?P<wanted>{pattern})|[{marks}]")
