@@ -166,7 +166,7 @@ def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def by_operators(
-    *members: str, untold: Sequence[str] = (), name: str | None = None
+    *members: str, redacted: Sequence[str] = (), name: str | None = None
 ) -> Callable[[Callable[..., tuple[Any, dict[str, Any]]]], Any]:
     """Make of an action a function that does it for operators alone; see ``container.perform``.
 
@@ -184,7 +184,7 @@ def by_operators(
                 event,
                 lambda by: action(event, by, _remaining_s(context)),
                 members=members,
-                untold=untold,
+                redacted=redacted,
             )
 
         return invoked
@@ -192,7 +192,7 @@ def by_operators(
     return registered
 
 
-@by_operators("quarantineId", untold=["record"])
+@by_operators("quarantineId", redacted=["record"])
 def release(asked: dict[str, Any], *_: Any) -> tuple[str | list[dict[str, Any]], dict[str, Any]]:
     """Send an item of the quarantine on its way, as it is or as ``record`` says it should be.
 

@@ -231,7 +231,7 @@ def perform(
     act: Callable[[Principal], tuple[Any, Mapping[str, object]]],
     *,
     members: Sequence[str] = (),
-    untold: Sequence[str] = (),
+    redacted: Sequence[str] = (),
 ) -> Any:
     """Do what an operator asks for; see ``operations.action.perform``."""
     from chalicelib.operations.audited_command import perform
@@ -243,7 +243,7 @@ def perform(
         lambda token: authenticator().principal(token),
         act,
         members=members,
-        untold=untold,
+        redacted=redacted,
     )
 
 

@@ -154,7 +154,7 @@ class Replicator:
                 documents.append(document)
                 oldest = min(oldest, created_at)
         added = self._replica.add(documents, poison)
-        quarantined = [*poison, *added.refused]
+        quarantined = [*poison, *added.rejected]
         for each in quarantined:
             event("quarantined", level=logging.WARNING, item=each.item_id, reason=each.reason)
         swept.pages += 1

@@ -1,0 +1,11 @@
+"""Observe the service, and carry out the commands of operators.
+
+- ``health``: the depth and age of each stage, for ``GET /health`` and the metrics.
+- ``reconciler``: prove that every accepted record is in one of the stores.
+- ``accepted_log``: read from intake's log which records were accepted.
+- ``replay``: return parked records to the queue.
+- ``quarantine``: release a quarantined item, repaired or unchanged.
+- ``audited_command``: authorise an operator's command, and log its start and its end.
+
+Start with ``health`` for what is observed, and with ``audited_command`` for what operators do.
+"""

@@ -1,9 +1,13 @@
-"""What an operator asks of the service: who may, and what the log tells of it.
+"""Authorise an operator's command, run it, and write it to the audit log.
 
-Promises that nothing is done, and no store is asked, before a token has named somebody who has the
-role ``integration``; and that the log has who asked for what and what came of it, whatever
-``LOG_LEVEL`` is: ``refused`` alone, or ``asked`` before anything is done, and then ``done`` or
-``failed``. How a token is checked is the authenticator's, as it is for every route.
+Invariants:
+
+- Nothing is done and no store is read before the token has proved to be an operator's: a principal
+  with the role ``integration`` and a name.
+- The log has who sent which command and how it ended, at every ``LOG_LEVEL``. A command logs
+  either ``refused``, or ``asked`` before it runs and then ``done`` or ``failed``.
+
+The authenticator checks the token, as it does for every route.
 """
 
 import logging
@@ -15,88 +19,88 @@ from chalicelib import telemetry
 from chalicelib.errors import ForbiddenError, InvalidError, PunchClockError, UnauthenticatedError
 from chalicelib.principal import Principal, Role
 
-_MOST_COMMENT = 200
-_MOST_TOLD = 4_000
+_MAX_COMMENT = 200
+_MAX_LOGGED_VALUE = 4_000
 
-Told = Mapping[str, object]
-"""What the log tells of what an action has done: counts and names, nothing of a record."""
+LogFields = Mapping[str, object]
+"""What the log shows of a command or its result: counts and names, no content of a record."""
 
 
 def perform(
     action: str,
     event: object,
     principal_of: Callable[[str], Principal],
-    act: Callable[[Principal], tuple[Any, Told]],
+    act: Callable[[Principal], tuple[Any, LogFields]],
     *,
     members: Collection[str] = (),
-    untold: Collection[str] = (),
+    redacted: Collection[str] = (),
 ) -> Any:
-    """Do what an operator asks for, and log it.
+    """Run an operator's command, and write it to the audit log.
 
     Args:
-        action: its name in the log.
-        event: what was asked: an object with a ``token``, perhaps a ``comment`` for the log, and
-            the action's own ``members``.
-        principal_of: returns whom a token speaks for; see ``Authenticator.principal``.
-        act: does it, for that principal; returns the answer, and what the log tells of it.
-        members: that the event may have; the log tells them.
-        untold: further members, which the log does not tell.
+        action: the command's name in the log.
+        event: the command: an object with a ``token``, optionally a ``comment`` for the log, and
+            the command's own members.
+        principal_of: returns the principal of a token; see ``Authenticator.principal``.
+        act: runs the command for that principal; returns the result, and what to log of it.
+        members: the members that the event may have and the log shows.
+        redacted: further members that the event may have and the log does not show.
 
     Returns:
-        The answer.
+        The result of ``act``.
 
     Raises:
-        UnauthenticatedError: there is no token, or it is not to be believed.
-        ForbiddenError: it is of another role, or does not say whose it is.
-        InvalidError: the event has a member that means nothing here.
-        UnavailableError: whose token it is cannot be told now.
+        UnauthenticatedError: the token is missing or invalid.
+        ForbiddenError: the token is of another role, or has no printable subject.
+        InvalidError: the event has an unknown member, or an invalid comment.
+        UnavailableError: the token cannot be checked now.
     """
-    line = _Line(action)
+    entry = _AuditEntry(action)
     try:
-        asked = _object(event)
-        line.by = by = principal_of(_token(asked))
+        command = _as_object(event)
+        entry.by = by = principal_of(_token(command))
         _require_operator(by)
-        line.asked = _asked(asked, members, untold)
-        line.comment = _comment(asked)
+        entry.asked = _logged_members(command, members, redacted)
+        entry.comment = _comment(command)
     except Exception as error:
-        line.tell("refused", logging.WARNING, error=error)
+        entry.write("refused", logging.WARNING, error=error)
         raise
-    line.tell("asked")
+    entry.write("asked")
     try:
-        answer, told = act(by)
+        result, logged_result = act(by)
     except BaseException as error:
-        ours = isinstance(error, PunchClockError)
-        line.tell("failed", logging.WARNING if ours else logging.ERROR, error=error)
+        is_ours = isinstance(error, PunchClockError)
+        entry.write("failed", logging.WARNING if is_ours else logging.ERROR, error=error)
         raise
-    line.tell("done", found=told)
-    return answer
+    entry.write("done", result=logged_result)
+    return result
 
 
-class _Line:
-    """What each line of one action has."""
+class _AuditEntry:
+    """The fields that the log lines of one command share."""
 
     def __init__(self, action: str) -> None:
         self._action = action
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self.by: Principal | None = None
-        self.asked: Told = {}
+        self.asked: LogFields = {}
         self.comment: str | None = None
 
-    def tell(
+    def write(
         self,
         outcome: str,
         level: int = logging.INFO,
         *,
         error: BaseException | None = None,
-        found: Told | None = None,
+        result: LogFields | None = None,
     ) -> None:
         fields = {
             "by": self.by.subject if self.by else None,
             "role": self.by.role if self.by else None,
             "comment": self.comment,
             "asked": self.asked or None,
-            "found": found or None,
-            "error": _words(error) if error else None,
+            "found": result or None,
+            "error": _loggable(error) if error else None,
         }
         telemetry.audit(
             "operator action",
@@ -104,50 +108,60 @@ class _Line:
             action=self._action,
             outcome=outcome,
             **{name: value for name, value in fields.items() if value is not None},
-            took_ms=round((time.monotonic() - self._began) * 1000),
+            took_ms=round((time.monotonic() - self._started) * 1000),
         )
 
 
-def _words(error: BaseException) -> str:
-    """Return what an error says, if it is ours: what others say may quote a record."""
+def _loggable(error: BaseException) -> str:
+    """Return the message of our own error; of another, only its type: it may quote a record."""
     return error.message if isinstance(error, PunchClockError) else type(error).__name__
 
 
-def _object(event: object) -> Mapping[str, Any]:
-    """Return what was asked; what is no object has no token either."""
+def _as_object(event: object) -> Mapping[str, Any]:
+    """Return the event; an empty object, which has no token, if the event is not an object."""
     return event if isinstance(event, Mapping) else {}
 
 
-def _token(asked: Mapping[str, Any]) -> str:
-    token = asked.get("token")
+def _token(command: Mapping[str, Any]) -> str:
+    token = command.get("token")
     if not isinstance(token, str) or not token:
-        raise UnauthenticatedError('Send a token of the role integration: {"token": "…"}')
+        raise UnauthenticatedError(
+            'The member "token" is missing. Send a token of the role integration: {"token": "…"}'
+        )
     return token
 
 
 def _require_operator(by: Principal) -> None:
     if by.role is not Role.INTEGRATION:
-        raise ForbiddenError(f"This is for the role {Role.INTEGRATION} alone.")
+        raise ForbiddenError(f"This command requires a token of the role {Role.INTEGRATION}.")
     if not by.subject.strip() or not by.subject.isprintable():
-        raise ForbiddenError("The token has no sub that the log could tell who asked by.")
+        raise ForbiddenError(
+            'The audit log needs the operator\'s name. Send a token with a printable "sub" claim.'
+        )
 
 
-def _asked(
-    asked: Mapping[str, Any], members: Collection[str], untold: Collection[str]
+def _logged_members(
+    command: Mapping[str, Any], members: Collection[str], redacted: Collection[str]
 ) -> dict[str, object]:
-    unknown = sorted(asked.keys() - {"token", "comment", *members, *untold})
+    """Check that all members of the command are known, and return those that the log shows."""
+    known = ["token", "comment", *members, *redacted]
+    unknown = sorted(command.keys() - set(known))
     if unknown:
-        shown = ", ".join(each[:_MOST_COMMENT] for each in unknown[:10])
-        raise InvalidError(f"There is no such member here: {shown}.", target=unknown[0][:100])
-    return {name: str(asked[name])[:_MOST_TOLD] for name in members if name in asked}
+        shown = ", ".join(each[:_MAX_COMMENT] for each in unknown[:10])
+        raise InvalidError(
+            f"Unknown member: {shown}. This command has {', '.join(known)}.",
+            target=unknown[0][:100],
+        )
+    return {name: str(command[name])[:_MAX_LOGGED_VALUE] for name in members if name in command}
 
 
-def _comment(asked: Mapping[str, Any]) -> str | None:
-    comment = asked.get("comment")
+def _comment(command: Mapping[str, Any]) -> str | None:
+    comment = command.get("comment")
     if comment is None:
         return None
-    if not isinstance(comment, str) or len(comment) > _MOST_COMMENT or not comment.isprintable():
+    if not isinstance(comment, str) or len(comment) > _MAX_COMMENT or not comment.isprintable():
         raise InvalidError(
-            f"A comment is a text of up to {_MOST_COMMENT} characters.", target="comment"
+            f"comment must be one line of printable text, at most {_MAX_COMMENT} characters.",
+            target="comment",
         )
     return comment

@@ -1,6 +1,6 @@
-"""How the service is: the depth and age of each stage, as far as it can be had cheaply.
+"""Measure the service: the depth of each stage and the age of its oldest record.
 
-Counts stop at a bound, and say so: asking costs no more however many records there are.
+Counts stop at a bound and say so: a measurement costs the same however many records there are.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,46 +11,46 @@ from chalicelib.errors import UnavailableError
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import OBSERVED, event
 
-# A page of a scan: what of the buffer is looked at for each question.
-_MOST_BUFFERED = 1_000
-_MOST_REPLICATED = 10_000
+# One page of a scan: one request to DynamoDB for each measurement.
+_MAX_BUFFERED = 1_000
+_MAX_REPLICATED = 10_000
 
 
-def stages(buffer: Callable[[], Buffer], replica: Callable[[], PointRecordStore]) -> dict[str, Any]:
-    """Describe each stage; one whose store cannot be had is ``{"status": "unavailable"}``."""
-    questions: dict[str, Callable[[], dict[str, Any]]] = {
-        "buffer": lambda: buffer().pending(_MOST_BUFFERED),
-        "replica": lambda: replica().stages(_MOST_REPLICATED),
+def stages(buffer: Callable[[], Buffer], store: Callable[[], PointRecordStore]) -> dict[str, Any]:
+    """Describe each stage; a stage whose store cannot be reached is ``unavailable``."""
+    measure: dict[str, Callable[[], dict[str, Any]]] = {
+        "buffer": lambda: buffer().pending(_MAX_BUFFERED),
+        "replica": lambda: store().stages(_MAX_REPLICATED),
     }
-    found: dict[str, Any] = {}
-    for name, ask in questions.items():
+    described: dict[str, Any] = {}
+    for name, measure_stage in measure.items():
         try:
-            found[name] = {"status": "ok", **ask()}
+            described[name] = {"status": "ok", **measure_stage()}
         except UnavailableError as error:
-            found[name] = {"status": "unavailable", "reason": error.message}
-    healthy = all(stage["status"] == "ok" for stage in found.values())
-    return {"status": "ok" if healthy else "degraded", **found}
+            described[name] = {"status": "unavailable", "reason": error.message}
+    healthy = all(stage["status"] == "ok" for stage in described.values())
+    return {"status": "ok" if healthy else "degraded", **described}
 
 
 def observe(stages: Mapping[str, Any]) -> None:
-    """Log what ``stages`` returned as one event of metrics; what is not known is left out.
+    """Log the result of ``stages`` as one event of metrics, without the unavailable stages.
 
-    A metric that stays away is for its alarm to notice.
+    An alarm detects a missing metric.
     """
     buffer, replica = stages["buffer"], stages["replica"]
-    found: dict[str, Any] = {"status": stages["status"]}
+    metrics: dict[str, Any] = {"status": stages["status"]}
     if "waiting" in buffer:
-        found |= {"buffered": buffer["waiting"], "buffered_age_s": _age(buffer)}
+        metrics |= {"buffered": buffer["waiting"], "buffered_age_s": _oldest_age_s(buffer)}
     if "waiting" in replica:
-        found |= {
+        metrics |= {
             "waiting": sum(replica["waiting"].values()),
-            "waiting_age_s": _age(replica),
+            "waiting_age_s": _oldest_age_s(replica),
             "parked": replica["parked"],
             "quarantined": replica["quarantined"],
         }
-    event(OBSERVED, **found)
+    event(OBSERVED, **metrics)
 
 
-def _age(stage: Mapping[str, Any]) -> float:
-    """Return the age of the oldest of a stage: where nothing waits, nothing is old."""
+def _oldest_age_s(stage: Mapping[str, Any]) -> float:
+    """Return the age of the stage's oldest waiting record; 0 if none is waiting."""
     return stage["oldestAgeSeconds"] or 0.0

@@ -1,6 +1,6 @@
-"""What an operator does with an item in quarantine: repair it and send it on its way.
+"""Release a quarantined item: add it as a point record, repaired or unchanged.
 
-The items are in the table ``quarantine``, each with its raw form and the reason why it is there.
+The table ``quarantine`` has each item in its raw form, with the reason for its quarantine.
 """
 
 import json
@@ -16,7 +16,7 @@ from chalicelib.postgres.point_records import Document, PointRecordStore
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The id of the record that an item became; ``written`` is 0 where it was there already."""
+    """The id of the record that an item became. ``written`` is 0 if the record existed already."""
 
     id: str
     written: int
@@ -25,41 +25,49 @@ class Release:
 def release(
     quarantine_id: object,
     record: Mapping[str, Any] | None,
-    replica: PointRecordStore,
+    store: PointRecordStore,
     *,
     clock_skew_s: float,
 ) -> Release:
-    """Release one item, as ``record`` says it should have been, or as it is if that is None.
+    """Add a quarantined item as a point record and delete it from quarantine.
 
-    Releasing it is adding a record once, whatever was added before; then the item is gone.
+    The record is added idempotently: a record that exists already stays as it is.
 
     Args:
-        quarantine_id: of the row.
-        record: the punch as a phone would POST it, or None where the item was right after all.
-        replica: where it is, and where it goes.
-        clock_skew_s: how far in the future its instant may lie.
+        quarantine_id: the ``id`` of the item's row.
+        record: the repaired punch, in the form in which a phone posts it; None to release the item
+            unchanged.
+        store: has both the quarantine and the records.
+        clock_skew_s: how far in the future the punch may be.
 
     Raises:
-        NotFoundError: there is no such row.
-        InvalidError: that is no id of a row, or it is still no point record and stays there.
-        UnavailableError: releasing it again is safe.
+        NotFoundError: no quarantined item has this id.
+        InvalidError: the id is not a positive integer, or the item is still not a valid point
+            record. The item stays in quarantine.
+        UnavailableError: Postgres cannot be reached; a second call is safe.
     """
     if type(quarantine_id) is not int or not 1 <= quarantine_id <= MAX_INT64:
-        raise InvalidError("The id of an item is a whole number from 1 on.", target="quarantineId")
+        raise InvalidError(
+            "quarantineId must be the id of a quarantined item: a positive integer.",
+            target="quarantineId",
+        )
     released: list[PointRecord] = []
 
     def repair(item: str) -> Document:
         if record is not None:
-            mended = parse(record, datetime.now(UTC), clock_skew_s)
+            repaired = parse(record, datetime.now(UTC), clock_skew_s)
         else:
             try:
-                mended = from_json(json.loads(item)["record"]["S"])
+                repaired = from_json(json.loads(item)["record"]["S"])
             except (ValueError, KeyError, TypeError) as error:
-                raise InvalidError(f"It is no point record as it is: {error}.") from error
-        released.append(mended)
-        return Document(str(mended.id), json.dumps(to_json(mended)))
+                raise InvalidError(
+                    f"The item is not a valid point record: {error}. Send the repaired punch as"
+                    ' "record".'
+                ) from error
+        released.append(repaired)
+        return Document(str(repaired.id), json.dumps(to_json(repaired)))
 
-    added = replica.release(quarantine_id, repair)
-    if added.refused:
-        raise InvalidError(added.refused[0].reason)
+    added = store.release(quarantine_id, repair)
+    if added.rejected:
+        raise InvalidError(added.rejected[0].reason)
     return Release(str(released[0].id), added.written)

@@ -1,7 +1,7 @@
-"""Proof that nothing fell between the stores: every accepted record is somewhere on its way.
+"""Reconcile: prove that every accepted record is in one of the stores.
 
-Each id that the ``witness`` names must be in the buffer, in the replica or in quarantine. Reads
-only: whatever is missing is reported, and mended by people.
+Each id in intake's log must be in the buffer, in ``point_record`` or in quarantine. This module
+only reads. It reports missing records; people repair the cause.
 """
 
 import logging
@@ -16,19 +16,20 @@ from chalicelib.instant import read_instant
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import event
 
-# Ids that are looked for together.
+# Ids per round of look-ups.
 _BATCH = 5_000
-_MOST_REPORTED = 100
-_USUAL = timedelta(hours=2)
-_OLDEST = datetime.fromtimestamp(0, UTC)  # CloudWatch knows no time before
+_MAX_REPORTED = 100
+_DEFAULT_PERIOD = timedelta(hours=2)
+_EARLIEST = datetime.fromtimestamp(0, UTC)  # CloudWatch counts time from here
 
 
 @dataclass(slots=True)
 class Reconciliation:
-    """Where the accepted records are, each counted once: in the replica if it is there already.
+    """Where the accepted records are.
 
-    ``missing`` are the ids that are nowhere, ``unlogged`` those in the replica that have not
-    exactly one AWAITING log row.
+    Each record is counted once: as ``in_replica`` if it is in Postgres, even if the buffer has it
+    too. ``missing`` are the ids that no store has. ``unlogged`` are the records in Postgres without
+    exactly one log row of their arrival.
     """
 
     accepted: int = 0
@@ -40,7 +41,7 @@ class Reconciliation:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return how many records were found where."""
+        """Return the number of records in each place, by the names that the log uses."""
         return {
             "accepted": self.accepted,
             "in_buffer": self.in_buffer,
@@ -52,64 +53,76 @@ class Reconciliation:
 
 
 def period(since: object, until: object, now: datetime) -> tuple[datetime, datetime]:
-    """Return the first instant of a period and the first one after it.
+    """Parse a period; return its first instant and the first instant after it.
 
     Args:
-        since: RFC 3339; two hours before its end, where it is None.
-        until: RFC 3339; the present, where it is None.
+        since: RFC 3339; None for two hours before the end.
+        until: RFC 3339; None for the present.
         now: the present.
 
     Raises:
-        InvalidError: one of them is no instant, or they do not follow each other.
+        InvalidError: one of them is not an instant, or ``since`` is not before ``until``.
     """
-    end = now if until is None else _instant("until", until)
-    first = max(end - _USUAL, _OLDEST) if since is None else _instant("since", since)
+    end = now if until is None else _parse_instant("until", until)
+    first = (
+        max(end - _DEFAULT_PERIOD, _EARLIEST) if since is None else _parse_instant("since", since)
+    )
     if first >= end:
-        raise InvalidError("A period ends after it has begun.", target="since")
+        raise InvalidError("since must be earlier than until.", target="since")
     return first, end
 
 
-def _instant(name: str, text: object) -> datetime:
+def _parse_instant(name: str, text: object) -> datetime:
     try:
-        return max(read_instant(text), _OLDEST)
+        return max(read_instant(text), _EARLIEST)
     except ValueError as error:
         raise InvalidError(f"{name} {error}.", target=name) from error
 
 
-def reconcile(accepted: Iterable[str], buffer: Buffer, replica: PointRecordStore) -> Reconciliation:
-    """Look for each accepted id and log one line of what was found.
+def reconcile(accepted: Iterable[str], buffer: Buffer, store: PointRecordStore) -> Reconciliation:
+    """Locate each accepted record, and log one line with the result.
+
+    Args:
+        accepted: ids of accepted records. An id may repeat: a punch that a phone posts again is
+            accepted again.
+        buffer: the records that are not in Postgres yet.
+        store: the records and the quarantine in Postgres.
 
     Raises:
-        UnavailableError: a store does not answer.
+        UnavailableError: a store cannot be reached.
     """
-    done = Reconciliation()
+    result = Reconciliation()
     ids = iter(accepted)
-    seen: set[str] = set()  # a punch that is sent again is accepted again
-    while found := set(islice(ids, _BATCH)):
-        batch = found - seen
+    seen: set[str] = set()
+    while chunk := set(islice(ids, _BATCH)):
+        batch = chunk - seen
         seen |= batch
-        done.accepted += len(batch)
-        _look_for(batch, buffer, replica, done)
+        result.accepted += len(batch)
+        _locate(batch, buffer, store, result)
     event(
         "reconciled",
-        logging.ERROR if done.missing or done.unlogged else logging.INFO,
-        **done.counts,
-        missing_ids=done.missing[:_MOST_REPORTED],
-        unlogged_ids=done.unlogged[:_MOST_REPORTED],
+        logging.ERROR if result.missing or result.unlogged else logging.INFO,
+        **result.counts,
+        missing_ids=result.missing[:_MAX_REPORTED],
+        unlogged_ids=result.unlogged[:_MAX_REPORTED],
     )
-    return done
+    return result
 
 
-def _look_for(ids: set[str], buffer: Buffer, replica: PointRecordStore, done: Reconciliation) -> None:
-    # A record leaves the buffer only once it is in Postgres: asked in this order, one that moves
-    # in between is found. The first question only spares the buffer most of the second.
-    replicated = replica.locate(ids)
-    buffered = buffer.existing_ids(ids - replicated.records - replicated.quarantined)
-    moved = replica.locate(ids - replicated.records - replicated.quarantined - buffered)
-    records = replicated.records | moved.records
-    quarantined = (replicated.quarantined | moved.quarantined) - records
-    done.in_replica += len(records)
-    done.in_quarantine += len(quarantined)
-    done.in_buffer += len(buffered)
-    done.missing += sorted(ids - records - quarantined - buffered)
-    done.unlogged += sorted(replicated.unlogged | moved.unlogged)
+def _locate(ids: set[str], buffer: Buffer, store: PointRecordStore, result: Reconciliation) -> None:
+    """Locate one batch, and add what it finds to ``result``.
+
+    A record leaves the buffer only after Postgres has it. Reading Postgres after the buffer
+    therefore finds a record that moves meanwhile. Reading Postgres before the buffer too keeps the
+    reads of the buffer few.
+    """
+    before = store.locate(ids)
+    buffered = buffer.existing_ids(ids - before.records - before.quarantined)
+    after = store.locate(ids - before.records - before.quarantined - buffered)
+    records = before.records | after.records
+    quarantined = (before.quarantined | after.quarantined) - records
+    result.in_replica += len(records)
+    result.in_quarantine += len(quarantined)
+    result.in_buffer += len(buffered)
+    result.missing += sorted(ids - records - quarantined - buffered)
+    result.unlogged += sorted(before.unlogged | after.unlogged)

@@ -1,6 +1,8 @@
-"""What an operator does with parked records: have them go again, once their cause is mended.
+"""Replay: return parked records to the queue, once an operator has removed the cause.
 
-They become due and wait like all others: the integrator sends them at the limiter's pace.
+A replayed record is due at once and waits like every other. The integrator sends it under the
+limit. Its attempts count from 0 again, so it is parked again after MAX_ATTEMPTS attempts that end
+in a failure or a refusal.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +14,13 @@ from chalicelib.postgres.dead_letters import DeadLetters
 from chalicelib.principal import Principal
 
 _BATCH = 5_000
-# A batch takes a second or so; kept for it near the end.
+# The time kept for the last batch. A batch takes about a second.
 _MARGIN_S = 5.0
-_MOST_FILTER = 4_000
+_MAX_FILTER = 4_000
 
 
 class Condition(Protocol):
-    """What ``odata.expressions.condition`` makes of a filter."""
+    """A filter translated to SQL, as ``odata.sql.filter.translate_filter`` returns it."""
 
     @property
     def source(self) -> str: ...
@@ -32,7 +34,7 @@ class Condition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How many records go again; ``more`` are left where the time was not enough for all."""
+    """How many records were replayed. ``more`` is true if time ran out before all were."""
 
     replayed: int
     more: bool
@@ -41,38 +43,48 @@ class Replay:
 def replay(
     text: object,
     by: Principal,
-    read: Callable[[str, Principal], Condition],
+    translate: Callable[[str, Principal], Condition],
     dead_letters: DeadLetters,
     remaining_s: Callable[[], float],
+    *,
+    batch: int = _BATCH,
 ) -> Replay:
-    """Have each parked record that a filter selects go again, as if it had never been attempted.
+    """Return each parked record that a filter selects to the queue.
 
-    Whatever is not parked is left alone, and so is what is parked anew in the meantime: asked once,
-    a record goes again once. Each one's log says who asked for it, and not by which filter: whose
-    record it is may read that log, and the filter may speak of others.
+    The command ignores records that are not parked, and records that are parked again after it has
+    begun: one command replays a record at most once.
+
+    Each record's log names the operator. It does not quote the filter, which may be about other
+    records: the record's owner may read the log.
 
     Args:
         text: an OData ``$filter`` on point records.
-        by: who asks; no record goes that is not theirs to see.
-        read: makes SQL of the filter.
-        dead_letters: where they are.
-        remaining_s: the time left; what it does not suffice for is left parked.
+        by: the operator. Only records that this principal may read are replayed.
+        translate: translates the filter to SQL.
+        dead_letters: the parked records.
+        remaining_s: returns the time left. Records that the time does not suffice for stay parked.
+        batch: most records of one transaction.
 
     Raises:
-        InvalidError: the filter is no condition on point records.
+        InvalidError: the filter is missing, too long, or not a condition on point records.
         NotImplementedByServiceError: the filter is legal OData that the service does not support.
-        UnavailableError: some may go again; asking again is safe.
+        UnavailableError: some records may be replayed; a second call is safe.
     """
     if not isinstance(text, str) or not text.strip():
-        raise InvalidError("A filter is required: which parked records?", target="filter")
-    if len(text) > _MOST_FILTER:
-        raise InvalidError(f"The filter is longer than {_MOST_FILTER} characters.", target="filter")
-    condition = read(text, by)
-    log = f"Replayed, as {by.subject} asked."
+        raise InvalidError(
+            'A filter is required, such as "employerId eq 121". Send "true" to replay all'
+            " parked records.",
+            target="filter",
+        )
+    if len(text) > _MAX_FILTER:
+        raise InvalidError(
+            f"The filter must not be longer than {_MAX_FILTER} characters.", target="filter"
+        )
+    condition = translate(text, by)
     since: str | None = "-infinity"
     until = dead_letters.now()
-    replayed, count = 0, _BATCH
-    while since is not None and count == _BATCH and remaining_s() > _MARGIN_S:
+    replayed, count = 0, batch
+    while since is not None and count == batch and remaining_s() > _MARGIN_S:
         count, since = dead_letters.replay(
             condition.source,
             condition.alias,
@@ -80,8 +92,8 @@ def replay(
             condition.parameters,
             since=since,
             until=until,
-            most=_BATCH,
-            log=log,
+            max_records=batch,
+            log=f"Replayed by {by.subject}.",
         )
         replayed += count
-    return Replay(replayed, more=count == _BATCH)
+    return Replay(replayed, more=count == batch)

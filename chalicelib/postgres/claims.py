@@ -1,8 +1,12 @@
-"""The integrator's side of the replica: which run is active, which records it holds, how they fare.
+"""Lease due records to one run of the integrator, and write how its attempts ended.
 
-Promises that a record is under one live lease at a time, that a lease whose run is gone is free
-again, and that a run which has lost its lease changes nothing but what the legacy has confirmed.
-Every instant is the database's own clock, so that no machine's clock matters.
+Invariants:
+
+- A record is under at most one live lease.
+- A lease expires without its run: nothing has to clean up after a run that died.
+- A run that has lost its lease changes nothing, except that it may confirm deliveries.
+
+Every instant comes from the database's clock, so no machine's clock matters.
 """
 
 import json
@@ -18,10 +22,10 @@ from chalicelib.postgres.connection import Database
 _NAME = "integrator"
 
 
-# Tuples, since there is one of each for every record: a third of the CPU of a data class to make,
-# and a fifth to turn into JSON.
+# Named tuples, since a run makes one of each for every record. Compared with a data class, a tuple
+# takes a third of the CPU to construct and a fifth to serialise as JSON.
 class Claimed(NamedTuple):
-    """A record under this run's lease: what the legacy is sent, as JSON, and what went before."""
+    """A record under this run's lease: the JSON body to send, and the counts of earlier calls."""
 
     id: str
     body: bytes
@@ -30,10 +34,10 @@ class Claimed(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """How an attempt ended and what that makes of the record.
+    """How an attempt ended, and the record's new state.
 
-    ``attempts`` and ``overloads`` are the record's from now on; ``wait_s`` is the time to the next
-    attempt, null if there is none; ``attempt`` is the number of the one that ended.
+    ``attempt`` is the number of the attempt that ended. ``attempts`` and ``overloads`` are the
+    record's new counts. ``wait_s`` is the time until the next attempt; None if there is none.
     """
 
     id: str
@@ -49,9 +53,10 @@ class Settlement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One flush of a run, for those who plot it. Latencies are of the delivered, in ms.
+    """The statistics of one flush: a row of ``integration_run``.
 
-    ``rejected`` counts the refused: that is what clients know the column as.
+    Latencies are of deliveries, in ms. ``rejected`` counts REFUSED outcomes: the column and the
+    OData property have that name.
     """
 
     max_open_requests: float
@@ -64,8 +69,10 @@ class Sample:
     policy: str
 
 
-#   run A ── begin ── flush ── flush ── (dies)
-#   run B ── held ─── held ─── held ──────────── lease over: begin
+# Become the active run, unless another run's lease is still live.
+#
+#   run A ── begin ─── flush ─── flush ─── (dies)
+#   run B ── refused ─ refused ─ refused ─────────── lease expired: begin
 _BEGIN = """
 INSERT INTO integrator_state AS state (name, run_id, leased_until)
 VALUES (:name, CAST(:run_id AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second')
@@ -75,16 +82,22 @@ WHERE state.leased_until <= now()
 RETURNING state.policy, CAST(state.limiter AS text)
 """
 
+# End the run's own lease.
 _END = """
 UPDATE integrator_state SET leased_until = now()
 WHERE name = :name AND run_id = CAST(:run_id AS uuid)
 """
 
-# An INTEGRATING record that is due again was held by another run, which ended without settling it:
-# the log says so, since nobody else will. What this run itself held for too long it has not sent.
-# An array of ids, for with a join the planner may prefer to read the whole table. What comes back
-# is a line a record, its body last, since no JSON has a line break in it: Postgres and Python spend
-# a fraction on it of what rows cost them.
+# Claim due records, those due longest first, and return them as text.
+#
+# A claimed record that was INTEGRATING under another run was abandoned: that run ended without
+# settling it. This statement writes the log row that the other run did not. A record that was
+# INTEGRATING under this same run gets no such row: this run has not sent it.
+#
+# The ids are an array because with a join the planner may choose to scan the whole table.
+#
+# The result is one line per record, with the JSON body last. JSON_OBJECT writes no line breaks.
+# Text costs Postgres and Python a fraction of what rows cost.
 _CLAIM = """
 WITH claimed AS (
     UPDATE point_record AS record
@@ -98,15 +111,16 @@ WITH claimed AS (
               SELECT FROM integrator_state WHERE name = :name AND run_id = CAST(:run_id AS uuid)
           )
         ORDER BY next_attempt_at
-        LIMIT CAST(:most AS integer)
+        LIMIT CAST(:max_records AS integer)
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING new.*, old.status AS found, old.claimed_by AS holder
+    RETURNING new.*, old.status AS previous_status, old.claimed_by AS previous_run
 ), abandoned AS (
     INSERT INTO integration_log (point_id, attempt, status, log)
-    SELECT id, attempts + 1, 'ERROR', 'The run ended before the answer was known; it goes again.'
+    SELECT id, attempts + 1, 'ERROR',
+        'The run ended before the response arrived. The record is retried.'
     FROM claimed
-    WHERE found = 'INTEGRATING' AND holder <> CAST(:run_id AS uuid)
+    WHERE previous_status = 'INTEGRATING' AND previous_run <> CAST(:run_id AS uuid)
 )
 SELECT string_agg(concat_ws(' ', id, attempts, overloads, JSON_OBJECT(
     'id' VALUE id,
@@ -123,6 +137,7 @@ SELECT string_agg(concat_ws(' ', id, attempts, overloads, JSON_OBJECT(
 FROM claimed
 """
 
+# Return the seconds until the next record is due; negative if one is due already.
 _NEXT_DUE = """
 SELECT CAST(extract(epoch FROM next_attempt_at - now()) AS float8)
 FROM point_record
@@ -131,12 +146,20 @@ ORDER BY next_attempt_at
 LIMIT 1
 """
 
-# One statement, since each is three turns to Postgres and back. The number makes a flush known for
-# good: whoever holds the lease by then, it is not done again. It is null where nothing is settled.
-# What the legacy has confirmed is true whoever holds the lease by now; all else only counts while
-# the lease is this run's. The log says in either case what this run saw.
-# A CASE, for the planner takes a guess at it: where its statistics know of nothing but INTEGRATED
-# records it would expect to find none, and then compare each record with each settlement.
+# Settle outcomes, log them, record the sample and renew the run's lease.
+#
+# One statement, since each statement costs three round trips to Postgres.
+#
+# The flush number makes a flush idempotent: a repeated number settles nothing, whichever run holds
+# the lease by then. The number is null if there is nothing to settle.
+#
+# A delivery that the legacy has confirmed is written whichever run holds the lease by now. Any
+# other outcome changes the record only while this run holds the record's lease. The log gets a row
+# for every outcome.
+#
+# The condition is a CASE because the planner cannot estimate it from statistics. If the statistics
+# had only INTEGRATED records, the planner would expect no match for a plain condition, and would
+# choose a nested loop over records and settlements.
 _FLUSH = """
 WITH renewed AS (
     UPDATE integrator_state
@@ -188,18 +211,25 @@ WITH renewed AS (
 SELECT count(*) FROM renewed
 """
 
-# Unsent: as it was before the claim, AWAITING if it was never answered and ERROR otherwise.
+# Return unsent records to the queue, with the status from before the claim: AWAITING if no attempt
+# has ended yet, ERROR otherwise.
 _RELEASE = """
 UPDATE point_record
 SET status = CASE WHEN attempts = 0 AND overloads = 0 THEN 'AWAITING' ELSE 'ERROR' END,
     claimed_by = NULL, next_attempt_at = now(), updated_at = now()
 WHERE claimed_by = CAST(:run_id AS uuid)
-  AND NOT id = ANY (CAST(:held AS uuid[]))
+  AND NOT id = ANY (CAST(:kept_ids AS uuid[]))
 """
 
 
 class Claims:
-    """What one run may do. Leases are in seconds: the run's own, and that of each record."""
+    """The claims of one run of the integrator.
+
+    Args:
+        database: the database that has the records.
+        run_lease_s: how long the run stays the active one without a flush.
+        record_lease_s: how long a claimed record is reserved for the run.
+    """
 
     def __init__(self, database: Database, *, run_lease_s: float, record_lease_s: float) -> None:
         self._database = database
@@ -209,10 +239,10 @@ class Claims:
         self._flushes = 0
 
     def begin(self) -> tuple[str | None, dict[str, Any] | None] | None:
-        """Become the active run.
+        """Become the active run, unless another run is active.
 
         Returns:
-            The last run's policy and what its limiter learned; None while another run is active.
+            The last run's policy and its limiter's state; None while another run is active.
         """
         with self._database.transaction() as connection:
             rows = connection.run(_BEGIN, name=_NAME, run_id=self.run_id, lease_s=self.run_lease_s)
@@ -221,21 +251,28 @@ class Claims:
         policy, limiter = rows[0]
         return policy, json.loads(limiter) if limiter else None
 
-    def claim(self, most: int) -> list[Claimed]:
-        """Claim up to ``most`` due records, those due longest first; none if another run is active.
+    def claim(self, max_records: int) -> list[Claimed]:
+        """Claim up to ``max_records`` due records, those due longest first.
+
+        Returns:
+            The claimed records; none if this run is not the active one.
 
         Raises:
-            UnavailableError: records may be claimed of which this run knows nothing; ``release``
-                gives them back.
+            UnavailableError: Postgres may have committed the claim, so this run may hold records
+                that it does not know. ``release`` returns them to the queue.
         """
         with self._database.transaction() as connection:
             rows = connection.run(
-                _CLAIM, name=_NAME, run_id=self.run_id, lease_s=self.record_lease_s, most=most
+                _CLAIM,
+                name=_NAME,
+                run_id=self.run_id,
+                lease_s=self.record_lease_s,
+                max_records=max_records,
             )
-        return [_read_claimed(line) for line in (rows[0][0] or "").split("\n") if line]
+        return [_parse_claimed(line) for line in (rows[0][0] or "").split("\n") if line]
 
     def next_due_s(self) -> float:
-        """Return the seconds until a record is due; infinite if none is waiting."""
+        """Return the seconds until the next record is due; infinite if no record is waiting."""
         with self._database.transaction() as connection:
             rows = connection.run(_NEXT_DUE)
         return float(rows[0][0]) if rows else math.inf
@@ -243,17 +280,17 @@ class Claims:
     def flush(
         self, settlements: Sequence[Settlement], sample: Sample, limiter: dict[str, Any]
     ) -> bool:
-        """Settle what has ended and renew the run's lease, in one transaction.
+        """Settle the outcomes and renew the run's lease, in one transaction.
 
-        After an UnavailableError it must be called again with the same settlements: if they were
-        committed and only the answer was lost, nothing is written twice.
+        After an UnavailableError, call again with the same settlements. If Postgres had committed
+        them and only the response was lost, the second call writes nothing twice.
 
         Returns:
-            Whether this run is still the active one. If not, the settlements are written all the
-            same, as far as they still count.
+            Whether this run is still the active one. If not, deliveries are settled all the same,
+            and so are other outcomes of records that this run still holds.
 
         Raises:
-            UnavailableError: nothing, or possibly everything, was done.
+            UnavailableError: nothing is written, or everything is.
         """
         number = self._flushes + 1 if settlements else None
         with self._database.transaction() as connection:
@@ -270,18 +307,18 @@ class Claims:
         self._flushes = number or self._flushes
         return bool(rows[0][0])
 
-    def release(self, held: Sequence[str]) -> None:
-        """Give back every record that this run has claimed, but for those ``held``."""
+    def release(self, kept_ids: Sequence[str]) -> None:
+        """Return the records that this run has claimed to the queue, except ``kept_ids``."""
         with self._database.transaction() as connection:
-            connection.run(_RELEASE, run_id=self.run_id, held=list(held))
+            connection.run(_RELEASE, run_id=self.run_id, kept_ids=list(kept_ids))
 
     def end(self, in_flight: Sequence[str]) -> None:
-        """Give back what is not in flight, and the run's own lease."""
+        """End the run's lease, and return its records to the queue, except those in flight."""
         with self._database.transaction() as connection:
-            connection.run(_RELEASE, run_id=self.run_id, held=list(in_flight))
+            connection.run(_RELEASE, run_id=self.run_id, kept_ids=list(in_flight))
             connection.run(_END, name=_NAME, run_id=self.run_id)
 
 
-def _read_claimed(line: str) -> Claimed:
+def _parse_claimed(line: str) -> Claimed:
     record_id, attempts, overloads, body = line.split(" ", 3)
     return Claimed(record_id, body.encode(), int(attempts), int(overloads))

@@ -1,8 +1,13 @@
-"""Connections to Postgres: opened when first needed, kept for the next use, dropped when broken.
+"""Pool connections to Postgres and run transactions with a deadline.
 
-Promises that a connection is used by one thread at a time, that every session runs in UTC under a
-statement timeout, and that nothing waits for ever: connecting, a free connection and the socket
-are all bounded. Callers own the meaning of a transaction; this module only begins and ends it.
+Connections are opened on first use, kept for reuse, and closed when broken. Callers decide what a
+transaction contains; this module begins and ends it.
+
+Invariants:
+
+- One thread at a time uses a connection.
+- Every session runs in UTC, and every transaction under a statement timeout.
+- Every wait has a timeout: for a free connection, for connecting, and on the socket.
 """
 
 import socket
@@ -19,13 +24,13 @@ from pg8000.native import Connection
 from chalicelib.errors import UnavailableError
 from chalicelib.net import is_loopback
 
-# SQLSTATEs that are no fault of the statement, after which the same may succeed: a pooler that has
-# lost the server (08), a standby after a failover (25006), a deadlock (40), too few resources (53),
-# a lock not to be had (55P03), an operator or the statement timeout (57), a fault of the system
+# SQLSTATEs and classes of SQLSTATEs after which the same statement may succeed: a pooler that lost
+# the server (08), a standby after a failover (25006), a deadlock (40), insufficient resources (53),
+# a lock not available (55P03), operator intervention or the statement timeout (57), a system error
 # (58). https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TRANSIENT = ("08", "25006", "40", "53", "55P03", "57", "58")
 
-# Added to the statement timeout, so that the server's own answer comes before the socket gives up.
+# Added to the statement timeout, so that the server's error arrives before the socket times out.
 _SOCKET_MARGIN_S = 5.0
 
 _NO_SETTINGS: Mapping[str, int] = {}
@@ -37,17 +42,25 @@ class Database:
     Args:
         url: libpq URI, ``postgresql://user:password@host:port/database``. TLS is required, with the
             certificate verified, unless the host is this machine.
-        pool: most connections at once. A further caller waits ``connect_timeout_s`` for one.
-        connect_timeout_s: longest wait for a connection.
+        pool: most connections at once. A further caller waits up to ``connect_timeout_s`` for one.
+        connect_timeout_s: longest wait for a connection, new or free.
         statement_timeout_s: Postgres cancels a statement that runs longer.
+        socket_margin_s: time that the socket waits for a response beyond the statement timeout.
     """
 
     def __init__(
-        self, url: str, *, pool: int, connect_timeout_s: float, statement_timeout_s: float
+        self,
+        url: str,
+        *,
+        pool: int,
+        connect_timeout_s: float,
+        statement_timeout_s: float,
+        socket_margin_s: float = _SOCKET_MARGIN_S,
     ) -> None:
         self._arguments = _connect_arguments(url)
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
+        self._socket_margin_s = socket_margin_s
         self._free = threading.BoundedSemaphore(pool)
         self._idle: list[Connection] = []
 
@@ -60,24 +73,24 @@ class Database:
         role: str = "",
         settings: Mapping[str, int] = _NO_SETTINGS,
     ) -> Iterator[Connection]:
-        """Yield a connection in a transaction: committed at the end, rolled back on an exception.
+        """Yield a connection in a transaction: commit at the end, roll back on an exception.
+
+        If the connection breaks during the commit, the caller cannot know whether Postgres
+        committed. Every transaction must therefore be idempotent.
 
         Args:
-            read_only: nothing in it can change the database.
-            statement_timeout_s: in place of the one that the others have.
-            role: what it runs as; the role that has logged in, where there is none.
-            settings: what Postgres is told for as long as it lasts, by name.
-
-        When the connection breaks during the commit itself, whether it took is unknown to the
-        caller: what runs here must be safe to run again.
+            read_only: Postgres rejects every statement that would change the database.
+            statement_timeout_s: replaces the pool's statement timeout.
+            role: the role that the transaction runs as; the login role, if empty.
+            settings: Postgres settings for this transaction, by name.
 
         Raises:
-            UnavailableError: Postgres cannot be reached, broke off, is too busy or too slow, or all
-            connections are taken.
-            DatabaseError: Postgres refused a statement; its SQLSTATE is ``error.args[0]["C"]``.
+            UnavailableError: Postgres cannot be reached, closed the connection, is too busy or too
+                slow, or all connections of the pool are in use.
+            DatabaseError: Postgres rejected a statement; ``sqlstate`` has the reason.
         """
         if not self._free.acquire(timeout=self._connect_timeout_s):
-            raise UnavailableError("The database has no free connection. Try again soon.")
+            raise UnavailableError("All database connections are in use. Try again soon.")
         try:
             timeout_s = statement_timeout_s or self._statement_timeout_s
             connection = self._begin(
@@ -88,12 +101,13 @@ class Database:
                 connection.run("COMMIT")
             except (InterfaceError, OSError) as error:
                 _close(connection)
-                raise UnavailableError("The database broke off. Try again soon.") from error
+                raise UnavailableError("The database connection broke. Try again soon.") from error
             except BaseException as error:
                 self._roll_back(connection)
                 if isinstance(error, DatabaseError) and sqlstate(error).startswith(_TRANSIENT):
                     raise UnavailableError(
-                        "The database cannot serve this now. Ask for less, or try again later."
+                        "The database cannot serve this request now. Request less, or try again"
+                        " later."
                     ) from error
                 raise
             self._idle.append(connection)
@@ -106,17 +120,17 @@ class Database:
             _close(self._idle.pop())
 
     def _begin(self, begin: str, timeout_s: float) -> Connection:
-        """Take an idle connection that still answers, or open one, and begin a transaction."""
+        """Begin a transaction on an idle connection that still responds, or on a new one."""
         while self._idle:
             connection = self._idle.pop()
             try:
-                # One that was idle may be broken without a word: that must show soon.
+                # An idle connection may have broken unnoticed. The shorter timeout detects that.
                 connection._usock.settimeout(self._connect_timeout_s)
                 connection.execute_simple(begin)
-                connection._usock.settimeout(timeout_s + _SOCKET_MARGIN_S)
+                connection._usock.settimeout(timeout_s + self._socket_margin_s)
             except (InterfaceError, DatabaseError, OSError):
                 _close(connection)
-                self.close()  # the others are likely to be broken too, and would be waited for
+                self.close()  # the others are probably broken too, and each would cost a timeout
             else:
                 return connection
         try:
@@ -126,8 +140,8 @@ class Database:
                 tcp_keepalive=True,
                 startup_params={"TimeZone": "UTC"},
             )
-            _send_at_once(connection._usock)
-            connection._usock.settimeout(timeout_s + _SOCKET_MARGIN_S)
+            _disable_nagle(connection._usock)
+            connection._usock.settimeout(timeout_s + self._socket_margin_s)
             connection.execute_simple(begin)
         except (InterfaceError, DatabaseError, OSError) as error:
             raise UnavailableError("The database cannot be reached. Try again soon.") from error
@@ -145,30 +159,31 @@ class Database:
 def _begin_statement(
     read_only: bool, timeout_s: float, role: str, settings: Mapping[str, int]
 ) -> str:
-    """Return what begins a transaction and bounds it, in one message.
+    """Return the statements that begin a transaction and set its timeout, role and settings.
 
-    Poolers refuse statement_timeout where a session starts, and a SET of the session would pin it:
-    docs/decisions/0008-transaction-bounds.md.
+    One message carries them all. Poolers reject statement_timeout at session start, and a SET
+    outside a transaction would pin the session: docs/decisions/0008-transaction-bounds.md.
     """
     mode = " READ ONLY" if read_only else ""
-    told = {"statement_timeout": max(1, int(timeout_s * 1000)), **settings}
-    parts = [f"BEGIN{mode}", *(f"SET LOCAL {name} = {value:d}" for name, value in told.items())]
+    local = {"statement_timeout": max(1, int(timeout_s * 1000)), **settings}
+    parts = [f"BEGIN{mode}", *(f"SET LOCAL {name} = {value:d}" for name, value in local.items())]
     if role:
         parts.append(f"SET LOCAL ROLE {role}")
     return "; ".join(parts)
 
 
 def sqlstate(error: DatabaseError) -> str:
-    """Return the SQLSTATE of an error that Postgres sent, or "" where it sent none."""
+    """Return the SQLSTATE of an error from Postgres; "" if the error has none."""
     fields = error.args[0] if error.args else None
     return str(fields.get("C", "")) if isinstance(fields, dict) else ""
 
 
-def _send_at_once(connected: socket.socket) -> None:
-    """Turn Nagle's algorithm off, as libpq does.
+def _disable_nagle(connected: socket.socket) -> None:
+    """Disable Nagle's algorithm, as libpq does.
 
-    pg8000 sends a statement in parts. The end of a long one would wait for an acknowledgement of
-    what went before, which the server's side delays for 40 ms. https://www.rfc-editor.org/rfc/rfc896
+    pg8000 sends a statement in parts. With Nagle's algorithm, the last part of a long statement
+    waits for the acknowledgement of the parts before, which Linux delays by 40 ms.
+    https://www.rfc-editor.org/rfc/rfc896
     """
     if connected.family != socket.AF_UNIX:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -178,11 +193,11 @@ def _close(connection: Connection) -> None:
     try:
         connection.close()
     except (InterfaceError, DatabaseError, OSError):
-        return  # it was broken, which is why it is closed
+        return  # the connection was broken already
 
 
 def _connect_arguments(url: str) -> dict[str, Any]:
-    """Split a libpq URI into pg8000's arguments.
+    """Translate a libpq URI to the arguments of pg8000's Connection.
 
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
     """
@@ -212,8 +227,10 @@ def _connect_arguments(url: str) -> dict[str, Any]:
 
 
 def _tls(root_certificates: str | None) -> ssl.SSLContext:
-    """Trust the certificates of a file, or those that the machine trusts."""
+    """Return a TLS context that trusts the certificates of a file, or else the system's."""
     try:
         return ssl.create_default_context(cafile=root_certificates)
     except OSError as error:  # ssl's own error is one
-        raise UnavailableError("The root certificates of the database cannot be read.") from error
+        raise UnavailableError(
+            "The sslrootcert of DATABASE_URL is not a readable file of PEM certificates."
+        ) from error

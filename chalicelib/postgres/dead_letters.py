@@ -1,6 +1,6 @@
-"""The parked records: those that are REJECTED, and stay so until somebody has them go again.
+"""Return parked records to the queue: the dead letters, whose status is REJECTED.
 
-Promises that a record goes again only if it is parked at that moment, and that its log says why.
+Invariant: a record is replayed only if it is parked at that moment, and each replay has a log row.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,17 @@ from pg8000.exceptions import DatabaseError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.read_session import as_client_error
 
-# Parked records in the order of their parking, which is that of the index point_record_parked; the
-# next batch begins where this one has ended. What is parked after ``until`` was sent again since.
-# Names in braces are SQL of our own, and numbers of parameters.
+# Replay one batch of the parked records that match a condition.
+#
+# ``chosen`` goes through the parked records in the order of their parking, which is the order of
+# the index point_record_parked. The next batch starts where this one ended. A record parked after
+# ``until`` has been sent again since the command began, so it is not replayed a second time.
+#
+# ``replayed`` sets both counts to 0: the record has all MAX_ATTEMPTS attempts before it again.
+# ``logged`` writes an AWAITING row with attempt 0 and a text. The row of the record's arrival has
+# attempt 0 too, and no text.
+#
+# The names in braces are SQL that this project writes, and placeholders of parameters.
 _REPLAY = """
 WITH chosen AS (
     SELECT {alias}.id, {alias}.updated_at
@@ -22,7 +30,7 @@ WITH chosen AS (
       AND {alias}.updated_at <= CAST({until} AS timestamptz)
       AND {condition}
     ORDER BY {alias}.updated_at
-    LIMIT CAST({most} AS integer)
+    LIMIT CAST({max_records} AS integer)
     FOR NO KEY UPDATE OF {alias} SKIP LOCKED
 ), replayed AS (
     UPDATE point_record AS record
@@ -39,13 +47,13 @@ SELECT (SELECT count(*) FROM replayed), CAST(max(updated_at) AS text) FROM chose
 
 
 class DeadLetters:
-    """Has parked records go again."""
+    """The parked records of a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def now(self) -> str:
-        """Return the database's time, as it writes it."""
+        """Return the database's time, in Postgres' text format."""
         with self._database.transaction() as connection:
             ((instant,),) = connection.run("SELECT CAST(now() AS text)")
         return str(instant)
@@ -59,30 +67,33 @@ class DeadLetters:
         *,
         since: str,
         until: str,
-        most: int,
+        max_records: int,
         log: str,
     ) -> tuple[int, str | None]:
-        """Make up to ``most`` parked records due as if never attempted, those parked longest first.
+        """Make up to ``max_records`` parked records due at once, those parked longest first.
+
+        A replayed record is AWAITING, and its attempts count from 0 again.
 
         Args:
-            source: point_record, and whatever else the condition speaks of, as FROM has it.
-            alias: of point_record in it.
-            condition: SQL with ``$1``, ``$2`` … for the ``parameters``.
-            since: the instant from which on they were parked, as Postgres reads it.
-            until: the last such instant.
-            most: bounds what one transaction does.
-            log: what the log says of each.
+            source: the FROM clause: point_record, and whatever the condition joins to it.
+            alias: the alias of point_record in ``source``.
+            condition: an SQL condition with ``$1``, ``$2`` … for the ``parameters``.
+            parameters: the values of the condition in Postgres' text format.
+            since: replay records parked at or after this instant, in Postgres' text format.
+            until: replay records parked at or before this instant.
+            max_records: most records of one transaction.
+            log: the text of each record's log row.
 
         Returns:
-            How many, and the instant at which the last of them was parked.
+            How many records were replayed, and the instant at which the last of them was parked.
 
         Raises:
-            InvalidError: a value of the condition cannot be computed with.
-            UnavailableError: nothing, or possibly everything, was done; doing it again is safe.
+            InvalidError: a value of the condition is invalid for the operation that uses it.
+            UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
-        values = [*parameters, since, until, str(most), log]
-        numbers = (f"${number}" for number in range(len(parameters) + 1, len(values) + 1))
-        names = dict(zip(("since", "until", "most", "log"), numbers, strict=True))
+        values = [*parameters, since, until, str(max_records), log]
+        placeholders = (f"${number}" for number in range(len(parameters) + 1, len(values) + 1))
+        names = dict(zip(("since", "until", "max_records", "log"), placeholders, strict=True))
         sql = _REPLAY.format(source=source, alias=alias, condition=condition, **names)
         try:
             with self._database.transaction() as connection:

@@ -1,7 +1,7 @@
-"""Bring the database to the newest schema: numbered SQL files, each applied once, in order.
+"""Migrate the database to the newest schema: apply numbered SQL files once each, in order.
 
-Two migrations at once are safe: the second waits for the first under an advisory lock and finds
-nothing left to do. Each file is applied in one transaction together with the note that it was.
+Concurrent migrations are safe. The second waits for the first on an advisory lock, and then has
+nothing left to apply. One transaction applies all pending files and records them.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from chalicelib.postgres.connection import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-# Any number that no other user of the database locks on.
+# The key of the advisory lock: arbitrary, and used by no other program in this database.
 _LOCK = 7_304_126
 
 
 class MigrationError(Exception):
-    """A file that was applied has changed since, or is gone."""
+    """An applied file has changed since, or is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: ``NNNN_name.sql``."""
+    """One file, ``NNNN_name.sql``."""
 
     version: int
     name: str
@@ -36,10 +36,10 @@ class Migration:
 
 
 def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
-    """Apply what is not yet applied and return the names of those files, in order.
+    """Apply the pending files and return their names, in order.
 
     Raises:
-        MigrationError: an applied file differs from what is here now.
+        MigrationError: an applied file has changed since, or is missing.
     """
     with database.transaction() as connection:
         connection.run("SELECT pg_advisory_xact_lock(CAST(:lock AS bigint))", lock=_LOCK)
@@ -49,21 +49,21 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
             " applied_at timestamptz NOT NULL DEFAULT now())"
         )
         applied = dict(connection.run("SELECT version, checksum FROM schema_migration"))
-        done = []
+        newly_applied = []
         for migration in read_migrations(directory):
             checksum = applied.pop(migration.version, None)
             if checksum is None:
                 _apply(connection, migration)
-                done.append(migration.name)
+                newly_applied.append(migration.name)
             elif checksum != migration.checksum:
                 raise MigrationError(f"{migration.name} has changed since it was applied.")
         if applied:
-            raise MigrationError(f"Applied, but not among the files: versions {sorted(applied)}.")
-    return done
+            raise MigrationError(f"The files of applied versions {sorted(applied)} are missing.")
+    return newly_applied
 
 
 def read_migrations(directory: Path) -> list[Migration]:
-    """Read the files of a directory in the order of their numbers."""
+    """Read the migration files of a directory, in the order of their numbers."""
     return [
         Migration(int(path.name[:4]), path.stem, path.read_text(encoding="utf-8"))
         for path in sorted(directory.glob("[0-9][0-9][0-9][0-9]_*.sql"))

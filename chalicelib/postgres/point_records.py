@@ -1,7 +1,9 @@
-"""The replica: where point records arrive in Postgres, and what is known of how many are where.
+"""Store point records in Postgres, quarantine invalid items, and count the records of each stage.
 
-Promises that adding a record twice is adding it once, with one AWAITING log row, and that a record
-Postgres will not take keeps no other out.
+Invariants:
+
+- Adding a record is idempotent: it makes one row, and one AWAITING row in its log.
+- A document that Postgres rejects does not keep the other documents of its batch out.
 """
 
 import json
@@ -18,7 +20,7 @@ from chalicelib.postgres.connection import Database, sqlstate
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A record as the buffer holds it: the text that ``point_record.to_json`` became."""
+    """A record as the buffer stores it: the JSON text of ``point_record.to_json``."""
 
     id: str
     text: str
@@ -26,16 +28,20 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """An item that is not a point record: its key, the whole item as JSON text, and the reason."""
+    """A poison item, which is not a point record: its key, the item as JSON text, and a reason."""
 
     item_id: str
     item: str
     reason: str
 
 
-# The documents go in as one JSON parameter: some 50,000 rows a second, and nothing that pins a
-# session. They go in in the order of their ids, so that two runs with the same cannot deadlock.
-# Each is due since it was accepted, so that the first accepted goes to the legacy first.
+# Insert the documents that have no row yet, each with its AWAITING log row.
+#
+# One JSON parameter carries all documents. That inserts some 50,000 rows a second, and pins no
+# session of a pooler.
+#
+# Rows are inserted in the order of their ids, so two runs with the same documents cannot deadlock.
+# A record is due from the instant at which it was accepted, so records are sent in that order.
 _ADD = """
 WITH document AS (
     SELECT *
@@ -61,6 +67,7 @@ INSERT INTO integration_log (point_id, attempt, status, created_at)
 SELECT id, 0, status, replicated_at FROM added
 """
 
+# Insert the poison items that are not in quarantine yet.
 _QUARANTINE = """
 INSERT INTO quarantine (item_id, item, reason)
 SELECT "item_id", "item", "reason"
@@ -69,53 +76,52 @@ FROM jsonb_to_recordset(CAST(:poison AS jsonb))
 ON CONFLICT DO NOTHING
 """
 
-
-# One snapshot, in which each record is in exactly one place. Waiting is what is not yet settled:
-# AWAITING, INTEGRATING and ERROR. Each count reads an index of its own up to a
-# bound: it costs no more however many records there are.
+# Count the records of each stage up to a bound.
+#
+# One snapshot sees each record in exactly one stage. A waiting record is AWAITING, INTEGRATING or
+# ERROR. Each count reads its own index up to the bound, so its cost does not grow with the table.
 _STAGES = """
 WITH waiting AS (
     SELECT status, created_at FROM point_record
-    WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT CAST(:most AS integer)
+    WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT CAST(:max_count AS integer)
 )
 SELECT CAST(json_build_object(
     'accepted', (SELECT count(*) FROM
-        (SELECT FROM point_record LIMIT CAST(:most AS integer)) AS accepted),
+        (SELECT FROM point_record LIMIT CAST(:max_count AS integer)) AS accepted),
     'delivered', (SELECT count(*) FROM
         (SELECT FROM point_record WHERE status = 'INTEGRATED'
-         ORDER BY integrated_at LIMIT CAST(:most AS integer)) AS delivered),
+         ORDER BY integrated_at LIMIT CAST(:max_count AS integer)) AS delivered),
     'waiting', (SELECT coalesce(json_object_agg(status, depth), '{}') FROM
         (SELECT status, count(*) AS depth FROM waiting GROUP BY status) AS counted),
     'parked', (SELECT count(*) FROM
         (SELECT FROM point_record WHERE status = 'REJECTED'
-         ORDER BY updated_at LIMIT CAST(:most AS integer)) AS parked),
+         ORDER BY updated_at LIMIT CAST(:max_count AS integer)) AS parked),
     'quarantined', (SELECT count(*) FROM
-        (SELECT FROM quarantine LIMIT CAST(:most AS integer)) AS quarantined),
+        (SELECT FROM quarantine LIMIT CAST(:max_count AS integer)) AS quarantined),
     'oldestAgeSeconds', (SELECT round(extract(epoch FROM now() - min(created_at)), 1) FROM waiting)
 ) AS text)
 """
 
-
-# Of some ids: which are records, which of these have not exactly one log row of their arrival, and
-# which are in quarantine.
+# Return which ids are records, which of those do not have exactly one log row of their arrival, and
+# which are in quarantine. The log row of an arrival has no text; the row of a replay has one.
 _LOCATE = """
-WITH wanted AS (
+WITH requested AS (
     SELECT id FROM unnest(CAST(:ids AS text[])) AS id
 ), record AS (
-    SELECT wanted.id,
+    SELECT requested.id,
         (SELECT count(*) FROM integration_log AS log
          WHERE log.point_id = point_record.id AND log.status = 'AWAITING' AND log.log IS NULL)
         AS arrivals
-    FROM wanted JOIN point_record ON point_record.id = CAST(wanted.id AS uuid)
+    FROM requested JOIN point_record ON point_record.id = CAST(requested.id AS uuid)
 )
 SELECT
     ARRAY(SELECT id FROM record),
     ARRAY(SELECT id FROM record WHERE arrivals <> 1),
-    ARRAY(SELECT id FROM wanted
-          WHERE EXISTS (SELECT FROM quarantine WHERE md5(item_id) = md5(wanted.id)))
+    ARRAY(SELECT id FROM requested
+          WHERE EXISTS (SELECT FROM quarantine WHERE md5(item_id) = md5(requested.id)))
 """
 
-# The latest first, as many as a person looks through.
+# List the latest items of the quarantine, as many as a person looks through.
 _QUARANTINE_LIST = """
 SELECT CAST(coalesce(json_agg(listed), '[]') AS text)
 FROM (
@@ -123,13 +129,15 @@ FROM (
     FROM quarantine ORDER BY id DESC LIMIT 100
 ) AS listed
 """
+# Read one item of the quarantine, and lock its row until the transaction ends.
 _QUARANTINED = "SELECT item FROM quarantine WHERE id = CAST(:id AS bigint) FOR UPDATE"
+# Delete a released item from the quarantine.
 _UNQUARANTINE = "DELETE FROM quarantine WHERE id = CAST(:id AS bigint)"
 
 
 @dataclass(frozen=True, slots=True)
 class Locations:
-    """Which of some ids are where. ``unlogged`` are records, but not once in the log."""
+    """Where ids are. ``unlogged`` are records without exactly one log row of their arrival."""
 
     records: frozenset[str]
     unlogged: frozenset[str]
@@ -138,125 +146,131 @@ class Locations:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a batch: rows written, and documents that Postgres refused."""
+    """The result of adding a batch: how many rows were written, and what Postgres rejected."""
 
     written: int
-    refused: tuple[Poison, ...]
+    rejected: tuple[Poison, ...]
 
 
 class PointRecordStore:
-    """The tables that the replicator fills."""
+    """The tables ``point_record`` and ``quarantine``, which the replicator fills."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, documents: Sequence[Document], poison: Sequence[Poison] = ()) -> Added:
-        """Add the records that are not there yet and quarantine the poison, in one transaction.
+        """Add the records that have no row yet and quarantine the poison, in one transaction.
 
-        When it returns, everything given is committed: as a record or in the quarantine.
+        On return, every document and poison item is committed, as a record or in quarantine.
 
         Raises:
-            UnavailableError: nothing, or possibly everything, is committed; adding again is safe.
+            UnavailableError: nothing is committed, or everything is; adding again is safe.
         """
         with self._database.transaction() as connection:
-            written, refused = _add(connection, documents)
-            quarantined = [*poison, *refused]
+            written, rejected = _add(connection, documents)
+            quarantined = [*poison, *rejected]
             if quarantined:
                 connection.run(_QUARANTINE, poison=_poison_json(quarantined))
-        return Added(written, tuple(refused))
+        return Added(written, tuple(rejected))
 
     def locate(self, ids: Collection[str]) -> Locations:
-        """Say which of the ids, UUIDs as text, are records or in quarantine.
+        """Find out which of the ids, UUIDs as text, are records and which are in quarantine.
 
         Raises:
-            UnavailableError: Postgres does not answer.
+            UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
             ((records, unlogged, quarantined),) = connection.run(_LOCATE, ids=list(ids))
         return Locations(frozenset(records), frozenset(unlogged), frozenset(quarantined))
 
     def quarantined(self) -> list[dict[str, Any]]:
-        """Return the last hundred items of the quarantine, the latest first.
+        """Return the latest hundred items of the quarantine, the latest first.
 
         Raises:
-            UnavailableError: Postgres does not answer.
+            UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            ((rows,),) = connection.run(_QUARANTINE_LIST)
-        found: list[dict[str, Any]] = json.loads(rows)
-        return found
+            ((text,),) = connection.run(_QUARANTINE_LIST)
+        items: list[dict[str, Any]] = json.loads(text)
+        return items
 
     def release(self, quarantine_id: int, repair: Callable[[str], Document]) -> Added:
-        """Take one item out of quarantine and add it as a record, in one transaction.
+        """Add a quarantined item as a record and delete it from quarantine, in one transaction.
 
         Args:
-            quarantine_id: of the row.
-            repair: makes a document of the raw item; what it raises leaves all as it was.
+            quarantine_id: the ``id`` of the item's row.
+            repair: makes a document from the raw item. An exception from it rolls everything back.
 
         Returns:
-            What became of it: written, already there, or refused again, when it stays.
+            ``written`` is 1, or 0 if the record existed already. If Postgres rejects the document,
+            the item stays in quarantine and ``rejected`` has the reason.
 
         Raises:
-            NotFoundError: there is no such row.
-            UnavailableError: nothing, or possibly everything, is committed; it may be repeated.
+            NotFoundError: no quarantined item has this id.
+            UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
         with self._database.transaction() as connection:
             rows = connection.run(_QUARANTINED, id=quarantine_id)
             if not rows:
-                raise NotFoundError(f"There is nothing in quarantine under {quarantine_id}.")
-            written, refused = _add(connection, [repair(rows[0][0])])
-            if not refused:
+                raise NotFoundError(f"No quarantined item has the id {quarantine_id}.")
+            written, rejected = _add(connection, [repair(rows[0][0])])
+            if not rejected:
                 connection.run(_UNQUARANTINE, id=quarantine_id)
-        return Added(written, tuple(refused))
+        return Added(written, tuple(rejected))
 
-    def stages(self, most: int) -> dict[str, Any]:
-        """Count where the records are, and tell how long ago the oldest that waits was accepted.
+    def stages(self, max_count: int) -> dict[str, Any]:
+        """Count the records of each stage, and return the age of the oldest waiting record.
 
-        While nothing is cut, accepted = delivered + waiting + parked. A count that reaches ``most``
-        stops there and is named in ``cut``; ``more`` says it of those that wait.
+        A count stops at ``max_count`` and is then named in ``cut``. ``more`` is true if the count
+        of waiting records is cut. Without a cut, accepted = delivered + waiting + parked.
 
         Raises:
-            UnavailableError: Postgres does not answer.
+            UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            ((text,),) = connection.run(_STAGES, most=most)
-        found: dict[str, Any] = json.loads(text)
-        totals = {**found, "waiting": sum(found["waiting"].values())}
+            ((text,),) = connection.run(_STAGES, max_count=max_count)
+        stages: dict[str, Any] = json.loads(text)
+        totals = {**stages, "waiting": sum(stages["waiting"].values())}
         counts = ("accepted", "delivered", "waiting", "parked", "quarantined")
         return {
-            **found,
-            "more": totals["waiting"] >= most,
-            "cut": [each for each in counts if totals[each] >= most],
+            **stages,
+            "more": totals["waiting"] >= max_count,
+            "cut": [each for each in counts if totals[each] >= max_count],
         }
 
 
 def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, list[Poison]]:
-    """Add the documents, parting them until each that Postgres refuses stands alone."""
+    """Insert the documents; on a data error, bisect the batch to isolate each rejected document.
+
+    Returns:
+        How many rows were written, and the documents that Postgres rejects.
+    """
     if not documents:
         return 0, []
     connection.run("SAVEPOINT batch")
     try:
         connection.run(_ADD, documents=f"[{','.join(each.text for each in documents)}]")
     except DatabaseError as error:
-        # 22: data exception, 23: integrity constraint violation, 54: program limit exceeded, as by
-        # JSON nested too deeply. All else is not the data's fault.
+        # Classes of data errors: 22 data exception, 23 integrity constraint violation, 54 program
+        # limit exceeded (JSON that is nested too deeply). Other errors say nothing about the data.
         if not sqlstate(error).startswith(("22", "23", "54")):
             raise
         connection.run("ROLLBACK TO SAVEPOINT batch")
         if len(documents) == 1:
-            reason = f"Postgres refuses it: {error.args[0].get('M', '')}"
+            reason = f"Postgres rejects the record: {error.args[0].get('M', '')}"
             item = {"id": {"S": documents[0].id}, "record": {"S": documents[0].text}}
             return 0, [Poison(documents[0].id, json.dumps(item), reason)]
         half = len(documents) // 2
-        left, left_refused = _add(connection, documents[:half])
-        right, right_refused = _add(connection, documents[half:])
-        return left + right, left_refused + right_refused
+        left, left_rejected = _add(connection, documents[:half])
+        right, right_rejected = _add(connection, documents[half:])
+        return left + right, left_rejected + right_rejected
     written: int = connection.row_count
     connection.run("RELEASE SAVEPOINT batch")
     return written, []
 
 
 def _poison_json(poison: Sequence[Poison]) -> str:
+    """Serialise poison for ``_QUARANTINE``, without NUL characters: a text column takes none."""
     rows: list[dict[str, Any]] = [
         {
             "item_id": each.item_id.replace("\0", "\ufffd"),

@@ -1,35 +1,36 @@
-"""The values that a statement binds, and for whom it reads."""
+"""Bind the values of a query's statement, and restrict the statement to its principal's rows."""
 
 from chalicelib.principal import Principal
 
-# Postgres plans joins together. Of a hundred on one key it plans for ten seconds, in 800 MB.
-_MOST_JOINED = 8
+# Postgres plans the joins of a statement together. It plans a hundred joins on one key for ten
+# seconds, in 800 MB.
+_MAX_JOINS = 8
 
 
 class QueryParameters(list[str]):
-    """The values of ``$1``, ``$2`` … of one statement that reads for ``principal``.
+    """The values of ``$1``, ``$2`` … of one statement, which reads for ``principal``.
 
-    All SELECTs of a statement share them: none can be without the principal.
+    All SELECTs of a statement share one object, so none can leave out the principal.
     """
 
     def __init__(self, principal: Principal) -> None:
         super().__init__()
         self.principal = principal
         self._bounds: dict[str, str] = {}
-        self._joined = 0
+        self._joins = 0
 
-    def join_one_more(self) -> bool:
-        """Say whether Postgres may make a join of one more condition on related rows."""
-        self._joined += 1
-        return self._joined <= _MOST_JOINED
+    def reserve_join(self) -> bool:
+        """Count one more condition on related rows; return whether it may be written as a join."""
+        self._joins += 1
+        return self._joins <= _MAX_JOINS
 
     def bind(self, text: str) -> str:
-        """Bind a value, as Postgres reads it from text, and return what stands for it."""
+        """Bind a value in Postgres' text format, and return its placeholder."""
         self.append(text)
         return f"${len(self)}"
 
-    def own(self, alias: str) -> str:
-        """Return the condition that a row of ``point_record`` is the principal's."""
+    def owned_by_principal(self, alias: str) -> str:
+        """Return the SQL condition that a row of ``point_record`` belongs to the principal."""
         bounds = self.principal.bounds
         if not bounds:
             return "TRUE"

@@ -1,7 +1,7 @@
-"""Read from the replica: one statement at a time, that can change nothing and takes a bounded time.
+"""Run the statements of queries: one at a time, read-only, and under a timeout.
 
-Promises that whatever Postgres refuses for the sake of the values becomes the client's error, with
-a sentence of ours. What the statement asks for is the caller's business.
+Invariant: an error that the values of a query cause becomes a client error with a message of ours.
+Postgres' own message never reaches the client. The caller decides what a statement selects.
 """
 
 import time
@@ -16,27 +16,28 @@ from chalicelib.postgres.connection import Database, sqlstate
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal
 
-# What the values of a query can bring about, by SQLSTATE:
+# The errors that values of a query can cause, by SQLSTATE:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_FAULTS_OF_VALUES = {
-    "22003": "A number goes out of the range of its type.",
-    "22008": "A date or an instant goes out of its range.",
-    "22012": "A number is divided by zero.",
-    "22015": "A duration goes out of its range.",
-    "22011": "A length is negative.",
-    "2201B": "A pattern is not a regular expression.",
+_CLIENT_ERRORS = {
+    "22003": "A number is out of range for its type.",
+    "22008": "A date or timestamp is out of range.",
+    "22012": "The query divides by zero.",
+    "22015": "A duration is out of range.",
+    "22011": "The length of a substring is negative.",
+    "2201B": "A pattern is not a valid regular expression.",
     "54001": "The query is too complex.",
     "54000": "The query is too complex.",
 }
-# Text that cannot be read as a value, data that is too large: in any case, the values are at fault.
+# The class of all other data exceptions, such as text that cannot be parsed or a value that is too
+# large. The values of the query are at fault in each.
 _DATA_EXCEPTION = "22"
 
 
 class ReadSession:
-    """Runs read-only statements, each as the role of the principal that it is for.
+    """Runs read-only statements, each as the database role of its principal.
 
-    The policies of the tables let that role see nothing but the principal's own, whatever the
-    statement asks for: docs/decisions/0013-row-security.md.
+    Row security shows that role only the principal's rows, whatever the statement selects:
+    docs/decisions/0013-row-security.md.
 
     Args:
         database: the connections to use.
@@ -47,27 +48,29 @@ class ReadSession:
         self._database = database
         self._timeout_s = timeout_s
 
-    def row(self, sql: str, parameters: QueryParameters, until: float | None = None) -> list[Any] | None:
-        """Run one statement and return its first row, or None where it has none.
+    def row(
+        self, sql: str, parameters: QueryParameters, until: float | None = None
+    ) -> list[Any] | None:
+        """Run one statement and return its first row; None if it has no rows.
 
         Args:
-            sql: names its parameters ``$1``, ``$2`` …, each within a CAST.
-            parameters: their values, as Postgres reads them from text, and for whom it reads.
-            until: the instant of ``time.monotonic()`` at which Postgres gives up, if that is before
-                the timeout.
+            sql: the statement, with parameters ``$1``, ``$2`` …, each within a CAST.
+            parameters: the values in Postgres' text format, and the principal to read for.
+            until: the deadline on ``time.monotonic()``, if it is earlier than the timeout.
 
         Raises:
-            InvalidError: the values made it fail: out of range, division by zero, no such pattern.
-            UnavailableError: Postgres cannot be reached, or the statement takes too long.
+            InvalidError: a value made the statement fail: out of range, division by zero, an
+                invalid regular expression.
+            UnavailableError: Postgres cannot be reached, or the statement timed out.
         """
         left_s = self._timeout_s
         if until is not None:
             left_s = min(left_s, until - time.monotonic())
         if left_s <= 0:
-            raise UnavailableError("There was no time left for the query. Ask for less.")
+            raise UnavailableError("There was no time left to run the query. Request less.")
         try:
             with self._transaction(parameters.principal, left_s) as connection:
-                # run() would look for :names in every character of the statement, which takes
+                # run() would search every character of the statement for :names, which takes
                 # longer than the statement itself.
                 rows = connection.execute_unnamed(sql, parameters).rows
         except DatabaseError as error:
@@ -86,10 +89,10 @@ class ReadSession:
 
 
 def as_client_error(error: Exception) -> Exception:
-    """Return our own error for one of Postgres, or the same where it is no fault of the query."""
+    """Return an InvalidError for an error that the values caused; else the error itself."""
     state = sqlstate(error)
-    if state in _FAULTS_OF_VALUES:
-        return InvalidError(_FAULTS_OF_VALUES[state])
+    if state in _CLIENT_ERRORS:
+        return InvalidError(_CLIENT_ERRORS[state])
     if state.startswith(_DATA_EXCEPTION):
-        return InvalidError("A value of the query is not one that can be computed with.")
+        return InvalidError("A value of the query is invalid for the operation that uses it.")
     return error

@@ -156,7 +156,7 @@ def test_operator_command_is_audited_under_the_user_or_the_subject_of_its_token(
     employer = make_token(read_key(stack.data), Role.EMPLOYER, 1, subject="eve")
     refused = stack.command(*command.split(), "--token", employer)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "This is for the role integration alone.\n"
+    assert refused.stderr == "This command requires a token of the role integration.\n"
     line = audit_log(stack)[-1]
     assert (line["action"], line["outcome"], line["by"]) == (action, "refused", "eve")
 

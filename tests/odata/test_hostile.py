@@ -30,7 +30,7 @@ from tests.support.tokens import INTEGRATION
 # CPU time of this process for one request; the database is another process.
 MAX_CPU_S = 1.0
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
-REFUSALS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
+CLIENT_ERRORS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
 thorough = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -52,7 +52,7 @@ def attempt(client: Client, path: str, *query: tuple[str, str], **headers: str) 
     """Send a request; return the response, or None if it is rejected with a proper error."""
     try:
         answer = client.get(path, *query, **headers)
-    except REFUSALS as error:
+    except CLIENT_ERRORS as error:
         if not error.message or "point_record AS" in error.message:
             pytest.fail(f"The message is empty or reveals SQL: {error.message}")
         return None
@@ -212,7 +212,7 @@ def test_slow_query_times_out(filled: Database) -> None:
         for number in range(40)
     )
     for text in (nested, crossed):
-        with suppress(UnavailableError, *REFUSALS):
+        with suppress(UnavailableError, *CLIENT_ERRORS):
             client.get("PointRecords", ("$filter", text))
     with pytest.raises(UnavailableError, match="Request less"):
         ReadSession(filled, 0.05).row("SELECT pg_sleep(5)", QueryParameters(INTEGRATION))

@@ -28,9 +28,9 @@ from tests.support.tokens import INTEGRATION
 )
 def test_reader_cannot_write(statement: str, filled: Database) -> None:
     reader = ReadSession(filled, 10)
-    with pytest.raises((UnavailableError, DatabaseError)) as refused:
+    with pytest.raises((UnavailableError, DatabaseError)) as rejection:
         reader.row(statement, QueryParameters(INTEGRATION))
-    message = f"{refused.value} {refused.value.__cause__}"
+    message = f"{rejection.value} {rejection.value.__cause__}"
     assert "read-only transaction" in message or "permission denied for sequence" in message
     # The session is unchanged: other transactions can write.
     with filled.transaction() as connection:

@@ -158,7 +158,7 @@ def test_a_mended_item_leaves_quarantine_for_the_replica_once(
     (listed,) = app.release(asked(), context())
     assert (listed["id"], listed["item_id"]) == (number, "x")
 
-    with pytest.raises(InvalidError, match="no point record as it is"):
+    with pytest.raises(InvalidError, match="not a valid point record"):
         app.release(asked(quarantineId=number), context())
     with pytest.raises(InvalidError, match="employeeId"):
         app.release(asked(quarantineId=number, record=punch(0)), context())

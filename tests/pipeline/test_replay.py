@@ -1,4 +1,4 @@
-"""Parked records go again when somebody asks, and no others."""
+"""Replay: parked records return to the queue at an operator's request, and no other records do."""
 
 from typing import Any
 
@@ -7,26 +7,30 @@ import pytest
 import app
 from chalicelib import container
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from chalicelib.operations import replay
+from chalicelib.odata.language.parser import Bounds
+from chalicelib.odata.sql.filter import translate_filter
+from chalicelib.operations.replay import Replay, replay
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.dead_letters import DeadLetters
 from tests.conftest import Legacy
 from tests.support.lambda_events import context
 from tests.support.service import Service, wired
-from tests.support.tokens import asked
+from tests.support.tokens import INTEGRATION, asked
 
 
 @pytest.fixture
 def service(service: Service, variables: dict[str, str]) -> Any:
-    """The service, which parks a record at its first refusal."""
+    """The service, configured to park a record at its first refusal."""
     with wired(variables | {"MAX_ATTEMPTS": "1"}):
         yield service
 
 
-def ask(text: str, seconds: float = 60.0) -> dict[str, Any]:
+def run_replay(text: str, seconds: float = 60.0) -> dict[str, Any]:
     return app.replay(asked(filter=text), context(seconds))
 
 
 def park(service: Service, legacy: Legacy, employees: range) -> list[str]:
-    """Have the legacy refuse the punches of these employees, and return their ids."""
+    """Let the legacy refuse one punch of each employee, and return the ids of the records."""
     ids = service.accept(employees)
     legacy.set(answer={"status": 422, "body": "unknown", "only_ids": ids})
     service.replicate()
@@ -35,14 +39,15 @@ def park(service: Service, legacy: Legacy, employees: range) -> list[str]:
     return ids
 
 
-def test_parked_records_that_the_filter_selects_go_again_and_arrive(
+def test_replay_returns_the_selected_parked_records_to_the_queue(
     service: Service, legacy: Legacy
 ) -> None:
     ids = park(service, legacy, range(1, 11))
     (waiting,) = service.accept([99])
     service.replicate()
     assert service.statuses() == {"REJECTED": 10, "AWAITING": 1}
-    assert ask("status eq 'REJECTED' and employeeId le 4") == {"replayed": 4, "more": False}
+    selected = run_replay("status eq 'REJECTED' and employeeId le 4")
+    assert selected == {"replayed": 4, "more": False}
     assert service.statuses() == {"REJECTED": 6, "AWAITING": 5}
     record = service.get(f"/point-record/{ids[0]}").json_body
     assert (record["status"], record["attempts"]) == ("AWAITING", 0)
@@ -55,26 +60,39 @@ def test_parked_records_that_the_filter_selects_go_again_and_arrive(
         (0, "AWAITING", None),
         (1, "INTEGRATED", 200),
     ]
-    told = service.rows("SELECT DISTINCT log FROM integration_log WHERE log LIKE 'Replayed%'")
-    # Whoever's record it is may read this, so it does not say which others were meant.
-    assert told == [("Replayed, as ada asked.",)]
+    logs = service.rows("SELECT DISTINCT log FROM integration_log WHERE log LIKE 'Replayed%'")
+    # The record's owner may read this row, so it does not quote the filter.
+    assert logs == [("Replayed by ada.",)]
 
 
-def test_asked_twice_they_go_twice_and_asked_again_at_once_they_do_not(
-    service: Service, legacy: Legacy
-) -> None:
+def test_replay_ignores_a_record_until_it_is_parked_again(service: Service, legacy: Legacy) -> None:
     (record_id,) = park(service, legacy, range(1, 2))
     legacy.set(answer={"status": 422, "body": "still unknown"})
     for _ in range(2):
-        assert ask("employerId eq 121")["replayed"] == 1
-        assert ask("employerId eq 121")["replayed"] == 0  # it is not parked any more
+        assert run_replay("employerId eq 121")["replayed"] == 1
+        assert run_replay("employerId eq 121")["replayed"] == 0  # no longer parked
         service.integrate()
         assert service.statuses() == {"REJECTED": 1}
     refusals = [status for _, status, _ in service.logs(record_id) if status == "REJECTED"]
     assert len(refusals) == 3
 
 
-def test_what_is_not_parked_is_left_alone(service: Service, legacy: Legacy) -> None:
+def test_a_replayed_record_has_all_its_attempts_again(
+    service: Service, legacy: Legacy, variables: dict[str, str]
+) -> None:
+    with wired(variables | {"MAX_ATTEMPTS": "2", "RETRY_BASE_S": "0"}):
+        ids = service.accept(range(1, 2))
+        legacy.set(answer={"status": 422, "body": "unknown"})
+        service.replicate()
+        service.integrate()
+        run_replay("true")
+        service.integrate()
+    refused_twice = [(1, "ERROR", 422), (2, "REJECTED", 422)]
+    arrival = replayed = (0, "AWAITING", None)
+    assert service.logs(ids[0]) == [arrival, *refused_twice, replayed, *refused_twice]
+
+
+def test_replay_leaves_other_records_unchanged(service: Service, legacy: Legacy) -> None:
     parked = park(service, legacy, range(1, 4))
     service.accept([50])
     service.replicate()
@@ -82,27 +100,37 @@ def test_what_is_not_parked_is_left_alone(service: Service, legacy: Legacy) -> N
     (awaiting,) = service.accept([60])
     service.replicate()
     before = service.rows("SELECT id, status, updated_at FROM point_record WHERE employee_id > 10")
-    assert ask("status eq 'INTEGRATED' or employeeId gt 10")["replayed"] == 0
-    assert ask("true")["replayed"] == len(parked)
+    assert run_replay("status eq 'INTEGRATED' or employeeId gt 10")["replayed"] == 0
+    assert run_replay("true")["replayed"] == len(parked)
     after = service.rows("SELECT id, status, updated_at FROM point_record WHERE employee_id > 10")
     assert sorted(after) == sorted(before)
     assert service.logs(awaiting) == [(0, "AWAITING", None)]
 
 
-def test_a_filter_may_speak_of_the_log(service: Service, legacy: Legacy) -> None:
+def test_replay_filter_may_select_by_the_log(service: Service, legacy: Legacy) -> None:
     park(service, legacy, range(1, 4))
-    assert ask("logs/any(l:l/httpStatus eq 500)")["replayed"] == 0
-    assert ask("logs/any(l:l/httpStatus eq 422 and contains(l/log,'unknown'))")["replayed"] == 3
+    assert run_replay("logs/any(l:l/httpStatus eq 500)")["replayed"] == 0
+    unknown = "logs/any(l:l/httpStatus eq 422 and contains(l/log,'unknown'))"
+    assert run_replay(unknown)["replayed"] == 3
 
 
-def test_more_than_a_batch_go_again_each_once(
-    service: Service, legacy: Legacy, monkeypatch: pytest.MonkeyPatch
+def test_replay_in_several_batches_replays_each_record_once(
+    service: Service, legacy: Legacy, database: Database
 ) -> None:
+    def in_batches(text: str, seconds: float) -> Replay:
+        return replay(
+            text,
+            INTEGRATION,
+            lambda each, principal: translate_filter(each, principal, Bounds(100, 100)),
+            DeadLetters(database),
+            lambda: seconds,
+            batch=7,
+        )
+
     ids = park(service, legacy, range(1, 101))
-    monkeypatch.setattr(replay, "_BATCH", 7)
-    assert ask("employeeId mod 2 eq 0", seconds=60) == {"replayed": 50, "more": False}
-    assert ask("true", seconds=0) == {"replayed": 0, "more": True}  # no time for even one batch
-    assert ask("true") == {"replayed": 50, "more": False}
+    assert in_batches("employeeId mod 2 eq 0", seconds=60) == Replay(50, more=False)
+    assert in_batches("true", seconds=0) == Replay(0, more=True)  # no time for even one batch
+    assert in_batches("true", seconds=60) == Replay(50, more=False)
     service.integrate()
     assert sorted(legacy.accepted_ids()) == sorted(ids)
     logged = service.rows(
@@ -112,16 +140,18 @@ def test_more_than_a_batch_go_again_each_once(
     assert logged == [(1,)]
 
 
-def test_a_replayed_record_is_no_loss_to_the_reconciler(service: Service, legacy: Legacy) -> None:
+def test_a_replayed_record_is_neither_missing_nor_unlogged(
+    service: Service, legacy: Legacy
+) -> None:
     ids = park(service, legacy, range(1, 4))
-    ask("true")
+    run_replay("true")
     locations = container.point_record_store().locate(ids)
     assert locations.records == set(ids)
     assert locations.unlogged == set()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("", "required"),
         ("status", "condition"),
@@ -133,11 +163,11 @@ def test_a_replayed_record_is_no_loss_to_the_reconciler(service: Service, legacy
         ("true" + " and true" * 1_000, "longer"),
     ],
 )
-def test_a_filter_that_is_none_is_refused_and_nothing_goes(
-    service: Service, legacy: Legacy, text: str, told: str
+def test_an_invalid_filter_replays_no_record(
+    service: Service, legacy: Legacy, text: str, reason: str
 ) -> None:
     park(service, legacy, range(1, 2))
     with pytest.raises((InvalidError, NotImplementedByServiceError)) as caught:
-        ask(text)
-    assert told in caught.value.message
+        run_replay(text)
+    assert reason in caught.value.message
     assert service.statuses() == {"REJECTED": 1}

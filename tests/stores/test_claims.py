@@ -120,7 +120,7 @@ def test_an_abandoned_lease_is_taken_over_and_the_log_says_so(
     assert sorted(record.id for record in run.claim(20)) == sorted(waiting)
     logs = rows(database, "SELECT attempt, status, log FROM integration_log WHERE attempt > 0")
     assert logs == [
-        [1, "ERROR", "The run ended before the answer was known; it goes again."],
+        [1, "ERROR", "The run ended before the response arrived. The record is retried."],
     ]
 
 
@@ -272,7 +272,7 @@ def test_a_claim_scans_an_index_however_many_wait(database: Database, most: int)
         plan = "\n".join(
             line
             for (line,) in connection.run(
-                f"EXPLAIN {_CLAIM}", name="integrator", run_id=run.run_id, lease_s=45, most=most
+                f"EXPLAIN {_CLAIM}", name="integrator", run_id=run.run_id, lease_s=45, max_records=most
             )
         )
     # The due ones in the order of their index, and each of them by its key: no scan, no sort but

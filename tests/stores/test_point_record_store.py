@@ -69,10 +69,10 @@ def test_a_row_that_postgres_refuses_keeps_no_other_out(database: Database) -> N
     negative = Document("negative", good[0].text.replace('"employerId": 2', '"employerId": -2'))
     added = PointRecordStore(database).add([*good[:5], absurd, *good[5:], nul, negative])
     assert added.written == 19
-    assert {each.item_id for each in added.refused} == {"absurd", "nul", "negative"}
+    assert {each.item_id for each in added.rejected} == {"absurd", "nul", "negative"}
     found = rows(database, "SELECT item_id, reason FROM quarantine ORDER BY item_id")
     assert [item_id for item_id, _ in found] == ["absurd", "negative", "nul"]
-    assert all(reason.startswith("Postgres refuses it: ") for _, reason in found)
+    assert all(reason.startswith("Postgres rejects the record: ") for _, reason in found)
 
 
 def test_the_same_poison_is_one_row_however_often_it_is_met(database: Database) -> None:
@@ -147,7 +147,7 @@ def test_a_count_of_many_reads_indexes_up_to_its_bound(database: Database) -> No
     )
     with database.transaction() as connection:
         connection.run("ANALYZE point_record")
-        plan = "\n".join(line for (line,) in connection.run(f"EXPLAIN {_STAGES}", most=100))
+        plan = "\n".join(line for (line,) in connection.run(f"EXPLAIN {_STAGES}", max_count=100))
     for index in ("point_record_due", "point_record_delivered", "point_record_parked"):
         assert index in plan, plan
     assert PointRecordStore(database).stages(100)["cut"] == ["accepted", "waiting"]
