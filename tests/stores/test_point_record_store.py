@@ -1,4 +1,4 @@
-"""The replica on a real PostgreSQL."""
+"""PointRecordStore on a real PostgreSQL: adding records, the quarantine, and the stage counts."""
 
 import json
 import threading
@@ -23,16 +23,16 @@ def rows(database: Database, sql: str) -> list[Any]:
         return list(connection.run(sql) or [])
 
 
-def test_a_record_arrives_as_it_was_accepted(database: Database) -> None:
+def test_an_added_record_has_the_values_that_were_accepted(database: Database) -> None:
     PointRecordStore(database).add(
         [document(7, deviceId='it\'s a "phone"', latitude=1e-200, longitude=-46.63308)]
     )
-    found = rows(
+    records = rows(
         database,
         "SELECT employee_id, employer_id, included_at, utc_offset_minutes, device_id, latitude,"
         " longitude, accuracy_meters, status, attempts, created_at FROM point_record",
     )
-    assert found == [
+    assert records == [
         [
             7,
             2,
@@ -49,20 +49,20 @@ def test_a_record_arrives_as_it_was_accepted(database: Database) -> None:
     ]
 
 
-def test_adding_twice_is_adding_once_with_one_log_row(database: Database) -> None:
-    replica = PointRecordStore(database)
+def test_adding_a_record_twice_writes_one_row_and_one_log_row(database: Database) -> None:
+    store = PointRecordStore(database)
     documents = [document(employee) for employee in range(1, 11)]
-    assert replica.add(documents) == Added(10, ())
-    assert replica.add(documents) == Added(0, ())
-    assert replica.add([*documents, document(11), document(11)]) == Added(1, ())
-    found = rows(
+    assert store.add(documents) == Added(10, ())
+    assert store.add(documents) == Added(0, ())
+    assert store.add([*documents, document(11), document(11)]) == Added(1, ())
+    logs = rows(
         database,
         "SELECT count(*), count(DISTINCT point_id), min(status), max(attempt) FROM integration_log",
     )
-    assert found == [[11, 11, "AWAITING", 0]]
+    assert logs == [[11, 11, "AWAITING", 0]]
 
 
-def test_a_row_that_postgres_refuses_keeps_no_other_out(database: Database) -> None:
+def test_rejected_documents_are_quarantined_and_the_rest_is_written(database: Database) -> None:
     good = [document(employee) for employee in range(1, 20)]
     absurd = Document("absurd", good[0].text.replace("2026-11-22T11", "2026-99-22T11"))
     nul = Document("nul", document(50, deviceId="x").text.replace('"x"', '"\\u0000"'))
@@ -70,12 +70,12 @@ def test_a_row_that_postgres_refuses_keeps_no_other_out(database: Database) -> N
     added = PointRecordStore(database).add([*good[:5], absurd, *good[5:], nul, negative])
     assert added.written == 19
     assert {each.item_id for each in added.rejected} == {"absurd", "nul", "negative"}
-    found = rows(database, "SELECT item_id, reason FROM quarantine ORDER BY item_id")
-    assert [item_id for item_id, _ in found] == ["absurd", "negative", "nul"]
-    assert all(reason.startswith("Postgres rejects the record: ") for _, reason in found)
+    quarantined = rows(database, "SELECT item_id, reason FROM quarantine ORDER BY item_id")
+    assert [item_id for item_id, _ in quarantined] == ["absurd", "negative", "nul"]
+    assert all(reason.startswith("Postgres rejects the record: ") for _, reason in quarantined)
 
 
-def test_the_same_poison_is_one_row_however_often_it_is_met(database: Database) -> None:
+def test_poison_that_is_added_twice_is_one_row(database: Database) -> None:
     poison = [Poison("k\0ey", '{"x": {"S": "\\u0000"}}', "not a record"), Poison("b", "{}", "no")]
     for _ in range(2):
         PointRecordStore(database).add([document(1)], poison)
@@ -85,7 +85,7 @@ def test_the_same_poison_is_one_row_however_often_it_is_met(database: Database) 
     ]
 
 
-def test_two_that_add_the_same_in_opposite_order_do_not_deadlock(database: Database) -> None:
+def test_adding_the_same_records_in_opposite_orders_does_not_deadlock(database: Database) -> None:
     documents = [document(employee) for employee in range(1, 301)]
     written: list[int] = []
 
@@ -107,9 +107,9 @@ def test_two_that_add_the_same_in_opposite_order_do_not_deadlock(database: Datab
         assert len(written) == 3
 
 
-def test_counts_each_stage_up_to_a_bound(database: Database) -> None:
-    replica = PointRecordStore(database)
-    assert replica.stages(10) == {
+def test_stages_counts_each_stage_up_to_the_bound(database: Database) -> None:
+    store = PointRecordStore(database)
+    assert store.stages(10) == {
         "accepted": 0,
         "delivered": 0,
         "waiting": {},
@@ -119,25 +119,25 @@ def test_counts_each_stage_up_to_a_bound(database: Database) -> None:
         "more": False,
         "cut": [],
     }
-    replica.add([document(employee) for employee in range(1, 13)], [Poison("a", "{}", "no")])
+    store.add([document(employee) for employee in range(1, 13)], [Poison("a", "{}", "no")])
     rows(
         database,
         "UPDATE point_record SET status = 'REJECTED', next_attempt_at = NULL WHERE employee_id < 3",
     )
-    found = replica.stages(5)
-    assert found["waiting"] == {"AWAITING": 5}
-    assert (found["more"], found["parked"], found["quarantined"]) == (True, 2, 1)
-    assert found["cut"] == ["accepted", "waiting"]
-    found = replica.stages(100)
-    assert (found["accepted"], found["waiting"], found["parked"]) == (12, {"AWAITING": 10}, 2)
-    assert (found["more"], found["cut"]) == (False, [])
+    stages = store.stages(5)
+    assert stages["waiting"] == {"AWAITING": 5}
+    assert (stages["more"], stages["parked"], stages["quarantined"]) == (True, 2, 1)
+    assert stages["cut"] == ["accepted", "waiting"]
+    stages = store.stages(100)
+    assert (stages["accepted"], stages["waiting"], stages["parked"]) == (12, {"AWAITING": 10}, 2)
+    assert (stages["more"], stages["cut"]) == (False, [])
     ((age_s,),) = rows(
         database, "SELECT extract(epoch FROM now() - min(created_at)) FROM point_record"
     )
-    assert abs(found["oldestAgeSeconds"] - float(age_s)) < 60
+    assert abs(stages["oldestAgeSeconds"] - float(age_s)) < 60
 
 
-def test_a_count_of_many_reads_indexes_up_to_its_bound(database: Database) -> None:
+def test_the_plan_of_the_stage_counts_uses_an_index_of_each_stage(database: Database) -> None:
     rows(
         database,
         "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"

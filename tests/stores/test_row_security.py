@@ -1,4 +1,4 @@
-"""What Postgres itself shows a principal: its own, though a statement asks for everything."""
+"""Row security: Postgres shows a principal only its own rows, whatever a statement selects."""
 
 import json
 
@@ -11,7 +11,7 @@ from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from tests.support.tokens import INTEGRATION
 
-# Of three employers with two employees each, one record with a log of each; and one run.
+# Three employers with two employees each. Each employee has one record with one log row. One run.
 SETUP = """
 INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes, created_at)
 SELECT gen_random_uuid(), employee, employer, now(), 0, now()
@@ -21,7 +21,7 @@ INSERT INTO integration_run (run_id, max_open_requests, open_requests, delivered
     policy)
 VALUES (gen_random_uuid(), 1, 1, 1, 1, 1, 'x');
 """
-# As a bug would have it: without a word of whose.
+# A statement without any condition on the principal, as a bug would write it.
 EVERYTHING = """
 SELECT (SELECT count(*) FROM point_record), (SELECT count(*) FROM integration_log),
        (SELECT count(*) FROM integration_run),
@@ -30,14 +30,14 @@ SELECT (SELECT count(*) FROM point_record), (SELECT count(*) FROM integration_lo
 
 
 @pytest.fixture
-def reader(database: Database) -> ReadSession:
+def session(database: Database) -> ReadSession:
     with database.transaction() as connection:
         connection.run(SETUP)
     return ReadSession(database, 10)
 
 
 @pytest.mark.parametrize(
-    ("principal", "seen"),
+    ("principal", "visible"),
     [
         (INTEGRATION, [6, 6, 1, [1, 2, 3]]),
         (Principal(Role.EMPLOYER, 2), [2, 2, 0, [2]]),
@@ -46,49 +46,51 @@ def reader(database: Database) -> ReadSession:
         (Principal(Role.EMPLOYEE, 9, 1), [0, 0, 0, None]),
     ],
 )
-def test_a_statement_without_any_bound_shows_a_principal_its_own(
-    reader: ReadSession, principal: Principal, seen: list[object]
+def test_a_statement_without_conditions_sees_only_the_rows_of_its_principal(
+    session: ReadSession, principal: Principal, visible: list[object]
 ) -> None:
-    assert reader.row(EVERYTHING, QueryParameters(principal)) == seen
-    # Whoever comes next on the same connection is shown nothing of it.
-    assert reader.row(EVERYTHING, QueryParameters(Principal(Role.EMPLOYER, 9))) == [0, 0, 0, None]
+    assert session.row(EVERYTHING, QueryParameters(principal)) == visible
+    # The next principal on the same connection sees none of these rows.
+    assert session.row(EVERYTHING, QueryParameters(Principal(Role.EMPLOYER, 9))) == [0, 0, 0, None]
 
 
 @pytest.mark.parametrize("table", ["quarantine", "integrator_state", "schema_migration"])
 @pytest.mark.parametrize("principal", [INTEGRATION, Principal(Role.EMPLOYER, 2)], ids=str)
-def test_no_query_may_read_what_it_never_needs(
-    reader: ReadSession, principal: Principal, table: str
+def test_a_query_may_not_read_the_internal_tables(
+    session: ReadSession, principal: Principal, table: str
 ) -> None:
-    with pytest.raises(DatabaseError) as refused:
-        reader.row(f"SELECT count(*) FROM {table}", QueryParameters(principal))
-    assert sqlstate(refused.value) == "42501"
+    with pytest.raises(DatabaseError) as denied:
+        session.row(f"SELECT count(*) FROM {table}", QueryParameters(principal))
+    assert sqlstate(denied.value) == "42501"
 
 
-def test_a_role_without_its_settings_sees_nothing(reader: ReadSession, database: Database) -> None:
+def test_a_role_without_its_settings_sees_no_rows(session: ReadSession, database: Database) -> None:
     for role in ("employee", "employer"):
         with database.transaction(role=f"punch_clock_{role}") as connection:
             assert connection.run(EVERYTHING) == [[0, 0, 0, None]]
 
 
-def test_a_principals_values_are_not_the_ones_of_another(reader: ReadSession) -> None:
-    """Values that a function leaks by failing are not looked at before the policy."""
+def test_a_condition_is_not_evaluated_on_rows_that_the_policy_hides(session: ReadSession) -> None:
+    """A condition that fails on some values would reveal them if it ran before the policy."""
     leak = (
         "SELECT count(*) FROM point_record"
         " WHERE 1 / (CASE WHEN employer_id = 3 THEN 0 ELSE 1 END) = 1"
     )
-    assert reader.row(leak, QueryParameters(Principal(Role.EMPLOYER, 2))) == [2]
+    assert session.row(leak, QueryParameters(Principal(Role.EMPLOYER, 2))) == [2]
 
 
-def test_the_tables_are_the_operators_to_write(database: Database) -> None:
+def test_the_tables_have_row_security_and_the_roles_no_privilege_to_bypass_it(
+    database: Database,
+) -> None:
     with database.transaction() as connection:
         ((flags,),) = connection.run(
             "SELECT CAST(json_object_agg(relname, relrowsecurity) AS text) FROM pg_class"
             " WHERE relkind = 'r' AND relname IN ('point_record', 'integration_log',"
             " 'integration_run')"
         )
-        may_log_in = connection.run(
+        privileged = connection.run(
             "SELECT bool_or(rolcanlogin OR rolbypassrls OR rolsuper) FROM pg_roles"
             " WHERE rolname LIKE 'punch_clock_%'"
         )
     assert set(json.loads(flags).values()) == {True}
-    assert may_log_in == [[False]]
+    assert privileged == [[False]]

@@ -1,4 +1,4 @@
-"""How a libpq URI is understood."""
+"""DATABASE_URL: a libpq URI is translated to the arguments of a connection."""
 
 import ssl
 from pathlib import Path
@@ -7,48 +7,49 @@ import botocore
 import pytest
 
 from chalicelib.errors import UnavailableError
-from chalicelib.postgres.connection import _connect_arguments as read
+from chalicelib.postgres.connection import _connect_arguments as connect_arguments
 
 
-def test_takes_each_part_of_a_uri() -> None:
-    found = read("postgresql://ann:p%40ss@127.0.0.1:5433/clock")
-    assert (found["user"], found["password"], found["host"], found["port"], found["database"]) == (
-        "ann",
-        "p@ss",
-        "127.0.0.1",
-        5433,
-        "clock",
-    )
+def test_uri_gives_user_password_host_port_and_database() -> None:
+    assert connect_arguments("postgresql://ann:p%40ss@127.0.0.1:5433/clock") == {
+        "user": "ann",
+        "password": "p@ss",
+        "host": "127.0.0.1",
+        "port": 5433,
+        "database": "clock",
+        "application_name": "punch-clock",
+    }
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-def test_speaks_plainly_to_this_machine(host: str) -> None:
-    assert "ssl_context" not in read(f"postgresql://ann@{host}/clock")
+def test_loopback_host_needs_no_tls(host: str) -> None:
+    assert "ssl_context" not in connect_arguments(f"postgresql://ann@{host}/clock")
 
 
-def test_verifies_the_certificate_of_any_other() -> None:
-    context = read("postgresql://ann@db.example/clock?sslmode=disable")["ssl_context"]
+def test_certificate_of_any_other_host_is_verified() -> None:
+    context = connect_arguments("postgresql://ann@db.example/clock?sslmode=disable")["ssl_context"]
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
 
 
-def test_trusts_the_root_certificates_that_it_is_given(tmp_path: Path) -> None:
+def test_sslrootcert_must_be_a_readable_file_of_certificates(tmp_path: Path) -> None:
     url = "postgresql://ann@db.example/clock?sslrootcert="
-    given = read(f"{url}{Path(botocore.__file__).with_name('cacert.pem')}")["ssl_context"]
-    assert given.verify_mode is ssl.CERT_REQUIRED
-    assert given.cert_store_stats()["x509_ca"] > 0
-    (tmp_path / "none.pem").write_text("no certificate")
-    for path in (tmp_path / "none.pem", tmp_path / "missing.pem"):
+    certificates = Path(botocore.__file__).with_name("cacert.pem")
+    context = connect_arguments(f"{url}{certificates}")["ssl_context"]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.cert_store_stats()["x509_ca"] > 0
+    (tmp_path / "invalid.pem").write_text("no certificate")
+    for path in (tmp_path / "invalid.pem", tmp_path / "missing.pem"):
         with pytest.raises(UnavailableError, match="sslrootcert"):
-            read(f"{url}{path}")
+            connect_arguments(f"{url}{path}")
 
 
-def test_uses_a_socket_directory() -> None:
-    found = read("postgresql://ann@/clock?host=/run/postgresql")
-    assert found["unix_sock"] == "/run/postgresql/.s.PGSQL.5432"
+def test_host_option_may_be_a_socket_directory() -> None:
+    arguments = connect_arguments("postgresql://ann@/clock?host=/run/postgresql")
+    assert arguments["unix_sock"] == "/run/postgresql/.s.PGSQL.5432"
 
 
 @pytest.mark.parametrize("url", ["", "mysql://x", "127.0.0.1"])
-def test_refuses_what_is_no_uri_of_postgres(url: str) -> None:
+def test_url_of_another_scheme_is_rejected(url: str) -> None:
     with pytest.raises(UnavailableError, match="DATABASE_URL"):
-        read(url)
+        connect_arguments(url)
