@@ -1,4 +1,7 @@
-"""Postgres that breaks off, falls silent or refuses: nothing is lost, doubled or logged twice."""
+"""Faults of Postgres: closed, hanging and refused connections, and errors of statements.
+
+After each fault, no record is lost or duplicated, and no transition is logged twice.
+"""
 
 import time
 from collections.abc import Iterator
@@ -10,9 +13,11 @@ import pg8000.native
 import pytest
 
 from chalicelib import container
+from chalicelib.buffer import Buffer
 from chalicelib.errors import UnavailableError
-from chalicelib.postgres import connection
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.point_records import PointRecordStore
+from chalicelib.replicator import Replicator
 from tests.conftest import Legacy, connect
 from tests.support.postgres_proxy import Moment, PostgresProxy, running
 from tests.support.record_counts import assert_integrated, assert_replicated, buffered_ids, fill
@@ -20,9 +25,10 @@ from tests.support.service import Service, wired
 from tests.support.waiting import wait_until
 
 RECORDS = range(1, 101)
-# More than any lease of the default settings.
+# Longer than any lease of the default settings.
 LEASES_S = 200.0
 
+# How the statements of each transaction begin.
 ADD = "WITH document"
 BEGIN = "INSERT INTO integrator_state"
 CLAIM = "WITH claimed"
@@ -39,7 +45,7 @@ def proxy(database_url: str) -> Iterator[PostgresProxy]:
 
 @pytest.fixture
 def variables(variables: dict[str, str], proxy: PostgresProxy) -> dict[str, str]:
-    """The environment of a service that has Postgres behind the proxy, and takes small steps."""
+    """A service with Postgres behind the proxy, short timeouts and small pages."""
     return variables | {
         "DATABASE_URL": proxy.url,
         "DATABASE_CONNECT_TIMEOUT_S": "1",
@@ -54,17 +60,17 @@ def execute(database: Database, statement: str) -> None:
 
 
 def assert_logged_once(service: Service) -> None:
-    """No transition of a record stands in the log twice."""
-    doubled = service.rows(
+    """Assert that the log has no transition of a record twice."""
+    duplicated = service.rows(
         "SELECT point_id, attempt, status FROM integration_log"
         " GROUP BY point_id, attempt, status HAVING count(*) > 1"
     )
-    assert doubled == []
+    assert duplicated == []
 
 
 @pytest.mark.parametrize("call", [1, 3])
 @pytest.mark.parametrize("moment", Moment)
-def test_a_replication_that_is_cut_off_says_so_and_the_next_makes_it_whole(
+def test_an_interrupted_replication_fails_and_the_next_run_completes_it(
     service: Service,
     proxy: PostgresProxy,
     dynamodb: Any,
@@ -73,34 +79,41 @@ def test_a_replication_that_is_cut_off_says_so_and_the_next_makes_it_whole(
     call: int,
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
-    proxy.break_off(ADD, moment, call=call)
+    proxy.interrupt(ADD, moment, call=call)
     with pytest.raises(UnavailableError):
         service.replicate()
-    assert proxy.is_spent
+    assert proxy.has_interrupted
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_a_replication_whose_commit_is_never_answered_ends_in_time(
-    service: Service,
-    proxy: PostgresProxy,
-    dynamodb: Any,
-    table: str,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_replication_whose_commit_hangs_ends_at_the_socket_timeout(
+    service: Service, proxy: PostgresProxy, dynamodb: Any, table: str
 ) -> None:
-    monkeypatch.setattr(connection, "_SOCKET_MARGIN_S", 0.5)
+    impatient = Database(
+        proxy.url, pool=1, connect_timeout_s=1, statement_timeout_s=0.5, socket_margin_s=0.5
+    )
+    replicator = Replicator(
+        Buffer(dynamodb, table),
+        PointRecordStore(impatient),
+        segments=1,
+        page=25,
+        deleters=1,
+        margin_s=1,
+    )
     accepted = fill(dynamodb, table, RECORDS)
-    proxy.break_off(ADD, Moment.AFTER_COMMIT, hang=True)
+    proxy.interrupt(ADD, Moment.AFTER_COMMIT, hang=True)
     started = time.monotonic()
     with pytest.raises(UnavailableError):
-        service.replicate()
-    # The statement's timeout, and the time that its answer may take.
+        replicator.run(lambda: 60)
+    # The statement timeout and the socket margin, plus two seconds for a busy machine.
     assert time.monotonic() - started < 0.5 + 0.5 + 2
+    impatient.close()
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_a_postgres_that_nobody_can_reach_leaves_all_in_the_buffer(
+def test_a_refused_connection_leaves_all_records_in_the_buffer(
     service: Service, proxy: PostgresProxy, dynamodb: Any, table: str
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
@@ -117,7 +130,7 @@ def test_a_postgres_that_nobody_can_reach_leaves_all_in_the_buffer(
 @pytest.mark.parametrize(
     ("statement", "call"), [(BEGIN, 1), (CLAIM, 2), (FLUSH, 1), (FLUSH, 2), (RELEASE, 1), (END, 1)]
 )
-def test_an_integration_that_is_cut_off_ends_exact(
+def test_an_interrupted_integration_sends_and_logs_each_outcome_once(
     service: Service,
     proxy: PostgresProxy,
     legacy: Legacy,
@@ -129,12 +142,12 @@ def test_an_integration_that_is_cut_off_ends_exact(
 ) -> None:
     ids = fill(dynamodb, table, range(1, 201))
     service.replicate()
-    # Some fail at first, so that there is more than one kind of row to write twice.
+    # Some attempts fail at first, so a flush writes more than one kind of row.
     legacy.set(latency_ms=50, answer={"status": 500, "times": 5})
-    proxy.break_off(statement, moment, call=call)
+    proxy.interrupt(statement, moment, call=call)
     with suppress(UnavailableError):
         service.integrate()
-    assert proxy.is_spent
+    assert proxy.has_interrupted
     for _ in range(2):
         service.let_pass(LEASES_S)
         service.integrate()
@@ -144,7 +157,7 @@ def test_an_integration_that_is_cut_off_ends_exact(
 
 
 def raising(sqlstate: str, table: str) -> tuple[str, str]:
-    """Statements after which inserting into a table raises this error, and that end it."""
+    """Return a statement that makes every INSERT into a table fail, and one that undoes it."""
     begin = (
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$;"
@@ -160,12 +173,12 @@ def raising(sqlstate: str, table: str) -> tuple[str, str]:
         raising("53100", "point_record"),  # disk full
         raising("53100", "integration_log"),
         raising("58030", "point_record"),  # I/O error
-        raising("25006", "point_record"),  # read only: a standby, after a failover
-        raising("08006", "point_record"),  # connection failure, as a pooler tells it
+        raising("25006", "point_record"),  # read-only: a standby, after a failover
+        raising("08006", "point_record"),  # connection failure, as a pooler reports it
     ],
     ids=lambda value: value.partition("ERRCODE = ")[2][1:6] or None,
 )
-def test_what_postgres_cannot_do_now_is_left_for_the_next_run(
+def test_a_transient_error_leaves_the_records_for_the_next_run(
     service: Service, dynamodb: Any, table: str, database: Database, begin: str, end: str
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
@@ -179,7 +192,7 @@ def test_what_postgres_cannot_do_now_is_left_for_the_next_run(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_a_pool_that_is_exhausted_is_an_outage(
+def test_an_exhausted_pool_fails_the_run_as_unavailable(
     service: Service, variables: dict[str, str], dynamodb: Any, table: str
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
@@ -190,7 +203,7 @@ def test_a_pool_that_is_exhausted_is_an_outage(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_a_row_that_breaks_a_constraint_is_quarantined_and_its_neighbours_arrive(
+def test_a_row_that_violates_a_constraint_is_quarantined_and_the_others_are_written(
     service: Service, dynamodb: Any, table: str, database: Database
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
@@ -209,7 +222,7 @@ def test_a_row_that_breaks_a_constraint_is_quarantined_and_its_neighbours_arrive
 
 @pytest.fixture
 def other(database_url: str) -> Iterator[pg8000.native.Connection]:
-    """A session that begins a transaction, and is in the way of others until it is rolled back."""
+    """A session in an open transaction, which keeps its locks until it is rolled back."""
     pool = connect(database_url)
     with suppress(RollBackError), pool.transaction() as session:
         yield session
@@ -218,7 +231,7 @@ def other(database_url: str) -> Iterator[pg8000.native.Connection]:
 
 
 class RollBackError(Exception):
-    """Ends a transaction that was never to be committed."""
+    """Rolls back a transaction that the test never commits."""
 
 
 def insert(session: pg8000.native.Connection, record_id: str) -> None:
@@ -230,12 +243,12 @@ def insert(session: pg8000.native.Connection, record_id: str) -> None:
 
 
 def is_waiting(service: Service) -> bool:
-    """Say whether a session waits for another's transaction to end."""
+    """Return whether a session waits for another session's transaction to end."""
     waiting = "SELECT pid FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
     return bool(service.rows(waiting))
 
 
-def test_a_lock_that_another_holds_too_long_is_an_outage(
+def test_waiting_for_a_lock_beyond_the_timeout_fails_the_run_as_unavailable(
     service: Service,
     dynamodb: Any,
     table: str,
@@ -244,13 +257,13 @@ def test_a_lock_that_another_holds_too_long_is_an_outage(
     accepted = fill(dynamodb, table, RECORDS)
     insert(other, accepted[0])
     with pytest.raises(UnavailableError):
-        service.replicate()  # as long as a statement may take, and no longer
+        service.replicate()  # waits until the statement timeout
     other.run("ROLLBACK")
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_a_deadlock_is_an_outage(
+def test_a_deadlock_fails_the_run_as_unavailable(
     service: Service,
     variables: dict[str, str],
     dynamodb: Any,
@@ -265,7 +278,7 @@ def test_a_deadlock_is_an_outage(
         for number in range(1, 11, 2):
             first, second = sorted(fill(dynamodb, table, range(number, number + 2)))
             accepted += first, second
-            # The replicator goes by the order of the ids; this one does not.
+            # The replicator inserts in the order of the ids; this session does not.
             insert(other, second)
             run = pool.submit(service.replicate)
             wait_until(lambda: is_waiting(service))
@@ -273,7 +286,8 @@ def test_a_deadlock_is_an_outage(
                 insert(other, first)
                 break
             except pg8000.exceptions.DatabaseError:
-                # It came to wait too late for the replicator to find out, so it did itself.
+                # Postgres chose this session as the deadlock's victim. Try again: the replicator
+                # must be the victim.
                 other.run("ROLLBACK")
                 run.result()
                 other.run("BEGIN")
@@ -285,7 +299,7 @@ def test_a_deadlock_is_an_outage(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_an_integration_keeps_what_it_cannot_write_while_another_holds_a_lock(
+def test_an_integration_keeps_its_outcomes_while_another_session_holds_a_lock(
     service: Service,
     legacy: Legacy,
     dynamodb: Any,
@@ -300,7 +314,7 @@ def test_an_integration_keeps_what_it_cannot_write_while_another_holds_a_lock(
         wait_until(lambda: legacy.report()["accepted"] > 0)
         other.run("SELECT FROM integrator_state FOR UPDATE")
         wait_until(lambda: is_waiting(service))
-        wait_until(lambda: not is_waiting(service))  # a statement may take no longer
+        wait_until(lambda: not is_waiting(service))  # the statement timed out
         other.run("ROLLBACK")
         run.result()
     assert_integrated(service, legacy, ids)

@@ -1,4 +1,4 @@
-"""Postgres stopped or crashed in the middle of a run: nothing is lost, doubled or stuck."""
+"""Outages of Postgres during a run: no record is lost, duplicated or stuck."""
 
 import os
 import signal
@@ -20,37 +20,37 @@ DEADLINE_S = 20
 
 
 def stop(server: Postgres) -> None:
-    """End the server in good order: it breaks off what is under way, and writes everything."""
+    """Stop the server: it aborts open transactions, writes everything and exits."""
     server.child.stop()
 
 
 def crash(server: Postgres) -> None:
-    """End the server at once: it has to recover when it starts again."""
+    """Shut the server down immediately (SIGQUIT): it must recover when it starts again."""
     os.kill(server.child.pid, signal.SIGQUIT)
 
 
 @pytest.fixture
 def server(postgres_server: Postgres, database: Database) -> Iterator[Postgres]:
-    """Postgres, which is up again for the next test whatever becomes of this one.
+    """The server of the test database, restarted after the test.
 
-    What it has committed outlives a crash, as it does wherever tests need not be fast.
+    Tests run with ``synchronous_commit = off`` for speed. Here it is on: commits survive a crash.
     """
     with database.transaction() as connection:
         ((name,),) = connection.run("SELECT current_database()")
         connection.run(f"ALTER DATABASE {name} SET synchronous_commit = on")
     database.close()
     yield postgres_server
-    start_again(postgres_server)
+    restart(postgres_server)
 
 
-def start_again(server: Postgres) -> None:
+def restart(server: Postgres) -> None:
     server.child.stop()
     server.child.start()
     server.child.wait_ready()
 
 
 @pytest.mark.parametrize("end", [stop, crash])
-def test_a_replication_that_loses_postgres_fails_and_the_next_makes_it_whole(
+def test_a_replication_that_loses_postgres_fails_and_the_next_run_completes_it(
     server: Postgres,
     service: Service,
     variables: dict[str, str],
@@ -64,16 +64,16 @@ def test_a_replication_that_loses_postgres_fails_and_the_next_makes_it_whole(
     wait_until(lambda: bool(service.statuses()))
     end(server)
     process.join(DEADLINE_S)
-    # The run ends with an error, which Lambda counts and alarms can see.
+    # The run fails, so Lambda counts an error, and an alarm can watch that metric.
     assert process.exitcode == 1
-    start_again(server)
+    restart(server)
     assert 0 < service.statuses()["AWAITING"] < 1_000
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 
 
 @pytest.mark.parametrize("end", [stop, crash])
-def test_an_integration_outlives_an_outage_of_postgres(
+def test_an_integration_survives_a_restart_of_postgres(
     server: Postgres,
     service: Service,
     variables: dict[str, str],
@@ -88,15 +88,15 @@ def test_an_integration_outlives_an_outage_of_postgres(
     process = killed_process.start("integrate", variables)
     wait_until(lambda: legacy.report()["accepted"] > 20)
     end(server)
-    start_again(server)
+    restart(server)
     process.join(60)
     assert process.exitcode == 0
     assert_integrated(service, legacy, ids)
-    # What was sent and not yet written when Postgres ended was kept, not sent again.
+    # The run kept the outcomes that it could not write, and sent no record twice.
     assert legacy.report()["duplicates"] == 0
 
 
-def test_an_integration_whose_postgres_stays_away_ends_in_time_and_loses_nothing(
+def test_an_integration_without_postgres_ends_at_its_deadline_and_loses_nothing(
     server: Postgres,
     service: Service,
     variables: dict[str, str],
@@ -114,8 +114,8 @@ def test_an_integration_whose_postgres_stays_away_ends_in_time_and_loses_nothing
     stop(server)
     process.join(DEADLINE_S)
     assert process.exitcode == 1
-    assert time.monotonic() - started < 6 + 3  # the process has to start, too
-    start_again(server)
+    assert time.monotonic() - started < 6 + 3  # the run's deadline, plus the start of the process
+    restart(server)
     service.let_pass(200)
     service.integrate()
     assert_integrated(service, legacy, ids)

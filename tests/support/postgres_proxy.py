@@ -1,7 +1,7 @@
-"""A wire to Postgres that fails as it is told: a TCP server in front of the real one.
+"""A TCP proxy in front of Postgres that injects faults into connections.
 
-It follows the client's side of the protocol, so that a connection can be cut, or fall silent, at
-one statement: above all between a COMMIT that the server has done and the answer to it.
+The proxy parses the client's messages, so it can close a connection, or let it hang, at one
+statement. The most interesting moment is after the server has committed and before its response.
 https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
 
@@ -20,12 +20,12 @@ _SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 _NO_SSL = b"N"
 _FIELDS = b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"
 _STARTING_UP = b"E" + (len(_FIELDS) + 4).to_bytes(4) + _FIELDS
-# The end of every answer, but for the state of the transaction.
+# The end of every response, without its last byte: the state of the transaction.
 _READY_FOR_QUERY = b"Z\0\0\0\5"
 
 
 class Moment(Enum):
-    """When a transaction that has a given statement is broken off, seen from the server."""
+    """When the proxy interrupts a transaction, as the server sees it."""
 
     AT_THE_STATEMENT = auto()
     BEFORE_COMMIT = auto()
@@ -40,12 +40,12 @@ class _Fault:
     hang: bool
 
     def is_due(self, sql: str) -> bool:
-        """Say whether a transaction that it has struck is to end at this statement."""
+        """Return whether the interrupted transaction ends at this statement."""
         return self.moment is Moment.AT_THE_STATEMENT or sql.startswith("COMMIT")
 
 
 class PostgresProxy:
-    """What a test tells the server. ``url`` is that of the database behind it."""
+    """A proxy with at most one fault at a time. ``url`` is its URI of the database behind it."""
 
     def __init__(self, url: str, listener: socket.socket) -> None:
         target = urlsplit(url)
@@ -57,28 +57,31 @@ class PostgresProxy:
         self._refuses = False
         self._lock = threading.Lock()
 
-    def break_off(
+    def interrupt(
         self, statement: str, moment: Moment, *, call: int = 1, hang: bool = False
     ) -> None:
-        """Cut the connection of the ``call``-th transaction with a statement that begins so.
+        """Close the connection of one transaction.
 
         Args:
-            hang: let it fall silent instead.
+            statement: the start of a statement; it selects the transactions that have one.
+            moment: when to close the connection.
+            call: which of the selected transactions, counted from 1.
+            hang: stop responding instead of closing the connection.
         """
         self._fault = _Fault(statement, call, moment, hang)
 
     def refuse(self) -> None:
-        """Let new connections be refused as by a server that is starting up."""
+        """Refuse new connections, as a server does that is starting up."""
         self._refuses = True
 
     def repair(self) -> None:
-        """Let all pass from now on."""
+        """Remove the fault: pass everything from now on."""
         self._fault = None
         self._refuses = False
 
     @property
-    def is_spent(self) -> bool:
-        """Whether the fault has struck."""
+    def has_interrupted(self) -> bool:
+        """Whether the fault has occurred."""
         return self._fault is None
 
     def serve(self) -> None:
@@ -91,51 +94,51 @@ class PostgresProxy:
             except OSError:
                 break
             clients.append(client)
-            carry = self._turn_away if self._refuses else self._carry
-            threads.append(threading.Thread(target=carry, args=(client,)))
+            handle = self._refuse_connection if self._refuses else self._relay
+            threads.append(threading.Thread(target=handle, args=(client,)))
             threads[-1].start()
         for client in clients:
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the connection is closed already
                 client.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
 
     @staticmethod
-    def _turn_away(client: socket.socket) -> None:
+    def _refuse_connection(client: socket.socket) -> None:
         with client, suppress(OSError):
             if _read(client) == _SSL_REQUEST:
                 client.sendall(_NO_SSL)
                 _read(client)
             client.sendall(_STARTING_UP)
 
-    def _carry(self, client: socket.socket) -> None:
-        """Carry a connection's messages both ways until either side, or a fault, ends it."""
+    def _relay(self, client: socket.socket) -> None:
+        """Relay messages both ways until either side or a fault ends the connection."""
         with client, socket.create_connection(self._target) as server, suppress(OSError):
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             messages = _Messages()
-            doomed: _Fault | None = None
+            fault: _Fault | None = None
             while True:
                 readable, _, _ = select.select([client, server], [], [])
                 if server in readable:
                     client.sendall(_read(server))
                 if client not in readable:
                     continue
-                for message, sql in messages.take(_read(client)):
-                    doomed = self._struck_by(sql) or doomed
-                    if doomed is None or not doomed.is_due(sql):
+                for message, sql in messages.feed(_read(client)):
+                    fault = self._triggered_by(sql) or fault
+                    if fault is None or not fault.is_due(sql):
                         server.sendall(message)
                         continue
-                    if doomed.moment is Moment.AFTER_COMMIT:
+                    if fault.moment is Moment.AFTER_COMMIT:
                         server.sendall(message)
                         while _READY_FOR_QUERY not in _read(server):
                             pass
-                    if doomed.hang:
-                        _read(client)  # until it gives up
+                    if fault.hang:
+                        _read(client)  # blocks until the client closes the connection
                     return
 
-    def _struck_by(self, sql: str) -> _Fault | None:
-        """Return the fault that this statement brings about, if it does."""
+    def _triggered_by(self, sql: str) -> _Fault | None:
+        """Return the fault that this statement triggers, if any."""
         with self._lock:
             fault = self._fault
             if fault is None or not sql.startswith(fault.statement):
@@ -148,13 +151,13 @@ class PostgresProxy:
 
 
 class _Messages:
-    """Parts what a client sends into messages, each with the SQL that it has."""
+    """Splits a client's bytes into messages, each with its SQL."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self._kind_bytes = 0  # what comes first has no kind: a request for SSL, the startup
+        self._kind_bytes = 0  # the first messages have no kind byte: SSLRequest, StartupMessage
 
-    def take(self, received: bytes) -> Iterator[tuple[bytes, str]]:
+    def feed(self, received: bytes) -> Iterator[tuple[bytes, str]]:
         self._rest += received
         while len(self._rest) >= self._kind_bytes + 4:
             start = self._kind_bytes
@@ -168,11 +171,14 @@ class _Messages:
 
 
 def _sql(message: bytes) -> str:
-    """Return the SQL of a Query or a Parse message, whose first field is a name; "" of others."""
+    """Return the SQL of a Query or Parse message; "" for other messages.
+
+    The first field of a Parse message is the statement's name.
+    """
     kind, payload = message[:1], message[5:]
     fields = payload.split(b"\0")
-    found = fields[0] if kind == b"Q" else fields[1] if kind == b"P" else b""
-    return found.decode().strip()
+    sql = fields[0] if kind == b"Q" else fields[1] if kind == b"P" else b""
+    return sql.decode().strip()
 
 
 def _read(peer: socket.socket) -> bytes:
@@ -184,7 +190,7 @@ def _read(peer: socket.socket) -> bytes:
 
 @contextmanager
 def running(url: str) -> Iterator[PostgresProxy]:
-    """Run a proxy in front of the database of this URI."""
+    """Run a proxy in front of a database."""
     with socket.create_server((HOST, 0)) as listener:
         proxy = PostgresProxy(url, listener)
         thread = threading.Thread(target=proxy.serve)
