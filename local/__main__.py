@@ -16,7 +16,7 @@ _COMMANDS = {
     "tick": "run a schedule once, now",
     "reconcile": "check that every accepted record is in a store",
     "release": "list quarantined items, or return one to the pipeline",
-    "replay": "return parked records to the queue of the legacy, by filter",
+    "replay": "return the parked records that a filter selects to the queue",
     "burst": "send punches like a shift change and account for every one of them",
 }
 

@@ -46,33 +46,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seconds",
+        metavar="SECONDS",
         type=number(),
         default=15.0,
         help="the period over which the punches are spread evenly (default: 15)",
     )
     parser.add_argument(
         "--processes",
+        metavar="N",
         type=integer(1),
         default=2,
         help="the number of sending processes (default: 2)",
     )
     parser.add_argument(
         "--at-once",
+        metavar="N",
         type=integer(1),
         default=32,
         help="the most calls in flight of each process (default: 32)",
     )
     parser.add_argument(
         "--resent",
+        metavar="SHARE",
         type=number(0, 1),
         default=0.02,
         help="the share of accepted punches that are sent again, as duplicates (default: 0.02)",
     )
     parser.add_argument(
         "--patience",
+        metavar="SECONDS",
         type=number(),
         default=300.0,
-        help="the seconds without progress after which the burst ends and unfinished records count"
+        help="the time without progress after which the burst ends and unfinished records count"
         " as waiting (default: 300)",
     )
     add_data_argument(parser)

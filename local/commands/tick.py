@@ -11,7 +11,11 @@ from local.stack_file import load_environment
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``tick``."""
-    parser.add_argument("schedule", choices=SCHEDULES)
+    parser.add_argument(
+        "schedule",
+        choices=SCHEDULES,
+        help="replicate moves buffered records to PostgreSQL; integrate sends them to the legacy",
+    )
     parser.add_argument(
         "--seconds", type=number(), default=60, help="the timeout of the run (default: 60)"
     )
