@@ -29,7 +29,7 @@ from tests.support.deployed_template import (
 from tests.support.deployed_template import statements as statements_of
 from tests.support.lambda_events import context, rest_event, schedule_event
 from tests.support.service import punch
-from tests.support.tokens import OPERATOR, asked
+from tests.support.tokens import OPERATOR, operator_event
 
 Call = tuple[str, str]  # an action and the ARN of its resource
 
@@ -149,11 +149,11 @@ USES: dict[str, Callable[[], object]] = {
     "replicate": replicate,
     "integrate": lambda: app.integrate(schedule_event(), context()),
     "reconcile": lambda: reconcile(app.reconcile, schedule_event()),
-    "reconcile-period": lambda: reconcile(app.reconcile_period, asked()),
+    "reconcile-period": lambda: reconcile(app.reconcile_period, operator_event()),
     "observe": lambda: app.observe(schedule_event(), context()),
-    "release": lambda: app.release(asked(), context()),
-    "replay": lambda: app.replay(asked(filter="employerId eq 121"), context()),
-    "migrate": lambda: app.migrate(asked(), context()),
+    "release": lambda: app.release(operator_event(), context()),
+    "replay": lambda: app.replay(operator_event(filter="employerId eq 121"), context()),
+    "migrate": lambda: app.migrate(operator_event(), context()),
 }
 
 

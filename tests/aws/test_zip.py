@@ -25,7 +25,7 @@ from local.child_process import PROJECT
 from tests.support.deployed_template import FUNCTIONS
 from tests.support.lambda_events import rest_event, schedule_event
 from tests.support.service import punch
-from tests.support.tokens import OPERATOR, asked
+from tests.support.tokens import OPERATOR, operator_event
 
 # The libraries of Lambda's Python runtime that the code uses.
 RUNTIME_LIBRARIES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
@@ -141,8 +141,8 @@ def test_functions_of_the_zip_take_a_punch_from_post_to_integrated(
     assert (record["id"], record["status"]) == (record_id, "INTEGRATED")
     empty = rest_event("POST", "/point-record", body=None, headers=JSON)
     assert process.invoke(handler["Intake"], empty)["statusCode"] == 400
-    assert process.invoke(handler["Migrate"], asked()) == []
-    assert process.invoke(handler["Release"], asked()) == []
+    assert process.invoke(handler["Migrate"], operator_event()) == []
+    assert process.invoke(handler["Release"], operator_event()) == []
 
 
 def test_zip_contains_the_deployed_files_and_no_boto3(archive: Path, task: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import app
 from tests.support.lambda_events import HOST, context, rest_event, schedule_event
 from tests.support.service import PUNCH, Service, punch
-from tests.support.tokens import asked
+from tests.support.tokens import operator_event
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -118,7 +118,7 @@ def test_a_run_without_time_left_does_nothing_and_fails_not(service: Service) ->
 
 
 def test_migrating_again_changes_nothing(service: Service) -> None:
-    assert app.migrate(asked(), context()) == []
+    assert app.migrate(operator_event(), context()) == []
 
 
 def test_the_function_of_phones_answers_as_the_routes_do(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""What operators ask for: who may, that nothing is touched for others, and what the log tells."""
+"""Operator commands: who may send them, that nothing is done for others, and the audit log."""
 
 import json
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from chalicelib.principal import Role
 from local.tokens import make_token
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import NOWHERE, Service, wired
-from tests.support.tokens import KEY, asked
+from tests.support.tokens import KEY, operator_event
 
-# Each action as an operator asks for it, and one that only reads.
+# The members of a valid event of each command.
 EVENTS: dict[str, dict[str, Any]] = {
     "release": {"quarantineId": 1},
     "replay": {"filter": "true"},
@@ -51,38 +51,36 @@ REFUSED: dict[str, tuple[Any, type[PunchClockError]]] = {
     "employer": (token(Role.EMPLOYER), ForbiddenError),
     "expired": (token(Role.INTEGRATION, lasts_s=-60), UnauthenticatedError),
     "foreign key": (token(Role.INTEGRATION, key="x" * 32), UnauthenticatedError),
-    "nobody's": (token(Role.INTEGRATION, subject=""), ForbiddenError),
-    "of many lines": (token(Role.INTEGRATION, subject="a\nb"), ForbiddenError),
+    "no subject": (token(Role.INTEGRATION, subject=""), ForbiddenError),
+    "a subject of two lines": (token(Role.INTEGRATION, subject="a\nb"), ForbiddenError),
 }
 
 
 @pytest.fixture
 def invoke() -> Callable[[str, Any], Any]:
-    """Hands an event to a function, by its name, as the runtime does."""
-    # As the handlers of the deployed functions name them.
+    """Return a callable that passes an event to a deployed function by name, as Lambda does."""
     handlers = {each.name: each.handler_string for each in app.app.pure_lambda_functions}
 
-    def invoked(name: str, event: Any) -> Any:
+    def invoke_function(name: str, event: Any) -> Any:
         handler = getattr(app, handlers[name].removeprefix("app."))
         return handler(json.loads(json.dumps(event)), context())
 
-    return invoked
+    return invoke_function
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Return the lines of the log that tell of operators."""
+def audit_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return the lines of the audit log, and empty the captured output."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [line for line in lines if line["message"] == "operator action"]
 
 
-def test_every_function_without_a_route_is_an_operators() -> None:
-    """But intake, which hands all to the routes."""
+def test_every_function_without_a_route_is_an_operator_command_or_intake() -> None:
     assert {each.name for each in app.app.pure_lambda_functions} == {"intake", *EVENTS}
 
 
 @pytest.mark.parametrize("why", REFUSED)
 @pytest.mark.parametrize("action", EVENTS)
-def test_whoever_is_no_operator_is_refused_and_nothing_is_touched(
+def test_a_command_without_an_operators_token_reaches_no_store(
     action: str,
     why: str,
     unreachable: list[Any],
@@ -94,16 +92,16 @@ def test_whoever_is_no_operator_is_refused_and_nothing_is_touched(
     with pytest.raises(error) as refused:
         invoke(action, event)
     assert unreachable == []
-    built = {name for name, each in vars(container).items() if hasattr(each, "cache_info")}
-    untouched = {"dynamodb", "buffer", "database", "queried_database", "point_record_store"}
-    assert untouched <= built
-    assert not [name for name in untouched if getattr(container, name).cache_info().currsize]
-    (line,) = told(capsys)
+    cached = {name for name, each in vars(container).items() if hasattr(each, "cache_info")}
+    stores = {"dynamodb", "buffer", "database", "queried_database", "point_record_store"}
+    assert stores <= cached
+    assert not [name for name in stores if getattr(container, name).cache_info().currsize]
+    (line,) = audit_lines(capsys)
     assert (line["action"], line["outcome"], line["level"]) == (action, "refused", "WARNING")
     assert line["error"] == refused.value.message
     assert line["took_ms"] >= 0
     assert line.get("role") == (why if why in set(Role) else line.get("role"))
-    # Nothing of a token that was not believed is told as if it were so.
+    # The log shows no claim of a token that failed the check.
     assert ("by" in line) == (error is ForbiddenError)
     if isinstance(sent, str) and sent:
         assert sent not in json.dumps(line)
@@ -111,27 +109,27 @@ def test_whoever_is_no_operator_is_refused_and_nothing_is_touched(
 
 
 @pytest.mark.parametrize("action", EVENTS)
-def test_an_operator_gets_as_far_as_the_stores(
+def test_a_command_with_an_operators_token_reaches_a_store(
     action: str,
     unreachable: list[Any],
     invoke: Callable[[str, Any], Any],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(Exception) as failed:  # noqa: PT011 - each store fails in its own way
-        invoke(action, asked(**EVENTS[action]))
+        invoke(action, operator_event(**EVENTS[action]))
     assert unreachable
-    before, after = told(capsys)
+    before, after = audit_lines(capsys)
     assert (before["outcome"], after["outcome"]) == ("asked", "failed")
     for line in (before, after):
         assert (line["action"], line["by"], line["role"]) == (action, "ada", "integration")
         assert line.get("asked", {}) == {name: str(each) for name, each in EVENTS[action].items()}
-    ours = isinstance(failed.value, UnavailableError)
-    assert after["error"] == (failed.value.message if ours else type(failed.value).__name__)
+    is_ours = isinstance(failed.value, UnavailableError)
+    assert after["error"] == (failed.value.message if is_ours else type(failed.value).__name__)
 
 
 @pytest.mark.parametrize("event", [None, [], "token", 7, {}, {"Token": "x"}, schedule_event()])
 @pytest.mark.parametrize("action", EVENTS)
-def test_what_has_no_token_is_refused_whatever_it_is(
+def test_an_event_without_a_token_is_refused(
     action: str, event: Any, unreachable: list[Any], invoke: Callable[[str, Any], Any]
 ) -> None:
     with pytest.raises(UnauthenticatedError):
@@ -150,7 +148,7 @@ def test_what_has_no_token_is_refused_whatever_it_is(
         ({"comment": "a\nb"}, "comment"),
     ],
 )
-def test_a_member_that_means_nothing_is_refused_by_name(
+def test_an_unknown_or_invalid_member_is_refused_by_name(
     action: str,
     members: dict[str, Any],
     target: str,
@@ -159,35 +157,35 @@ def test_a_member_that_means_nothing_is_refused_by_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(InvalidError) as refused:
-        invoke(action, asked(**EVENTS[action], **members))
+        invoke(action, operator_event(**EVENTS[action], **members))
     assert refused.value.target == target
     assert unreachable == []
-    (line,) = told(capsys)
+    (line,) = audit_lines(capsys)
     assert (line["outcome"], line["by"]) == ("refused", "ada")
 
 
 @pytest.mark.parametrize("changes", [{"JWT_KEY": ""}, {"JWKS_URL": "https://issuer.example/k"}])
-def test_on_a_stage_without_right_keys_nobody_is_an_operator(
+def test_a_stage_with_invalid_key_settings_refuses_every_command(
     changes: dict[str, str], invoke: Callable[[str, Any], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with wired(NOWHERE | changes):
         for action, event in EVENTS.items():
             with pytest.raises(MisconfiguredError):
-                invoke(action, asked(**event))
-            (line,) = told(capsys)
+                invoke(action, operator_event(**event))
+            (line,) = audit_lines(capsys)
             assert line["outcome"] == "refused"
 
 
-def test_the_log_tells_who_asked_for_what_and_what_came_of_it(
+def test_the_audit_log_has_the_operator_the_command_and_its_result(
     service: Service, dynamodb: Any, table: str, invoke: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dynamodb.put_item(TableName=table, Item={"id": {"S": "x"}, "record": {"S": "junk"}})
     service.replicate()
     ((number,),) = service.rows("SELECT id FROM quarantine")
-    told(capsys)
+    audit_lines(capsys)
 
-    def done(action: str, **members: Any) -> dict[str, Any]:
-        event = asked(**members)
+    def last_line(action: str, **members: Any) -> dict[str, Any]:
+        event = operator_event(**members)
         invoke(action, event)
         out = capsys.readouterr().out
         assert event["token"] not in out
@@ -203,22 +201,22 @@ def test_the_log_tells_who_asked_for_what_and_what_came_of_it(
         assert last["took_ms"] >= first["took_ms"] >= 0
         return last
 
-    assert done("migrate")["found"] == {"applied": []}
-    assert done("release")["found"] == {"listed": 1}
+    assert last_line("migrate")["found"] == {"applied": []}
+    assert last_line("release")["found"] == {"listed": 1}
     record = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
-    line = done("release", quarantineId=number, record=record, comment="ticket 12")
+    line = last_line("release", quarantineId=number, record=record, comment="ticket 12")
     assert line["found"].keys() == {"id", "written"}
     assert (line["found"]["written"], line["comment"]) == (1, "ticket 12")
     assert line["asked"] == {"quarantineId": str(number)}
     assert "2026-11-22" not in json.dumps(line)
-    line = done("replay", filter="employeeId eq 7")
+    line = last_line("replay", filter="employeeId eq 7")
     assert (line["found"], line["asked"]) == (
         {"replayed": 0, "more": False},
         {"filter": "employeeId eq 7"},
     )
 
 
-def test_what_failed_is_told_with_its_reason(
+def test_the_audit_log_has_the_error_of_a_failed_command(
     service: Service, invoke: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for event, error in (
@@ -229,32 +227,36 @@ def test_what_failed_is_told_with_its_reason(
         ({"record": {}}, InvalidError),
     ):
         with pytest.raises(error) as failed:
-            invoke("release", asked(**event))
-        _, line = told(capsys)
+            invoke("release", operator_event(**event))
+        _, line = audit_lines(capsys)
         assert (line["outcome"], line["error"]) == ("failed", failed.value.message)
 
 
-def test_no_level_of_the_log_hides_an_operator(
+def test_log_level_does_not_suppress_the_audit_log(
     variables: dict[str, str], invoke: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with wired(variables | {"LOG_LEVEL": "ERROR"}):
-        invoke("migrate", asked())
-    assert [line["outcome"] for line in told(capsys)] == ["asked", "done"]
+        invoke("migrate", operator_event())
+    assert [line["outcome"] for line in audit_lines(capsys)] == ["asked", "done"]
 
 
-def test_a_long_filter_is_told_in_part(
+def test_a_long_filter_is_truncated_in_the_audit_log(
     service: Service, invoke: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(InvalidError, match="longer"):
-        invoke("replay", asked(filter="x" * 1_000_000))
-    assert all(len(line["asked"]["filter"]) == 4_000 for line in told(capsys))
+        invoke("replay", operator_event(filter="x" * 1_000_000))
+    lengths = [len(line["asked"]["filter"]) for line in audit_lines(capsys)]
+    assert lengths == [4_000, 4_000]
 
 
 @pytest.mark.parametrize(
     "detail",
-    [{"token": "x", "since": "2020-01-01T00:00:00Z", "filter": "true"}, asked(since="2020-01-01")],
+    [
+        {"token": "x", "since": "2020-01-01T00:00:00Z", "filter": "true"},
+        operator_event(since="2020-01-01"),
+    ],
 )
-def test_a_schedule_takes_nothing_from_its_event_and_tells_its_caller_nothing(
+def test_a_schedule_ignores_its_event_and_returns_nothing(
     variables: dict[str, str], detail: dict[str, Any], capsys: Any, tmp_path: Any
 ) -> None:
     log = tmp_path / "log"
@@ -279,23 +281,23 @@ def test_a_schedule_takes_nothing_from_its_event_and_tells_its_caller_nothing(
         ({"until": "0001-01-01T00:00:00Z"}, "since"),
     ],
 )
-def test_a_period_that_is_none_is_refused(
+def test_an_invalid_period_is_refused(
     members: dict[str, Any], target: str, invoke: Any, variables: dict[str, str], tmp_path: Any
 ) -> None:
     with wired(variables | {"ACCEPTED_LOG": f"file:{tmp_path / 'log'}"}):
         with pytest.raises(InvalidError) as refused:
-            invoke("reconcile-period", asked(**members))
+            invoke("reconcile-period", operator_event(**members))
         assert refused.value.target == target
 
 
-def test_a_period_is_reconciled_as_far_back_as_the_log_goes(
+def test_reconcile_period_reads_the_log_of_the_given_period(
     variables: dict[str, str], invoke: Any, tmp_path: Any
 ) -> None:
     log = tmp_path / "log"
     log.write_text(json.dumps(OLD))
     with wired(variables | {"ACCEPTED_LOG": f"file:{log}"}):
-        found = invoke("reconcile-period", asked(since="2020-06-01T00:00:00Z"))
-        assert found["missing"] == [OLD["id"]]
-        assert invoke("reconcile-period", asked())["accepted"] == 0
+        result = invoke("reconcile-period", operator_event(since="2020-06-01T00:00:00Z"))
+        assert result["missing"] == [OLD["id"]]
+        assert invoke("reconcile-period", operator_event())["accepted"] == 0
         until = {"since": "2020-05-31T23:00:00-01:00", "until": "2020-06-01T00:00:00.000001Z"}
-        assert invoke("reconcile-period", asked(**until))["missing"] == [OLD["id"]]
+        assert invoke("reconcile-period", operator_event(**until))["missing"] == [OLD["id"]]

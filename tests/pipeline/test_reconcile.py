@@ -1,4 +1,4 @@
-"""Nothing fell between the stores: shown where it is true, and found out where it is not."""
+"""Reconcile accepted records with the stores; release quarantined items."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from chalicelib.postgres.connection import Database
 from local.dynamodb.server import CREDENTIALS
 from tests.support.lambda_events import context
 from tests.support.service import PUNCH, Service, punch, wired
-from tests.support.tokens import asked
+from tests.support.tokens import operator_event
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def service(
 
 
 def reconcile(service: Service, log: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """Reconcile against what the service has written to standard output so far."""
+    """Reconcile against the log that the service has written to standard output so far."""
     with log.open("a") as lines:
         lines.write(capsys.readouterr().out)
-    found: dict[str, Any] = app.reconcile_period(asked(), context())
-    return found
+    result: dict[str, Any] = app.reconcile_period(operator_event(), context())
+    return result
 
 
-def test_each_accepted_record_is_found_where_it_is(
+def test_reconcile_counts_each_accepted_record_in_the_store_that_has_it(
     service: Service, log: Path, capsys: pytest.CaptureFixture[str], dynamodb: Any, table: str
 ) -> None:
     moved = service.accept(range(1, 8))
@@ -57,7 +57,7 @@ def test_each_accepted_record_is_found_where_it_is(
     service.replicate()
     for item in kept:
         dynamodb.put_item(TableName=table, Item=item)
-    service.accept([1])  # again: it is in the replica and in the buffer
+    service.accept([1])  # again: this record is in Postgres and in the buffer
 
     assert reconcile(service, log, capsys) == {
         "accepted": len(moved) + len(waiting) + 1,
@@ -69,38 +69,38 @@ def test_each_accepted_record_is_found_where_it_is(
     }
 
 
-def test_what_is_nowhere_is_named(
+def test_reconcile_reports_missing_and_unlogged_records(
     service: Service, log: Path, capsys: pytest.CaptureFixture[str], dynamodb: Any, table: str
 ) -> None:
-    lost, kept, doubled = service.accept(range(1, 4))
+    lost, kept, logged_twice = service.accept(range(1, 4))
     Buffer(dynamodb, table).delete([lost])
     service.replicate()
     service.rows(
         "INSERT INTO integration_log (point_id, attempt, status)"
         " VALUES (CAST(:id AS uuid), 0, 'AWAITING') RETURNING id",
-        id=doubled,
+        id=logged_twice,
     )
 
-    found = reconcile(service, log, capsys)
+    result = reconcile(service, log, capsys)
 
-    assert found["missing"] == [lost], found
-    assert found["unlogged"] == [doubled]
-    assert found["in_replica"] == len([kept, doubled])
+    assert result["missing"] == [lost], result
+    assert result["unlogged"] == [logged_twice]
+    assert result["in_replica"] == len([kept, logged_twice])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (logged,) = [line for line in lines if line["message"] == "reconciled"]
     assert logged["level"] == "ERROR"
     assert logged["missing_ids"] == [lost]
 
 
-def test_more_ids_than_one_question_holds(dynamodb: Any, table: str) -> None:
+def test_buffer_looks_up_more_ids_than_one_request_holds(dynamodb: Any, table: str) -> None:
     buffer = Buffer(dynamodb, table)
-    here = [f"{number:036}" for number in range(0, 700, 2)]
-    for item_id in here:
+    stored = [f"{number:036}" for number in range(0, 700, 2)]
+    for item_id in stored:
         dynamodb.put_item(TableName=table, Item={"id": {"S": item_id}})
-    assert buffer.existing_ids([f"{number:036}" for number in range(700)]) == set(here)
+    assert buffer.existing_ids([f"{number:036}" for number in range(700)]) == set(stored)
 
 
-def test_only_the_period_counts_and_a_cut_line_is_passed_over(tmp_path: Path) -> None:
+def test_log_file_yields_the_ids_of_the_period_and_skips_invalid_lines(tmp_path: Path) -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
     line = '{"at": "%s", "level": "INFO", "message": "accepted", "id": "%s", "created": true}\n'
     path = tmp_path / "log"
@@ -108,13 +108,13 @@ def test_only_the_period_counts_and_a_cut_line_is_passed_over(tmp_path: Path) ->
         line % ((now - timedelta(hours=3)).isoformat(), "before")
         + line % ((now - timedelta(hours=1)).isoformat(), "within")
         + line % (now.isoformat(), "after")
-        + '"accepted" is no line of ours\n'
+        + '"accepted" in a line of another program\n'
         + (line % (now.isoformat(), "cut"))[:60]
     )
     assert list(from_file(path, now - timedelta(hours=2), now)) == ["within"]
 
 
-def test_reads_what_a_lambda_logged_to_cloudwatch() -> None:
+def test_cloudwatch_yields_the_ids_that_a_function_logged() -> None:
     now = datetime.now(UTC)
     group = "/aws/lambda/punch-clock-prod"
     lines = [
@@ -136,11 +136,11 @@ def test_reads_what_a_lambda_logged_to_cloudwatch() -> None:
             ],
         )
         hour = timedelta(hours=1)
-        found = list(from_cloudwatch(logs, [group], now - hour, now + hour))
-    assert sorted(found) == ["id-0", "id-1", "id-2"]
+        ids = list(from_cloudwatch(logs, [group], now - hour, now + hour))
+    assert sorted(ids) == ["id-0", "id-1", "id-2"]
 
 
-def run(service: Service, statement: str) -> None:
+def execute(service: Service, statement: str) -> None:
     with service.database.transaction() as connection:
         connection.run(statement)
 
@@ -149,41 +149,39 @@ def quarantined(service: Service) -> list[tuple[Any, ...]]:
     return service.rows("SELECT id, item FROM quarantine ORDER BY id")
 
 
-def test_a_mended_item_leaves_quarantine_for_the_replica_once(
-    service: Service, dynamodb: Any, table: str
-) -> None:
+def test_a_repaired_item_is_released_once(service: Service, dynamodb: Any, table: str) -> None:
     dynamodb.put_item(TableName=table, Item={"id": {"S": "x"}, "employeeId": {"S": "seven"}})
     service.replicate()
     ((number, _),) = quarantined(service)
-    (listed,) = app.release(asked(), context())
+    (listed,) = app.release(operator_event(), context())
     assert (listed["id"], listed["item_id"]) == (number, "x")
 
     with pytest.raises(InvalidError, match="not a valid point record"):
-        app.release(asked(quarantineId=number), context())
+        app.release(operator_event(quarantineId=number), context())
     with pytest.raises(InvalidError, match="employeeId"):
-        app.release(asked(quarantineId=number, record=punch(0)), context())
+        app.release(operator_event(quarantineId=number, record=punch(0)), context())
     assert len(quarantined(service)) == 1
 
-    record_id = app.release(asked(quarantineId=number, record=PUNCH), context())
+    record_id = app.release(operator_event(quarantineId=number, record=PUNCH), context())
 
     assert not quarantined(service)
     assert service.logs(record_id) == [(0, "AWAITING", None)]
     service.integrate()
     assert service.get(f"/point-record/{record_id}").json_body["status"] == "INTEGRATED"
     with pytest.raises(NotFoundError):
-        app.release(asked(quarantineId=number, record=PUNCH), context())
+        app.release(operator_event(quarantineId=number, record=PUNCH), context())
 
 
-def test_an_item_that_was_right_after_all_is_released_as_it_is(service: Service) -> None:
-    run(service, "ALTER TABLE point_record ADD CONSTRAINT odd CHECK (employee_id <> 7)")
+def test_a_valid_item_is_released_unchanged(service: Service) -> None:
+    execute(service, "ALTER TABLE point_record ADD CONSTRAINT odd CHECK (employee_id <> 7)")
     (record_id,) = service.accept([7])
     service.replicate()
     ((number, item),) = quarantined(service)
     with pytest.raises(InvalidError, match="odd"):
-        app.release(asked(quarantineId=number), context())
+        app.release(operator_event(quarantineId=number), context())
 
-    run(service, "ALTER TABLE point_record DROP CONSTRAINT odd")
-    assert app.release(asked(quarantineId=number), context()) == record_id
+    execute(service, "ALTER TABLE point_record DROP CONSTRAINT odd")
+    assert app.release(operator_event(quarantineId=number), context()) == record_id
 
     (created_at,) = service.rows("SELECT created_at FROM point_record")[0]
     assert created_at == from_json(json.loads(item)["record"]["S"]).created_at

@@ -15,7 +15,7 @@ from chalicelib.postgres.dead_letters import DeadLetters
 from tests.conftest import Legacy
 from tests.support.lambda_events import context
 from tests.support.service import Service, wired
-from tests.support.tokens import INTEGRATION, asked
+from tests.support.tokens import INTEGRATION, operator_event
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def service(service: Service, variables: dict[str, str]) -> Any:
 
 
 def run_replay(text: str, seconds: float = 60.0) -> dict[str, Any]:
-    return app.replay(asked(filter=text), context(seconds))
+    return app.replay(operator_event(filter=text), context(seconds))
 
 
 def park(service: Service, legacy: Legacy, employees: range) -> list[str]:

@@ -16,8 +16,8 @@ def authorization(
     return {"Authorization": f"Bearer {token}"}
 
 
-def asked(**members: Any) -> dict[str, Any]:
-    """Return the event of what an operator, Ada, asks of a function."""
+def operator_event(**members: Any) -> dict[str, Any]:
+    """Return the event with which the operator Ada invokes a function."""
     token = make_token(KEY, Role.INTEGRATION, lasts_s=86_400, subject="ada")
     return {"token": token, **members}
 

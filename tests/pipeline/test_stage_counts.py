@@ -1,4 +1,4 @@
-"""At every moment each accepted record is delivered, waiting or parked, and the log agrees."""
+"""The stage counts add up at every moment, and the log agrees with them."""
 
 import json
 import re
@@ -16,25 +16,24 @@ from tests.support.service import Service, wired
 ARCHITECTURE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def account(service: Service) -> tuple[Any, ...]:
-    """Run the query of the documentation."""
+def query_balance(service: Service) -> tuple[Any, ...]:
+    """Run the query that docs/architecture.md gives for this purpose."""
     (statement,) = re.findall(r"```sql\n(.*?)```", ARCHITECTURE, re.DOTALL)
     ((accepted, delivered, waiting, parked, wrong),) = service.rows(statement)
     return accepted, delivered, waiting, parked, wrong
 
 
 def assert_balanced(service: Service, accepted: int) -> None:
-    found = service.get("/health").json_body["replica"]
-    assert found["accepted"] == accepted
-    assert (
-        found["accepted"] == sum(found["waiting"].values()) + found["delivered"] + found["parked"]
-    )
-    total, delivered, waiting, parked, wrong = account(service)
+    counts = service.get("/health").json_body["replica"]
+    waiting_now = sum(counts["waiting"].values())
+    assert counts["accepted"] == accepted
+    assert counts["accepted"] == waiting_now + counts["delivered"] + counts["parked"]
+    total, delivered, waiting, parked, wrong = query_balance(service)
     assert (total, wrong) == (accepted, 0)
     assert total == delivered + waiting + parked
 
 
-def test_accepted_is_delivered_and_waiting_and_parked_at_every_moment(
+def test_accepted_equals_delivered_plus_waiting_plus_parked_during_a_run(
     service: Service, legacy: Legacy, variables: dict[str, str]
 ) -> None:
     ids = service.accept(range(1, 201))
@@ -45,24 +44,24 @@ def test_accepted_is_delivered_and_waiting_and_parked_at_every_moment(
     )
     service.replicate()
     assert_balanced(service, 200)
-    looks = 0
+    checks = 0
     with wired(variables | {"MAX_ATTEMPTS": "1"}), ThreadPoolExecutor(1) as pool:
         run = pool.submit(service.integrate)
         while not run.done():
             assert_balanced(service, 200)
-            looks += 1
+            checks += 1
         run.result()
         assert_balanced(service, 200)
-        assert looks > 1
+        assert checks > 1
         service.let_pass(3_600)
         legacy.set(lost_reply_rate=0)
         service.integrate()
         assert_balanced(service, 200)
-        found = service.get("/health").json_body["replica"]
-        assert (found["delivered"], found["parked"], found["waiting"]) == (180, 20, {})
+        counts = service.get("/health").json_body["replica"]
+        assert (counts["delivered"], counts["parked"], counts["waiting"]) == (180, 20, {})
 
 
-def test_a_run_says_what_it_did_in_one_line(
+def test_a_run_of_the_integrator_logs_its_statistics_in_one_line(
     service: Service,
     legacy: Legacy,
     variables: dict[str, str],
@@ -76,12 +75,12 @@ def test_a_run_says_what_it_did_in_one_line(
         container.settings()
         service.integrate()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (said,) = [line for line in lines if line["message"] == "integrated"]
-    assert (said["sent"], said["delivered"], said["refused"], said["parked"]) == (50, 47, 3, 3)
-    assert (said["failed"], said["overloaded"]) == (0, 0)
-    assert said["limit_first"] == adaptive(lambda: 0.0).limit
-    assert said["limit_last"] >= 1
-    assert 1 <= said["most_in_flight"] <= 50
-    assert 10 <= said["latency_p50_ms"] <= said["latency_p95_ms"]
-    assert said["seconds"] > 0
-    assert said["records_per_s"] == pytest.approx(47 / said["seconds"], rel=0.05)
+    (stats,) = [line for line in lines if line["message"] == "integrated"]
+    assert (stats["sent"], stats["delivered"], stats["refused"], stats["parked"]) == (50, 47, 3, 3)
+    assert (stats["failed"], stats["overloaded"]) == (0, 0)
+    assert stats["limit_first"] == round(adaptive(lambda: 0.0).limit, 3)
+    assert stats["limit_last"] >= 1
+    assert 1 <= stats["most_in_flight"] <= 50
+    assert 10 <= stats["latency_p50_ms"] <= stats["latency_p95_ms"]
+    assert stats["seconds"] > 0
+    assert stats["records_per_s"] == pytest.approx(47 / stats["seconds"], rel=0.05)
