@@ -49,7 +49,7 @@ class StartupDisplay:
         self._started_at[step] = time.monotonic()
         self._tasks[step] = self._progress.add_task(step, total=1, detail="")
         if not self._console.is_terminal:
-            self._console.print(f"{step}: starting")
+            self._console.print(f"{step}: starting", markup=False)
 
     def finish(self, step: str, detail: str = "") -> None:
         """Show a step as done, with the time that it took."""
@@ -57,7 +57,7 @@ class StartupDisplay:
         self._progress.update(self._tasks[step], completed=1, detail=escape(detail))
         if not self._console.is_terminal:
             suffix = f" ({detail})" if detail else ""
-            self._console.print(f"{step}: ready after {took_s:.1f} s{suffix}")
+            self._console.print(f"{step}: ready after {took_s:.1f} s{suffix}", markup=False)
 
     def note(self, line: str) -> None:
         """Show a line above the steps."""
