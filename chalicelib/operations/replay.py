@@ -19,7 +19,7 @@ _MARGIN_S = 5.0
 _MAX_FILTER = 4_000
 
 
-class Condition(Protocol):
+class SqlCondition(Protocol):
     """A filter translated to SQL, as ``odata.sql.filter.translate_filter`` returns it."""
 
     @property
@@ -43,7 +43,7 @@ class Replay:
 def replay(
     text: object,
     by: Principal,
-    translate: Callable[[str, Principal], Condition],
+    translate: Callable[[str, Principal], SqlCondition],
     dead_letters: DeadLetters,
     remaining_s: Callable[[], float],
     *,

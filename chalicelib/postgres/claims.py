@@ -3,8 +3,8 @@
 Invariants:
 
 - A record is under at most one live lease.
-- A lease expires without its run: nothing has to clean up after a run that died.
-- A run that has lost its lease changes nothing, except that it may confirm deliveries.
+- A lease expires on its own, so nothing has to clean up after a run that died.
+- A run that has lost its lease on a record may change the record only to confirm its delivery.
 
 Every instant comes from the database's clock, so no machine's clock matters.
 """

@@ -1,4 +1,4 @@
-"""Pool connections to Postgres and run transactions with a deadline.
+"""Pool connections to Postgres, and run transactions under a statement timeout.
 
 Connections are opened on first use, kept for reuse, and closed when broken. Callers decide what a
 transaction contains; this module begins and ends it.
@@ -42,8 +42,8 @@ class Database:
     Args:
         url: libpq URI, ``postgresql://user:password@host:port/database``. TLS is required, with the
             certificate verified, unless the host is this machine.
-        pool: most connections at once. A further caller waits up to ``connect_timeout_s`` for one.
-        connect_timeout_s: longest wait for a connection, new or free.
+        pool: the size of the pool. If all connections are in use, a caller waits for one.
+        connect_timeout_s: longest wait, both for a free connection and for opening a new one.
         statement_timeout_s: Postgres cancels a statement that runs longer.
         socket_margin_s: time that the socket waits for a response beyond the statement timeout.
     """
