@@ -41,19 +41,19 @@ def test_filter_of_logs_selects_the_expected_ones(
     check(client, "IntegrationLogs", case, data.logs)
 
 
-@pytest.mark.parametrize(("text", "reason"), invalid_filters.REFUSED)
+@pytest.mark.parametrize(("text", "reason"), invalid_filters.INVALID)
 def test_invalid_filter_is_rejected_with_its_reason(text: str, reason: str, client: Client) -> None:
     aliases = [(f"@{name}", value) for name, value in invalid_filters.ALIASES.items()]
-    with pytest.raises(InvalidError) as refused:
+    with pytest.raises(InvalidError) as rejection:
         client.get("PointRecords", ("$filter", text), *aliases)
-    assert reason in refused.value.message
+    assert reason in rejection.value.message
 
 
 @pytest.mark.parametrize("text", invalid_filters.UNSUPPORTED)
 def test_unsupported_filter_is_rejected_as_not_supported(text: str, client: Client) -> None:
-    with pytest.raises(NotImplementedByServiceError) as refused:
+    with pytest.raises(NotImplementedByServiceError) as rejection:
         client.get("PointRecords", ("$filter", text))
-    assert "not supported" in refused.value.message
+    assert "not supported" in rejection.value.message
 
 
 def test_alias_is_replaced_by_its_value(client: Client, data: DataSet) -> None:

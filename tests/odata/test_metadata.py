@@ -121,8 +121,8 @@ def test_references_within_the_document_resolve(client: Client) -> None:
         )
         for navigation in kind.iter(f"{EDM}NavigationProperty"):
             target = members(navigation.attrib["Type"])
-            back = target[navigation.attrib["Partner"]].attrib
-            assert back["Partner"] == navigation.attrib["Name"]
+            partner = target[navigation.attrib["Partner"]].attrib
+            assert partner["Partner"] == navigation.attrib["Name"]
             for constraint in navigation:
                 assert constraint.attrib["Property"] in members(name)
                 assert constraint.attrib["ReferencedProperty"] in target
@@ -170,17 +170,15 @@ def test_filter_functions_list_operators_and_functions(client: Client) -> None:
 
 def test_xml_and_json_metadata_are_equivalent(client: Client) -> None:
     for version in ("4.0", "4.01"):
-        root, found = (
-            document(client, odata_maxversion=version),
-            csdl(client, odata_maxversion=version),
-        )
-        assert found["$Version"] == root.attrib["Version"] == version
-        assert found["$EntityContainer"] == "PunchClock.Service"
-        assert set(found["$Reference"]) == {
+        root = document(client, odata_maxversion=version)
+        csdl_json = csdl(client, odata_maxversion=version)
+        assert csdl_json["$Version"] == root.attrib["Version"] == version
+        assert csdl_json["$EntityContainer"] == "PunchClock.Service"
+        assert set(csdl_json["$Reference"]) == {
             f"{url}.json" for url in annotations.VOCABULARIES.values()
         }
         schema = {name: as_json(each) for each in root.iter() if (name := named(each))}
-        assert found["PunchClock"] == schema
+        assert csdl_json["PunchClock"] == schema
 
 
 def named(element: Element) -> str | None:
@@ -194,35 +192,35 @@ def as_json(element: Element) -> Any:
     kind = given.get("Type", given.get("EntityType", ""))
     collection = {"$Collection": True} if kind.startswith("Collection(") else {}
     bare = kind.removeprefix("Collection(").removesuffix(")")
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     if tag in ("EntityType", "EntityContainer", "NavigationProperty"):
-        found["$Kind"] = tag
+        members["$Kind"] = tag
     if tag == "EntitySet":
         collection = {"$Collection": True}
     if bare and not (tag == "Property" and bare == "Edm.String"):
-        found["$Type"] = bare
+        members["$Type"] = bare
     if given.get("Nullable") == "true":
-        found["$Nullable"] = True
+        members["$Nullable"] = True
     if "Partner" in given:
-        found["$Partner"] = given["Partner"]
+        members["$Partner"] = given["Partner"]
     for name in ("MaxLength", "Precision"):
         if name in given:
-            found[f"${name}"] = int(given[name])
+            members[f"${name}"] = int(given[name])
     for child in element:
         inner = child.attrib
         match child.tag.removeprefix(EDM):
             case "Key":
-                found["$Key"] = [each.attrib["Name"] for each in child]
+                members["$Key"] = [each.attrib["Name"] for each in child]
             case "ReferentialConstraint":
-                found["$ReferentialConstraint"] = {inner["Property"]: inner["ReferencedProperty"]}
+                members["$ReferentialConstraint"] = {inner["Property"]: inner["ReferencedProperty"]}
             case "NavigationPropertyBinding":
-                bindings = found.setdefault("$NavigationPropertyBinding", {})
+                bindings = members.setdefault("$NavigationPropertyBinding", {})
                 bindings[inner["Path"]] = inner["Target"]
             case "Annotation":
-                found[f"@{inner['Term']}"] = value(child)
+                members[f"@{inner['Term']}"] = value(child)
             case _:
-                found[inner["Name"]] = as_json(child)
-    return found | collection
+                members[inner["Name"]] = as_json(child)
+    return members | collection
 
 
 def value(element: Element) -> Any:

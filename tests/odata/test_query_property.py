@@ -16,7 +16,7 @@ from tests.support.odata import reference
 from tests.support.odata.client import ROOT, Client
 from tests.support.odata.dataset import DataSet
 from tests.support.odata.json_values import Number, readable
-from tests.support.odata.query_model import Query, answer, fails, queries
+from tests.support.odata.query_model import Query, expected_page, fails, queries
 
 # A query takes several times what a filter does, and has filters in it.
 fewer = settings(thorough, max_examples=max(60, EXAMPLES // 8))
@@ -53,7 +53,7 @@ def whole(client: Client, value: Any) -> Any:
 def check(client: Client, entity_set: str, query: Query, entities: list[Any]) -> None:
     options = list(query.options())
     try:
-        values, count = answer(query, entities, {})
+        values, count = expected_page(query, entities, {})
     except (reference.EvaluationError, OverflowError):
         event("fails")
         return

@@ -117,17 +117,17 @@ def test_next_pages_continue_the_search(client: Client, data: DataSet) -> None:
         ('a"b"', "space"), ("'a", "single quote"), ("'a' b", "single quote"),
         ("'a''", "single quote"), ("NOT ()", "missing"), ("a OR ()", "missing"),
         ("NOT(a)", "space"), ("a AND(b)", "space"),
-        ("(" * 150 + "a" + ")" * 150, "nested 100 deep"), ("NOT " * 150 + "a", "nested 100 deep"),
+        ("(" * 150 + "a" + ")" * 150, "at most 100 levels"), ("NOT " * 150 + "a", "at most 100 levels"),
         ("a " * 2500, "2000 tokens"),
     ],
 )  # fmt: skip
 def test_invalid_search_is_rejected_with_reason_and_place(
     text: str, reason: str, client: Client
 ) -> None:
-    with pytest.raises(InvalidError) as refused:
+    with pytest.raises(InvalidError) as rejection:
         client.get("IntegrationLogs", ("$search", text))
-    assert reason in refused.value.message
-    assert "(character " in refused.value.message
+    assert reason in rejection.value.message
+    assert "(character " in rejection.value.message
 
 
 def test_search_without_searchable_text_is_rejected(client: Client, data: DataSet) -> None:

@@ -29,10 +29,10 @@ def rows_of(entities: Iterable[Any]) -> list[Row]:
 
 
 def read(row: Row, path: str) -> Any:
-    found: Any = row
+    value: Any = row
     for segment in path.split("/"):
-        found = getattr(found, segment)
-    return found
+        value = getattr(value, segment)
+    return value
 
 
 def write(row: Row, path: str, value: Any) -> None:
@@ -90,13 +90,13 @@ def grouped(rows: list[Row], paths: Sequence[str]) -> list[tuple[Row, list[Row]]
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(read(row, path) for path in paths), []).append(row)
-    found = []
+    groups_with_rows = []
     for values, members in groups.items():
         group = Row()
         for path, value in zip(paths, values, strict=True):
             write(group, path, value)
-        found.append((group, members))
-    return found
+        groups_with_rows.append((group, members))
+    return groups_with_rows
 
 
 def sort(rows: list[Row], order: Sequence[tuple[str, bool]]) -> list[Row]:
@@ -126,24 +126,24 @@ def up_to(rows: list[Row], path: str, limit: Fraction, percent: bool) -> list[Ro
     return kept
 
 
-def matches_json(expected: Any, found: Any) -> bool:
+def matches_json(expected: Any, actual: Any) -> bool:
     """Return whether a JSON value represents the expected value."""
-    if expected is None or found is None or isinstance(expected, bool | str):
-        return found is expected or found == expected
+    if expected is None or actual is None or isinstance(expected, bool | str):
+        return actual is expected or actual == expected
     if isinstance(expected, Approximate):
-        found = _seconds(found) if isinstance(found, str) else found
-        return abs(expected.value - found) <= expected.error + 1e-12 * abs(expected.value)
+        actual = _seconds(actual) if isinstance(actual, str) else actual
+        return abs(expected.value - actual) <= expected.error + 1e-12 * abs(expected.value)
     if isinstance(expected, Fraction | float):
-        return not isinstance(found, str) and isclose(expected, found, rel_tol=1e-12)
+        return not isinstance(actual, str) and isclose(expected, actual, rel_tol=1e-12)
     if isinstance(expected, datetime):
-        return found.endswith("Z") and datetime.fromisoformat(found) == expected
+        return actual.endswith("Z") and datetime.fromisoformat(actual) == expected
     if isinstance(expected, date):
-        return found == expected.isoformat()
+        return actual == expected.isoformat()
     if isinstance(expected, time):
-        return time.fromisoformat(found) == expected
+        return time.fromisoformat(actual) == expected
     if isinstance(expected, timedelta):
-        return Fraction(_seconds(found)) == Fraction(expected // timedelta(microseconds=1), 10**6)
-    return found == (expected if isinstance(expected, int) else str(expected))
+        return Fraction(_seconds(actual)) == Fraction(expected // timedelta(microseconds=1), 10**6)
+    return actual == (expected if isinstance(expected, int) else str(expected))
 
 
 def _seconds(text: str) -> Fraction:

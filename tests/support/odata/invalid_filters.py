@@ -1,7 +1,7 @@
 """Hand-picked filters that the service must reject."""
 
 # Malformed filters and filters that do not fit the model, with a fragment of the error message.
-REFUSED: list[tuple[str, str]] = [
+INVALID: list[tuple[str, str]] = [
     ("", "missing"),
     (" ", "missing"),
     ("status eq", "missing"),

@@ -164,15 +164,15 @@ def _combined(inner: st.SearchStrategy[Search]) -> st.SearchStrategy[Search]:
 # The results of a query.
 
 
-def answer(query: Query, entities: list[Any], names: Names) -> tuple[list[Any], int]:
+def expected_page(query: Query, entities: list[Any], names: Names) -> tuple[list[Any], int]:
     """Return the expected entities of a response, and the count."""
-    found = [each for each in entities if _selected(query, each, {**names, query.at: each})]
-    placed = [(_place(query, each, {**names, query.at: each}), each) for each in found]
+    selected = [each for each in entities if _selected(query, each, {**names, query.at: each})]
+    keyed = [(_sort_keys(query, each, {**names, query.at: each}), each) for each in selected]
     directions = [how.strip().lower() for _, how in query.order]
-    placed.sort(key=cmp_to_key(lambda a, b: _compare(directions, a, b)))
-    found = [each for _, each in placed]
-    page = found[query.skip or 0 :][: query.top]
-    return [written(query, each, {**names, query.at: each}) for each in page], len(found)
+    keyed.sort(key=cmp_to_key(lambda a, b: _compare(directions, a, b)))
+    selected = [each for _, each in keyed]
+    page = selected[query.skip or 0 :][: query.top]
+    return [expected_entity(query, each, {**names, query.at: each}) for each in page], len(selected)
 
 
 def _selected(query: Query, entity: Any, names: Names) -> bool:
@@ -182,7 +182,7 @@ def _selected(query: Query, entity: Any, names: Names) -> bool:
     return query.search is None or query.search.holds(texts)
 
 
-def _place(query: Query, entity: Any, names: Names) -> list[Any]:
+def _sort_keys(query: Query, entity: Any, names: Names) -> list[Any]:
     """Return the sort keys of an entity; its key comes last."""
     return [*(term.value(names) for term, _ in query.order), entity.id]
 
@@ -201,7 +201,7 @@ def _compare(
     return 0
 
 
-def written(query: Query, entity: Any, names: Names) -> dict[str, Any]:
+def expected_entity(query: Query, entity: Any, names: Names) -> dict[str, Any]:
     """Return the expected members of an entity, as Python values."""
     if query.form == "/$ref":
         return {"@odata.id": entity.id}
@@ -217,9 +217,9 @@ def written(query: Query, entity: Any, names: Names) -> dict[str, Any]:
             result[name] = term.value(names)
     inner = query.expand
     if inner and inner.entity == "Record":
-        result["point"] = written(inner, entity.point, {**names, inner.at: entity.point})
+        result["point"] = expected_entity(inner, entity.point, {**names, inner.at: entity.point})
     elif inner:
-        values, count = answer(inner, entity.logs, names)
+        values, count = expected_page(inner, entity.logs, names)
         if inner.count or inner.form == "/$count":
             result["logs@odata.count"] = count
         if inner.form != "/$count":

@@ -89,10 +89,10 @@ def test_parser_accepts_the_lexers_tokens(text: str) -> None:
 
 
 def test_error_names_its_place() -> None:
-    with pytest.raises(InvalidError) as refused:
+    with pytest.raises(InvalidError) as rejection:
         tokenize(Span.of("abc eq 'x' ~ 1", "$filter"), {}, BOUNDS)
-    assert "character 12 of $filter" in refused.value.message
-    assert refused.value.target == "$filter"
+    assert "character 12 of $filter" in rejection.value.message
+    assert rejection.value.target == "$filter"
     with pytest.raises(InvalidError, match="character 3 of @a"):
         tokenize(Span.of("abc eq @a", "$filter"), {"a": "1 ~"}, BOUNDS)
 
