@@ -1,4 +1,4 @@
-"""``$apply`` picked by hand: what it gives, and how it is written."""
+"""``$apply``: hand-picked examples, their rows, and the JSON of the rows."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,27 +13,25 @@ from tests.support.odata.client import ROOT, Client, row, rows
 from tests.support.odata.dataset import DataSet
 
 
-def test_punches_per_employer_and_day_delivered_and_not_are_one_query(
-    client: Client, data: DataSet
-) -> None:
+def test_punches_are_counted_by_employer_day_and_status(client: Client, data: DataSet) -> None:
     apply = (
         "compute(date(includedAt) as day)/groupby((employerId,day,status),aggregate($count as n))"
     )
     expected = Counter(
         (each.employerId, each.includedAt.date().isoformat(), each.status) for each in data.records
     )
-    found = {
+    actual = {
         (each["employerId"], each["day"], each["status"]): each["n"]
         for each in rows(client, "PointRecords", apply)
     }
-    assert found == expected
+    assert actual == expected
     late = rows(client, "PointRecords", apply, ("$filter", "n gt 1 and status ne 'INTEGRATED'"))
     assert len(late) == sum(
         n > 1 and status != "INTEGRATED" for (_, _, status), n in expected.items()
     )
 
 
-def test_rows_say_what_a_client_cannot_know_of_them(client: Client) -> None:
+def test_rows_have_the_control_information_of_each_metadata_level(client: Client) -> None:
     apply = ("$apply", "groupby((employerId),aggregate($count as n,attempts with sum as s))")
     answer = client.json("PointRecords", apply, ("$top", "1"))
     assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords(employerId,n,s)"
@@ -52,7 +50,7 @@ def test_rows_say_what_a_client_cannot_know_of_them(client: Client) -> None:
     assert none["value"] == [{"employerId": 1, "n": first["n"], "s": first["s"]}]
 
 
-def test_large_numbers_are_text_for_clients_that_ask(client: Client, data: DataSet) -> None:
+def test_numbers_are_strings_with_ieee754compatible(client: Client, data: DataSet) -> None:
     answer = client.json(
         "PointRecords",
         ("$apply", "groupby((employerId),aggregate($count as n,attempts with average as a))"),
@@ -100,34 +98,36 @@ def test_large_numbers_are_text_for_clients_that_ask(client: Client, data: DataS
         (f"aggregate($count as {'n' * 128})", {"n" * 128: 60}),
     ],
 )  # fmt: skip
-def test_transformations_give_what_they_say(
+def test_transformations_return_the_expected_row(
     apply: str, expected: dict[str, Any] | None, client: Client, data: DataSet
 ) -> None:
-    found = row(client, "PointRecords", apply)
+    actual = row(client, "PointRecords", apply)
     if expected is None:
-        wanted = [each for each in data.records if each.attempts > 0]
+        matching = [each for each in data.records if each.attempts > 0]
         if "percent" not in apply:
-            wanted = [each for each in wanted if each.attempts in (1, 2) and each.status == "ERROR"]
-        expected = {"n": len(wanted)}
-    assert found == expected
+            matching = [
+                each for each in matching if each.attempts in (1, 2) and each.status == "ERROR"
+            ]
+        expected = {"n": len(matching)}
+    assert actual == expected
 
 
-def test_numbers_that_are_none_are_written_as_json_has_them(client: Client) -> None:
-    found = rows(client, "PointRecords", "compute(latitude div 0e0 as x)/groupby((x))")
-    assert [each["x"] for each in found] == [None, "-INF", "INF", "NaN"]
+def test_infinities_and_nan_are_written_as_strings(client: Client) -> None:
+    actual = rows(client, "PointRecords", "compute(latitude div 0e0 as x)/groupby((x))")
+    assert [each["x"] for each in actual] == [None, "-INF", "INF", "NaN"]
     decimals = rows(client, "PointRecords", "compute(attempts divby 0 as x)/groupby((x))")
     assert [each["x"] for each in decimals] == ["INF", "NaN"]
 
 
-def test_nulls_are_a_group_of_their_own(client: Client, data: DataSet) -> None:
-    found = rows(client, "PointRecords", "groupby((deviceId),aggregate($count as n))")
-    assert found[0] == {"deviceId": None, "n": sum(each.deviceId is None for each in data.records)}
-    assert {each["deviceId"]: each["n"] for each in found} == Counter(
+def test_nulls_form_one_group(client: Client, data: DataSet) -> None:
+    actual = rows(client, "PointRecords", "groupby((deviceId),aggregate($count as n))")
+    assert actual[0] == {"deviceId": None, "n": sum(each.deviceId is None for each in data.records)}
+    assert {each["deviceId"]: each["n"] for each in actual} == Counter(
         each.deviceId for each in data.records
     )
 
 
-def test_groups_by_what_a_navigation_leads_to_are_nested(client: Client, data: DataSet) -> None:
+def test_group_keys_on_a_navigation_path_are_nested(client: Client, data: DataSet) -> None:
     apply = "groupby((point/employerId,status,point/status),aggregate($count as n))"
     answer = client.json("IntegrationLogs", ("$apply", apply))
     context = "#IntegrationLogs(point(employerId,status),status,n)"
@@ -151,15 +151,15 @@ def test_groups_by_what_a_navigation_leads_to_are_nested(client: Client, data: D
     assert ordered[-1]["point"] == {"employerId": 1}
 
 
-def test_what_many_lead_to_counts_once(client: Client, data: DataSet) -> None:
+def test_aggregate_over_a_path_counts_each_entity_once(client: Client, data: DataSet) -> None:
     points = {each.pointId: each.point for each in data.logs}.values()
-    found = row(
+    actual = row(
         client,
         "IntegrationLogs",
         "aggregate(point/attempts with sum as once,point/$count as points,"
         "point with countdistinct as distinct,point/attempts add 0 with sum as each)",
     )
-    assert found == {
+    assert actual == {
         "once": sum(each.attempts for each in points),
         "points": len(points),
         "distinct": len(points),
@@ -167,8 +167,10 @@ def test_what_many_lead_to_counts_once(client: Client, data: DataSet) -> None:
     }
 
 
-def test_what_many_lead_to_counts_once_in_each_group(client: Client, data: DataSet) -> None:
-    found = rows(
+def test_aggregate_over_a_path_counts_each_entity_once_in_each_group(
+    client: Client, data: DataSet
+) -> None:
+    actual = rows(
         client,
         "IntegrationLogs",
         "filter(id gt 3)/groupby((status),aggregate(point/attempts with sum as once,"
@@ -188,16 +190,18 @@ def test_what_many_lead_to_counts_once_in_each_group(client: Client, data: DataS
                 "n": len(of_status),
             }
         )
-    assert found == expected
+    assert actual == expected
     assert any(each["n"] > 1 for each in expected)
 
 
-def test_logs_of_records_are_counted(client: Client, data: DataSet) -> None:
-    found = row(client, "PointRecords", "aggregate(logs/$count as n,logs/$count with max as most)")
-    assert found == {"n": len(data.logs), "most": max(len(each.logs) for each in data.records)}
+def test_collections_of_entities_are_counted(client: Client, data: DataSet) -> None:
+    actual = row(client, "PointRecords", "aggregate(logs/$count as n,logs/$count with max as most)")
+    assert actual == {"n": len(data.logs), "most": max(len(each.logs) for each in data.records)}
 
 
-def test_entities_stay_entities_until_they_are_grouped(client: Client, data: DataSet) -> None:
+def test_rows_keep_the_identity_of_entities_until_they_are_grouped(
+    client: Client, data: DataSet
+) -> None:
     answer = client.json("PointRecords", ("$apply", "filter(status eq 'ERROR')"), ("$top", "1"))
     assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords"
     first = next(each for each in data.records if each.status == "ERROR")
@@ -220,16 +224,16 @@ def test_entities_stay_entities_until_they_are_grouped(client: Client, data: Dat
     assert part["value"] == [{"@odata.id": link, "status": "ERROR"}]
 
 
-def test_the_logs_of_one_record_can_be_grouped(client: Client, data: DataSet) -> None:
+def test_logs_of_one_record_are_grouped(client: Client, data: DataSet) -> None:
     record = max(data.records, key=lambda each: len(each.logs))
-    found = rows(
+    actual = rows(
         client, f"PointRecords({record.id})/logs", "groupby((status),aggregate($count as n))"
     )
-    assert {each["status"]: each["n"] for each in found} == Counter(
+    assert {each["status"]: each["n"] for each in actual} == Counter(
         each.status for each in record.logs
     )
     absent = "PointRecords(00000000-0000-0000-0000-000000000000)/logs"
-    with pytest.raises(NotFoundError, match="There is no PointRecords"):
+    with pytest.raises(NotFoundError, match="PointRecords.* does not exist"):
         client.get(absent, ("$apply", "aggregate($count as n)"))
 
 
@@ -245,22 +249,22 @@ def test_the_logs_of_one_record_can_be_grouped(client: Client, data: DataSet) ->
         (Settings(), f"orderby({','.join(['id'] * 17)})", "16 expressions"),
     ],
 )  # fmt: skip
-def test_limits_are_named(
+def test_exceeded_limit_is_rejected_with_the_limit(
     settings: Settings, apply: str, reason: str, client_of: Callable[[Settings], Client]
 ) -> None:
     with pytest.raises(InvalidError, match=reason):
         client_of(settings).get("PointRecords", ("$apply", apply))
 
 
-def test_expressions_that_name_each_other_do_not_grow(client: Client) -> None:
+def test_long_chain_of_dependent_computes_is_answered(client: Client) -> None:
     chain = "compute(attempts as a0)" + "".join(
         f"/compute(a{n} add a{n} sub a{n} as a{n + 1})" for n in range(19)
     )
-    found = row(client, "PointRecords", f"{chain}", ("$select", "a19"), ("$top", "1"))
-    assert found["a19"] >= 0
+    actual = row(client, "PointRecords", f"{chain}", ("$select", "a19"), ("$top", "1"))
+    assert actual["a19"] >= 0
 
 
-def test_a_principal_groups_its_own_alone(client: Client, data: DataSet) -> None:
+def test_employer_groups_only_its_own_records(client: Client, data: DataSet) -> None:
     own = [each for each in data.records if each.employerId == 2]
     employer = Client(client.service, Principal(Role.EMPLOYER, employer_id=2))
     apply = "groupby((employerId),aggregate($count as n,logs/$count as m))"
@@ -271,6 +275,6 @@ def test_a_principal_groups_its_own_alone(client: Client, data: DataSet) -> None
         employer, "IntegrationLogs", "groupby((point/employerId),aggregate($count as n))"
     ) == [{"point": {"employerId": 2}, "n": logs}]
     assert employer.get("PointRecords/$count", ("$apply", "groupby((id))")).body == str(len(own))
-    everybody = client.json("PointRecords", ("$apply", "groupby((id))"), prefer="maxpagesize=4")
+    unrestricted = client.json("PointRecords", ("$apply", "groupby((id))"), prefer="maxpagesize=4")
     with pytest.raises(InvalidError, match="skiptoken"):
-        employer.follow(everybody["@odata.nextLink"])
+        employer.follow(unrestricted["@odata.nextLink"])

@@ -1,4 +1,4 @@
-"""What the other options make of the rows that ``$apply`` gives, and how these are paged."""
+"""The other query options apply to the result of ``$apply``, and page it."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from tests.support.odata.client import Client, row, rows
 from tests.support.odata.dataset import DataSet
 
 
-def test_other_options_read_what_apply_gives(client: Client, data: DataSet) -> None:
+def test_other_options_apply_to_the_result_of_apply(client: Client, data: DataSet) -> None:
     groups = Counter(each.employeeId for each in data.records)
     apply = "groupby((employeeId),aggregate($count as n))"
     largest = sorted(groups.items(), key=lambda each: (-each[1], each[0]))
@@ -31,42 +31,38 @@ def test_other_options_read_what_apply_gives(client: Client, data: DataSet) -> N
         [("$apply", "groupby((deviceId))"), ("$orderby", "deviceId desc")],
         [("$apply", "groupby((deviceId,status),aggregate(latitude with max as m))"),
          ("$orderby", "m desc,status")],
-        # Texts that may be too long for a link.
+        # Strings that could be too long for a link: paged by offset.
         [("$apply", "compute(concat(status,deviceId) as t)/groupby((t))")],
         [("$apply", "filter(attempts ge 0)"), ("$orderby", "latitude")],
         [("$apply", "groupby((includedAt,id))/orderby(includedAt desc)")],
     ],
     ids=str,
 )  # fmt: skip
-def test_pages_of_rows_have_each_row_once_in_order(
-    query: list[tuple[str, str]], client: Client
-) -> None:
+def test_pages_contain_each_row_once_in_order(query: list[tuple[str, str]], client: Client) -> None:
     whole = client.json("PointRecords", *query, ("$format", "json;metadata=none"))["value"]
     options = [*query, ("$format", "json;metadata=none"), ("$count", "true")]
     answer = client.json("PointRecords", *options, prefer="maxpagesize=4")
-    found, link = answer["value"], answer.get("@odata.nextLink")
+    actual, link = answer["value"], answer.get("@odata.nextLink")
     while link:
         assert answer["@odata.count"] == len(whole)
         answer = client.follow(link, prefer="maxpagesize=4")
         assert 1 <= len(answer["value"]) <= 4
-        found, link = found + answer["value"], answer.get("@odata.nextLink")
-    assert found == whole
-    assert len(found) > 8
+        actual, link = actual + answer["value"], answer.get("@odata.nextLink")
+    assert actual == whole
+    assert len(actual) > 8
 
 
-def test_a_token_belongs_to_its_apply(client: Client) -> None:
+def test_skip_token_of_another_apply_is_rejected(client: Client) -> None:
     answer = client.json("PointRecords", ("$apply", "groupby((deviceId))"), prefer="maxpagesize=4")
     link = answer["@odata.nextLink"]
     with pytest.raises(InvalidError, match="skiptoken"):
         client.follow(link.replace("deviceId", "latitude"))
 
 
-def test_a_search_can_be_part_of_a_chain_or_read_what_it_gives(
-    client: Client, data: DataSet
-) -> None:
+def test_search_works_as_transformation_and_as_option(client: Client, data: DataSet) -> None:
     expected = sum("timeout" in (each.log or "") for each in data.logs)
-    found = row(client, "IntegrationLogs", "search(TIMEOUT)/aggregate($count as n)")
-    assert found == {"n": expected}
+    actual = row(client, "IntegrationLogs", "search(TIMEOUT)/aggregate($count as n)")
+    assert actual == {"n": expected}
     query = [("$apply", "filter(attempt ge 0)"), ("$search", "timeout"), ("$filter", "id gt 0")]
     assert client.get("IntegrationLogs/$count", *query).body == str(expected)
     assert len(rows(client, "IntegrationLogs", "identity", ("$search", "timeout"))) == expected

@@ -1,4 +1,4 @@
-"""A chain of transformations drawn at random gives the same rows in Python and through pages."""
+"""Random ``$apply`` gives the same rows in Python and, page by page, in Postgres."""
 
 import re
 from typing import Any
@@ -29,7 +29,7 @@ def check(client: Client, entity_set: str, chain: Chain, entities: list[Any]) ->
             entity_set, ("$apply", chain.text), ("$count", "true"), prefer="maxpagesize=7"
         )
     except InvalidError as error:
-        # A value may fail in Postgres that Python has no need to look at, and the other way round.
+        # Postgres may compute a failing value that Python does not need, and the reverse.
         if re.search(r"range|zero|negative|computed|UTC", error.message):
             event("fails")
             return
@@ -37,10 +37,10 @@ def check(client: Client, entity_set: str, chain: Chain, entities: list[Any]) ->
     if expected is None:
         event("fails in Python")
         return
-    found = [row for page in pages for row in page]
-    assert len(found) == len(expected), chain.text
-    event("some rows" if found else "no rows")
-    for row, wanted in zip(found, expected, strict=True):
+    actual = [row for page in pages for row in page]
+    assert len(actual) == len(expected), chain.text
+    event("some rows" if actual else "no rows")
+    for row, expected_row in zip(actual, expected, strict=True):
         for path in chain.kinds:
             try:
                 value: Any = row
@@ -48,8 +48,8 @@ def check(client: Client, entity_set: str, chain: Chain, entities: list[Any]) ->
                     value = value[segment]
             except KeyError:
                 assert chain.entity, f"{chain.text}: {path} is missing"
-                continue  # an entity is written without what it is linked to
-            assert apply_reference.matches_json(apply_reference.read(wanted, path), value), (
+                continue  # the JSON of an entity omits its navigation properties
+            assert apply_reference.matches_json(apply_reference.read(expected_row, path), value), (
                 chain.text,
                 path,
             )
@@ -57,7 +57,7 @@ def check(client: Client, entity_set: str, chain: Chain, entities: list[Any]) ->
 
 @thorough
 @given(chain=chains("Record"))
-def test_a_random_chain_on_records_means_what_it_means_in_python(
+def test_random_apply_on_records_matches_the_reference(
     chain: Chain, client: Client, data: DataSet
 ) -> None:
     check(client, "PointRecords", chain, data.records)
@@ -65,7 +65,7 @@ def test_a_random_chain_on_records_means_what_it_means_in_python(
 
 @thorough
 @given(chain=chains("Log"))
-def test_a_random_chain_on_logs_means_what_it_means_in_python(
+def test_random_apply_on_logs_matches_the_reference(
     chain: Chain, client: Client, data: DataSet
 ) -> None:
     check(client, "IntegrationLogs", chain, data.logs)

@@ -1,4 +1,4 @@
-"""``groupby`` and ``aggregate``: one row for each group, or one for all.
+"""``groupby`` and ``aggregate``: one row for each group, or one row for all.
 
 OData Extension for Data Aggregation 4.0, section 3.2.
 """
@@ -8,17 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chalicelib.odata.apply.aggregates import (
+    AGGREGATION_METHODS,
     COUNT,
-    METHODS,
-    REPEATS_MATTER,
-    aggregated,
-    counted,
-    distinct,
-    of_first,
-    place_among,
+    DUPLICATE_SENSITIVE,
+    aggregate_call,
+    distinct_count,
+    first_occurrence,
+    occurrence_number,
+    total_count,
 )
-from chalicelib.odata.apply.pipeline import Reader, with_hidden
-from chalicelib.odata.apply.relation import Member, Nested, Output, Rows, Select
+from chalicelib.odata.apply.pipeline import Pipeline, with_hidden
+from chalicelib.odata.apply.relation import (
+    Attribute,
+    GroupedNavigation,
+    OutputColumn,
+    Relation,
+    Subselect,
+)
 from chalicelib.odata.ast import Column, Count, NavigationStep, Node, Variable
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
@@ -28,245 +34,273 @@ _PATH = re.compile(r"[^\W\d]\w*(?:/[^\W\d]\w*)*")
 _COUNT_OF = re.compile(r"(?:(?P<path>[^\W\d]\w*(?:/[^\W\d]\w*)*)/)?\$count")
 _METHOD = re.compile(r"[^\W\d][\w.]*")
 _ROLLUP = re.compile(r"(?:rollup|rolluprecursive)[ \t\r\n]*\(", re.IGNORECASE)
+_NO_METHOD = "An aggregation method is missing, as in … with sum as total"
+# The name of a grouped relation in error messages.
 _RESULT = "The result of $apply so far"
 
 
-def groupby(reader: Reader, span: Span) -> Rows:
+def groupby(pipeline: Pipeline, span: Span) -> Relation:
     """Read ``groupby((a,b))`` or ``groupby((a,b),aggregate(…))``."""
     parameters = span.split(",")
     paths = parameters[0].parenthesized()
     if paths is None:
-        raise syntax_error("groupby takes properties in parentheses, as in groupby((a,b))", span.at)
+        raise syntax_error(
+            "groupby needs its properties in parentheses, as in groupby((a,b))", span.at
+        )
     if len(parameters) > 2:
         raise syntax_error("groupby takes one or two parameters", parameters[2].at)
-    argument = None
+    aggregates = None
     if len(parameters) > 1:
-        then = parameters[1]
-        first, *further = then.split("/")
-        name, argument = first.call()
+        second = parameters[1]
+        first, *further = second.split("/")
+        name, aggregates = first.call()
         if name.lower() != "aggregate" or further:
-            raise unsupported("groupby with anything but one aggregate is not supported", then.at)
-        if argument is None:
-            raise syntax_error("aggregate has its parameters in parentheses", then.after)
-    return _grouped(reader, paths.split(","), argument)
+            raise unsupported("groupby is not supported with anything but aggregate(…)", second.at)
+        if aggregates is None:
+            raise syntax_error("aggregate needs parameters in parentheses", second.after)
+    return _group(pipeline, paths.split(","), aggregates)
 
 
-def aggregate(reader: Reader, span: Span) -> Rows:
-    """Read ``aggregate(…)`` of all rows."""
-    return _grouped(reader, [], span)
+def aggregate(pipeline: Pipeline, span: Span) -> Relation:
+    """Read ``aggregate(…)`` over all rows."""
+    return _group(pipeline, [], span)
 
 
 @dataclass(slots=True)
-class _Repeats:
-    """The entities that paths of aggregates lead to, and that repeat: each is to count once.
+class _Deduplication:
+    """Lets an aggregate over a path count each entity once, however many rows lead to it.
 
-    ``met`` are their keys by the paths; ``places`` what numbers the rows that lead to the same.
-    Section 3.2.1.1.
+    Section 3.2.1.1 of the extension. ``keys`` collects the keys of these entities by their paths.
+    ``numbers`` has the ``occurrence_number`` of each path, once the rows are numbered.
     """
 
-    met: dict[str, Column] = field(default_factory=dict)
-    places: Mapping[str, Column] = field(default_factory=dict)
+    keys: dict[str, Column] = field(default_factory=dict)
+    numbers: Mapping[str, Column] = field(default_factory=dict)
 
     def once(self, path: Span, value: Node) -> Node:
-        """Return the value so that an aggregate of it has each entity's once."""
+        """Replace a value of an entity by null in all but one of the rows that lead to it."""
         if not isinstance(value, Column) or not isinstance(value.instance, NavigationStep):
             return value
-        way = path.text.rpartition("/")[0]
-        self.met[way] = Column(value.instance, value.instance.entity.key)
-        return of_first(self.places[way], value) if way in self.places else value
+        navigation_path = path.text.rpartition("/")[0]
+        self.keys[navigation_path] = Column(value.instance, value.instance.entity.key)
+        if navigation_path not in self.numbers:
+            return value
+        return first_occurrence(self.numbers[navigation_path], value)
 
 
-def _grouped(reader: Reader, paths: Sequence[Span], argument: Span | None) -> Rows:
-    """Read what is grouped by, and what is aggregated of each group."""
+def _group(pipeline: Pipeline, paths: Sequence[Span], aggregates: Span | None) -> Relation:
+    """Read the paths and the aggregates, and return the relation of the groups."""
 
-    def read(by: Reader, repeats: _Repeats) -> tuple[_Groups, dict[str, Output]]:
-        groups = _Groups(by)
+    def read(
+        pipeline: Pipeline, deduplication: _Deduplication
+    ) -> tuple[_GroupKeys, dict[str, OutputColumn]]:
+        keys = _GroupKeys(pipeline)
         for path in paths:
-            groups.key(path)
-        if argument is None:
-            return groups, {}
-        return groups, _aggregates(by, argument, repeats, grouped=bool(paths))
+            keys.add(path)
+        if aggregates is None:
+            return keys, {}
+        return keys, _read_aggregates(pipeline, aggregates, deduplication, grouped=bool(paths))
 
-    repeats, again = _Repeats(), reader.copy()
-    groups, outputs = read(reader, repeats)
-    if repeats.met:
-        # Rows are numbered before they are grouped, and so read anew with their numbers.
-        numbers = [place_among(groups.values, key) for key in repeats.met.values()]
-        added = [Output(again.columns.property("", each), each) for each in numbers]
-        again.rows = with_hidden(again.rows, added)
-        columns = (Member(each.property).column(again.rows.it) for each in added)
-        places = dict(zip(repeats.met, columns, strict=True))
-        groups, outputs = read(again, _Repeats(places=places))
-    return groups.rows(outputs)
+    deduplication, second_pass = _Deduplication(), pipeline.copy()
+    keys, outputs = read(pipeline, deduplication)
+    if deduplication.keys:
+        # Rows must be numbered before they are grouped. Therefore a SELECT with the numbers is
+        # inserted, and the parameters are read again as expressions on its result.
+        added = [
+            second_pass.columns.create("", occurrence_number(keys.values, entity))
+            for entity in deduplication.keys.values()
+        ]
+        second_pass.relation = with_hidden(second_pass.relation, added)
+        columns = (Attribute(each.property).column(second_pass.relation.it) for each in added)
+        numbers = dict(zip(deduplication.keys, columns, strict=True))
+        keys, outputs = read(second_pass, _Deduplication(numbers=numbers))
+    return keys.relation(outputs)
 
 
-class _Groups:
-    """What is grouped by, and the rows of it."""
+class _GroupKeys:
+    """The properties to group by, and the relation of the groups."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._keys: list[tuple[Navigation | None, Output]] = []
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._keys: list[tuple[Navigation | None, OutputColumn]] = []
 
     @property
     def values(self) -> list[Node]:
         return [output.value for _, output in self._keys]
 
-    def key(self, path: Span) -> None:
-        """Read a property that is grouped by."""
-        reader = self._reader
+    def add(self, path: Span) -> None:
+        """Read the path of a property to group by."""
         if _ROLLUP.match(path.text):
             raise unsupported("rollup is not supported", path.at)
         if not _PATH.fullmatch(path.text):
             raise syntax_error("A property to group by is expected", path.at)
-        _require_single(path, reader.rows, "Grouping by")
-        column = reader.value(path)
+        _require_single_valued(path, self._pipeline.relation, "Grouping by")
+        column = self._pipeline.value(path)
         if not isinstance(column, Column):
             raise syntax_error("A property to group by is expected", path.at)
         step = column.instance if isinstance(column.instance, NavigationStep) else None
         if step and isinstance(step.origin, NavigationStep):
             raise unsupported("Grouping by a path of two navigations is not supported", path.at)
-        made = reader.columns.property(column.member.name, column)
-        self._keys.append((step.navigation if step else None, Output(made, column)))
+        output = self._pipeline.columns.create(column.member.name, column)
+        self._keys.append((step.navigation if step else None, output))
 
-    def rows(self, aggregates: dict[str, Output]) -> Rows:
-        """Return the rows of the groups, each with its keys and aggregates."""
-        before = self._reader.rows
-        nested: dict[str, Nested] = {}
-        for navigation, _ in self._keys:
-            if navigation and navigation.name not in nested:
-                inner = [each for nav, each in self._keys if nav and nav.name == navigation.name]
-                nested[navigation.name] = _nested(navigation, inner)
+    def relation(self, aggregates: dict[str, OutputColumn]) -> Relation:
+        """Return the relation of the groups, with their keys and aggregates."""
+        input_ = self._pipeline.relation
+        navigations = self._grouped_navigations()
         keys = {
             (navigation.name if navigation else "", output.property.name): (
-                Member(output.property, nested[navigation.name] if navigation else None),
+                Attribute(output.property, navigations[navigation.name] if navigation else None),
                 output,
             )
             for navigation, output in self._keys
         }
-        members = [member for member, _ in keys.values()]
+        attributes = [attribute for attribute, _ in keys.values()]
         outputs = [output for _, output in keys.values()]
-        added = [Member(each.property) for each in aggregates.values()]
-        flat = (each.property for each in (*members, *added) if each.nested is None)
-        return Rows(
+        added = [Attribute(each.property) for each in aggregates.values()]
+        own = (each.property for each in (*attributes, *added) if each.navigation is None)
+        return Relation(
             _RESULT,
-            before.entity_set,
+            input_.entity_set,
             "",
-            tuple(flat),
-            tuple(nested.values()),
-            base=before.base,
-            select=Select(
-                before.it, (*outputs, *aggregates.values()), keys=len(outputs) if outputs else None
+            tuple(own),
+            tuple(navigations.values()),
+            base=input_.base,
+            select=Subselect(
+                input_.it,
+                (*outputs, *aggregates.values()),
+                keys=len(outputs) if outputs else None,
             ),
-            members=(*members, *added),
-            unique=tuple(members),
+            attributes=(*attributes, *added),
+            unique=tuple(attributes),
         )
 
+    def _grouped_navigations(self) -> dict[str, GroupedNavigation]:
+        """Return each navigation in the paths, with its properties that are grouped by."""
+        properties: dict[str, dict[str, Property]] = {}
+        for navigation, output in self._keys:
+            if navigation:
+                of_navigation = properties.setdefault(navigation.name, {})
+                of_navigation[output.property.name] = output.property
+        return {
+            name: GroupedNavigation(
+                name,
+                "",
+                "",
+                "",
+                False,
+                "",
+                grouped=EntityType(f"{_RESULT}/{name}", "", "", tuple(grouped.values())),
+            )
+            for name, grouped in properties.items()
+        }
 
-def _nested(navigation: Navigation, outputs: list[Output]) -> Nested:
-    properties = {each.property.name: each.property for each in outputs}
-    inner = EntityType(f"{_RESULT}/{navigation.name}", "", "", tuple(properties.values()))
-    return Nested(navigation.name, "", "", "", False, "", inner=inner)
 
-
-def _require_single(path: Span, entity: EntityType, what: str) -> None:
-    """Refuse what is legal and not supported: paths to entities, or through many of them."""
-    found: Property | Navigation | None = None
+def _require_single_valued(path: Span, entity: EntityType, what: str) -> None:
+    """Reject legal paths that are not supported: to an entity, or through a collection."""
     for segment in path.text.split("/"):
-        found = entity.by_name.get(segment)
-        if not isinstance(found, Navigation):
+        step = entity.by_name.get(segment)
+        if not isinstance(step, Navigation):
             return
-        if found.collection:
+        if step.collection:
             raise unsupported(
-                f"{what} a path through {segment}, of which there are many, is not supported:"
-                f" ask {found.target.entity_set}, whose {found.partner} can be named",
+                f"{what} a path through the collection {segment} is not supported;"
+                f" request {step.target.entity_set} instead and use its {step.partner}",
                 path.at,
             )
-        entity = found.target
-    raise unsupported(f"{what} an entity is not supported: name a property of it", path.at)
+        entity = step.target
+    raise unsupported(f"{what} an entity is not supported; name one of its properties", path.at)
 
 
-def _aggregates(
-    reader: Reader, span: Span, repeats: _Repeats, *, grouped: bool
-) -> dict[str, Output]:
-    outputs: dict[str, Output] = {}
+def _read_aggregates(
+    pipeline: Pipeline, span: Span, deduplication: _Deduplication, *, grouped: bool
+) -> dict[str, OutputColumn]:
+    outputs: dict[str, OutputColumn] = {}
     for item in span.split(","):
         if not item.text:
             raise syntax_error("An expression to aggregate is missing", item.at)
-        _refuse_custom(reader, item)
-        expression, alias = reader.named(item)
-        value, may_be_null = _aggregate(reader, expression, repeats)
-        name = reader.alias(alias, outputs)
-        made = reader.columns.property(name, value)
+        _reject_custom(pipeline, item)
+        expression, alias = pipeline.split_alias(item)
+        value, may_be_null = _read_aggregate(pipeline, expression, deduplication)
+        name = pipeline.alias(alias, outputs)
+        prop = pipeline.columns.property(name, value)
         nullable = may_be_null and (value.nullable or not grouped)
-        outputs[name] = Output(replace(made, nullable=nullable), value)
+        outputs[name] = OutputColumn(replace(prop, nullable=nullable), value)
     return outputs
 
 
-def _refuse_custom(reader: Reader, item: Span) -> None:
-    """Refuse what is legal in other services: custom aggregates, and aggregates of aggregates."""
+def _reject_custom(pipeline: Pipeline, item: Span) -> None:
+    """Reject legal aggregates that are not supported: custom ones, and those with ``from``."""
     keywords = item.keywords()
     for word, start, _ in keywords:
         if word == "from":
-            raise unsupported("from in aggregate is not supported", item.part(start, item.end).at)
+            raise unsupported(
+                "The keyword from in aggregate is not supported", item.part(start, item.end).at
+            )
     name = item.part(item.start, keywords[0][1]) if keywords else item
     if [word for word, *_ in keywords] in ([], ["as"]) and _PATH.fullmatch(name.text):
-        if name.text.split("/")[0] in reader.rows.by_name:
-            raise syntax_error(
-                "with and a method are missing, as in … with sum as total", name.after
-            )
+        if name.text.split("/")[0] in pipeline.relation.by_name:
+            raise syntax_error(_NO_METHOD, name.after)
         raise unsupported(f"The custom aggregate {name.text[:100]} is not supported", item.at)
 
 
-def _aggregate(reader: Reader, span: Span, repeats: _Repeats) -> tuple[Node, bool]:
-    """Read what is calculated of the rows of a group, and say whether it can be null."""
+def _read_aggregate(
+    pipeline: Pipeline, span: Span, deduplication: _Deduplication
+) -> tuple[Node, bool]:
+    """Read an aggregate without its alias; return it, and whether it can be null."""
     if match := _COUNT_OF.fullmatch(span.text):
-        return (_count_of(reader, span, match["path"]) if match["path"] else COUNT), False
+        return (_count_of(pipeline, span, match["path"]) if match["path"] else COUNT), False
     keywords = [each for each in span.keywords() if each[0] == "with"]
     if not keywords:
-        raise syntax_error("with and a method are missing, as in … with sum as total", span.after)
+        raise syntax_error(_NO_METHOD, span.after)
     _, start, end = keywords[-1]
     expression, method = span.part(span.start, start), span.part(end, span.end)
     name = method.text.lower()
     if "." in name and _METHOD.fullmatch(name):
-        raise unsupported(f"The method {method.text[:100]} is not supported", method.at)
-    if name not in METHODS:
+        raise unsupported(
+            f"The custom aggregation method {method.text[:100]} is not supported", method.at
+        )
+    if name not in AGGREGATION_METHODS:
         raise syntax_error(
-            f"There is no aggregation method {method.text[:100]}: they are {', '.join(METHODS)}",
+            f"{method.text[:100]!r} is not an aggregation method;"
+            f" use one of {', '.join(AGGREGATION_METHODS)}",
             method.at,
         )
     if expression.text == "$count":
-        raise syntax_error("$count has no method: write $count as total", method.at)
+        raise syntax_error("$count takes no aggregation method; write $count as total", method.at)
     is_path = _PATH.fullmatch(expression.text) is not None
     if is_path:
-        if name == "countdistinct" and (key := _key_of(reader, expression)):
-            return distinct(key), False
-        _require_single(expression, reader.rows, "Aggregating")
-    value = reader.value(expression)
-    found = METHODS[name].get(value.type)
-    if found is None:
-        raise syntax_error(f"{name} takes no {value.type}", expression.at)
-    if is_path and name in REPEATS_MATTER:
-        value = repeats.once(expression, value)
-    return aggregated(found, value), name != "countdistinct"
+        if name == "countdistinct" and (key := _key_of(pipeline, expression)):
+            return distinct_count(key), False
+        _require_single_valued(expression, pipeline.relation, "Aggregating")
+    value = pipeline.value(expression)
+    signature = AGGREGATION_METHODS[name].get(value.type)
+    if signature is None:
+        raise syntax_error(f"{name} does not accept {value.type}", expression.at)
+    if is_path and name in DUPLICATE_SENSITIVE:
+        value = deduplication.once(expression, value)
+    return aggregate_call(signature, value), name != "countdistinct"
 
 
-def _count_of(reader: Reader, span: Span, path: str) -> Node:
-    """Return how many entities the rows lead to, each counted once."""
-    key = _key_of(reader, span.part(span.start, span.start + len(path)))
+def _count_of(pipeline: Pipeline, span: Span, path: str) -> Node:
+    """Read ``path/$count``: the number of entities that the rows lead to, each counted once."""
+    key = _key_of(pipeline, span.part(span.start, span.start + len(path)))
     if key is not None:
-        return distinct(key)
-    value = reader.value(span)
+        return distinct_count(key)
+    value = pipeline.value(span)
     if isinstance(value, Count) and isinstance(value.origin, Variable):
-        return counted(value)
+        return total_count(value)
     raise unsupported(f"{span.text[:100]} in aggregate is not supported", span.at)
 
 
-def _key_of(reader: Reader, path: Span) -> Column | None:
-    """Return the key of the one entity that a path leads to, None where it leads elsewhere."""
-    found: Variable | NavigationStep = reader.rows.it
+def _key_of(pipeline: Pipeline, path: Span) -> Column | None:
+    """Return the key of the entity at the end of a path, None if the path has another end."""
+    instance: Variable | NavigationStep = pipeline.relation.it
     for segment in path.text.split("/"):
-        member = found.entity.by_name.get(segment)
-        if not isinstance(member, Navigation) or isinstance(member, Nested) or member.collection:
+        step = instance.entity.by_name.get(segment)
+        if not isinstance(step, Navigation) or isinstance(step, GroupedNavigation):
             return None
-        found = NavigationStep(found, member)
-    return Column(found, found.entity.key)
+        if step.collection:
+            return None
+        instance = NavigationStep(instance, step)
+    return Column(instance, instance.entity.key)

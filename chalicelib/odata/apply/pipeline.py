@@ -1,9 +1,19 @@
-"""Reads expressions and names of one ``$apply``, and keeps what its transformations made so far."""
+"""The state of reading one ``$apply``: the relation so far, and the limits that are left.
+
+A transformation reads its expressions through the ``Pipeline`` and returns the next relation.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from chalicelib.odata.apply.relation import Columns, Member, Nested, Output, Rows, Select
+from chalicelib.odata.apply.relation import (
+    Attribute,
+    ColumnFactory,
+    GroupedNavigation,
+    OutputColumn,
+    Relation,
+    Subselect,
+)
 from chalicelib.odata.ast import Column, NavigationStep, Node, OrderKey
 from chalicelib.odata.expressions.analyzer import is_one_expression, parse_condition, parse_order
 from chalicelib.odata.expressions.scope import Scope
@@ -12,12 +22,18 @@ from chalicelib.odata.expressions.type_checker import check_value
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds, Tokens, parse, syntax_error
 from chalicelib.odata.language.span import Span
-from chalicelib.odata.query.search import read_search
+from chalicelib.odata.query.search import parse_search
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyBounds:
-    """How large ``$apply`` may be: transformations, properties that they add, expressions."""
+    """The limits of one ``$apply``.
+
+    Attributes:
+        transformations: the most transformations.
+        properties: the most properties that they may add.
+        expressions: the limits of expressions; ``max_tokens`` counts all expressions together.
+    """
 
     transformations: int
     properties: int
@@ -25,60 +41,62 @@ class ApplyBounds:
 
 
 @dataclass(slots=True)
-class Reader:
-    """What transformations read with. ``rows`` is what they have made so far."""
+class Pipeline:
+    """Reads the expressions of transformations; ``relation`` is the result of those before."""
 
-    rows: Rows
+    relation: Relation
     aliases: Mapping[str, str]
     bounds: ApplyBounds
-    columns: Columns = field(default_factory=Columns)
+    columns: ColumnFactory = field(default_factory=ColumnFactory)
     _values: list[Node] = field(default_factory=list)
     _tokens: int = 0
     _added: int = 0
 
-    def copy(self) -> "Reader":
-        """Return a reader that can read the same once more, for which it counts but once."""
+    def copy(self) -> "Pipeline":
+        """Return a copy that can read the same text again without counting it twice."""
         return replace(self, _values=list(self._values))
 
     # Expressions.
 
     def condition(self, span: Span) -> Node:
-        """Read an expression that is Boolean."""
+        """Read a Boolean expression."""
         tokens = self._tokenize(span)
-        return parse_condition(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
+        scope = Scope.of(self.relation.it)
+        return parse_condition(tokens, span.source, scope, self.bounds.expressions)
 
     def search(self, span: Span) -> Node:
-        """Read words that the text of an entity is to have."""
-        return read_search(span, self.rows.it, self.bounds.expressions)
+        """Read a search expression, as in ``$search``."""
+        return parse_search(span, self.relation.it, self.bounds.expressions)
 
     def value(self, span: Span) -> Node:
         """Read an expression of any primitive type."""
         tokens = self._tokenize(span)
         if not is_one_expression(tokens):
-            raise syntax_error("One expression is expected here", span.at)
-        scope = Scope.of(self.rows.it)
-        found = check_value(parse(tokens, span.source), scope, self.bounds.expressions.max_depth)
-        self._values.append(found)
+            raise syntax_error("A single expression is expected", span.at)
+        scope = Scope.of(self.relation.it)
+        value = check_value(parse(tokens, span.source), scope, self.bounds.expressions.max_depth)
+        self._values.append(value)
         require_bounded(self._values, span.at)
-        return found
+        return value
 
     def order(self, span: Span) -> tuple[OrderKey, ...]:
-        """Read expressions with directions."""
+        """Read expressions with directions, as in ``$orderby``."""
         tokens = self._tokenize(span)
-        return parse_order(tokens, span.source, Scope.of(self.rows.it), self.bounds.expressions)
+        scope = Scope.of(self.relation.it)
+        return parse_order(tokens, span.source, scope, self.bounds.expressions)
 
     def _tokenize(self, span: Span) -> Tokens:
-        found = tokenize(span, self.aliases, self.bounds.expressions)
-        self._tokens += found.size
-        if self._tokens > self.bounds.expressions.max_tokens:
-            most = self.bounds.expressions.max_tokens
-            raise syntax_error(f"$apply may have {most} tokens, not more", span.at)
-        return found
+        tokens = tokenize(span, self.aliases, self.bounds.expressions)
+        self._tokens += tokens.size
+        max_tokens = self.bounds.expressions.max_tokens
+        if self._tokens > max_tokens:
+            raise syntax_error(f"$apply may have at most {max_tokens} tokens", span.at)
+        return tokens
 
-    # Names.
+    # Aliases.
 
-    def named(self, span: Span) -> tuple[Span, Span]:
-        """Cut at the last ``as``: what is named, and its alias."""
+    def split_alias(self, span: Span) -> tuple[Span, Span]:
+        """Split ``… as alias`` at the last ``as`` into the expression and its alias."""
         keywords = [each for each in span.keywords() if each[0] == "as"]
         if not keywords:
             raise syntax_error("An alias is missing, as in … as total", span.after)
@@ -86,70 +104,81 @@ class Reader:
         return span.part(span.start, start), span.part(end, span.end)
 
     def alias(self, span: Span, taken: Mapping[str, object]) -> str:
-        """Read the name of a property that is added.
+        """Read the name of a new property.
 
-        It is none of the entity's, nor of the rows', nor given already: section 3.1.1.1.
+        It must differ from the properties of the entity type and of the relation, and from the
+        aliases in ``taken``: section 3.1.1.1 of the extension.
         """
         name = span.name("An alias")
-        if any(name in each for each in (self.rows.base.by_name, self.rows.by_name, taken)):
-            raise syntax_error(f"There is a property {name} already", span.at)
+        used = (self.relation.base.by_name, self.relation.by_name, taken)
+        if any(name in each for each in used):
+            raise syntax_error(f"A property {name} already exists; choose another alias", span.at)
         self._added += 1
         if self._added > self.bounds.properties:
-            most = self.bounds.properties
-            raise syntax_error(f"$apply may add {most} properties, not more", span.at)
+            message = f"$apply may add at most {self.bounds.properties} properties"
+            raise syntax_error(message, span.at)
         return name
 
-    # Rows.
+    # Relations.
 
-    def compute(self, outputs: tuple[Output, ...]) -> Rows:
-        """Return the rows with more properties."""
-        rows = self.rows
+    def compute(self, outputs: tuple[OutputColumn, ...]) -> Relation:
+        """Return the relation with additional properties."""
+        relation = self.relation
         added = tuple(each.property for each in outputs)
         return replace(
-            rows,
-            # Expressions that name each other would double at each further level.
-            select=Select(rows.it, (*rows.copied(), *outputs), fenced=rows.are_computed),
-            properties=(*rows.properties, *added),
-            members=(*rows.members, *map(Member, added)),
-            are_computed=not rows.are_computed,
+            _with_columns(relation, outputs),
+            properties=(*relation.properties, *added),
+            attributes=(*relation.attributes, *map(Attribute, added)),
         )
 
-    def order_by(self, keys: tuple[OrderKey, ...]) -> tuple[Member, ...]:
-        """Put the rows into an order, and return what they are ordered by.
+    def order_by(self, keys: tuple[OrderKey, ...]) -> tuple[Attribute, ...]:
+        """Sort the relation, and return the attributes it is sorted by.
 
-        Rows that are equal in it stay in the order in which they were.
+        The sort is stable: equal rows keep their order.
         """
-        members: list[Member] = []
-        outputs: list[Output] = []
+        attributes: list[Attribute] = []
+        outputs: list[OutputColumn] = []
         for key in keys:
-            member = _member(key.expression, self.rows)
-            if member is None:
-                hidden = self.columns.property("", key.expression)
-                outputs.append(Output(hidden, key.expression))
-                member = Member(hidden)
-            members.append(member)
-        rows = with_hidden(self.rows, outputs) if outputs else self.rows
+            attribute = _attribute(key.expression, self.relation)
+            if attribute is None:
+                outputs.append(self.columns.create("", key.expression))
+                attribute = Attribute(outputs[-1].property)
+            attributes.append(attribute)
+        relation = with_hidden(self.relation, outputs) if outputs else self.relation
         directions = (key.descending for key in keys)
-        self.rows = replace(rows, order=(*zip(members, directions, strict=True), *rows.order))
-        return tuple(members)
+        order = (*zip(attributes, directions, strict=True), *relation.order)
+        self.relation = replace(relation, order=order)
+        return tuple(attributes)
 
 
-def with_hidden(rows: Rows, outputs: list[Output]) -> Rows:
-    """Return the rows with more columns, that are not shown."""
-    return replace(
-        rows,
-        select=Select(rows.it, (*rows.copied(), *outputs), fenced=rows.are_computed),
-        hidden=(*rows.hidden, *(each.property for each in outputs)),
-        are_computed=not rows.are_computed,
+def with_hidden(relation: Relation, outputs: list[OutputColumn]) -> Relation:
+    """Return the relation with additional hidden columns."""
+    hidden = (*relation.hidden, *(each.property for each in outputs))
+    return replace(_with_columns(relation, outputs), hidden=hidden)
+
+
+def _with_columns(
+    relation: Relation, outputs: tuple[OutputColumn, ...] | list[OutputColumn]
+) -> Relation:
+    """Return the relation whose SELECT has additional columns, which it does not yet name.
+
+    Every second SELECT is fenced. Otherwise the planner would substitute expressions into each
+    other, and their size could double with each level.
+    """
+    select = Subselect(
+        relation.it,
+        (*relation.passed_through(), *outputs),
+        fenced=relation.has_expressions,
     )
+    return replace(relation, select=select, has_expressions=not relation.has_expressions)
 
 
-def _member(node: Node, rows: Rows) -> Member | None:
-    """Return the member of the rows that an expression is, if it is one."""
+def _attribute(node: Node, relation: Relation) -> Attribute | None:
+    """Return the attribute that an expression consists of, None for any other expression."""
     if not isinstance(node, Column):
         return None
-    nested = node.instance.navigation if isinstance(node.instance, NavigationStep) else None
-    if nested is not None and not isinstance(nested, Nested):
+    navigation = node.instance.navigation if isinstance(node.instance, NavigationStep) else None
+    if navigation is not None and not isinstance(navigation, GroupedNavigation):
         return None
-    member = Member(node.member, nested)
-    return member if member in rows.members else None
+    attribute = Attribute(node.member, navigation)
+    return attribute if attribute in relation.attributes else None

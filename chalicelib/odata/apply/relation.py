@@ -1,7 +1,8 @@
-"""What a transformation makes: rows, which the next one reads as if they were entities of a table.
+"""The relation that a transformation makes. The next transformation reads it like an entity type.
 
-So names, types and conditions are checked, and put into SQL, as everywhere else: a property of
-rows has a column, and ``point/employerId`` that was grouped by has one too.
+Therefore names, types and conditions on a relation are checked and translated by the same code as
+those on entities: a property of a relation has a column. So has a path such as
+``point/employerId``, once the relation is grouped by it.
 """
 
 from collections.abc import Sequence
@@ -10,54 +11,60 @@ from functools import cached_property
 from itertools import count
 
 from chalicelib.odata.ast import Column, Instance, NavigationStep, Node, OrderKey, Variable
-from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Navigation, Property
 from chalicelib.odata.query.skip_token import Value
 
 
 @dataclass(frozen=True, eq=False)
-class Nested(Navigation):
-    """What was grouped by along a navigation: its columns are the rows' own."""
+class GroupedNavigation(Navigation):
+    """A navigation whose properties the relation is grouped by; they are columns of the relation.
 
-    inner: EntityType = field(kw_only=True)
+    ``grouped`` has exactly these properties.
+    """
+
+    grouped: EntityType = field(kw_only=True)
 
     @property
     def target(self) -> EntityType:
-        return self.inner
+        return self.grouped
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A property of rows, or of what is nested in them."""
+class Attribute:
+    """A property of a relation, or of one of its grouped navigations."""
 
     property: Property
-    nested: Nested | None = None
+    navigation: GroupedNavigation | None = None
 
     def column(self, variable: Variable) -> Column:
-        """Return its value in each of the rows that a variable stands for."""
-        instance: Instance = NavigationStep(variable, self.nested) if self.nested else variable
+        """Return the attribute as an expression on a variable over the relation."""
+        instance: Instance = variable
+        if self.navigation:
+            instance = NavigationStep(variable, self.navigation)
         return Column(instance, self.property)
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """A column that a SELECT makes, and its value for each row or group of its input."""
+class OutputColumn:
+    """A column in the SELECT list, and its value for each row or group of the input."""
 
     property: Property
     value: Node
 
 
 @dataclass(frozen=True, slots=True)
-class Select:
-    """One SELECT of the rows, or entities, of ``input``.
+class Subselect:
+    """The SELECT that makes a relation from the rows, or entities, of ``input``.
 
-    The first ``keys`` outputs are what it groups by; None groups nothing. ``fenced`` keeps the
-    planner from writing the outputs wherever they are named. ``after`` is a place in the order,
-    which then is one of what it groups by: it begins behind it.
+    Attributes:
+        keys: groups by the first so many outputs; None does not group.
+        after: keyset pagination: keep the rows behind these values of the order. The order must
+            then consist of keys of the group.
+        fenced: stops the planner from replacing each use of an output by its expression.
     """
 
     input: Variable
-    outputs: tuple[Output, ...]
+    outputs: tuple[OutputColumn, ...]
     conditions: tuple[Node, ...] = ()
     keys: int | None = None
     order: tuple[OrderKey, ...] = ()
@@ -68,28 +75,28 @@ class Select:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Rows(EntityType):
-    """Rows, and what is known of them.
+class Relation(EntityType):
+    """The rows that a transformation makes.
 
-    Args:
-        base: the type of the entities that ``$apply`` began with, the rows' type in OData.
-        select: how they are made.
-        members: what they have, in the order in which it is written.
-        hidden: what they have besides, to be ordered by.
-        order: the order that they are in; ``unique`` completes it.
-        unique: what together names one row; nothing where there is only one.
-        are_entities: whether they still are entities, with an identity.
-        are_computed: whether a column may be an expression that is not yet calculated.
+    Attributes:
+        base: the entity type that ``$apply`` started with; in OData, the type of the rows.
+        select: the SELECT that makes the rows.
+        attributes: the visible attributes, in the order in which JSON has them.
+        hidden: further columns, which only the order uses.
+        order: the order of the rows; ``unique`` makes it total.
+        unique: attributes that together identify a row; empty if there is only one row.
+        has_entities: whether the rows still are entities, with an identity.
+        has_expressions: whether a column may be an expression that the planner could repeat.
     """
 
     base: EntityType
-    select: Select
-    members: tuple[Member, ...]
+    select: Subselect
+    attributes: tuple[Attribute, ...]
     hidden: tuple[Property, ...] = ()
-    order: tuple[tuple[Member, bool], ...] = ()
-    unique: tuple[Member, ...] = ()
-    are_entities: bool = False
-    are_computed: bool = False
+    order: tuple[tuple[Attribute, bool], ...] = ()
+    unique: tuple[Attribute, ...] = ()
+    has_entities: bool = False
+    has_expressions: bool = False
 
     @property
     def qualified_name(self) -> str:
@@ -97,50 +104,51 @@ class Rows(EntityType):
 
     @cached_property
     def it(self) -> Variable:
-        """The variable that stands for each of the rows."""
+        """The range variable over the rows, ``$it``."""
         return Variable(self)
 
-    def columns(self) -> tuple[Property, ...]:
-        """Return all columns, also the hidden ones."""
-        return (*(each.property for each in self.members), *self.hidden)
+    def all_columns(self) -> tuple[Property, ...]:
+        """Return all columns, including the hidden ones."""
+        return (*(each.property for each in self.attributes), *self.hidden)
 
-    def copied(self) -> tuple[Output, ...]:
-        """Return the outputs of a SELECT of these rows that has all that they have."""
-        hidden = (Member(each) for each in self.hidden)
-        members = (*self.members, *hidden)
-        return tuple(Output(each.property, each.column(self.it)) for each in members)
+    def passed_through(self) -> tuple[OutputColumn, ...]:
+        """Return the outputs of a SELECT from this relation that keeps all its columns."""
+        attributes = (*self.attributes, *map(Attribute, self.hidden))
+        return tuple(OutputColumn(each.property, each.column(self.it)) for each in attributes)
 
-    def page_of_groups(
-        self, order: Sequence[OrderKey], after: Sequence[Value] | None, most: int
-    ) -> Select | None:
-        """Return the SELECT of so many groups after a place in an order of what is grouped by.
+    def select_page_of_groups(
+        self, order: Sequence[OrderKey], after: Sequence[Value] | None, limit: int
+    ) -> Subselect | None:
+        """Return the SELECT of the next groups behind ``after``, if the order has only group keys.
 
-        Such groups can be made in the order of an index, and no more of them than are wanted. None
-        where the order is another one, or these are no groups.
+        Postgres can make such groups in the order of an index, and stops at the limit. Return None
+        for any other order, and for a relation that is not grouped.
         """
-        made = {each.property: each.value for each in self.select.outputs[: self.select.keys or 0]}
-        keys = [
-            OrderKey(made[each.expression.member], each.descending)
+        keys = self.select.outputs[: self.select.keys or 0]
+        values = {each.property: each.value for each in keys}
+        group_order = [
+            OrderKey(values[each.expression.member], each.descending)
             for each in order
-            if isinstance(each.expression, Column) and each.expression.member in made
+            if isinstance(each.expression, Column) and each.expression.member in values
         ]
-        if not keys or len(keys) < len(order):
+        if not group_order or len(group_order) < len(order):
             return None
-        return replace(self.select, order=tuple(keys), after=after, top=most)
+        return replace(self.select, order=tuple(group_order), after=after, top=limit)
 
-    def total_order(self, first: tuple[tuple[Member, bool], ...] = ()) -> tuple[OrderKey, ...]:
-        """Return the order, after another, with what makes it an order of all rows."""
-        keys: dict[Member, bool] = {}
-        for member, descending in (*first, *self.order, *((each, False) for each in self.unique)):
-            keys.setdefault(member, descending)
+    def total_order(self, first: tuple[tuple[Attribute, bool], ...] = ()) -> tuple[OrderKey, ...]:
+        """Return the order, preceded by ``first`` and completed so that no two rows are equal."""
+        keys: dict[Attribute, bool] = {}
+        unique = ((each, False) for each in self.unique)
+        for attribute, descending in (*first, *self.order, *unique):
+            keys.setdefault(attribute, descending)
         return tuple(OrderKey(each.column(self.it), down) for each, down in keys.items())
 
 
-def rows_of(entity: EntityType, variable: Variable) -> Rows:
-    """Return all entities of a type, as the rows that ``$apply`` begins with."""
-    members = tuple(map(Member, entity.properties))
-    outputs = tuple(Output(each.property, each.column(variable)) for each in members)
-    return Rows(
+def relation_of(entity: EntityType, variable: Variable) -> Relation:
+    """Return the relation of all entities of a type, which ``$apply`` starts with."""
+    attributes = tuple(map(Attribute, entity.properties))
+    outputs = tuple(OutputColumn(each.property, each.column(variable)) for each in attributes)
+    return Relation(
         entity.name,
         entity.entity_set,
         entity.table,
@@ -148,24 +156,28 @@ def rows_of(entity: EntityType, variable: Variable) -> Rows:
         entity.navigations,
         search_path=entity.search_path,
         base=entity,
-        select=Select(variable, outputs),
-        members=members,
-        unique=(Member(entity.key),),
-        are_entities=True,
+        select=Subselect(variable, outputs),
+        attributes=attributes,
+        unique=(Attribute(entity.key),),
+        has_entities=True,
     )
 
 
-class Columns:
-    """Names columns, each with a name of its own in the whole statement."""
+class ColumnFactory:
+    """Creates properties whose column names are unique within the statement."""
 
     def __init__(self) -> None:
         self._numbers = count()
 
-    def property(self, name: str, value: Node, of: Edm | None = None) -> Property:
-        """Return a property for a value."""
+    def create(self, name: str, value: Node) -> OutputColumn:
+        """Return an output column that gives an expression a name; an empty name is hidden."""
+        return OutputColumn(self.property(name, value), value)
+
+    def property(self, name: str, value: Node) -> Property:
+        """Return a property with the type and the bounds of an expression."""
         return Property(
             name,
-            of or value.type,
+            value.type,
             stored_as=f"c{next(self._numbers)}",
             nullable=value.nullable,
             max_length=value.max_length,

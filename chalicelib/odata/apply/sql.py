@@ -1,12 +1,13 @@
-"""Put rows into SQL: each transformation is a SELECT from the one before, in one statement.
+"""Translate relations to SQL: each transformation is a SELECT from the one before it.
 
-What is a table to every other translation is read through ``Translator.source`` here too: the first
-transformation reads the entities of the path by it, and so does each navigation.
+All other translation reads tables through ``Translator.source``. The override here puts the SELECT
+of a relation in place of its table. The first transformation still reads the entities of the
+resource path from their table, and so does each navigation.
 """
 
 from collections.abc import Sequence
 
-from chalicelib.odata.apply.relation import Nested, Rows, Select
+from chalicelib.odata.apply.relation import GroupedNavigation, Relation, Subselect
 from chalicelib.odata.ast import Instance, NavigationStep, Node
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Property
@@ -15,37 +16,42 @@ from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import QueryParameters
 
 
-class RowsTranslator(Translator):
-    """A translator to which rows are tables.
+class RelationTranslator(Translator):
+    """A translator that reads relations as tables.
 
     Args:
-        parameters: the values of the statement, shared by its SELECTs.
-        conditions: what the path says of the entities that the first transformation reads.
-        page: the SELECT of those of the last rows that are wanted, where not of all of them.
+        parameters: the bound values, which all SELECTs of the statement share.
+        conditions: what the resource path requires of the entities of the first SELECT.
+        page: replaces the SELECT of the last relation, to make fewer of its rows.
     """
 
     def __init__(
-        self, parameters: QueryParameters, conditions: Sequence[Node], page: Select | None = None
+        self,
+        parameters: QueryParameters,
+        conditions: Sequence[Node],
+        page: Subselect | None = None,
     ) -> None:
         super().__init__(parameters)
         self._conditions = conditions
         self._page = page
 
     def source(self, entity: EntityType) -> str:
-        if isinstance(entity, Rows):
-            return f"({self._select(self._page or entity.select)})"
+        if isinstance(entity, Relation):
+            return f"({self._subselect(self._page or entity.select)})"
         return super().source(entity)
 
     def column(self, instance: Instance, prop: Property) -> str:
-        if isinstance(instance, NavigationStep) and isinstance(instance.navigation, Nested):
+        if isinstance(instance, NavigationStep) and isinstance(
+            instance.navigation, GroupedNavigation
+        ):
             return super().column(instance.origin, prop)
         return super().column(instance, prop)
 
-    def _select(self, select: Select) -> str:
-        """Return the SELECT that makes rows, with aliases of its own."""
-        inner = RowsTranslator(self.parameters, self._conditions)
+    def _subselect(self, select: Subselect) -> str:
+        """Return the text of a SELECT, whose table aliases are its own."""
+        inner = RelationTranslator(self.parameters, self._conditions)
         conditions = select.conditions
-        if not isinstance(select.input.entity, Rows):
+        if not isinstance(select.input.entity, Relation):
             conditions = (*self._conditions, *conditions)
         outputs = [
             f"{inner.value(each.value)} AS {each.property.column}" for each in select.outputs
@@ -54,7 +60,7 @@ class RowsTranslator(Translator):
         if select.after is not None:
             keys = [inner.by_order(each.expression) for each in select.order]
             where.append(after_place(select.input.entity, select.order, keys, select.after, inner))
-        order = [_ordered(inner, each.expression, each.descending) for each in select.order]
+        order = [_order_key(inner, each.expression, each.descending) for each in select.order]
         parts = [f"SELECT {', '.join(outputs)} FROM {inner.from_clause(select.input)}"]
         if where:
             parts.append(f"WHERE {' AND '.join(where)}")
@@ -71,7 +77,7 @@ class RowsTranslator(Translator):
         return " ".join(parts)
 
 
-def _ordered(translator: Translator, expression: Node, descending: bool) -> str:
+def _order_key(translator: Translator, expression: Node, descending: bool) -> str:
     direction = "DESC NULLS LAST" if descending else "ASC NULLS FIRST"
     if not expression.nullable:
         direction = direction[: direction.index(" ")]

@@ -1,6 +1,6 @@
-"""The transformations that keep some of the rows: by their number, or by a sum.
+"""The transformations that keep some of the rows, by their number or by a sum.
 
-The order of what they keep is that in which rows were considered, completed by what names a row.
+They keep the rows in the order in which they are considered, made total by the unique attributes.
 OData Extension for Data Aggregation 4.0, sections 3.3.1, 3.3.5 and 3.3.6.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from chalicelib.odata.apply.pipeline import Reader, with_hidden
-from chalicelib.odata.apply.relation import Member, Output, Rows, Select
+from chalicelib.odata.apply.pipeline import Pipeline, with_hidden
+from chalicelib.odata.apply.relation import Attribute, OutputColumn, Relation, Subselect
 from chalicelib.odata.ast import Call, Literal, Node, OrderKey
 from chalicelib.odata.edm import NUMBERS, Edm
 from chalicelib.odata.language.literals import read_number
@@ -19,104 +19,116 @@ from chalicelib.odata.language.span import Span
 
 _NATURAL = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
-_SUM_BEFORE = (
+_SUM_OF_PRECEDING = (
     "COALESCE(sum({{0}}) OVER (ORDER BY {0} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
 )
-_SUM = "COALESCE(sum({0}) OVER (), 0)"
-_MOST = "max({{0}}) OVER (ORDER BY {0} ROWS UNBOUNDED PRECEDING)"
+_SUM_OF_ALL = "COALESCE(sum({0}) OVER (), 0)"
+_RUNNING_MAX = "max({{0}}) OVER (ORDER BY {0} ROWS UNBOUNDED PRECEDING)"
 
 
-def top(reader: Reader, span: Span) -> Rows:
-    return _cut(reader.rows, top=_whole_number(span))
+def top(pipeline: Pipeline, span: Span) -> Relation:
+    return _slice(pipeline.relation, top=_whole_number(span))
 
 
-def skip(reader: Reader, span: Span) -> Rows:
-    return _cut(reader.rows, skip=_whole_number(span))
+def skip(pipeline: Pipeline, span: Span) -> Relation:
+    return _slice(pipeline.relation, skip=_whole_number(span))
 
 
-def ranked(name: str, measure: str, *, descending: bool) -> Callable[[Reader, Span], Rows]:
-    """Return how ``topcount`` and its like are read: their measure is count, sum or percent."""
+def ranked(name: str, measure: str, *, descending: bool) -> Callable[[Pipeline, Span], Relation]:
+    """Return the reader of ``topcount``, ``bottomsum`` and the like.
 
-    def read(reader: Reader, span: Span) -> Rows:
+    Args:
+        measure: what the first parameter limits: the "count" of rows, the "sum" of the expression,
+            or the "percent" of its total.
+        descending: whether the largest values come first, as in top….
+    """
+
+    def read(pipeline: Pipeline, span: Span) -> Relation:
         parameters = span.split(",")
         if len(parameters) < 2:
             raise syntax_error(f"{name} takes a number and an expression", span.after)
         expression = span.part(parameters[1].start, span.end)
-        # Rows that are equal in it are considered in an order of our choice.
-        reader.rows = replace(reader.rows, order=())
-        value = reader.value(expression)
+        # The extension lets the service choose the order of equal rows.
+        pipeline.relation = replace(pipeline.relation, order=())
+        value = pipeline.value(expression)
         limit = _limit(measure, parameters[0], value)
-        (member,) = reader.order_by((OrderKey(value, descending),))
+        (attribute,) = pipeline.order_by((OrderKey(value, descending),))
         if measure == "count":
-            return _cut(reader.rows, top=limit.value)
-        return _up_to(reader, member, measure, limit)
+            return _slice(pipeline.relation, top=limit.value)
+        return _until_sum(pipeline, attribute, measure, limit)
 
     return read
 
 
 def _whole_number(span: Span) -> int:
     if not _NATURAL.fullmatch(span.text):
-        raise syntax_error("A whole number from 0 on is expected", span.at)
+        raise syntax_error("A non-negative integer is expected", span.at)
     return int(span.text)
 
 
 def _limit(measure: str, span: Span, value: Node) -> Literal:
+    """Read the first parameter of ``topcount`` and the like."""
     if not _NUMBER.fullmatch(span.text):
         if span.text and span.text[0] not in "'\"":
-            raise unsupported("A first parameter that is no number is not supported", span.at)
+            raise unsupported("A first parameter other than a number is not supported", span.at)
         raise syntax_error("A number is expected", span.at)
     try:
-        of, number = read_number(span.text)
+        type_, number = read_number(span.text)
     except ValueError as error:
         raise syntax_error(f"{span.text[:100]} {error}", span.at) from error
     if measure == "count":
-        if of is not Edm.INT64 or number < 1:
-            raise syntax_error("A whole number from 1 on is expected", span.at)
-        return Literal(of, number, span.at)
+        if type_ is not Edm.INT64 or number < 1:
+            raise syntax_error("A positive integer is expected", span.at)
+        return Literal(type_, number, span.at)
     if value.type not in NUMBERS:
-        raise syntax_error(f"A sum is one of numbers, not of {value.type}", span.at)
+        raise syntax_error(f"The expression must be a number, not {value.type}", span.at)
     if measure == "percent" and not 0 < number <= 100:
-        raise syntax_error("A number above 0 and up to 100 is expected", span.at)
+        raise syntax_error("A number greater than 0 and up to 100 is expected", span.at)
     return Literal(Edm.DECIMAL, Decimal(span.text), span.at)
 
 
-def _cut(rows: Rows, *, skip: int = 0, top: int | None = None) -> Rows:
-    """Keep ``top`` rows after the first ``skip`` of their order."""
-    return replace(
-        rows,
-        select=Select(rows.it, rows.copied(), order=rows.total_order(), skip=skip, top=top),
-        are_computed=False,
+def _slice(relation: Relation, *, skip: int = 0, top: int | None = None) -> Relation:
+    """Keep ``top`` rows behind the first ``skip`` in the order of the relation."""
+    select = Subselect(
+        relation.it, relation.passed_through(), order=relation.total_order(), skip=skip, top=top
     )
+    return replace(relation, select=select, has_expressions=False)
 
 
-def _up_to(reader: Reader, member: Member, measure: str, limit: Literal) -> Rows:
-    """Keep rows in their order until the sum of a member over them reaches the limit.
+def _until_sum(pipeline: Pipeline, attribute: Attribute, measure: str, limit: Literal) -> Relation:
+    """Keep rows, in order, until the sum of an attribute over them reaches the limit.
 
-    Once it was reached no further row is kept, though negative numbers would lower it again.
+    No row is kept after that, even if negative values reduce the sum below the limit again. Hence
+    the running maximum of the sum of the preceding rows is compared, not that sum.
     """
-    rows = reader.rows
-    value = member.column(rows.it)
-    before = _over(reader, _SUM_BEFORE, value, rows.total_order())
-    whole = _over(reader, _SUM, value, ())
-    rows = with_hidden(rows, [before, whole])
-    most = _over(reader, _MOST, Member(before.property).column(rows.it), rows.total_order())
-    rows = with_hidden(rows, [most])
-    reached, total = (Member(each.property).column(rows.it) for each in (most, whole))
+    relation = pipeline.relation
+    value = attribute.column(relation.it)
+    sum_before = _window(pipeline, _SUM_OF_PRECEDING, value, relation.total_order())
+    sum_of_all = _window(pipeline, _SUM_OF_ALL, value, ())
+    relation = with_hidden(relation, [sum_before, sum_of_all])
+    column = Attribute(sum_before.property).column(relation.it)
+    largest_before = _window(pipeline, _RUNNING_MAX, column, relation.total_order())
+    relation = with_hidden(relation, [largest_before])
+    reached, total = (
+        Attribute(each.property).column(relation.it) for each in (largest_before, sum_of_all)
+    )
     if measure == "sum":
-        kept = Call("({0} < {1})", (reached, limit), Edm.BOOLEAN)
+        is_kept = Call("({0} < {1})", (reached, limit), Edm.BOOLEAN)
     else:
-        kept = Call("({0} * 100 < {1} * {2})", (reached, total, limit), Edm.BOOLEAN)
-    return replace(rows, select=Select(rows.it, rows.copied(), (kept,)), are_computed=False)
+        is_kept = Call("({0} * 100 < {1} * {2})", (reached, total, limit), Edm.BOOLEAN)
+    select = Subselect(relation.it, relation.passed_through(), (is_kept,))
+    return replace(relation, select=select, has_expressions=False)
 
 
-def _over(reader: Reader, template: str, value: Node, order: tuple[OrderKey, ...]) -> Output:
-    """Return what is calculated of a value over rows in an order."""
+def _window(
+    pipeline: Pipeline, template: str, value: Node, order: tuple[OrderKey, ...]
+) -> OutputColumn:
+    """Return a hidden column with a window function of a value over the rows in an order."""
     keys = []
     for number, key in enumerate(order, 1):
         collation = ' COLLATE "C"' if key.expression.type is Edm.STRING else ""
         direction = "DESC NULLS LAST" if key.descending else "ASC NULLS FIRST"
         keys.append(f"{{{number}}}{collation} {direction}")
-    filled = template.format(", ".join(keys)) if order else template
+    call = template.format(", ".join(keys)) if order else template
     expressions = (each.expression for each in order)
-    found = Call(filled, (value, *expressions), Edm.DECIMAL)
-    return Output(reader.columns.property("", found), found)
+    return pipeline.columns.create("", Call(call, (value, *expressions), Edm.DECIMAL))

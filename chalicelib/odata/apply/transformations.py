@@ -1,15 +1,16 @@
-"""``$apply``: a chain of transformations, each of which reads the rows of the one before.
+"""Read ``$apply``: a sequence of transformations, each of which reads the relation before it.
 
-A new transformation is one line in ``_TRANSFORMATIONS``. OData Extension for Data Aggregation 4.0,
-section 3.
+To add a transformation, add a line to ``_TRANSFORMATIONS``. OData Extension for Data Aggregation
+4.0, section 3.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from chalicelib.odata.apply import grouping, top_skip
-from chalicelib.odata.apply.pipeline import ApplyBounds, Reader
-from chalicelib.odata.apply.relation import Output, Rows, Select, rows_of
+from chalicelib.odata.apply.pipeline import ApplyBounds, Pipeline
+from chalicelib.odata.apply.relation import OutputColumn, Relation, Subselect, relation_of
+from chalicelib.odata.ast import Node
 from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
@@ -24,70 +25,72 @@ _UNSUPPORTED = frozenset(
 
 def read_apply(
     text: str, entity: EntityType, aliases: Mapping[str, str], bounds: ApplyBounds
-) -> Rows:
+) -> Relation:
     """Read ``$apply`` on the entities of a set.
 
     Raises:
-        InvalidError: the text is none, or names what there is not; the message says where and why.
-        NotImplementedByServiceError: it is one that the service does not support.
+        InvalidError: the text is not a valid ``$apply``; the message states the place and reason.
+        NotImplementedByServiceError: the text is valid, but the service does not support it.
     """
     spans = Span.of(text, "$apply").split("/")
     if len(spans) > bounds.transformations:
         raise syntax_error(
-            f"$apply may have {bounds.transformations} transformations, not more",
+            f"$apply may have at most {bounds.transformations} transformations",
             spans[bounds.transformations].at,
         )
-    reader = Reader(rows_of(entity, root(entity)), aliases, bounds)
+    pipeline = Pipeline(relation_of(entity, root(entity)), aliases, bounds)
     for span in spans:
-        reader.rows = _transformed(reader, span)
-    return reader.rows
+        pipeline.relation = _transform(pipeline, span)
+    return pipeline.relation
 
 
-def _transformed(reader: Reader, span: Span) -> Rows:
-    given, argument = span.call()
-    name = given.lower()
-    if name in _UNSUPPORTED or "." in name:
-        raise unsupported(f"The transformation {given[:100]} is not supported", span.at)
-    if name == "identity":
-        if argument is not None:
-            raise syntax_error("identity has no parameters", span.at)
-        return reader.rows
-    read = _TRANSFORMATIONS.get(name)
+def _transform(pipeline: Pipeline, span: Span) -> Relation:
+    """Read one transformation and return its result."""
+    name, parameters = span.call()
+    key = name.lower()
+    if key in _UNSUPPORTED or "." in key:
+        raise unsupported(f"The transformation {name[:100]} is not supported", span.at)
+    if key == "identity":
+        if parameters is not None:
+            raise syntax_error("identity takes no parameters", span.at)
+        return pipeline.relation
+    read = _TRANSFORMATIONS.get(key)
     if read is None:
-        raise syntax_error(f"There is no transformation {given[:100]}", span.at)
-    if argument is None:
-        raise syntax_error(f"{name} has its parameters in parentheses", span.after)
-    return read(reader, argument)
+        raise syntax_error(f"{name[:100]} is not a transformation", span.at)
+    if parameters is None:
+        raise syntax_error(f"{key} needs parameters in parentheses", span.after)
+    return read(pipeline, parameters)
 
 
-def _filter(reader: Reader, span: Span) -> Rows:
-    rows = reader.rows
-    select = Select(rows.it, rows.copied(), conditions=(reader.condition(span),))
-    return replace(rows, select=select)
+def _filter(pipeline: Pipeline, span: Span) -> Relation:
+    return _where(pipeline.relation, pipeline.condition(span))
 
 
-def _search(reader: Reader, span: Span) -> Rows:
-    rows = reader.rows
-    select = Select(rows.it, rows.copied(), conditions=(reader.search(span),))
-    return replace(rows, select=select)
+def _search(pipeline: Pipeline, span: Span) -> Relation:
+    return _where(pipeline.relation, pipeline.search(span))
 
 
-def _compute(reader: Reader, span: Span) -> Rows:
-    outputs: dict[str, Output] = {}
+def _where(relation: Relation, condition: Node) -> Relation:
+    select = Subselect(relation.it, relation.passed_through(), conditions=(condition,))
+    return replace(relation, select=select)
+
+
+def _compute(pipeline: Pipeline, span: Span) -> Relation:
+    outputs: dict[str, OutputColumn] = {}
     for item in span.split(","):
-        expression, alias = reader.named(item)
-        value = reader.value(expression)
-        name = reader.alias(alias, outputs)
-        outputs[name] = Output(reader.columns.property(name, value), value)
-    return reader.compute(tuple(outputs.values()))
+        expression, alias = pipeline.split_alias(item)
+        value = pipeline.value(expression)
+        name = pipeline.alias(alias, outputs)
+        outputs[name] = pipeline.columns.create(name, value)
+    return pipeline.compute(tuple(outputs.values()))
 
 
-def _orderby(reader: Reader, span: Span) -> Rows:
-    reader.order_by(reader.order(span))
-    return reader.rows
+def _orderby(pipeline: Pipeline, span: Span) -> Relation:
+    pipeline.order_by(pipeline.order(span))
+    return pipeline.relation
 
 
-_TRANSFORMATIONS: dict[str, Callable[[Reader, Span], Rows]] = {
+_TRANSFORMATIONS: dict[str, Callable[[Pipeline, Span], Relation]] = {
     "filter": _filter,
     "search": _search,
     "compute": _compute,
@@ -104,5 +107,5 @@ _TRANSFORMATIONS: dict[str, Callable[[Reader, Span], Rows]] = {
     "bottompercent": top_skip.ranked("bottompercent", "percent", descending=False),
 }
 
-# What is supported, by name.
+# The names of all supported transformations.
 TRANSFORMATIONS = ("identity", *_TRANSFORMATIONS)
