@@ -33,9 +33,9 @@ def test_punches_are_counted_by_employer_day_and_status(client: Client, data: Da
 
 def test_rows_have_the_control_information_of_each_metadata_level(client: Client) -> None:
     apply = ("$apply", "groupby((employerId),aggregate($count as n,attempts with sum as s))")
-    answer = client.json("PointRecords", apply, ("$top", "1"))
-    assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords(employerId,n,s)"
-    (first,) = answer["value"]
+    response = client.json("PointRecords", apply, ("$top", "1"))
+    assert response["@odata.context"] == f"{ROOT}/$metadata#PointRecords(employerId,n,s)"
+    (first,) = response["value"]
     assert first == {
         "@odata.id": None,
         "employerId": 1,
@@ -51,15 +51,15 @@ def test_rows_have_the_control_information_of_each_metadata_level(client: Client
 
 
 def test_numbers_are_strings_with_ieee754compatible(client: Client, data: DataSet) -> None:
-    answer = client.json(
+    response = client.json(
         "PointRecords",
         ("$apply", "groupby((employerId),aggregate($count as n,attempts with average as a))"),
         ("$top", "1"),
         ("$count", "true"),
         accept="application/json;IEEE754Compatible=true;metadata=none",
     )
-    assert answer["@odata.count"] == "4"
-    (first,) = answer["value"]
+    assert response["@odata.count"] == "4"
+    (first,) = response["value"]
     assert first["employerId"] == "1"
     assert first["n"] == str(sum(each.employerId == 1 for each in data.records))
     assert isinstance(first["a"], str)
@@ -129,15 +129,15 @@ def test_nulls_form_one_group(client: Client, data: DataSet) -> None:
 
 def test_group_keys_on_a_navigation_path_are_nested(client: Client, data: DataSet) -> None:
     apply = "groupby((point/employerId,status,point/status),aggregate($count as n))"
-    answer = client.json("IntegrationLogs", ("$apply", apply))
+    response = client.json("IntegrationLogs", ("$apply", apply))
     context = "#IntegrationLogs(point(employerId,status),status,n)"
-    assert answer["@odata.context"].endswith(context)
+    assert response["@odata.context"].endswith(context)
     expected = Counter(
         (each.point.employerId, each.point.status, each.status) for each in data.logs
     )
     assert expected == {
         (each["point"]["employerId"], each["point"]["status"], each["status"]): each["n"]
-        for each in answer["value"]
+        for each in response["value"]
     }
     ordered = rows(
         client,
@@ -202,10 +202,10 @@ def test_collections_of_entities_are_counted(client: Client, data: DataSet) -> N
 def test_rows_keep_the_identity_of_entities_until_they_are_grouped(
     client: Client, data: DataSet
 ) -> None:
-    answer = client.json("PointRecords", ("$apply", "filter(status eq 'ERROR')"), ("$top", "1"))
-    assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords"
+    response = client.json("PointRecords", ("$apply", "filter(status eq 'ERROR')"), ("$top", "1"))
+    assert response["@odata.context"] == f"{ROOT}/$metadata#PointRecords"
     first = next(each for each in data.records if each.status == "ERROR")
-    assert answer["value"] == [client.json("PointRecords", ("$filter", f"id eq {first.id}"))[
+    assert response["value"] == [client.json("PointRecords", ("$filter", f"id eq {first.id}"))[
         "value"
     ][0]]  # fmt: skip
     more = client.json(
@@ -233,7 +233,7 @@ def test_logs_of_one_record_are_grouped(client: Client, data: DataSet) -> None:
         each.status for each in record.logs
     )
     absent = "PointRecords(00000000-0000-0000-0000-000000000000)/logs"
-    with pytest.raises(NotFoundError, match="PointRecords.* does not exist"):
+    with pytest.raises(NotFoundError, match=r"PointRecords.* does not exist"):
         client.get(absent, ("$apply", "aggregate($count as n)"))
 
 

@@ -14,10 +14,10 @@ def test_other_options_apply_to_the_result_of_apply(client: Client, data: DataSe
     apply = "groupby((employeeId),aggregate($count as n))"
     largest = sorted(groups.items(), key=lambda each: (-each[1], each[0]))
     options = [("$orderby", "n desc"), ("$top", "2"), ("$skip", "1"), ("$count", "true")]
-    answer = client.json("PointRecords", ("$apply", apply), *options)
-    assert [(each["employeeId"], each["n"]) for each in answer["value"]] == largest[1:3]
-    assert answer["@odata.count"] == len(groups)
-    assert "@odata.nextLink" not in answer
+    response = client.json("PointRecords", ("$apply", apply), *options)
+    assert [(each["employeeId"], each["n"]) for each in response["value"]] == largest[1:3]
+    assert response["@odata.count"] == len(groups)
+    assert "@odata.nextLink" not in response
     count = client.get("PointRecords/$count", ("apply", apply), ("$filter", "n gt 8"))
     assert count.body == str(sum(n > 8 for n in groups.values()))
     only = rows(client, "PointRecords", apply, ("$select", "n"), ("$orderby", "n mul -1"))
@@ -41,20 +41,22 @@ def test_other_options_apply_to_the_result_of_apply(client: Client, data: DataSe
 def test_pages_contain_each_row_once_in_order(query: list[tuple[str, str]], client: Client) -> None:
     whole = client.json("PointRecords", *query, ("$format", "json;metadata=none"))["value"]
     options = [*query, ("$format", "json;metadata=none"), ("$count", "true")]
-    answer = client.json("PointRecords", *options, prefer="maxpagesize=4")
-    actual, link = answer["value"], answer.get("@odata.nextLink")
+    response = client.json("PointRecords", *options, prefer="maxpagesize=4")
+    actual, link = response["value"], response.get("@odata.nextLink")
     while link:
-        assert answer["@odata.count"] == len(whole)
-        answer = client.follow(link, prefer="maxpagesize=4")
-        assert 1 <= len(answer["value"]) <= 4
-        actual, link = actual + answer["value"], answer.get("@odata.nextLink")
+        assert response["@odata.count"] == len(whole)
+        response = client.follow(link, prefer="maxpagesize=4")
+        assert 1 <= len(response["value"]) <= 4
+        actual, link = actual + response["value"], response.get("@odata.nextLink")
     assert actual == whole
     assert len(actual) > 8
 
 
 def test_skip_token_of_another_apply_is_rejected(client: Client) -> None:
-    answer = client.json("PointRecords", ("$apply", "groupby((deviceId))"), prefer="maxpagesize=4")
-    link = answer["@odata.nextLink"]
+    response = client.json(
+        "PointRecords", ("$apply", "groupby((deviceId))"), prefer="maxpagesize=4"
+    )
+    link = response["@odata.nextLink"]
     with pytest.raises(InvalidError, match="skiptoken"):
         client.follow(link.replace("deviceId", "latitude"))
 

@@ -182,17 +182,14 @@ class _GroupKeys:
             if navigation:
                 of_navigation = properties.setdefault(navigation.name, {})
                 of_navigation[output.property.name] = output.property
-        return {
-            name: GroupedNavigation(
-                name,
-                "",
-                "",
-                "",
-                False,
-                "",
-                grouped=EntityType(f"{_RESULT}/{name}", "", "", tuple(grouped.values())),
-            )
+        targets = {
+            name: EntityType(f"{_RESULT}/{name}", "", "", tuple(grouped.values()))
             for name, grouped in properties.items()
+        }
+        # Target type, columns and partner are empty: no SQL joins a grouped navigation.
+        return {
+            name: GroupedNavigation(name, "", "", "", False, "", grouped=target)
+            for name, target in targets.items()
         }
 
 

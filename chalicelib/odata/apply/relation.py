@@ -57,7 +57,7 @@ class Subselect:
     """The SELECT that makes a relation from the rows, or entities, of ``input``.
 
     Attributes:
-        keys: groups by the first so many outputs; None does not group.
+        keys: the number of leading outputs that are the group keys; None does not group.
         after: keyset pagination: keep the rows behind these values of the order. The order must
             then consist of keys of the group.
         fenced: stops the planner from replacing each use of an output by its expression.
