@@ -108,11 +108,11 @@ def get_health() -> Response:
 @answers
 def serve_odata(**segments: str) -> Response:
     """Step 4: answer an OData request."""
-    from chalicelib.odata.reads import ODataRequest  # noqa: PLC0415 - the grammar is not intake's
+    from chalicelib.odata.request import ODataRequest  # noqa: PLC0415 - the grammar is not intake's
 
     request = app.current_request
     query = request.query_params or MultiDict({})
-    answer = container.odata().answer(
+    answer = container.odata().respond(
         ODataRequest(
             principal=request.principal,
             service_root=f"{base_url(request)}/odata",

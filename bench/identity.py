@@ -26,7 +26,8 @@ from chalicelib.errors import PunchClockError
 from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
 from chalicelib.identity.jwks import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
-from chalicelib.odata.reads import ODataRequest, ODataService
+from chalicelib.odata.reads import ODataService
+from chalicelib.odata.request import ODataRequest
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings

@@ -25,8 +25,9 @@ from rich.table import Table
 from bench.engines import Engines, engines
 from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.model import POINT_RECORD
-from chalicelib.odata.query.parse_query import Limits, read_query
-from chalicelib.odata.reads import ODataRequest, ODataService
+from chalicelib.odata.query.parse_query import QueryLimits, parse_query
+from chalicelib.odata.reads import ODataService
+from chalicelib.odata.request import ODataRequest
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
@@ -156,14 +157,14 @@ def _following(body: str) -> _Query:
 
 
 def _translated() -> None:
-    limits = Limits(Bounds(2_000, 100), 2)
+    limits = QueryLimits(Bounds(2_000, 100), 2)
     texts = {"$filter": _FILTER, "$orderby": "includedAt"}
 
     numbers = itertools.count()
 
     def read() -> None:
         another = {"@n": str(next(numbers))}  # what was read with other aliases is read anew
-        found = read_query(texts, POINT_RECORD, another, limits)
+        found = parse_query(texts, POINT_RECORD, another, limits)
         translator = Translator(QueryParameters(_INTEGRATION))
         for condition in found.conditions:
             translator.truth(condition)

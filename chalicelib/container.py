@@ -26,7 +26,7 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.integrator.run import Run
-    from chalicelib.odata.router import Endpoint
+    from chalicelib.odata.router import Router
     from chalicelib.operations.quarantine import Release
     from chalicelib.operations.reconciler import Reconciliation
     from chalicelib.operations.replay import Replay
@@ -155,26 +155,34 @@ def replicator() -> Replicator:
 
 
 def integrator_run() -> Run:
-    """Build a run of the integrator; unlike all else, each run is a new one."""
+    """Build a run of the integrator. Unlike everything else here, each run is a new object."""
     from chalicelib.integrator import limiter
-    from chalicelib.integrator.legacy_client import Legacy
-    from chalicelib.integrator.retry_policy import Terms
+    from chalicelib.integrator.call_pool import CallPool
+    from chalicelib.integrator.database_worker import DatabaseWorker
+    from chalicelib.integrator.legacy_client import LegacyEndpoint
+    from chalicelib.integrator.retry_policy import RetryPolicy
     from chalicelib.integrator.run import Run
     from chalicelib.postgres.claims import Claims
 
     found = settings()
-    return Run(
-        Claims(database(), run_lease_s=found.run_lease_s, record_lease_s=found.record_lease_s),
-        Legacy(
+    call_pool = CallPool(
+        LegacyEndpoint(
             resolved("legacy_url"),
             connect_timeout_s=found.legacy_connect_timeout_s,
             read_timeout_s=found.legacy_read_timeout_s,
             call_timeout_s=found.legacy_call_timeout_s,
-        ),
+        )
+    )
+    return Run(
+        Claims(database(), run_lease_s=found.run_lease_s, record_lease_s=found.record_lease_s),
+        call_pool,
+        DatabaseWorker(call_pool.wake),
         limiter.from_settings(found),
-        found.limit_policy,
-        Terms.of(found),
-        chance=random.Random(),  # noqa: S311 - jitter
+        RetryPolicy.from_settings(found),
+        limit_policy=found.limit_policy,
+        settle_interval_s=found.settle_interval_s,
+        settle_batch=found.settle_batch,
+        rng=random.Random(),  # noqa: S311 - jitter
     )
 
 
@@ -186,9 +194,9 @@ def reader() -> ReadSession:
 
 
 @cache
-def odata() -> Endpoint:
+def odata() -> Router:
     from chalicelib.odata.pending import PendingRecords
-    from chalicelib.odata.router import Endpoint
+    from chalicelib.odata.router import Router
 
     def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
         accepted = intake().accept_records(records)
@@ -198,7 +206,7 @@ def odata() -> Endpoint:
         record = buffer().get(record_id)
         return as_awaiting(record) if record and principal.owns(record) else None
 
-    return Endpoint(reader(), settings(), PendingRecords(intake().read, store, find))
+    return Router(reader(), settings(), PendingRecords(intake().read, store, find))
 
 
 def find(record_id: str, principal: Principal) -> str | PointRecord:

@@ -1,7 +1,7 @@
-"""``POST /odata/PointRecords``: intake, in OData's words. Protocol 4.01, 11.4.2 (create an entity).
+"""Create point records: ``POST /odata/PointRecords``. Protocol 4.01, section 11.4.2.
 
-What a valid record is, and that the same punch is stored once, is intake's word; it needs nothing
-but the buffer, and neither does this.
+Intake validates and stores the record, so a creation is idempotent and requires only the buffer.
+This module translates between OData and intake.
 """
 
 import re
@@ -14,89 +14,95 @@ from chalicelib.odata import negotiation
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.pending import PendingRecords, Values, pending_record_members
-from chalicelib.odata.query.options import read_options
-from chalicelib.odata.query.selection import Selection, read_selection
-from chalicelib.odata.reads import ODataRequest
-from chalicelib.odata.response import Answer, ODataResponse, plain
+from chalicelib.odata.query.options import parse_options
+from chalicelib.odata.query.selection import Selection, parse_selection
+from chalicelib.odata.request import ODataRequest
+from chalicelib.odata.response import ODataResponse, ResponseBuilder, plain_response
 from chalicelib.point_record import PointRecord
 from chalicelib.strict_json import load_json
 
 _INT64 = re.compile(r"-?[0-9]{1,19}")
+_INT64_PROPERTIES = [each for each in POINT_RECORD.properties if each.type is Edm.INT64]
+_NAVIGATION_NAMES = frozenset(each.name for each in POINT_RECORD.navigations)
 
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """A record that is to be stored, and how to answer."""
+    """A validated record to store, and the response that the client wants.
+
+    ``preferred_return`` is ``minimal``, ``representation`` or None.
+    """
 
     record: PointRecord
     selection: Selection
-    answer: Answer
-    preferred: str | None
+    builder: ResponseBuilder
+    preferred_return: str | None
 
-    def answered(self, values: Values, *, created: bool) -> ODataResponse:
-        """Answer with the record as it is stored: 201, or 200 where the punch was there already."""
-        version, url = self.answer.version, self.answer.url_of(POINT_RECORD, values["id"])
+    def response(self, values: Values, *, created: bool) -> ODataResponse:
+        """Build the response for the stored record: 201, or 200 if it already existed."""
+        version, url = self.builder.version, self.builder.entity_url(POINT_RECORD, values["id"])
         headers = {"Location": url}
-        if self.preferred:
-            headers["Preference-Applied"] = f"return={self.preferred}"
-        if self.preferred == "minimal":
+        if self.preferred_return:
+            headers["Preference-Applied"] = f"return={self.preferred_return}"
+        if self.preferred_return == "minimal":
             headers["OData-EntityId"] = url
             if version != "4.0":
                 headers["EntityId"] = url  # the name that 4.01 prefers
-            return plain(version, None, "", 204, headers)
+            return plain_response(version, None, "", 204, headers)
         fragment = f"#{POINT_RECORD.entity_set}{self.selection.context}/$entity"
-        members = pending_record_members(values, self.selection, self.answer)
-        return self.answer.entity(members, fragment, headers, 201 if created else 200)
+        members = pending_record_members(values, self.selection, self.builder)
+        return self.builder.entity(members, fragment, headers, 201 if created else 200)
 
 
-def read_creation(request: ODataRequest, waiting: PendingRecords, max_bytes: int) -> Creation:
-    """Read a request that creates a record.
+def parse_creation(request: ODataRequest, pending: PendingRecords, max_bytes: int) -> Creation:
+    """Parse and validate a request that creates a record.
 
     Raises:
-        InvalidError: the request or the record is at fault; every bad field is named.
-        ForbiddenError: the record is not the principal's to post.
-        MediaTypeError: the body is no JSON by its Content-Type.
+        InvalidError: the request or the record is invalid; the error names every invalid field.
+        ForbiddenError: the principal may not post this record.
+        MediaTypeError: the Content-Type of the body is not JSON.
+        TooLargeError: the body exceeds ``max_bytes``.
     """
     version = negotiation.version_of(request.headers)
-    options = read_options(request.query)
+    options = parse_options(request.query)
     if options.text("$expand") is not None:
         raise NotImplementedByServiceError(
-            "$expand is not supported where a record is created.", target="$expand"
+            "$expand is not supported when a record is created.", target="$expand"
         )
     options.allow("$select", "$format")
-    selection = read_selection(options.text("$select"), POINT_RECORD)
-    form = negotiation.json_format(request.headers, options.text("$format"))
+    selection = parse_selection(options.text("$select"), POINT_RECORD)
+    json_format = negotiation.json_format(request.headers, options.text("$format"))
     numbers_as_text = negotiation.require_json_body(request.headers)
     if len(request.body) > max_bytes:
-        raise TooLargeError(f"The body is over {max_bytes} bytes.")
-    document = _record(load_json(request.body), numbers_as_text)
+        raise TooLargeError(f"The body exceeds {max_bytes} bytes.")
+    document = _without_annotations(load_json(request.body), numbers_as_text)
     return Creation(
-        waiting.read(document, request.principal),
+        pending.read(document, request.principal),
         selection,
-        Answer(request.service_root, version, form, options),
+        ResponseBuilder(request.service_root, version, json_format, options),
         negotiation.preferred_return(request.headers),
     )
 
 
-def create(creations: Sequence[Creation], waiting: PendingRecords) -> list[ODataResponse]:
-    """Store the records of all, or none, and answer each.
+def create(creations: Sequence[Creation], pending: PendingRecords) -> list[ODataResponse]:
+    """Store the records of all creations, or none, and build the responses.
 
     Raises:
-        UnavailableError: they are not known to be stored.
-        NotImplementedByServiceError: they are more than can be stored together.
+        UnavailableError: the buffer did not confirm that it stored the records.
+        NotImplementedByServiceError: the buffer cannot store so many records atomically.
     """
-    stored = waiting.store([each.record for each in creations])
+    stored = pending.store([each.record for each in creations])
     return [
-        each.answered(values, created=created)
+        each.response(values, created=created)
         for each, (values, created) in zip(creations, stored, strict=True)
     ]
 
 
-def _record(document: object, numbers_as_text: bool) -> object:
-    """Return what intake is to judge: the body without what OData adds to an entity.
+def _without_annotations(document: object, numbers_as_text: bool) -> object:
+    """Return the document that intake validates: the body without what is specific to OData.
 
-    Annotations say nothing that is kept, and what the service itself computes is ignored where a
-    client sends it, as the standard asks.
+    Annotations are not stored. The standard requires the service to ignore computed properties in
+    the body.
     """
     if not isinstance(document, dict):
         return document
@@ -104,23 +110,22 @@ def _record(document: object, numbers_as_text: bool) -> object:
     record: dict[str, Any] = {}
     for name, value in document.items():
         member = POINT_RECORD.by_name.get(name)
-        bound = name.partition("@")[0] in (each.name for each in POINT_RECORD.navigations)
-        if bound and (member or name.endswith("bind")) and value not in (None, []):
+        is_navigation = name.partition("@")[0] in _NAVIGATION_NAMES
+        if is_navigation and (member or name.endswith("bind")) and value not in (None, []):
             raise NotImplementedByServiceError(
-                f"{name} cannot be created or linked together with a record.", target=name
+                f"{name} is not supported: related entities cannot be created or linked together"
+                " with a record.",
+                target=name,
             )
-        if bound or "@" in name or (member and name not in POINT_RECORD.insertable):
+        if is_navigation or "@" in name or (member and name not in POINT_RECORD.insertable):
             continue
-        if numbers_as_text and member in _INT64S and _is_integer(value):
+        if numbers_as_text and member in _INT64_PROPERTIES and _is_integer_text(value):
             value = int(value)
         record[name] = value
     return record
 
 
-_INT64S = [each for each in POINT_RECORD.properties if each.type is Edm.INT64]
-
-
-def _is_integer(value: object) -> bool:
+def _is_integer_text(value: object) -> bool:
     return isinstance(value, str) and _INT64.fullmatch(value) is not None
 
 
@@ -129,6 +134,6 @@ def _require_type(document: Mapping[str, Any]) -> None:
         given = document.get(name)
         if given is not None and str(given).rpartition("#")[2] != POINT_RECORD.qualified_name:
             raise InvalidError(
-                f"{name} must be #{POINT_RECORD.qualified_name}: nothing else is created here.",
+                f"{name} must be #{POINT_RECORD.qualified_name}: no other type can be created.",
                 target=name,
             )

@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.query.selection import Selection
-from chalicelib.odata.response import Answer
+from chalicelib.odata.response import ResponseBuilder
 from chalicelib.odata.sql.json_functions import TYPES_OF_JSON, type_name
 from chalicelib.odata.sql.select_statements import RowReader
 from chalicelib.point_record import PointRecord
@@ -57,23 +57,23 @@ class PendingRecordReader:
         return self._reader.row(f"{with_record} {sql}", parameters, until)
 
 
-def pending_record_members(values: Values, selection: Selection, answer: Answer) -> str:
+def pending_record_members(values: Values, selection: Selection, builder: ResponseBuilder) -> str:
     """Return a pending record as JSON without braces, as Postgres will write it later."""
-    form = answer.form
+    json_format = builder.format
     members: dict[str, Any] = {}
-    url = answer.url_of(POINT_RECORD, values["id"])
-    if form.metadata == "full":
+    url = builder.entity_url(POINT_RECORD, values["id"])
+    if json_format.metadata == "full":
         members["@odata.type"] = f"#{POINT_RECORD.qualified_name}"
         members["@odata.id"] = members["@odata.editLink"] = url
         for navigation in selection.navigations:
             members[f"{navigation.name}@odata.associationLink"] = f"{url}/{navigation.name}/$ref"
             members[f"{navigation.name}@odata.navigationLink"] = f"{url}/{navigation.name}"
-    elif form.metadata == "minimal" and POINT_RECORD.key not in selection.properties:
+    elif json_format.metadata == "minimal" and POINT_RECORD.key not in selection.properties:
         members["@odata.id"] = url
     for each in selection.properties:
-        if form.metadata == "full" and each.type not in TYPES_OF_JSON:
+        if json_format.metadata == "full" and each.type not in TYPES_OF_JSON:
             members[f"{each.name}@odata.type"] = f"#{type_name(each.type)}"
         value = values[each.name]
-        as_text = form.numbers_as_text and each.type is Edm.INT64 and value is not None
+        as_text = json_format.numbers_as_text and each.type is Edm.INT64 and value is not None
         members[each.name] = str(value) if as_text else value
     return json.dumps(members, separators=(",", ":"), ensure_ascii=False)[1:-1]

@@ -1,30 +1,31 @@
-"""NavigationStep 4: answer OData queries about the replica. Reads only, one statement a request.
+"""Serve GET requests: one SQL statement per request.
 
-The pipeline: options → typed trees → one SQL statement with bound values → JSON text that Postgres
-wrote → answer. Every fault of a request is one of ``chalicelib.errors``.
+Query options → typed AST → one SQL statement with bound parameters → JSON text, which Postgres
+writes → response. An invalid request raises one of ``chalicelib.errors``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.errors import InvalidError, NotFoundError
 from chalicelib.odata import negotiation
-from chalicelib.odata.apply import handler as applied
+from chalicelib.odata.apply import handler as apply_handler
 from chalicelib.odata.apply.pipeline import ApplyBounds
 from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.metadata.csdl_json import csdl_json
 from chalicelib.odata.metadata.csdl_xml import csdl_xml, service_document
 from chalicelib.odata.model import Property
-from chalicelib.odata.query.options import SUPPORTED, Options, read_options
+from chalicelib.odata.query.options import SUPPORTED, Options, parse_options
 from chalicelib.odata.query.page_request import PageRequest, PageSizes
-from chalicelib.odata.query.parse_query import Limits, Query, read_query
-from chalicelib.odata.query.projection import View
+from chalicelib.odata.query.parse_query import Query, QueryLimits, parse_query
+from chalicelib.odata.query.projection import Projection
 from chalicelib.odata.query.total_order import total_order
+from chalicelib.odata.request import ODataRequest
 from chalicelib.odata.resource import Kind, Resource, read_resource, segments_of
-from chalicelib.odata.response import Answer, ODataResponse, plain
-from chalicelib.odata.response_budget import Allowance
+from chalicelib.odata.response import ODataResponse, ResponseBuilder, plain_response
+from chalicelib.odata.response_budget import ResponseBudget
 from chalicelib.odata.sql.complexity import require_plannable
 from chalicelib.odata.sql.json_functions import JsonStyle
 from chalicelib.odata.sql.select_statements import (
@@ -37,228 +38,227 @@ from chalicelib.odata.sql.select_statements import (
     page_statement,
     value_statement,
 )
-from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 
-__all__ = ["ODataRequest", "ODataResponse", "ODataService"]
-
-
-@dataclass(frozen=True, slots=True)
-class ODataRequest:
-    """A request. ``service_root`` is the absolute URL up to and including ``/odata``, ``path`` the
-    rest with its segments decoded or percent-encoded, ``query`` the decoded pairs, ``headers`` have
-    their names in lower case. All that ``principal`` may not see is as if it were not. Without an
-    ``allowance`` it has that of one query.
-    """
-
-    principal: Principal
-    service_root: str
-    path: str
-    query: Sequence[tuple[str, str]]
-    headers: Mapping[str, str]
-    method: str = "GET"
-    body: bytes = b""
-    allowance: Allowance | None = None
+_ENTITY_OPTIONS = ("$compute", "$expand", "$select")
+_REFERENCE_OPTIONS = SUPPORTED.difference(_ENTITY_OPTIONS)
 
 
 class ODataService:
-    """Answers requests from a reader of the replica."""
+    """Serves GET requests from Postgres."""
 
     def __init__(self, reader: RowReader, settings: Settings) -> None:
         self._reader = reader
         self._settings = settings
         self._sizes = PageSizes(settings.odata_page, settings.odata_page_max)
         bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
-        self._limits = Limits(bounds, settings.odata_expand_depth)
+        self._limits = QueryLimits(bounds, settings.odata_expand_depth)
         self._apply_bounds = ApplyBounds(
             settings.odata_max_transformations, settings.odata_max_added_properties, bounds
         )
 
     def get(self, request: ODataRequest) -> ODataResponse:
-        """Answer one request.
+        """Return the response to a GET request.
 
         Raises:
-            InvalidError: the request is not one of OData, or not one about this model.
-            NotFoundError: there is no such resource.
-            NotAcceptableError: the client reads no format that the resource has.
-            NotImplementedByServiceError: it is legal OData that the service does not support.
-            UnavailableError: Postgres cannot be reached, or the query takes too long.
+            InvalidError: the request is malformed or does not fit the model.
+            NotFoundError: the resource does not exist.
+            NotAcceptableError: the client accepts none of the formats of the resource.
+            NotImplementedByServiceError: the request is legal OData that is not supported.
+            UnavailableError: Postgres cannot be reached, or the query times out.
         """
-        run = _Run(self._reader, request.allowance or Allowance.of_query(self._settings))
+        runner = _StatementRunner(
+            self._reader, request.budget or ResponseBudget.for_query(self._settings)
+        )
         version = negotiation.version_of(request.headers)
-        options = read_options(request.query)
+        options = parse_options(request.query)
         segments = segments_of(request.path)
         if segments == ["$metadata"]:
             options.allow("$format")
-            kind = negotiation.metadata_format(request.headers, options.text("$format"))
-            csdl = csdl_xml if kind == negotiation.XML else csdl_json
-            return plain(version, kind, csdl(version, self._limits.expand_depth))
+            media_type = negotiation.metadata_format(request.headers, options.text("$format"))
+            csdl = csdl_xml if media_type == negotiation.XML else csdl_json
+            return plain_response(version, media_type, csdl(version, self._limits.expand_depth))
         if not segments:
             options.allow("$format")
-            answer = self._answer(request, options, version)
-            return answer.of(f'"value":{service_document()}', "")
+            builder = self._builder(request, options, version)
+            return builder.json_object(f'"value":{service_document()}', "")
         resource = read_resource(segments, options.aliases, request.principal)
-        # Counts and values are plain text, whatever else the client accepts.
+        # A count or a raw value is plain text, even if the client does not accept it.
         if resource.kind is Kind.COUNT:
-            return self._count(resource, options, version, run)
+            return self._count(resource, options, version, runner)
         if resource.member and resource.kind is Kind.VALUE:
             options.allow("$format")
-            return self._value(resource, resource.member, version, run)
-        answer = self._answer(request, options, version)
+            return self._value(resource, resource.member, version, runner)
+        builder = self._builder(request, options, version)
         if resource.member:
-            return self._property(resource, resource.member, options, answer, run)
+            return self._property(resource, resource.member, builder, runner)
         if resource.kind is Kind.ENTITY:
-            return self._entity(resource, options, answer, run)
-        return self._collection(resource, options, request.headers, answer, run)
+            return self._entity(resource, builder, runner)
+        return self._collection(resource, request.headers, builder, runner)
 
-    def _answer(self, request: ODataRequest, options: Options, version: str) -> Answer:
-        form = negotiation.json_format(request.headers, options.text("$format"))
-        return Answer(request.service_root, version, form, options)
+    def _builder(self, request: ODataRequest, options: Options, version: str) -> ResponseBuilder:
+        json_format = negotiation.json_format(request.headers, options.text("$format"))
+        return ResponseBuilder(request.service_root, version, json_format, options)
 
     def _collection(
         self,
         resource: Resource,
-        options: Options,
         headers: Mapping[str, str],
-        answer: Answer,
-        run: "_Run",
+        builder: ResponseBuilder,
+        runner: "_StatementRunner",
     ) -> ODataResponse:
-        if options.text("$apply") is not None:
+        if builder.options.text("$apply") is not None:
             if resource.is_reference:
-                raise InvalidError("$apply is not for references.", target="$apply")
-            statement, rest = applied.collection(
-                resource,
-                options,
-                headers,
-                answer,
-                self._apply_bounds,
-                self._sizes,
-                run.allowance.max_bytes,
+                raise InvalidError("References (/$ref) do not accept $apply.", target="$apply")
+            style = builder.json_style(0, runner.budget.max_bytes)
+            statement, request, fragment = apply_handler.prepare_page(
+                resource, builder.options, headers, style, self._apply_bounds, self._sizes
             )
-            return rest.of(run.page(statement, resource, rest.page.size))
-        options.allow(*(SUPPORTED - _NOT_OF_REFERENCES if resource.is_reference else SUPPORTED))
+        else:
+            style = self._style(builder, runner)
+            statement, request, fragment = self._prepare_page(resource, headers, builder, style)
+        row = runner.page(statement, resource, request.max_entities)
+        return builder.page(resource, request, row, fragment)
+
+    def _prepare_page(
+        self,
+        resource: Resource,
+        headers: Mapping[str, str],
+        builder: ResponseBuilder,
+        style: JsonStyle,
+    ) -> tuple[Statement, PageRequest, str]:
+        """Return the statement of a page of entities, its page request and its context fragment."""
+        options = builder.options
+        options.allow(*(_REFERENCE_OPTIONS if resource.is_reference else SUPPORTED))
         query = self._query(resource, options)
         conditions = all_conditions(resource, query.conditions)
-        order = total_order(query.view.it, query.order, conditions)
-        asked = PageRequest.of(resource, options, headers, self._sizes, len(order))
+        order = total_order(query.projection.it, query.order, conditions)
+        request = PageRequest.of(resource, options, headers, self._sizes, len(order))
         page = Page(
             conditions,
             order,
-            after=asked.token.after if asked.token else None,
-            skip=asked.skip,
-            size=asked.entities,
-            with_count=asked.must_count,
+            after=request.after,
+            skip=request.skip,
+            size=request.max_entities,
+            with_count=request.must_count,
         )
-        view = _view(resource, query)
-        statement = page_statement(resource, page, view, self._style(answer, run))
-        row = run.page(statement, resource, page.size)
-        fragment = f"#{resource.entity.entity_set}{view.context(answer.version)}"
-        if resource.is_reference:
-            fragment = "#Collection($ref)"
-        return answer.page(resource, asked, row, fragment)
+        projection = _projection(resource, query)
+        statement = page_statement(resource, page, projection, style)
+        fragment = f"#{resource.entity.entity_set}{projection.context(builder.version)}"
+        return statement, request, "#Collection($ref)" if resource.is_reference else fragment
 
     def _entity(
-        self, resource: Resource, options: Options, answer: Answer, run: "_Run"
+        self, resource: Resource, builder: ResponseBuilder, runner: "_StatementRunner"
     ) -> ODataResponse:
-        options.allow("$format", *([] if resource.is_reference else _OF_ENTITY))
-        view = _view(resource, self._query(resource, options))
-        body = run.entity(entity_statement(resource, view, self._style(answer, run)), resource)
-        fragment = f"#{resource.entity.entity_set}{view.context(answer.version)}/$entity"
+        options = builder.options
+        options.allow("$format", *([] if resource.is_reference else _ENTITY_OPTIONS))
+        projection = _projection(resource, self._query(resource, options))
+        statement = entity_statement(resource, projection, self._style(builder, runner))
+        members = runner.entity(statement, resource)[1:-1]
         if resource.is_reference:
-            return answer.of(body[1:-1], "#$ref")
-        return answer.entity(body[1:-1], fragment)
+            return builder.json_object(members, "#$ref")
+        context = projection.context(builder.version)
+        return builder.entity(members, f"#{resource.entity.entity_set}{context}/$entity")
 
     def _property(
         self,
         resource: Resource,
         member: Property,
-        options: Options,
-        answer: Answer,
-        run: "_Run",
+        builder: ResponseBuilder,
+        runner: "_StatementRunner",
     ) -> ODataResponse:
-        options.allow("$format")
-        view = View(root(resource.entity), (member,))
-        style = replace(self._style(answer, run), metadata="none")
-        body = run.entity(entity_statement(resource, view, style), resource)
+        builder.options.allow("$format")
+        projection = Projection(root(resource.entity), (member,))
+        style = replace(self._style(builder, runner), metadata="none")
+        body = runner.entity(entity_statement(resource, projection, style), resource)
         value = body[len(f'{{"{member.name}":') : -1]
         if value == "null":
-            return plain(answer.version, None, "", 204)
-        return answer.of(f'"value":{value}', f"#{resource.path}")
+            return plain_response(builder.version, None, "", 204)
+        return builder.json_object(f'"value":{value}', f"#{resource.path}")
 
     def _value(
-        self, resource: Resource, member: Property, version: str, run: "_Run"
+        self, resource: Resource, member: Property, version: str, runner: "_StatementRunner"
     ) -> ODataResponse:
-        value: str | None = run.row(value_statement(resource, member), resource)[0]
+        value: str | None = runner.row(value_statement(resource, member), resource)[0]
         if value is None:
-            return plain(version, None, "", 204)
-        return plain(version, "text/plain;charset=utf-8", value)
+            return plain_response(version, None, "", 204)
+        return plain_response(version, "text/plain;charset=utf-8", value)
 
     def _count(
-        self, resource: Resource, options: Options, version: str, run: "_Run"
+        self, resource: Resource, options: Options, version: str, runner: "_StatementRunner"
     ) -> ODataResponse:
         if options.text("$apply") is not None:
-            statement = applied.count(resource, options, self._apply_bounds)
-            return plain(version, "text/plain", str(run.row_of_many(statement, resource)[0]))
-        # What changes nothing about how many there are may be given, and rightly:
-        # Protocol 4.01, 11.2.10.
-        options.allow(*(SUPPORTED - {"$skiptoken"}))
-        options.natural("$top"), options.natural("$skip"), options.boolean("$count")
-        statement = count_statement(resource, self._query(resource, options).conditions)
-        return plain(version, "text/plain", str(run.row_of_many(statement, resource)[0]))
+            statement = apply_handler.count_statement(resource, options, self._apply_bounds)
+        else:
+            # Options that do not change the count are valid and ignored: Protocol 4.01, 11.2.10.
+            options.allow(*(SUPPORTED - {"$skiptoken"}))
+            options.natural("$top"), options.natural("$skip"), options.boolean("$count")
+            statement = count_statement(resource, self._query(resource, options).conditions)
+        count = runner.collection_row(statement, resource)[0]
+        return plain_response(version, "text/plain", str(count))
 
-    def _style(self, answer: Answer, run: "_Run") -> JsonStyle:
-        return answer.style(self._settings.odata_expand_page, run.allowance.max_bytes)
+    def _style(self, builder: ResponseBuilder, runner: "_StatementRunner") -> JsonStyle:
+        return builder.json_style(self._settings.odata_expand_page, runner.budget.max_bytes)
 
     def _query(self, resource: Resource, options: Options) -> Query:
-        return read_query(options.texts, resource.entity, options.aliases, self._limits)
+        return parse_query(options.texts, resource.entity, options.aliases, self._limits)
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """Runs the statements of one request, within its allowance."""
+class _StatementRunner:
+    """Runs the statement of one request within its budget."""
 
     reader: RowReader
-    allowance: Allowance
+    budget: ResponseBudget
 
     def page(self, statement: Statement, resource: Resource, size: int) -> list[Any]:
-        """Return the row of a page of up to ``size``, of which at least one finds room."""
-        row = self.row_of_many(statement, resource)
-        _, _, has_more, written, *_ = row
-        if has_more and size and not written:
-            raise self.allowance.no_room()
+        """Return the row of a page of up to ``size`` entities.
+
+        Raises:
+            InvalidError: not even one entity fits in the budget.
+        """
+        row = self.collection_row(statement, resource)
+        _, _, has_more, entities, *_ = row
+        if has_more and size and not entities:
+            raise self.budget.exceeded()
         return row
 
     def entity(self, statement: Statement, resource: Resource) -> str:
-        """Return one entity as JSON."""
+        """Return one entity as JSON.
+
+        Raises:
+            InvalidError: the entity does not fit in the budget.
+        """
         text: str | None = self.row(statement, resource)[0]
         if text is None:
-            raise self.allowance.no_room()
+            raise self.budget.exceeded()
         return text
 
-    def row_of_many(self, statement: Statement, resource: Resource) -> list[Any]:
-        """Run the statement of a page or a count, whose last column says whether the parent is."""
+    def collection_row(self, statement: Statement, resource: Resource) -> list[Any]:
+        """Return the row of a page or a count.
+
+        Its last column says whether the parent of the collection exists.
+        """
         row = self.row(statement, resource)
         if not row[-1]:
-            raise _missing(resource.parent)
+            raise _not_found(resource.parent)
         return row
 
     def row(self, statement: Statement, resource: Resource) -> list[Any]:
         require_plannable(statement.sql)
-        found = self.reader.row(statement.sql, statement.parameters, self.allowance.until)
-        if found is None:
-            raise _missing(resource)
-        return found
+        row = self.reader.row(statement.sql, statement.parameters, self.budget.deadline)
+        if row is None:
+            raise _not_found(resource)
+        return row
 
 
-_OF_ENTITY = ("$compute", "$expand", "$select")
-_NOT_OF_REFERENCES = frozenset(_OF_ENTITY)
+def _projection(resource: Resource, query: Query) -> Projection:
+    """Return the projection of the query; of a reference, only the id."""
+    if resource.is_reference:
+        return Projection(query.projection.it, (), is_reference=True)
+    return query.projection
 
 
-def _view(resource: Resource, query: Query) -> View:
-    """Return what is written of each entity of the resource."""
-    return View(query.view.it, (), is_reference=True) if resource.is_reference else query.view
-
-
-def _missing(resource: Resource | None) -> NotFoundError:
+def _not_found(resource: Resource | None) -> NotFoundError:
     path = resource.path if resource else ""
-    return NotFoundError(f"There is no {path}.", target=path)
+    return NotFoundError(f"The resource {path} does not exist.", target=path)

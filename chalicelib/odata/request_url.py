@@ -1,6 +1,6 @@
-"""From the URL that a client names within a request to the path and options that it means.
+"""Parse the URL of a request that stands in a body or in an option: of a batch, or in ``$id``.
 
-A URL may be absolute, an absolute path, or relative to the service root: Protocol 4.01, 11.7.7.1.
+The URL may be absolute, an absolute path, or relative to the service root: Protocol 4.01, 11.7.7.1.
 """
 
 from collections.abc import Sequence
@@ -11,42 +11,42 @@ from chalicelib.errors import InvalidError, NotFoundError
 _SCHEMES = ("http://", "https://")
 
 
-def target_of(url: str, service_root: str) -> tuple[str, Sequence[tuple[str, str]]]:
-    """Return the path under the service root, still percent-encoded, and the decoded options.
+def parse_request_url(url: str, service_root: str) -> tuple[str, Sequence[tuple[str, str]]]:
+    """Return the path below the service root, still percent-encoded, and the decoded options.
 
     Raises:
-        InvalidError: the URL is none.
-        NotFoundError: it leads out of the service.
+        InvalidError: the query string is not valid UTF-8.
+        NotFoundError: the URL is not below the service root.
     """
     url, _, _ = url.strip().partition("#")
     path, _, query = url.partition("?")
-    # As it is: its host is what the client says of itself, and may be none.
+    # Not urlsplit: the host comes from the client's Host header and may be malformed.
     root_host, _, root_path = service_root.partition("://")[2].partition("/")
     root_path = f"/{root_path}"
     if path.lower().startswith(_SCHEMES):
         host, _, path = path.partition("://")[2].partition("/")
         path = f"/{path}"
-        # Not the scheme: what ends TLS may stand between the client and here.
+        # The scheme is not compared: a proxy may terminate TLS in front of the service.
         if host.lower() != root_host.lower():
-            raise _elsewhere(url)
+            raise _outside_service(url)
     if path.startswith("/"):
         if path != root_path and not path.startswith(f"{root_path}/"):
-            raise _elsewhere(url)
+            raise _outside_service(url)
         path = path.removeprefix(root_path)
-    return path.removeprefix("./").strip("/"), read_query(query)
+    return path.removeprefix("./").strip("/"), parse_query_string(query)
 
 
-def read_query(text: str) -> list[tuple[str, str]]:
-    """Return the decoded options of the query part of a URL, in order.
+def parse_query_string(text: str) -> list[tuple[str, str]]:
+    """Return the decoded query options of a URL, in order.
 
     Raises:
-        InvalidError: it is not UTF-8.
+        InvalidError: the query string is not valid UTF-8.
     """
     try:
         return parse_qsl(text, keep_blank_values=True, errors="strict")
     except ValueError as error:
-        raise InvalidError("The query part of the URL is not in UTF-8.") from error
+        raise InvalidError("The query string of the URL is not valid UTF-8.") from error
 
 
-def _elsewhere(url: str) -> NotFoundError:
-    return NotFoundError(f"{url[:200]} is no URL of this service.", target="url")
+def _outside_service(url: str) -> NotFoundError:
+    return NotFoundError(f"The URL {url[:200]} is not below the service root.", target="url")

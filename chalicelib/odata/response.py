@@ -1,4 +1,4 @@
-"""Wrap what Postgres wrote into the answer of the format and version that the client reads."""
+"""Build responses from the JSON that Postgres wrote, in the format and version of the client."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.entity_json import UNESCAPED, query_string
 from chalicelib.odata.sql.json_functions import JsonStyle
 
-# What a nextLink leaves out of the options of its page: its token has them.
-_IN_TOKEN = frozenset({"$top", "top", "$skip", "skip", "$skiptoken"})
+# The options that a nextLink omits, because its skip token contains them.
+_IN_SKIP_TOKEN = frozenset({"$top", "top", "$skip", "skip", "$skiptoken"})
 
 
 @dataclass(frozen=True, slots=True)
 class ODataResponse:
-    """An answer that is no error."""
+    """A response: its HTTP status, its headers and its body."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,26 +29,32 @@ class ODataResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What every JSON answer to one request has in common."""
+class ResponseBuilder:
+    """Builds the JSON responses to one request, from its service root, version and options."""
 
     service_root: str
     version: str
-    form: JsonFormat
+    format: JsonFormat
     options: Options
 
-    def of(
+    def json_object(
         self,
         members: str,
         fragment: str,
         headers: Mapping[str, str] | None = None,
         status: int = 200,
     ) -> ODataResponse:
-        """Answer an object of JSON ``members``, whose context is a fragment of ``$metadata``."""
-        if self.form.metadata != "none":
+        """Respond with a JSON object.
+
+        Args:
+            members: the members of the object as JSON, without braces.
+            fragment: the fragment of the context URL, from ``#`` on.
+        """
+        if self.format.metadata != "none":
             context = json.dumps(f"{self.service_root}/$metadata{fragment}")
             members = f'"@odata.context":{context}' + (f",{members}" if members else "")
-        return plain(self.version, self.form.content_type, f"{{{members}}}", status, headers)
+        content_type = self.format.content_type
+        return plain_response(self.version, content_type, f"{{{members}}}", status, headers)
 
     def entity(
         self,
@@ -57,67 +63,72 @@ class Answer:
         headers: Mapping[str, str] | None = None,
         status: int = 200,
     ) -> ODataResponse:
-        """Answer one entity: as ``of``, with its ETag."""
-        tag = etag_of(f"{self.form.content_type}{fragment}{members}")
-        if self.form.metadata != "none":
+        """Respond with one entity and its ETag; for the arguments see ``json_object``."""
+        tag = etag_of(f"{self.format.content_type}{fragment}{members}")
+        if self.format.metadata != "none":
             members = f'"@odata.etag":{json.dumps(tag)},{members}'
-        return self.of(members, fragment, {**(headers or {}), "ETag": tag}, status)
+        return self.json_object(members, fragment, {**(headers or {}), "ETag": tag}, status)
 
-    def url_of(self, entity: EntityType, key: object) -> str:
-        """Return the URL of an entity."""
+    def entity_url(self, entity: EntityType, key: object) -> str:
+        """Return the canonical URL of an entity."""
         return f"{self.service_root}/{entity.entity_set}({key})"
 
-    def style(self, expand_page: int, max_bytes: int) -> JsonStyle:
-        """Return how entities are written: at most so many in one expansion, and so many bytes."""
+    def json_style(self, expand_page: int, max_bytes: int) -> JsonStyle:
+        """Return how Postgres writes the JSON.
+
+        ``expand_page`` is the page size of an expansion, ``max_bytes`` the size limit of a
+        response.
+        """
         return JsonStyle(
             self.service_root,
-            self.form.metadata,
-            self.form.numbers_as_text,
+            self.format.metadata,
+            self.format.numbers_as_text,
             expand_page,
             max_bytes,
             self.options.text("$format"),
         )
 
     def page(
-        self, resource: Resource, asked: PageRequest, row: Sequence[Any], fragment: str
+        self, resource: Resource, request: PageRequest, row: Sequence[Any], fragment: str
     ) -> ODataResponse:
-        """Answer a page: the row has it as JSON, the place of its end, whether there is more, how
-        many are on it, and how many there are in all where that was asked for.
+        """Respond with a page, from the row that its statement returned.
+
+        The columns of the row are those of ``sql.select_statements.page_sql``, then the total
+        count.
         """
-        values, last, has_more, written, counted = row[:5]
-        count = counted if asked.must_count else asked.count
-        parts = [f'"@odata.count":{self.number(count)}'] if asked.wants_count else []
+        values, last_keys, has_more, size, total = row[:5]
+        count = total if request.must_count else request.count
+        parts = [f'"@odata.count":{self._int64(count)}'] if request.wants_count else []
         parts.append(f'"value":[{values or ""}]')
-        token = asked.following(last, count, written) if has_more else None
+        token = request.next_token(last_keys, count, size) if has_more else None
         if token is not None:
-            link = self.next_link(resource, token)
+            link = self._next_link(resource, token)
             parts.append(f'"@odata.nextLink":{json.dumps(link)}')
-        return self.of(",".join(parts), fragment, asked.headers())
+        return self.json_object(",".join(parts), fragment, request.response_headers())
 
-    def number(self, value: object) -> str:
-        """Write an Int64."""
-        return f'"{value}"' if self.form.numbers_as_text else str(value)
+    def _int64(self, value: object) -> str:
+        return f'"{value}"' if self.format.numbers_as_text else str(value)
 
-    def next_link(self, resource: Resource, token: str) -> str:
-        """Return the URL of the page that the token stands for: the same options after it."""
+    def _next_link(self, resource: Resource, token: str) -> str:
+        """Return the URL of the next page: the same options with a skip token."""
         pairs = [
             (name, value)
             for name, value in self.options.given
-            if name.strip().lower() not in _IN_TOKEN
+            if name.strip().lower() not in _IN_SKIP_TOKEN
         ]
         pairs.append(("$skiptoken", token))
         return f"{self.service_root}/{quote(resource.path, UNESCAPED)}?{query_string(pairs)}"
 
 
-def plain(
+def plain_response(
     version: str,
     content_type: str | None,
     body: str,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> ODataResponse:
-    """Answer a body as it is."""
-    found = {"OData-Version": version, **(headers or {})}
+    """Respond with a body as it is, without a context URL or an ETag."""
+    all_headers = {"OData-Version": version, **(headers or {})}
     if content_type:
-        found["Content-Type"] = content_type
-    return ODataResponse(status, found, body)
+        all_headers["Content-Type"] = content_type
+    return ODataResponse(status, all_headers, body)

@@ -1,4 +1,4 @@
-"""What the answer to one request may cost, whatever it asks for, and however often."""
+"""Bound what one response may cost, in time and in bytes, for a query alone or a whole batch."""
 
 import time
 from dataclasses import dataclass, replace
@@ -8,51 +8,55 @@ from chalicelib.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """The time and the room that an answer has.
+class ResponseBudget:
+    """The time and the bytes that a response may take.
 
-    ``until`` is the instant of ``time.monotonic()`` by which it must be there, ``max_bytes`` how
-    long it may be. ``is_rest`` says that others of the same batch have had of it.
+    Attributes:
+        deadline: the instant of ``time.monotonic()`` by which the response must be complete.
+        max_bytes: the maximum size of its body.
+        is_partly_spent: earlier requests of the same batch have used part of ``max_bytes``.
     """
 
-    until: float
+    deadline: float
     max_bytes: int
-    is_rest: bool = False
+    is_partly_spent: bool = False
 
     @classmethod
-    def of_query(cls, settings: Settings) -> "Allowance":
+    def for_query(cls, settings: Settings) -> "ResponseBudget":
         return cls(time.monotonic() + settings.odata_timeout_s, settings.odata_answer_bytes)
 
     @classmethod
-    def of_batch(cls, settings: Settings) -> "Allowance":
+    def for_batch(cls, settings: Settings) -> "ResponseBudget":
         return cls(time.monotonic() + settings.odata_batch_timeout_s, settings.odata_answer_bytes)
 
-    def for_part(self, seconds: float) -> "Allowance":
-        """Return what one query of a batch has, which may take so many seconds at most.
+    def for_individual_request(self, timeout_s: float) -> "ResponseBudget":
+        """Return the budget of the next request of a batch, which may take ``timeout_s``.
 
         Raises:
-            UnavailableError: no time is left.
-            InvalidError: no room is left.
+            UnavailableError: the batch has no time left.
+            InvalidError: the batch response has no bytes left.
         """
         now = time.monotonic()
-        if now >= self.until:
-            raise UnavailableError("There was no time left for this part of the batch.")
+        if now >= self.deadline:
+            raise UnavailableError(
+                "The batch timed out before this request. Send this request in another batch."
+            )
         if self.max_bytes <= 0:
-            raise self.no_room()
-        return replace(self, until=min(self.until, now + seconds))
+            raise self.exceeded()
+        return replace(self, deadline=min(self.deadline, now + timeout_s))
 
-    def without(self, answered: str) -> "Allowance":
-        """Return what is left once something was answered."""
-        return replace(self, max_bytes=self.max_bytes - len(answered.encode()), is_rest=True)
+    def after(self, body: str) -> "ResponseBudget":
+        """Return what is left of the budget after a response with ``body``."""
+        return replace(self, max_bytes=self.max_bytes - len(body.encode()), is_partly_spent=True)
 
-    def no_room(self) -> PunchClockError:
-        """Build the error about an answer that finds no room."""
-        if self.is_rest:
+    def exceeded(self) -> PunchClockError:
+        """Build the error for a response that would be too large."""
+        if self.is_partly_spent:
             return InvalidError(
-                "There was no room left for the answer to this part of the batch"
-                " (ODATA_ANSWER_BYTES)."
+                "The response to this request would make the batch response too large"
+                " (ODATA_ANSWER_BYTES). Send this request in another batch."
             )
         return InvalidError(
-            f"A single entity would be over {self.max_bytes} bytes (ODATA_ANSWER_BYTES)."
-            " Ask for less of it ($select, $expand, $compute)."
+            f"A single entity would take more than {self.max_bytes} bytes (ODATA_ANSWER_BYTES)."
+            " Request fewer properties or fewer related entities ($select, $expand, $compute)."
         )

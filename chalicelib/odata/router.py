@@ -1,17 +1,19 @@
-"""The door of step 4: whatever is asked of ``/odata``, by any method, is answered here.
+"""Route every request to ``/odata``, by path and method, to reads, creation or batch.
 
-Promises that every answer, errors included, has OData's version and its one error shape, and that
-a part of a batch is answered just as the same request alone. ``ODataService`` answers what reads.
+Invariant: every response, errors included, has the OData version and the one error format. A
+request in a batch gets the same response as the same request alone.
 """
 
 import json
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from chalicelib import telemetry
+from chalicelib.content_coding import reject_content_coding
+from chalicelib.error_response import error_body, log_server_error
 from chalicelib.errors import (
+    InternalError,
     InvalidError,
     MediaTypeError,
     MethodNotAllowedError,
@@ -19,217 +21,233 @@ from chalicelib.errors import (
     NotImplementedByServiceError,
     PunchClockError,
     TooLargeError,
-    UnavailableError,
 )
 from chalicelib.odata import negotiation
 from chalicelib.odata.batch import json_format, multipart
-from chalicelib.odata.batch.executor import Batch, Part
-from chalicelib.odata.create import Creation, create, read_creation
+from chalicelib.odata.batch.executor import BatchExecutor, IndividualRequest
+from chalicelib.odata.create import Creation, create, parse_creation
 from chalicelib.odata.etag import etag_of, is_modified
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.pending import PendingRecordReader, PendingRecords
-from chalicelib.odata.query.options import read_options
-from chalicelib.odata.reads import ODataRequest, ODataService
-from chalicelib.odata.request_url import read_query, target_of
+from chalicelib.odata.query.options import parse_options
+from chalicelib.odata.reads import ODataService
+from chalicelib.odata.request import ODataRequest
+from chalicelib.odata.request_url import parse_query_string, parse_request_url
 from chalicelib.odata.resource import Kind, read_resource, segments_of
-from chalicelib.odata.response import ODataResponse, plain
-from chalicelib.odata.response_budget import Allowance
+from chalicelib.odata.response import ODataResponse, plain_response
+from chalicelib.odata.response_budget import ResponseBudget
 from chalicelib.odata.sql.select_statements import RowReader
 from chalicelib.settings import Settings
-from chalicelib.web.error_response import body_of, headers_of, our_fault, status_of
-from chalicelib.web.headers import require_no_coding
 
-_READ = ("GET", "HEAD", "OPTIONS")
-_POST = ("POST", "OPTIONS")
-# What is read and is no resource of the model.
-_SYSTEM: tuple[list[str], ...] = ([], ["$metadata"], ["$entity"])
-_RECORD = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
+_READ_METHODS = ("GET", "HEAD", "OPTIONS")
+_POST_METHODS = ("POST", "OPTIONS")
+# Paths that GET serves and the model does not define.
+_SYSTEM_PATHS: tuple[list[str], ...] = ([], ["$metadata"], ["$entity"])
+_RECORD_PATH = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
 
 
-class Endpoint:
-    """Answers requests from a reader of the replica and the way to the buffer."""
+class Router:
+    """Responds to requests, with a reader of Postgres and access to pending records."""
 
-    def __init__(self, reader: RowReader, settings: Settings, waiting: PendingRecords) -> None:
+    def __init__(self, reader: RowReader, settings: Settings, pending: PendingRecords) -> None:
         self._reader = reader
         self._settings = settings
-        self._waiting = waiting
+        self._pending = pending
         self._service = ODataService(reader, settings)
 
-    def answer(self, request: ODataRequest) -> ODataResponse:
-        """Answer one request. Whatever is wrong with it, or with us, is an answer too."""
+    def respond(self, request: ODataRequest) -> ODataResponse:
+        """Return the response to a request; any error becomes an error response."""
         try:
-            answer = self._answer(request)
+            response = self._route(request)
         except PunchClockError as error:
-            if isinstance(error, UnavailableError):
-                telemetry.event("a store is unavailable", logging.WARNING, cause=error.__cause__)
-            answer = _failure(request, error)
-        except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, told to nobody
+            log_server_error(error)
+            response = _error_response(request, error)
+        except Exception as error:  # noqa: BLE001 - the client gets no details of an internal error
             telemetry.error("a request failed", error, path=request.path)
-            answer = _failure(request, our_fault())
-        return replace(answer, body="") if request.method == "HEAD" else answer
+            response = _error_response(request, InternalError())
+        return replace(response, body="") if request.method == "HEAD" else response
 
-    def _answer(self, request: ODataRequest) -> ODataResponse:
-        _require_short(request, self._settings.odata_query_bytes)
-        _require_spoken(request)
+    def _route(self, request: ODataRequest) -> ODataResponse:
+        _require_bounded_url(request, self._settings.odata_query_bytes)
+        _require_supported_headers(request)
         segments = segments_of(request.path)
-        allowed = _allowed(segments)
-        answered_here = request.method == "OPTIONS" or request.method not in allowed
-        if answered_here and allowed == _READ and segments not in _SYSTEM:
-            aliases = read_options(request.query).aliases
-            read_resource(segments, aliases, request.principal)  # is it there at all?
-        if request.method not in allowed:
+        allowed = _allowed_methods(segments)
+        is_allowed = request.method in allowed
+        if request.method == "OPTIONS" or not is_allowed:
+            self._require_resource(request, segments)
+        if not is_allowed:
             raise MethodNotAllowedError(
-                f"{request.method[:20]} is not allowed here, but {', '.join(allowed)}.", allowed
+                f"This resource does not allow {request.method[:20]}. It allows"
+                f" {', '.join(allowed)}.",
+                allowed,
             )
         if request.method == "OPTIONS":
             version = negotiation.version_of(request.headers)
-            return plain(version, None, "", 204, {"Allow": ", ".join(allowed)})
+            return plain_response(version, None, "", 204, {"Allow": ", ".join(allowed)})
         if segments[-1:] == ["$query"]:
-            return self._read(_with_query_of_body(request, self._settings.max_body_bytes))
+            return self._read(_query_from_body(request, self._settings.max_body_bytes))
         if segments == ["$batch"]:
-            return self._batch(request)
+            return self._execute_batch(request)
         if segments == ["$entity"]:
-            return self._read(_with_path_of_id(request))
+            return self._read(_path_from_id(request))
         if request.method == "POST":
-            return create([self._creation(request)], self._waiting)[0]
+            return create([self._parse_creation(request)], self._pending)[0]
         return self._read(request)
 
-    def _creation(self, request: ODataRequest) -> Creation:
-        return read_creation(request, self._waiting, self._settings.max_body_bytes)
+    def _require_resource(self, request: ODataRequest, segments: list[str]) -> None:
+        """Raise ``NotFoundError`` if a path that allows only reads is not in the model."""
+        if _allowed_methods(segments) == _READ_METHODS and segments not in _SYSTEM_PATHS:
+            read_resource(segments, parse_options(request.query).aliases, request.principal)
 
-    def _creation_of_part(self, request: ODataRequest) -> Creation:
-        """Read a part of a change set, which must create a record: else it has nothing to keep."""
+    def _parse_creation(self, request: ODataRequest) -> Creation:
+        return parse_creation(request, self._pending, self._settings.max_body_bytes)
+
+    def _parse_change_set_request(self, request: ODataRequest) -> Creation:
+        """Parse one request of a change set, which must create a record.
+
+        Raises:
+            NotImplementedByServiceError: the request does not create a record.
+        """
         if request.method == "POST" and segments_of(request.path) == [POINT_RECORD.entity_set]:
-            _require_spoken(request)
-            return self._creation(request)
-        if request.method not in _READ:
-            self._answer(request)  # it is not allowed, or not even there
+            _require_supported_headers(request)
+            return self._parse_creation(request)
+        if request.method not in _READ_METHODS:
+            self._route(request)  # raises a more precise error: not allowed, or not found
         raise NotImplementedByServiceError(
-            "A change set of several operations creates records, and does nothing else."
+            "A change set may only create records (POST PointRecords)."
         )
 
-    def _batch(self, request: ODataRequest) -> ODataResponse:
+    def _execute_batch(self, request: ODataRequest) -> ODataResponse:
         version = negotiation.version_of(request.headers)
-        options = read_options(request.query)
+        options = parse_options(request.query)
         options.allow("$format")
         is_json = negotiation.is_json_batch(request.headers.get("content-type", ""))
-        in_json = negotiation.wants_json_batch(
+        respond_in_json = negotiation.wants_json_batch(
             request.headers, options.text("$format"), is_json
         )
-        parts = self._parts(request, is_json)
-        preferred = negotiation.preferred_to_continue(request.headers)
-        # By the standard, multipart stops at an error, and JSON goes on.
-        to_the_end = is_json if preferred is None else preferred
-        batch = Batch(
+        requests = self._parse_batch(request, is_json)
+        preference = negotiation.preferred_to_continue(request.headers)
+        # Without the preference, multipart stops at the first error, and JSON continues.
+        continue_on_error = is_json if preference is None else preference
+        executor = BatchExecutor(
             request,
-            self.answer,
-            _failure,
-            self._creation_of_part,
-            lambda creations: create(creations, self._waiting),
-            Allowance.of_batch(self._settings),
+            self.respond,
+            _error_response,
+            self._parse_change_set_request,
+            lambda creations: create(creations, self._pending),
+            ResponseBudget.for_batch(self._settings),
             self._settings.odata_timeout_s,
         )
-        replies = list(batch.replies(parts, to_the_end=to_the_end))
-        if in_json:
-            kind, body = negotiation.JSON, json_format.write_replies(replies)
+        responses = list(executor.execute(requests, continue_on_error=continue_on_error))
+        if respond_in_json:
+            content_type, body = negotiation.JSON, json_format.write_responses(responses)
         else:
-            kind, body = multipart.write_replies(replies, nested=not is_json)
-        applied = {"Preference-Applied": f"continue-on-error={str(preferred).lower()}"}
-        return plain(version, kind, body, headers={} if preferred is None else applied)
+            content_type, body = multipart.write_responses(responses, with_change_sets=not is_json)
+        headers = {}
+        if preference is not None:
+            headers["Preference-Applied"] = f"continue-on-error={str(preference).lower()}"
+        return plain_response(version, content_type, body, headers=headers)
 
-    def _parts(self, request: ODataRequest, is_json: bool) -> list[Part]:
-        max_bytes, most = self._settings.odata_batch_bytes, self._settings.odata_batch_requests
+    def _parse_batch(self, request: ODataRequest, is_json: bool) -> list[IndividualRequest]:
+        max_bytes = self._settings.odata_batch_bytes
+        max_requests = self._settings.odata_batch_requests
         if len(request.body) > max_bytes:
-            raise TooLargeError(f"The batch is over {max_bytes} bytes (ODATA_BATCH_BYTES).")
+            raise TooLargeError(f"The batch exceeds {max_bytes} bytes (ODATA_BATCH_BYTES).")
         if is_json:
-            return json_format.read_parts(request.body, most)
-        return multipart.read_parts(request.headers["content-type"], request.body, most)
+            return json_format.parse_requests(request.body, max_requests)
+        content_type = request.headers["content-type"]
+        return multipart.parse_requests(content_type, request.body, max_requests)
 
     def _read(self, request: ODataRequest) -> ODataResponse:
-        answer = self._found(request)
-        if answer.status != 200:
-            return answer
-        tag = answer.headers.get("ETag") or etag_of(answer.body)
+        """Read a resource; respond with 304 if the client has its current version."""
+        response = self._read_stored_or_pending(request)
+        if response.status != 200:
+            return response
+        tag = response.headers.get("ETag") or etag_of(response.body)
         if is_modified(tag, request.headers):
-            return replace(answer, headers={**answer.headers, "ETag": tag})
-        return plain(answer.headers["OData-Version"], None, "", 304, {"ETag": tag})
+            return replace(response, headers={**response.headers, "ETag": tag})
+        return plain_response(response.headers["OData-Version"], None, "", 304, {"ETag": tag})
 
-    def _found(self, request: ODataRequest) -> ODataResponse:
-        if request.allowance is None:  # one for both looks
-            request = replace(request, allowance=Allowance.of_query(self._settings))
+    def _read_stored_or_pending(self, request: ODataRequest) -> ODataResponse:
+        if request.budget is None:  # both reads share one budget
+            request = replace(request, budget=ResponseBudget.for_query(self._settings))
         try:
             return self._service.get(request)
         except NotFoundError as error:
-            record = _RECORD.fullmatch(error.target or "")
+            record = _RECORD_PATH.fullmatch(error.target or "")
             if record is None:
                 raise
-            values = self._waiting.find(record[1], request.principal)
-        # Where none waits either, it may have gone to the replica between the two looks.
+            values = self._pending.find(record[1], request.principal)
+        # If the record is not pending either, the replicator may have moved it to Postgres between
+        # the two reads. So read Postgres again.
         reader = self._reader if values is None else PendingRecordReader(self._reader, values)
         return ODataService(reader, self._settings).get(request)
 
 
-def _require_spoken(request: ODataRequest) -> None:
+def _require_supported_headers(request: ODataRequest) -> None:
     negotiation.require_version(request.headers)
     negotiation.reject_isolation(request.headers)
-    if request.method == "POST":  # nothing else has a body that is read
-        require_no_coding(request.headers)
+    if request.method == "POST":  # the body of any other method is ignored
+        reject_content_coding(request.headers)
 
 
-def _require_short(request: ODataRequest, max_bytes: int) -> None:
+def _require_bounded_url(request: ODataRequest, max_bytes: int) -> None:
     texts = (request.path, *(text for pair in request.query for text in pair))
     if sum(len(each.encode("utf-8", "surrogatepass")) for each in texts) > max_bytes:
         raise TooLargeError(
-            f"Path and options are over {max_bytes} bytes together (ODATA_QUERY_BYTES)."
+            f"The path and the query options exceed {max_bytes} bytes in total (ODATA_QUERY_BYTES)."
         )
 
 
-def _allowed(segments: Sequence[str]) -> tuple[str, ...]:
-    """Return the methods of a resource."""
+def _allowed_methods(segments: Sequence[str]) -> tuple[str, ...]:
     if segments == ["$batch"] or segments[-1:] == ["$query"]:
-        return _POST
-    return (*_READ, "POST") if segments == [POINT_RECORD.entity_set] else _READ
+        return _POST_METHODS
+    return (*_READ_METHODS, "POST") if segments == [POINT_RECORD.entity_set] else _READ_METHODS
 
 
-def _with_query_of_body(request: ODataRequest, max_bytes: int) -> ODataRequest:
-    """Turn ``POST …/$query`` into the GET that it stands for: URL Conventions 4.01, 4.17."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "text/plain":
-        raise MediaTypeError("The body of /$query is the query part of a URL, as text/plain.")
+def _query_from_body(request: ODataRequest, max_bytes: int) -> ODataRequest:
+    """Turn ``POST …/$query`` into the equivalent GET: URL Conventions 4.01, section 4.17."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "text/plain":
+        raise MediaTypeError("The Content-Type of a /$query request must be text/plain.")
     if len(request.body) > max_bytes:
-        raise TooLargeError(f"The body is over {max_bytes} bytes.")
+        raise TooLargeError(f"The body exceeds {max_bytes} bytes.")
     try:
-        given = read_query(request.body.decode("utf-8").strip())
+        options = parse_query_string(request.body.decode("utf-8").strip())
     except UnicodeDecodeError as error:
-        raise InvalidError("The body is not in UTF-8.") from error
+        raise InvalidError("The body is not valid UTF-8.") from error
     path = "/".join(segments_of(request.path)[:-1])
-    return replace(request, method="GET", path=path, query=[*request.query, *given], body=b"")
+    return replace(request, method="GET", path=path, query=[*request.query, *options], body=b"")
 
 
-def _with_path_of_id(request: ODataRequest) -> ODataRequest:
-    """Turn ``$entity?$id=…`` into the request of that entity: URL Conventions 4.01, 4.10."""
-    ids = [value for name, value in request.query if name.strip().lower() in ("$id", "id")]
+def _path_from_id(request: ODataRequest) -> ODataRequest:
+    """Turn ``$entity?$id=…`` into the request for that entity: URL Conventions 4.01, 4.10."""
+    ids = [value for name, value in request.query if _is_id_option(name)]
     if len(ids) != 1:
-        raise InvalidError("$entity needs one $id, the id of an entity.", target="$id")
-    path, query = target_of(ids[0], request.service_root)
+        raise InvalidError(
+            "$entity requires exactly one $id option, the URL of an entity.", target="$id"
+        )
+    path, query = parse_request_url(ids[0], request.service_root)
     segments = segments_of(path)
-    if query or not segments or segments in _SYSTEM:
-        raise InvalidError(f"{ids[0][:200]} is not the id of an entity.", target="$id")
-    rest = [
-        (name, value) for name, value in request.query if name.strip().lower() not in ("$id", "id")
-    ]
-    aliases = read_options(rest).aliases
+    not_an_entity = InvalidError(f"{ids[0][:200]} is not the URL of an entity.", target="$id")
+    if query or not segments or segments in _SYSTEM_PATHS:
+        raise not_an_entity
+    other_options = [(name, value) for name, value in request.query if not _is_id_option(name)]
+    aliases = parse_options(other_options).aliases
     if read_resource(segments, aliases, request.principal).kind is not Kind.ENTITY:
-        raise InvalidError(f"{ids[0][:200]} is not the id of an entity.", target="$id")
-    return replace(request, path=path, query=rest)
+        raise not_an_entity
+    return replace(request, path=path, query=other_options)
 
 
-def _failure(request: ODataRequest, error: PunchClockError) -> ODataResponse:
-    version = negotiation.version_of_error(request.headers)
-    return plain(
-        version,
+def _is_id_option(name: str) -> bool:
+    return name.strip().lower() in ("$id", "id")
+
+
+def _error_response(request: ODataRequest, error: PunchClockError) -> ODataResponse:
+    return plain_response(
+        negotiation.version_of_error(request.headers),
         negotiation.JSON,
-        json.dumps(body_of(error)),
-        status_of(error),
-        headers_of(error),
+        json.dumps(error_body(error)),
+        error.http_status,
+        error.headers,
     )

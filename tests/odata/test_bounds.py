@@ -11,8 +11,9 @@ import pytest
 
 from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.odata.pending import PendingRecords
-from chalicelib.odata.reads import ODataRequest, ODataService
-from chalicelib.odata.router import Endpoint
+from chalicelib.odata.reads import ODataService
+from chalicelib.odata.request import ODataRequest
+from chalicelib.odata.router import Router
 from chalicelib.odata.sql.complexity import nested_levels
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
@@ -221,9 +222,9 @@ def test_batch_timeout_covers_all_its_queries(large_database: str) -> None:
     ]
     settings = Settings(odata_timeout_s=0.6, odata_batch_timeout_s=1)
     database = connect(large_database)
-    endpoint = Endpoint(ReadSession(database, 10), settings, cast(PendingRecords, None))
+    router = Router(ReadSession(database, 10), settings, cast(PendingRecords, None))
     started = time.monotonic()
-    answer = endpoint.answer(
+    answer = router.respond(
         ODataRequest(
             INTEGRATION,
             ROOT,

@@ -153,7 +153,7 @@ def test_any_identifier_is_a_name(name: str, client: Client) -> None:
         ("nope as x", "no property nope"), ("x as x", "no property x"),
         ("y as x,attempts as y", "no property y"), ("logs as x", "collection"),
         ("$it as x", "entity"), ("attempts add 'a' as x", "cannot be applied"),
-        ("attempts asc as x", "one"),
+        ("attempts asc as x", "single"),
         ("(attempts as x", "no matching"), ("attempts) as x", "no matching"),
         ("'attempts as x", "is not closed"), ("attempts add as x", "missing"),
         ("@x as y", "itself"),

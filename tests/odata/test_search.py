@@ -117,8 +117,8 @@ def test_next_pages_continue_the_search(client: Client, data: DataSet) -> None:
         ('a"b"', "space"), ("'a", "single quote"), ("'a' b", "single quote"),
         ("'a''", "single quote"), ("NOT ()", "missing"), ("a OR ()", "missing"),
         ("NOT(a)", "space"), ("a AND(b)", "space"),
-        ("(" * 150 + "a" + ")" * 150, "at most 100 levels"), ("NOT " * 150 + "a", "at most 100 levels"),
-        ("a " * 2500, "2000 tokens"),
+        ("(" * 150 + "a" + ")" * 150, "at most 100 levels"),
+        ("NOT " * 150 + "a", "at most 100 levels"), ("a " * 2500, "2000 tokens"),
     ],
 )  # fmt: skip
 def test_invalid_search_is_rejected_with_reason_and_place(

@@ -10,8 +10,8 @@ from chalice.test import HTTPResponse
 
 from chalicelib import container
 from chalicelib.odata.pending import PendingRecords
-from chalicelib.odata.reads import ODataRequest
-from chalicelib.odata.router import Endpoint
+from chalicelib.odata.request import ODataRequest
+from chalicelib.odata.router import Router
 from tests.support.service import PUNCH, Service, error_of, wired
 from tests.support.tokens import INTEGRATION
 
@@ -86,10 +86,10 @@ def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -
     assert service.get(f"{at}/logs/$count").body == b"1"
 
 
-def endpoint(find: Callable[..., Any]) -> Endpoint:
+def endpoint(find: Callable[..., Any]) -> Router:
     """The door of OData, with another way to look into the buffer."""
     waiting = PendingRecords(container.intake().read, lambda _: [], find)
-    return Endpoint(container.reader(), container.settings(), waiting)
+    return Router(container.reader(), container.settings(), waiting)
 
 
 def asked(path: str) -> ODataRequest:
@@ -101,16 +101,16 @@ def asked(path: str) -> ODataRequest:
 def test_a_record_that_is_replicated_between_two_looks_is_found(service: Service) -> None:
     record_id = create(service).json_body["id"]
     door = endpoint(lambda *_: service.replicate())
-    answer = door.answer(asked(f"PointRecords({record_id})"))
+    answer = door.respond(asked(f"PointRecords({record_id})"))
     assert (answer.status, json.loads(answer.body)["id"]) == (200, record_id)
     missing = "PointRecords(00000000-0000-0000-0000-000000000000)"
-    assert door.answer(asked(missing)).status == 404
+    assert door.respond(asked(missing)).status == 404
 
 
 def test_a_fault_of_ours_is_told_to_nobody(service: Service) -> None:
     door = endpoint(lambda *_: {}["secret"])
     missing = "PointRecords(00000000-0000-0000-0000-000000000000)"
-    answer = door.answer(asked(missing))
+    answer = door.respond(asked(missing))
     assert (answer.status, answer.headers["OData-Version"]) == (500, "4.01")
     assert "secret" not in answer.body
     assert json.loads(answer.body)["error"]["code"] == "InternalError"

@@ -1,7 +1,7 @@
-"""``$batch``: several requests in one, answered one after the other. Protocol 4.01, 11.7.
+"""Execute the individual requests of a batch, one after the other. Protocol 4.01, section 11.7.
 
-Each is answered by the same function as a request that comes alone. How they are written is for
-``multipart`` and ``json_format``; both read ``Part`` and write ``Reply``.
+The router executes each individual request as if it came alone. The formats are in ``multipart``
+and ``json_format``: both parse ``IndividualRequest`` and write ``IndividualResponse``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,28 +10,34 @@ from itertools import groupby
 
 from chalicelib.errors import DependencyError, InvalidError, PunchClockError
 from chalicelib.odata.create import Creation
-from chalicelib.odata.reads import ODataRequest
-from chalicelib.odata.request_url import target_of
+from chalicelib.odata.request import ODataRequest
+from chalicelib.odata.request_url import parse_request_url
 from chalicelib.odata.resource import segments_of
 from chalicelib.odata.response import ODataResponse
-from chalicelib.odata.response_budget import Allowance
+from chalicelib.odata.response_budget import ResponseBudget
 
-# What a part has from the batch unless it says otherwise, and what it cannot say otherwise:
-# Protocol 4.01, 11.7.7.1 forbids it to authenticate itself.
+# Headers that an individual request inherits, unless it has its own.
 _INHERITED = ("odata-version", "odata-maxversion")
-_OF_THE_BATCH = ("authorization", "host")
-# What a ``$`` before a name means already: Protocol 4.01, 11.7.4.
-_SYSTEM = frozenset({"$batch", "$crossjoin", "$all", "$entity", "$root", "$id", "$metadata"})
-_LONGEST_NAME = 100
-_READS = ("GET", "HEAD", "OPTIONS")
+# Headers that an individual request must not have, because only the batch authenticates the caller:
+# Protocol 4.01, 11.7.7.1. Its own values are ignored.
+_BATCH_ONLY = ("authorization", "host")
+# Names with ``$`` that are not references to an individual request: Protocol 4.01, 11.7.4.
+_SYSTEM_RESOURCES = frozenset(
+    {"$batch", "$crossjoin", "$all", "$entity", "$root", "$id", "$metadata"}
+)
+_MAX_ID_LENGTH = 100
+_READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class IndividualRequest:
     """One request of a batch.
 
-    ``group`` names those that all succeed or all fail. ``fault`` is set where the part is none, or
-    is one that cannot be served; it is then its answer.
+    Attributes:
+        id: the ``id`` in JSON, the ``Content-ID`` in multipart.
+        atomicity_group: the name of the group, or change set, that succeeds or fails as a whole.
+        depends_on: the ids of requests and groups that must have succeeded.
+        error: why the request is malformed or not supported; it becomes the response.
     """
 
     method: str = ""
@@ -39,162 +45,176 @@ class Part:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     id: str | None = None
-    group: str | None = None
+    atomicity_group: str | None = None
     depends_on: Sequence[str] = ()
-    fault: PunchClockError | None = None
+    error: PunchClockError | None = None
 
 
-def is_name(value: object) -> bool:
-    """Say whether this can name a part or a group: it may go into a header of the answer."""
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
+def is_valid_id(value: object) -> bool:
+    """Return whether a value can identify a request or group, also in a header of the response."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_ID_LENGTH and value.isprintable()
 
 
-def require_at_most(most: int, requests: int) -> None:
-    """Raise ``InvalidError`` where a batch has more requests than that."""
-    if requests > most:
-        raise InvalidError(f"A batch may have {most} requests (ODATA_BATCH_REQUESTS), not more.")
+def require_at_most(max_requests: int, requests: int) -> None:
+    """Raise ``InvalidError`` if a batch has more than ``max_requests``."""
+    if requests > max_requests:
+        raise InvalidError(
+            f"A batch may have at most {max_requests} requests (ODATA_BATCH_REQUESTS)."
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a part was answered."""
+class IndividualResponse:
+    """The response to one request of a batch."""
 
-    part: Part
+    request: IndividualRequest
     response: ODataResponse
 
     @property
-    def failed(self) -> bool:
+    def is_error(self) -> bool:
         return self.response.status >= 400
 
 
-class Batch:
-    """Answers the parts of one batch.
+class BatchExecutor:
+    """Executes one batch.
 
     Args:
-        request: the batch itself.
-        serve: answers one request, whatever is wrong with it.
-        refuse: writes an error as the answer to a request.
-        creation: reads a request that is to create something together with others.
-        create: does what such requests ask for, all or none.
-        allowance: what all the answers together have.
-        query_s: what any one of them has of its time.
+        batch: the batch request.
+        respond: responds to one request; it raises nothing.
+        respond_to_error: builds the response for an error.
+        parse_creation: parses a request of a change set.
+        create: stores the records of all creations, or none.
+        budget: the time and bytes of the whole batch.
+        query_timeout_s: the maximum time of one individual request.
     """
 
     def __init__(
         self,
-        request: ODataRequest,
-        serve: Callable[[ODataRequest], ODataResponse],
-        refuse: Callable[[ODataRequest, PunchClockError], ODataResponse],
-        creation: Callable[[ODataRequest], Creation],
+        batch: ODataRequest,
+        respond: Callable[[ODataRequest], ODataResponse],
+        respond_to_error: Callable[[ODataRequest, PunchClockError], ODataResponse],
+        parse_creation: Callable[[ODataRequest], Creation],
         create: Callable[[Sequence[Creation]], Sequence[ODataResponse]],
-        allowance: Allowance,
-        query_s: float,
+        budget: ResponseBudget,
+        query_timeout_s: float,
     ) -> None:
-        self._request = request
-        self._serve = serve
-        self._refuse = refuse
-        self._creation = creation
+        self._batch = batch
+        self._respond = respond
+        self._respond_to_error = respond_to_error
+        self._parse_creation = parse_creation
         self._create = create
-        self._left = allowance
-        self._query_s = query_s
+        self._budget = budget
+        self._query_timeout_s = query_timeout_s
+        # By id: the URL of what a request created or read, and whether a request succeeded.
         self._urls: dict[str, str] = {}
         self._succeeded: dict[str, bool] = {}
 
-    def replies(self, parts: Sequence[Part], *, to_the_end: bool) -> Iterator[Reply]:
-        """Yield the reply to each part, in order; up to the first error unless ``to_the_end``."""
-        for name, members in groupby(parts, key=lambda part: part.group or id(part)):
-            together = list(members)
-            replies = self._together(together) if isinstance(name, str) else [self._one(*together)]
-            yield from replies
-            failed = any(reply.failed for reply in replies)
-            if isinstance(name, str):
-                self._succeeded[name] = not failed
-            if failed and not to_the_end:
+    def execute(
+        self, requests: Sequence[IndividualRequest], *, continue_on_error: bool
+    ) -> Iterator[IndividualResponse]:
+        """Yield the responses in order; stop after the first error unless ``continue_on_error``."""
+        for group, members in groupby(requests, key=lambda each: each.atomicity_group or id(each)):
+            responses = self._execute_together(list(members))
+            yield from responses
+            failed = any(each.is_error for each in responses)
+            if isinstance(group, str):
+                self._succeeded[group] = not failed
+            if failed and not continue_on_error:
                 return
 
-    def _together(self, parts: list[Part]) -> list[Reply]:
-        """Answer parts of which all must succeed, or none: reads, or creations stored together."""
-        if len(parts) == 1 or all(part.method in _READS for part in parts):
-            return [self._one(part) for part in parts]
+    def _execute_together(self, requests: list[IndividualRequest]) -> list[IndividualResponse]:
+        """Execute a single request, or a group atomically.
+
+        A group of reads changes nothing, so it needs no transaction. Any other group creates
+        records, which are stored together.
+        """
+        if len(requests) == 1 or all(each.method in _READ_METHODS for each in requests):
+            return [self._execute(each) for each in requests]
         creations = []
-        for part in parts:
+        for request in requests:
             try:
-                creations.append(self._creation(self._meant(part)))
+                creations.append(self._parse_creation(self._resolve(request)))
             except PunchClockError as error:
-                others = DependencyError("Another request that is to succeed with it has failed.")
-                return [self._refused(each, error if each is part else others) for each in parts]
+                dependency_error = DependencyError("Another request of the same change set failed.")
+                return [
+                    self._reject(each, error if each is request else dependency_error)
+                    for each in requests
+                ]
         try:
             responses = self._create(creations)
         except PunchClockError as error:
-            return [self._refused(part, error) for part in parts]
-        return [self._noted(*each) for each in zip(parts, responses, strict=True)]
+            return [self._reject(each, error) for each in requests]
+        return [self._complete(*each) for each in zip(requests, responses, strict=True)]
 
-    def _one(self, part: Part) -> Reply:
+    def _execute(self, request: IndividualRequest) -> IndividualResponse:
         try:
-            return self._noted(part, self._serve(self._meant(part)))
+            return self._complete(request, self._respond(self._resolve(request)))
         except PunchClockError as error:
-            return self._refused(part, error)
+            return self._reject(request, error)
 
-    def _noted(self, part: Part, response: ODataResponse) -> Reply:
-        """Keep what later parts may refer to."""
-        reply = Reply(part, response)
-        self._left = self._left.without(response.body)
-        if part.id is not None:
-            self._succeeded[part.id] = not reply.failed
-            if not reply.failed:
-                self._urls[part.id] = response.headers.get("Location") or self._resolved(part.url)
-        return reply
+    def _complete(self, request: IndividualRequest, response: ODataResponse) -> IndividualResponse:
+        """Record the result, to which later requests may refer, and charge the budget."""
+        result = IndividualResponse(request, response)
+        self._budget = self._budget.after(response.body)
+        if request.id is not None:
+            self._succeeded[request.id] = not result.is_error
+            if not result.is_error:
+                location = response.headers.get("Location")
+                self._urls[request.id] = location or self._resolve_reference(request.url)
+        return result
 
-    def _refused(self, part: Part, error: PunchClockError) -> Reply:
-        if part.id is not None:
-            self._succeeded[part.id] = False
-        return Reply(part, self._refuse(self._request, error))
+    def _reject(self, request: IndividualRequest, error: PunchClockError) -> IndividualResponse:
+        if request.id is not None:
+            self._succeeded[request.id] = False
+        return IndividualResponse(request, self._respond_to_error(self._batch, error))
 
-    def _meant(self, part: Part) -> ODataRequest:
-        """Return the request that a part stands for.
+    def _resolve(self, request: IndividualRequest) -> ODataRequest:
+        """Turn an individual request into one that the router can execute.
 
         Raises:
-            InvalidError: it is none, or there is no room left for its answer.
-            DependencyError: it builds on one that failed.
-            NotFoundError: it leads out of the service.
-            UnavailableError: there is no time left for it.
+            InvalidError: the request is malformed, or the batch response has no bytes left.
+            DependencyError: the request depends on one that failed.
+            NotFoundError: the URL is not below the service root.
+            UnavailableError: the batch has no time left.
         """
-        if part.fault:
-            raise part.fault
-        allowance = self._left.for_part(self._query_s)
-        for name in part.depends_on:
+        if request.error:
+            raise request.error
+        budget = self._budget.for_individual_request(self._query_timeout_s)
+        for name in request.depends_on:
             if not self._has_succeeded(name, "dependsOn"):
-                raise DependencyError(f"It depends on {name[:100]}, which has failed.")
-        root = self._request.service_root
-        path, query = target_of(self._resolved(part.url), root)
+                raise DependencyError(f"This request depends on {name[:100]}, which failed.")
+        root = self._batch.service_root
+        path, query = parse_request_url(self._resolve_reference(request.url), root)
         if segments_of(path) == ["$batch"]:
-            raise InvalidError("A batch has no batch within.", target="url")
-        headers = self._request.headers
+            raise InvalidError("A batch must not contain another batch.", target="url")
+        headers = self._batch.headers
         inherited = {name: headers[name] for name in _INHERITED if name in headers}
-        own = {name: headers[name] for name in _OF_THE_BATCH if name in headers}
-        foreign = {n: text for n, text in part.headers.items() if n not in _OF_THE_BATCH}
+        batch_only = {name: headers[name] for name in _BATCH_ONLY if name in headers}
+        own = {name: text for name, text in request.headers.items() if name not in _BATCH_ONLY}
         return ODataRequest(
-            self._request.principal,
+            self._batch.principal,
             root,
             path,
             query,
-            {**inherited, **foreign, **own},
-            part.method,
-            part.body,
-            allowance,
+            {**inherited, **own, **batch_only},
+            request.method,
+            request.body,
+            budget,
         )
 
-    def _resolved(self, url: str) -> str:
-        """Put the URL of an entity in the place of a reference to the request that made it."""
+    def _resolve_reference(self, url: str) -> str:
+        """Replace a reference to an earlier request (``$1``) by the URL of its entity."""
         first, slash, rest = url.partition("/")
         name, mark, query = first.partition("?")
-        if not name.startswith("$") or name.partition("(")[0] in _SYSTEM:
+        if not name.startswith("$") or name.partition("(")[0] in _SYSTEM_RESOURCES:
             return url
         if not self._has_succeeded(name[1:], "url"):
-            raise DependencyError(f"It refers to {name[:100]}, which has failed.")
+            raise DependencyError(f"This request refers to {name[:100]}, which failed.")
         return f"{self._urls[name[1:]].partition('?')[0]}{mark}{query}{slash}{rest}"
 
     def _has_succeeded(self, name: str, target: str) -> bool:
         if name not in self._succeeded:
-            raise InvalidError(f"No request before this one is called {name[:100]}.", target=target)
+            raise InvalidError(
+                f"No earlier request of the batch has the id {name[:100]}.", target=target
+            )
         return self._succeeded[name]

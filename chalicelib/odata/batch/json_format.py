@@ -1,4 +1,4 @@
-"""Batches as JSON: JSON 4.01, section 19."""
+"""Batches in JSON: parse the individual requests, write the responses. JSON 4.01, section 19."""
 
 import base64
 import json
@@ -6,71 +6,86 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.errors import DependencyError, InvalidError
-from chalicelib.odata.batch.executor import Part, Reply, is_name, require_at_most
+from chalicelib.odata.batch.executor import (
+    IndividualRequest,
+    IndividualResponse,
+    is_valid_id,
+    require_at_most,
+)
 from chalicelib.odata.negotiation import JSON
 from chalicelib.strict_json import load_json
 
 
-def read_parts(body: bytes, most: int) -> list[Part]:
-    """Read the parts of a batch. One that is no request is answered by itself, if it has an id.
+def parse_requests(body: bytes, max_requests: int) -> list[IndividualRequest]:
+    """Parse the individual requests of a batch.
+
+    A malformed request with a valid id becomes an ``IndividualRequest`` with an error.
 
     Raises:
-        InvalidError: the body is no batch, has more than ``most`` requests, or they cannot be told
-            from each other.
+        InvalidError: the body is not a batch, has more than ``max_requests``, or has ids that do
+            not identify its requests.
     """
     document = load_json(body)
     requests = document.get("requests") if isinstance(document, dict) else None
     if not isinstance(requests, list):
-        raise InvalidError("A batch is an object with an array of requests.", target="requests")
-    require_at_most(most, len(requests))
+        raise InvalidError(
+            "The body of a batch must be a JSON object with an array named requests.",
+            target="requests",
+        )
+    require_at_most(max_requests, len(requests))
     ids: set[str] = set()
+    # The groups in order. An empty name ends the group before it.
     groups: list[str] = []
-    parts = []
-    for number, each in enumerate(requests):
-        target = f"requests/{number}"
-        if not isinstance(each, dict) or not is_name(each.get("id")):
+    parsed = []
+    for position, each in enumerate(requests):
+        target = f"requests/{position}"
+        if not isinstance(each, dict) or not is_valid_id(each.get("id")):
             raise InvalidError(
-                "A request of a batch has an id, a text of 1 to 100 characters.",
+                "Each request of a batch must have an id of 1 to 100 printable characters.",
                 target=target,
             )
         name, group = each["id"], each.get("atomicityGroup")
         if name in ids or name in groups:
-            raise InvalidError(f"There are two requests with the id {name}.", target=target)
+            raise InvalidError(f"The id {name} is used more than once.", target=target)
         ids.add(name)
         if group is not None:
-            if not is_name(group) or group in ids or group in groups[:-1]:
+            if not is_valid_id(group) or group in ids or group in groups[:-1]:
                 raise InvalidError(
-                    "An atomicityGroup is a text that is no id, of requests that stand together.",
+                    "atomicityGroup must be a name that is not the id of a request. The requests of"
+                    " a group must be adjacent.",
                     target=target,
                 )
             if group not in groups:
                 groups.append(group)
         elif groups and groups[-1]:
-            groups.append("")  # what comes from here on does not stand together with it
-        parts.append(_part(each, name, group))
-    return parts
+            groups.append("")
+        parsed.append(_parse_request(each, name, group))
+    return parsed
 
 
-def _part(request: Mapping[str, Any], name: str, group: str | None) -> Part:
+def _parse_request(request: Mapping[str, Any], name: str, group: str | None) -> IndividualRequest:
     try:
         headers = _headers(request.get("headers"))
         method = _text(request, "method").upper()
         depends_on = request.get("dependsOn", [])
         if not isinstance(depends_on, list) or not all(isinstance(n, str) for n in depends_on):
-            raise InvalidError("dependsOn is an array of ids.", target="dependsOn")
+            raise InvalidError("dependsOn must be an array of ids.", target="dependsOn")
         if "if" in request:
-            # What a service without such conditions is to answer, by the standard.
-            raise DependencyError("A condition (if) on other requests is not supported.")
+            # The standard requires this status of a service that does not support conditions.
+            raise DependencyError("The condition if is not supported. Use dependsOn.")
         body = _body(request.get("body"), method, headers)
-        return Part(method, _text(request, "url"), headers, body, name, group, depends_on)
+        return IndividualRequest(
+            method, _text(request, "url"), headers, body, name, group, depends_on
+        )
     except (InvalidError, DependencyError) as error:
-        return Part(str(request.get("method")), id=name, group=group, fault=error)
+        method = str(request.get("method"))
+        return IndividualRequest(method, id=name, atomicity_group=group, error=error)
 
 
 def _text(request: Mapping[str, Any], name: str) -> str:
     value = request.get(name)
     if not isinstance(value, str) or not value:
-        raise InvalidError(f"{name} must be a text.", target=name)
+        raise InvalidError(f"{name} must be a non-empty string.", target=name)
     return value
 
 
@@ -78,48 +93,50 @@ def _headers(headers: object) -> dict[str, str]:
     if headers is None:
         return {}
     if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
-        raise InvalidError("headers is an object of texts.", target="headers")
+        raise InvalidError("headers must be an object with string values.", target="headers")
     return {name.lower(): value for name, value in headers.items()}
 
 
 def _body(body: object, method: str, headers: dict[str, str]) -> bytes:
-    """Return the bytes that the body stands for; what they are is known by the content type."""
+    """Return the bytes of a body, which its Content-Type determines."""
     if body is None:
         return b""
     if method in ("GET", "DELETE"):
-        raise InvalidError(f"{method} has no body.", target="body")
-    kind = headers.setdefault("content-type", JSON).partition(";")[0].strip().lower()
-    if kind == JSON or kind.endswith("+json"):
+        raise InvalidError(f"A {method} request must not have a body.", target="body")
+    media_type = headers.setdefault("content-type", JSON).partition(";")[0].strip().lower()
+    if media_type == JSON or media_type.endswith("+json"):
         return json.dumps(body).encode()
     if not isinstance(body, str):
-        raise InvalidError(f"A body of {kind[:100]} is a text.", target="body")
+        raise InvalidError(f"A body of type {media_type[:100]} must be a string.", target="body")
     try:
-        if kind.startswith("text/"):
+        if media_type.startswith("text/"):
             return body.encode()
         return base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
     except ValueError as error:
-        raise InvalidError(f"A body of {kind[:100]} is base64url.", target="body") from error
+        raise InvalidError(
+            f"A body of type {media_type[:100]} must be base64url-encoded.", target="body"
+        ) from error
 
 
-def write_replies(replies: Sequence[Reply]) -> str:
-    """Return the body of an answer."""
-    return f'{{"responses":[{",".join(map(_written, replies))}]}}'
+def write_responses(responses: Sequence[IndividualResponse]) -> str:
+    """Return the body of the batch response."""
+    return f'{{"responses":[{",".join(map(_response_object, responses))}]}}'
 
 
-def _written(reply: Reply) -> str:
-    part, response = reply.part, reply.response
-    members: dict[str, Any] = {} if part.id is None else {"id": part.id}
-    if part.group is not None:
-        members["atomicityGroup"] = part.group
+def _response_object(each: IndividualResponse) -> str:
+    request, response = each.request, each.response
+    members: dict[str, Any] = {} if request.id is None else {"id": request.id}
+    if request.atomicity_group is not None:
+        members["atomicityGroup"] = request.atomicity_group
     members["status"] = response.status
     members["headers"] = {name.lower(): value for name, value in response.headers.items()}
     text = json.dumps(members, separators=(",", ":"))
     if not response.body:
         return text
-    kind = response.headers["Content-Type"]
-    if kind.startswith(JSON):
+    content_type = response.headers["Content-Type"]
+    if content_type.startswith(JSON):
         body = response.body  # JSON already
-    elif kind.startswith("text/"):
+    elif content_type.startswith("text/"):
         body = json.dumps(response.body, ensure_ascii=False)
     else:
         body = json.dumps(base64.urlsafe_b64encode(response.body.encode()).decode().rstrip("="))

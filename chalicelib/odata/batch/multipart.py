@@ -1,19 +1,25 @@
-"""Batches as ``multipart/mixed``: Protocol 4.01, 11.7.7; RFC 2046, section 5.1.
+"""Batches in ``multipart/mixed``: parse the individual requests, write the responses.
 
-Lines may end in CRLF, as they should, or in LF. A part that is none is answered by itself; where
-the parts cannot be told from each other, the whole is refused.
+Protocol 4.01, section 11.7.7; RFC 2046, section 5.1. Lines should end in CRLF, but may end in LF. A
+malformed part gets an error response of its own. A body that cannot be split into parts is an error
+of the whole batch.
 """
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from email.message import Message
 from http import HTTPStatus
 from itertools import groupby
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.batch.executor import Part, Reply, is_name, require_at_most
+from chalicelib.odata.batch.executor import (
+    IndividualRequest,
+    IndividualResponse,
+    is_valid_id,
+    require_at_most,
+)
 from chalicelib.odata.negotiation import MULTIPART
 from chalicelib.odata.response import ODataResponse
 
@@ -21,95 +27,105 @@ _HTTP = "application/http"
 
 _BLANK_LINE = re.compile(rb"(?:^|\r?\n)\r?\n")
 _LINE_END = re.compile(r"\r?\n")
-# Whatever spaces there are, each is read once: a pattern that tries them all ways takes for ever.
+# The possessive quantifiers read each space once. With backtracking, the time would be quadratic.
 _REQUEST_LINE = re.compile(
     r"(?P<method>[A-Za-z]{1,20}) ++(?P<url>[^ ]++(?: ++[^ ]++)*?)(?: ++HTTP/[0-9.]++)? *+"
 )
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>.*)")
 
 
-def read_parts(content_type: str, body: bytes, most: int) -> list[Part]:
-    """Read the parts of a batch, those of its change sets as groups.
+def parse_requests(content_type: str, body: bytes, max_requests: int) -> list[IndividualRequest]:
+    """Parse the individual requests of a batch; each change set becomes an atomicity group.
 
     Raises:
-        InvalidError: there is no boundary, the body does not keep to it, or has more than ``most``
-            parts.
+        InvalidError: the boundary is missing or does not delimit the body, or the batch has more
+            than ``max_requests``.
     """
-    parts: list[Part] = []
-    contents = _split(content_type, body)
-    require_at_most(most, len(contents))
-    for number, content in enumerate(contents, 1):
+    requests: list[IndividualRequest] = []
+    parts = _split(content_type, body)
+    require_at_most(max_requests, len(parts))
+    for number, part in enumerate(parts, 1):
         try:
-            headers, inner = _head(content)
-            kind = headers.get("content-type", "")
-            if _media_type(kind) == MULTIPART:
-                parts += _change_set(kind, inner, f"changeset{number}")
+            headers, content = _split_head(part)
+            part_type = headers.get("content-type", "")
+            if _media_type(part_type) == MULTIPART:
+                requests += _parse_change_set(part_type, content, f"changeset{number}")
             else:
-                parts.append(_request(headers, inner, None))
+                requests.append(_parse_request(headers, content, None))
         except InvalidError as error:
-            parts.append(Part(fault=error))
-        require_at_most(most, len(parts))
-    return _named_once(parts)
+            requests.append(IndividualRequest(error=error))
+        require_at_most(max_requests, len(requests))
+    return _reject_duplicate_ids(requests)
 
 
-def _named_once(parts: list[Part]) -> list[Part]:
-    """Refuse a part that has the name of one before it: nobody could tell whom ``$1`` means."""
-    names: set[str] = set()
-    found = []
-    for each in parts:
-        fault = each.fault
-        if each.id in names:
-            fault = InvalidError(
-                f"There are two requests with the Content-ID {each.id}.", target="Content-ID"
+def _reject_duplicate_ids(requests: list[IndividualRequest]) -> list[IndividualRequest]:
+    """Give an error to each request whose id an earlier one has: a reference would be ambiguous."""
+    ids: set[str] = set()
+    result = []
+    for each in requests:
+        error = each.error
+        if each.id in ids:
+            error = InvalidError(
+                f"The Content-ID {each.id} is used more than once.", target="Content-ID"
             )
         elif each.id is not None:
-            names.add(each.id)
-        found.append(replace(each, fault=fault))
-    return found
+            ids.add(each.id)
+        result.append(replace(each, error=error))
+    return result
 
 
-def _change_set(content_type: str, body: bytes, group: str) -> Iterator[Part]:
-    parts = []
-    for content in _split(content_type, body):
-        part = _request(*_head(content), group)
-        if part.method in ("GET", "HEAD"):
-            raise InvalidError(f"A change set has no {part.method}: it only reads.")
-        parts.append(part)
-    return iter(parts)
+def _parse_change_set(content_type: str, body: bytes, group: str) -> list[IndividualRequest]:
+    requests = []
+    for part in _split(content_type, body):
+        request = _parse_request(*_split_head(part), group)
+        if request.method in ("GET", "HEAD"):
+            raise InvalidError(f"A change set must not contain {request.method} requests.")
+        requests.append(request)
+    return requests
 
 
-def _request(headers: dict[str, str], content: bytes, group: str | None) -> Part:
+def _parse_request(headers: dict[str, str], content: bytes, group: str | None) -> IndividualRequest:
     if _media_type(headers.get("content-type", "")) != _HTTP:
-        raise InvalidError(f"A part must have Content-Type: {_HTTP}, or {MULTIPART} of such parts.")
+        raise InvalidError(
+            f"The Content-Type of a part must be {_HTTP}, or {MULTIPART} for a change set."
+        )
     line, _, rest = content.lstrip(b"\r\n").partition(b"\n")
     match = _REQUEST_LINE.fullmatch(_text(line).rstrip("\r"))
     if match is None:
-        raise InvalidError("A part must begin with a line such as GET PointRecords HTTP/1.1.")
-    own, body = _head(rest)
+        raise InvalidError(
+            "A part must begin with a request line, such as GET PointRecords HTTP/1.1."
+        )
+    request_headers, body = _split_head(rest)
     content_id = headers.get("content-id")
-    if content_id is not None and not is_name(content_id):
-        raise InvalidError("A Content-ID is a text of 1 to 100 characters.", target="Content-ID")
-    return Part(match["method"], match["url"], own, body, content_id, group)
+    if content_id is not None and not is_valid_id(content_id):
+        raise InvalidError(
+            "A Content-ID must have 1 to 100 printable characters.", target="Content-ID"
+        )
+    return IndividualRequest(
+        match["method"], match["url"], request_headers, body, content_id, group
+    )
 
 
 def _split(content_type: str, body: bytes) -> list[bytes]:
-    """Return what stands between the delimiters, of which the last must close."""
+    """Split a multipart body into its parts."""
     message = Message()
     message["Content-Type"] = content_type
     boundary = message.get_boundary()
     if not boundary or not boundary.isascii() or len(boundary) > 70:
-        raise InvalidError(f"{MULTIPART} needs a boundary of 1 to 70 characters.")
+        raise InvalidError(
+            f"The Content-Type {MULTIPART} must have a boundary of 1 to 70 ASCII characters."
+        )
     delimiter = rb"(?:^|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?=\r?\n|$)"
     pieces = re.split(delimiter, body)
-    # What precedes the first delimiter and follows the closing one says nothing.
-    contents, marks = pieces[2::2], pieces[1::2]
+    # Preamble and epilogue (before the first and after the closing delimiter) are ignored.
+    parts, marks = pieces[2::2], pieces[1::2]
     if b"--" not in marks:
-        raise InvalidError(f"The body is not closed by its boundary, --{boundary}--.")
-    return [re.sub(rb"^\r?\n", b"", each) for each in contents[: marks.index(b"--")]]
+        raise InvalidError(f"The closing delimiter --{boundary}-- is missing in the body.")
+    return [re.sub(rb"^\r?\n", b"", each) for each in parts[: marks.index(b"--")]]
 
 
-def _head(content: bytes) -> tuple[dict[str, str], bytes]:
-    """Return the headers, names in lower case, and what follows the blank line after them."""
+def _split_head(content: bytes) -> tuple[dict[str, str], bytes]:
+    """Split a part at the blank line; return its headers, names in lower case, and its content."""
     blank = _BLANK_LINE.search(content)
     head, body = (content[: blank.start()], content[blank.end() :]) if blank else (content, b"")
     headers: dict[str, str] = {}
@@ -118,7 +134,7 @@ def _head(content: bytes) -> tuple[dict[str, str], bytes]:
         if match:
             headers[match["name"].lower()] = match["value"].strip(" \t")
         elif line:
-            raise InvalidError(f"{line[:100]!r} is no header.")
+            raise InvalidError(f"The header {line[:100]!r} is malformed.")
     return headers, body
 
 
@@ -126,45 +142,49 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidError("The headers of a part are not in UTF-8.") from error
+        raise InvalidError("The headers of a part must be in UTF-8.") from error
 
 
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def write_replies(replies: Sequence[Reply], *, nested: bool) -> tuple[str, str]:
-    """Return the content type and the body of an answer.
+def write_responses(
+    responses: Sequence[IndividualResponse], *, with_change_sets: bool
+) -> tuple[str, str]:
+    """Return the content type and the body of the batch response.
 
-    ``nested`` writes groups as change sets, which a batch that was not multipart has not. One that
-    failed is answered by its error alone.
+    With ``with_change_sets``, the responses of a group are one nested part, or one error if the
+    group failed. Without it, as for a request in JSON, every response is a part of its own.
     """
     boundary = f"batchresponse_{uuid.uuid4()}"
     parts: list[str] = []
-    for group, members in groupby(replies, key=lambda reply: reply.part.group if nested else None):
+    for group, members in groupby(
+        responses, key=lambda each: each.request.atomicity_group if with_change_sets else None
+    ):
         together = list(members)
-        failed = [reply for reply in together if reply.failed]
+        failed = [each for each in together if each.is_error]
         if group is None:
-            parts += map(_written, together)
+            parts += map(_part, together)
         elif failed:
-            # The fault itself, rather than what it has brought about.
-            parts.append(_written(min(failed, key=lambda reply: reply.response.status == 424)))
+            # The cause, rather than a Failed Dependency (424) that results from it.
+            parts.append(_part(min(failed, key=lambda each: each.response.status == 424)))
         else:
-            within = f"changesetresponse_{uuid.uuid4()}"
-            content = _joined(map(_written, together), within)
-            parts.append(f"Content-Type: {MULTIPART};boundary={within}\r\n\r\n{content}")
-    return f"{MULTIPART};boundary={boundary}", _joined(parts, boundary)
+            inner_boundary = f"changesetresponse_{uuid.uuid4()}"
+            content = _join(map(_part, together), inner_boundary)
+            parts.append(f"Content-Type: {MULTIPART};boundary={inner_boundary}\r\n\r\n{content}")
+    return f"{MULTIPART};boundary={boundary}", _join(parts, boundary)
 
 
-def _joined(parts: Iterator[str] | list[str], boundary: str) -> str:
+def _join(parts: Iterable[str], boundary: str) -> str:
     return "".join(f"--{boundary}\r\n{part}\r\n" for part in parts) + f"--{boundary}--\r\n"
 
 
-def _written(reply: Reply) -> str:
-    content_id = "" if reply.part.id is None else f"Content-ID: {reply.part.id}\r\n"
+def _part(each: IndividualResponse) -> str:
+    content_id = "" if each.request.id is None else f"Content-ID: {each.request.id}\r\n"
     return (
         f"Content-Type: {_HTTP}\r\nContent-Transfer-Encoding: binary\r\n{content_id}\r\n"
-        f"{_http(reply.response)}"
+        f"{_http(each.response)}"
     )
 
 

@@ -1,29 +1,41 @@
-"""Which page of a collection a request asks for, and what follows it. Protocol 4.01, 11.2.6."""
+"""Read which page of a collection a request wants, and build the token of the next page.
 
-from collections.abc import Mapping
+Protocol 4.01, section 11.2.6.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.odata import negotiation
 from chalicelib.odata.negotiation import PageSize
 from chalicelib.odata.query.options import Options
-from chalicelib.odata.query.parse_query import READ_TOGETHER
-from chalicelib.odata.query.skip_token import SkipToken
+from chalicelib.odata.query.parse_query import QUERY_OPTIONS
+from chalicelib.odata.query.skip_token import SkipToken, Value, foreign_token
 from chalicelib.odata.resource import Resource
 
 
 @dataclass(frozen=True, slots=True)
 class PageSizes:
-    """How many entities a page has when the client does not say, and at most."""
+    """The default and the maximum number of entities on a page."""
 
     default: int
-    most: int
+    maximum: int
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page that is asked for.
+    """The page that a request wants.
 
-    ``size`` is that of all pages, ``remaining`` what ``$top`` leaves, None without it.
+    Attributes:
+        token: the skip token; None on the first page.
+        preferred: the page size that the client prefers.
+        size: the size of every page of this query.
+        remaining: the number of entities that ``$top`` leaves; None without ``$top``.
+        skip: the number of entities to skip.
+        wants_count: ``$count`` is true.
+        by_offset: tokens contain a number of rows instead of order keys.
+        identity: what a token is valid for: principal, path, options and aliases.
     """
 
     token: SkipToken | None
@@ -32,6 +44,7 @@ class PageRequest:
     remaining: int | None
     skip: int
     wants_count: bool
+    by_offset: bool
     identity: list[object]
 
     @classmethod
@@ -41,40 +54,54 @@ class PageRequest:
         options: Options,
         headers: Mapping[str, str],
         sizes: PageSizes,
-        keys: int,
+        key_count: int | None,
         *,
         of_entity: bool = True,
     ) -> "PageRequest":
-        """Read what asks for a page in an order of so many keys.
+        """Read the options of a page.
+
+        Args:
+            key_count: the number of order keys in a token; None pages by offset.
+            of_entity: the last order key is the key of an entity.
 
         Raises:
-            InvalidError: an option is none, or the token is not of this query.
+            InvalidError: an option is invalid, or the token is not of this query.
         """
-        names = ("$apply", *READ_TOGETHER)
-        whose = resource.principal.bounds
-        identity: list[object] = [whose, resource.path, *map(options.text, names)]
-        identity.append(sorted(options.aliases.items()))
+        principal_bounds = resource.principal.bounds
+        texts = map(options.text, ("$apply", *QUERY_OPTIONS))
+        aliases = sorted(options.aliases.items())
+        identity: list[object] = [principal_bounds, resource.path, *texts, aliases]
+        by_offset = key_count is None
         text = options.text("$skiptoken")
-        token = None
+        token, skip = None, options.natural("$skip") or 0
         if text is not None:
-            token = SkipToken.decode(text, identity, keys, of_entity=of_entity)
+            is_entity_key = of_entity and not by_offset
+            token = SkipToken.decode(text, identity, key_count or 1, of_entity=is_entity_key)
+            if by_offset:
+                skip = _offset(token)
         preferred = negotiation.preferred_page_size(headers)
         top = options.natural("$top")
         limits = [each for each in (top, token.remaining if token else None) if each is not None]
-        asked = preferred.size if preferred else token.size if token else top
+        requested = preferred.size if preferred else token.size if token else top
         return cls(
             token,
             preferred,
-            min(asked or sizes.default, sizes.most),
+            min(requested or sizes.default, sizes.maximum),
             min(limits) if limits else None,
-            options.natural("$skip") or 0,
+            skip,
             options.boolean("$count"),
+            by_offset,
             identity,
         )
 
     @property
+    def after(self) -> Sequence[Value] | None:
+        """The order keys of the last entity of the previous page."""
+        return self.token.after if self.token and not self.by_offset else None
+
+    @property
     def count(self) -> int | None:
-        """What the first page counted, on all others."""
+        """The total count, on every page but the first, which determines it."""
         return self.token.count if self.token else None
 
     @property
@@ -82,20 +109,35 @@ class PageRequest:
         return self.wants_count and self.count is None
 
     @property
-    def entities(self) -> int:
-        """How many entities the page may have."""
+    def max_entities(self) -> int:
+        """The maximum number of entities on this page."""
         return self.size if self.remaining is None else min(self.size, self.remaining)
 
-    def following(self, last: str, count: int | None, entities: int) -> str | None:
-        """Return the token of the page after one of so many entities, None where ``$top`` leaves
-        nothing.
-        """
-        left = None if self.remaining is None else self.remaining - entities
-        if left == 0:
-            return None
-        return SkipToken.after_last(last, left, count, self.size).encode(self.identity)
+    def next_token(self, last_keys: str, count: int | None, size: int) -> str | None:
+        """Return the token of the next page, or None if ``$top`` ends the query here.
 
-    def headers(self) -> dict[str, str]:
-        return (
-            {"Preference-Applied": f"{self.preferred.name}={self.size}"} if self.preferred else {}
-        )
+        Args:
+            last_keys: the order keys of the last entity of this page, as a JSON array of texts.
+            count: the total count, if the client wants it.
+            size: the number of entities on this page.
+        """
+        remaining = None if self.remaining is None else self.remaining - size
+        if remaining == 0:
+            return None
+        if self.by_offset:
+            last_keys = json.dumps([str(self.skip + size)])
+        return SkipToken.after_last(last_keys, remaining, count, self.size).encode(self.identity)
+
+    def response_headers(self) -> dict[str, str]:
+        """Return the header that confirms the preferred page size."""
+        if self.preferred is None:
+            return {}
+        return {"Preference-Applied": f"{self.preferred.name}={self.size}"}
+
+
+def _offset(token: SkipToken) -> int:
+    """Read the number of rows before a page from its token."""
+    text = token.after[0]
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise foreign_token()
+    return int(text)

@@ -1,9 +1,9 @@
-"""All options of a request together: which entities, in which order, and what of each.
+"""Parse the options that determine the entities of a response: which, in which order, and how.
 
-They are read in the order in which they build on each other: ``$compute``, then ``$filter`` and
-``$search``, ``$orderby``, ``$select`` and ``$expand``, within which the same begins again for the
-entities that a navigation leads to. What was read does not change, and is kept for a while: the
-same texts (the next page of the same query, a dashboard's query every few seconds) are read once.
+Options depend on those before them, so the order is ``$compute``, ``$filter``, ``$search``,
+``$orderby``, ``$select``, ``$expand``. In ``$expand``, the same repeats for the related entities.
+Queries are immutable and cached: the next page of a query, or the query that a dashboard sends
+every few seconds, is not parsed again.
 """
 
 import re
@@ -19,24 +19,24 @@ from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds, Token, syntax_error
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation
-from chalicelib.odata.query.compute import read_compute
-from chalicelib.odata.query.expand import ExpandPath, levels_of, read_paths
-from chalicelib.odata.query.projection import Expansion, Form, View
-from chalicelib.odata.query.search import read_search
+from chalicelib.odata.query.compute import parse_compute
+from chalicelib.odata.query.expand import ExpandPath, levels_of, parse_expand_paths
+from chalicelib.odata.query.projection import ExpandForm, Expansion, Projection
+from chalicelib.odata.query.search import parse_search
 from chalicelib.odata.query.selection import selection_of
 from chalicelib.odata.query.total_order import total_order
 
-# The options that are read here. The others are numbers, or say nothing of entities.
-READ_TOGETHER = ("$compute", "$filter", "$search", "$orderby", "$select", "$expand")
-# What the page after the first has of its own.
-_OF_PAGE = ("$top", "$skip", "$levels")
+# The options that make up a query. The others are integers or independent of the entities.
+QUERY_OPTIONS = ("$compute", "$filter", "$search", "$orderby", "$select", "$expand")
+# The nested options that the nextLink of an expansion omits.
+_PAGE_OPTIONS = ("$top", "$skip", "$levels")
 _NATURAL = re.compile(r"[0-9]{1,18}")
-_LONGEST_KEPT = 10_000
+_MAX_CACHEABLE_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How large expressions may be, and how deep expansions."""
+class QueryLimits:
+    """The maximum size of expressions and the maximum depth of ``$expand``."""
 
     bounds: Bounds
     expand_depth: int
@@ -44,61 +44,65 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which entities are asked for: each of ``conditions`` holds for them. What of each: ``view``.
+    """A parsed query. An entity must meet all ``conditions``.
 
-    ``order`` is as the client gave it; ``paging.total_order`` completes it.
+    ``order`` is the order that the client requested; ``total_order`` completes it.
     """
 
     conditions: tuple[Node, ...]
     order: tuple[OrderKey, ...]
-    view: View
+    projection: Projection
 
 
-def read_query(
-    texts: Mapping[str, str], entity: EntityType, aliases: Mapping[str, str], limits: Limits
+def parse_query(
+    texts: Mapping[str, str], entity: EntityType, aliases: Mapping[str, str], limits: QueryLimits
 ) -> Query:
-    """Read the options that make up a query of ``root(entity)``.
+    """Parse the options of a query for ``root(entity)``.
 
     Raises:
-        InvalidError: an option is none about such entities; the message says where and why.
-        NotImplementedByServiceError: it is one that the service does not support.
+        InvalidError: an option is invalid for the entity type; the message says where and why.
+        NotImplementedByServiceError: the service does not support an option or a part of it.
     """
-    given = tuple((name, texts[name]) for name in READ_TOGETHER if name in texts)
+    given = tuple((name, texts[name]) for name in QUERY_OPTIONS if name in texts)
     alias_items = tuple(aliases.items())
-    read = _query if are_kept(*dict(given).values(), *aliases.values()) else _query.__wrapped__
-    return read(given, entity, alias_items, limits)
+    is_cached = is_cacheable(*dict(given).values(), *aliases.values())
+    parse = _parse_cached if is_cached else _parse_cached.__wrapped__
+    return parse(given, entity, alias_items, limits)
 
 
-def are_kept(*texts: str | None) -> bool:
-    """Say whether what was made of texts is kept for the next request that has the same.
+def is_cacheable(*texts: str | None) -> bool:
+    """Return whether the texts are short enough to cache what is parsed from them.
 
-    What a person or a program asks again and again is short; of the longest texts that a batch may
-    have, as many as are kept would fill the memory.
+    Queries that repeat are short. If the cache were full of the longest texts that a batch may
+    contain, it would exhaust the memory.
     """
-    return sum(len(text) for text in texts if text is not None) <= _LONGEST_KEPT
+    return sum(len(text) for text in texts if text is not None) <= _MAX_CACHEABLE_CHARACTERS
 
 
 @lru_cache(maxsize=256)
-def _query(
+def _parse_cached(
     given: tuple[tuple[str, str], ...],
     entity: EntityType,
     aliases: tuple[tuple[str, str], ...],
-    limits: Limits,
+    limits: QueryLimits,
 ) -> Query:
     options = {name: Span.of(text, name) for name, text in given}
     items: tuple[ExpandItem, ...] = ()
     if "$expand" in options:
         items = read_items(options["$expand"], limits.expand_depth)
-    return _Level(Scope.of(root(entity)), dict(aliases), limits).query(options, items)
+    return _QueryParser(Scope.of(root(entity)), dict(aliases), limits).query(options, items)
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """Reads the options that belong to the entities that ``scope.this`` stands for."""
+class _QueryParser:
+    """Parses the options for the entities that ``scope.this`` stands for.
+
+    ``depth`` counts the expansions around them.
+    """
 
     scope: Scope
     aliases: Mapping[str, str]
-    limits: Limits
+    limits: QueryLimits
     depth: int = 0
 
     def query(
@@ -107,42 +111,45 @@ class _Level:
         items: Sequence[ExpandItem],
         inner: Sequence[Span] | None = None,
     ) -> Query:
-        """Read the options; ``inner`` is what a path in the outer ``$select`` selects here."""
-        level, select = self, inner
-        if text := options.get("$compute"):
-            scope = read_compute(text, self.scope, self.aliases, self.limits.bounds)
-            level = replace(self, scope=scope)
-        conditions = level._conditions(options)
-        order = level._order(options.get("$orderby"))
-        if text := options.get("$select"):
-            select = text.split(",")
-        return Query(conditions, order, level._view(select, items))
+        """Parse the options and the items of ``$expand``.
+
+        ``inner`` is what paths in the enclosing ``$select`` select of these entities.
+        """
+        parser, select = self, inner
+        if span := options.get("$compute"):
+            scope = parse_compute(span, self.scope, self.aliases, self.limits.bounds)
+            parser = replace(self, scope=scope)
+        conditions = parser._conditions(options)
+        order = parser._order(options.get("$orderby"))
+        if span := options.get("$select"):
+            select = span.split(",")
+        return Query(conditions, order, parser._projection(select, items))
 
     def _conditions(self, options: Mapping[str, Span]) -> tuple[Node, ...]:
         conditions: tuple[Node, ...] = ()
         bounds = self.limits.bounds
-        if text := options.get("$filter"):
-            condition = parse_condition(self._tokens(text), text.source, self.scope, bounds)
+        if span := options.get("$filter"):
+            condition = parse_condition(self._tokens(span), span.source, self.scope, bounds)
             conditions = (condition,)
             if isinstance(condition, LogicalOperation) and condition.operator == "and":
                 conditions = condition.operands
-        if text := options.get("$search"):
-            conditions = (*conditions, read_search(text, self.scope.this, bounds))
+        if span := options.get("$search"):
+            conditions = (*conditions, parse_search(span, self.scope.this, bounds))
         return conditions
 
-    def _order(self, text: Span | None) -> tuple[OrderKey, ...]:
-        if text is None:
+    def _order(self, span: Span | None) -> tuple[OrderKey, ...]:
+        if span is None:
             return ()
-        return parse_order(self._tokens(text), text.source, self.scope, self.limits.bounds)
+        return parse_order(self._tokens(span), span.source, self.scope, self.limits.bounds)
 
-    def _tokens(self, text: Span) -> list[Token]:
-        return tokenize(text, self.aliases, self.limits.bounds)
+    def _tokens(self, span: Span) -> list[Token]:
+        return tokenize(span, self.aliases, self.limits.bounds)
 
-    def _view(self, select: Sequence[Span] | None, items: Sequence[ExpandItem]) -> View:
+    def _projection(self, select: Sequence[Span] | None, items: Sequence[ExpandItem]) -> Projection:
         it = self.scope.this
         computed = self.scope.computed.get(it, {}).values()
         selection = selection_of(select, it.entity, computed)
-        paths = read_paths(items, it.entity)
+        paths = parse_expand_paths(items, it.entity)
         named = [each.navigation for each in paths if each.navigation]
         expansions: list[Expansion] = []
         for path in paths:
@@ -152,30 +159,29 @@ class _Level:
             else:
                 levels = levels_of(path, self.depth + 1, self.limits.expand_depth)
                 expansions += [
-                    self._around(each, path.form, levels, frozenset({it.entity}))
+                    self._star_expansion(each, path.form, levels, frozenset({it.entity}))
                     for each in it.entity.navigations
                     if each not in named
                 ]
         for navigation, inner in selection.inner.items():
             if navigation not in named:
-                level = self._to(navigation, {})
-                view = level.query({}, (), inner).view
-                expansions.append(Expansion(navigation, Form.ENTITIES, view))
-        written = [each.navigation for each in expansions if each.form is not Form.COUNT]
-        return View(
+                projection = self._nested(navigation, {}).query({}, (), inner).projection
+                expansions.append(Expansion(navigation, ExpandForm.ENTITIES, projection))
+        included = [each.navigation for each in expansions if each.form is not ExpandForm.COUNT]
+        return Projection(
             it,
             selection.properties,
             selection.computed,
-            tuple(each for each in selection.navigations if each not in written),
+            tuple(each for each in selection.navigations if each not in included),
             selection.names,
             tuple(expansions),
         )
 
-    def _to(self, navigation: Navigation, aliases: Mapping[str, Span]) -> "_Level":
-        """Return the level of the entities that a navigation leads to."""
-        for name, text in aliases.items():
+    def _nested(self, navigation: Navigation, aliases: Mapping[str, Span]) -> "_QueryParser":
+        """Return the parser for the entities that a navigation leads to."""
+        for name, span in aliases.items():
             if name in self.aliases:
-                raise syntax_error(f"@{name} is given twice", text.at)
+                raise syntax_error(f"@{name} is specified more than once", span.at)
         this = Variable(navigation.target)
         scope = replace(
             self.scope,
@@ -184,75 +190,86 @@ class _Level:
             referenced=set(),
         )
         values = {name: each.text for name, each in aliases.items()}
-        return _Level(scope, {**self.aliases, **values}, self.limits, self.depth + 1)
+        return _QueryParser(scope, {**self.aliases, **values}, self.limits, self.depth + 1)
 
     def _expansion(
         self, path: ExpandPath, navigation: Navigation, inner: Sequence[Span] | None
     ) -> Expansion:
         options = path.item.options
-        if inner and (path.form is not Form.ENTITIES or "$select" in options):
-            raise syntax_error(f"{navigation.name} is selected in two places", path.item.path.at)
-        levels_of(path, self.depth + 1, self.limits.expand_depth)  # no navigation leads to its own
-        level = self._to(navigation, path.item.aliases)
-        query = level.query(options, path.item.items, inner)
-        view = query.view
-        if path.form is not Form.ENTITIES:
-            view = View(view.it, (), is_reference=True)
-        elsewhere = level.scope.referenced - {level.scope.this}
-        self.scope.referenced.update(elsewhere)
-        given = tuple((name, text.text) for name, text in options.items() if name not in _OF_PAGE)
-        given += tuple((f"@{name}", text) for name, text in level.aliases.items())
+        if inner and (path.form is not ExpandForm.ENTITIES or "$select" in options):
+            raise syntax_error(
+                f"{navigation.name} is selected in both $select and $expand; select its properties"
+                " in only one of them",
+                path.item.path.at,
+            )
+        # Only the check matters: no navigation leads to its own type, so levels are not repeated.
+        levels_of(path, self.depth + 1, self.limits.expand_depth)
+        nested = self._nested(navigation, path.item.aliases)
+        query = nested.query(options, path.item.items, inner)
+        projection = query.projection
+        if path.form is not ExpandForm.ENTITIES:
+            projection = Projection(projection.it, (), is_reference=True)
+        outer_variables = nested.scope.referenced - {nested.scope.this}
+        self.scope.referenced.update(outer_variables)
+        given = tuple(
+            (name, span.text) for name, span in options.items() if name not in _PAGE_OPTIONS
+        )
+        given += tuple((f"@{name}", text) for name, text in nested.aliases.items())
         return Expansion(
             navigation,
             path.form,
-            view,
+            projection,
             query.conditions,
-            total_order(view.it, query.order, query.conditions),
+            total_order(projection.it, query.order, query.conditions),
             _natural(options.get("$skip")) or 0,
             _natural(options.get("$top")),
             _boolean(options.get("$count")),
-            None if elsewhere else given,
+            None if outer_variables else given,
         )
 
-    def _around(
-        self, navigation: Navigation, form: Form, levels: int | None, above: frozenset[EntityType]
+    def _star_expansion(
+        self,
+        navigation: Navigation,
+        form: ExpandForm,
+        levels: int | None,
+        ancestors: frozenset[EntityType],
     ) -> Expansion:
-        """Expand a navigation that ``*`` names, and what lies around it, so many levels.
+        """Expand a navigation that ``*`` includes, to a number of levels.
 
-        With as many levels as there are (None), what would lead back to a type above ends in
+        With ``$levels=max`` (None), a navigation back to the type of an ancestor is expanded to
         references: Protocol 4.01, section 11.2.5.2.1.1.
         """
-        level = self._to(navigation, {})
+        nested = self._nested(navigation, {})
         target = navigation.target
-        if levels is None and target in above:
-            form = Form.REFERENCES
-        view = View(level.scope.this, (), is_reference=True)
-        if form is Form.ENTITIES:
-            view = level.query({}, ()).view
-            if levels != 1 and level.depth < self.limits.expand_depth:
-                fewer = None if levels is None else levels - 1
-                deeper = (
-                    level._around(each, form, fewer, above | {target})
+        if levels is None and target in ancestors:
+            form = ExpandForm.REFERENCES
+        projection = Projection(nested.scope.this, (), is_reference=True)
+        if form is ExpandForm.ENTITIES:
+            projection = nested.query({}, ()).projection
+            if levels != 1 and nested.depth < self.limits.expand_depth:
+                inner_levels = None if levels is None else levels - 1
+                expansions = (
+                    nested._star_expansion(each, form, inner_levels, ancestors | {target})
                     for each in target.navigations
                 )
-                view = replace(view, links=(), expansions=tuple(deeper))
+                projection = replace(projection, links=(), expansions=tuple(expansions))
         options = (("$expand", f"*($levels={levels - 1})"),) if levels and levels > 1 else ()
         return Expansion(
-            navigation, form, view, order=total_order(view.it, (), ()), options=options
+            navigation, form, projection, order=total_order(projection.it, (), ()), options=options
         )
 
 
-def _natural(text: Span | None) -> int | None:
-    if text is None:
+def _natural(span: Span | None) -> int | None:
+    if span is None:
         return None
-    if not _NATURAL.fullmatch(text.text):
-        raise syntax_error("A whole number from 0 on, of at most 18 digits, is expected", text.at)
-    return int(text.text)
+    if not _NATURAL.fullmatch(span.text):
+        raise syntax_error("A non-negative integer of at most 18 digits is expected", span.at)
+    return int(span.text)
 
 
-def _boolean(text: Span | None) -> bool:
-    if text is None:
+def _boolean(span: Span | None) -> bool:
+    if span is None:
         return False
-    if text.text.lower() not in ("true", "false"):
-        raise syntax_error("true or false is expected", text.at)
-    return text.text.lower() == "true"
+    if span.text.lower() not in ("true", "false"):
+        raise syntax_error("true or false is expected", span.at)
+    return span.text.lower() == "true"

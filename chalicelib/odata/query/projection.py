@@ -1,6 +1,6 @@
-"""What of each entity is written: properties, computed ones, and related entities expanded into it.
+"""The projection of an entity: its stored and computed properties, and its expansions.
 
-A view says nothing of formats and URLs; ``written`` makes SQL of it.
+A projection is independent of formats and URLs. ``sql.entity_json`` translates it to SQL.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from chalicelib.odata.ast import ComputedProperty, Node, OrderKey, Variable
 from chalicelib.odata.model import Navigation, Property
 
 
-class Form(Enum):
-    """How related entities are written: in full, as references (``/$ref``), or only counted."""
+class ExpandForm(Enum):
+    """The form of expanded entities: in full, as references (``/$ref``), or as a count."""
 
     ENTITIES = ""
     REFERENCES = "/$ref"
@@ -19,12 +19,13 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What is written of each entity that ``it`` stands for.
+class Projection:
+    """What the response contains of each entity that ``it`` stands for.
 
-    ``links`` are the navigations whose links full metadata writes. ``selected`` are the names of a
-    ``$select``, as the context URL has them; None without one. Of a reference, only its id is
-    written.
+    Attributes:
+        links: the navigation properties whose links full metadata includes.
+        selected: the names in ``$select``, as in the context URL; None without ``$select``.
+        is_reference: the response contains only the id.
     """
 
     it: Variable
@@ -36,14 +37,14 @@ class View:
     is_reference: bool = False
 
     def context(self, version: str) -> str:
-        """Return what the context URL says of the view. Protocol 4.01, sections 10.7 to 10.10.
+        """Return the select list of the context URL: Protocol 4.01, sections 10.7 to 10.10.
 
-        To a client of 4.0 an expansion is named only where it has a selection of its own.
+        In 4.0, the list names an expansion only if the expansion has a select list of its own.
         """
         names = list(self.selected or ())
         for each in self.expansions:
-            if each.form is Form.ENTITIES:
-                inner = each.view.context(version)
+            if each.form is ExpandForm.ENTITIES:
+                inner = each.projection.context(version)
                 if inner or version != "4.0":
                     names.append(f"{each.navigation.name}{inner or '()'}")
         return f"({','.join(names)})" if names or self.selected is not None else ""
@@ -51,15 +52,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Related entities: which of them, in which order, and what of each.
+    """Related entities: which ones, in which order, and the projection of each.
 
-    ``options`` are what the page after the first is asked for with. It is None where only the
-    request itself has all that the options speak of: then there is no page but the whole.
+    ``options`` are the query options of the nextLink. They are None if an expression refers to an
+    entity outside the expansion: the nextLink could not express it, so the expansion has one page.
     """
 
     navigation: Navigation
-    form: Form
-    view: View
+    form: ExpandForm
+    projection: Projection
     conditions: tuple[Node, ...] = ()
     order: tuple[OrderKey, ...] = ()
     skip: int = 0

@@ -1,8 +1,8 @@
-"""Page tokens: a place in the order of a query, as an opaque text in a nextLink.
+"""Skip tokens: a position in the order of a query, as an opaque string in a nextLink.
 
-A page starts after the values that the last entity of the page before had in the order, not after a
-number of entities (keyset pagination): what is inserted or deleted meanwhile moves nothing, and the
-page 5,000 is found in an index as fast as the first. JSON 4.01, section 4.5.5 (nextLink).
+A page starts after the order keys of the last entity of the previous page (keyset pagination), not
+after a number of entities. So concurrent inserts and deletes shift no page, and an index finds page
+5,000 as fast as page 1. JSON 4.01, section 4.5.5 (nextLink).
 """
 
 import base64
@@ -15,22 +15,26 @@ from typing import Literal
 
 from chalicelib.errors import InvalidError
 
-# The value of a key of an order, in Postgres' text. True stands for a text too long for a URL: it
-# is read again from the entity, which the last key names.
+# An order key as Postgres writes it as text. True stands for a text that is too long for a URL:
+# the statement reads it from the entity, which the last key identifies.
 Value = str | Literal[True] | None
 
-# What no text of Postgres has.
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+# Characters that Postgres cannot store in a text.
+_INVALID_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _DIGEST_BYTES = 12
-_MAX_LENGTH = 200
+# Characters of an order key in a token.
+_MAX_KEY_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class SkipToken:
-    """A place in the order of a query.
+    """A position in the order of a query.
 
-    ``after`` are the values of the order's keys there. ``remaining`` is what is left of ``$top``,
-    ``count`` what ``$count`` found on the first page, ``size`` the size of the pages.
+    Attributes:
+        after: the order keys of the entity before the page.
+        remaining: the number of entities that ``$top`` leaves; None without ``$top``.
+        count: the total count, from the first page; None without ``$count``.
+        size: the page size.
     """
 
     after: tuple[Value, ...]
@@ -42,15 +46,15 @@ class SkipToken:
     def after_last(
         cls, keys: str, remaining: int | None, count: int | None, size: int
     ) -> "SkipToken":
-        """Make the token of the place after an entity whose ``keys`` are a JSON array of texts."""
+        """Build the token of the position after an entity; ``keys`` is a JSON array of texts."""
         after: list[Value] = json.loads(keys)
         for position, value in enumerate(after):
-            if isinstance(value, str) and len(value) > _MAX_LENGTH:
+            if isinstance(value, str) and len(value) > _MAX_KEY_LENGTH:
                 after[position] = True
         return cls(tuple(after), remaining, count, size)
 
     def encode(self, query: Sequence[object]) -> str:
-        """Write the token as text for the query that it belongs to."""
+        """Return the token as a string that is valid for one query."""
         body = json.dumps(
             [self.after, self.remaining, self.count, self.size], separators=(",", ":")
         )
@@ -58,12 +62,12 @@ class SkipToken:
 
     @classmethod
     def decode(
-        cls, text: str, query: Sequence[object], keys: int, *, of_entity: bool = True
+        cls, text: str, query: Sequence[object], key_count: int, *, of_entity: bool = True
     ) -> "SkipToken":
-        """Read a token back. The last key is an entity's own, unless ``of_entity`` is false.
+        """Parse a token. With ``of_entity``, the last order key is the key of an entity.
 
         Raises:
-            InvalidError: it is none that this service made for this query.
+            InvalidError: ``encode`` did not return this token for this query.
         """
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -72,7 +76,7 @@ class SkipToken:
                 raise ValueError("digest")
             after, remaining, count, size = json.loads(body)
             if not (
-                _is_place(after, keys, of_entity)
+                _are_order_keys(after, key_count, of_entity)
                 and all(n is None or _is_natural(n) for n in (remaining, count))
                 and _is_natural(size)
                 and size > 0
@@ -80,32 +84,34 @@ class SkipToken:
                 raise ValueError("values")
             return cls(tuple(after), remaining, count, size)
         except (ValueError, TypeError, RecursionError) as error:
-            raise InvalidError(
-                "$skiptoken is not from a nextLink of this query.", target="$skiptoken"
-            ) from error
+            raise foreign_token() from error
+
+
+def foreign_token() -> InvalidError:
+    """Build the error for a token that is not from this query."""
+    return InvalidError("$skiptoken is not from a nextLink of this query.", target="$skiptoken")
 
 
 def _digest(body: str, query: Sequence[object]) -> bytes:
-    """Tell a token from one that was changed, or belongs to another query.
+    """Return a checksum that detects a changed token and a token of another query.
 
-    This guards against mistakes. It is no secret's work, and need not be: a token says nothing that
-    a filter could not say, and whatever bounds a filter bounds the page after a token.
+    It guards against mistakes, not against attacks, and needs no secret key: a token expresses
+    nothing that a filter cannot express, and every page applies the restrictions of the principal.
     """
     return blake2b(f"{body}{json.dumps(query)}".encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def _is_place(after: object, keys: int, of_entity: bool) -> bool:
-    """Say whether this can be the values of so many keys, of which the last is the entity's own."""
+def _are_order_keys(after: object, key_count: int, of_entity: bool) -> bool:
     return (
         isinstance(after, list)
-        and len(after) == keys
+        and len(after) == key_count
         and all(each is None or (each is True and of_entity) or _is_text(each) for each in after)
         and (not of_entity or _is_text(after[-1]))
     )
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not _NO_TEXT.search(value)
+    return isinstance(value, str) and not _INVALID_CHARACTER.search(value)
 
 
 def _is_natural(number: object) -> bool:

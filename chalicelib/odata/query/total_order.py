@@ -1,4 +1,4 @@
-"""Complete an order, so that no two entities are equal in it."""
+"""Complete the order of a query, so that no two entities are equal in it."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,11 @@ from chalicelib.odata.ast import Column, Comparison, Node, OrderKey, Variable
 def total_order(
     it: Variable, keys: tuple[OrderKey, ...], conditions: Sequence[Node]
 ) -> tuple[OrderKey, ...]:
-    """Complete an order so that no two entities are equal in it.
+    """Append the entity's key to an order, unless the order already contains it.
 
-    The entity's key is added in the direction of the last key: then an index can be read in one
-    direction. Who asks for no order gets one that an index has, by the conditions or else by key.
+    The key takes the direction of the last order key, so that one scan of an index can serve the
+    order. Without ``$orderby``, the order is one that an index has for the conditions, or else by
+    key.
     """
     entity = it.entity
     if not keys:
@@ -29,7 +30,7 @@ def total_order(
 
 
 def _fixes(condition: Node, it: Variable, name: str) -> bool:
-    """Say whether the condition leaves a property one value."""
+    """Return whether a condition restricts a property to one value."""
     return (
         isinstance(condition, Comparison)
         and condition.operator == "eq"

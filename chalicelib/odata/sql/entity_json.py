@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from chalicelib.odata.ast import Variable
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.query.projection import Expansion, Form, View
+from chalicelib.odata.query.projection import ExpandForm, Expansion, Projection
 from chalicelib.odata.sql.json_functions import (
     JsonStyle,
     computed_name,
@@ -37,20 +37,20 @@ class EntityJsonBuilder:
         self._parameters = parameters
         self._rows = count(1)
 
-    def columns(self, view: View, translator: Translator) -> list[str]:
+    def columns(self, projection: Projection, translator: Translator) -> list[str]:
         """Return the select list of the rows that ``text`` reads."""
-        entity = view.it.entity
-        stored = dict.fromkeys(view.properties)
-        if view.expansions or self._has_id(view):
+        entity = projection.it.entity
+        stored = dict.fromkeys(projection.properties)
+        if projection.expansions or self._has_id(projection):
             stored[entity.key] = None
         by_column = {each.column: each for each in entity.properties}
-        stored.update((by_column[each.navigation.column], None) for each in view.expansions)
-        columns = [translator.column(view.it, each) for each in stored]
-        computed = enumerate(view.computed)
+        stored.update((by_column[each.navigation.column], None) for each in projection.expansions)
+        columns = [translator.column(projection.it, each) for each in stored]
+        computed = enumerate(projection.computed)
         return columns + [f"{translator.value(each.value)} AS c{n}" for n, each in computed]
 
     def text(
-        self, view: View, row: str, outer: Mapping[Variable, str] | None = None
+        self, projection: Projection, row: str, outer: Mapping[Variable, str] | None = None
     ) -> tuple[str, str]:
         """Return the SQL of an entity's JSON, and the join that this SQL requires.
 
@@ -59,11 +59,11 @@ class EntityJsonBuilder:
         parts = [
             f"{self._bind(computed_name(each, self._style))}"
             f" || COALESCE({value_text(f'{row}.c{n}', each.value.type, self._style)}, 'null')"
-            for n, each in enumerate(view.computed)
+            for n, each in enumerate(projection.computed)
         ]
-        around = {**(outer or {}), view.it: f"{row}.{view.it.entity.key.column}"}
-        parts += [self._expansion(each, view, row, around) for each in view.expansions]
-        fields = self._fields(view, row)
+        around = {**(outer or {}), projection.it: f"{row}.{projection.it.entity.key.column}"}
+        parts += [self._expansion(each, projection, row, around) for each in projection.expansions]
+        fields = self._fields(projection, row)
         if not fields:
             return f"'{{' || substr({' || '.join(parts)}, 2) || '}}'" if parts else "'{}'", ""
         joined = f"{row}_json"
@@ -73,57 +73,59 @@ class EntityJsonBuilder:
             text = f"left({text}, -1) || {' || '.join(parts)} || '}}'"
         return text, join
 
-    def _has_id(self, view: View) -> bool:
+    def _has_id(self, projection: Projection) -> bool:
         """Return whether to write ``@odata.id``: the client cannot derive it without the key."""
-        if self._style.is_full or view.is_reference:
+        if self._style.is_full or projection.is_reference:
             return True
-        without_key = view.it.entity.key not in view.properties
+        without_key = projection.it.entity.key not in projection.properties
         return without_key and self._style.metadata == "minimal"
 
-    def _fields(self, view: View, row: str) -> list[str]:
+    def _fields(self, projection: Projection, row: str) -> list[str]:
         """Return the select list of what row_to_json writes: all except expansions and $compute."""
-        entity = view.it.entity
-        full = self._style.is_full and not view.is_reference
+        entity = projection.it.entity
+        full = self._style.is_full and not projection.is_reference
         fields: list[str] = []
-        if self._has_id(view):
-            url = self._url(view, row)
+        if self._has_id(projection):
+            url = self._url(projection, row)
             if full:
                 fields.append(f"'#{entity.qualified_name}' AS \"@odata.type\"")
             fields.append(f'{url} AS "@odata.id"')
             if full:
                 fields.append(f'{url} AS "@odata.editLink"')
-                for navigation in view.links:
+                for navigation in projection.links:
                     fields += link_fields(navigation, url)
-        for each in view.properties:
+        for each in projection.properties:
             fields += property_fields(each, row, self._style)
         return fields
 
     def _expansion(
-        self, expansion: Expansion, view: View, row: str, outer: Mapping[Variable, str]
+        self, expansion: Expansion, projection: Projection, row: str, outer: Mapping[Variable, str]
     ) -> str:
         """Return the SQL of the part of an entity's JSON that holds an expansion."""
         name = expansion.navigation.name
         parts = []
-        if expansion.with_count or expansion.form is Form.COUNT:
+        if expansion.with_count or expansion.form is ExpandForm.COUNT:
             number = self._style.number(self._count(expansion, row, outer))
             parts += [f"',\"{name}@odata.count\":'", number]
-        if expansion.form is Form.COUNT:
+        if expansion.form is ExpandForm.COUNT:
             return " || ".join(parts)
         if self._style.is_full:
-            url = f"{self._url(view, row)} || '/{name}"
+            url = f"{self._url(projection, row)} || '/{name}"
             parts += [f"',\"{name}@odata.associationLink\":'", _json(f"{url}/$ref'")]
             parts += [f"',\"{name}@odata.navigationLink\":'", _json(f"{url}'")]
         inner = self._many if expansion.navigation.collection else self._one
-        parts += [f"',\"{name}\":'", inner(expansion, view, row, outer)]
+        parts += [f"',\"{name}\":'", inner(expansion, projection, row, outer)]
         return " || ".join(parts)
 
-    def _one(self, expansion: Expansion, _: View, row: str, outer: Mapping[Variable, str]) -> str:
+    def _one(
+        self, expansion: Expansion, _: Projection, row: str, outer: Mapping[Variable, str]
+    ) -> str:
         """Return the SQL of the single entity that a navigation leads to, or of null."""
         alias, translator = self._new_alias(), Translator(self._parameters, outer)
-        it = expansion.view.it
-        columns = self.columns(expansion.view, translator)
+        it = expansion.projection.it
+        columns = self.columns(expansion.projection, translator)
         linked = translator.link(expansion.navigation, row, it)
-        text, join = self.text(expansion.view, alias, outer)
+        text, join = self.text(expansion.projection, alias, outer)
         rows = (
             f"(SELECT {', '.join(columns)}"
             f" FROM {translator.from_clause_with_outer(it)} WHERE {linked}) AS {alias}{join}"
@@ -133,17 +135,17 @@ class EntityJsonBuilder:
         return f"COALESCE((SELECT {text} FROM {rows}), 'null')"
 
     def _many(
-        self, expansion: Expansion, view: View, row: str, outer: Mapping[Variable, str]
+        self, expansion: Expansion, projection: Projection, row: str, outer: Mapping[Variable, str]
     ) -> str:
         """Return the SQL of a page of a collection, and its nextLink."""
         alias, translator = self._new_alias(), Translator(self._parameters, outer)
-        it = expansion.view.it
+        it = expansion.projection.it
         keys = [translator.by_order(each.expression) for each in expansion.order]
         conditions = [translator.link(expansion.navigation, row, it)]
         conditions += [translator.truth(each) for each in expansion.conditions]
-        columns = self.columns(expansion.view, translator)
+        columns = self.columns(expansion.projection, translator)
         columns += [f"{sql} AS k{n}" for n, sql in enumerate(keys)]
-        text, join = self.text(expansion.view, alias, outer)
+        text, join = self.text(expansion.projection, alias, outer)
         size, may_be_cut = self._size(expansion)
         bound, limit = "", ""
         if size is not None:
@@ -154,7 +156,7 @@ class EntityJsonBuilder:
         after = ""
         if may_be_cut:
             name = expansion.navigation.name
-            url = f"{self._url(view, row)} || {self._bind(self._next_page_url(expansion))}"
+            url = f"{self._url(projection, row)} || {self._bind(self._next_page_url(expansion))}"
             after = (
                 f" || CASE WHEN count(*) > {bound} THEN ',\"{name}@odata.nextLink\":'"
                 f" || {_json(url)} ELSE '' END"
@@ -196,17 +198,17 @@ class EntityJsonBuilder:
     def _max_length(self, expansion: Expansion) -> int | None:
         """Return the maximum number of characters of an expansion, None if it is unlimited."""
         size = self._size(expansion)[0] if expansion.navigation.collection else 1
-        view = expansion.view
-        inner = [self._max_length(each) for each in view.expansions]
+        projection = expansion.projection
+        inner = [self._max_length(each) for each in projection.expansions]
         if size is None or None in inner:
             return None
-        own = sum(each.max_length or _SHORT for each in view.properties)
-        computed = sum(each.value.max_length for each in view.computed)
+        own = sum(each.max_length or _SHORT for each in projection.properties)
+        computed = sum(each.value.max_length for each in projection.computed)
         return size * (own + computed + sum(each for each in inner if each is not None))
 
     def _count(self, expansion: Expansion, row: str, outer: Mapping[Variable, str]) -> str:
         translator = Translator(self._parameters, outer)
-        it = expansion.view.it
+        it = expansion.projection.it
         conditions = [translator.link(expansion.navigation, row, it)]
         conditions += [translator.truth(each) for each in expansion.conditions]
         where = " AND ".join(conditions)
@@ -230,8 +232,8 @@ class EntityJsonBuilder:
         path = f"/{expansion.navigation.name}{expansion.form.value}"
         return f"{path}?{query_string(pairs)}"
 
-    def _url(self, view: View, row: str) -> str:
-        entity = view.it.entity
+    def _url(self, projection: Projection, row: str) -> str:
+        entity = projection.it.entity
         prefix = self._bind(f"{self._style.service_root}/{entity.entity_set}(")
         return f"{prefix} || {row}.{entity.key.column} || ')'"
 

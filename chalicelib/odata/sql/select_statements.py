@@ -13,7 +13,7 @@ from chalicelib.odata.ast import Node, OrderKey
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.model import Property
-from chalicelib.odata.query.projection import View
+from chalicelib.odata.query.projection import Projection
 from chalicelib.odata.query.skip_token import Value
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.entity_json import EntityJsonBuilder
@@ -56,22 +56,24 @@ def all_conditions(resource: Resource, conditions: Sequence[Node] = ()) -> tuple
     return (*resource.conditions(root(resource.entity)), *conditions)
 
 
-def page_statement(resource: Resource, page: Page, view: View, style: JsonStyle) -> Statement:
+def page_statement(
+    resource: Resource, page: Page, projection: Projection, style: JsonStyle
+) -> Statement:
     """Build the statement that returns a page of entities: see ``page_sql``."""
     parameters = QueryParameters(resource.principal)
     translator = Translator(parameters)
     builder = EntityJsonBuilder(style, parameters)
-    it = view.it
+    it = projection.it
     keys = [translator.by_order(each.expression) for each in page.order]
     conditions = _where(page.conditions, translator)
     if page.after is not None:
         conditions.append(after_place(resource.entity, page.order, keys, page.after, translator))
-    columns = builder.columns(view, translator)
+    columns = builder.columns(projection, translator)
     columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
     size = translator.bind(Edm.INT64, page.size)
     count = _count(resource, page.conditions, parameters) if page.with_count else "NULL"
-    text, join = builder.text(view, "e")
+    text, join = builder.text(projection, "e")
     rows = (
         f"(SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
         f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
@@ -124,16 +126,16 @@ def page_sql(rows: str, join: str, text: str, keys: int, size: str, most: str, f
     )
 
 
-def entity_statement(resource: Resource, view: View, style: JsonStyle) -> Statement:
+def entity_statement(resource: Resource, projection: Projection, style: JsonStyle) -> Statement:
     """Build the statement that returns one entity as JSON, or no row if it does not exist.
 
     The text is null if it exceeds the maximum size of a response.
     """
     translator = Translator(QueryParameters(resource.principal))
     builder = EntityJsonBuilder(style, translator.parameters)
-    columns = builder.columns(view, translator)
+    columns = builder.columns(projection, translator)
     entity = _one(resource, columns, translator)
-    text, join = builder.text(view, "e")
+    text, join = builder.text(projection, "e")
     most = translator.bind(Edm.INT32, style.max_bytes)
     return Statement(
         f"SELECT CASE WHEN octet_length(text) <= {most} THEN text END"

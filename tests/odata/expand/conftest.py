@@ -1,4 +1,4 @@
-"""One record, and what it is related to."""
+"""Fixtures: a record with related entities, and a function that expands them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +11,13 @@ from tests.support.odata.dataset import DataSet, Record
 
 @pytest.fixture
 def record(data: DataSet) -> Record:
+    """A record with four logs."""
     return next(each for each in data.records if len(each.logs) == 4)
 
 
 @pytest.fixture
-def ask(client: Client, record: Record) -> Callable[..., Any]:
-    """Expand what the record is related to, with its id alone beside it."""
+def get_expanded(client: Client, record: Record) -> Callable[..., Any]:
+    """GET the id of the record and the expanded entities, as JSON."""
 
     def get(expand: str, *query: tuple[str, str], **headers: str) -> Any:
         options = [("$select", "id"), ("$expand", expand), *query]

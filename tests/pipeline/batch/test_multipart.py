@@ -56,7 +56,7 @@ def test_a_name_is_one_requests_alone(service: Service) -> None:
     answer = send(service, body, Prefer="continue-on-error")
     # Whom $1 means, nobody can tell.
     assert statuses(answer) == [200, 400, 200, 424]
-    assert "two requests with the Content-ID 1" in answer.body.decode()
+    assert "The Content-ID 1 is used more than once" in answer.body.decode()
     twice = multipart(change_set(part(post(1), "1"), part(post(2), "1")))
     assert statuses(send(service, twice)) == [400]
     service.replicate()

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from chalicelib.odata.reads import ODataRequest, ODataResponse, ODataService
+from chalicelib.odata.reads import ODataService
+from chalicelib.odata.request import ODataRequest
+from chalicelib.odata.response import ODataResponse
 from chalicelib.principal import Principal
 from tests.support.tokens import INTEGRATION
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.errors import InvalidError
-from chalicelib.odata.apply.handler import count as applied_count
+from chalicelib.odata.apply.handler import count_statement
 from chalicelib.odata.apply.pipeline import ApplyBounds
 from chalicelib.odata.batch import json_format, multipart
 from chalicelib.odata.language.parser import Bounds
@@ -19,7 +19,7 @@ from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.negotiation import preferred_page_size
 from chalicelib.odata.query.options import Options
-from chalicelib.odata.query.parse_query import Limits, read_query
+from chalicelib.odata.query.parse_query import QueryLimits, parse_query
 from chalicelib.odata.resource import read_resource
 from chalicelib.strict_json import load_json
 from tests.support.tokens import INTEGRATION
@@ -32,11 +32,11 @@ _MAX_CPU_S = 1.0
 
 def parts_of(request_line: str, header: str = "A: b") -> list[object]:
     body = f"--b\r\nContent-Type: application/http\r\n{header}\r\n\r\n{request_line}\r\n\r\n--b--"
-    return [*multipart.read_parts("multipart/mixed;boundary=b", body.encode(), MAX_PARTS)]
+    return [*multipart.parse_requests("multipart/mixed;boundary=b", body.encode(), MAX_PARTS)]
 
 
 def filtered(text: str) -> object:
-    return read_query({"$filter": text}, POINT_RECORD, {}, Limits(Bounds(10_000, 100), 2))
+    return parse_query({"$filter": text}, POINT_RECORD, {}, QueryLimits(Bounds(10_000, 100), 2))
 
 
 NAMES = ",".join(f'"{n}":1' for n in range(_LONG))
@@ -57,10 +57,10 @@ PARSERS: dict[str, Callable[[], object]] = {
     "a request line with spaces": lambda: parts_of(f"GET x{' ' * _LONG}y z"),
     "a header with spaces": lambda: parts_of("GET x", f"A: b{' ' * _LONG}c"),
     "names of an object": lambda: load_json(f'{{{NAMES},"x":1,"x":1}}'.encode()),
-    "groups of a batch": lambda: json_format.read_parts(
+    "groups of a batch": lambda: json_format.parse_requests(
         f'{{"requests":[{GROUPS}]}}'.encode(), MAX_PARTS
     ),
-    "change sets of a batch": lambda: multipart.read_parts(
+    "change sets of a batch": lambda: multipart.parse_requests(
         "multipart/mixed;boundary=b", f"{CHANGE_SETS}--b--".encode(), MAX_PARTS
     ),
 }
@@ -84,7 +84,7 @@ def test_long_texts_do_not_stay_in_memory() -> None:
             text = f"deviceId eq '{number}{'x' * 500_000}'"
             filtered(text)
             options = Options({"$apply": f"filter({text})"}, {}, ())
-            applied_count(read_resource(["PointRecords"], {}, INTEGRATION), options, bounds)
+            count_statement(read_resource(["PointRecords"], {}, INTEGRATION), options, bounds)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -103,7 +103,7 @@ def test_long_texts_do_not_stay_in_memory() -> None:
     ],
 )
 def test_request_line_may_omit_the_http_version(line: str, url: str) -> None:
-    (part,) = multipart.read_parts(
+    (part,) = multipart.parse_requests(
         "multipart/mixed;boundary=b",
         f"--b\nContent-Type: application/http\n\n{line}\nX:  a b \t\n\n--b--".encode(),
         MAX_PARTS,

@@ -10,7 +10,7 @@ from chalicelib.odata.ast import Node, OrderKey
 from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.model import ENTITY_TYPES, INTEGRATION_LOG, POINT_RECORD, EntityType
-from chalicelib.odata.query.parse_query import Limits, Query, read_query
+from chalicelib.odata.query.parse_query import Query, QueryLimits, parse_query
 from chalicelib.odata.query.total_order import total_order
 from chalicelib.odata.resource import read_resource
 from chalicelib.odata.sql.json_functions import JsonStyle
@@ -21,11 +21,11 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal, Role
 from tests.support.tokens import INTEGRATION
 
-LIMITS = Limits(Bounds(max_tokens=2_000, max_depth=100), expand_depth=2)
+LIMITS = QueryLimits(Bounds(max_tokens=2_000, max_depth=100), expand_depth=2)
 
 
 def read(entity: EntityType = POINT_RECORD, **texts: str) -> Query:
-    return read_query({f"${name}": text for name, text in texts.items()}, entity, {}, LIMITS)
+    return parse_query({f"${name}": text for name, text in texts.items()}, entity, {}, LIMITS)
 
 
 def filtered(text: str, entity: EntityType = POINT_RECORD) -> Node:
@@ -136,13 +136,13 @@ def test_statement_contains_no_text_from_the_client(mark: str) -> None:
         f"$search={searched};$compute=concat(log,{quoted}) as zqinner;$orderby=zqinner,id;"
         "$expand=point($compute=concat(status,'zq') as zqdeep))",
     }
-    query = read_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
+    query = parse_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
     resource = read_resource(["PointRecords"], {}, INTEGRATION)
     conditions = all_conditions(resource, query.conditions)
-    keys = total_order(query.view.it, query.order, conditions)
+    keys = total_order(query.projection.it, query.order, conditions)
     page = Page(conditions, keys, (mark, "0", "0"), skip=7, size=13, with_count=True)
     style = JsonStyle(f"http://{mark}/", "full", True, 100, 5_000, f"json;{mark}")
-    statement = page_statement(resource, page, query.view, style)
+    statement = page_statement(resource, page, query.projection, style)
     assert "zq" not in statement.sql
     assert statement.sql.isascii()
     bound = {int(number) for number in re.findall(r"\$(\d+)", statement.sql)}

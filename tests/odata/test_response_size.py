@@ -112,7 +112,7 @@ def test_an_entity_that_is_too_long_by_itself_is_refused(
     client = client_of(Settings(odata_answer_bytes=1_500, odata_expand_depth=3))
     record = next(each for each in data.records if len(each.logs) == 4 and each.deviceId)
     only = ("$filter", f"id eq {record.id}")
-    with pytest.raises(InvalidError, match=r"single entity would be over 1500 bytes"):
+    with pytest.raises(InvalidError, match=r"single entity would take more than 1500 bytes"):
         client.get("PointRecords", only, *asked)
     if "$apply" not in dict(query):
         with pytest.raises(InvalidError, match=r"\(ODATA_ANSWER_BYTES\)"):

@@ -1,4 +1,4 @@
-"""How expansions are written: contexts, links, references, ids."""
+"""The JSON of expansions: context URLs, links, references and ids."""
 
 import json
 from collections.abc import Callable
@@ -16,22 +16,24 @@ FULL = "application/json;odata.metadata=full"
 
 
 @pytest.mark.parametrize("metadata", ["none", "minimal", "full"])
-def test_a_reference_is_an_id_and_no_more(
-    metadata: str, ask: Callable[..., Any], client: Client, record: Record
+def test_expanded_reference_contains_only_the_id(
+    metadata: str, get_expanded: Callable[..., Any], client: Client, record: Record
 ) -> None:
     accept = f"application/json;odata.metadata={metadata}"
-    answer = ask("logs/$ref($orderby=id desc;$top=1;$count=true)", accept=accept)
+    response = get_expanded("logs/$ref($orderby=id desc;$top=1;$count=true)", accept=accept)
     last = {"@odata.id": f"{ROOT}/IntegrationLogs({record.logs[-1].id})"}
-    assert (answer["logs"], answer["logs@odata.count"]) == ([last], 4)
+    assert (response["logs"], response["logs@odata.count"]) == ([last], 4)
     log = f"IntegrationLogs({record.logs[0].id})"
-    answer = client.json(log, ("$expand", "point/$ref"), accept=accept)
-    assert answer["point"] == {"@odata.id": f"{ROOT}/PointRecords({record.id})"}
+    response = client.json(log, ("$expand", "point/$ref"), accept=accept)
+    assert response["point"] == {"@odata.id": f"{ROOT}/PointRecords({record.id})"}
 
 
-def test_references_are_resources_too(client: Client, record: Record) -> None:
+def test_ref_path_returns_references_of_a_collection_and_an_entity(
+    client: Client, record: Record
+) -> None:
     path = f"PointRecords({record.id})"
-    answer = client.json(f"{path}/logs/$ref", ("$filter", "attempt eq 2"), ("$count", "true"))
-    assert answer == {
+    response = client.json(f"{path}/logs/$ref", ("$filter", "attempt eq 2"), ("$count", "true"))
+    assert response == {
         "@odata.context": f"{ROOT}/$metadata#Collection($ref)",
         "@odata.count": 1,
         "value": [{"@odata.id": f"{ROOT}/IntegrationLogs({record.logs[2].id})"}],
@@ -47,18 +49,20 @@ def test_references_are_resources_too(client: Client, record: Record) -> None:
             client.get("PointRecords/$ref", query)
 
 
-def test_large_numbers_are_text_within_an_expansion_too(ask: Callable[..., Any]) -> None:
+def test_int64_in_an_expansion_is_a_string_for_ieee754_clients(
+    get_expanded: Callable[..., Any],
+) -> None:
     accept = "application/json;IEEE754Compatible=true;odata.metadata=none"
-    answer = ask(
+    response = get_expanded(
         "logs($select=id,attempt;$top=1;$count=true;$compute=id add 1 as n)", accept=accept
     )
-    (log,) = answer["logs"]
-    assert answer["logs@odata.count"] == "4"
+    (log,) = response["logs"]
+    assert response["logs@odata.count"] == "4"
     assert (type(log["id"]), type(log["attempt"])) == (str, int)
 
 
 @pytest.mark.parametrize(
-    ("select", "expand", "newer", "older"),
+    ("select", "expand", "context_401", "context_40"),
     [
         (None, "logs", "(logs())", ""),
         (None, "logs($select=id)", "(logs(id))", "(logs(id))"),
@@ -72,45 +76,50 @@ def test_large_numbers_are_text_within_an_expansion_too(ask: Callable[..., Any])
         (None, "logs($top=1;$filter=true)", "(logs())", ""),
     ],
 )
-def test_the_context_names_what_is_expanded(
-    select: str | None, expand: str, newer: str, older: str, client: Client, record: Record
+def test_context_url_lists_the_expansions(
+    select: str | None,
+    expand: str,
+    context_401: str,
+    context_40: str,
+    client: Client,
+    record: Record,
 ) -> None:
     query = [("$expand", expand)] + ([("$select", select)] if select else [])
-    for version, fragment in (("4.01", newer), ("4.0", older)):
-        answer = client.json("PointRecords", *query, odata_maxversion=version)
-        assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords{fragment}"
-        answer = client.json(f"PointRecords({record.id})", *query, odata_maxversion=version)
-        assert answer["@odata.context"].endswith(f"#PointRecords{fragment}/$entity")
+    for version, fragment in (("4.01", context_401), ("4.0", context_40)):
+        response = client.json("PointRecords", *query, odata_maxversion=version)
+        assert response["@odata.context"] == f"{ROOT}/$metadata#PointRecords{fragment}"
+        response = client.json(f"PointRecords({record.id})", *query, odata_maxversion=version)
+        assert response["@odata.context"].endswith(f"#PointRecords{fragment}/$entity")
 
 
-def test_full_metadata_have_the_links_of_a_navigation(
-    ask: Callable[..., Any], record: Record
+def test_full_metadata_includes_navigation_and_association_links(
+    get_expanded: Callable[..., Any], record: Record
 ) -> None:
-    answer = ask("logs($select=id;$top=1)", accept=FULL)
+    response = get_expanded("logs($select=id;$top=1)", accept=FULL)
     link = f"{ROOT}/PointRecords({record.id})/logs"
-    names = list(answer)
-    assert answer["logs@odata.associationLink"] == f"{link}/$ref"
-    assert answer["logs@odata.navigationLink"] == link
+    names = list(response)
+    assert response["logs@odata.associationLink"] == f"{link}/$ref"
+    assert response["logs@odata.navigationLink"] == link
     assert names.index("logs") == names.index("logs@odata.navigationLink") + 1
-    (log,) = answer["logs"]
+    (log,) = response["logs"]
     assert log["@odata.type"] == "#PunchClock.IntegrationLog"
     assert log["id@odata.type"] == "#Int64"
     assert "point@odata.navigationLink" not in log  # not selected
 
 
-def test_an_expanded_entity_without_its_key_says_its_id(
-    ask: Callable[..., Any], record: Record
+def test_expanded_entity_without_its_key_has_an_id_annotation(
+    get_expanded: Callable[..., Any], record: Record
 ) -> None:
-    (log,) = ask("logs($select=status;$top=1)")["logs"]
+    (log,) = get_expanded("logs($select=status;$top=1)")["logs"]
     first = record.logs[0]
     assert log == {"@odata.id": f"{ROOT}/IntegrationLogs({first.id})", "status": first.status}
-    (log,) = ask("logs($select=status;$top=1)", accept="application/json;odata.metadata=none")[
-        "logs"
-    ]
+    (log,) = get_expanded(
+        "logs($select=status;$top=1)", accept="application/json;odata.metadata=none"
+    )["logs"]
     assert log == {"status": first.status}
 
 
-def test_an_expansion_that_is_cut_has_a_link_to_the_rest(
+def test_partial_expansion_has_a_next_link_to_the_rest(
     client_of: Callable[[Settings], Client], record: Record
 ) -> None:
     client = client_of(replace(Settings(), odata_expand_page=2))
@@ -121,32 +130,30 @@ def test_an_expansion_that_is_cut_has_a_link_to_the_rest(
         (f"logs({options};$skip=1;$top=3)", record.logs[::-1][1:]),
         (f"logs({options};$top=2)", record.logs[::-1][:2]),
     ]:
-        answer = client.json(path, ("$expand", expand), ("@n", "0"))
-        found = answer["logs"]
-        assert len(found) == 2
-        link = answer.get("logs@odata.nextLink")
+        response = client.json(path, ("$expand", expand), ("@n", "0"))
+        logs = response["logs"]
+        assert len(logs) == 2
+        link = response.get("logs@odata.nextLink")
         assert (link is None) == (len(expected) == 2)
         if link:
             assert link.startswith(f"{ROOT}/{path}/logs?")
             assert link.isascii()
-            following = client.follow(link)
-            found += following["value"]
-            assert following.get("@odata.count") == answer.get("logs@odata.count")
-        assert found == [{"id": each.id} for each in expected]
-    # No link could say what $it is: there is no page but the whole.
-    answer = client.json(path, ("$expand", "logs($filter=$it/attempts ge 0)"))
-    assert len(answer["logs"]) == 4
-    assert "logs@odata.nextLink" not in answer
+            next_page = client.follow(link)
+            logs += next_page["value"]
+            assert next_page.get("@odata.count") == response.get("logs@odata.count")
+        assert logs == [{"id": each.id} for each in expected]
+    # A nextLink cannot express $it, so such an expansion has one page.
+    response = client.json(path, ("$expand", "logs($filter=$it/attempts ge 0)"))
+    assert len(response["logs"]) == 4
+    assert "logs@odata.nextLink" not in response
 
 
-def test_answers_with_expansions_are_json_whatever_is_selected(
-    client: Client, record: Record
-) -> None:
+def test_response_is_valid_json_for_each_select_and_expand(client: Client, record: Record) -> None:
     for select in ("id", "logs", "*", "status,logs"):
         for expand in ("logs/$count", "logs/$ref", "logs($select=point)", "*"):
             for metadata in ("none", "minimal", "full"):
-                answer = client.get(
+                response = client.get(
                     f"PointRecords({record.id})", ("$select", select), ("$expand", expand),
                     accept=f"application/json;odata.metadata={metadata}",
                 )  # fmt: skip
-                assert any(name.startswith("logs") for name in json.loads(answer.body))
+                assert any(name.startswith("logs") for name in json.loads(response.body))

@@ -1,4 +1,4 @@
-"""Related entities, expanded into the entities that they are related to."""
+"""``$expand`` includes the related entities that its nested options select."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +13,12 @@ from tests.support.odata.client import ROOT, Client
 from tests.support.odata.dataset import DataSet, Log, Record
 
 
-def ids(answer: Any) -> list[Any]:
-    return [each["id"] for each in answer["logs"]]
+def log_ids(entity: Any) -> list[Any]:
+    return [each["id"] for each in entity["logs"]]
 
 
 @pytest.mark.parametrize(
-    ("expand", "chosen"),
+    ("expand", "expected_logs"),
     [
         ("logs", lambda logs, _: logs),
         ("logs($top=2)", lambda logs, _: logs[:2]),
@@ -61,28 +61,28 @@ def ids(answer: Any) -> list[Any]:
         ("logs($top=999999999999999999)", lambda logs, _: logs),
     ],
 )  # fmt: skip
-def test_an_expansion_has_the_related_entities_that_its_options_say(
+def test_nested_options_select_and_sort_related_entities(
     expand: str,
-    chosen: Callable[[list[Log], Record], list[Log]],
-    ask: Callable[..., Any],
+    expected_logs: Callable[[list[Log], Record], list[Log]],
+    get_expanded: Callable[..., Any],
     record: Record,
 ) -> None:
-    answer = ask(expand, ("@s", "'REJECTED'"), ("@it", "status"))
-    assert ids(answer) == [each.id for each in chosen(record.logs, record)]
+    response = get_expanded(expand, ("@s", "'REJECTED'"), ("@it", "status"))
+    assert log_ids(response) == [each.id for each in expected_logs(record.logs, record)]
 
 
-def test_one_related_entity_is_an_object(client: Client, data: DataSet) -> None:
+def test_expanded_single_entity_is_a_json_object(client: Client, data: DataSet) -> None:
     for log in data.logs[:5]:
-        answer = client.json(
+        response = client.json(
             f"IntegrationLogs({log.id})",
             ("$select", "id"),
             ("$expand", "point($select=id,attempts;$compute=attempts add 1 as next)"),
         )
-        assert answer["point"] == {"id": str(log.point.id), "attempts": log.point.attempts}
+        assert response["point"] == {"id": str(log.point.id), "attempts": log.point.attempts}
 
 
-def test_expansions_of_a_collection_are_of_each_entity(client: Client, data: DataSet) -> None:
-    answer = client.json(
+def test_collection_expands_related_entities_of_each_entity(client: Client, data: DataSet) -> None:
+    response = client.json(
         "PointRecords",
         ("$select", "id"),
         ("$expand", "logs($select=id;$count=true;$top=1)"),
@@ -90,7 +90,7 @@ def test_expansions_of_a_collection_are_of_each_entity(client: Client, data: Dat
         ("$top", "1000"),
     )
     records = [each for each in data.records if each.attempts > 0]
-    assert answer["value"] == [
+    assert response["value"] == [
         {
             "id": str(each.id),
             "logs@odata.count": len(each.logs),
@@ -100,77 +100,84 @@ def test_expansions_of_a_collection_are_of_each_entity(client: Client, data: Dat
     ]
 
 
-def test_expansions_nest_as_deep_as_the_setting_says(
+def test_expand_depth_is_limited_by_the_setting(
     client: Client, client_of: Callable[[Settings], Client], record: Record
 ) -> None:
     two = "logs($select=id;$expand=point($select=id))"
-    answer = client.json(f"PointRecords({record.id})", ("$expand", two))
-    assert answer["logs"][0] == {"id": record.logs[0].id, "point": {"id": str(record.id)}}
+    response = client.json(f"PointRecords({record.id})", ("$expand", two))
+    assert response["logs"][0] == {"id": record.logs[0].id, "point": {"id": str(record.id)}}
     three = "logs($expand=point($expand=logs))"
     with pytest.raises(InvalidError, match=r"2 levels \(ODATA_EXPAND_DEPTH\)"):
         client.get("PointRecords", ("$expand", three))
     deeper = client_of(replace(Settings(), odata_expand_depth=3))
-    answer = deeper.json(f"PointRecords({record.id})", ("$expand", three))
-    assert len(answer["logs"][0]["point"]["logs"]) == 4
+    response = deeper.json(f"PointRecords({record.id})", ("$expand", three))
+    assert len(response["logs"][0]["point"]["logs"]) == 4
     for levels in ("logs($levels=3)", "*($levels=3)", "logs($expand=*($levels=2))"):
         with pytest.raises(InvalidError, match="ODATA_EXPAND_DEPTH"):
             client.get("PointRecords", ("$expand", levels))
 
 
-def test_a_star_expands_what_no_other_item_names(ask: Callable[..., Any], record: Record) -> None:
-    assert ids(ask("*,logs($top=1)")) == [record.logs[0].id]
-    assert "logs" not in ask("*,logs/$count")
-    two = ask("*($levels=2)")["logs"][0]
-    assert two["point"]["status"] == record.status
-    # What would lead back to where it came from is a reference.
-    circle = ask("*($levels=max)")["logs"][0]
-    assert circle["point"] == {"@odata.id": f"{ROOT}/PointRecords({record.id})"}
-    assert ask("*/$ref")["logs"] == [
+def test_star_expands_all_navigations_that_no_other_item_names(
+    get_expanded: Callable[..., Any], record: Record
+) -> None:
+    assert log_ids(get_expanded("*,logs($top=1)")) == [record.logs[0].id]
+    assert "logs" not in get_expanded("*,logs/$count")
+    log = get_expanded("*($levels=2)")["logs"][0]
+    assert log["point"]["status"] == record.status
+    # A navigation back to an ancestor is expanded to a reference.
+    cycle = get_expanded("*($levels=max)")["logs"][0]
+    assert cycle["point"] == {"@odata.id": f"{ROOT}/PointRecords({record.id})"}
+    assert get_expanded("*/$ref")["logs"] == [
         {"@odata.id": f"{ROOT}/IntegrationLogs({each.id})"} for each in record.logs
     ]
 
 
-def test_a_count_of_what_is_related_is_a_number_alone(ask: Callable[..., Any]) -> None:
-    answer = ask("logs/$count")
-    assert (answer["logs@odata.count"], "logs" in answer) == (4, False)
-    assert ask("logs/$count($filter=attempt ge 2)")["logs@odata.count"] == 2
-    assert ask("logs/$count($search=accepted;$filter=attempt lt 9)")["logs@odata.count"] == 1
-    numbers = ask("logs/$count", accept="application/json;IEEE754Compatible=true")
-    assert numbers["logs@odata.count"] == "4"
+def test_expanded_count_has_only_the_count_annotation(get_expanded: Callable[..., Any]) -> None:
+    response = get_expanded("logs/$count")
+    assert (response["logs@odata.count"], "logs" in response) == (4, False)
+    assert get_expanded("logs/$count($filter=attempt ge 2)")["logs@odata.count"] == 2
+    assert (
+        get_expanded("logs/$count($search=accepted;$filter=attempt lt 9)")["logs@odata.count"] == 1
+    )
+    strings = get_expanded("logs/$count", accept="application/json;IEEE754Compatible=true")
+    assert strings["logs@odata.count"] == "4"
 
 
-def test_a_property_behind_one_navigation_can_be_selected(client: Client, data: DataSet) -> None:
+def test_select_path_selects_a_property_of_a_related_entity(client: Client, data: DataSet) -> None:
     log = data.logs[0]
-    answer = client.json("IntegrationLogs", ("$select", "id,point/status,point/id"), ("$top", "1"))
-    assert answer["@odata.context"].endswith("#IntegrationLogs(id,point(id,status))")
+    response = client.json(
+        "IntegrationLogs", ("$select", "id,point/status,point/id"), ("$top", "1")
+    )
+    assert response["@odata.context"].endswith("#IntegrationLogs(id,point(id,status))")
     expected = {"id": str(log.point.id), "status": log.point.status}
-    assert answer["value"] == [{"id": log.id, "point": expected}]
+    assert response["value"] == [{"id": log.id, "point": expected}]
     same = client.json(
         "IntegrationLogs", ("$select", "id,point/status,point/id"), ("$expand", "point"),
         ("$top", "1"),
     )  # fmt: skip
-    assert same["value"] == answer["value"]
+    assert same["value"] == response["value"]
 
 
-def test_navigation_resources_expand_too(client: Client, record: Record) -> None:
+def test_navigation_resources_accept_expand(client: Client, record: Record) -> None:
     path = f"PointRecords({record.id})/logs"
-    answer = client.json(path, ("$expand", "point($select=id)"), ("$select", "id"), ("$top", "1"))
-    assert answer["value"] == [{"id": record.logs[0].id, "point": {"id": str(record.id)}}]
+    response = client.json(path, ("$expand", "point($select=id)"), ("$select", "id"), ("$top", "1"))
+    assert response["value"] == [{"id": record.logs[0].id, "point": {"id": str(record.id)}}]
     path = f"IntegrationLogs({record.logs[0].id})/point"
     assert client.json(path, ("$expand", "logs/$count"))["logs@odata.count"] == 4
 
 
-def test_nobody_sees_through_an_expansion_what_is_not_theirs(client: Client, data: DataSet) -> None:
+def test_expansion_contains_only_records_of_the_principal(client: Client, data: DataSet) -> None:
     own = Client(client.service, Principal(Role.EMPLOYER, employer_id=2))
     records = {str(each.id): each for each in data.records if each.employerId == 2}
-    answer = own.json(
+    assert any(each.logs for each in records.values())
+    response = own.json(
         "PointRecords",
         ("$expand", "logs($expand=point($select=id);$filter=$it/employerId eq 2;$count=true)"),
         ("$top", "1000"),
     )
-    assert {each["id"] for each in answer["value"]} == set(records)
-    for each in answer["value"]:
-        assert ids(each) == [log.id for log in records[each["id"]].logs]
+    assert {each["id"] for each in response["value"]} == set(records)
+    for each in response["value"]:
+        assert log_ids(each) == [log.id for log in records[each["id"]].logs]
         assert all(log["point"] == {"id": each["id"]} for log in each["logs"])
     logs = own.json("IntegrationLogs", ("$expand", "point($expand=logs/$count)"), ("$top", "1000"))
     assert {each["point"]["id"] for each in logs["value"]} <= set(records)

@@ -76,7 +76,7 @@ def test_the_answers_of_a_batch_are_bounded_together(
     assert "@odata.nextLink" in answers[2]["body"]
     assert found[3:] == [0] * 6
     assert {each["status"] for each in answers[3:]} == {400}
-    assert "no room left" in answers[-1]["body"]["error"]["message"]
+    assert "batch response too large" in answers[-1]["body"]["error"]["message"]
 
 
 def test_a_batch_without_room_begins_nothing_more(
