@@ -1,4 +1,4 @@
-"""``python -m bench NAME …``: each measures a ratio beside a limit or a peer in the same run."""
+"""``python -m bench NAME …``: measure a ratio beside a limit or a peer, in the same run."""
 
 import argparse
 import importlib
@@ -6,21 +6,21 @@ import subprocess
 import sys
 
 _BENCHES = {
-    "intake": "CPU of a POST, beside its parts",
-    "identity": "CPU of a token's check, of a refusal beside an acceptance, and what policies cost",
-    "integration": "records a second, beside what the legacy can take",
-    "integration_backlog": "the same with up to a million records waiting",
-    "integration_own": "CPU of a record, against a legacy that answers at once, with its parts",
-    "odata": "a query, beside the same SQL run bare",
-    "refusals": "CPU of an invalid request, beside one that is accepted",
-    "replication": "records a second, beside what the stores give by themselves",
-    "replication_own": "CPU of a record, against a DynamoDB that answers at once, with its parts",
-    "replication_settings": "records a second of replication about each setting's default",
+    "intake": "CPU of a POST and of its parts, beside a bare put_item",
+    "identity": "CPU of validating a token, and of rejecting a POST; cost of row-level security",
+    "integration": "records a second, beside the capacity of the legacy",
+    "integration_backlog": "claiming and settling with up to a million records waiting",
+    "integration_cpu": "CPU of a record and of its parts, against a legacy that answers at once",
+    "odata": "a query, beside the same SQL alone",
+    "refusals": "CPU of an invalid request, beside an accepted one",
+    "replication": "records a second, beside a bare scan and delete and a bare load",
+    "replication_cpu": "CPU of a record and of its parts, against an instant DynamoDB endpoint",
+    "replication_settings": "records a second around the default of each setting",
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benches, all if none is named, and return the exit status."""
+    """Run the named benchmarks, or all, and return the exit status."""
     width = max(map(len, _BENCHES))
     parser = argparse.ArgumentParser(
         prog="python -m bench",
@@ -28,19 +28,23 @@ def main(arguments: list[str]) -> int:
         epilog="\n".join(f"  {name:{width}}  {purpose}" for name, purpose in _BENCHES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", type=_known, metavar="NAME", help="all without any")
+    parser.add_argument(
+        "names", nargs="*", type=_known, metavar="NAME", help="benchmarks to run (default: all)"
+    )
     names = parser.parse_args(arguments).names or list(_BENCHES)
     if len(names) == 1:
         importlib.import_module(f"bench.{names[0]}").main()
         return 0
-    # Each in a process of its own: what one has built would serve the next from engines long gone.
+    # One process each: cached clients of one benchmark would connect to engines that are gone.
     commands = ([sys.executable, "-m", "bench", name] for name in names)
     return max(subprocess.run(command, check=False).returncode for command in commands)
 
 
 def _known(name: str) -> str:
     if name not in _BENCHES:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(_BENCHES)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown benchmark {name!r}; choose from {', '.join(_BENCHES)}"
+        )
     return name
 
 

@@ -1,4 +1,4 @@
-"""What the benches of replication share: a backlog in the buffer, and who drains it."""
+"""Fill the buffer with a backlog, and make a replicator that drains it."""
 
 import json
 import os
@@ -22,14 +22,14 @@ settings = Settings()
 
 
 def connect(url: str) -> Any:
-    """Return a client as the service has it."""
+    """Return a DynamoDB client configured as the service's."""
     os.environ |= CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": url}
     return aws.dynamodb()
 
 
 def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Replicator:
-    """Return a replicator with the settings' defaults, but for ``others``."""
-    usual = {
+    """Return a replicator with the default settings, except ``others``."""
+    defaults = {
         "segments": settings.replication_segments,
         "page": settings.replication_page,
         "deleters": settings.replication_deleters,
@@ -37,22 +37,22 @@ def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Repli
     return Replicator(
         Buffer(connect(dynamodb_url), TABLE),
         PointRecordStore(database),
-        **(usual | others),
+        **(defaults | others),
         margin_s=settings.replication_margin_s,
     )
 
 
-def fill(found: Engines, count: int) -> list[Document]:
+def fill(stores: Engines, count: int) -> list[Document]:
     """Put ``count`` records into the buffer and return them."""
     documents = [document() for _ in range(count)]
     batches = [documents[first : first + DELETE_BATCH] for first in range(0, count, DELETE_BATCH)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda batch: put(found.dynamodb, batch), batches))
+        list(pool.map(lambda batch: put(stores.dynamodb, batch), batches))
     return documents
 
 
 def document(*, created_now: bool = False) -> Document:
-    """Return a record that no other is like."""
+    """Return a unique record."""
     record = punch()
     if created_now:
         record = replace(record, created_at=datetime.now(UTC))
@@ -69,7 +69,7 @@ def put(client: Any, batch: list[Document]) -> None:
     assert not answer["UnprocessedItems"]
 
 
-def truncate(found: Engines) -> None:
-    """Empty the replica."""
-    with found.database.transaction() as connection:
+def truncate(stores: Engines) -> None:
+    """Delete all records from Postgres."""
+    with stores.database.transaction() as connection:
         connection.run("TRUNCATE point_record CASCADE")

@@ -1,4 +1,4 @@
-"""The engines a bench runs on: the same as those of the tests and of ``make run``."""
+"""Start the engines of a benchmark: those of the tests and of ``make run``."""
 
 import os
 import tempfile
@@ -30,10 +30,10 @@ class Engines:
 
 @contextmanager
 def engines() -> Iterator[Engines]:
-    """Start the engines and stop them at the end; their data go with them."""
+    """Start the engines; stop them and delete their data at the end."""
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
-        home.chmod(0o755)  # PostgreSQL has an account of its own
+        home.chmod(0o755)  # PostgreSQL runs under its own account
         server = postgres.start(home)
         try:
             database = Database(server.url(), pool=8, connect_timeout_s=5, statement_timeout_s=900)
@@ -50,14 +50,14 @@ def engines() -> Iterator[Engines]:
 
 
 @contextmanager
-def service_on(found: Engines, **variables: str) -> Iterator[None]:
-    """Let the service in this process use the engines; what it logs goes to a file beside them."""
+def service_on(stores: Engines, **variables: str) -> Iterator[None]:
+    """Connect the service in this process to the engines; send its log to a file."""
     os.environ |= dynamodb_server.CREDENTIALS | {
-        "AWS_ENDPOINT_URL_DYNAMODB": found.dynamodb_url,
+        "AWS_ENDPOINT_URL_DYNAMODB": stores.dynamodb_url,
         "POINT_RECORD_TABLE": TABLE,
         **variables,
     }
-    with (found.home / "service.log").open("w") as log:
+    with (stores.home / "service.log").open("w") as log:
         with redirect_stdout(log):
-            container.settings()  # which says where the log goes
+            container.settings()  # configures logging
         yield

@@ -1,8 +1,7 @@
-"""What it costs to know who asks: CPU of a check by algorithm, of a refusal beside an acceptance,
-and of the policies of Postgres beside the same query without them.
+"""Measure authentication: CPU of token validation by algorithm, of a rejected beside an accepted
+POST, and the cost of row-level security beside the same query without it.
 
-The peer of a refusal is the POST that a good token would have brought: whoever sends bad tokens
-must not have the service work more than whoever sends good ones.
+The peer of a rejected POST is an accepted one: invalid tokens must not cost more than valid ones.
 """
 
 import json
@@ -36,7 +35,7 @@ from local.tokens import make_token
 _ROUNDS = 7
 _CALLS = 300
 _PAGES = 60
-_KEY = "the key of a bench, of 32 bytes or more"
+_KEY = "the signing key of a benchmark, 32 bytes or more"
 _DEMANDS = Demands("https://issuer.example/", frozenset({"punch"}), "aud", 30)
 _EMPLOYER = Principal(Role.EMPLOYER, 5)
 
@@ -45,13 +44,13 @@ def main() -> None:
     """Measure and print."""
     console = Console()
     console.print(_checks())
-    with engines() as found, service_on(found, JWT_KEY=_KEY):
+    with engines() as stores, service_on(stores, JWT_KEY=_KEY):
         console.print(_requests())
-        console.print(_policies(found.database))
+        console.print(_policies(stores.database))
 
 
 def _checks() -> Table:
-    """Measure the check of a token alone, good and forged, by each algorithm."""
+    """Measure validation of a valid and of a forged token, by algorithm."""
     claims = {
         "iss": _DEMANDS.issuer,
         "aud": "punch",
@@ -70,7 +69,7 @@ def _checks() -> Table:
     shared = Authenticator(SharedKey(_KEY.encode()), _DEMANDS, names)
     body = json.dumps({"keys": keys}).encode()
     issued = Authenticator(IssuerKeys(lambda: body, time.monotonic), _DEMANDS, names)
-    table = Table("check of a token", "us CPU, good", "us CPU, forged")
+    table = Table("token validation", "us CPU, valid", "us CPU, forged")
     for algorithm, key, kid, by in (
         ("HS256", _KEY, None, shared),
         ("RS256", rsa_key, "r", issued),
@@ -81,8 +80,8 @@ def _checks() -> Table:
         other = jwt.encode({**claims, "employerId": 6}, key, algorithm=algorithm, headers=headers)
         head, _, signature = good.split(".")
         forged = f"{head}.{other.split('.')[1]}.{signature}"
-        took = [_us(partial(_check, by, f"Bearer {token}"), _CALLS) for token in (good, forged)]
-        table.add_row(algorithm, *(f"{each:.0f}" for each in took))
+        cpu_us = [_us(partial(_check, by, f"Bearer {token}"), _CALLS) for token in (good, forged)]
+        table.add_row(algorithm, *(f"{each:.0f}" for each in cpu_us))
     return table
 
 
@@ -94,21 +93,21 @@ def _check(authenticator: Authenticator, authorization: str) -> None:
 
 
 def _requests() -> Table:
-    """Measure whole requests: a POST that is stored, and those that are refused."""
+    """Measure whole requests: an accepted POST, and rejected ones."""
     good = make_token(_KEY, Role.INTEGRATION)
-    refused = {
+    rejected = {
         "without a token": None,
-        "with no JWT": "a.b.c",
+        "not a JWT": "a.b.c",
         "forged": make_token("x" * 32, Role.INTEGRATION),
-        "ended": make_token(_KEY, Role.INTEGRATION, lasts_s=-60),
+        "expired": make_token(_KEY, Role.INTEGRATION, lasts_s=-60),
         "of 8 KB": ".".join(("a" * 2_700,) * 3),
     }
     accepted_us = _us(lambda: _post(good, 201), _CALLS)
     table = Table("a POST", "us CPU", "of an accepted one")
     table.add_row("accepted", f"{accepted_us:.0f}", "1.00")
-    for name, token in refused.items():
-        took = _us(partial(_post, token, 401), _CALLS)
-        table.add_row(name, f"{took:.0f}", f"{took / accepted_us:.2f}")
+    for name, token in rejected.items():
+        cpu_us = _us(partial(_post, token, 401), _CALLS)
+        table.add_row(name, f"{cpu_us:.0f}", f"{cpu_us / accepted_us:.2f}")
     return table
 
 
@@ -122,7 +121,7 @@ def _post(token: str | None, status: int) -> None:
 
 
 class _WithoutPolicies(ReadSession):
-    """Reads as the owner of the tables, whom no policy binds."""
+    """Reads as the owner of the tables, to whom no policy applies."""
 
     def _transaction(
         self, principal: Principal, timeout_s: float
@@ -132,7 +131,7 @@ class _WithoutPolicies(ReadSession):
 
 
 def _policies(database: Any) -> Table:
-    """Measure queries of an employer with the policies and without, one after the other."""
+    """Measure an employer's queries with and without policies, in turns."""
     with database.transaction() as connection:
         connection.run(
             "INSERT INTO point_record (id, employee_id, employer_id, included_at,"
@@ -156,19 +155,19 @@ def _policies(database: Any) -> Table:
         "IntegrationLogs/$count",
     ):
         request = ODataRequest(_EMPLOYER, "http://localhost/odata", path, [], {})
-        took: list[list[float]] = [[], []]
+        cpu_us: list[list[float]] = [[], []]
         for _ in range(_PAGES):
-            for service, times in zip(services, took, strict=True):
+            for service, times in zip(services, cpu_us, strict=True):
                 started = time.perf_counter()
                 service.get(request)
                 times.append((time.perf_counter() - started) * 1_000)
-        with_ms, without_ms = map(statistics.median, took)
+        with_ms, without_ms = map(statistics.median, cpu_us)
         table.add_row(path, f"{with_ms:.1f}", f"{without_ms:.1f}", f"{with_ms / without_ms:.2f}")
     return table
 
 
 def _us(call: Callable[[], None], times: int) -> float:
-    """Return the CPU that one call costs this process: the median of rounds."""
+    """Return this process's CPU per call in microseconds: the median of the rounds."""
     rounds = []
     for _ in range(_ROUNDS):
         started = time.process_time()

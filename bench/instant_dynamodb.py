@@ -1,7 +1,7 @@
-"""A stand-in for DynamoDB's protocol that answers at once, to see our own bound alone.
+"""A DynamoDB endpoint that answers at once, so that only our own cost is measured.
 
-It serves a table of ``--items`` records once: each Scan gives the next page until all are out.
-Every BatchWriteItem succeeds. What it says is made before it starts and costs next to nothing.
+It serves a table of ``--items`` records once: each Scan returns the next page. Every
+BatchWriteItem succeeds. All responses are made before it starts.
 """
 
 import argparse
@@ -20,12 +20,14 @@ _DELETED = b'{"UnprocessedItems": {}}'
 def _pages(items: int, page: int) -> Iterator[bytes]:
     for first in range(0, items, page):
         records = [punch() for _ in range(min(page, items - first))]
-        found = [
+        items_json = [
             {"id": {"S": str(each.id)}, "record": {"S": json.dumps(to_json(each))}}
             for each in records
         ]
         key = {"id": {"S": "next"}}
-        yield json.dumps({"Items": found, "Count": len(found), "LastEvaluatedKey": key}).encode()
+        yield json.dumps(
+            {"Items": items_json, "Count": len(items_json), "LastEvaluatedKey": key}
+        ).encode()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A stand-in for an HTTP service that answers at once, to see our own bound alone.
+"""An HTTP server that answers at once, so that only our own cost is measured.
 
-One thread, a keep-alive connection of one request after another, and no more of HTTP than that.
+It has one thread, supports keep-alive without pipelining, and nothing else of HTTP.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# From a request's head, in lower case, to the type and the body of its answer.
+# Maps a request's head, in lower case, to content type and body of the response.
 Answer = Callable[[bytes], tuple[bytes, bytes]]
 
 
@@ -49,13 +49,13 @@ async def _serve(answer: Answer) -> None:
 
 
 def serve(answer: Answer) -> None:
-    """Answer until killed; the first line of the output has the URL, as JSON."""
+    """Serve until killed; print the URL as JSON in the first line."""
     asyncio.run(_serve(answer))
 
 
 @contextmanager
 def running(module: str, *arguments: str) -> Iterator[str]:
-    """Yield the URL of a module that serves, in a process of its own."""
+    """Run a serving module in a process of its own and yield its URL."""
     with subprocess.Popen(
         [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True
     ) as endpoint:

@@ -1,4 +1,4 @@
-"""A legacy that takes every record at once."""
+"""A legacy that accepts every record at once."""
 
 from bench.instant_http import serve
 

@@ -1,7 +1,7 @@
-"""What a POST costs: CPU of this process per call, and of the parts within it.
+"""Measure a POST: CPU of this process per call, and of its parts.
 
-The peer is a bare ``put_item`` of an item of the same size: what boto3 costs whatever we do. The
-endpoint runs in a process of its own and is not counted.
+The peer is a bare ``put_item`` of an item of the same size. The endpoint runs in another process
+and is not counted.
 """
 
 import json
@@ -25,7 +25,7 @@ from chalicelib.strict_json import load_json
 from local.tokens import make_token
 
 _CALLS = 300
-_KEY = "the key of a bench, of 32 bytes or more"
+_KEY = "the signing key of a benchmark, 32 bytes or more"
 _AUTHORIZATION = {"authorization": f"Bearer {make_token(_KEY, Role.INTEGRATION)}"}
 _ROUNDS = 5
 _INTEGRATION = Principal(Role.INTEGRATION)
@@ -33,9 +33,9 @@ _INTEGRATION = Principal(Role.INTEGRATION)
 
 def main() -> None:
     """Measure and print."""
-    costs: dict[str, list[float]] = {"a POST": [], "  of it intake": [], "  of it parsing": []}
+    costs: dict[str, list[float]] = {"a POST": [], "  intake": [], "    parsing": []}
     bare: list[float] = []
-    with engines() as found, service_on(found, JWT_KEY=_KEY):
+    with engines() as stores, service_on(stores, JWT_KEY=_KEY):
 
         def post(body: bytes) -> None:
             answer = app.app(make_event(body), None)
@@ -48,7 +48,7 @@ def main() -> None:
             parse(load_json(body), datetime.now(UTC), 60)
 
         def put(item: dict[str, dict[str, str]]) -> None:
-            found.dynamodb.put_item(TableName=TABLE, Item=item)
+            stores.dynamodb.put_item(TableName=TABLE, Item=item)
 
         for _ in range(_ROUNDS):
             for cost, call in zip(costs.values(), (post, accept, read), strict=True):
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def make_event(body: bytes) -> dict[str, Any]:
-    """Return what API Gateway hands to the function for a POST."""
+    """Return API Gateway's event for a POST."""
     return {
         "requestContext": {
             "httpMethod": "POST",
@@ -86,6 +86,7 @@ def _item() -> dict[str, dict[str, str]]:
 
 
 def make_body() -> bytes:
+    """Return the body of a unique punch."""
     record = punch()
     return json.dumps(
         {

@@ -1,14 +1,14 @@
-"""How fast integration is, beside what the legacy can take: real HTTP, threads and Postgres.
+"""Measure integration beside the capacity of the legacy: real HTTP, threads and Postgres.
 
-Legacies of so many workers at 100 ms a call: what is delivered from a cold start and once warm,
-beside workers / 100 ms, and beside what the limit alone gives up, in virtual time.
+For legacies of several sizes at 100 ms a call: records delivered from a cold start and when warm,
+beside workers / 100 ms, and beside the limiter alone in virtual time.
 """
 
 import json
 import os
 import random
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,11 +25,14 @@ from bench.engines import Engines, engines
 from bench.legacies.client import Clock, drive
 from bench.legacies.models import Workers, lognormal
 from bench.punches import punch
-from chalicelib.integrator.legacy_client import Legacy
+from chalicelib.integrator.call_pool import CallPool
+from chalicelib.integrator.database_worker import DatabaseWorker
+from chalicelib.integrator.legacy_client import LegacyEndpoint
 from chalicelib.integrator.limiter import POLICIES
-from chalicelib.integrator.retry_policy import Terms
+from chalicelib.integrator.outcome import Outcome
+from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run import Run
-from chalicelib.integrator.run_stats import Integration
+from chalicelib.integrator.run_stats import RunStats
 from chalicelib.point_record import to_json
 from chalicelib.postgres.claims import Claims
 from chalicelib.postgres.point_records import Document, PointRecordStore
@@ -41,7 +44,7 @@ _LATENCY_MS = 100
 _COLD = 2_000
 _WARM_S = 20
 _PAGE = 1_000
-_DRAWS = 9  # of the latencies that the limit alone meets
+_DRAWS = 9  # seeds of the latencies in virtual time
 
 settings = Settings()
 console = Console()
@@ -50,11 +53,11 @@ POLICY = os.environ.get("LIMIT_POLICY", settings.limit_policy)
 
 @dataclass(slots=True)
 class _Timed:
-    """The claims of a run, with the time and the CPU of each of their methods."""
+    """Measures time and CPU of each method of a run's claims."""
 
     claims: Claims
-    seconds: Counter[str] = field(default_factory=Counter)
-    cpu_s: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    cpu_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def __getattr__(self, name: str) -> object:
         member = getattr(self.claims, name)
@@ -74,37 +77,37 @@ class _Timed:
 
 def main() -> None:
     """Measure and print."""
-    with engines() as found:
-        child, url = start_legacy(Path(found.home), keep=False)
+    with engines() as stores:
+        child, url = start_legacy(Path(stores.home), keep=False)
         try:
-            _beside_capacity(found, url)
+            _compare_with_capacity(stores, url)
         finally:
             child.stop()
 
 
-def _beside_capacity(found: Engines, url: str) -> None:
+def _compare_with_capacity(stores: Engines, url: str) -> None:
     table = Table(
         "legacy",
-        "from cold",
+        "cold",
         "of capacity",
-        "the limit alone",
-        "once warm",
+        "limiter alone",
+        "warm",
         "of capacity",
         "failed",
         "limit",
     )
-    for workers in track(_WORKERS, "beside capacity", console=console):
+    for workers in track(_WORKERS, "integration", console=console):
         capacity = workers * 1000 / _LATENCY_MS
         slow = {"workers": workers, "queue": workers, "latency_ms": _LATENCY_MS}
         put_settings(url, distribution="constant", **slow)
-        empty(found)
-        fill(found, _COLD)
-        cold, _ = integrate(found, url)
-        fill(found, int(capacity * _WARM_S))
-        warm, _ = integrate(found, url)
+        empty(stores)
+        fill(stores, _COLD)
+        cold, _ = integrate(stores, url)
+        fill(stores, int(capacity * _WARM_S))
+        warm, _ = integrate(stores, url)
         rates = [run.sent_per_s for run in (_Rates(cold), _Rates(warm))]
-        failed = sum(cold.outcomes.values()) + sum(warm.outcomes.values())
-        failed -= sum(run.outcomes["DELIVERED"] for run in (cold, warm))
+        ended = sum(cold.outcomes.values()) + sum(warm.outcomes.values())
+        failed = ended - sum(run.outcomes[Outcome.DELIVERED] for run in (cold, warm))
         table.add_row(
             f"{workers} × {_LATENCY_MS} ms",  # noqa: RUF001 - as people write it
             f"{rates[0]:,.0f}/s",
@@ -119,56 +122,62 @@ def _beside_capacity(found: Engines, url: str) -> None:
 
 
 def _limit_alone(workers: int) -> float:
-    """Return the share of capacity from a cold start where nothing but the limit takes time."""
+    """Return the share of capacity from a cold start in virtual time: the limiter alone."""
     ideal_s = _COLD * _LATENCY_MS / 1000 / workers
-    took_s = []
+    finished_s = []
     for seed in range(_DRAWS):
         clock = Clock()
         limiter = POLICIES[POLICY](clock, most=settings.limit_max)
         legacy = Workers(workers, _LATENCY_MS / 1000, workers, seed, lognormal(0.01))
         ends = drive(legacy, limiter, clock, 20 * ideal_s).ok_at
-        took_s.append(sorted(ends)[_COLD - 1])
-    return ideal_s / median(took_s)
+        finished_s.append(sorted(ends)[_COLD - 1])
+    return ideal_s / median(finished_s)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    run: Integration
+    run: RunStats
 
     @property
     def sent_per_s(self) -> float:
-        return self.run.outcomes["DELIVERED"] / self.run.seconds
+        return self.run.outcomes[Outcome.DELIVERED] / self.run.seconds
 
 
 def integrate(
-    found: Engines,
+    stores: Engines,
     url: str,
     limiter: Callable[[Callable[[], float]], Any] | None = None,
     claims: Any = None,
-) -> tuple[Integration, _Timed]:
-    legacy = Legacy(
-        f"{url}/point-records",
-        settings.legacy_connect_timeout_s,
-        settings.legacy_read_timeout_s,
-        settings.legacy_call_timeout_s,
+) -> tuple[RunStats, _Timed]:
+    """Run the integrator until nothing is due; return its statistics and its claims' times."""
+    call_pool = CallPool(
+        LegacyEndpoint(
+            f"{url}/point-records",
+            settings.legacy_connect_timeout_s,
+            settings.legacy_read_timeout_s,
+            settings.legacy_call_timeout_s,
+        )
     )
-    timed = _Timed(claims or claims_of(found))
+    timed = _Timed(claims or claims_of(stores))
     run = Run(
         timed,  # type: ignore[arg-type]
-        legacy,
+        call_pool,
+        DatabaseWorker(call_pool.wake),
         limiter or partial(POLICIES[POLICY], most=settings.limit_max),
-        POLICY,
-        Terms.of(settings),
-        chance=random.Random(1),
+        RetryPolicy.from_settings(settings),
+        limit_policy=POLICY,
+        settle_interval_s=settings.settle_interval_s,
+        settle_batch=settings.settle_batch,
+        rng=random.Random(1),
     )
-    done = run.run(lambda: 900.0)
-    assert done is not None
-    return done, timed
+    stats = run.run(lambda: 900.0)
+    assert stats is not None
+    return stats, timed
 
 
-def claims_of(found: Engines) -> Claims:
+def claims_of(stores: Engines) -> Claims:
     return Claims(
-        found.database,
+        stores.database,
         run_lease_s=settings.run_lease_s,
         record_lease_s=settings.record_lease_s,
     )
@@ -178,14 +187,14 @@ def put_settings(url: str, **values: object) -> None:
     requests.put(f"{url}/settings", json=values, timeout=10).raise_for_status()
 
 
-def empty(found: Engines) -> None:
-    """Begin from nothing: no record, and nothing learned."""
-    with found.database.transaction() as connection:
+def empty(stores: Engines) -> None:
+    """Delete all records and the limiter's state."""
+    with stores.database.transaction() as connection:
         connection.run("TRUNCATE point_record, integrator_state CASCADE")
 
 
-def fill(found: Engines, count: int) -> None:
-    replica = PointRecordStore(found.database)
+def fill(stores: Engines, count: int) -> None:
+    store = PointRecordStore(stores.database)
     for first in range(0, count, _PAGE):
         records = [punch() for _ in range(min(_PAGE, count - first))]
-        replica.add([Document(str(each.id), json.dumps(to_json(each))) for each in records])
+        store.add([Document(str(each.id), json.dumps(to_json(each))) for each in records])

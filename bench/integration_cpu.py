@@ -1,8 +1,8 @@
-"""Our own bound of integration: what a record costs us against a legacy that answers at once.
+"""Measure the integrator's own cost of a record, against a legacy that answers at once.
 
-Under limits that do not learn, and under the one that does: how long claiming and settling held
-sending up, by how much Postgres makes the run longer, beside one whose claims cost nothing, and our
-CPU with its parts. Postgres' own CPU is not counted, but it works on the same cores.
+With fixed limits and with the stage's policy: how long sending waited for claiming and settling,
+how much longer a run takes than one whose claims cost nothing, and CPU by part. Postgres' CPU is
+not counted, but it uses the same cores.
 """
 
 import gc
@@ -25,6 +25,7 @@ from bench.instant_http import running
 from bench.integration import POLICY, claims_of, empty, fill, integrate, settings
 from bench.punches import punch
 from chalicelib.integrator.limiter import POLICIES
+from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import to_json
 from chalicelib.postgres.claims import Claimed, Claims
 
@@ -38,7 +39,7 @@ console = Console()
 
 
 class _NoDatabase:
-    """Claims that cost nothing: the records are there, and are forgotten once settled."""
+    """Claims that cost nothing: records from memory, outcomes dropped."""
 
     run_lease_s = record_lease_s = 900.0
 
@@ -52,8 +53,8 @@ class _NoDatabase:
         return None, None
 
     def claim(self, most: int) -> list[Claimed]:
-        found, self._records = self._records[:most], self._records[most:]
-        return found
+        records, self._records = self._records[:most], self._records[most:]
+        return records
 
     def flush(self, *_: object) -> bool:
         return True
@@ -68,7 +69,7 @@ class _NoDatabase:
 
 
 class _Fixed:
-    """A limit that does not learn: what differs between two runs is then not its doing."""
+    """A constant limit, so that two runs differ by other causes only."""
 
     recent_failures = 0
     not_before = 0.0
@@ -87,7 +88,7 @@ class _Fixed:
 
 
 class _Watch:
-    """Stands before the limiter and the claims of a run, and notes when they are told of what."""
+    """Wraps the limiter and the claims of a run, and records the time of each event."""
 
     def __init__(self, make: MakeLimiter) -> None:
         self._make = make
@@ -99,62 +100,62 @@ class _Watch:
         return getattr(self._limiter, name)
 
     def limiter(self, clock: Callable[[], float]) -> "_Watch":
-        """Make the limiter, and stand before it."""
+        """Make the limiter and wrap it."""
         self._limiter = self._make(clock)
         return self
 
     def claims(self, claims: Claims) -> "_WatchedClaims":
-        """Stand before the claims."""
+        """Wrap the claims."""
         return _WatchedClaims(claims, self._claims)
 
     def on_start(self) -> None:
-        self._note(True)
+        self._record(True)
         self._limiter.on_start()
 
     def on_result(self, *arguments: Any) -> None:
         self._limiter.on_result(*arguments)
-        self._note(False)
+        self._record(False)
 
-    def _note(self, is_start: bool) -> None:
+    def _record(self, is_start: bool) -> None:
         self._starts_and_ends.append((time.monotonic(), is_start, int(self._limiter.limit)))
 
-    def held_up_s(self, ended_at: float) -> float:
-        """Return how long the limit allowed a call, and no record was there since none was claimed.
+    def waited_s(self, ended_at: float) -> float:
+        """Return how long the limit allowed a call but no claimed record was available.
 
-        What is written after the last call has ended is part of it.
+        The time of writes after the last call has ended is included.
         """
-        at_hand = itertools.chain.from_iterable([at] * count for at, count in self._claims)
-        held_s, in_flight, is_free, free_since = 0.0, 0, True, self._begun_at
+        claimed_at = itertools.chain.from_iterable([at] * count for at, count in self._claims)
+        total_s, in_flight, is_free, free_since = 0.0, 0, True, self._begun_at
         for now, is_start, limit in self._starts_and_ends:
             if is_start:
-                # Counted to the start itself: the run's own part of passing it on is in it.
-                held_s += now - free_since if next(at_hand) > free_since else 0.0
+                # Counted to the call's start, so the run's own dispatching is included.
+                total_s += now - free_since if next(claimed_at) > free_since else 0.0
             in_flight += 1 if is_start else -1
             if is_start or not is_free:
                 free_since = now
             is_free = in_flight < limit
-        return held_s + ended_at - self._starts_and_ends[-1][0]
+        return total_s + ended_at - self._starts_and_ends[-1][0]
 
 
 class _WatchedClaims:
-    def __init__(self, claims: Claims, noted: list[tuple[float, int]]) -> None:
+    def __init__(self, claims: Claims, events: list[tuple[float, int]]) -> None:
         self._inner = claims
-        self._noted = noted
+        self._noted = events
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def claim(self, most: int) -> list[Claimed]:
-        found = self._inner.claim(most)
-        self._noted.append((time.monotonic(), len(found)))
-        return found
+        records = self._inner.claim(most)
+        self._noted.append((time.monotonic(), len(records)))
+        return records
 
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
     seconds: float
-    held_up_s: float
-    desk_s: float
+    waited_s: float
+    database_s: float
     limit: float
     loop_cpu_s: float
     claim_cpu_s: float
@@ -169,10 +170,10 @@ def main() -> None:
     }
     runs: dict[str, list[_Measured]] = {name: [] for name in makers}
     free: dict[str, list[float]] = {name: [] for name in makers}
-    with engines() as found, running("bench.instant_legacy") as url:
+    with engines() as stores, running("bench.instant_legacy") as url:
         for name in track(list(makers) * _ROUNDS, "instant legacy", console=console):
-            free[name].append(_free(found, url, makers[name]))
-            runs[name].append(_measure(found, url, makers[name]))
+            free[name].append(_free(stores, url, makers[name]))
+            runs[name].append(_measure(stores, url, makers[name]))
     columns = [_rows(runs[name], median(free[name])) for name in makers]
     table = Table("calls at once", *makers)
     for title in columns[0]:
@@ -180,22 +181,22 @@ def main() -> None:
     console.print(table)
 
 
-def _measure(found: Engines, url: str, make: MakeLimiter) -> _Measured:
-    empty(found)
-    fill(found, _RECORDS)
+def _measure(stores: Engines, url: str, make: MakeLimiter) -> _Measured:
+    empty(stores)
+    fill(stores, _RECORDS)
     gc.collect()
     watch = _Watch(make)
     cpu = time.process_time()
     run, claims = integrate(
-        found, url, limiter=watch.limiter, claims=watch.claims(claims_of(found))
+        stores, url, limiter=watch.limiter, claims=watch.claims(claims_of(stores))
     )
     ended_at = time.monotonic()
     cpu = time.process_time() - cpu
-    assert run.outcomes["DELIVERED"] == _RECORDS, run
+    assert run.outcomes[Outcome.DELIVERED] == _RECORDS, run
     claim, settle = claims.cpu_s["claim"], claims.cpu_s["flush"]
     return _Measured(
         run.seconds,
-        watch.held_up_s(ended_at),
+        watch.waited_s(ended_at),
         sum(claims.seconds.values()),
         run.limit_last,
         cpu - claim - settle,
@@ -204,11 +205,11 @@ def _measure(found: Engines, url: str, make: MakeLimiter) -> _Measured:
     )
 
 
-def _free(found: Engines, url: str, make: MakeLimiter) -> float:
+def _free(stores: Engines, url: str, make: MakeLimiter) -> float:
     """Return the seconds of a run whose claims cost nothing."""
     claims = _NoDatabase(_RECORDS)
     gc.collect()
-    return integrate(found, url, limiter=make, claims=claims)[0].seconds
+    return integrate(stores, url, limiter=make, claims=claims)[0].seconds
 
 
 def _rows(runs: list[_Measured], free_s: float) -> dict[str, str]:
@@ -222,12 +223,12 @@ def _rows(runs: list[_Measured], free_s: float) -> dict[str, str]:
     return {
         "the limit at the end": f"{middle(lambda run: run.limit):.0f}",
         "records/s": f"{_RECORDS / seconds:,.0f}",
-        "records/s, claims for nothing": f"{_RECORDS / free_s:,.0f}",
+        "records/s, claims at no cost": f"{_RECORDS / free_s:,.0f}",
         "the run is longer by": f"{seconds / free_s - 1:.1%}",
-        "of its time, sending held up": f"{middle(lambda run: run.held_up_s / run.seconds):.1%}",
-        "  the desk busy": f"{middle(lambda run: run.desk_s / run.seconds):.0%}",
-        "CPU for a record": cpu(lambda run: run.loop_cpu_s + run.claim_cpu_s + run.settle_cpu_s),
-        "  HTTP and the loop": cpu(lambda run: run.loop_cpu_s),
+        "share of time sending waited": f"{middle(lambda run: run.waited_s / run.seconds):.1%}",
+        "  database worker busy": f"{middle(lambda run: run.database_s / run.seconds):.0%}",
+        "CPU per record": cpu(lambda run: run.loop_cpu_s + run.claim_cpu_s + run.settle_cpu_s),
+        "  HTTP and dispatching": cpu(lambda run: run.loop_cpu_s),
         "  claiming": cpu(lambda run: run.claim_cpu_s),
         "  settling": cpu(lambda run: run.settle_cpu_s),
     }

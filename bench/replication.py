@@ -1,10 +1,10 @@
-"""How fast replication is, beside what the stores give by themselves on the same machine.
+"""Measure replication beside the bare stores on the same machine.
 
-- against the real endpoint, in turn: whole replication, a bare parallel scan and batch delete with
-  the same threads and no Postgres, and a bare load of the same rows; medians, and the ratio to the
-  slower of the two;
-- ten times the backlog beside once the backlog, and the peak memory of the process;
-- the age of the oldest record while records come in steadily, in ticks.
+- Against the real endpoint, in turns: replication, a bare parallel scan and batch delete with the
+  same threads and no Postgres, and a bare load of the same rows. Medians, and the ratio to the
+  slower of the two.
+- Ten times the backlog beside one, and the peak memory of the process.
+- The age of the oldest record, in ticks, while records arrive at a steady rate.
 
 ``BENCH_RECORDS`` is the backlog.
 """
@@ -39,35 +39,35 @@ console = Console()
 
 def main() -> None:
     """Measure and print."""
-    with engines() as found:
-        _beside_the_stores(found)
-        _ten_times(found)
-        _steadily(found)
+    with engines() as stores:
+        _compare_with_bare_stores(stores)
+        _compare_backlogs(stores)
+        _measure_age(stores)
 
 
-def _beside_the_stores(found: Engines) -> None:
+def _compare_with_bare_stores(stores: Engines) -> None:
     rates: dict[str, list[float]] = {"scan and delete": [], "load": [], "replication": []}
-    for _ in track(range(ROUNDS), "beside the stores", console=console, transient=True):
-        fill(found, BACKLOG)
-        rates["scan and delete"].append(_rate(lambda: _scan_and_delete(found)))
-        documents = fill(found, BACKLOG)
-        rates["replication"].append(_rate(lambda: _replicate(found)))
-        truncate(found)
-        rates["load"].append(_rate(partial(_load, found, documents)))
-        truncate(found)
-    middle = {name: statistics.median(each) for name, each in rates.items()}
-    limit = min(middle["scan and delete"], middle["load"])
+    for _ in track(range(ROUNDS), "replication", console=console, transient=True):
+        fill(stores, BACKLOG)
+        rates["scan and delete"].append(_rate(lambda: _scan_and_delete(stores)))
+        documents = fill(stores, BACKLOG)
+        rates["replication"].append(_rate(lambda: _replicate(stores)))
+        truncate(stores)
+        rates["load"].append(_rate(partial(_load, stores, documents)))
+        truncate(stores)
+    medians = {name: statistics.median(each) for name, each in rates.items()}
+    limit = min(medians["scan and delete"], medians["load"])
     table = Table(f"{BACKLOG:,} records", "records/s, median", "of the slower store")
-    for name, rate in middle.items():
+    for name, rate in medians.items():
         table.add_row(name, f"{rate:,.0f}", f"{rate / limit:.0%}")
     console.print(table)
 
 
-def _ten_times(found: Engines) -> None:
+def _compare_backlogs(stores: Engines) -> None:
     table = Table("backlog", "seconds, median", "of one time the backlog", "peak memory, MB")
     once_s = 0.0
     for times, rounds in ((1, ROUNDS), (10, 1)):
-        runs = [_drain(found, times * BACKLOG) for _ in range(rounds)]
+        runs = [_drain(stores, times * BACKLOG) for _ in range(rounds)]
         seconds = statistics.median(run["seconds"] for run in runs)
         once_s = once_s or seconds
         peak = max(run["mb"] for run in runs)
@@ -77,58 +77,60 @@ def _ten_times(found: Engines) -> None:
     console.print(table)
 
 
-def _drain(found: Engines, records: int) -> dict[str, float]:
-    """Replicate so many records in a process of its own; return its seconds and its peak memory."""
+def _drain(stores: Engines, records: int) -> dict[str, float]:
+    """Replicate a backlog in another process; return its seconds and its peak memory."""
     for _ in range(records // BACKLOG):
-        fill(found, BACKLOG)
+        fill(stores, BACKLOG)
     done = subprocess.run(
-        [*_APART, "replicate", found.database_url, found.dynamodb_url],
+        [*_PROCESS, "replicate", stores.database_url, stores.dynamodb_url],
         check=True,
         capture_output=True,
         text=True,
     )
     run: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     assert run["read"] == records, run
-    truncate(found)
+    truncate(stores)
     return run
 
 
-def _steadily(found: Engines) -> None:
-    """Let records come in at a steady rate while a run is begun at each tick."""
-    replicator = replicator_on(found.database, found.dynamodb_url)
+def _measure_age(stores: Engines) -> None:
+    """Write records at a steady rate while a run starts at each tick."""
+    replicator = replicator_on(stores.database, stores.dynamodb_url)
     ages, counts = [], []
     with subprocess.Popen(
-        [*_APART, "write", found.dynamodb_url, str(_STEADY_PER_S)], stdin=subprocess.PIPE
+        [*_PROCESS, "write", stores.dynamodb_url, str(_STEADY_PER_S)], stdin=subprocess.PIPE
     ) as writer:
-        time.sleep(_TICK_S)  # until it is under way
-        for _ in track(range(_TICKS), "steadily", console=console, transient=True):
+        time.sleep(_TICK_S)  # let the writer start
+        for _ in track(range(_TICKS), "steady load", console=console, transient=True):
             tick_ends = time.monotonic() + _TICK_S
-            run = replicator.run(
-                lambda end=tick_ends: settings.replication_margin_s + end - time.monotonic()
-            )
+            run = replicator.run(partial(_remaining_s, tick_ends))
             ages.append(run.oldest_age_s)
             counts.append(run.read)
             time.sleep(max(0.0, tick_ends - time.monotonic()))
         writer.communicate()
     replicator.run(lambda: 900.0)
-    truncate(found)
-    table = Table("came in, records/s", "oldest, s", "ticks")
+    truncate(stores)
+    table = Table("arrived, records/s", "oldest, s", "ticks")
     age = max(ages)
     table.add_row(f"{sum(counts) / _TICKS / _TICK_S:,.0f}", f"{age:.1f}", f"{age / _TICK_S:.2f}")
     console.print(table)
 
 
-_APART = (sys.executable, "-m", "bench.replication_process")
+_PROCESS = (sys.executable, "-m", "bench.replication_process")
 
 
-def _replicate(found: Engines) -> None:
-    run = replicator_on(found.database, found.dynamodb_url).run(lambda: 900.0)
+def _remaining_s(tick_ends: float) -> float:
+    return settings.replication_margin_s + tick_ends - time.monotonic()
+
+
+def _replicate(stores: Engines) -> None:
+    run = replicator_on(stores.database, stores.dynamodb_url).run(lambda: 900.0)
     assert run.written == run.deleted == BACKLOG, run
 
 
-def _scan_and_delete(found: Engines) -> None:
-    """What the buffer gives by itself: the same threads, and nothing done with what they read."""
-    buffer = Buffer(connect(found.dynamodb_url), TABLE)
+def _scan_and_delete(stores: Engines) -> None:
+    """Scan and delete with the same threads, without Postgres."""
+    buffer = Buffer(connect(stores.dynamodb_url), TABLE)
     segments = settings.replication_segments
     with (
         ThreadPoolExecutor(segments) as readers,
@@ -144,16 +146,16 @@ def _scan_and_delete(found: Engines) -> None:
         list(readers.map(read, range(segments)))
 
 
-def _load(found: Engines, documents: list[Document]) -> None:
-    """What Postgres gives by itself."""
-    replica = PointRecordStore(found.database)
+def _load(stores: Engines, documents: list[Document]) -> None:
+    """Load the records into Postgres, without a buffer."""
+    store = PointRecordStore(stores.database)
     page = settings.replication_page
     for first in range(0, len(documents), page):
-        replica.add(documents[first : first + page])
+        store.add(documents[first : first + page])
 
 
 def _rate(call: Callable[[], None]) -> float:
-    """Return how many of the backlog's records a second the call has done."""
+    """Return the records a second of a call that handles the whole backlog."""
     started = time.monotonic()
     call()
     return BACKLOG / (time.monotonic() - started)

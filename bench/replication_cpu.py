@@ -1,6 +1,6 @@
-"""Our own bound: what a record costs us against a DynamoDB that answers at once, with its parts.
+"""Measure the replicator's own CPU per record, and its parts, against an instant DynamoDB endpoint.
 
-Postgres is the real one; its CPU is its own and not counted.
+Postgres is real; its CPU is not counted.
 """
 
 import time
@@ -24,33 +24,33 @@ _RECORDS_OF_PARTS = 10 * settings.replication_page
 
 def main() -> None:
     """Measure and print."""
-    with engines() as found:
-        rows = {**_whole(found), **_parts(found)}
-    table = Table("CPU for a record", "µs", "alone, records/s")
+    with engines() as stores:
+        rows = {**_whole(stores), **_parts(stores)}
+    table = Table("CPU per record", "µs", "alone, records/s")
     for name, each_s in rows.items():
         table.add_row(name, f"{each_s * 1e6:.0f}", f"{1 / each_s:,.0f}")
     Console().print(table)
 
 
 def _instant_dynamodb(records: int) -> AbstractContextManager[str]:
-    """Run an endpoint that has ``records`` and answers at once; it yields the URL."""
+    """Run an instant endpoint with ``records`` items; yield its URL."""
     page = str(settings.replication_page)
     return running("bench.instant_dynamodb", "--items", str(records), "--page", page)
 
 
-def _whole(found: Engines) -> dict[str, float]:
+def _whole(stores: Engines) -> dict[str, float]:
     with _instant_dynamodb(_RECORDS) as url:
-        replicator = replicator_on(found.database, url)
+        replicator = replicator_on(stores.database, url)
         started, spent = time.monotonic(), time.process_time()
         run = replicator.run(lambda: 900.0)
         seconds, spent = time.monotonic() - started, time.process_time() - spent
     assert run.written == _RECORDS, run
-    truncate(found)
-    return {"whole": spent / _RECORDS, "elapsed, waiting included": seconds / _RECORDS}
+    truncate(stores)
+    return {"whole": spent / _RECORDS, "elapsed, with waits": seconds / _RECORDS}
 
 
-def _parts(found: Engines) -> dict[str, float]:
-    """CPU of each part for a record, measured alone."""
+def _parts(stores: Engines) -> dict[str, float]:
+    """Return the CPU seconds per record of each part, measured alone."""
     with _instant_dynamodb(_RECORDS_OF_PARTS) as url:
         buffer = Buffer(connect(url), TABLE)
         pages: list[list[dict[str, Any]]] = []
@@ -69,9 +69,9 @@ def _parts(found: Engines) -> dict[str, float]:
                     buffer.delete([item["id"]["S"] for item in items[first : first + DELETE_BATCH]])
 
         def commit() -> None:
-            replica = PointRecordStore(found.database)
+            store = PointRecordStore(stores.database)
             for items in pages:
-                replica.add([Document(each["id"]["S"], each["record"]["S"]) for each in items])
+                store.add([Document(each["id"]["S"], each["record"]["S"]) for each in items])
 
         costs = {
             "  scan: boto3 and its parsing": _cpu(scan),
@@ -79,7 +79,7 @@ def _parts(found: Engines) -> dict[str, float]:
             "  commit: handing over to Postgres": _cpu(commit),
             "  delete: boto3, 25 a call": _cpu(delete),
         }
-    truncate(found)
+    truncate(stores)
     return {name: each / _RECORDS_OF_PARTS for name, each in costs.items()}
 
 

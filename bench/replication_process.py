@@ -1,4 +1,4 @@
-"""What the bench of replication runs in processes of their own.
+"""Processes of the replication benchmark.
 
     python -m bench.replication_process replicate DATABASE_URL DYNAMODB_URL
     python -m bench.replication_process write DYNAMODB_URL RECORDS_PER_S
@@ -18,16 +18,17 @@ from bench.backlog import connect, document, put, replicator_on
 from chalicelib.buffer import DELETE_BATCH
 from chalicelib.postgres.connection import Database
 
-_LOOK_S = 0.02
+_POLL_S = 0.02
 
 
 def replicate(database_url: str, dynamodb_url: str) -> None:
-    # The peak that the operating system keeps would be that of the process that started this one.
+    """Drain the buffer; print seconds, records and peak memory in MiB as JSON."""
+    # The kernel's peak (ru_maxrss) would be inherited from the parent process.
     memory, peak, ended = psutil.Process(), 0, threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        while not ended.wait(_LOOK_S):
+        while not ended.wait(_POLL_S):
             peak = max(peak, memory.memory_info().rss)
 
     watcher = threading.Thread(target=watch)
@@ -40,15 +41,21 @@ def replicate(database_url: str, dynamodb_url: str) -> None:
 
 
 def write(dynamodb_url: str, records_per_s: str) -> None:
+    """Put records at a steady rate until standard input ends."""
     client = connect(dynamodb_url)
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_set_at_end_of_input, args=(ended,), daemon=True).start()
     started, sent = time.monotonic(), 0
-    while not ended.wait(_LOOK_S):
+    while not ended.wait(_POLL_S):
         due = int((time.monotonic() - started) * float(records_per_s)) - sent
         for _ in range(due // DELETE_BATCH):
             put(client, [document(created_now=True) for _ in range(DELETE_BATCH)])
             sent += DELETE_BATCH
+
+
+def _set_at_end_of_input(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Replication with each of its settings about its default, the others as they are."""
+"""Measure replication around the default of each of its settings."""
 
 import statistics
 
@@ -13,18 +13,20 @@ _VALUES = {"segments": (1, 2, 4), "page": (250, 500, 1_000, 2_000), "deleters": 
 
 
 def main() -> None:
-    """Measure and print: the values of a setting in turn, medians."""
+    """Measure and print medians; the values of a setting in turns."""
     table = Table("setting", "value", "of the default's records/s")
-    with engines() as found:
+    with engines() as stores:
         for name, values in _VALUES.items():
             rates: dict[int, list[float]] = {value: [] for value in values}
             for _ in range(ROUNDS):
                 for value, rate in rates.items():
-                    fill(found, BACKLOG)
-                    replicator = replicator_on(found.database, found.dynamodb_url, **{name: value})
+                    fill(stores, BACKLOG)
+                    replicator = replicator_on(
+                        stores.database, stores.dynamodb_url, **{name: value}
+                    )
                     rate.append(BACKLOG / replicator.run(lambda: 900.0).seconds)
-                    truncate(found)
-            usual = statistics.median(rates[getattr(settings, f"replication_{name}")])
+                    truncate(stores)
+            default = statistics.median(rates[getattr(settings, f"replication_{name}")])
             for value, rate in rates.items():
-                table.add_row(name, str(value), f"{statistics.median(rate) / usual:.2f}")
+                table.add_row(name, str(value), f"{statistics.median(rate) / default:.2f}")
     Console().print(table)
