@@ -127,7 +127,7 @@ def _limit_alone(workers: int) -> float:
     finished_s = []
     for seed in range(_DRAWS):
         clock = Clock()
-        limiter = POLICIES[POLICY](clock, most=settings.limit_max)
+        limiter = POLICIES[POLICY](clock, max_limit=settings.limit_max)
         legacy = Workers(workers, _LATENCY_MS / 1000, workers, seed, lognormal(0.01))
         ends = drive(legacy, limiter, clock, 20 * ideal_s).ok_at
         finished_s.append(sorted(ends)[_COLD - 1])
@@ -163,7 +163,7 @@ def integrate(
         timed,  # type: ignore[arg-type]
         call_pool,
         DatabaseWorker(call_pool.wake),
-        limiter or partial(POLICIES[POLICY], most=settings.limit_max),
+        limiter or partial(POLICIES[POLICY], max_limit=settings.limit_max),
         RetryPolicy.from_settings(settings),
         limit_policy=POLICY,
         settle_interval_s=settings.settle_interval_s,

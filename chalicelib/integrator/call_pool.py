@@ -1,8 +1,13 @@
-"""The thread pool: threads that do HTTP and nothing else.
+"""The call pool: threads that make HTTP calls and do nothing else.
 
-A call is handed over, and its reply comes back through a queue to the thread that asks for it. How
-many may be open at once is for the caller to say, by what it hands over. Promises that handing one
-over takes no time: a thread of its own makes the others, ahead of need where that is foreseen.
+The run hands calls over, and collects their results from a queue. The pool has no limit of its
+own: the run decides how many calls it hands over.
+
+Threads:
+
+- Workers: each makes one call at a time.
+- One supervisor: starts the workers, ahead of demand if the run announces it, and aborts calls
+  that have passed their deadline. Starting a thread takes time, so ``send`` never starts one.
 """
 
 import contextlib
@@ -11,143 +16,156 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chalicelib import telemetry
-from chalicelib.integrator.legacy_client import Channel, Legacy
-from chalicelib.integrator.outcome import Outcome, Reply
+from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.postgres.claims import Claimed
 
-# How late a call that takes too long may be found out.
-_EXPIRE_EVERY_S = 0.25
-# Between two threads that are made ahead of need, which calls under way must not feel.
-_PAUSE_S = 0.0005
-# A call that finds no thread for so long is not sent any more: its lease could end under way.
-_LATEST_S = 1.0
+THREAD_NAME_PREFIX = "call-pool-"
+# The supervisor's period: an overdue call is aborted at most this late.
+_SUPERVISE_EVERY_S = 0.25
+# Pause between two threads started ahead of demand, so that running calls do not suffer.
+_START_PAUSE_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class FinishedCall:
     """A call that has ended.
 
-    ``sent_at`` is when its caller handed it over, ``in_flight`` how many calls were open then,
+    ``sent_at`` is when the run handed it over. ``in_flight`` is how many calls were in flight then,
     itself included.
     """
 
     record: Claimed
-    reply: Reply
+    result: CallResult
     sent_at: float
     in_flight: int
 
 
-class Senders:
-    """Sends records to the legacy, each call in a thread.
+class CallPool:
+    """Sends records to the legacy, each call in a thread of the pool.
 
-    There are as many connections as calls were ever open at once, whatever the number of threads.
+    Belongs to the thread of the run; only ``wake`` may be called from other threads. The pool opens
+    as many connections as calls were ever in flight at once, however many threads it has.
+
+    Args:
+        endpoint: the legacy.
+        max_queue_s: how long a call may wait for a thread. A call that waited longer is not sent
+            any more: its lease could expire during the call.
     """
 
-    def __init__(self, legacy: Legacy) -> None:
-        self._legacy = legacy
-        self._calls: queue.SimpleQueue[tuple[Claimed, float, int] | None]
-        self._calls = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()
-        self._channels: list[Channel] = []
-        # Last in, first out: a connection that is not needed any more is left to its own end.
-        self._unused: deque[Channel] = deque()
+    def __init__(self, endpoint: LegacyEndpoint, *, max_queue_s: float = 1.0) -> None:
+        self.call_timeout_s = endpoint.call_timeout_s
+        self.in_flight: dict[str, Claimed] = {}  # by record id
+        self._endpoint = endpoint
+        self._max_queue_s = max_queue_s
+        self._calls: queue.SimpleQueue[tuple[Claimed, float, int] | None] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[FinishedCall | None] = queue.SimpleQueue()
+        self._connections: list[LegacyConnection] = []
+        # Last in, first out: surplus connections stay idle until the legacy closes them.
+        self._idle_connections: deque[LegacyConnection] = deque()
         self._threads: list[threading.Thread] = []
-        self._wanted = 0
-        self._is_more_wanted = threading.Event()
-        self._closed = False
-        self.in_flight: dict[str, Claimed] = {}
+        self._target_threads = 0
+        self._needs_supervisor = threading.Event()
+        self._is_closed = False
 
     def prepare(self, calls: int) -> None:
-        """Have threads made, soon, for so many calls at once."""
-        if calls <= self._wanted:
+        """Have the supervisor start enough threads for ``calls`` calls at once; do not wait."""
+        if calls <= self._target_threads:
             return
-        if not self._wanted:
-            threading.Thread(target=self._tend, daemon=True).start()
-        self._wanted = calls
-        self._is_more_wanted.set()
+        if not self._target_threads:
+            self._new_thread(self._supervise, "supervisor").start()
+        self._target_threads = calls
+        self._needs_supervisor.set()
 
     def send(self, record: Claimed, now: float) -> None:
-        """Begin a call, now; the caller sees to it that the limit allows it."""
+        """Begin a call and return at once. The caller ensures that the limit allows the call."""
         self.in_flight[record.id] = record
         self._calls.put((record, now, len(self.in_flight)))
         self.prepare(len(self.in_flight))
 
-    def ended(self, timeout_s: float) -> list[Sent]:
-        """Wait up to ``timeout_s`` for a call to end, or ``wake``, and return all that have."""
-        found: list[Sent | None] = []
+    def collect(self, timeout_s: float) -> list[FinishedCall]:
+        """Return all calls that have ended; wait up to ``timeout_s`` for one, or for ``wake``."""
+        items: list[FinishedCall | None] = []
         with contextlib.suppress(queue.Empty):
-            found.append(self._ended.get(timeout=max(0.0, timeout_s)))
+            items.append(self._finished.get(timeout=max(0.0, timeout_s)))
             while True:
-                found.append(self._ended.get_nowait())
-        calls = [each for each in found if each]
-        for sent in calls:
-            del self.in_flight[sent.record.id]
+                items.append(self._finished.get_nowait())
+        calls = [each for each in items if each]
+        for call in calls:
+            del self.in_flight[call.record.id]
         return calls
 
     def wake(self) -> None:
-        """End a wait for calls, from any thread."""
-        self._ended.put(None)
+        """End the wait in ``collect``, from any thread."""
+        self._finished.put(None)
 
     def close(self) -> None:
-        """Let the threads end, each after its call."""
-        self._closed = True
-        self._wanted = min(self._wanted, len(self.in_flight))
+        """Let each thread end after its current call; do not wait."""
+        self._is_closed = True
+        self._target_threads = min(self._target_threads, len(self.in_flight))
         self._calls.put(None)
-        self._is_more_wanted.set()
+        self._needs_supervisor.set()
 
-    def _tend(self) -> None:
-        """Make the threads, and end the calls that take too long, whatever others wait for."""
-        while not self._closed or any(thread.is_alive() for thread in self._threads):
-            self._is_more_wanted.wait(_EXPIRE_EVERY_S)
-            self._is_more_wanted.clear()
-            self._make_threads()
-            for channel in tuple(self._channels):
-                channel.expire()
+    def _supervise(self) -> None:
+        """Start threads and abort overdue calls until the pool is closed and all calls ended."""
+        while not self._is_closed or any(thread.is_alive() for thread in self._threads):
+            self._needs_supervisor.wait(_SUPERVISE_EVERY_S)
+            self._needs_supervisor.clear()
+            self._start_threads()
+            for connection in tuple(self._connections):
+                connection.abort_if_overdue()
 
-    def _make_threads(self) -> None:
-        while len(self._threads) < self._wanted:
+    def _start_threads(self) -> None:
+        while len(self._threads) < self._target_threads:
             if len(self._threads) >= len(self.in_flight):
-                time.sleep(_PAUSE_S)
-            # A daemon: a thread stuck in a name look-up must not keep the process from ending.
-            thread = threading.Thread(target=self._work, daemon=True)
+                time.sleep(_START_PAUSE_S)
+            thread = self._new_thread(self._work, "worker")
             try:
                 thread.start()
-            except RuntimeError as error:  # the system has no more; tried again soon
-                telemetry.event("no more threads", level=logging.WARNING, reason=str(error))
+            except RuntimeError as error:  # the system's limit; the supervisor tries again soon
+                telemetry.event("cannot start a thread", level=logging.WARNING, reason=str(error))
                 return
             self._threads.append(thread)
 
+    def _new_thread(self, target: Callable[[], None], role: str) -> threading.Thread:
+        # A daemon: a thread stuck in a name look-up must not keep the process from exiting.
+        return threading.Thread(target=target, name=THREAD_NAME_PREFIX + role, daemon=True)
+
     def _work(self) -> None:
+        """Make one call after another until the pool is closed."""
         while (call := self._calls.get()) is not None:
             record, sent_at, in_flight = call
-            late_s = time.monotonic() - sent_at
-            if late_s > _LATEST_S:
-                reply = Reply(Outcome.OVERLOADED, late_s, log="Not sent: no thread was free.")
+            queued_s = time.monotonic() - sent_at
+            if queued_s > self._max_queue_s:
+                log = "Not sent: no thread was free in time."
+                result = CallResult(Outcome.OVERLOADED, queued_s, log=log)
             else:
-                reply = self._send(record)
-            self._ended.put(Sent(record, reply, sent_at, in_flight))
-        self._calls.put(None)  # for the next thread
+                result = self._send(record)
+            self._finished.put(FinishedCall(record, result, sent_at, in_flight))
+        self._calls.put(None)  # pass the end marker on to the next thread
         with contextlib.suppress(IndexError):
             while True:
-                self._unused.pop().close()
+                self._idle_connections.pop().close()
 
-    def _send(self, record: Claimed) -> Reply:
-        """Send, whatever comes of it: a thread that died would keep its call open for ever."""
+    def _send(self, record: Claimed) -> CallResult:
+        """Make a call; catch everything, since a dead thread would leave it in flight for ever."""
         started = time.monotonic()
         try:
-            channel = self._unused.pop()
+            connection = self._idle_connections.pop()
         except IndexError:
-            channel = Channel(self._legacy)
-            self._channels.append(channel)
+            connection = LegacyConnection(self._endpoint)
+            self._connections.append(connection)
         try:
-            return channel.send(record.id, record.body)
-        except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours
-            telemetry.error("a call failed", error, id=record.id)
-            channel.close()
+            return connection.send(record.id, record.body)
+        except Exception as error:  # noqa: BLE001 - the last resort, for a bug in this service
+            telemetry.error("internal error in a call", error, id=record.id)
+            connection.close()
             latency_s = time.monotonic() - started
-            return Reply(Outcome.FAILED, latency_s, log="The service met a fault of its own.")
+            log = "Internal error of this service; the legacy may have received the record."
+            return CallResult(Outcome.FAILED, latency_s, log=log)
         finally:
-            self._unused.append(channel)
+            self._idle_connections.append(connection)

@@ -1,8 +1,12 @@
-"""The desk: where a run's database work is done, one piece at a time, while calls are in flight.
+"""The database worker: runs a run's database tasks, one at a time, while calls are in flight.
 
-Claiming and settling take Postgres' time, not ours: in a thread of its own such a piece of work
-keeps no call waiting. Promises that no two pieces overlap, so that what the run knows of its leases
-is in the order in which Postgres was told, and that waiting for one ends in time.
+Claiming and settling wait for Postgres. In a thread of their own they delay no call.
+
+Invariants:
+
+- Two tasks never overlap, so the run learns about its leases in the order in which Postgres
+  processed the tasks (docs/decisions/0007).
+- Waiting for a task is bounded.
 """
 
 import threading
@@ -15,55 +19,57 @@ from chalicelib.errors import UnavailableError
 T = TypeVar("T")
 
 
-class Desk:
-    """Belongs to one thread, which hands work over and takes its result back.
+class DatabaseWorker:
+    """Runs tasks in another thread, and hands each result back to the thread that submitted it.
+
+    All methods belong to one thread, the owner.
 
     Args:
-        wake: called in the other thread when a piece of work has ended.
+        wake: called in the other thread when a task has ended.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._under_way: tuple[Future[Any], Callable[[Any], None]] | None = None
+        self._current: tuple[Future[Any], Callable[[Any], None]] | None = None
 
     @property
     def is_busy(self) -> bool:
-        """Whether work is under way whose result was not taken yet."""
-        return self._under_way is not None
+        """Whether there is a task whose result was not collected yet."""
+        return self._current is not None
 
-    def begin(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Begin ``work``; once it has ended well, ``take`` calls ``then`` with its result."""
-        assert self._under_way is None, "work is under way"  # noqa: S101 - a fault of ours
+    def submit(self, task: Callable[[], T], on_result: Callable[[T], None]) -> None:
+        """Start a task. When it has succeeded, ``collect`` passes its result to ``on_result``."""
+        assert self._current is None, "a task is running"  # noqa: S101 - a bug in the caller
         future: Future[T] = Future()
 
-        def do() -> None:
+        def work() -> None:
             try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001 - it is raised by ``take``
+                result = task()
+            except BaseException as error:  # noqa: BLE001 - ``collect`` raises it
                 future.set_exception(error)
             else:
                 future.set_result(result)
             self._wake()
 
-        self._under_way = future, then
-        # A daemon: a Postgres that does not answer must not keep the process from ending.
-        threading.Thread(target=do, daemon=True).start()
+        self._current = future, on_result
+        # A daemon: a Postgres that does not respond must not keep the process from exiting.
+        threading.Thread(target=work, name="database-worker", daemon=True).start()
 
-    def take(self) -> None:
-        """Take the result of the work, if it has ended; what it raised is raised."""
-        if self._under_way and self._under_way[0].done():
-            future, then = self._under_way
-            self._under_way = None
-            then(future.result())
+    def collect(self) -> None:
+        """Collect the result of the task if it has ended; raise what the task raised."""
+        if self._current and self._current[0].done():
+            future, on_result = self._current
+            self._current = None
+            on_result(future.result())
 
-    def finish(self, timeout_s: float) -> None:
-        """Wait for the work under way, if there is any, and take its result.
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the current task, if there is one, and collect its result.
 
         Raises:
-            UnavailableError: it has not ended within ``timeout_s`` and is left to itself.
+            UnavailableError: the task did not end within ``timeout_s``. It goes on unattended.
         """
-        if self._under_way:
-            wait([self._under_way[0]], max(0.0, timeout_s))
-            if not self._under_way[0].done():
-                raise UnavailableError("The database did not answer before the run's end.")
-        self.take()
+        if self._current:
+            wait([self._current[0]], max(0.0, timeout_s))
+            if not self._current[0].done():
+                raise UnavailableError("The database did not respond before the end of the run.")
+        self.collect()

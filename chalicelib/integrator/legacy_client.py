@@ -1,11 +1,14 @@
-"""The legacy HR system by HTTP: one record sent, one reply.
+"""Call the legacy HR system by HTTP: one record per request.
 
-Promises that whatever the legacy does ends in one of four outcomes and never in an exception, that
-a call over its time can be ended from outside, and that every attempt of a record carries the same
-``Idempotency-Key``, its id. When to send, and what becomes of the record, is the integrator's.
+Invariants:
 
-The standard library's client: what is above it (urllib3, requests) costs two to five times the CPU
-a call, and hides the socket that ends a call in time (docs/decisions/0003).
+- Whatever the legacy does ends in one of the four outcomes, never in an exception.
+- Another thread can abort a call that has passed its deadline.
+- Every attempt of a record carries the same ``Idempotency-Key``: the record's id.
+
+This is the standard library's client. The libraries on top of it (urllib3, requests) cost two to
+five times the CPU per call, and hide the socket that a deadline has to close
+(docs/decisions/0003).
 """
 
 import contextlib
@@ -15,31 +18,33 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from urllib.parse import urlsplit
 
-from chalicelib.integrator.legacy_response import Answer
-from chalicelib.integrator.outcome import Reply, broken, classify, decode, read_retry_after
+from chalicelib.integrator.legacy_response import LegacyResponse, parse_retry_after
+from chalicelib.integrator.outcome import CallResult, judge_error, judge_response
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    """Return the one context of all channels: reading the certificates takes some 40 ms."""
+def default_tls_context() -> ssl.SSLContext:
+    """Return the context that all connections share: loading the certificates takes some 40 ms."""
     return ssl.create_default_context()
 
 
 @dataclass(frozen=True, slots=True)
-class Legacy:
-    """Where the legacy is and how long it is waited for, in seconds.
+class LegacyEndpoint:
+    """The URL of the legacy and the timeouts of a call, in seconds.
 
-    Raises SettingsError where the URL is none: else each record would only ever meet a closed door.
-
-    ``connect_timeout_s`` bounds the wait for a connection, ``read_timeout_s`` a silence, and
+    ``connect_timeout_s`` bounds the connection to one address, ``read_timeout_s`` each read, and
     ``call_timeout_s`` the whole call.
+
+    Raises:
+        SettingsError: ``url`` is not an HTTP URL. Calls to it would look like an endless outage.
     """
 
     url: str
@@ -54,15 +59,24 @@ class Legacy:
             )
 
 
-class Channel:
-    """One call at a time to the legacy over a connection that is kept.
+class LegacyConnection:
+    """A kept-alive connection to the legacy, for one call at a time.
 
-    ``send`` belongs to one thread at a time; any other may ``expire`` it.
+    One thread at a time may ``send``; any other thread may ``abort_if_overdue``.
+
+    Args:
+        endpoint: where to connect to.
+        tls_context: returns the TLS context, if the endpoint's URL is https.
     """
 
-    def __init__(self, legacy: Legacy) -> None:
-        self._legacy = legacy
-        parts = urlsplit(legacy.url)
+    def __init__(
+        self,
+        endpoint: LegacyEndpoint,
+        tls_context: Callable[[], ssl.SSLContext] = default_tls_context,
+    ) -> None:
+        self._endpoint = endpoint
+        self._tls_context = tls_context
+        parts = urlsplit(endpoint.url)
         self._is_https = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._is_https else 80)
@@ -74,122 +88,45 @@ class Channel:
             "Accept-Encoding: identity\r\n"
             "Content-Type: application/json\r\n"
         )
-        # The connection; and of the call under way, when it has taken too long and whether it did.
+        # The lock guards the three attributes below.
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._expires_at = math.inf
-        self._expired = False
+        self._deadline = math.inf  # of the current call
+        self._is_overdue = False  # whether the current call has passed its deadline
 
-    def send(self, key: str, body: bytes) -> Reply:
-        """POST a JSON body under an idempotency key and say how it ended."""
+    def send(self, idempotency_key: str, body: bytes) -> CallResult:
+        """POST a JSON body and return how the call ended."""
         started = time.monotonic()
         with self._lock:
-            self._expires_at = started + self._legacy.call_timeout_s
-            self._expired = False
+            self._deadline = started + self._endpoint.call_timeout_s
+            self._is_overdue = False
         try:
-            answer, content = self._exchange(key, body)
-            # The end of its socket can look like the end of a body.
-            if self._expired and answer.is_success:
+            response, content = self._exchange(idempotency_key, body)
+            # An abort closes the socket, which can look like the end of a body.
+            if self._is_overdue and response.is_success:
                 raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            cause = TimeoutError("the whole call took too long") if self._expired else error
-            return broken(cause, time.monotonic() - started)
+            cause = TimeoutError("the call exceeded its deadline") if self._is_overdue else error
+            return judge_error(cause, time.monotonic() - started)
         finally:
             with self._lock:
-                self._expires_at = math.inf
+                self._deadline = math.inf
         latency_s = time.monotonic() - started
-        retry_after_s = read_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
-        content = decode(content, answer.headers.get("Content-Encoding"))
-        return classify(answer.status, content, latency_s, retry_after_s)
+        retry_after_s = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+        return judge_response(response.status, content, latency_s, retry_after_s)
 
-    def expire(self) -> None:
-        """End the call under way if it has taken too long: its ``send`` then returns at once.
+    def abort_if_overdue(self) -> None:
+        """Abort the current call if it has passed its deadline; its ``send`` then returns at once.
 
-        A read timeout alone cannot: an answer that drips a byte a second never times out.
+        A read timeout is not enough: a response that drips one byte a second never times out.
         """
         with self._lock:
-            if time.monotonic() >= self._expires_at and self._socket is not None:
-                self._expired = True
-                with contextlib.suppress(OSError):  # it has just ended by itself
-                    # The plain socket's: an SSLSocket's takes its state away from who reads of it.
+            if time.monotonic() >= self._deadline and self._socket is not None:
+                self._is_overdue = True
+                with contextlib.suppress(OSError):  # the connection has just ended anyway
+                    # Not SSLSocket.shutdown: it discards the TLS state that the reader still uses.
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def _exchange(self, key: str, body: bytes) -> tuple[Answer, bytes]:
-        head = f"{self._head}Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
-        # At once: a peer that answers the head and closes would make an error of a body sent later.
-        request = head.encode() + body
-        with self._ask_again(request) or self._ask(request) as answer:
-            content = answer.read_body()
-            if not answer.keeps_connection:
-                self.close()  # what is left of the answer must not be met by the next call
-        return answer, content
-
-    def _ask_again(self, request: bytes) -> Answer | None:
-        """Ask over the kept connection; None if there is none, or it turns out to be of no use.
-
-        Any server may close one just then (RFC 9112, section 9.3.1). One that never reads a body
-        takes the last one for the beginning of this request: a bad one, on which it closes.
-        If it has the record all the same, it knows the key.
-        """
-        if not self._socket:
-            return None
-        if not _is_closed_by_peer(self._socket):
-            with contextlib.suppress(ConnectionError):
-                answer = self._ask(request)
-                if not (answer.status == http.client.BAD_REQUEST and answer.will_close):
-                    return answer
-                answer.close()
-        if self._expired:
-            raise TimeoutError
-        self.close()
-        return None
-
-    def _ask(self, request: bytes) -> Answer:
-        """Send a request and return its answer's head; the body is not read yet."""
-        sock = self._socket or self._connect()
-        # Looking a name up has no timeout: what comes of it late must not be sent any more.
-        self._left_s()
-        sock.sendall(request)
-        return Answer(sock)
-
-    def _connect(self) -> socket.socket:
-        """Open a connection that ``expire`` can end from its first byte on, TLS included."""
-        sock = self._reach()
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._is_https:
-                sock = _tls().wrap_socket(
-                    sock, server_hostname=self._host, do_handshake_on_connect=False
-                )
-            with self._lock:
-                self._socket = sock
-            if isinstance(sock, ssl.SSLSocket):
-                sock.do_handshake()
-            sock.settimeout(self._legacy.read_timeout_s)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _reach(self) -> socket.socket:
-        """Connect to the first of the legacy's addresses that answers, within the call's time."""
-        failure: OSError | None = None
-        for *_, (host, *_) in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
-            timeout_s = min(self._legacy.connect_timeout_s, self._left_s())
-            try:
-                return socket.create_connection((str(host), self._port), timeout_s)
-            except OSError as error:
-                failure = error
-        raise failure or OSError("the name has no address")
-
-    def _left_s(self) -> float:
-        """Return what is left of the call's time; raises TimeoutError if nothing is."""
-        left_s = self._expires_at - time.monotonic()
-        if left_s <= 0:
-            self._expired = True
-            raise TimeoutError
-        return left_s
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -198,9 +135,88 @@ class Channel:
         if sock:
             sock.close()
 
+    def _exchange(self, idempotency_key: str, body: bytes) -> tuple[LegacyResponse, bytes]:
+        """Send the request and read the whole response."""
+        head = (
+            f"{self._head}Idempotency-Key: {idempotency_key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        # In one piece: if a server answers the head and closes, a body sent later meets a reset.
+        request = head.encode() + body
+        with self._try_kept_connection(request) or self._request(request) as response:
+            content = response.read_body()
+            if not response.keeps_connection:
+                self.close()  # the next call must not read what is left of this response
+        return response, content
 
-def _is_closed_by_peer(sock: socket.socket) -> bool:
-    """Say whether a kept connection has ended, or has bytes nobody asked for, which is as bad."""
+    def _try_kept_connection(self, request: bytes) -> LegacyResponse | None:
+        """Send a request over the kept connection; return None if a new connection is needed.
+
+        A server may close a kept connection at any time (RFC 9112, section 9.3.1). A server that
+        does not read bodies takes the last body for the start of this request, answers 400 and
+        closes. In both cases sending again is safe: the legacy recognises the idempotency key.
+        """
+        if not self._socket:
+            return None
+        if not _is_stale(self._socket):
+            with contextlib.suppress(ConnectionError):
+                response = self._request(request)
+                if not (response.status == http.client.BAD_REQUEST and response.will_close):
+                    return response
+                response.close()
+        if self._is_overdue:
+            raise TimeoutError
+        self.close()
+        return None
+
+    def _request(self, request: bytes) -> LegacyResponse:
+        """Send a request and read the head of its response, but not the body."""
+        sock = self._socket or self._connect()
+        # A name look-up has no timeout. After a late one, nothing must be sent any more.
+        self._remaining_s()
+        sock.sendall(request)
+        return LegacyResponse(sock)
+
+    def _connect(self) -> socket.socket:
+        """Open a connection that ``abort_if_overdue`` can close, even during the TLS handshake."""
+        sock = self._open_socket()
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._is_https:
+                sock = self._tls_context().wrap_socket(
+                    sock, server_hostname=self._host, do_handshake_on_connect=False
+                )
+            with self._lock:
+                self._socket = sock
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+            sock.settimeout(self._endpoint.read_timeout_s)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _open_socket(self) -> socket.socket:
+        """Connect to the first address of the host that accepts, before the call's deadline."""
+        failure: OSError | None = None
+        for *_, (host, *_) in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
+            timeout_s = min(self._endpoint.connect_timeout_s, self._remaining_s())
+            try:
+                return socket.create_connection((str(host), self._port), timeout_s)
+            except OSError as error:
+                failure = error
+        raise failure or OSError("the host name has no address")
+
+    def _remaining_s(self) -> float:
+        """Return the time until the call's deadline; raise TimeoutError if it has passed."""
+        remaining_s = self._deadline - time.monotonic()
+        if remaining_s <= 0:
+            self._is_overdue = True
+            raise TimeoutError
+        return remaining_s
+
+
+def _is_stale(sock: socket.socket) -> bool:
+    """Return whether an idle connection is closed, or has bytes that belong to no request."""
     timeout = sock.gettimeout()
     sock.setblocking(False)
     try:

@@ -1,53 +1,66 @@
-"""An answer of the legacy, read from the wire to its end and within bounds.
+"""Read one response of the legacy from the socket, within bounds.
 
-What it means is ``reply``'s to say. ``http.client`` reads it; this adds what a peer that breaks
-HTTP needs: bounds on all that is not body, and what to make of an answer without an end.
+``http.client`` parses it. This module adds what a server that breaks HTTP makes necessary: bounds
+on everything outside the body, responses without an end, unrequested Content-Encodings, and a
+lenient Retry-After. What a response means is judged in ``outcome``.
 """
 
+import contextlib
 import http.client
 import io
 import json
 import socket
+import zlib
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
-# What of a body is looked at, at most: one that is longer counts as unreadable.
-MAX_BODY_BYTES = 1_000_000
-# Status, headers, sizes of chunks and trailers in all; a good answer has some hundreds.
+# A longer body is cut off here, and is then unreadable.
+_MAX_BODY_BYTES = 1_000_000
+# Status line, headers, chunk sizes and trailers together; a normal response has some hundreds.
 _MAX_LINES_BYTES = 262_144
 _READ_BYTES = 65_536
+_MAX_RETRY_AFTER_S = 300.0
+# Window bits for zlib: detect a gzip or zlib header; or expect none, since some servers send
+# headerless data as deflate.
+_WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
 
 
-class _Stream(io.BufferedReader):
-    """What the peer sends, of which the lines are bounded in all."""
+class _BoundedLines(io.BufferedReader):
+    """A stream whose lines together have at most ``_MAX_LINES_BYTES``."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__(raw)
-        self._left = _MAX_LINES_BYTES
-        self.is_cut = False  # whether the peer has ended in the middle of a line, or before one
+        self._bytes_left = _MAX_LINES_BYTES
+        self.ended_in_line = False  # whether the last line read ended without a line break
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
-        self._left -= len(line)
-        if self._left < 0:
-            raise http.client.HTTPException("more lines than an answer has")
-        self.is_cut = not line.endswith(b"\n")
+        self._bytes_left -= len(line)
+        if self._bytes_left < 0:
+            raise http.client.HTTPException(f"more than {_MAX_LINES_BYTES} bytes of header lines")
+        self.ended_in_line = not line.endswith(b"\n")
         return line
 
 
-class Answer(http.client.HTTPResponse):
-    """One answer; interim ones before it are passed over (RFC 9110, section 15.2).
+class LegacyResponse(http.client.HTTPResponse):
+    """One final response; interim responses before it are skipped (RFC 9110, section 15.2).
 
-    The standard library passes over 100 alone, and takes a 102 or 103 for the answer itself.
+    The standard library skips 100 only, and takes 102 or 103 for the final response.
 
-    Raises, in the making and in ``read_body``: OSError, HTTPException or ValueError.
+    The constructor reads the status line and the headers.
+
+    Raises:
+        OSError, HTTPException, ValueError: the response is broken; also from ``read_body``.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, method="POST")
-        self.fp = self._stream = _Stream(self.fp.detach())
+        self.fp = self._lines = _BoundedLines(self.fp.detach())
         self._is_broken = False
         try:
             self.begin()
-            if self._stream.is_cut:  # which the standard library takes for the end of the headers
+            # The standard library takes a connection that closes here for the end of the headers.
+            if self._lines.ended_in_line:
                 raise http.client.IncompleteRead(b"")
         except BaseException:
             self.close()
@@ -59,14 +72,14 @@ class Answer(http.client.HTTPResponse):
         return version, http.client.CONTINUE if is_interim else status, reason
 
     def read_body(self) -> bytes:
-        """Read the body, ``MAX_BODY_BYTES`` at most.
+        """Read the body, up to 1 MB, and undo its Content-Encoding.
 
-        Only of a 2xx does the body say what became of the record: where any other breaks off, or
-        does not end in time, the status has said it all, and what has come is returned.
+        Only the body of a 2xx says whether the record was accepted. If the body of any other
+        response breaks off or times out, its status is enough: the part received is returned.
         """
         received = bytearray()
         try:
-            while len(received) < MAX_BODY_BYTES and not self._is_over(received):
+            while len(received) < _MAX_BODY_BYTES and not self._is_complete(received):
                 part = self.read1(_READ_BYTES)
                 if not part:
                     if self.length:
@@ -77,21 +90,24 @@ class Answer(http.client.HTTPResponse):
             if self.is_success:
                 raise
             self._is_broken = True
-        return bytes(received)
+        return decode(bytes(received), self.headers.get("Content-Encoding"))
 
     @property
     def is_success(self) -> bool:
-        """Whether its status says that the record was taken; its body may still say otherwise."""
+        """Whether the status is 2xx; the body may still report a failure."""
         return 200 <= self.status < 300
 
     @property
     def keeps_connection(self) -> bool:
-        """Whether the next call may use it: nothing of this answer can be left on it."""
+        """Whether the next call may use the connection: nothing of this response is left on it."""
         is_read = not self._is_broken and (self.isclosed() or self.length == 0)
         return is_read and not self.will_close and self.status != http.client.SWITCHING_PROTOCOLS
 
-    def _is_over(self, received: bytearray) -> bool:
-        """Say whether a body without a length is whole: not every peer closes when it should."""
+    def _is_complete(self, received: bytearray) -> bool:
+        """Return whether a body without a length is complete JSON.
+
+        A body without a length ends when the server closes the connection, and some never do.
+        """
         if self.length is not None or self.chunked or not received.rstrip().endswith(b"}"):
             return False
         try:
@@ -99,3 +115,36 @@ class Answer(http.client.HTTPResponse):
         except (ValueError, RecursionError):
             return False
         return True
+
+
+def decode(body: bytes, encoding: str | None) -> bytes:
+    """Undo a Content-Encoding that we did not request, up to 1 MB; if that fails, return ``body``.
+
+    The bound makes a decompression bomb harmless.
+    """
+    if encoding is None or encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    for window_bits in _WINDOW_BITS:
+        with contextlib.suppress(zlib.error):
+            return zlib.decompressobj(window_bits).decompress(body, _MAX_BODY_BYTES)
+    return body
+
+
+def parse_retry_after(text: str | None, now: datetime) -> float | None:
+    """Parse a Retry-After (RFC 9110, section 10.2.3) as seconds from ``now``, from 0 to 300.
+
+    Returns:
+        None if the header is missing, or is neither seconds nor a date.
+    """
+    if text is None:
+        return None
+    try:
+        if text.strip().isascii() and text.strip().isdigit():
+            seconds = float(text)
+        else:
+            date = parsedate_to_datetime(text)
+            # A date without a zone, in the asctime format, is in UTC.
+            seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError, IndexError, TypeError):  # all that email.utils raises
+        return None
+    return min(_MAX_RETRY_AFTER_S, max(0.0, seconds))

@@ -1,8 +1,11 @@
-"""What is claimed and not yet sent: how much of it a run keeps at hand, and for how long.
+"""Prefetch: decide how many records to claim before they can be sent, and hold them until then.
 
-Promises that what waits is bounded, in number and to what is sent in about a second, and that
-nothing is handed out whose lease could end during its call. Knows nothing of Postgres: the run asks
-how many to claim, and brings them.
+Invariants:
+
+- The queue is bounded: by a number, and by what is sent in about a second.
+- No record is handed out whose lease could expire during its call.
+
+This module does no I/O. The run asks how many records to claim, claims them, and adds them.
 """
 
 from collections import deque
@@ -11,73 +14,77 @@ from math import ceil
 
 from chalicelib.postgres.claims import Claimed
 
-# Kept at hand: what is sent in so long, in which Postgres claims the next.
+# The queue holds what is sent in this time, during which Postgres claims the next records.
 _AHEAD_S = 1.0
-# While the limit is sought it may grow so many times over between two claims, up to so many calls.
-_GROWTH, _GROWN = 10, 200
-_MOST_WAITING = 10_000
-# Claimed at once: some 20 ms of Postgres' time, which a flush may have to wait for.
-_MOST_CLAIMED = 1_000
+# Slow start may raise the limit by this factor between two claims, to at most this many calls.
+_SLOW_START_FACTOR, _SLOW_START_MAX = 10, 200
+_MAX_QUEUED = 10_000
+# One claim: some 20 ms of Postgres' time, for which a flush may have to wait.
+_MAX_CLAIM = 1_000
 
 
-def foreseen(limit: float) -> int:
-    """Return how many calls may soon be open under a limit that may still be sought."""
-    return max(int(limit), min(_GROWTH * int(limit), _GROWN))
+def peak_calls(limit: float) -> int:
+    """Return how many calls may be in flight before the next claim, should the limit rise."""
+    return max(int(limit), min(_SLOW_START_FACTOR * int(limit), _SLOW_START_MAX))
 
 
-class Supply:
-    """Belongs to one thread. Every ``now`` is of one clock, in seconds.
+class PrefetchQueue:
+    """A queue of claimed records. It belongs to one thread.
+
+    Every ``now`` is of one clock, in seconds.
 
     Args:
-        longest_wait_s: how long after it was claimed a record may be sent.
+        max_wait_s: how long after its claim a record may be sent.
+        now: the present.
     """
 
-    def __init__(self, longest_wait_s: float, now: float) -> None:
-        self._longest_wait_s = longest_wait_s
-        self._ahead_s = min(_AHEAD_S, longest_wait_s / 2)
-        # Each with the last instant at which it may be sent.
-        self._waiting: deque[tuple[Claimed, float]] = deque()
-        # How many calls ended since two instants, the later of which moves up to the present.
-        self._ended = self._ended_before = 0
+    def __init__(self, max_wait_s: float, now: float) -> None:
+        self._max_wait_s = max_wait_s
+        self._ahead_s = min(_AHEAD_S, max_wait_s / 2)
+        # Each record with the last instant at which it may be sent.
+        self._records: deque[tuple[Claimed, float]] = deque()
+        # Finished calls of the current and of the previous interval, with the start of each.
+        # The rate of calls is taken over both.
+        self._finished = self._finished_before = 0
         self._since = self._since_before = now
-        self.has_dropped = False
-        """Whether records may be claimed of which the run knows nothing any more."""
+        self.needs_release = False
+        """Whether the run may hold claims that it no longer knows; release them before claiming."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._records)
 
     def __iter__(self) -> Iterator[Claimed]:
-        return (record for record, _ in self._waiting)
+        return (record for record, _ in self._records)
 
     def pop(self, now: float) -> Claimed | None:
-        """Take the record to be sent next; none if none waits whose lease is long enough."""
-        while self._waiting:
-            record, last_start = self._waiting.popleft()
-            if now <= last_start:
+        """Remove and return the next record to send; discard those whose lease is too short."""
+        while self._records:
+            record, send_until = self._records.popleft()
+            if now <= send_until:
                 return record
-            self.has_dropped = True
+            self.needs_release = True
         return None
 
-    def drop(self) -> None:
-        """Drop all that waits."""
-        self.has_dropped = self.has_dropped or bool(self._waiting)
-        self._waiting.clear()
+    def clear(self) -> None:
+        """Discard all records."""
+        self.needs_release = self.needs_release or bool(self._records)
+        self._records.clear()
 
-    def add(self, records: Sequence[Claimed], asked_at: float) -> None:
-        """Add what was claimed, by a question that was asked at an instant."""
-        last_start = asked_at + self._longest_wait_s
-        self._waiting.extend((each, last_start) for each in records)
+    def add(self, records: Sequence[Claimed], claimed_at: float) -> None:
+        """Add records; ``claimed_at`` is when the claim was submitted, before the leases began."""
+        send_until = claimed_at + self._max_wait_s
+        self._records.extend((each, send_until) for each in records)
 
-    def count_ended(self, calls: int, now: float) -> None:
-        """Count calls that have ended: they tell how many are sent in a second."""
+    def count_finished(self, calls: int, now: float) -> None:
+        """Count finished calls, from which the rate of calls is estimated."""
         if now - self._since > self._ahead_s:
-            self._ended_before, self._since_before = self._ended, self._since
-            self._ended, self._since = 0, now
-        self._ended += calls
+            self._finished_before, self._since_before = self._finished, self._since
+            self._finished, self._since = 0, now
+        self._finished += calls
 
-    def lacking(self, limit: float, now: float) -> int:
-        """Return how many to claim at once: none until half of what is kept at hand is sent."""
-        per_s = (self._ended_before + self._ended) / max(now - self._since_before, 1e-3)
-        kept = min(_MOST_WAITING, max(2 * foreseen(limit), ceil(per_s * self._ahead_s)))
-        lacking = kept - len(self._waiting)
-        return min(_MOST_CLAIMED, lacking) if 2 * lacking >= kept else 0
+    def deficit(self, limit: float, now: float) -> int:
+        """Return how many records to claim now; 0 while the queue is more than half full."""
+        per_s = (self._finished_before + self._finished) / max(now - self._since_before, 1e-3)
+        target_size = min(_MAX_QUEUED, max(2 * peak_calls(limit), ceil(per_s * self._ahead_s)))
+        deficit = target_size - len(self._records)
+        return min(_MAX_CLAIM, deficit) if 2 * deficit >= target_size else 0

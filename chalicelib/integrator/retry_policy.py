@@ -1,9 +1,21 @@
-"""What an attempt's end makes of its record: its status, and when the next attempt is due."""
+"""Decide a record's new state after an attempt: its status, and when it is retried.
+
+    outcome      attempts    new status      next attempt
+    ───────────────────────────────────────────────────────────────────────────────────────
+    DELIVERED    +1          INTEGRATED      none
+    OVERLOADED   unchanged   ERROR           backoff by overloads, up to overload_retry_max_s
+    FAILED       +1          ERROR           backoff by attempts, up to retry_max_s
+    REFUSED      +1          ERROR           the same
+    FAILED or REFUSED, and attempts reach max_attempts: REJECTED (parked), no next attempt
+
+A Retry-After may delay the next attempt further. Overloads in a row are counted apart from
+attempts, so an outage of a week parks nothing.
+"""
 
 import random
 from dataclasses import dataclass, fields
 
-from chalicelib.integrator.call_pool import Sent
+from chalicelib.integrator.call_pool import FinishedCall
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Settlement
@@ -11,62 +23,54 @@ from chalicelib.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """The terms of settling: when an outcome is written, and when what fails goes again.
+class RetryPolicy:
+    """The settings of retries; ``Settings`` describes each. Durations are in seconds."""
 
-    All but the counts are in seconds; ``Settings`` says what each does.
-    """
-
-    settle_interval_s: float
-    settle_batch: int
     max_attempts: int
     retry_base_s: float
     retry_max_s: float
     overload_retry_max_s: float
 
     @classmethod
-    def of(cls, settings: Settings) -> "Terms":
-        """Take the terms that a stage has set."""
+    def from_settings(cls, settings: Settings) -> "RetryPolicy":
         return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)})
 
-
-def settlement(sent: Sent, terms: Terms, chance: random.Random) -> Settlement:
-    """Say what an attempt's end makes of its record."""
-    record, reply = sent.record, sent.reply
-    attempts, overloads = record.attempts + 1, 0
-    wait: float | None = None
-    if reply.outcome is Outcome.DELIVERED:
-        status = Status.INTEGRATED
-    elif reply.outcome is Outcome.OVERLOADED:
-        # No attempt is used up: an outage of a week buries nothing.
-        status = Status.ERROR
-        attempts, overloads = record.attempts, record.overloads + 1
-        wait = wait_s(overloads, terms.retry_base_s, terms.overload_retry_max_s, chance)
-    elif attempts >= terms.max_attempts:
-        status = Status.REJECTED
-    else:
-        status = Status.ERROR
-        wait = wait_s(attempts, terms.retry_base_s, terms.retry_max_s, chance)
-    if wait is not None:
-        wait = max(wait, reply.retry_after_s or 0.0)
-    return Settlement(
-        id=record.id,
-        status=status,
-        attempt=record.attempts + 1,
-        attempts=attempts,
-        overloads=overloads,
-        wait_s=wait,
-        log=reply.log,
-        http_status=reply.http_status,
-        latency_ms=round(reply.latency_s * 1000),
-    )
+    def settlement_of(self, call: FinishedCall, rng: random.Random) -> Settlement:
+        """Return the record's new state after a call; see the table at the head of this module."""
+        record, result = call.record, call.result
+        attempts, overloads = record.attempts + 1, 0
+        wait_s: float | None = None
+        if result.outcome is Outcome.DELIVERED:
+            status = Status.INTEGRATED
+        elif result.outcome is Outcome.OVERLOADED:
+            status = Status.ERROR
+            attempts, overloads = record.attempts, record.overloads + 1
+            wait_s = backoff_s(overloads, self.retry_base_s, self.overload_retry_max_s, rng)
+        elif attempts >= self.max_attempts:
+            status = Status.REJECTED
+        else:
+            status = Status.ERROR
+            wait_s = backoff_s(attempts, self.retry_base_s, self.retry_max_s, rng)
+        if wait_s is not None:
+            wait_s = max(wait_s, result.retry_after_s or 0.0)
+        return Settlement(
+            id=record.id,
+            status=status,
+            attempt=record.attempts + 1,
+            attempts=attempts,
+            overloads=overloads,
+            wait_s=wait_s,
+            log=result.log,
+            http_status=result.http_status,
+            latency_ms=round(result.latency_s * 1000),
+        )
 
 
-def wait_s(times: int, base_s: float, most_s: float, chance: random.Random) -> float:
-    """Return the wait after the ``times``-th failure in a row: doubling, bounded, half jitter.
+def backoff_s(failures: int, base_s: float, max_s: float, rng: random.Random) -> float:
+    """Return the wait after ``failures`` failures in a row: exponential, bounded, equal jitter.
 
-    Equal jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    # The exponent is bounded so that years of failures overflow nothing.
-    longest = min(most_s, base_s * 2.0 ** min(times - 1, 60))
-    return chance.uniform(longest / 2, longest)
+    # The bound on the exponent keeps years of failures from overflowing.
+    longest_s = min(max_s, base_s * 2.0 ** min(failures - 1, 60))
+    return rng.uniform(longest_s / 2, longest_s)

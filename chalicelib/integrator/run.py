@@ -1,302 +1,299 @@
-"""Step 3, the integrator: brings what is due in the replica to the legacy, at the limiter's pace.
+"""Step 3, the integrator: send due records to the legacy, never more at once than the limit.
 
-    claim ──▶ supply ──▶ senders (HTTP, never more than the limit) ──▶ unsettled ──▶ settle
+                                         limiter ◀──────┐
+                                     limit │            │ each result
+    Postgres ─ claim ─▶ prefetch queue ──▶ call pool ───┴──▶ settlement queue ─ flush ─▶ Postgres
+                                           ⇅ HTTP
+                                         legacy
 
-Promises that never more calls are open than the limit allows, that every outcome is written once,
-and that a run which ends well leaves nothing INTEGRATING. A run killed anywhere leaves leases that
-run out: its records are sent again under the same key. This thread alone decides: the senders' do
-HTTP and the desk's does what it is handed, while this one goes on sending.
+Invariants:
+
+- Never more calls in flight than the limit allows.
+- Each outcome is settled once, however often a flush has to be repeated.
+- A run that ends normally leaves no record INTEGRATING.
+- A run that is killed at any point leaves only leases, which expire. Later runs send its records
+  again, under the same idempotency keys.
+
+Threads:
+
+- The main thread, which calls ``run``, makes every decision and owns all state. It waits for
+  Postgres only while there is nothing to send.
+- The database worker runs one task at a time: a claim, a flush or a release.
+- The call pool's workers make HTTP calls. Its supervisor starts them and aborts overdue calls.
 """
 
 import logging
 import random
 import time
-from collections import Counter, deque
 from collections.abc import Callable
 
 from chalicelib.errors import UnavailableError
-from chalicelib.integrator.call_pool import Senders, Sent
-from chalicelib.integrator.database_worker import Desk
-from chalicelib.integrator.legacy_client import Legacy
+from chalicelib.integrator.call_pool import CallPool
+from chalicelib.integrator.database_worker import DatabaseWorker
 from chalicelib.integrator.limiter.protocol import Clock, Limiter
 from chalicelib.integrator.outcome import Outcome
-from chalicelib.integrator.prefetch import Supply, foreseen
-from chalicelib.integrator.retry_policy import Terms, settlement
-from chalicelib.integrator.run_stats import Integration, delivered_s, quantile_ms
-from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Claimed, Claims, Sample, Settlement
+from chalicelib.integrator.prefetch import PrefetchQueue, peak_calls
+from chalicelib.integrator.retry_policy import RetryPolicy
+from chalicelib.integrator.run_stats import RunStats
+from chalicelib.integrator.settlement_queue import SettlementQueue
+from chalicelib.postgres.claims import Claimed, Claims
 from chalicelib.telemetry import event, logger
 
-# Kept beyond the longest call, to settle it.
+# Time reserved after the longest call, to settle its outcome.
 _SETTLE_MARGIN_S = 2.0
-# A run with nothing to do stays for a record that is due so soon.
+# A run without work waits for a record that is due within this time.
 _LINGER_S = 5.0
-# Batches of outcomes that may wait for a claim to end.
-_MOST_UNSETTLED = 4
-# Between two tries while Postgres does not answer.
-_DATABASE_PAUSE_S = 0.5
+# Pause between two attempts while Postgres is unavailable.
+_DATABASE_RETRY_S = 0.5
 
 
 class Run:
-    """One run of the integrator; made for it and gone with it.
+    """One run of the integrator; not reusable.
 
     Args:
-        limiter: makes the limiter of the policy, given a clock.
+        claims: the run's claims in Postgres.
+        call_pool: makes the calls; the run closes it.
+        database_worker: runs the database tasks, and wakes ``call_pool`` after each.
+        make_limiter: makes the limiter, given a clock.
+        retry_policy: decides when a failed record is retried.
+        limit_policy: the name of the limiter's policy. The limiter takes over what the last run
+            learned if that run had the same policy.
+        settle_interval_s: how long an outcome may wait for its flush.
+        settle_batch: most outcomes of one flush.
+        rng: the randomness of the backoff.
+        clock: monotonic, in seconds; the call pool must measure by the same clock.
+        sleep: waits for a number of seconds of that clock.
     """
 
     def __init__(
         self,
         claims: Claims,
-        legacy: Legacy,
-        limiter: Callable[[Clock], Limiter],
-        policy: str,
-        terms: Terms,
+        call_pool: CallPool,
+        database_worker: DatabaseWorker,
+        make_limiter: Callable[[Clock], Limiter],
+        retry_policy: RetryPolicy,
         *,
-        chance: random.Random,
+        limit_policy: str,
+        settle_interval_s: float,
+        settle_batch: int,
+        rng: random.Random,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._claims = claims
-        self._call_timeout_s = legacy.call_timeout_s
+        self._calls = call_pool
+        self._database = database_worker
+        self._limit_policy = limit_policy
+        self._settle_interval_s = settle_interval_s
         self._clock, self._sleep = clock, sleep
         self._now = clock()
-        # The limiter's time stands still between two looks at the clock: what it is told at a
-        # call's end then leads back to exactly the instant at which it was told of its start.
-        self._limiter = limiter(lambda: self._now)
-        self._policy = policy
-        self._terms = terms
-        self._chance = chance
-        self._senders = Senders(legacy)
-        self._desk = Desk(self._senders.wake)
-        longest_wait_s = claims.record_lease_s - legacy.call_timeout_s - _SETTLE_MARGIN_S
-        self._supply = Supply(longest_wait_s, self._now)
-        self._unsettled: deque[Sent] = deque()
-        # The flush that Postgres has not confirmed, to be tried again as it is.
-        self._flushing: tuple[list[Settlement], Sample] | None = None
-        self._claim_at = self._desk_at = self._now
-        self._flush_at = self._now + terms.settle_interval_s
-        self._leased_until = self._renew_at = 0.0  # before it, no other run can be the active one
-        self._active = True
-        self._done = Integration(self._limiter.limit, self._limiter.limit)
+        # The limiter's clock advances only when the run reads its own. The limiter computes a
+        # call's start as its end minus its latency, and has to get exactly the recorded start.
+        self._limiter = make_limiter(lambda: self._now)
+        self._stats = RunStats(self._limiter.limit, self._limiter.limit)
+        max_wait_s = claims.record_lease_s - call_pool.call_timeout_s - _SETTLE_MARGIN_S
+        self._prefetched = PrefetchQueue(max_wait_s, self._now)
+        self._unsettled = SettlementQueue(
+            retry_policy,
+            rng,
+            batch_size=settle_batch,
+            limit_policy=limit_policy,
+            stats=self._stats,
+        )
+        self._claim_at = self._database_retry_at = self._now
+        self._flush_at = self._now + settle_interval_s
+        self._leased_until = self._renew_at = 0.0  # until then, no other run can become active
+        self._is_active = True
 
-    def run(self, remaining_s: Callable[[], float]) -> Integration | None:
-        """Integrate until nothing is due or ``remaining_s()`` comes near its end.
+    def run(self, remaining_s: Callable[[], float]) -> RunStats | None:
+        """Integrate until nothing is due, or until ``remaining_s()`` is too short for more.
 
         Returns:
-            What was done; None if another run is the active one.
+            What the run did; None if another run is active.
 
         Raises:
-            UnavailableError: Postgres did not come back in time. What the legacy was sent and could
-                not be written goes again when its lease runs out.
+            UnavailableError: Postgres did not become available again in time. Records whose
+                outcomes could not be settled are sent again when their leases expire.
         """
-        started = self._look()
-        begun = self._claims.begin()
-        if begun is None:
-            event("integration is under way in another run")
+        started = self._read_clock()
+        last_run = self._claims.begin()
+        if last_run is None:
+            event("another integration run is active")
             return None
-        policy, learned = begun
-        if learned and policy == self._policy:
+        last_policy, learned = last_run
+        if learned and last_policy == self._limit_policy:
             self._limiter.restore(learned)
         self._leased_until = started + self._claims.run_lease_s
         self._renew_at = started + self._claims.run_lease_s / 3
-        self._done.limit_first = self._limiter.limit
+        self._stats.limit_first = self._limiter.limit
         try:
             self._work(remaining_s)
-            self._end(remaining_s)
+            self._finish(remaining_s)
         finally:
-            self._senders.close()
-            self._done.seconds = self._look() - started
-            self._done.limit_last = self._limiter.limit
-            self._done.report()
-        return self._done
+            self._calls.close()
+            self._stats.seconds = self._read_clock() - started
+            self._stats.limit_last = self._limiter.limit
+            self._stats.log()
+        return self._stats
 
     def _work(self, remaining_s: Callable[[], float]) -> None:
-        needed_s = self._call_timeout_s + _SETTLE_MARGIN_S
+        """Claim, send and settle until nothing is due or the time is nearly over."""
+        send_and_settle_s = self._calls.call_timeout_s + _SETTLE_MARGIN_S
         while remaining_s() > _SETTLE_MARGIN_S / 2:
-            claiming = self._active and remaining_s() > needed_s
-            if not claiming or max(self._look(), self._limiter.not_before) >= self._leased_until:
-                self._supply.drop()
+            may_claim = self._is_active and remaining_s() > send_and_settle_s
+            if (
+                not may_claim
+                or max(self._read_clock(), self._limiter.not_before) >= self._leased_until
+            ):
+                self._prefetched.clear()
             try:
-                self._desk.take()
-                self._dispatch()
-                self._hand_over(claiming)
-                self._take_replies()
+                self._database.collect()
+                self._send()
+                self._submit_database_task(may_claim)
+                self._collect_calls()
                 if self._is_idle() and not (
-                    claiming and self._is_due_within(min(_LINGER_S, remaining_s() - needed_s))
+                    may_claim
+                    and self._wait_for_due_record(min(_LINGER_S, remaining_s() - send_and_settle_s))
                 ):
                     break
             except UnavailableError as error:
-                event("the database is away", level=logging.WARNING, reason=error.message)
-                self._desk_at = self._look() + _DATABASE_PAUSE_S
-                self._supply.has_dropped = True  # the answer to a claim, maybe
+                event("the database is unavailable", level=logging.WARNING, reason=error.message)
+                self._database_retry_at = self._read_clock() + _DATABASE_RETRY_S
+                self._prefetched.needs_release = True  # a claim may have been committed
 
-    def _end(self, remaining_s: Callable[[], float]) -> None:
-        """Write what has ended and give back all that was not sent."""
-        self._desk.finish(remaining_s())
-        while self._unsettled or self._flushing:
+    def _finish(self, remaining_s: Callable[[], float]) -> None:
+        """Settle all outcomes, return unsent records to the queue, and end the run's lease."""
+        self._database.wait(remaining_s())
+        while self._unsettled:
             self._flush()
-            self._desk.finish(remaining_s())
-        in_flight = list(self._senders.in_flight)
-        self._desk.begin(lambda: self._claims.end(in_flight), lambda _: None)
-        self._desk.finish(remaining_s())
+            self._database.wait(remaining_s())
+        in_flight = list(self._calls.in_flight)
+        self._database.submit(lambda: self._claims.end(in_flight), lambda _: None)
+        self._database.wait(remaining_s())
 
-    def _look(self) -> float:
-        """Look at the clock."""
+    def _read_clock(self) -> float:
         self._now = self._clock()
         return self._now
 
-    def _dispatch(self) -> None:
-        """Send what is at hand, as far as the limit lets it."""
-        open_calls = self._senders.in_flight
-        if self._supply:
-            at_hand = len(self._supply) + len(open_calls)
-            self._senders.prepare(min(at_hand, foreseen(self._limiter.limit)))
+    def _send(self) -> None:
+        """Send prefetched records as far as the limit allows."""
+        in_flight = self._calls.in_flight
+        if self._prefetched:
+            sendable = len(self._prefetched) + len(in_flight)
+            self._calls.prepare(min(sendable, peak_calls(self._limiter.limit)))
         while (
-            (now := self._look()) < self._leased_until
-            and len(open_calls) < int(self._limiter.limit)
+            (now := self._read_clock()) < self._leased_until
+            and len(in_flight) < int(self._limiter.limit)
             and self._limiter.not_before <= now
-            and (record := self._supply.pop(now))
+            and (record := self._prefetched.pop(now))
         ):
             self._limiter.on_start()
-            self._senders.send(record, now)
-            self._done.sent += 1
-            self._done.most_in_flight = max(self._done.most_in_flight, len(open_calls))
+            self._calls.send(record, now)
+            self._stats.sent += 1
+            self._stats.most_in_flight = max(self._stats.most_in_flight, len(in_flight))
             if logger.isEnabledFor(logging.DEBUG):
                 logger.debug(
                     "Open requests: %d Max open requests: %d Errors: %d",
-                    len(open_calls),
+                    len(in_flight),
                     int(self._limiter.limit),
                     self._limiter.recent_failures,
                 )
 
-    def _take_replies(self) -> None:
-        """Wait a moment for calls, or the desk's work, to end; tell the limiter of the calls."""
+    def _collect_calls(self) -> None:
+        """Wait until a call or a database task ends, and pass the calls' results to the limiter."""
         if self._is_idle():
             return
-        now = self._look()
-        wake_at = now + self._terms.settle_interval_s
-        if (self._unsettled or self._flushing) and not self._desk.is_busy:
-            wake_at = min(wake_at, max(self._flush_at, self._desk_at))
-        if self._supply and len(self._senders.in_flight) < int(self._limiter.limit):
+        now = self._read_clock()
+        wake_at = now + self._settle_interval_s
+        if self._unsettled and not self._database.is_busy:
+            wake_at = min(wake_at, max(self._flush_at, self._database_retry_at))
+        if self._prefetched and len(self._calls.in_flight) < int(self._limiter.limit):
             wake_at = min(wake_at, self._limiter.not_before)
-        ended = self._senders.ended(wake_at - now)
-        now = self._look()
-        for sent in ended:
-            reply = sent.reply
-            overloaded = reply.outcome is Outcome.OVERLOADED
-            if overloaded and reply.retry_after_s is not None:
-                self._limiter.on_retry_after(reply.retry_after_s)
-            # A record that the legacy refuses says nothing against its health.
-            healthy = reply.outcome in (Outcome.DELIVERED, Outcome.REFUSED)
-            self._limiter.on_result(healthy, now - sent.sent_at, sent.in_flight)
-            self._unsettled.append(sent)
-        self._supply.count_ended(len(ended), now)
+        calls = self._calls.collect(wake_at - now)
+        now = self._read_clock()
+        for call in calls:
+            outcome, retry_after_s = call.result.outcome, call.result.retry_after_s
+            if outcome is Outcome.OVERLOADED and retry_after_s is not None:
+                self._limiter.on_retry_after(retry_after_s)
+            self._limiter.on_result(outcome.is_healthy, now - call.sent_at, call.in_flight)
+            self._unsettled.add(call)
+        self._prefetched.count_finished(len(calls), now)
 
-    def _hand_over(self, claiming: bool) -> None:
-        """Give the desk, if it is free, what Postgres is to do next."""
-        now = self._look()
-        if self._desk.is_busy or now < self._desk_at:
+    def _submit_database_task(self, may_claim: bool) -> None:
+        """Submit the most urgent database task, if there is one and the worker is free."""
+        now = self._read_clock()
+        if self._database.is_busy or now < self._database_retry_at:
             return
-        full = len(self._unsettled) >= self._terms.settle_batch
-        overfull = len(self._unsettled) >= _MOST_UNSETTLED * self._terms.settle_batch
-        late = now >= self._flush_at or not (self._supply or self._senders.in_flight)
-        # What is claimed now would only wait.
-        paused = self._limiter.not_before > now + self._terms.settle_interval_s
-        claiming = claiming and not paused and now >= self._claim_at
-        if overfull or now >= self._renew_at:
+        nothing_to_send = not (self._prefetched or self._calls.in_flight)
+        flush_is_due = now >= self._flush_at or nothing_to_send
+        # During a longer pause of the limiter, claimed records would only wait.
+        is_paused = self._limiter.not_before > now + self._settle_interval_s
+        may_claim = may_claim and not is_paused and now >= self._claim_at
+        if self._unsettled.is_overfull or now >= self._renew_at:
             self._flush()
-        elif claiming and (most := self._supply.lacking(self._limiter.limit, now)):
-            self._top_up(most)  # first, for nothing makes up for a legacy's idle time
-        elif full or (late and (self._unsettled or self._flushing)):
+        elif may_claim and (deficit := self._prefetched.deficit(self._limiter.limit, now)):
+            self._claim(deficit)  # before a due flush, so that the legacy is never idle
+        elif self._unsettled.has_full_batch or (flush_is_due and self._unsettled):
             self._flush()
 
-    def _top_up(self, most: int) -> None:
-        """Claim, once what was dropped is given back."""
-        asked_at = self._now
-        held = self._held()
-        if self._supply.has_dropped:
-            self._supply.has_dropped = False
-            self._desk.begin(lambda: self._claims.release(held), lambda _: None)
+    def _claim(self, max_records: int) -> None:
+        """Submit a claim; if claims were lost track of, submit their release instead."""
+        submitted_at = self._now
+        held = self._held_ids()
+        if self._prefetched.needs_release:
+            self._prefetched.needs_release = False
+            self._database.submit(lambda: self._claims.release(held), lambda _: None)
             return
 
-        def take(records: list[Claimed]) -> None:
-            # A database's clock that steps ahead makes due what this run has in hand.
+        def on_result(records: list[Claimed]) -> None:
+            # If the database's clock steps ahead, records that this run holds become due.
             known = set(held)
-            self._supply.add([each for each in records if each.id not in known], asked_at)
-            if len(records) < most:  # that was all; more may come
-                self._claim_at = self._look() + self._terms.settle_interval_s
+            self._prefetched.add([each for each in records if each.id not in known], submitted_at)
+            if len(records) < max_records:  # no more are due yet
+                self._claim_at = self._read_clock() + self._settle_interval_s
 
-        self._desk.begin(lambda: self._claims.claim(most), take)
+        self._database.submit(lambda: self._claims.claim(max_records), on_result)
 
     def _flush(self) -> None:
-        """Write what has ended and renew the lease; if it fails, the same is tried again."""
-        if self._flushing is None:
-            count = min(len(self._unsettled), self._terms.settle_batch)
-            calls = [self._unsettled.popleft() for _ in range(count)]
-            settlements = [settlement(each, self._terms, self._chance) for each in calls]
-            self._done.parked += sum(each.status is Status.REJECTED for each in settlements)
-            self._flushing = settlements, self._sample(calls)
-        settlements, sample = self._flushing
+        """Submit a flush of the next batch of outcomes, which also renews the run's lease."""
+        batch = self._unsettled.next_batch(self._limiter.limit, len(self._calls.in_flight))
         learned = self._limiter.snapshot()
-        asked_at = self._look()
+        submitted_at = self._read_clock()
 
-        def take(active: bool) -> None:
-            self._flushing = None
-            self._active = active
-            if active:
-                self._leased_until = asked_at + self._claims.run_lease_s
+        def on_result(is_active: bool) -> None:
+            self._unsettled.confirm()
+            self._is_active = is_active
+            if is_active:
+                self._leased_until = submitted_at + self._claims.run_lease_s
             else:
-                event("the lease of this run is lost", level=logging.WARNING)
-            now = self._look()
-            self._flush_at = now + self._terms.settle_interval_s
+                event("the run has lost its lease", level=logging.WARNING)
+            now = self._read_clock()
+            self._flush_at = now + self._settle_interval_s
             self._renew_at = now + self._claims.run_lease_s / 3
 
-        self._desk.begin(lambda: self._claims.flush(settlements, sample, learned), take)
-
-    def _sample(self, calls: list[Sent]) -> Sample:
-        """Sum up the calls that are about to be written."""
-        outcomes = Counter(each.reply.outcome for each in calls)
-        latencies_s = delivered_s(calls)
-        self._done.outcomes.update(outcomes)
-        self._done.latencies_s.extend(latencies_s)
-        denied = sum(each.reply.denied for each in calls)
-        if denied:
-            event("the legacy refuses our credentials", level=logging.ERROR, calls=denied)
-        return Sample(
-            max_open_requests=self._limiter.limit,
-            open_requests=len(self._senders.in_flight),
-            delivered=outcomes[Outcome.DELIVERED],
-            failed=outcomes[Outcome.FAILED] + outcomes[Outcome.OVERLOADED],
-            rejected=outcomes[Outcome.REFUSED],
-            latency_p50_ms=quantile_ms(latencies_s, 0.50),
-            latency_p95_ms=quantile_ms(latencies_s, 0.95),
-            policy=self._policy,
+        self._database.submit(
+            lambda: self._claims.flush(batch.settlements, batch.sample, learned), on_result
         )
 
     def _is_idle(self) -> bool:
-        """Say whether nothing is waiting, open, unwritten or at the desk."""
+        """Return whether no record and no database task is in progress."""
         return not (
-            self._supply
-            or self._senders.in_flight
-            or self._unsettled
-            or self._flushing
-            or self._desk.is_busy
+            self._prefetched or self._calls.in_flight or self._unsettled or self._database.is_busy
         )
 
-    def _is_due_within(self, linger_s: float) -> bool:
-        """Say whether a record is due so soon that it pays to stay for it, and wait for it."""
-        self._sleep(max(0.0, self._desk_at - self._look()))
-        pause_s = self._claims.next_due_s()
-        if pause_s > linger_s:
+    def _wait_for_due_record(self, linger_s: float) -> bool:
+        """Wait for the next due record; return False at once if none is due within ``linger_s``."""
+        self._sleep(max(0.0, self._database_retry_at - self._read_clock()))
+        next_due_s = self._claims.next_due_s()
+        if next_due_s > linger_s:
             return False
-        self._sleep(max(self._terms.settle_interval_s, pause_s))
+        self._sleep(max(self._settle_interval_s, next_due_s))
         return True
 
-    def _held(self) -> list[str]:
-        """Return the ids of all records that this run knows to be its own."""
+    def _held_ids(self) -> list[str]:
+        """Return the ids of all records that this run knows it holds."""
         return [
-            *self._senders.in_flight,
-            *(record.id for record in self._supply),
-            *(sent.record.id for sent in self._unsettled),
-            *(each.id for each in (self._flushing[0] if self._flushing else ())),
+            *self._calls.in_flight,
+            *(record.id for record in self._prefetched),
+            *self._unsettled.record_ids(),
         ]

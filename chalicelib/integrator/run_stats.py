@@ -1,18 +1,18 @@
-"""What a run did: counted while it goes on, logged as one line at its end."""
+"""Count what a run did; log it as one line at the run's end."""
 
 from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chalicelib.integrator.call_pool import Sent
+from chalicelib.integrator.call_pool import FinishedCall
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.telemetry import INTEGRATED, event
 
 
 @dataclass(slots=True)
-class Integration:
-    """What a run did. Latencies are of the delivered, in seconds."""
+class RunStats:
+    """The counts of one run. Latencies are of delivered records, in seconds."""
 
     limit_first: float
     limit_last: float
@@ -23,8 +23,8 @@ class Integration:
     latencies_s: "array[float]" = field(default_factory=lambda: array("d"))
     seconds: float = 0.0
 
-    def report(self) -> None:
-        """Log it."""
+    def log(self) -> None:
+        """Log the counts, which are the run's metrics too."""
         delivered = self.outcomes[Outcome.DELIVERED]
         event(
             INTEGRATED,
@@ -41,9 +41,9 @@ class Integration:
         )
 
 
-def delivered_s(calls: Sequence[Sent]) -> list[float]:
-    """Return the latencies of those calls that delivered their record."""
-    return [each.reply.latency_s for each in calls if each.reply.outcome is Outcome.DELIVERED]
+def delivered_latencies_s(calls: Sequence[FinishedCall]) -> list[float]:
+    """Return the latencies of the calls that delivered their record."""
+    return [each.result.latency_s for each in calls if each.result.outcome is Outcome.DELIVERED]
 
 
 def quantile_ms(latencies_s: Sequence[float], q: float) -> int | None:

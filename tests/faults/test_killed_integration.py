@@ -1,4 +1,4 @@
-"""Integration killed anywhere: every record is integrated once its lease is over, none is stuck."""
+"""Integration killed at any point: after the leases expire, every record is integrated once."""
 
 import signal
 import time
@@ -15,12 +15,12 @@ from tests.support.service import Service
 
 BEGIN = "chalicelib.postgres.claims:Claims.begin"
 CLAIM = "chalicelib.postgres.claims:Claims.claim"
-SEND = "chalicelib.integrator.legacy_client:Channel.send"
+SEND = "chalicelib.integrator.legacy_client:LegacyConnection.send"
 FLUSH = "chalicelib.postgres.claims:Claims.flush"
 END = "chalicelib.postgres.claims:Claims.end"
 STATEMENT = "pg8000.native:Connection.run"
 
-# More than any lease of the default settings.
+# Longer than every lease of the default settings.
 LEASES_S = 200.0
 
 
@@ -40,7 +40,7 @@ LEASES_S = 200.0
     ],
     ids=str,
 )
-def test_killed_at_a_point_the_next_run_takes_over_when_the_leases_end(
+def test_next_run_takes_over_from_a_run_killed_at_a_point_once_leases_expire(
     service: Service,
     variables: dict[str, str],
     legacy: Legacy,
@@ -51,16 +51,16 @@ def test_killed_at_a_point_the_next_run_takes_over_when_the_leases_end(
     legacy.set(latency_ms=2)
     ids = fill(dynamodb, table, range(1, 41))
     service.replicate()
-    # Batches so small that there is more than one flush, however quick the run is.
-    flushing = variables | {"SETTLE_BATCH": "10"}
-    assert killed_process.run("integrate", flushing, point) == -signal.SIGKILL
+    # Small batches, so that even the quickest run flushes more than once.
+    small_batches = variables | {"SETTLE_BATCH": "10"}
+    assert killed_process.run("integrate", small_batches, point) == -signal.SIGKILL
     service.let_pass(LEASES_S)
     service.integrate()
     assert_integrated(service, legacy, ids)
 
 
 @pytest.mark.timeout(120 + 3 * ROUNDS)
-def test_killed_at_random_instants_every_record_is_integrated(
+def test_runs_killed_at_random_instants_leave_every_record_integrated_once(
     service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
 ) -> None:
     employees = count(1)
@@ -78,20 +78,20 @@ def test_killed_at_random_instants_every_record_is_integrated(
     assert_integrated(service, legacy, ids)
 
 
-def test_leases_end_by_themselves(
+def test_leases_of_a_killed_run_expire_without_intervention(
     service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
 ) -> None:
-    short = variables | {
+    short_leases = variables | {
         "RUN_LEASE_S": "2",
         "RECORD_LEASE_S": "5",
         "LEGACY_CALL_TIMEOUT_S": "1.5",
     }
     ids = fill(dynamodb, table, range(1, 31))
     service.replicate()
-    assert killed_process.run("integrate", short, Point("after", CLAIM)) == -signal.SIGKILL
+    assert killed_process.run("integrate", short_leases, Point("after", CLAIM)) == -signal.SIGKILL
     assert service.statuses()["INTEGRATING"] > 0
     deadline = time.monotonic() + 30
     while service.statuses() != {"INTEGRATED": 30}:
         assert time.monotonic() < deadline
-        assert killed_process.run("integrate", short) == 0
+        assert killed_process.run("integrate", short_leases) == 0
     assert_integrated(service, legacy, ids)

@@ -1,4 +1,4 @@
-"""A legacy that misbehaves in every known way: its records arrive, or are truthfully parked."""
+"""A legacy with every known fault: each record is delivered after the fault, or is parked."""
 
 import json
 import time
@@ -18,118 +18,121 @@ from tests.support.record_counts import assert_integrated, assert_not_stuck, fil
 from tests.support.service import Service, wired
 
 RECORDS = range(1, 31)
-MOST_IN_FLIGHT = 8
+MAX_IN_FLIGHT = 8
 CALL_TIMEOUT_S = 1.0
 WEEK_S = 7 * 86_400.0
 
 
-class Watched:
-    """A limiter that notes the most by which the calls open at once exceeded its limit."""
+class ObservedLimiter:
+    """A limiter that notes, at the start of each call, how far the calls in flight exceed it."""
 
-    def __init__(self, watched: Any, notes: list[int]) -> None:
-        self._watched = watched
-        self._notes = notes
-        self._open = 0
+    def __init__(self, limiter: Any, excesses: list[int]) -> None:
+        self._limiter = limiter
+        self._excesses = excesses
+        self._in_flight = 0
 
     def on_start(self) -> None:
-        self._open += 1
-        self._notes.append(self._open - max(1, int(self._watched.limit)))
-        self._watched.on_start()
+        self._in_flight += 1
+        self._excesses.append(self._in_flight - max(1, int(self._limiter.limit)))
+        self._limiter.on_start()
 
     def on_result(self, *result: Any) -> None:
-        self._open -= 1
-        self._watched.on_result(*result)
+        self._in_flight -= 1
+        self._limiter.on_result(*result)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._watched, name)
+        return getattr(self._limiter, name)
 
 
 @pytest.fixture
-def beyond_the_limit() -> list[int]:
-    """By how many calls the limit was exceeded, at each call that began."""
+def excesses() -> list[int]:
+    """By how many calls each call exceeded the limit; not above 0 if the limit holds."""
     return []
 
 
 @pytest.fixture
-def service(
-    service: Service, variables: dict[str, str], beyond_the_limit: list[int]
-) -> Iterator[Service]:
-    """The service, impatient, with a watch on its limiter."""
-    impatient = variables | {
+def service(service: Service, variables: dict[str, str], excesses: list[int]) -> Iterator[Service]:
+    """The service with short timeouts and an observed limiter."""
+    short_timeouts = variables | {
         "LEGACY_CONNECT_TIMEOUT_S": "0.5",
         "LEGACY_READ_TIMEOUT_S": "0.5",
         "LEGACY_CALL_TIMEOUT_S": str(CALL_TIMEOUT_S),
         "RECORD_LEASE_S": "10",
-        "LIMIT_MAX": str(MOST_IN_FLIGHT),
+        "LIMIT_MAX": str(MAX_IN_FLIGHT),
     }
 
-    def watched(make: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *given, **named: Watched(make(*given, **named), beyond_the_limit)
+    def observed(make: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **named: ObservedLimiter(make(*given, **named), excesses)
 
-    with wired(impatient) as patch:
+    with wired(short_timeouts) as patch:
         for name, make in policies.POLICIES.items():
-            patch.setitem(policies.POLICIES, name, watched(make))
+            patch.setitem(policies.POLICIES, name, observed(make))
         yield service
 
 
-def in_seconds(seconds: float) -> str:
+def http_date(seconds: float) -> str:
+    """Return the date that many seconds from now."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
-def answers(status: int, body: str = "", times: int = 10, **more: Any) -> dict[str, Any]:
+def scripted(status: int, body: str = "", times: int = 10, **more: Any) -> dict[str, Any]:
     return {"answer": {"status": status, "body": body, "times": times, **more}}
 
 
 SUCCESS = '{"message": "success"}'
-# What the legacy does for a while, whether that uses up attempts, and what the log tells of it.
-# What each answer means by itself is proved in tests/unit.
+# For each fault: the settings of the simulated legacy, whether the fault uses up attempts, and a
+# part of the log. How each single response is judged is tested in tests/unit/test_outcome.py.
 FAULTS: dict[str, tuple[dict[str, Any], bool, str]] = {
-    "loses replies": ({"lost_reply_rate": 0.3}, False, "No answer"),
-    "accepts and resets": (answers(200, reset=True, accepts=True), False, "No answer"),
-    "resets": (answers(200, reset=True), False, "No answer"),
-    "hangs": ({"hang_rate": 0.3}, False, "No answer: TimeoutError"),
-    "drips": (answers(200, SUCCESS, drip_s=0.3), False, "No answer: TimeoutError: the whole call"),
-    "refuses": ({"outage": {"fault": "refuse", "for_s": 0.5}}, False, "No answer: Connection"),
-    "garbage": (answers(200, "\x00\x01 garbage"), True, "its body is not JSON"),
-    "JSON nested deep": (answers(200, "[" * 50_000), True, "its body is not JSON"),
-    "HTML": (answers(200, "<html>", content_type="text/html"), True, "its body is not JSON"),
-    "another message": (answers(200, '{"message": "failure"}'), True, "message is not success"),
-    "redirects": (answers(302, headers={"Location": "/elsewhere"}), True, "HTTP 302"),
-    "not modified": (answers(304), True, "HTTP 304"),
-    "refuses the record": (answers(400, "no"), True, "HTTP 400: no"),
-    "shut out": (answers(401, "who?"), False, "HTTP 401: who?"),
-    "Retry-After seconds": (answers(429, headers={"Retry-After": "1"}), False, "HTTP 429"),
-    "Retry-After date": (answers(429, headers={"Retry-After": in_seconds(2)}), False, "HTTP 429"),
-    "Retry-After past": (answers(429, headers={"Retry-After": in_seconds(-9)}), False, "HTTP 429"),
-    "Retry-After garbage": (answers(429, headers={"Retry-After": "soon"}), False, "HTTP 429"),
-    "500s": (answers(500, "x" * 20_000), True, "HTTP 500: xxx"),
+    "loses responses": ({"lost_reply_rate": 0.3}, False, "No response"),
+    "accepts and resets": (scripted(200, reset=True, accepts=True), False, "No response"),
+    "resets": (scripted(200, reset=True), False, "No response"),
+    "hangs": ({"hang_rate": 0.3}, False, "No response: TimeoutError"),
+    "drips": (scripted(200, SUCCESS, drip_s=0.3), False, "TimeoutError: the call exceeded its"),
+    "refuses": ({"outage": {"fault": "refuse", "for_s": 0.5}}, False, "No response: Connection"),
+    "garbage": (scripted(200, "\x00\x01 garbage"), True, "the body is not JSON"),
+    "JSON nested deep": (scripted(200, "[" * 50_000), True, "the body is not JSON"),
+    "HTML": (scripted(200, "<html>", content_type="text/html"), True, "the body is not JSON"),
+    "another message": (
+        scripted(200, '{"message": "failure"}'),
+        True,
+        'the "message" is not "success"',
+    ),
+    "redirects": (scripted(302, headers={"Location": "/elsewhere"}), True, "HTTP 302"),
+    "not modified": (scripted(304), True, "HTTP 304"),
+    "refuses the record": (scripted(400, "no"), True, "HTTP 400: no"),
+    "refuses our credentials": (scripted(401, "who?"), False, "HTTP 401: who?"),
+    "Retry-After seconds": (scripted(429, headers={"Retry-After": "1"}), False, "HTTP 429"),
+    "Retry-After date": (scripted(429, headers={"Retry-After": http_date(2)}), False, "HTTP 429"),
+    "Retry-After past": (scripted(429, headers={"Retry-After": http_date(-9)}), False, "HTTP 429"),
+    "Retry-After garbage": (scripted(429, headers={"Retry-After": "soon"}), False, "HTTP 429"),
+    "500s": (scripted(500, "x" * 20_000), True, "HTTP 500: xxx"),
     "error rate": ({"error_rate": 0.3}, True, "HTTP 500"),
-    "502 in HTML": (answers(502, "<h1>\0</h1>", content_type="text/html"), True, "HTTP 502"),
+    "502 in HTML": (scripted(502, "<h1>\0</h1>", content_type="text/html"), True, "HTTP 502"),
     "brown-out": ({"brown_out": {"every_s": 600, "for_s": 600}}, False, "HTTP 503"),
     "overload": ({"workers": 1, "queue": 0, "latency_ms": 20}, False, "HTTP 503"),
 }
 
 
 def repair(legacy: Legacy) -> None:
-    """Let the legacy behave from now on, as soon as it can be told so."""
+    """Remove all faults of the legacy, as soon as it accepts connections."""
     deadline = time.monotonic() + 10
     while True:
         try:
             return legacy.set(**asdict(LegacySettings(latency_ms=2)))
-        except requests.ConnectionError:  # it refuses for a while yet
+        except requests.ConnectionError:  # an outage still refuses connections
             assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_record_arrives_once_the_fault_is_over(
+def test_every_record_is_delivered_once_after_the_fault(
     service: Service,
     legacy: Legacy,
     dynamodb: Any,
     table: str,
-    beyond_the_limit: list[int],
+    excesses: list[int],
     fault: str,
 ) -> None:
-    settings, uses_up_attempts, told = FAULTS[fault]
+    settings, uses_up_attempts, log_part = FAULTS[fault]
     ids = fill(dynamodb, table, RECORDS)
     service.replicate()
     legacy.set(**{"latency_ms": 5, **settings})
@@ -140,18 +143,18 @@ def test_every_record_arrives_once_the_fault_is_over(
         service.let_pass(WEEK_S)
         service.integrate()
     assert_integrated(service, legacy, ids)
-    assert max(beyond_the_limit) <= 0
-    assert legacy.report()["most_in_flight"] <= MOST_IN_FLIGHT
-    failed = service.rows("SELECT DISTINCT log FROM integration_log WHERE status = 'ERROR'")
-    assert failed
-    for (log,) in failed:
-        assert told in log
+    assert max(excesses) <= 0
+    assert legacy.report()["most_in_flight"] <= MAX_IN_FLIGHT
+    logs = service.rows("SELECT DISTINCT log FROM integration_log WHERE status = 'ERROR'")
+    assert logs
+    for (log,) in logs:
+        assert log_part in log
         assert len(log) <= 8_000
-    ((most_attempts,),) = service.rows("SELECT max(attempts) FROM point_record")
-    assert (most_attempts > 1) == uses_up_attempts
+    ((max_attempts,),) = service.rows("SELECT max(attempts) FROM point_record")
+    assert (max_attempts > 1) == uses_up_attempts
 
 
-def test_a_record_that_is_never_accepted_is_parked_and_delays_no_other(
+def test_poison_record_is_parked_and_the_others_are_delivered_in_the_first_run(
     service: Service, legacy: Legacy, dynamodb: Any, table: str
 ) -> None:
     poison, *others = fill(dynamodb, table, RECORDS)
@@ -178,12 +181,12 @@ def test_a_record_that_is_never_accepted_is_parked_and_delays_no_other(
     ],
     ids=json.dumps,
 )
-def test_a_run_ends_by_its_deadline_and_leaves_nothing_under_way(
+def test_run_ends_by_its_deadline_and_leaves_no_record_integrating(
     service: Service,
     legacy: Legacy,
     dynamodb: Any,
     table: str,
-    beyond_the_limit: list[int],
+    excesses: list[int],
     fault: dict[str, Any],
 ) -> None:
     ids = fill(dynamodb, table, range(1, 81))
@@ -194,7 +197,7 @@ def test_a_run_ends_by_its_deadline_and_leaves_nothing_under_way(
     service.integrate(seconds)
     assert time.monotonic() - started < seconds
     assert_not_stuck(service)
-    assert max(beyond_the_limit) <= 0
+    assert max(excesses) <= 0
     repair(legacy)
     for _ in range(3):
         service.let_pass(WEEK_S)

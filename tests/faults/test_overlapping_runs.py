@@ -1,4 +1,4 @@
-"""Two or three runs of a schedule at once do what one would have done."""
+"""Two or three overlapping runs of a schedule have the effect of one."""
 
 from typing import Any
 
@@ -20,19 +20,19 @@ def test_overlapping_replications_add_each_record_once(
     processes = [killed_process.start("replicate", environment) for _ in range(runs)]
     for process in processes:
         process.join(60)
-    # A run whose neighbour has taken everything ends as well as any other.
+    # A run that finds nothing left exits normally too.
     assert [process.exitcode for process in processes] == [0] * runs
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_a_second_integration_ends_at_once_and_the_limit_holds_for_both(
+def test_second_integration_ends_while_the_first_goes_on_and_the_limit_holds(
     service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
 ) -> None:
-    most = 6
+    max_in_flight = 6
     legacy.set(latency_ms=60, distribution="constant")
     ids = fill(dynamodb, table, range(1, 151))
     service.replicate()
-    environment = variables | {"LIMIT_MAX": str(most)}
+    environment = variables | {"LIMIT_MAX": str(max_in_flight)}
     first = killed_process.start("integrate", environment)
     wait_until(lambda: legacy.report()["in_flight"])
     others = [killed_process.start("integrate", environment) for _ in range(2)]
@@ -43,31 +43,31 @@ def test_a_second_integration_ends_at_once_and_the_limit_holds_for_both(
     first.join(60)
     assert first.exitcode == 0
     report = legacy.report()
-    assert report["most_in_flight"] <= most
+    assert report["most_in_flight"] <= max_in_flight
     assert report["duplicates"] == 0
     assert_integrated(service, legacy, ids)
 
 
-def test_integrations_that_begin_together_are_one(
+def test_integrations_that_start_together_send_each_record_once_under_one_limit(
     service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
 ) -> None:
-    most = 6
+    max_in_flight = 6
     legacy.set(latency_ms=60, distribution="constant")
     ids = fill(dynamodb, table, range(1, 61))
     service.replicate()
-    environment = variables | {"LIMIT_MAX": str(most)}
+    environment = variables | {"LIMIT_MAX": str(max_in_flight)}
     runs = [killed_process.start("integrate", environment) for _ in range(3)]
     for run in runs:
         run.join(60)
     assert [run.exitcode for run in runs] == [0, 0, 0]
     report = legacy.report()
-    assert report["most_in_flight"] <= most
+    assert report["most_in_flight"] <= max_in_flight
     assert report["duplicates"] == 0
     assert_integrated(service, legacy, ids)
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_when_the_database_steps_its_clock_nothing_is_lost_stuck_or_accepted_twice(
+def test_step_of_the_database_clock_loses_duplicates_and_sticks_no_record(
     service: Service,
     variables: dict[str, str],
     legacy: Legacy,
@@ -81,14 +81,15 @@ def test_when_the_database_steps_its_clock_nothing_is_lost_stuck_or_accepted_twi
     environment = variables | {"LIMIT_MAX": "6"}
     first = killed_process.start("integrate", environment)
     wait_until(lambda: legacy.report()["accepted"])
-    service.let_pass(hours * 3_600)  # all leases are an hour older, or younger, from now on
+    service.let_pass(hours * 3_600)  # all leases become an hour older, or younger
     second = killed_process.start("integrate", environment)
     for run in (first, second):
         run.join(60)
         assert run.exitcode == 0
     service.let_pass(2 * 3_600)
     service.integrate()
-    # Ahead, both held leases for a moment: a record may be sent twice, under the one key.
+    # After a step ahead both runs hold leases for a moment, so a record may be sent twice, but
+    # under one idempotency key.
     assert legacy.report()["duplicates"] <= 12
     assert service.statuses() == {"INTEGRATED": len(ids)}
     assert sorted(legacy.accepted_ids()) == sorted(ids)

@@ -1,6 +1,6 @@
-"""A legacy that speaks to the socket itself: whatever can go wrong on the wire, it does.
+"""A legacy that writes to the socket itself, so that a test can break HTTP in any way.
 
-It reads each request as it should be read; what it answers is up to the test.
+It reads each request correctly; the test decides the response.
 """
 
 import re
@@ -11,22 +11,26 @@ from contextlib import contextmanager, suppress
 
 SUCCESS = b'{"message": "success"}'
 
-# Answers one call; says whether the connection is kept for the next.
-Answer = Callable[[socket.socket], bool]
+# Responds to one request; returns whether the connection is kept for the next.
+Respond = Callable[[socket.socket], bool]
 
 
 def response(body: bytes = SUCCESS, status: str = "200 OK", **headers: str) -> bytes:
-    """Write an answer as it should be. Headers are named with _ for -."""
+    """Return a correct response. In the names of headers, write _ for -."""
     fields = {"Content_Length": str(len(body)), **headers}
     lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items() if value]
     return f"HTTP/1.1 {status}\r\n{''.join(lines)}\r\n".encode() + body
 
 
 class RawLegacy:
-    """Answers each call of a record with ``misbehave`` until ``repair``, and well from then on."""
+    """Responds with ``misbehave`` until ``repair`` is called, and with success from then on.
 
-    def __init__(self, misbehave: Answer) -> None:
-        self._misbehave: Answer | None = misbehave
+    ``keys`` has the idempotency key of each request, ``accepted`` those answered with success
+    after ``repair``.
+    """
+
+    def __init__(self, misbehave: Respond) -> None:
+        self._misbehave: Respond | None = misbehave
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self._threads: list[threading.Thread] = []
         self._connections: list[socket.socket] = []
@@ -39,7 +43,7 @@ class RawLegacy:
 
     @property
     def connections(self) -> int:
-        """Return how many were ever opened."""
+        """Return how many connections were ever opened."""
         return len(self._connections)
 
     def _accept(self) -> None:
@@ -65,7 +69,7 @@ class RawLegacy:
 
     @contextmanager
     def running(self) -> Iterator["RawLegacy"]:
-        """Serve until the end, when every connection is closed."""
+        """Serve until the end of the block, then close every connection."""
         accepting = threading.Thread(target=self._accept)
         accepting.start()
         try:
@@ -83,7 +87,7 @@ class RawLegacy:
 
 
 def _read_key(connection: socket.socket) -> str | None:
-    """Read one request to its end and return its Idempotency-Key; None where there is no more."""
+    """Read one request and return its Idempotency-Key; None if the client closed instead."""
     received = b""
     while b"\r\n\r\n" not in received:
         part = connection.recv(65_536)

@@ -1,4 +1,4 @@
-"""A channel to the legacy, and a server that answers it as it is told."""
+"""A server that responds as scripted, and a connection of the integrator's client to it."""
 
 import socket
 import threading
@@ -6,44 +6,48 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from chalicelib.integrator.legacy_client import Channel, Legacy
-from chalicelib.integrator.outcome import Reply
+from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.outcome import CallResult
 
-GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"message": "success"}'
+SUCCESS = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"message": "success"}'
 
-Answer = Callable[[socket.socket], None]
+# Responds to one request on a connection, which the server closes afterwards.
+Respond = Callable[[socket.socket], None]
 
 
-class Server:
-    """Reads one request after another and answers each with the next of ``answers``."""
+class ScriptedServer:
+    """Reads one request after another, and responds to each with the next of ``responses``.
 
-    def __init__(self, *answers: Answer | bytes) -> None:
+    After bytes, the connection is kept. The server ends with its last response.
+    """
+
+    def __init__(self, *responses: Respond | bytes) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
-        self._answers = list(answers)
+        self._responses = list(responses)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/point-records?unit=7"
         self._thread = threading.Thread(target=self._serve)
 
     def _serve(self) -> None:
-        while self._answers:
-            connection, _ = self._listener.accept()
+        while self._responses:
+            peer, _ = self._listener.accept()
             self.connections += 1
-            with connection:
-                while self._answers and (request := _read_request(connection)):
+            with peer:
+                while self._responses and (request := _read_request(peer)):
                     self.requests.append(request)
-                    answer = self._answers.pop(0)
+                    response = self._responses.pop(0)
                     try:
-                        if isinstance(answer, bytes):
-                            connection.sendall(answer)
+                        if isinstance(response, bytes):
+                            peer.sendall(response)
                         else:
-                            answer(connection)
+                            response(peer)
                             break
-                    except OSError:  # the client has hung up
+                    except OSError:  # the client has closed the connection
                         break
 
     @contextmanager
-    def running(self) -> Iterator["Server"]:
+    def running(self) -> Iterator["ScriptedServer"]:
         self._thread.start()
         yield self
         self._listener.close()
@@ -51,36 +55,37 @@ class Server:
         assert not self._thread.is_alive()
 
 
-def _read_request(connection: socket.socket) -> bytes:
+def _read_request(peer: socket.socket) -> bytes:
     request = b""
     while b"}" not in request:
-        part = connection.recv(65_536)
+        part = peer.recv(65_536)
         if not part:
             break
         request += part
     return request
 
 
-def channel_to(url: str, call_timeout_s: float = 5.0) -> Channel:
-    return Channel(Legacy(url, 1.0, 1.0, call_timeout_s))
+def connection_to(url: str, call_timeout_s: float = 5.0) -> LegacyConnection:
+    return LegacyConnection(LegacyEndpoint(url, 1.0, 1.0, call_timeout_s))
 
 
-def send(channel: Channel) -> Reply:
-    return channel.send("a-key", b'{"id": "a-key"}')
+def send(connection: LegacyConnection) -> CallResult:
+    return connection.send("a-key", b'{"id": "a-key"}')
 
 
-def reset(connection: socket.socket) -> None:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+def reset(peer: socket.socket) -> None:
+    """Have the server's close reset the connection."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
-def send_until_expired(channel: Channel) -> Reply:
-    """Send, in a thread, and look for what takes too long until it ends."""
-    replies: list[Reply] = []
-    caller = threading.Thread(target=lambda: replies.append(send(channel)))
+def send_until_aborted(connection: LegacyConnection) -> CallResult:
+    """Send in a thread, and abort the call once it is overdue."""
+    results: list[CallResult] = []
+    caller = threading.Thread(target=lambda: results.append(send(connection)))
     caller.start()
     deadline = time.monotonic() + 10
     while caller.is_alive() and time.monotonic() < deadline:
-        channel.expire()
+        connection.abort_if_overdue()
         caller.join(0.05)
-    (reply,) = replies
-    return reply
+    (result,) = results
+    return result

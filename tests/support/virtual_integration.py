@@ -1,6 +1,7 @@
-"""A run of the integrator in virtual time: a replica in memory, and a legacy that is a function.
+"""Run the integrator in virtual time: records in memory, and a legacy that is a function.
 
-What is not simulated is the run itself: the loop, the limiter, the waits, the leases it asks for.
+The run itself is real: its loop, its limiter, its queues and its waits. Postgres, the call pool and
+the database worker are replaced, and are handed to the run as its collaborators.
 """
 
 import random
@@ -9,31 +10,27 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
-import pytest
-
-from chalicelib.integrator import run as run_module
-from chalicelib.integrator.call_pool import Sent
-from chalicelib.integrator.legacy_client import Legacy
+from chalicelib.integrator.call_pool import FinishedCall
 from chalicelib.integrator.limiter import adaptive
-from chalicelib.integrator.outcome import Outcome, Reply
-from chalicelib.integrator.retry_policy import Terms
+from chalicelib.integrator.outcome import CallResult, Outcome
+from chalicelib.integrator.retry_policy import RetryPolicy
+from chalicelib.integrator.run import Run
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Claimed, Sample, Settlement
 from chalicelib.settings import Settings
 
-RUN_S = 120.0  # how long a run may last, as a Lambda's timeout says
-TICK_S = 60.0
+RUN_S = 120.0  # the longest run: the timeout of the Lambda function
+TICK_S = 60.0  # the period of the schedule
 RECORD_LEASE_S = 45.0
 CALL_TIMEOUT_S = 15.0
-TERMS = Terms.of(Settings())
 
-# What a call at an instant comes to, with so many open, itself included.
-Answers = Callable[[float, str, int], Reply]
+# Returns the result of a call: the instant, the record's id, and the calls in flight with it.
+Legacy = Callable[[float, str, int], CallResult]
 
 
 @dataclass
 class Row:
-    """A record of the replica."""
+    """A row of ``point_record``."""
 
     due_at: float | None
     status: Status = Status.AWAITING
@@ -44,15 +41,14 @@ class Row:
 
 @dataclass
 class World:
-    """Everything but the run. Its time is the database's and the legacy's."""
+    """Everything except the run. Its time is that of the database and of the legacy."""
 
-    answers: Answers
+    legacy: Legacy
     rows: dict[str, Row]
     now: float = 0.0
     learned: dict[str, Any] | None = None
     calls: list[tuple[float, str, Outcome]] = field(default_factory=list)
-    open_calls: int = 0
-    most_open: list[tuple[float, int]] = field(default_factory=list)
+    in_flight: list[tuple[float, int]] = field(default_factory=list)  # at the start of each call
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -61,14 +57,14 @@ class World:
         return self.now
 
     def counts(self) -> dict[Status, int]:
-        found: dict[Status, int] = {}
+        counts: dict[Status, int] = {}
         for row in self.rows.values():
-            found[row.status] = found.get(row.status, 0) + 1
-        return found
+            counts[row.status] = counts.get(row.status, 0) + 1
+        return counts
 
 
-class InMemory:
-    """The claims of a run, of which there is one at a time."""
+class InMemoryClaims:
+    """The claims of a run that is the only one."""
 
     run_lease_s = 30.0
     record_lease_s = RECORD_LEASE_S
@@ -79,19 +75,19 @@ class InMemory:
     def begin(self) -> tuple[str, dict[str, Any] | None]:
         return "adaptive", self._world.learned
 
-    def claim(self, most: int) -> list[Claimed]:
+    def claim(self, max_records: int) -> list[Claimed]:
         world = self._world
         due = [
             (row.due_at, key)
             for key, row in world.rows.items()
             if row.due_at is not None and row.due_at <= world.now
         ]
-        found = []
-        for _, key in sorted(due)[:most]:
+        claimed = []
+        for _, key in sorted(due)[:max_records]:
             row = world.rows[key]
             row.status, row.due_at = Status.INTEGRATING, world.now + RECORD_LEASE_S
-            found.append(Claimed(key, b"{}", row.attempts, row.overloads))
-        return found
+            claimed.append(Claimed(key, b"{}", row.attempts, row.overloads))
+        return claimed
 
     def flush(self, settlements: list[Settlement], _: Sample, learned: dict[str, Any]) -> bool:
         for each in settlements:
@@ -102,9 +98,9 @@ class InMemory:
         self._world.learned = learned
         return True
 
-    def release(self, held: list[str]) -> None:
+    def release(self, kept_ids: list[str]) -> None:
         for key, row in self._world.rows.items():
-            if row.status is Status.INTEGRATING and key not in held:
+            if row.status is Status.INTEGRATING and key not in kept_ids:
                 row.status = Status.ERROR if row.attempts or row.overloads else Status.AWAITING
                 row.due_at = self._world.now
 
@@ -116,12 +112,14 @@ class InMemory:
         return min(due, default=float("inf")) - self._world.now
 
 
-class VirtualSenders:
-    """Ends calls in the order of time, and has time pass until they end."""
+class VirtualCallPool:
+    """Ends calls in the order of their ends, and advances the time until they do."""
+
+    call_timeout_s = CALL_TIMEOUT_S
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._ends: list[tuple[float, int, Sent]] = []
+        self._ends: list[tuple[float, int, FinishedCall]] = []
         self._is_woken = False
         self.in_flight: dict[str, Claimed] = {}
 
@@ -132,25 +130,26 @@ class VirtualSenders:
         assert record.id not in self.in_flight
         world = self._world
         self.in_flight[record.id] = record
-        reply = world.answers(now, record.id, len(self.in_flight))
-        world.calls.append((now, record.id, reply.outcome))
-        world.most_open.append((now, len(self.in_flight)))
-        sent = Sent(record, reply, now, len(self.in_flight))
-        heappush(self._ends, (now + reply.latency_s, len(world.calls), sent))
+        in_flight = len(self.in_flight)
+        result = world.legacy(now, record.id, in_flight)
+        world.calls.append((now, record.id, result.outcome))
+        world.in_flight.append((now, in_flight))
+        call = FinishedCall(record, result, now, in_flight)
+        heappush(self._ends, (now + result.latency_s, len(world.calls), call))
 
-    def ended(self, timeout_s: float) -> list[Sent]:
+    def collect(self, timeout_s: float) -> list[FinishedCall]:
         until = self._world.now + (0.0 if self._is_woken else max(0.0, timeout_s))
         self._is_woken = False
         if not self._ends or self._ends[0][0] > until:
             self._world.now = until
             return []
         self._world.now = max(self._world.now, self._ends[0][0])
-        found = []
+        calls = []
         while self._ends and self._ends[0][0] <= self._world.now:
-            found.append(heappop(self._ends)[2])
-        for sent in found:
-            del self.in_flight[sent.record.id]
-        return found
+            calls.append(heappop(self._ends)[2])
+        for call in calls:
+            del self.in_flight[call.record.id]
+        return calls
 
     def wake(self) -> None:
         self._is_woken = True
@@ -159,8 +158,8 @@ class VirtualSenders:
         pass
 
 
-class AtOnce:
-    """A desk whose work takes no time."""
+class ImmediateDatabaseWorker:
+    """A database worker whose tasks take no time."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -170,33 +169,35 @@ class AtOnce:
     def is_busy(self) -> bool:
         return bool(self._results)
 
-    def begin(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        result = work()
-        self._results.append(lambda: then(result))
+    def submit(self, task: Callable[[], Any], on_result: Callable[[Any], None]) -> None:
+        result = task()
+        self._results.append(lambda: on_result(result))
         self._wake()
 
-    def take(self) -> None:
+    def collect(self) -> None:
         while self._results:
             self._results.pop()()
 
-    def finish(self, _: float) -> None:
-        self.take()
+    def wait(self, _: float) -> None:
+        self.collect()
 
 
-def integrate_until(world: World, until: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the schedule tick after tick until an instant, or until nothing waits any more."""
-    legacy = Legacy("http://legacy.example/", 3.0, 10.0, CALL_TIMEOUT_S)
-    monkeypatch.setattr(run_module, "Senders", lambda _: VirtualSenders(world))
-    monkeypatch.setattr(run_module, "Desk", AtOnce)
+def integrate_until(world: World, until: float) -> None:
+    """Run the integrator on every tick of the schedule, until an instant or until nothing waits."""
+    settings = Settings()
     while world.now < until and any(row.due_at is not None for row in world.rows.values()):
         ends_at = world.now + RUN_S
-        run = run_module.Run(
-            InMemory(world),  # type: ignore[arg-type]
-            legacy,
+        call_pool = VirtualCallPool(world)
+        run = Run(
+            InMemoryClaims(world),  # type: ignore[arg-type]
+            call_pool,  # type: ignore[arg-type]
+            ImmediateDatabaseWorker(call_pool.wake),  # type: ignore[arg-type]
             adaptive,
-            "adaptive",
-            TERMS,
-            chance=random.Random(7),
+            RetryPolicy.from_settings(settings),
+            limit_policy="adaptive",
+            settle_interval_s=settings.settle_interval_s,
+            settle_batch=settings.settle_batch,
+            rng=random.Random(7),
             clock=world.clock,
             sleep=world.sleep,
         )

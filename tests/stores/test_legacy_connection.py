@@ -1,0 +1,137 @@
+"""One call to the legacy over a real socket, with every kind of server at the other end."""
+
+import socket
+import time
+
+import pytest
+
+from chalicelib.integrator.legacy_client import LegacyEndpoint
+from chalicelib.integrator.outcome import Outcome
+from chalicelib.settings import SettingsError
+from tests.support.scripted_server import (
+    SUCCESS,
+    Respond,
+    ScriptedServer,
+    connection_to,
+    reset,
+    send,
+    send_until_aborted,
+)
+
+
+def drip(peer: socket.socket) -> None:
+    for byte in SUCCESS:
+        peer.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def drip_body(peer: socket.socket) -> None:
+    peer.sendall(SUCCESS[:45])
+    drip(peer)
+
+
+def test_call_sends_json_and_the_idempotency_key_and_keeps_the_connection() -> None:
+    with ScriptedServer(SUCCESS, SUCCESS).running() as server:
+        connection = connection_to(server.url)
+        assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+        connection.close()
+    assert server.connections == 1
+    request = server.requests[0]
+    assert request.startswith(b"POST /point-records?unit=7 HTTP/1.1\r\n")
+    assert b"Idempotency-Key: a-key\r\n" in request
+    assert b"Content-Type: application/json\r\n" in request
+    assert request.endswith(b'{"id": "a-key"}')
+
+
+def test_call_opens_another_connection_if_the_server_closed_the_kept_one() -> None:
+    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+    with ScriptedServer(lambda peer: peer.sendall(closing), SUCCESS).running() as server:
+        connection = connection_to(server.url)
+        assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+        connection.close()
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("respond", "outcome"),
+    [
+        (reset, Outcome.OVERLOADED),
+        (lambda _: None, Outcome.OVERLOADED),  # closes without a response
+        (lambda _: time.sleep(1.5), Outcome.OVERLOADED),  # silence
+        (lambda peer: peer.sendall(SUCCESS[:60]), Outcome.OVERLOADED),  # breaks off in the body
+        (lambda peer: peer.sendall(SUCCESS[:10]), Outcome.FAILED),  # … in the status line
+        (lambda peer: peer.sendall(SUCCESS[:20]), Outcome.OVERLOADED),  # … in the headers
+        (lambda peer: peer.sendall(b"220 smtp.example ESMTP\r\n\r\n"), Outcome.FAILED),
+        (lambda peer: peer.sendall(b"HTTP/1.1 abc\r\n\r\n"), Outcome.FAILED),
+        (
+            lambda peer: peer.sendall(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+            ),
+            Outcome.OVERLOADED,
+        ),
+        (lambda peer: peer.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 99_999), Outcome.FAILED),
+    ],
+)
+def test_broken_response_is_an_outcome_and_does_not_affect_the_next_call(
+    respond: Respond, outcome: Outcome
+) -> None:
+    with ScriptedServer(respond, SUCCESS).running() as server:
+        connection = connection_to(server.url)
+        result = send(connection)
+        assert result.outcome is outcome, result
+        assert result.log
+        assert send(connection).outcome is Outcome.DELIVERED
+        connection.close()
+
+
+def test_redirect_is_not_followed() -> None:
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+    with ScriptedServer(redirect).running() as server:
+        connection = connection_to(server.url)
+        assert send(connection).outcome is Outcome.FAILED
+        connection.close()
+    assert len(server.requests) == 1
+
+
+def test_refused_connection_is_an_overload() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert send(connection_to(f"http://127.0.0.1:{port}/")).outcome is Outcome.OVERLOADED
+
+
+def test_unknown_host_name_is_an_overload() -> None:
+    assert send(connection_to("http://legacy.invalid/")).outcome is Outcome.OVERLOADED
+
+
+@pytest.mark.parametrize("respond", [drip, drip_body])
+def test_dripping_response_is_aborted_after_the_deadline(respond: Respond) -> None:
+    with ScriptedServer(respond).running() as server:
+        connection = connection_to(server.url, call_timeout_s=0.3)
+        result = send_until_aborted(connection)
+        assert result.outcome is Outcome.OVERLOADED
+        assert result.latency_s < 2
+        connection.close()
+
+
+def test_abort_before_and_after_a_call_is_a_no_op() -> None:
+    with ScriptedServer(SUCCESS, SUCCESS).running() as server:
+        connection = connection_to(server.url)
+        connection.abort_if_overdue()
+        assert send(connection).outcome is Outcome.DELIVERED
+        connection.abort_if_overdue()
+        assert send(connection).outcome is Outcome.DELIVERED
+        connection.close()
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "legacy.example", "ftp://x", "http://", "http://u:p@x/", "http://x:99999/"),
+        *("http://a..b/", f"http://{'a' * 64}.example/"),
+        *("http://x/a b?key=secret", "http://x/é", "http://x/a\nb"),
+    ],
+)
+def test_invalid_url_of_the_legacy_is_a_settings_error(url: str) -> None:
+    with pytest.raises(SettingsError, match="LEGACY_URL"):
+        LegacyEndpoint(url, 1.0, 1.0, 1.0)

@@ -1,0 +1,94 @@
+"""How a call is judged: the outcome, and the log that people read."""
+
+import http.client
+
+import pytest
+
+from chalicelib.integrator.outcome import Outcome, judge_error, judge_response
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome"),
+    [
+        (200, b'{"message": "success"}', Outcome.DELIVERED),
+        (200, b'{"id": 1}', Outcome.DELIVERED),
+        (201, b"{}", Outcome.DELIVERED),
+        (204, b"", Outcome.DELIVERED),
+        (200, '{"message": "success", "nome": "João"}'.encode("latin-1"), Outcome.DELIVERED),
+        (200, b'{"message": "success", "number": ' + b"9" * 5_000 + b"}", Outcome.DELIVERED),
+        (200, b'{"message": "queue full"}', Outcome.FAILED),
+        (200, b'{"message": null}', Outcome.FAILED),
+        (200, b"", Outcome.FAILED),
+        (200, b"<html>Welcome</html>", Outcome.FAILED),
+        (200, b"\xff\xfe\x00", Outcome.FAILED),
+        (200, b'"success"', Outcome.FAILED),
+        (200, b"[" * 100_000, Outcome.FAILED),
+        (101, b"", Outcome.FAILED),
+        (302, b"", Outcome.FAILED),
+        (304, b"", Outcome.FAILED),
+        (400, b"", Outcome.REFUSED),
+        (404, b"", Outcome.REFUSED),
+        (409, b"", Outcome.REFUSED),
+        (422, b"", Outcome.REFUSED),
+        (401, b"", Outcome.OVERLOADED),
+        (403, b"", Outcome.OVERLOADED),
+        (407, b"", Outcome.OVERLOADED),
+        (408, b"", Outcome.OVERLOADED),
+        (425, b"", Outcome.OVERLOADED),
+        (429, b"", Outcome.OVERLOADED),
+        (503, b"", Outcome.OVERLOADED),
+        (500, b"", Outcome.FAILED),
+        (502, b"", Outcome.FAILED),
+        (504, b"", Outcome.FAILED),
+        (599, b"", Outcome.FAILED),
+        (999, b"", Outcome.FAILED),
+    ],
+)
+def test_response_is_judged_as_one_of_four_outcomes(
+    status: int, body: bytes, outcome: Outcome
+) -> None:
+    assert judge_response(status, body, 0.1, None).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ConnectionRefusedError(), Outcome.OVERLOADED),
+        (ConnectionResetError(), Outcome.OVERLOADED),
+        (TimeoutError(), Outcome.OVERLOADED),
+        (OSError("the host name has no address"), Outcome.OVERLOADED),
+        (http.client.IncompleteRead(b""), Outcome.OVERLOADED),
+        (http.client.RemoteDisconnected(), Outcome.OVERLOADED),
+        (http.client.BadStatusLine("220 smtp.example"), Outcome.FAILED),
+        (http.client.HTTPException(), Outcome.FAILED),
+        (ValueError(), Outcome.FAILED),
+    ],
+    ids=repr,
+)
+def test_error_is_overload_unless_the_bytes_are_not_http(
+    error: Exception, outcome: Outcome
+) -> None:
+    result = judge_error(error, 0.1)
+    assert result.outcome is outcome
+    assert result.log is not None
+    assert result.log.startswith(f"No response: {type(error).__name__}")
+
+
+def test_delivery_and_refusal_count_as_healthy() -> None:
+    assert {each for each in Outcome if each.is_healthy} == {Outcome.DELIVERED, Outcome.REFUSED}
+
+
+def test_credentials_are_refused_by_401_403_and_407_only() -> None:
+    refused = {
+        status
+        for status in range(200, 600)
+        if judge_response(status, b"{}", 0.1, None).credentials_refused
+    }
+    assert refused == {401, 403, 407}
+
+
+def test_log_is_bounded_and_has_no_nul_which_postgres_does_not_store() -> None:
+    log = judge_response(500, b"\0" * 20_000, 0.1, None).log
+    assert log is not None
+    assert "\0" not in log
+    assert len(log) <= 8_000

@@ -1,0 +1,81 @@
+"""The retry policy: a record's state after an attempt, and the backoff until the next one."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.outcome import CallResult, Outcome
+from chalicelib.integrator.retry_policy import RetryPolicy, backoff_s
+from chalicelib.point_record import Status
+from chalicelib.postgres.claims import Claimed
+
+POLICY = RetryPolicy(
+    max_attempts=8, retry_base_s=1.0, retry_max_s=3_600.0, overload_retry_max_s=60.0
+)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 3600), st.floats(0, 86_400), st.integers())
+def test_backoff_doubles_within_its_bound_and_has_equal_jitter(
+    failures: int, base_s: float, max_s: float, seed: int
+) -> None:
+    longest_s = min(max_s, base_s * 2 ** min(failures - 1, 60))
+    wait_s = backoff_s(failures, base_s, max_s, random.Random(seed))
+    assert longest_s / 2 <= wait_s <= longest_s
+
+
+def test_backoff_of_many_records_differs() -> None:
+    rng = random.Random(7)
+    waits = {round(backoff_s(5, 1, 60, rng), 3) for _ in range(100)}
+    assert len(waits) > 90
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "attempts", "overloads"),
+    [
+        (Outcome.DELIVERED, Status.INTEGRATED, 7, 0),
+        (Outcome.OVERLOADED, Status.ERROR, 6, 4),
+        (Outcome.FAILED, Status.ERROR, 7, 0),
+        (Outcome.REFUSED, Status.ERROR, 7, 0),
+    ],
+)
+def test_outcome_decides_the_status_and_the_counts(
+    outcome: Outcome, status: Status, attempts: int, overloads: int
+) -> None:
+    call = FinishedCall(Claimed("an-id", b"{}", 6, 3), CallResult(outcome, 0.1), 0.0, 1)
+    settlement = POLICY.settlement_of(call, random.Random(7))
+    assert settlement.status is status
+    assert (settlement.attempts, settlement.overloads) == (attempts, overloads)
+    assert (settlement.wait_s is None) == (outcome is Outcome.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome.OVERLOADED, Status.ERROR),
+        (Outcome.FAILED, Status.REJECTED),
+        (Outcome.REFUSED, Status.REJECTED),
+    ],
+)
+def test_last_attempt_parks_the_record_unless_the_legacy_was_overloaded(
+    outcome: Outcome, status: Status
+) -> None:
+    result = CallResult(outcome, 0.1, retry_after_s=300.0)
+    call = FinishedCall(Claimed("an-id", b"{}", 7, 0), result, 0.0, 1)
+    settlement = POLICY.settlement_of(call, random.Random(7))
+    assert settlement.status is status
+    assert settlement.wait_s == (None if status is Status.REJECTED else 300.0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OVERLOADED, Outcome.FAILED, Outcome.REFUSED])
+def test_record_is_not_retried_before_the_retry_after(outcome: Outcome) -> None:
+    result = CallResult(outcome, 0.1, retry_after_s=300.0)
+    call = FinishedCall(Claimed("an-id", b"{}", 0, 0), result, 0.0, 1)
+    assert POLICY.settlement_of(call, random.Random(7)).wait_s == 300
+    without = replace(call, result=replace(result, retry_after_s=None))
+    wait_s = POLICY.settlement_of(without, random.Random(7)).wait_s
+    assert wait_s is not None
+    assert wait_s <= 1
