@@ -1,7 +1,7 @@
-"""Routes and schedules, nothing else: decode, call one step, encode.
+"""Define the routes, schedules and functions: decode the input, call one step, encode the result.
 
-Every function of the deployment imports this module, and intake must start fast: what only other
-handlers need, ``container`` imports when they ask for it.
+Every deployed function imports this module, and intake must start fast. What only other handlers
+need is therefore imported on first use, by ``container``.
 """
 
 import uuid
@@ -14,43 +14,44 @@ from chalice import Chalice, Rate, Response
 from chalice.app import CloudWatchEvent, MultiDict
 
 from chalicelib import container
+from chalicelib.error_response import error_body
 from chalicelib.errors import InvalidError, PunchClockError
 from chalicelib.intake import Accepted, as_awaiting
 from chalicelib.principal import Principal, Role
 from chalicelib.web import middleware
-from chalicelib.web.error_response import body_of, status_of
 from chalicelib.web.request import base_url, require_json
-from chalicelib.web.response import answered, json_response
+from chalicelib.web.response import json_response, respond_safely
 
 app = Chalice(app_name="punch-clock")
 
 EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
 EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 
-# API Gateway refuses a method without a route by a shape of its own, so OData has a route for each.
+# For a method without a route, API Gateway responds in an error format of its own. So every OData
+# route takes every method.
 _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
-# The first is the outermost.
-app.register_middleware(middleware.name_the_request, "all")
-app.register_middleware(middleware.one_error_shape, "http")
-app.register_middleware(middleware.for_browsers(container.settings), "http")
-app.register_middleware(middleware.whose_it_is(container.authenticate), "http")
+# From the outermost to the innermost.
+app.register_middleware(middleware.bind_request_id, "all")
+app.register_middleware(middleware.error_envelope, "http")
+app.register_middleware(middleware.cors(container.settings), "http")
+app.register_middleware(middleware.authenticate(container.authenticate), "http")
 
 
-def answers(handler: Callable[..., Response]) -> Callable[..., Response]:
-    """Turn what a handler raises into an answer of the one error shape."""
+def handle_errors(handler: Callable[..., Response]) -> Callable[..., Response]:
+    """Turn an exception of a handler into an error response."""
 
     @wraps(handler)
     def respond(*args: str, **named: str) -> Response:
-        return answered(lambda: handler(*args, **named), app.current_request)
+        return respond_safely(lambda: handler(*args, **named), app.current_request)
 
     return respond
 
 
 @app.route("/point-record", methods=["POST"], content_types=["*/*"])
-@answers
+@handle_errors
 def post_point_record() -> Response:
-    """Step 1: accept the punch of a JSON object, or each punch of a JSON array."""
+    """Step 1: accept one punch, from a JSON object, or several, from a JSON array."""
     request = app.current_request
     require_json(request)
     accepted = container.intake().accept(request.raw_body, request.principal)
@@ -62,31 +63,31 @@ def post_point_record() -> Response:
 
 
 @app.route("/point-record/{record_id}", methods=["GET"])
-@answers
+@handle_errors
 def get_point_record(record_id: str) -> Response:
-    """Read one record wherever it is on its way, also right after it was accepted."""
+    """Return one record, from the buffer or from Postgres."""
     try:
         canonical = str(uuid.UUID(record_id))
     except ValueError as error:
-        raise InvalidError("The id of a point record is a UUID.", target="id") from error
-    found = container.find(canonical, app.current_request.principal)
-    return json_response(200, found if isinstance(found, str) else as_awaiting(found))
+        raise InvalidError("The id of a point record must be a UUID.", target="id") from error
+    record = container.find(canonical, app.current_request.principal)
+    return json_response(200, record if isinstance(record, str) else as_awaiting(record))
 
 
 @app.route("/point-record", methods=["OPTIONS"])
 @app.route("/point-record/{record_id}", methods=["OPTIONS"])
-@answers
+@handle_errors
 def get_options(record_id: str = "") -> Response:
-    """Tell the methods of a route; what browsers ask before they ask, ``for_browsers`` answers."""
+    """Return the methods of a route. CORS preflights end in the ``cors`` middleware already."""
     del record_id
     allowed = ", ".join(app.routes[app.current_request.path])
     return Response("", headers={"Allow": allowed}, status_code=204)
 
 
 @app.route("/health", methods=["GET"])
-@answers
+@handle_errors
 def get_health() -> Response:
-    """Tell that the service lives, and the operator the depth and age of each stage."""
+    """Return that the service runs; to the operator, also the depth and age of each stage."""
     principal = app.current_request.principal
     if principal is None or principal.role is not Role.INTEGRATION:
         return json_response(200, {"status": "ok"})
@@ -105,14 +106,14 @@ def get_health() -> Response:
     methods=_ODATA_METHODS,
     content_types=["*/*"],
 )
-@answers
+@handle_errors
 def serve_odata(**segments: str) -> Response:
-    """Step 4: answer an OData request."""
-    from chalicelib.odata.request import ODataRequest  # noqa: PLC0415 - the grammar is not intake's
+    """Step 4: respond to an OData request."""
+    from chalicelib.odata.request import ODataRequest  # noqa: PLC0415 - keeps intake's start fast
 
     request = app.current_request
     query = request.query_params or MultiDict({})
-    answer = container.odata().respond(
+    response = container.odata().respond(
         ODataRequest(
             principal=request.principal,
             service_root=f"{base_url(request)}/odata",
@@ -123,26 +124,26 @@ def serve_odata(**segments: str) -> Response:
             body=request.raw_body,
         )
     )
-    return Response(answer.body, headers=dict(answer.headers), status_code=answer.status)
+    return Response(response.body, headers=dict(response.headers), status_code=response.status)
 
 
 @app.schedule(EVERY_MINUTE)
 def replicate(event: CloudWatchEvent) -> None:
-    """Step 2: bring the buffer to the replica."""
+    """Step 2: move the buffered records to Postgres."""
     container.replicator().run(_remaining_s(event.context))
 
 
 @app.schedule(EVERY_MINUTE)
 def integrate(event: CloudWatchEvent) -> None:
-    """Step 3: bring what is due to the legacy."""
+    """Step 3: send the records that are due to the legacy system."""
     container.integrator_run().run(_remaining_s(event.context))
 
 
 @app.schedule(EVERY_HOUR)
 def reconcile(event: CloudWatchEvent) -> None:
-    """Prove that all that was accepted in the last two hours is somewhere; the log tells.
+    """Check that every record accepted in the last two hours is still stored, and log the result.
 
-    Each hour is looked at twice, so that none is missed where one run fails or the log is late.
+    Two runs check each hour, so that a failed run or a late log misses no record.
     """
     del event
     container.reconcile()
@@ -150,86 +151,89 @@ def reconcile(event: CloudWatchEvent) -> None:
 
 @app.schedule(EVERY_MINUTE)
 def observe(event: CloudWatchEvent) -> None:
-    """Write the depth and age of each stage as metrics, also while no step runs."""
+    """Log the depth and age of each stage as metrics, even when no step runs."""
     del event
     container.observe()
 
 
 @app.lambda_function()
 def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Step 1 as a function of its own, so that no query can take its place.
+    """Step 1 as a separate function, so that queries cannot use up its concurrency.
 
-    API Gateway hands it ``POST /point-record``; all else goes to the function of the routes.
+    API Gateway sends it ``POST /point-record``. Other requests go to the function of the routes.
     """
-    answer: dict[str, Any] = app(event, context)
-    return answer
+    response: dict[str, Any] = app(event, context)
+    return response
 
 
-def by_operators(
+def operator_command(
     *members: str, redacted: Sequence[str] = (), name: str | None = None
 ) -> Callable[[Callable[..., tuple[Any, dict[str, Any]]]], Any]:
-    """Make of an action a function that does it for operators alone; see ``container.perform``.
+    """Register a command as a Lambda function that only operators may run.
 
-    It has no route. Its event is ``{"token": "…"}`` with the ``members`` that the action reads.
+    The function has no route. ``container.perform`` authenticates the operator and audits the run.
+    The command returns its result, and the fields of the audit event.
+
+    Args:
+        members: the members of the event that the command reads and the audit log shows.
+        redacted: further members, which the audit log must not show.
+        name: the name of the function; by default that of the command.
     """
 
-    def registered(action: Callable[..., tuple[Any, dict[str, Any]]]) -> Any:
-        known_as = name or action.__name__
+    def register(command: Callable[..., tuple[Any, dict[str, Any]]]) -> Any:
+        function_name = name or command.__name__
 
-        @app.lambda_function(name=known_as)
-        @wraps(action)
-        def invoked(event: Any, context: Any) -> Any:
+        @app.lambda_function(name=function_name)
+        @wraps(command)
+        def invoke(event: Any, context: Any) -> Any:
             return container.perform(
-                known_as,
+                function_name,
                 event,
-                lambda by: action(event, by, _remaining_s(context)),
+                lambda operator: command(event, operator, _remaining_s(context)),
                 members=members,
                 redacted=redacted,
             )
 
-        return invoked
+        return invoke
 
-    return registered
+    return register
 
 
-@by_operators("quarantineId", redacted=["record"])
-def release(asked: dict[str, Any], *_: Any) -> tuple[str | list[dict[str, Any]], dict[str, Any]]:
-    """Send an item of the quarantine on its way, as it is or as ``record`` says it should be.
+@operator_command("quarantineId", redacted=["record"])
+def release(event: dict[str, Any], *_: Any) -> tuple[str | list[dict[str, Any]], dict[str, Any]]:
+    """Return a quarantined item to the pipeline, unchanged or replaced by a corrected record.
 
-    ``{"quarantineId": 7, "record": {…}}``; with neither, list the quarantine.
+    ``{"quarantineId": 7, "record": {…}}``. With neither member, list the quarantined items.
     """
-    if "quarantineId" not in asked and "record" not in asked:
+    if "quarantineId" not in event and "record" not in event:
         items = container.quarantined()
         return items, {"listed": len(items)}
-    found = container.release(asked.get("quarantineId"), asked.get("record"))
-    return found.id, asdict(found)
+    released = container.release(event.get("quarantineId"), event.get("record"))
+    return released.id, asdict(released)
 
 
-@by_operators("filter")
+@operator_command("filter")
 def replay(
-    asked: dict[str, Any], by: Principal, remaining_s: Callable[[], float]
+    event: dict[str, Any], operator: Principal, remaining_s: Callable[[], float]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Have parked records go again: ``{"filter": "employerId eq 121"}``.
+    """Return parked records to the queue: ``{"filter": "employerId eq 121"}``.
 
-    Returns how many, and whether more are left for which the time was not enough.
+    The result has the number of records, and whether the time ran out before the last one.
     """
-    found = asdict(container.replay(asked.get("filter"), by, remaining_s))
-    return found, found
+    result = asdict(container.replay(event.get("filter"), operator, remaining_s))
+    return result, result
 
 
-@by_operators("since", "until", name="reconcile-period")
-def reconcile_period(asked: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Prove what ``reconcile`` does of a period: ``{"since": "2026-11-22T08:00:00Z"}`` until now.
-
-    Returns what was found.
-    """
-    found = container.reconcile(asked.get("since"), asked.get("until"))
-    return asdict(found), found.counts
+@operator_command("since", "until", name="reconcile-period")
+def reconcile_period(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Check every record accepted in a period: ``{"since": "2026-11-22T08:00:00Z"}``, until now."""
+    result = container.reconcile(event.get("since"), event.get("until"))
+    return asdict(result), result.counts
 
 
-@by_operators()
+@operator_command()
 def migrate(*_: Any) -> tuple[list[str], dict[str, Any]]:
-    """Bring the database to the newest schema; returns the names of what was applied."""
+    """Apply every new migration to the database, and return their names."""
     applied = container.migrate()
     return applied, {"applied": applied}
 
@@ -239,6 +243,7 @@ def _remaining_s(context: Any) -> Callable[[], float]:
 
 
 def _item(result: Accepted | PunchClockError) -> dict[str, Any]:
+    """Return the entry of one array item in a 207 response."""
     if isinstance(result, PunchClockError):
-        return {"status": status_of(result), **body_of(result)}
+        return {"status": result.http_status, **error_body(result)}
     return {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}

@@ -1,7 +1,8 @@
-"""The one place of wiring: builds each store, client and step once per process, on first use.
+"""Build every store, client and step, once per process, on first use.
 
-Intake is what most processes are for, so its parts are imported with this module; whatever only
-other handlers need is imported where it is built.
+This is the only module that wires the others together. Importing it reads no environment and opens
+no connection. It imports at once what intake needs, because intake must start fast. What only other
+handlers need is imported by the function that builds it.
 """
 
 # ruff: noqa: PLC0415
@@ -40,18 +41,26 @@ if TYPE_CHECKING:
 
 @cache
 def settings() -> Settings:
-    """Return the settings, read from the environment once."""
-    found = Settings.from_env(os.environ)
-    telemetry.configure(found.log_level, found.metrics_namespace)
-    return found
+    """Read the settings from the environment, and configure the log by them.
+
+    Raises:
+        MisconfiguredError: a setting is malformed. The cause names every such setting.
+    """
+    try:
+        config = Settings.from_env(os.environ)
+    except SettingsError as error:
+        raise MisconfiguredError("A setting of this stage is malformed.") from error
+    telemetry.configure(config.log_level, config.metrics_namespace)
+    return config
 
 
 @cache
 def resolved(name: str) -> str:
-    """Return a setting that may be a reference, read once per process.
+    """Return the value of a setting. If the setting is a reference, read its target first.
 
     Raises:
-        MisconfiguredError: what it refers to cannot be read, and asking again will not help.
+        MisconfiguredError: the target cannot be read, and a retry would not help.
+        UnavailableError: the target cannot be read now.
     """
     value: str = getattr(settings(), name)
     if not is_reference(value):
@@ -60,33 +69,40 @@ def resolved(name: str) -> str:
 
     try:
         return secret_references.read(name.upper(), value, aws.secrets)
+    except secret_references.MissingFileError as error:
+        raise MisconfiguredError(
+            f"{name.upper()} refers to a file that does not exist. On a single machine, start the"
+            " stack first: run `make run` in another terminal."
+        ) from error
     except SettingsError as error:
-        raise MisconfiguredError(f"{name.upper()} refers to what cannot be read.") from error
+        raise MisconfiguredError(
+            f"{name.upper()} refers to a secret or file that cannot be read."
+        ) from error
 
 
 @cache
 def dynamodb() -> Any:
-    """Return the client of the buffer.
+    """Build the DynamoDB client of the buffer.
 
     Raises:
-        MisconfiguredError: this process has no region, or a profile that there is not.
+        MisconfiguredError: this process has no AWS region, or a profile that does not exist.
     """
     try:
         return aws.dynamodb()
     except BotoCoreError as error:
-        raise MisconfiguredError("This process cannot tell where its buffer is.") from error
+        raise MisconfiguredError("The AWS region or profile of this stage is missing.") from error
 
 
 @cache
 def authenticator() -> Authenticator:
-    """Build what tells who asks; see ``identity.configured.authenticator``."""
+    """Build the authenticator; see ``identity.factory.authenticator``."""
     from chalicelib.identity import factory
 
     return factory.authenticator(settings(), resolved("jwt_key"))
 
 
 def authenticate(authorizations: Sequence[str]) -> Principal:
-    """Return whom a request is of; see ``Authenticator.authenticate``."""
+    """Return the principal of a request; see ``Authenticator.authenticate``."""
     return authenticator().authenticate(authorizations)
 
 
@@ -97,38 +113,39 @@ def buffer() -> Buffer:
 
 @cache
 def intake() -> Intake:
-    found = settings()
+    config = settings()
     return Intake(
         buffer(),
         lambda: datetime.now(UTC),
-        clock_skew_s=found.clock_skew_s,
-        max_body_bytes=found.max_body_bytes,
-        max_batch=found.max_batch,
-        threads=found.intake_threads,
+        clock_skew_s=config.clock_skew_s,
+        max_body_bytes=config.max_body_bytes,
+        max_batch=config.max_batch,
+        threads=config.intake_threads,
     )
 
 
 @cache
 def database() -> Database:
-    return _database(resolved("database_url"))
+    return _database("database_url")
 
 
 @cache
 def queried_database() -> Database:
-    """Return the database that queries read from."""
-    url = resolved("odata_database_url")
-    return _database(url) if url else database()
+    """Return the database that queries read from: by default the one that the steps write to."""
+    return _database("odata_database_url") if resolved("odata_database_url") else database()
 
 
-def _database(url: str) -> Database:
+def _database(name: str) -> Database:
+    """Build a pool of connections to the database whose URL is the setting ``name``."""
     from chalicelib.postgres.connection import Database
 
-    found = settings()
+    config = settings()
     return Database(
-        url,
-        pool=found.database_pool,
-        connect_timeout_s=found.database_connect_timeout_s,
-        statement_timeout_s=found.statement_timeout_s,
+        resolved(name),
+        pool=config.database_pool,
+        connect_timeout_s=config.database_connect_timeout_s,
+        statement_timeout_s=config.statement_timeout_s,
+        setting=name.upper(),
     )
 
 
@@ -143,14 +160,14 @@ def point_record_store() -> PointRecordStore:
 def replicator() -> Replicator:
     from chalicelib.replicator import Replicator
 
-    found = settings()
+    config = settings()
     return Replicator(
         buffer(),
         point_record_store(),
-        segments=found.replication_segments,
-        page=found.replication_page,
-        deleters=found.replication_deleters,
-        margin_s=found.replication_margin_s,
+        segments=config.replication_segments,
+        page=config.replication_page,
+        deleters=config.replication_deleters,
+        margin_s=config.replication_margin_s,
     )
 
 
@@ -164,30 +181,31 @@ def integrator_run() -> Run:
     from chalicelib.integrator.run import Run
     from chalicelib.postgres.claims import Claims
 
-    found = settings()
+    config = settings()
     call_pool = CallPool(
         LegacyEndpoint(
             resolved("legacy_url"),
-            connect_timeout_s=found.legacy_connect_timeout_s,
-            read_timeout_s=found.legacy_read_timeout_s,
-            call_timeout_s=found.legacy_call_timeout_s,
+            connect_timeout_s=config.legacy_connect_timeout_s,
+            read_timeout_s=config.legacy_read_timeout_s,
+            call_timeout_s=config.legacy_call_timeout_s,
         )
     )
     return Run(
-        Claims(database(), run_lease_s=found.run_lease_s, record_lease_s=found.record_lease_s),
+        Claims(database(), run_lease_s=config.run_lease_s, record_lease_s=config.record_lease_s),
         call_pool,
         DatabaseWorker(call_pool.wake),
-        limiter.from_settings(found),
-        RetryPolicy.from_settings(found),
-        limit_policy=found.limit_policy,
-        settle_interval_s=found.settle_interval_s,
-        settle_batch=found.settle_batch,
+        limiter.from_settings(config),
+        RetryPolicy.from_settings(config),
+        limit_policy=config.limit_policy,
+        settle_interval_s=config.settle_interval_s,
+        settle_batch=config.settle_batch,
         rng=random.Random(),  # noqa: S311 - jitter
     )
 
 
 @cache
-def reader() -> ReadSession:
+def read_session() -> ReadSession:
+    """Build the reader of queries, which has a timeout of its own."""
     from chalicelib.postgres.read_session import ReadSession
 
     return ReadSession(queried_database(), settings().odata_timeout_s)
@@ -206,28 +224,28 @@ def odata() -> Router:
         record = buffer().get(record_id)
         return as_awaiting(record) if record and principal.owns(record) else None
 
-    return Router(reader(), settings(), PendingRecords(intake().read, store, find))
+    return Router(read_session(), settings(), PendingRecords(intake().read, store, find))
 
 
 def find(record_id: str, principal: Principal) -> str | PointRecord:
-    """Find one record in whichever store has it; see ``find_record.find``."""
+    """Find one record, in the buffer or in Postgres; see ``find_record.find``."""
     from chalicelib import find_record
     from chalicelib.odata.plain_record import record_json
 
     return find_record.find(
-        record_id, principal, buffer(), lambda *asked: record_json(reader(), *asked)
+        record_id, principal, buffer(), lambda *query: record_json(read_session(), *query)
     )
 
 
 def stages() -> dict[str, Any]:
-    """Describe each stage; see ``health.stages``."""
+    """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
     return health.stages(buffer, point_record_store)
 
 
 def observe() -> None:
-    """Write the depth and age of each stage as metrics; see ``health.observe``."""
+    """Log the depth and age of each stage as metrics; see ``health.observe``."""
     from chalicelib.operations import health
 
     health.observe(stages())
@@ -241,10 +259,10 @@ def perform(
     members: Sequence[str] = (),
     redacted: Sequence[str] = (),
 ) -> Any:
-    """Do what an operator asks for; see ``operations.action.perform``."""
+    """Run an operator command and audit it; see ``operations.audited_command.perform``."""
     from chalicelib.operations.audited_command import perform
 
-    settings()  # before there is anything to log
+    settings()  # configures the log
     return perform(
         action,
         event,
@@ -256,7 +274,7 @@ def perform(
 
 
 def reconcile(since: object = None, until: object = None) -> Reconciliation:
-    """Look for all that was accepted in a period; see ``reconciler.period`` and ``reconcile``."""
+    """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
@@ -270,7 +288,7 @@ def quarantined() -> list[dict[str, Any]]:
 
 
 def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
-    """Send an item of the quarantine on its way; see ``quarantine.release``."""
+    """Return a quarantined item to the pipeline; see ``quarantine.release``."""
     from chalicelib.operations import quarantine
 
     return quarantine.release(
@@ -279,25 +297,25 @@ def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
 
 
 def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
-    """Have parked records go again; see ``replay.replay``."""
+    """Return parked records to the queue; see ``replay.replay``."""
     from chalicelib.odata.language.parser import Bounds
     from chalicelib.odata.sql.filter import translate_filter
     from chalicelib.operations import replay
     from chalicelib.postgres.dead_letters import DeadLetters
 
-    found = settings()
-    bounds = Bounds(found.odata_max_tokens, found.odata_max_depth)
+    config = settings()
+    bounds = Bounds(config.odata_max_tokens, config.odata_max_depth)
     return replay.replay(
         text,
         by,
-        lambda each, principal: translate_filter(each, principal, bounds),
+        lambda text, principal: translate_filter(text, principal, bounds),
         DeadLetters(database()),
         remaining_s,
     )
 
 
 def migrate() -> list[str]:
-    """Bring the database to the newest schema; see ``postgres.migrate``."""
+    """Apply every new migration to the database; see ``postgres.migrate``."""
     from chalicelib.postgres.migrate import migrate
 
     return migrate(database())

@@ -1,12 +1,20 @@
-"""The exceptions that steps raise. ``web.error_answer`` knows which HTTP status each becomes."""
+"""Define the exceptions that the steps raise, each with what it is over HTTP.
+
+A class has the ``code`` of the error body and the HTTP status; an instance has the headers. Every
+class states its own status, so that a new error cannot become a 500 by accident.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
+
+_RETRY_AFTER_S = 2
+_REALM = 'Bearer realm="punch-clock"'
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One fault: the field or option at fault, and why."""
+    """One fault of a request: the field or query option, and what is wrong with it."""
 
     target: str
     message: str
@@ -14,9 +22,15 @@ class Detail:
 
 
 class PunchClockError(Exception):
-    """Base of ours. ``code`` and ``message`` go to the client, so they name no internals."""
+    """Base of the service's errors. Clients see ``code`` and ``message``, so neither has internals.
 
-    code = "InternalError"
+    Attributes:
+        target: the field, query option or header at fault.
+        details: every fault, where one request may have several.
+    """
+
+    code: ClassVar[str] = "InternalError"
+    http_status: ClassVar[int] = 500
 
     def __init__(
         self, message: str, *, target: str | None = None, details: Sequence[Detail] = ()
@@ -26,94 +40,156 @@ class PunchClockError(Exception):
         self.target = target
         self.details = tuple(details)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The response headers that belong to this error."""
+        return {}
+
+
+class InternalError(PunchClockError):
+    """An unexpected exception. The client gets no details; the log has the traceback."""
+
+    code = "InternalError"
+    http_status = 500
+
+    def __init__(self) -> None:
+        super().__init__("The service could not handle this request because of an internal error.")
+
 
 class InvalidError(PunchClockError):
     """The request is at fault: its body, a field or a query option."""
 
     code = "Invalid"
+    http_status = 400
 
 
 class TooLargeError(InvalidError):
-    """The body is larger than the service reads."""
+    """The body, the URL or the batch exceeds a size limit."""
 
     code = "TooLarge"
+    http_status = 413
 
 
 class MediaTypeError(InvalidError):
-    """The body is of a media type that the route does not read."""
+    """The route does not support the media type of the body."""
 
     code = "UnsupportedMediaType"
+    http_status = 415
 
 
 class ContentCodingError(InvalidError):
     """The body is in a content coding, such as gzip."""
 
     code = "UnsupportedContentCoding"
+    http_status = 415
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The one coding that the service supports: RFC 9110, section 12.5.3."""
+        return {"Accept-Encoding": "identity"}
 
 
 class NotAcceptableError(InvalidError):
-    """The client accepts no format that the resource has."""
+    """The resource has no format that the client accepts."""
 
     code = "NotAcceptable"
+    http_status = 406
 
 
 class UnauthenticatedError(PunchClockError):
-    """Who asks is not known. ``is_invalid``: there is a token, and it is not to be believed."""
+    """The caller is unknown.
+
+    Attributes:
+        is_invalid: the request has a token, and the token is not valid.
+    """
 
     code = "Unauthenticated"
+    http_status = 401
 
     def __init__(self, message: str, *, is_invalid: bool = False) -> None:
         super().__init__(message)
         self.is_invalid = is_invalid
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge: RFC 6750, section 3."""
+        reason = f', error="invalid_token", error_description="{self.message}"'
+        return {"WWW-Authenticate": _REALM + reason if self.is_invalid else _REALM}
+
 
 class ForbiddenError(PunchClockError):
-    """The principal is known, and may not do this."""
+    """The principal is known and may not do this."""
 
     code = "Forbidden"
+    http_status = 403
 
 
 class NotFoundError(PunchClockError):
-    """There is no such resource."""
+    """The resource does not exist, or the principal may not read it."""
 
     code = "NotFound"
+    http_status = 404
 
 
 class MethodNotAllowedError(InvalidError):
-    """The resource is there, but not for this method. ``allowed`` are those it has."""
+    """The resource exists and does not support this method.
+
+    Attributes:
+        allowed: the methods that it supports.
+    """
 
     code = "MethodNotAllowed"
+    http_status = 405
 
     def __init__(self, message: str, allowed: Sequence[str]) -> None:
         super().__init__(message)
         self.allowed = tuple(allowed)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The methods that the resource supports: RFC 9110, section 15.5.6."""
+        return {"Allow": ", ".join(self.allowed)}
+
 
 class PreconditionError(InvalidError):
-    """The request was to be served under a condition that does not hold."""
+    """A precondition of the request does not hold."""
 
     code = "PreconditionFailed"
+    http_status = 412
 
 
 class DependencyError(PunchClockError):
-    """Another request of the batch, which this one builds on, has failed."""
+    """Another request of the batch, on which this one depends, has failed."""
 
     code = "FailedDependency"
+    http_status = 424
 
 
 class NotImplementedByServiceError(PunchClockError):
     """The request is legal OData that this service does not support."""
 
     code = "NotImplemented"
+    http_status = 501
 
 
 class MisconfiguredError(PunchClockError):
-    """The stage lacks a setting without which it refuses to serve."""
+    """A setting of this stage is missing or malformed, and a retry would not help.
+
+    The message names the setting and never its value. ``settings.SettingsError``, whose message may
+    have the value, becomes one of these before it reaches a client.
+    """
 
     code = "Misconfigured"
+    http_status = 503
 
 
 class UnavailableError(PunchClockError):
     """A store cannot serve now. The same request may succeed later."""
 
     code = "Unavailable"
+    http_status = 503
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The shortest wait before a retry."""
+        return {"Retry-After": str(_RETRY_AFTER_S)}

@@ -1,9 +1,11 @@
-"""Settings by reference: a value that says where a secret is kept, and the reading of it.
+"""Read settings whose value is a reference to where a secret is kept.
 
-``ssm:/punch-clock/prod/database-url`` is a parameter of SSM Parameter Store, SecureString or not;
-``secretsmanager:NAME`` (or its ARN) a secret of Secrets Manager, ``file:PATH`` the text of a file;
-with ``#MEMBER`` behind it, one member of what is a JSON object. Promises that no message has what
-was read in it. Who keeps what was read, and for how long, is the container's.
+- ``ssm:NAME``: a parameter of SSM Parameter Store, SecureString or not
+- ``secretsmanager:NAME``: a secret of Secrets Manager, by its name or ARN
+- ``file:PATH``: the text of a file
+
+``#MEMBER`` at the end selects one member of a JSON object. Invariant: no error message quotes what
+was read. The container caches the values.
 """
 
 import json
@@ -16,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.errors import UnavailableError
 from chalicelib.settings import SettingsError, is_reference
 
-# Answers after which the same question may be answered.
-_PASSING = {
+# Error codes after which a retry may succeed.
+_TRANSIENT = {
     "InternalServerError",
     "InternalServiceError",
     "InternalServiceErrorException",
@@ -27,58 +29,71 @@ _PASSING = {
 }
 
 
+class MissingFileError(SettingsError):
+    """A setting refers to a file that does not exist."""
+
+
 def read(variable: str, value: str, client: Callable[[str], Any]) -> str:
-    """Return what the value of a setting refers to; any other value is returned as it is.
+    """Return the text that the value of a setting refers to, or the value if it is no reference.
 
     Args:
-        variable: the setting's name, for messages.
-        value: of the setting.
-        client: makes a boto3 client of the service of that name.
+        variable: the name of the setting, for messages.
+        value: the value of the setting.
+        client: builds a boto3 client from the name of a service.
 
     Raises:
-        SettingsError: there is no such secret or file, it may not be read, or it is no text.
-        UnavailableError: the secret's store does not answer now.
+        SettingsError: the secret or file does not exist, may not be read, or is not text.
+        UnavailableError: the store of the secret does not respond now.
     """
     if not is_reference(value):
         return value
     kind, _, place = value.partition(":")
     name, _, member = place.partition("#")
-    refers = f"{variable} refers to {value}, which"
+    subject = f"{variable} refers to {value}, which"
     try:
         text = _text(kind, name, client)
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code in _PASSING:
-            raise UnavailableError("A secret of the service cannot be read now.") from error
-        raise SettingsError(f"{refers} cannot be read: {code}") from None
+        if code in _TRANSIENT:
+            raise UnavailableError(
+                "A secret of the service cannot be read now. Try again soon."
+            ) from error
+        raise SettingsError(f"{subject} cannot be read: {code}") from None
     except BotoCoreError as error:
-        raise UnavailableError("A secret of the service cannot be read now.") from error
+        raise UnavailableError(
+            "A secret of the service cannot be read now. Try again soon."
+        ) from error
+    except FileNotFoundError:
+        raise MissingFileError(f"{subject} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{refers} cannot be read: {type(error).__name__}") from None
-    return _member(text, member, f"{refers} is no text")
+        raise SettingsError(f"{subject} cannot be read: {type(error).__name__}") from None
+    return _member(text, member, f"{subject} is not text")
 
 
 def _text(kind: str, name: str, client: Callable[[str], Any]) -> str | None:
-    """Return what is kept there, or None where it is no text."""
+    """Return the text behind a reference; None if it is not text."""
     if kind == "file":
         return Path(name).read_text(encoding="utf-8").strip()
     if kind == "ssm":
-        found = client("ssm").get_parameter(Name=name, WithDecryption=True)
-        return str(found["Parameter"]["Value"])
+        response = client("ssm").get_parameter(Name=name, WithDecryption=True)
+        return str(response["Parameter"]["Value"])
     secret: str | None = (
         client("secretsmanager").get_secret_value(SecretId=name).get("SecretString")
     )
     return secret
 
 
-def _member(text: str | None, member: str, fault: str) -> str:
-    """Return a secret, or one member of it where one is named."""
+def _member(text: str | None, member: str, message: str) -> str:
+    """Return the text, or if ``member`` is given, that member of its JSON object.
+
+    Raises:
+        SettingsError: there is no such text. It has no cause, which would quote the secret.
+    """
     if text is not None and member:
         try:
             text = json.loads(text)[member]
         except (ValueError, KeyError, TypeError):
             text = None
     if not isinstance(text, str):
-        # Without a cause: that one would quote the secret.
-        raise SettingsError(fault)
+        raise SettingsError(message)
     return text

@@ -16,7 +16,7 @@ from chalice.config import Config
 
 from app import app
 from chalicelib import container
-from chalicelib.web.headers import OF_GATEWAY
+from chalicelib.web.headers import GATEWAY_ERROR_HEADERS
 from local.loopback import HOST
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
@@ -63,7 +63,7 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
         error = {"code": status.phrase.replace(" ", ""), "message": message or status.phrase}
         body = json.dumps({"error": error}).encode()
         self.send_response(status)
-        for name, value in OF_GATEWAY.items():
+        for name, value in GATEWAY_ERROR_HEADERS.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -85,7 +85,7 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
             super()._send_error_response(error)
             return
         body = {"error": {"code": "NotFound", "message": "No route has this path."}}
-        self._send_http_response(404, dict(OF_GATEWAY), json.dumps(body))
+        self._send_http_response(404, dict(GATEWAY_ERROR_HEADERS), json.dumps(body))
 
     def _send_http_response_with_body(self, code: int, headers: Any, body: Any) -> None:
         # A client would read the body of these responses as the next response. Their Content-Length

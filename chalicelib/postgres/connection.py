@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
-from chalicelib.errors import UnavailableError
+from chalicelib.errors import MisconfiguredError, UnavailableError
 from chalicelib.net import is_loopback
 
 # SQLSTATEs and classes of SQLSTATEs after which the same statement may succeed: a pooler that lost
@@ -46,6 +46,10 @@ class Database:
         connect_timeout_s: longest wait, both for a free connection and for opening a new one.
         statement_timeout_s: Postgres cancels a statement that runs longer.
         socket_margin_s: time that the socket waits for a response beyond the statement timeout.
+        setting: the name of the setting that has the URL, for error messages.
+
+    Raises:
+        MisconfiguredError: the URL is malformed, or its certificates cannot be read.
     """
 
     def __init__(
@@ -56,8 +60,9 @@ class Database:
         connect_timeout_s: float,
         statement_timeout_s: float,
         socket_margin_s: float = _SOCKET_MARGIN_S,
+        setting: str = "DATABASE_URL",
     ) -> None:
-        self._arguments = _connect_arguments(url)
+        self._arguments = _connect_arguments(url, setting)
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._socket_margin_s = socket_margin_s
@@ -196,19 +201,25 @@ def _close(connection: Connection) -> None:
         return  # the connection was broken already
 
 
-def _connect_arguments(url: str) -> dict[str, Any]:
+def _connect_arguments(url: str, setting: str = "DATABASE_URL") -> dict[str, Any]:
     """Translate a libpq URI to the arguments of pg8000's Connection.
 
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+
+    Raises:
+        MisconfiguredError: the URL is malformed, or its certificates cannot be read.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 5432
+    except ValueError:  # its message has a part of the URL, which may be a password
+        raise MisconfiguredError(f"{setting} is not a valid URI.") from None
     if parts.scheme not in ("postgresql", "postgres"):
-        raise UnavailableError("DATABASE_URL must be a URI that starts with postgresql://.")
+        raise MisconfiguredError(f"{setting} must be a URI that starts with postgresql://.")
     options = parse_qs(parts.query)
     socket_directory = next(
         (host for host in options.get("host", []) if host.startswith("/")), None
     )
-    port = parts.port or 5432
     arguments: dict[str, Any] = {
         "user": unquote(parts.username or "postgres"),
         "database": unquote(parts.path.lstrip("/")) or None,
@@ -222,15 +233,15 @@ def _connect_arguments(url: str) -> dict[str, Any]:
         return arguments
     arguments |= {"host": host, "port": port}
     if not is_loopback(host):
-        arguments["ssl_context"] = _tls(options.get("sslrootcert", [None])[0])
+        arguments["ssl_context"] = _tls(options.get("sslrootcert", [None])[0], setting)
     return arguments
 
 
-def _tls(root_certificates: str | None) -> ssl.SSLContext:
+def _tls(root_certificates: str | None, setting: str) -> ssl.SSLContext:
     """Return a TLS context that trusts the certificates of a file, or else the system's."""
     try:
         return ssl.create_default_context(cafile=root_certificates)
     except OSError as error:  # ssl's own error is one
-        raise UnavailableError(
-            "The sslrootcert of DATABASE_URL is not a readable file of PEM certificates."
+        raise MisconfiguredError(
+            f"The sslrootcert of {setting} is not a readable file of PEM certificates."
         ) from error

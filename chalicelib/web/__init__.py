@@ -1,0 +1,9 @@
+"""Handle what is common to all HTTP routes, before and after a handler in ``app.py`` runs.
+
+- ``middleware``: start here. Log ids, the error format, CORS and authentication of every request.
+- ``headers``: read request headers; build the security and CORS headers of responses.
+- ``request``: check that a body is JSON; find the URL under which the client reached the service.
+- ``response``: build JSON responses, and error responses for exceptions.
+
+``chalicelib.error_response`` and ``chalicelib.errors`` define the error format and the statuses.
+"""

@@ -1,14 +1,12 @@
-"""What HTTP headers say of who asks from where and how, and what is said to browsers in return."""
+"""Read the request headers that tell client, origin and scheme; build the ones for browsers."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.errors import ContentCodingError
-
-# A year. Over plain HTTP it means nothing, and is not said: RFC 6797, section 7.2.
-_TLS_ALONE = {"Strict-Transport-Security": "max-age=31536000"}
-# An answer is somebody's own: nobody keeps it, and no browser takes it for a page.
-_ALWAYS = {
+# One year. Browsers ignore it over plain HTTP, so it is not sent there: RFC 6797, section 7.2.
+_HSTS = {"Strict-Transport-Security": "max-age=31536000"}
+# A response is private to its caller: no cache keeps it, and no browser renders it as a page.
+_SECURITY = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -24,9 +22,9 @@ _EXPOSED = (
     " WWW-Authenticate"
 )
 
-# What the gateway answers by itself, whatever the stage's origins: it says nothing of anybody, and
-# an app in a browser is to see that it asked for too much, or too often.
-OF_GATEWAY = {
+# The headers of API Gateway's own error responses (throttled, too large). They allow any origin,
+# whatever CORS_ORIGINS is: these responses have no private data, and a browser app must see them.
+GATEWAY_ERROR_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Retry-After",
     "Cache-Control": "no-store",
@@ -35,64 +33,57 @@ OF_GATEWAY = {
 
 
 def authorizations(event: Mapping[str, Any]) -> list[str]:
-    """Return the value of each Authorization header: API Gateway keeps apart what came twice."""
-    several = event.get("multiValueHeaders") or {}
-    found = [each for name in several if name.lower() == "authorization" for each in several[name]]
-    single = [
-        value
-        for name, value in (event.get("headers") or {}).items()
-        if name.lower() == "authorization"
-    ]
-    return found or single
+    """Return the value of each Authorization header of an API Gateway event.
 
-
-def require_no_coding(request: Mapping[str, str]) -> None:
-    """See to it that the body was sent as it is. RFC 9110, section 8.4.
-
-    Raises:
-        ContentCodingError: it was compressed, or so its headers say.
+    API Gateway keeps the values of a repeated header in ``multiValueHeaders`` only.
     """
-    codings = request.get("content-encoding", "").strip()
-    if codings.lower() not in ("", "identity"):
-        raise ContentCodingError(
-            f"The body must be sent without Content-Encoding: {codings[:100]} is not read here.",
-            target="Content-Encoding",
-        )
+    repeated = event.get("multiValueHeaders") or {}
+    values = [value for name in repeated if _is_authorization(name) for value in repeated[name]]
+    single = event.get("headers") or {}
+    return values or [value for name, value in single.items() if _is_authorization(name)]
+
+
+def _is_authorization(name: str) -> bool:
+    return name.lower() == "authorization"
 
 
 def is_secure(request: Mapping[str, str]) -> bool:
-    """Say whether the client spoke TLS to the first of the servers that the request came through.
+    """Return whether the client used TLS to the first server that received the request.
 
-    Each may have added what was spoken to it: behind a proxy the header is ``https, http``.
+    Each proxy may append the scheme that it received: behind one, the header is ``https, http``.
     """
     return request.get("x-forwarded-proto", "").partition(",")[0].strip().lower() == "https"
 
 
-def protecting(request: Mapping[str, str]) -> dict[str, str]:
-    """Return what every answer says, so that browsers neither keep nor misread it."""
-    return _ALWAYS | (_TLS_ALONE if is_secure(request) else {})
+def security_headers(request: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of every response that keep browsers from caching or rendering it."""
+    return _SECURITY | (_HSTS if is_secure(request) else {})
 
 
-def for_origin(origins: str, request: Mapping[str, str]) -> dict[str, str]:
-    """Return what lets a page of the request's origin read the answer; nothing where it may not.
+def cors_headers(origins: str, request: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that let a page of the request's origin read the response.
+
+    Without an Origin header, or for an origin that is not allowed, return no headers. Credentials
+    mode is not allowed: the service uses tokens and no cookies, so a page needs a token anyway.
+    https://fetch.spec.whatwg.org/#http-cors-protocol
 
     Args:
-        origins: that may, with commas between, or ``*`` for any.
-        request: its headers.
-
-    https://fetch.spec.whatwg.org/#http-cors-protocol. No cookie is ever asked for: whoever has no
-    token has nothing, wherever its page is from.
+        origins: the allowed origins, separated by commas, or ``*`` for any.
+        request: the request headers.
     """
     origin = request.get("origin", "")
-    known = [each.strip() for each in origins.split(",")]
-    if not origin or not (origins == "*" or origin in known):
+    allowed = [each.strip() for each in origins.split(",")]
+    if not origin or not (origins == "*" or origin in allowed):
         return {}
-    said = {"Access-Control-Expose-Headers": _EXPOSED, "Vary": "Origin"}
-    return said | {"Access-Control-Allow-Origin": "*" if origins == "*" else origin}
+    return {
+        "Access-Control-Expose-Headers": _EXPOSED,
+        "Vary": "Origin",
+        "Access-Control-Allow-Origin": "*" if origins == "*" else origin,
+    }
 
 
-def preflight(method: str, request: Mapping[str, str]) -> dict[str, str] | None:
-    """Return what a browser wants to know before it asks; None where it is no such question."""
+def preflight_headers(method: str, request: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the headers that answer a CORS preflight; None if the request is not a preflight."""
     if method != "OPTIONS" or "access-control-request-method" not in request:
         return None
     return _PREFLIGHT

@@ -1,7 +1,7 @@
-"""What is done for every request, whatever its route, and what is done for every run.
+"""Define the middlewares of every request and every scheduled run.
 
-The framework calls each with the request, or the event of a schedule, and with what comes after it;
-``app`` says in which order.
+Chalice calls each with the request (or the schedule's event) and the next handler. ``app``
+registers them and decides their order.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,19 +13,24 @@ from chalice.app import Request
 from chalicelib import telemetry
 from chalicelib.errors import UnauthenticatedError
 from chalicelib.settings import Settings
-from chalicelib.web import headers
+from chalicelib.web.headers import (
+    authorizations,
+    cors_headers,
+    preflight_headers,
+    security_headers,
+)
 from chalicelib.web.request import odata_version
-from chalicelib.web.response import answered
+from chalicelib.web.response import respond_safely
 
-# What tells nothing but that the service lives, to whoever asks.
-_OPEN = ("/health",)
+# Paths that work without a token. To an anonymous caller they only show that the service runs.
+_PUBLIC_PATHS = ("/health",)
 
 GetResponse = Callable[[Request], Response]
 Middleware = Callable[[Request, GetResponse], Response]
 
 
-def name_the_request(event: Any, get_response: Callable[[Any], Any]) -> Any:
-    """Let each line of the log name the run, and the request, that it belongs to."""
+def bind_request_id(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """Add the ids of the invocation and of the request to every line that it logs."""
     if isinstance(event, Request):
         run, ids = event.lambda_context, {"request_id": event.context.get("requestId")}
     else:
@@ -34,8 +39,11 @@ def name_the_request(event: Any, get_response: Callable[[Any], Any]) -> Any:
     return get_response(event)
 
 
-def one_error_shape(request: Request, get_response: GetResponse) -> Response:
-    """Give the framework's own refusals (a method that a route does not have) our error shape."""
+def error_envelope(request: Request, get_response: GetResponse) -> Response:
+    """Rewrite Chalice's own errors in our error format, and add the security headers.
+
+    Chalice's own errors are, for example, those of a method that a route does not support.
+    """
     response = get_response(request)
     body = response.body
     if response.status_code >= 400 and isinstance(body, dict) and "Code" in body:
@@ -43,44 +51,50 @@ def one_error_shape(request: Request, get_response: GetResponse) -> Response:
             "error": {"code": body["Code"].removesuffix("Error"), "message": body["Message"]}
         }
         response.headers.update(odata_version(request))
-    response.headers = headers.protecting(request.headers) | response.headers
+    response.headers = security_headers(request.headers) | response.headers
     return response
 
 
-def for_browsers(settings: Callable[[], Settings]) -> Middleware:
-    """Let pages of the origins that the stage names ask; a preflight has no token yet."""
+def cors(settings: Callable[[], Settings]) -> Middleware:
+    """Answer preflights, and let pages of the origins in CORS_ORIGINS read responses.
+
+    This middleware must run before ``authenticate``, because a preflight has no token.
+    """
 
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
-            allowed = headers.for_origin(settings().cors_origins, request.headers)
-            preflight = headers.preflight(request.method, request.headers)
+            allowed = cors_headers(settings().cors_origins, request.headers)
+            preflight = preflight_headers(request.method, request.headers)
             if allowed and preflight:
                 return Response("", headers=allowed | preflight, status_code=204)
             response = get_response(request)
             response.headers.update(allowed)
             return response
 
-        return answered(respond, request)
+        return respond_safely(respond, request)
 
     return middleware
 
 
-def whose_it_is(authenticate: Callable[[Sequence[str]], object]) -> Middleware:
-    """Let nobody in without a token, whatever the route: ``request.principal`` is whose it is.
+def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
+    """Reject requests without a valid token, on every route; set ``request.principal``.
 
-    ``authenticate`` returns whom the values of the Authorization headers speak for, or raises.
+    The public paths work without a token, and not with an invalid one.
+
+    Args:
+        principal_of: returns the principal for the values of the Authorization headers, or raises.
     """
 
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
             try:
-                request.principal = authenticate(headers.authorizations(request._event_dict))
+                request.principal = principal_of(authorizations(request._event_dict))
             except UnauthenticatedError as error:
-                if error.is_invalid or request.path not in _OPEN:
+                if error.is_invalid or request.path not in _PUBLIC_PATHS:
                     raise
                 request.principal = None
             return get_response(request)
 
-        return answered(respond, request)
+        return respond_safely(respond, request)
 
     return middleware

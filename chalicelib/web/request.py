@@ -1,28 +1,29 @@
-"""What the routes want to know of a request, beside what they are asked for."""
+"""Read and check what the routes need of a request besides its body."""
 
 from chalice.app import Request
 
+from chalicelib.content_coding import reject_content_coding
 from chalicelib.errors import MediaTypeError
-from chalicelib.web.headers import is_secure, require_no_coding
+from chalicelib.web.headers import is_secure
 
 
 def require_json(request: Request) -> None:
-    """See to it that the body is JSON in UTF-8, as far as the request says.
+    """Require that the headers declare a JSON body in UTF-8; without a Content-Type, assume one.
 
     Raises:
-        MediaTypeError: it is something else.
-        ContentCodingError: it was compressed.
+        MediaTypeError: the headers declare another media type or charset.
+        ContentCodingError: the headers declare a content coding, such as gzip.
     """
-    require_no_coding(request.headers)
+    reject_content_coding(request.headers)
     media_type = request.headers.get("content-type", "application/json").lower()
     kind, *parameters = (part.strip() for part in media_type.split(";"))
     charsets = {each for each in parameters if each.startswith("charset=")}
     if kind != "application/json" or charsets - {"charset=utf-8", 'charset="utf-8"'}:
-        raise MediaTypeError("The body must be sent as Content-Type: application/json, in UTF-8.")
+        raise MediaTypeError("Send the body as UTF-8 JSON, with Content-Type: application/json.")
 
 
 def base_url(request: Request) -> str:
-    """Return the URL under which the client reached the service, a stage's prefix included."""
+    """Return the URL under which the client reached the service, with the stage's prefix."""
     scheme = "https" if is_secure(request.headers) else "http"
     path: str = request.context["path"]
     prefix = path.rstrip("/").rsplit("/", request.path.count("/"))[0]
@@ -30,8 +31,8 @@ def base_url(request: Request) -> str:
 
 
 def odata_version(request: Request) -> dict[str, str]:
-    """Return the header that every answer under /odata has, errors included."""
+    """Return the OData-Version header of a response under /odata, errors included; else nothing."""
     if not request.path.startswith("/odata"):
         return {}
-    most = request.headers.get("odata-maxversion", "").strip()
-    return {"OData-Version": "4.0" if most == "4.0" else "4.01"}
+    max_version = request.headers.get("odata-maxversion", "").strip()
+    return {"OData-Version": "4.0" if max_version == "4.0" else "4.01"}

@@ -22,7 +22,7 @@ def test_missing_database_secret_fails_queries_but_not_intake(
     response = invoke(app.app, request("GET", "/health"), 503)
     assert json.loads(response["body"])["error"] == {
         "code": "Misconfigured",
-        "message": "DATABASE_URL refers to what cannot be read.",
+        "message": "DATABASE_URL refers to a secret or file that cannot be read.",
     }
     (line,) = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert line["level"] == "ERROR"

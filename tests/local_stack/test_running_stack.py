@@ -20,7 +20,7 @@ from pg8000.exceptions import DatabaseError
 
 from chalicelib.postgres.migrate import MIGRATIONS, read_migrations
 from chalicelib.principal import Role
-from chalicelib.web.headers import OF_GATEWAY
+from chalicelib.web.headers import GATEWAY_ERROR_HEADERS
 from local.tokens import make_token, read_key
 from tests.support.running_stack import RunningStack, local
 from tests.support.waiting import wait_until
@@ -217,7 +217,7 @@ def test_request_that_api_gateway_would_not_pass_on_is_refused(
     connection.endheaders()
     response = connection.getresponse()
     assert response.status == status
-    assert OF_GATEWAY.items() <= dict(response.getheaders()).items()
+    assert GATEWAY_ERROR_HEADERS.items() <= dict(response.getheaders()).items()
     assert b'{"error": {"code": ' in response.read()
     connection.close()
 
@@ -225,5 +225,5 @@ def test_request_that_api_gateway_would_not_pass_on_is_refused(
 def test_unknown_route_gets_the_response_of_api_gateway(stack: RunningStack) -> None:
     response = requests.get(f"{stack.url('api')}/nowhere", timeout=10)
     assert (response.status_code, response.json()["error"]["code"]) == (404, "NotFound")
-    assert OF_GATEWAY.items() <= response.headers.items()
+    assert GATEWAY_ERROR_HEADERS.items() <= response.headers.items()
     assert response.headers["Content-Type"] == "application/json"

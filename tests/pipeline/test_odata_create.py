@@ -1,4 +1,4 @@
-"""Records created through OData: the same intake, in OData's words."""
+"""``POST /odata/PointRecords`` creates records by way of intake."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def create(service: Service, body: Any = PUNCH, **headers: str) -> HTTPResponse:
-    """POST a body; headers have underscores for dashes."""
+    """POST a body; header names have underscores instead of dashes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     return service.http.post("/odata/PointRecords", headers=JSON | named, body=text)
@@ -29,15 +29,15 @@ def path_of(url: str) -> str:
     return "/odata" + url.partition("/odata")[2]
 
 
-def test_a_created_record_is_answered_with_its_url(service: Service) -> None:
-    answer = create(service)
-    record = answer.json_body
-    assert answer.status_code == 201
-    assert answer.headers["Location"].endswith(f"/odata/PointRecords({record['id']})")
-    assert answer.headers["OData-Version"] == "4.01"
-    assert answer.headers["Content-Type"] == "application/json;odata.metadata=minimal"
+def test_creation_responds_with_the_record_and_its_url(service: Service) -> None:
+    response = create(service)
+    record = response.json_body
+    assert response.status_code == 201
+    assert response.headers["Location"].endswith(f"/odata/PointRecords({record['id']})")
+    assert response.headers["OData-Version"] == "4.01"
+    assert response.headers["Content-Type"] == "application/json;odata.metadata=minimal"
     assert record.pop("@odata.context").endswith("/odata/$metadata#PointRecords/$entity")
-    assert record.pop("@odata.etag") == answer.headers["ETag"]
+    assert record.pop("@odata.etag") == response.headers["ETag"]
     assert {name: record[name] for name in ("employeeId", "employerId", "status", "attempts")} == {
         "employeeId": 7,
         "employerId": 121,
@@ -47,7 +47,7 @@ def test_a_created_record_is_answered_with_its_url(service: Service) -> None:
     assert service.get(f"/point-record/{record['id']}").json_body == record
 
 
-def test_the_same_punch_is_the_same_record(service: Service) -> None:
+def test_creation_is_idempotent(service: Service) -> None:
     first, again = create(service), create(service)
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json_body == again.json_body
@@ -57,7 +57,7 @@ def test_the_same_punch_is_the_same_record(service: Service) -> None:
     assert service.statuses() == {"AWAITING": 1}
 
 
-def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -> None:
+def test_created_record_is_readable_before_and_after_replication(service: Service) -> None:
     at = path_of(create(service).headers["Location"])
     before = service.get(at)
     assert before.status_code == 200
@@ -71,8 +71,8 @@ def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -
         "?$select=id,n&$compute=attempts%20add%201%20as%20n"
         "&$expand=logs($filter=$it/attempts%20eq%200)"
     )
-    whole = service.get(f"{at}{related}").json_body
-    assert (whole["n"], whole["logs"]) == (1, [])
+    expanded = service.get(f"{at}{related}").json_body
+    assert (expanded["n"], expanded["logs"]) == (1, [])
     service.replicate()
     assert len(service.get(f"{at}{related}").json_body["logs"]) == 1
     after = service.get(at)
@@ -86,42 +86,42 @@ def test_a_record_is_there_before_it_is_replicated_and_after(service: Service) -
     assert service.get(f"{at}/logs/$count").body == b"1"
 
 
-def endpoint(find: Callable[..., Any]) -> Router:
-    """The door of OData, with another way to look into the buffer."""
-    waiting = PendingRecords(container.intake().read, lambda _: [], find)
-    return Router(container.reader(), container.settings(), waiting)
+def router_with(find: Callable[..., Any]) -> Router:
+    """Return a router that looks up pending records with a given function."""
+    pending = PendingRecords(container.intake().read, lambda _: [], find)
+    return Router(container.read_session(), container.settings(), pending)
 
 
-def asked(path: str) -> ODataRequest:
+def get_request(path: str) -> ODataRequest:
     return ODataRequest(
         path=path, service_root="http://x/odata", query=[], headers={}, principal=INTEGRATION
     )
 
 
-def test_a_record_that_is_replicated_between_two_looks_is_found(service: Service) -> None:
+def test_record_replicated_between_the_two_lookups_is_found(service: Service) -> None:
     record_id = create(service).json_body["id"]
-    door = endpoint(lambda *_: service.replicate())
-    answer = door.respond(asked(f"PointRecords({record_id})"))
-    assert (answer.status, json.loads(answer.body)["id"]) == (200, record_id)
+    router = router_with(lambda *_: service.replicate())
+    response = router.respond(get_request(f"PointRecords({record_id})"))
+    assert (response.status, json.loads(response.body)["id"]) == (200, record_id)
     missing = "PointRecords(00000000-0000-0000-0000-000000000000)"
-    assert door.respond(asked(missing)).status == 404
+    assert router.respond(get_request(missing)).status == 404
 
 
-def test_a_fault_of_ours_is_told_to_nobody(service: Service) -> None:
-    door = endpoint(lambda *_: {}["secret"])
+def test_internal_error_hides_its_details(service: Service) -> None:
+    router = router_with(lambda *_: dict[str, Any]()["secret"])
     missing = "PointRecords(00000000-0000-0000-0000-000000000000)"
-    answer = door.respond(asked(missing))
-    assert (answer.status, answer.headers["OData-Version"]) == (500, "4.01")
-    assert "secret" not in answer.body
-    assert json.loads(answer.body)["error"]["code"] == "InternalError"
+    response = router.respond(get_request(missing))
+    assert (response.status, response.headers["OData-Version"]) == (500, "4.01")
+    assert "secret" not in response.body
+    assert json.loads(response.body)["error"]["code"] == "InternalError"
 
 
-@pytest.mark.parametrize("form", ["minimal", "full", "none", "minimal;IEEE754Compatible=true"])
+@pytest.mark.parametrize("metadata", ["minimal", "full", "none", "minimal;IEEE754Compatible=true"])
 @pytest.mark.parametrize("query", ["", "?$select=employeeId,includedAt"])
-def test_what_is_created_is_written_as_what_is_read(
-    service: Service, form: str, query: str
+def test_creation_and_read_return_the_same_json(
+    service: Service, metadata: str, query: str
 ) -> None:
-    accept = {"Accept": f"application/json;odata.metadata={form}"}
+    accept = {"Accept": f"application/json;odata.metadata={metadata}"}
     punch = {**PUNCH, "deviceId": 'Ü "x" \u2028', "latitude": -46.5, "accuracyMeters": 12.25}
     created = service.http.post(
         f"/odata/PointRecords{query}", headers=JSON | accept, body=json.dumps(punch).encode()
@@ -134,23 +134,23 @@ def test_what_is_created_is_written_as_what_is_read(
 
 
 @pytest.mark.parametrize("preference", ["return=minimal", "odata.x, Return=Minimal;a=b"])
-def test_who_prefers_a_minimal_answer_gets_the_url_alone(service: Service, preference: str) -> None:
-    answer = create(service, Prefer=preference)
-    assert (answer.status_code, answer.body) == (204, b"")
-    assert answer.headers["OData-EntityId"] == answer.headers["Location"]
-    assert answer.headers["EntityId"] == answer.headers["Location"]
-    assert answer.headers["Preference-Applied"] == "return=minimal"
+def test_preference_minimal_returns_only_the_url(service: Service, preference: str) -> None:
+    response = create(service, Prefer=preference)
+    assert (response.status_code, response.body) == (204, b"")
+    assert response.headers["OData-EntityId"] == response.headers["Location"]
+    assert response.headers["EntityId"] == response.headers["Location"]
+    assert response.headers["Preference-Applied"] == "return=minimal"
     assert create(service, Prefer=preference).status_code == 204
     assert "EntityId" not in create(service, Prefer=preference, OData_MaxVersion="4.0").headers
 
 
-def test_who_prefers_the_representation_is_told_so(service: Service) -> None:
-    answer = create(service, Prefer="return=representation")
-    assert answer.status_code == 201
-    assert answer.headers["Preference-Applied"] == "return=representation"
+def test_preference_representation_is_confirmed(service: Service) -> None:
+    response = create(service, Prefer="return=representation")
+    assert response.status_code == 201
+    assert response.headers["Preference-Applied"] == "return=representation"
 
 
-def test_annotations_and_what_the_service_computes_are_ignored(service: Service) -> None:
+def test_annotations_and_computed_properties_in_the_body_are_ignored(service: Service) -> None:
     extra = {
         "@odata.type": "#PunchClock.PointRecord",
         "@odata.context": "x",
@@ -163,18 +163,18 @@ def test_annotations_and_what_the_service_computes_are_ignored(service: Service)
         "logs": [],
         "deviceId": None,
     }
-    answer = create(service, {**PUNCH, **extra})
-    assert answer.status_code == 201
-    assert (answer.json_body["status"], answer.json_body["attempts"]) == ("AWAITING", 0)
-    assert create(service).json_body == answer.json_body
+    response = create(service, {**PUNCH, **extra})
+    assert response.status_code == 201
+    assert (response.json_body["status"], response.json_body["attempts"]) == ("AWAITING", 0)
+    assert create(service).json_body == response.json_body
 
 
-def test_big_numbers_may_be_sent_as_text_by_those_who_say_so(service: Service) -> None:
+def test_int64_may_be_a_string_in_an_ieee754_compatible_body(service: Service) -> None:
     body = {**PUNCH, "employeeId": "9007199254740993"}
     assert error_of(create(service, body))["target"] == "employeeId"
-    answer = create(service, body, Content_Type="application/json;IEEE754Compatible=true")
-    assert answer.status_code == 201
-    assert answer.json_body["employeeId"] == 9007199254740993
+    response = create(service, body, Content_Type="application/json;IEEE754Compatible=true")
+    assert response.status_code == 201
+    assert response.json_body["employeeId"] == 9007199254740993
 
 
 @pytest.mark.parametrize(
@@ -189,31 +189,31 @@ def test_big_numbers_may_be_sent_as_text_by_those_who_say_so(service: Service) -
         ({**PUNCH, "@odata.type": "#PunchClock.IntegrationLog"}, "@odata.type"),
     ],
 )
-def test_a_bad_field_is_named(service: Service, body: Any, target: str) -> None:
-    answer = create(service, body)
-    assert answer.status_code == 400
-    assert error_of(answer)["target"] == target
-    assert answer.headers["OData-Version"] == "4.01"
+def test_error_names_the_invalid_field(service: Service, body: Any, target: str) -> None:
+    response = create(service, body)
+    assert response.status_code == 400
+    assert error_of(response)["target"] == target
+    assert response.headers["OData-Version"] == "4.01"
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"[1]", b"null", b"\xff", json.dumps([PUNCH]).encode()]
 )
-def test_what_is_no_object_is_refused(service: Service, body: bytes) -> None:
-    answer = create(service, body)
-    assert answer.status_code == 400
-    error_of(answer)
+def test_body_that_is_not_an_object_is_rejected(service: Service, body: bytes) -> None:
+    response = create(service, body)
+    assert response.status_code == 400
+    error_of(response)
 
 
-def test_what_cannot_be_done_with_a_record_is_named(service: Service) -> None:
-    deep = create(service, {**PUNCH, "logs": [{"attempt": 1}]})
-    linked = create(service, {**PUNCH, "logs@odata.bind": ["IntegrationLogs(1)"]})
-    for answer in (deep, linked):
-        assert answer.status_code == 501
-        assert error_of(answer)["target"].startswith("logs")
+def test_related_entities_in_the_body_are_not_implemented(service: Service) -> None:
+    deep_insert = create(service, {**PUNCH, "logs": [{"attempt": 1}]})
+    bind = create(service, {**PUNCH, "logs@odata.bind": ["IntegrationLogs(1)"]})
+    for response in (deep_insert, bind):
+        assert response.status_code == 501
+        assert error_of(response)["target"].startswith("logs")
 
 
-def test_a_body_of_another_type_coding_or_size_is_refused(service: Service) -> None:
+def test_unsupported_type_coding_size_and_version_are_rejected(service: Service) -> None:
     assert create(service, Content_Type="application/xml").status_code == 415
     assert create(service, Content_Type="application/json;charset=latin-1").status_code == 415
     assert create(service, Content_Encoding="gzip").status_code == 415
@@ -223,15 +223,15 @@ def test_a_body_of_another_type_coding_or_size_is_refused(service: Service) -> N
     assert create(service, OData_Version="3.0").status_code == 400
 
 
-def test_a_record_is_created_while_postgres_is_away(
+def test_record_is_created_while_postgres_is_unavailable(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
-    away = variables | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}
-    with wired(away):
+    unavailable = variables | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}
+    with wired(unavailable):
         service = Service.of(None, tmp_path)
-        answer = create(service)
-        assert answer.status_code == 201
-        assert service.get(path_of(answer.headers["Location"])).status_code == 503
+        response = create(service)
+        assert response.status_code == 201
+        assert service.get(path_of(response.headers["Location"])).status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -240,9 +240,9 @@ def test_a_record_is_created_while_postgres_is_away(
      "PointRecords(00000000-0000-0000-0000-000000000000)",
      "PointRecords(00000000-0000-0000-0000-000000000000)/logs"],
 )  # fmt: skip
-def test_nothing_else_can_be_created(service: Service, path: str) -> None:
-    answer = service.http.post(f"/odata/{path}", headers=JSON, body=b"{}")
-    assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
-    assert error_of(answer)["code"] == "MethodNotAllowed"
+def test_only_point_records_can_be_created(service: Service, path: str) -> None:
+    response = service.http.post(f"/odata/{path}", headers=JSON, body=b"{}")
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert error_of(response)["code"] == "MethodNotAllowed"
     assert service.http.post("/odata/Nope", headers=JSON, body=b"{}").status_code == 404

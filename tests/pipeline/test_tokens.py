@@ -81,7 +81,8 @@ def test_only_the_operator_is_told_how_the_stages_are(service: Service) -> None:
     [
         ({"JWT_KEY": ""}, "Set JWKS_URL"),
         ({"JWT_KEY": "short"}, "32 bytes"),
-        ({"JWT_KEY": "file:/nowhere/jwt.key"}, "JWT_KEY refers to what cannot be read"),
+        ({"JWT_KEY": "file:/nowhere/jwt.key"}, "run `make run` in another terminal"),
+        ({"JWT_KEY": "file:/"}, "JWT_KEY refers to a secret or file that cannot be read"),
         ({"JWKS_URL": "https://issuer.example/jwks"}, "both"),
         ({"JWT_KEY": "", "JWKS_URL": "https://issuer.example/jwks"}, "JWT_ISSUER"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import botocore
 import pytest
 
-from chalicelib.errors import UnavailableError
+from chalicelib.errors import MisconfiguredError
 from chalicelib.postgres.connection import _connect_arguments as connect_arguments
 
 
@@ -40,7 +40,7 @@ def test_sslrootcert_must_be_a_readable_file_of_certificates(tmp_path: Path) -> 
     assert context.cert_store_stats()["x509_ca"] > 0
     (tmp_path / "invalid.pem").write_text("no certificate")
     for path in (tmp_path / "invalid.pem", tmp_path / "missing.pem"):
-        with pytest.raises(UnavailableError, match="sslrootcert"):
+        with pytest.raises(MisconfiguredError, match="sslrootcert of DATABASE_URL"):
             connect_arguments(f"{url}{path}")
 
 
@@ -51,5 +51,20 @@ def test_host_option_may_be_a_socket_directory() -> None:
 
 @pytest.mark.parametrize("url", ["", "mysql://x", "127.0.0.1"])
 def test_url_of_another_scheme_is_rejected(url: str) -> None:
-    with pytest.raises(UnavailableError, match="DATABASE_URL"):
+    with pytest.raises(MisconfiguredError, match="DATABASE_URL must be"):
         connect_arguments(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:secret", "postgresql://[x", "postgresql://x:99999"]
+)
+def test_malformed_url_is_rejected_without_quoting_it(url: str) -> None:
+    with pytest.raises(MisconfiguredError, match="DATABASE_URL is not a valid URI") as rejected:
+        connect_arguments(url)
+    assert "secret" not in str(rejected.value)
+    assert rejected.value.__suppress_context__
+
+
+def test_error_names_the_setting_that_has_the_url() -> None:
+    with pytest.raises(MisconfiguredError, match="ODATA_DATABASE_URL"):
+        connect_arguments("mysql://x", "ODATA_DATABASE_URL")
