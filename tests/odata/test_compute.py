@@ -1,4 +1,4 @@
-"""Properties that ``$compute`` adds."""
+"""``$compute`` adds properties that other options can use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,55 +45,58 @@ from tests.support.odata.dataset import DataSet, Record
         ("$it/attempts", "#Int32", lambda r: r.attempts),
     ],
 )  # fmt: skip
-def test_a_computed_property_has_its_value_and_its_type(
+def test_computed_property_has_a_value_and_a_type(
     expression: str,
     type_name: str | None,
     value: Callable[[Record], Any],
     client: Client,
     data: DataSet,
 ) -> None:
-    answer = client.json(
+    response = client.json(
         "PointRecords",
-        ("$compute", f"{expression} as found"),
-        ("$select", "found,id"),
+        ("$compute", f"{expression} as result"),
+        ("$select", "result,id"),
         ("@a", "7"),
         ("$top", "1000"),
     )
-    assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords(id,found)"
-    for each, record in zip(answer["value"], data.records, strict=True):
-        assert each.pop("found@odata.type", None) == type_name
-        assert each == {"id": str(record.id), "found": value(record)}
+    assert response["@odata.context"] == f"{ROOT}/$metadata#PointRecords(id,result)"
+    for each, record in zip(response["value"], data.records, strict=True):
+        assert each.pop("result@odata.type", None) == type_name
+        assert each == {"id": str(record.id), "result": value(record)}
 
 
-def test_a_computed_property_is_there_unless_others_are_selected(client: Client) -> None:
+def test_computed_property_is_returned_unless_only_others_are_selected(client: Client) -> None:
     compute = ("$compute", "attempts add 1 as next")
-    for select, there in [(None, True), ("*", True), ("next", True), ("id", False)]:
+    for select, is_selected in [(None, True), ("*", True), ("next", True), ("id", False)]:
         query = [compute, ("$top", "1")] + ([("$select", select)] if select else [])
         for metadata in ("none", "minimal", "full"):
             accept = f"application/json;odata.metadata={metadata}"
             (entity,) = client.json("PointRecords", *query, accept=accept)["value"]
-            assert ("next" in entity) == there
-            assert ("next@odata.type" in entity) == (there and metadata != "none")
+            assert ("next" in entity) == is_selected
+            assert ("next@odata.type" in entity) == (is_selected and metadata != "none")
     one = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
     assert "next" in client.json(f"PointRecords({one})", compute)
 
 
-def test_one_may_be_computed_from_those_before_it(client: Client, data: DataSet) -> None:
-    answer = client.json(
+def test_computed_property_may_use_earlier_ones(client: Client, data: DataSet) -> None:
+    response = client.json(
         "PointRecords",
-        ("$compute", "attempts mul 2 as twice,twice mul $it/twice as square,square gt 10 as large"),
-        ("$filter", "large and twice ne 14"),
+        (
+            "$compute",
+            "attempts mul 2 as double,double mul $it/double as square,square gt 10 as large",
+        ),
+        ("$filter", "large and double ne 14"),
         ("$orderby", "square desc,id"),
         ("$select", "id,square"),
         ("$top", "1000"),
     )
     records = [r for r in data.records if 4 * r.attempts**2 > 10 and r.attempts != 7]
     expected = sorted(records, key=lambda r: (-r.attempts, r.id))
-    assert [each["id"] for each in answer["value"]] == [str(r.id) for r in expected]
-    assert [each["square"] for each in answer["value"]] == [4 * r.attempts**2 for r in expected]
+    assert [each["id"] for each in response["value"]] == [str(r.id) for r in expected]
+    assert [each["square"] for each in response["value"]] == [4 * r.attempts**2 for r in expected]
 
 
-def test_pages_go_on_in_a_computed_order(client: Client, data: DataSet) -> None:
+def test_computed_order_is_paged(client: Client, data: DataSet) -> None:
     pages = client.pages(
         "PointRecords",
         ("$compute", "latitude add attempts as sum,concat(deviceId,status) as both"),
@@ -101,17 +104,17 @@ def test_pages_go_on_in_a_computed_order(client: Client, data: DataSet) -> None:
         ("$select", "id"),
         prefer="maxpagesize=7",
     )
-    found = [each["id"] for page in pages for each in page]
-    assert len(set(found)) == len(data.records)
+    ids = [each["id"] for page in pages for each in page]
+    assert len(set(ids)) == len(data.records)
     sums = {
         str(r.id): None if r.latitude is None else r.latitude + r.attempts for r in data.records
     }
-    ordered = [sums[each] for each in found]
+    ordered = [sums[each] for each in ids]
     present = [each for each in ordered if each is not None]
     assert ordered == [*sorted(present, reverse=True), *[None] * (len(ordered) - len(present))]
 
 
-def test_a_token_belongs_to_what_was_computed(client: Client) -> None:
+def test_skip_token_of_another_compute_is_rejected(client: Client) -> None:
     query = [("$orderby", "x"), ("$top", "9")]
     first = client.json(
         "PointRecords", ("$compute", "attempts as x"), *query, prefer="maxpagesize=2"
@@ -123,7 +126,7 @@ def test_a_token_belongs_to_what_was_computed(client: Client) -> None:
         )
 
 
-def test_a_count_may_be_of_what_is_computed(client: Client, data: DataSet) -> None:
+def test_count_filters_by_a_computed_property(client: Client, data: DataSet) -> None:
     count = client.get(
         "PointRecords/$count", ("$compute", "attempts mul 2 as x"), ("$filter", "x ge 4")
     ).body
@@ -131,12 +134,12 @@ def test_a_count_may_be_of_what_is_computed(client: Client, data: DataSet) -> No
 
 
 @pytest.mark.parametrize("name", ["x", "Ünï", "_", "a" * 128, "as", "select", "k0", "c0", "n"])
-def test_any_identifier_is_a_name(name: str, client: Client) -> None:
-    answer = client.json(
+def test_alias_may_be_any_identifier(name: str, client: Client) -> None:
+    response = client.json(
         "PointRecords", ("$compute", f"attempts add 1 as {name}"), ("$select", name), ("$top", "1"),
         ("$orderby", name), ("$filter", f"{name} eq 1"),
     )  # fmt: skip
-    assert answer["value"][0][name] == 1
+    assert response["value"][0][name] == 1
 
 
 @pytest.mark.parametrize(
@@ -159,14 +162,16 @@ def test_any_identifier_is_a_name(name: str, client: Client) -> None:
         ("@x as y", "itself"),
     ],
 )  # fmt: skip
-def test_what_is_no_computed_property_is_refused(compute: str, reason: str, client: Client) -> None:
-    with pytest.raises(InvalidError) as refused:
+def test_invalid_compute_is_rejected_with_its_reason_and_position(
+    compute: str, reason: str, client: Client
+) -> None:
+    with pytest.raises(InvalidError) as rejection:
         client.get("PointRecords", ("$compute", compute), ("@x", "@x"))
-    assert reason in refused.value.message
-    assert "(character " in refused.value.message
+    assert reason in rejection.value.message
+    assert "(character " in rejection.value.message
 
 
-def test_computed_names_are_those_of_their_own_level(client: Client) -> None:
+def test_computed_properties_are_scoped_to_their_level(client: Client) -> None:
     inner = ("$expand", "logs($compute=attempt as x;$filter=x ge 0)")
     assert client.get("PointRecords", inner).status == 200
     with pytest.raises(InvalidError, match="no property x"):
@@ -179,7 +184,7 @@ def test_computed_names_are_those_of_their_own_level(client: Client) -> None:
     assert client.get("PointRecords", ("$compute", "attempts as x"), outer).status == 200
 
 
-def test_what_is_computed_cannot_grow_beyond_the_limit(client: Client) -> None:
+def test_size_of_computed_expressions_is_limited(client: Client) -> None:
     doubling = ["attempts as x0"] + [f"x{n} add x{n} as x{n + 1}" for n in range(20)]
     with pytest.raises(InvalidError, match="2000 tokens"):
         client.get("PointRecords", ("$compute", ",".join(doubling)))
@@ -192,7 +197,7 @@ def test_what_is_computed_cannot_grow_beyond_the_limit(client: Client) -> None:
         client.get("PointRecords", ("$compute", ",".join(f"1 as x{n}" for n in range(33))))
 
 
-def test_what_cannot_be_computed_is_refused(client: Client) -> None:
+def test_uncomputable_expression_is_rejected(client: Client) -> None:
     with pytest.raises(InvalidError, match="zero"):
         client.get("PointRecords", ("$compute", "1 div attempts as x"))
     with pytest.raises(NotImplementedByServiceError):
@@ -200,7 +205,7 @@ def test_what_cannot_be_computed_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "instant",
     [
         "mindatetime() sub duration'PT0.000001S'",
         "maxdatetime() add duration'PT0.000001S'",
@@ -208,16 +213,16 @@ def test_what_cannot_be_computed_is_refused(client: Client) -> None:
         "date(maxdatetime()) add duration'P1D'",
     ],
 )
-def test_a_year_that_has_no_four_digits_is_refused_and_not_written(
-    moment: str, client: Client
+def test_instant_outside_years_1_to_9999_is_rejected_only_as_output(
+    instant: str, client: Client
 ) -> None:
-    for compute in (moment, f"cast({moment},Edm.String)"):
+    for compute in (instant, f"cast({instant},Edm.String)"):
         with pytest.raises(InvalidError, match="out of range"):
             client.get("PointRecords", ("$compute", f"{compute} as x"))
-    assert client.get("PointRecords/$count", ("$filter", f"{moment} ne null")).body == "60"
+    assert client.get("PointRecords/$count", ("$filter", f"{instant} ne null")).body == "60"
 
 
-def test_the_first_and_the_last_moment_are_written(client: Client) -> None:
+def test_first_and_last_instant_are_returned(client: Client) -> None:
     query = ("$compute", "mindatetime() as a,maxdatetime() as b,date(mindatetime()) as c")
     (entity,) = client.json("PointRecords", query, ("$select", "a,b,c"), ("$top", "1"))["value"]
     assert entity["a"] == "0001-01-01T00:00:00.000000Z"

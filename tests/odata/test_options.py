@@ -1,4 +1,4 @@
-"""System query options, headers and formats, as clients send them."""
+"""System query options, format and version negotiation, and the JSON metadata levels."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.support.odata.dataset import DataSet
 
 
 @pytest.mark.parametrize("name", ["$top", "top", "TOP", "$Top", " $top"])
-def test_names_of_options_have_a_dollar_or_not_and_any_case(name: str, client: Client) -> None:
+def test_option_name_may_omit_the_dollar_and_have_any_case(name: str, client: Client) -> None:
     assert len(client.json("PointRecords", (name, "3"))["value"]) == 3
 
 
@@ -51,91 +51,87 @@ def test_names_of_options_have_a_dollar_or_not_and_any_case(name: str, client: C
     ],
     ids=str,
 )
-def test_options_that_are_none_are_refused(query: list[tuple[str, str]], client: Client) -> None:
+def test_invalid_option_is_rejected(query: list[tuple[str, str]], client: Client) -> None:
     with pytest.raises(InvalidError):
         client.get("PointRecords", *query)
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "$deltatoken",
-        "$index",
-        "Index",
-    ],
+    ["$deltatoken", "$index", "Index"],
 )
-def test_options_that_are_not_supported_are_named(name: str, client: Client) -> None:
+def test_unsupported_option_is_not_implemented(name: str, client: Client) -> None:
     with pytest.raises(NotImplementedByServiceError, match=name.lower().strip("$")):
         client.get("PointRecords", (name, "x"))
 
 
 @pytest.mark.parametrize("path", ["", "$metadata", "PointRecords/$count"])
-def test_options_that_mean_nothing_for_a_resource_are_refused(path: str, client: Client) -> None:
+def test_option_that_the_resource_does_not_accept_is_rejected(path: str, client: Client) -> None:
     with pytest.raises(InvalidError, match="skiptoken"):
         client.get(path, ("$skiptoken", "x"))
 
 
-def test_one_entity_cannot_be_filtered(client: Client, data: DataSet) -> None:
+def test_single_entity_does_not_accept_a_filter(client: Client, data: DataSet) -> None:
     with pytest.raises(InvalidError, match="filter"):
         client.get(f"PointRecords({data.records[0].id})", ("$filter", "true"))
 
 
-def test_options_of_the_clients_own_are_left_alone(client: Client) -> None:
+def test_custom_options_are_ignored(client: Client) -> None:
     assert (
         client.get("PointRecords", ("x", "1"), ("x", "2"), ("skiptoken", "y"), ("", "")).status
         == 200
     )
 
 
-def test_a_selection_has_what_was_selected(client: Client) -> None:
-    answer = client.json("PointRecords", ("$select", " status , id,logs"), ("$top", "1"))
-    assert answer["@odata.context"] == f"{ROOT}/$metadata#PointRecords(id,status,logs)"
-    assert list(answer["value"][0]) == ["id", "status"]
+def test_select_returns_only_the_selected_properties(client: Client) -> None:
+    response = client.json("PointRecords", ("$select", " status , id,logs"), ("$top", "1"))
+    assert response["@odata.context"] == f"{ROOT}/$metadata#PointRecords(id,status,logs)"
+    assert list(response["value"][0]) == ["id", "status"]
     everything = client.json("PointRecords", ("$select", "*,status"), ("$top", "1"))
     assert len(everything["value"][0]) == 16
 
 
-def test_an_entity_without_its_key_says_its_id(client: Client, data: DataSet) -> None:
+def test_entity_without_its_key_has_an_id_annotation(client: Client, data: DataSet) -> None:
     record = data.records[0]
-    answer = client.json("PointRecords", ("$select", "status"), ("$top", "1"))
+    response = client.json("PointRecords", ("$select", "status"), ("$top", "1"))
     link = f"{ROOT}/PointRecords({record.id})"
-    assert answer["value"] == [{"@odata.id": link, "status": record.status}]
-    bare = client.json(
+    assert response["value"] == [{"@odata.id": link, "status": record.status}]
+    without_metadata = client.json(
         "PointRecords",
         ("$select", "status"),
         ("$top", "1"),
         accept="application/json;metadata=none",
     )
-    assert bare == {"value": [{"status": record.status}]} | {
-        key: value for key, value in bare.items() if key == "@odata.nextLink"
+    assert without_metadata == {"value": [{"status": record.status}]} | {
+        key: value for key, value in without_metadata.items() if key == "@odata.nextLink"
     }
 
 
-def test_full_metadata_say_all_that_a_client_could_compute(client: Client, data: DataSet) -> None:
+def test_full_metadata_contains_types_ids_and_links(client: Client, data: DataSet) -> None:
     record = data.records[0]
-    answer = client.json(
+    response = client.json(
         f"PointRecords({record.id})", accept="application/json;odata.metadata=full"
     )
     link = f"{ROOT}/PointRecords({record.id})"
-    assert answer["@odata.type"] == "#PunchClock.PointRecord"
-    assert answer["@odata.id"] == answer["@odata.editLink"] == link
-    assert answer["logs@odata.navigationLink"] == f"{link}/logs"
-    assert answer["id@odata.type"] == "#Guid"
-    assert answer["includedAt@odata.type"] == "#DateTimeOffset"
-    assert answer["id"] == str(record.id)
+    assert response["@odata.type"] == "#PunchClock.PointRecord"
+    assert response["@odata.id"] == response["@odata.editLink"] == link
+    assert response["logs@odata.navigationLink"] == f"{link}/logs"
+    assert response["id@odata.type"] == "#Guid"
+    assert response["includedAt@odata.type"] == "#DateTimeOffset"
+    assert response["id"] == str(record.id)
 
 
-def test_large_numbers_are_text_for_clients_that_ask(client: Client, data: DataSet) -> None:
-    answer = client.json(
+def test_int64_is_a_string_for_ieee754_compatible_clients(client: Client, data: DataSet) -> None:
+    response = client.json(
         "PointRecords",
         ("$count", "true"),
         ("$top", "1"),
         accept="application/json;IEEE754Compatible=true",
     )
-    assert answer["@odata.count"] == str(len(data.records))
+    assert response["@odata.count"] == str(len(data.records))
     record = data.records[0]
-    assert answer["value"][0]["employeeId"] == str(record.employeeId)
-    assert answer["value"][0]["attempts"] == record.attempts
+    assert response["value"][0]["employeeId"] == str(record.employeeId)
+    assert response["value"][0]["attempts"] == record.attempts
 
 
 @pytest.mark.parametrize(
@@ -159,11 +155,11 @@ def test_large_numbers_are_text_for_clients_that_ask(client: Client, data: DataS
          "application/json;odata.metadata=minimal;IEEE754Compatible=true"),
     ],
 )  # fmt: skip
-def test_the_format_is_what_the_client_accepts(
+def test_accept_header_determines_the_content_type(
     accept: str, content_type: str, client: Client
 ) -> None:
-    answer = client.get("PointRecords", ("$top", "1"), accept=accept)
-    assert answer.headers["Content-Type"] == content_type
+    response = client.get("PointRecords", ("$top", "1"), accept=accept)
+    assert response.headers["Content-Type"] == content_type
 
 
 @pytest.mark.parametrize(
@@ -172,24 +168,24 @@ def test_the_format_is_what_the_client_accepts(
      "application/json;odata.metadata=some", "application/json;charset=latin-1",
      "text/plain;q=high"],
 )  # fmt: skip
-def test_a_format_that_is_not_there_is_not_acceptable(accept: str, client: Client) -> None:
+def test_unsupported_format_is_not_acceptable(accept: str, client: Client) -> None:
     with pytest.raises(NotAcceptableError):
         client.get("PointRecords", accept=accept)
 
 
 def test_format_overrides_accept(client: Client) -> None:
-    answer = client.get("PointRecords", ("$format", "json"), ("$top", "1"), accept="text/html")
-    assert answer.headers["Content-Type"] == "application/json;odata.metadata=minimal"
+    response = client.get("PointRecords", ("$format", "json"), ("$top", "1"), accept="text/html")
+    assert response.headers["Content-Type"] == "application/json;odata.metadata=minimal"
     none = client.get("PointRecords", ("$format", "application/json;odata.metadata=none"))
     assert "@odata.context" not in json.loads(none.body)
     assert client.get("$metadata", ("$format", "xml"), accept="text/html").status == 200
-    for path, form in [("PointRecords", "xml"), ("PointRecords", "atom")]:
+    for media_type in ("xml", "atom"):
         with pytest.raises(NotAcceptableError):
-            client.get(path, ("$format", form))
+            client.get("PointRecords", ("$format", media_type))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "version"),
+    ("max_version", "version"),
     [
         (None, "4.01"),
         ("4.0", "4.0"),
@@ -199,37 +195,39 @@ def test_format_overrides_accept(client: Client) -> None:
         (" 4.0 ", "4.0"),
     ],
 )
-def test_the_version_is_what_the_client_knows(
-    wanted: str | None, version: str, client: Client
+def test_response_version_is_at_most_the_max_version(
+    max_version: str | None, version: str, client: Client
 ) -> None:
-    headers = {} if wanted is None else {"odata_maxversion": wanted}
+    headers = {} if max_version is None else {"odata_maxversion": max_version}
     for path in ("", "$metadata", "PointRecords", "PointRecords/$count"):
         assert client.get(path, **headers).headers["OData-Version"] == version
     assert f'Version="{version}"' in client.get("$metadata", **headers).body
 
 
-@pytest.mark.parametrize("wanted", ["3.0", "1.0", "x", "", "4"])
-def test_a_version_before_four_is_refused(wanted: str, client: Client) -> None:
+@pytest.mark.parametrize("max_version", ["3.0", "1.0", "x", "", "4"])
+def test_max_version_below_four_is_rejected(max_version: str, client: Client) -> None:
     with pytest.raises(InvalidError, match="OData-MaxVersion"):
-        client.get("PointRecords", odata_maxversion=wanted)
+        client.get("PointRecords", odata_maxversion=max_version)
 
 
-def test_a_count_counts_all_that_the_filter_selects(client: Client, data: DataSet) -> None:
-    answer = client.json(
+def test_count_option_counts_all_entities_that_match_the_filter(
+    client: Client, data: DataSet
+) -> None:
+    response = client.json(
         "PointRecords",
         ("$filter", "attempts eq 0"),
         ("$count", "TRUE"),
         ("$top", "2"),
         ("$skip", "1"),
     )
-    assert answer["@odata.count"] == sum(each.attempts == 0 for each in data.records)
+    assert response["@odata.count"] == sum(each.attempts == 0 for each in data.records)
     assert "@odata.count" not in client.json("PointRecords", ("$count", "false"))
 
 
 @pytest.mark.parametrize(
     "option", [("$top", "-1"), ("$skip", "a"), ("$orderby", "nope"), ("$count", "x")]
 )
-def test_an_option_that_changes_no_count_must_still_be_one(
+def test_count_path_rejects_invalid_options_that_it_ignores(
     option: tuple[str, str], client: Client
 ) -> None:
     with pytest.raises(InvalidError):

@@ -1,4 +1,4 @@
-"""Pages, put together, are the whole in its order: whatever the order, the size, or the top."""
+"""Paging: all pages together are the sorted collection, for any order, page size and ``$top``."""
 
 import base64
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Key = tuple[Term, str]
 
 
 def compare(keys: list[Key], left: Any, right: Any) -> int:
-    """Order by the keys in turn, null first ascending and last descending, then by the id."""
+    """Compare by each key, then by id. Null is first in ascending order, last in descending."""
     for term, direction in keys:
         a, b = term.value({"it": left}), term.value({"it": right})
         sign = -1 if direction.strip() == "desc" else 1
@@ -54,7 +54,7 @@ def compare(keys: list[Key], left: Any, right: Any) -> int:
     top=st.one_of(st.none(), st.integers(0, 70)),
     skip=st.one_of(st.none(), st.integers(0, 70)),
 )
-def test_pages_together_are_the_whole_in_its_order(
+def test_pages_of_a_random_order_contain_all_entities_in_order(
     keys: list[Key], size: int, top: int | None, skip: int | None, client: Client, data: DataSet
 ) -> None:
     keys = [(term, direction.lower()) for term, direction in keys]
@@ -72,8 +72,8 @@ def test_pages_together_are_the_whole_in_its_order(
     query += [("$top", str(top))] if top is not None else []
     query += [("$skip", str(skip))] if skip is not None else []
     pages = client.pages("PointRecords", *query, prefer=f"maxpagesize={size}")
-    found = [each["id"] for page in pages for each in page]
-    assert found == [str(each.id) for each in expected]
+    ids = [each["id"] for page in pages for each in page]
+    assert ids == [str(each.id) for each in expected]
     assert all(len(page) == size for page in pages[:-1])
     assert pages[-1] or len(pages) == 1
 
@@ -98,7 +98,7 @@ def test_pages_together_are_the_whole_in_its_order(
         ([("$top", "12")], "maxpagesize=5", [5, 5, 2]),
     ],
 )
-def test_the_size_of_a_page_is_bounded_by_the_settings(
+def test_page_size_is_bounded_by_the_settings(
     query: list[tuple[str, str]],
     prefer: str,
     sizes: list[int],
@@ -109,24 +109,21 @@ def test_the_size_of_a_page_is_bounded_by_the_settings(
     assert [len(page) for page in pages] == sizes
 
 
-def test_pages_keep_their_size_without_the_preference(client: Client) -> None:
+def test_next_page_keeps_the_preferred_size(client: Client) -> None:
     first = client.json("PointRecords", prefer="maxpagesize=3")
     second = client.follow(first["@odata.nextLink"])
     assert len(second["value"]) == 3
 
 
-def test_a_preference_that_is_applied_is_named(client: Client) -> None:
-    for spelled, named in [
-        ("maxpagesize=3", "maxpagesize=3"),
-        ("odata.maxpagesize=3", "odata.maxpagesize=3"),
-    ]:
-        answer = client.get("PointRecords", prefer=spelled)
-        assert answer.headers["Preference-Applied"] == named
+def test_applied_preference_is_confirmed(client: Client) -> None:
+    for preference in ("maxpagesize=3", "odata.maxpagesize=3"):
+        response = client.get("PointRecords", prefer=preference)
+        assert response.headers["Preference-Applied"] == preference
     assert "Preference-Applied" not in client.get("PointRecords", prefer="x=y").headers
 
 
-def test_a_next_link_is_absolute_and_keeps_all_other_options(client: Client) -> None:
-    answer = client.json(
+def test_next_link_is_absolute_and_keeps_all_other_options(client: Client) -> None:
+    response = client.json(
         "PointRecords",
         ("$filter", "attempts ge @n and deviceId ne '&=#+ é'"),
         ("@n", "0"),
@@ -136,50 +133,52 @@ def test_a_next_link_is_absolute_and_keeps_all_other_options(client: Client) -> 
         ("mine", "a b&c"),
         prefer="maxpagesize=2",
     )
-    link = answer["@odata.nextLink"]
+    link = response["@odata.nextLink"]
     assert link.startswith(f"{ROOT}/PointRecords?")
     assert link.isascii()
     assert "top=" not in link
     assert "skip=" not in link
     assert "mine=a%20b%26c" in link
-    following = client.follow(link)
-    assert following["@odata.context"].endswith("#PointRecords(id)")
-    assert not {each["id"] for each in following["value"]} & {
-        each["id"] for each in answer["value"]
+    next_page = client.follow(link)
+    assert next_page["@odata.context"].endswith("#PointRecords(id)")
+    assert not {each["id"] for each in next_page["value"]} & {
+        each["id"] for each in response["value"]
     }
 
 
-def test_the_count_is_counted_once_and_said_on_every_page(client: Client, data: DataSet) -> None:
-    answer = client.json("PointRecords", ("$count", "true"), prefer="maxpagesize=25")
-    while link := answer.get("@odata.nextLink"):
-        answer = client.follow(link)
-        assert answer["@odata.count"] == len(data.records)
+def test_every_page_has_the_total_count(client: Client, data: DataSet) -> None:
+    response = client.json("PointRecords", ("$count", "true"), prefer="maxpagesize=25")
+    counts = [response["@odata.count"]]
+    while link := response.get("@odata.nextLink"):
+        response = client.follow(link)
+        counts.append(response["@odata.count"])
+    assert counts == [len(data.records)] * 3
 
 
-def test_long_texts_make_no_long_links(client: Client, data: DataSet) -> None:
+def test_long_order_keys_do_not_make_long_links(client: Client, data: DataSet) -> None:
     pages = client.pages("IntegrationLogs", ("$orderby", "log desc"), prefer="maxpagesize=3")
-    found = [each["id"] for page in pages for each in page]
+    ids = [each["id"] for page in pages for each in page]
     expected = sorted(
         data.logs, key=lambda each: (each.log is not None, each.log or "", each.id), reverse=True
     )
-    assert found == [each.id for each in expected]
+    assert ids == [each.id for each in expected]
     first = client.json("IntegrationLogs", ("$orderby", "log desc"), prefer="maxpagesize=1")
     assert len(first["value"][0]["log"]) == 700
     assert len(first["@odata.nextLink"]) < 400
 
 
-def test_logs_of_one_record_have_pages_too(client: Client, data: DataSet) -> None:
+def test_navigation_collection_is_paged(client: Client, data: DataSet) -> None:
     record = next(each for each in data.records if len(each.logs) == 4)
     pages = client.pages(f"PointRecords({record.id})/logs", prefer="maxpagesize=3")
     assert [each["id"] for page in pages for each in page] == [each.id for each in record.logs]
 
 
-def token_of(answer: Any) -> str:
-    query = urlsplit(answer["@odata.nextLink"]).query
+def token_of(response: Any) -> str:
+    query = urlsplit(response["@odata.nextLink"]).query
     return dict(each.split("=", 1) for each in query.split("&"))["$skiptoken"]
 
 
-def test_a_token_that_was_changed_is_refused(client: Client) -> None:
+def test_changed_skip_token_is_rejected(client: Client) -> None:
     token = token_of(client.json("PointRecords", prefer="maxpagesize=2"))
     assert client.get("PointRecords", ("$skiptoken", token)).status == 200
     raw = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
@@ -193,7 +192,7 @@ def test_a_token_that_was_changed_is_refused(client: Client) -> None:
             client.get("PointRecords", ("$skiptoken", text))
 
 
-def test_a_token_belongs_to_one_query(client: Client) -> None:
+def test_skip_token_of_another_query_is_rejected(client: Client) -> None:
     token = token_of(client.json("PointRecords", ("$orderby", "status"), prefer="maxpagesize=2"))
     for path, query in [
         ("PointRecords", []),
@@ -205,20 +204,20 @@ def test_a_token_belongs_to_one_query(client: Client) -> None:
             client.get(path, *query, ("$skiptoken", token))
 
 
-def test_a_record_that_comes_or_goes_moves_no_other(database: Database) -> None:
+def test_concurrent_insert_and_delete_shift_no_page(database: Database) -> None:
     client = Client(ODataService(ReadSession(database, 10), Settings()))
     records = sorted(dataset.build(40), key=lambda each: each.id)
     for each in records:
         each.logs = []
     dataset.store(records[:10] + records[12:], database)
-    answer = client.json("PointRecords", prefer="maxpagesize=15")
-    seen = [each["id"] for each in answer["value"]]
+    response = client.json("PointRecords", prefer="maxpagesize=15")
+    seen = [each["id"] for each in response["value"]]
     with database.transaction() as connection:
         connection.run("DELETE FROM point_record WHERE id = :id", id=records[3].id)
     dataset.store(records[10:12], database)
-    while link := answer.get("@odata.nextLink"):
-        answer = client.follow(link)
-        seen += [each["id"] for each in answer["value"]]
+    while link := response.get("@odata.nextLink"):
+        response = client.follow(link)
+        seen += [each["id"] for each in response["value"]]
     assert seen == [str(each.id) for each in records[:10] + records[12:]]
 
 
@@ -234,12 +233,12 @@ def test_a_record_that_comes_or_goes_moves_no_other(database: Database) -> None:
         ("true,null,5,id", lambda log: log.id),
     ],
 )
-def test_logs_are_ordered_by_what_an_expression_says(
+def test_orderby_sorts_by_expressions(
     order: str, key: Callable[[Log], Any], client: Client, data: DataSet
 ) -> None:
     pages = client.pages("IntegrationLogs", ("$orderby", order), prefer="maxpagesize=7")
-    found = [each["id"] for page in pages for each in page]
-    assert found == [each.id for each in sorted(data.logs, key=key)]
+    ids = [each["id"] for page in pages for each in page]
+    assert ids == [each.id for each in sorted(data.logs, key=key)]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +256,7 @@ def test_logs_are_ordered_by_what_an_expression_says(
         ({"x": 1}, None, None, 5),
     ],
 )
-def test_a_token_of_our_form_with_other_values_is_refused(
+def test_skip_token_with_a_valid_digest_and_invalid_values_is_rejected(
     after: Any, remaining: Any, count: Any, size: Any
 ) -> None:
     forged = SkipToken(after, remaining, count, size).encode(["query"])

@@ -1,4 +1,4 @@
-"""A whole query drawn at random answers through the service what it answers in Python."""
+"""Property: a random query returns the same JSON from the service as from a model in Python."""
 
 import json
 from collections.abc import Callable
@@ -18,39 +18,42 @@ from tests.support.odata.dataset import DataSet
 from tests.support.odata.json_values import Number, readable
 from tests.support.odata.query_model import Query, expected_page, fails, queries
 
-# A query takes several times what a filter does, and has filters in it.
+# A query takes several times as long as a filter, and contains filters.
 fewer = settings(thorough, max_examples=max(60, EXAMPLES // 8))
 BARE = {"accept": "application/json;odata.metadata=none"}
 
 
 @pytest.fixture(scope="session")
 def client(client_of: Callable[[Settings], Client]) -> Client:
-    """A client of a service that soon cuts what it expands."""
+    """A client of a service with small pages in expansions."""
     return client_of(replace(Settings(), odata_expand_page=2))
 
 
-def ask(client: Client, path: str, query: list[tuple[str, str]]) -> Any:
-    """GET JSON with numbers as they are written, and whatever was cut as if it were whole."""
+def get_all(client: Client, path: str, query: list[tuple[str, str]]) -> Any:
+    """GET JSON, keep the spelling of numbers, and follow every nextLink, also in expansions."""
     body = client.get(path, *query, **BARE).body
-    return whole(client, json.loads(body, parse_float=Number, parse_int=Number))
+    return with_all_pages(client, json.loads(body, parse_float=Number, parse_int=Number))
 
 
-def whole(client: Client, value: Any) -> Any:
+def with_all_pages(client: Client, value: Any) -> Any:
+    """Replace each nextLink in a JSON value by the pages behind it."""
     if isinstance(value, list):
-        return [whole(client, each) for each in value]
+        return [with_all_pages(client, each) for each in value]
     if not isinstance(value, dict):
         return value
-    found = {name: whole(client, each) for name, each in value.items() if "nextLink" not in name}
+    complete = {
+        name: with_all_pages(client, each) for name, each in value.items() if "nextLink" not in name
+    }
     for name, link in value.items():
         if "nextLink" in name:
             parts = urlsplit(link)
             path = parts.path.removeprefix(urlsplit(ROOT).path)
-            following = ask(client, path, parse_qsl(parts.query, strict_parsing=True))
-            found[name.partition("@")[0] or "value"] += following["value"]
-    return found
+            rest = get_all(client, path, parse_qsl(parts.query, strict_parsing=True))
+            complete[name.partition("@")[0] or "value"] += rest["value"]
+    return complete
 
 
-def check(client: Client, entity_set: str, query: Query, entities: list[Any]) -> None:
+def require_same_result(client: Client, entity_set: str, query: Query, entities: list[Any]) -> None:
     options = list(query.options())
     try:
         values, count = expected_page(query, entities, {})
@@ -58,27 +61,27 @@ def check(client: Client, entity_set: str, query: Query, entities: list[Any]) ->
         event("fails")
         return
     try:
-        found = ask(client, entity_set, options)
+        actual = get_all(client, entity_set, options)
     except InvalidError:
         if not fails(query, entities, {}):
             raise
         return
     expected = {"@odata.count": count} if query.count else {}
     event("expands" if query.expand else "expands nothing")
-    assert readable(found, {**expected, "value": values}) == {**expected, "value": values}, options
+    assert readable(actual, {**expected, "value": values}) == {**expected, "value": values}, options
 
 
 @fewer
 @given(query=queries("Record"))
-def test_a_random_query_of_records_answers_what_it_does_in_python(
+def test_random_query_of_records_returns_the_result_of_the_model(
     query: Query, client: Client, data: DataSet
 ) -> None:
-    check(client, "PointRecords", query, data.records)
+    require_same_result(client, "PointRecords", query, data.records)
 
 
 @fewer
 @given(query=queries("Log"))
-def test_a_random_query_of_logs_answers_what_it_does_in_python(
+def test_random_query_of_logs_returns_the_result_of_the_model(
     query: Query, client: Client, data: DataSet
 ) -> None:
-    check(client, "IntegrationLogs", query, data.logs)
+    require_same_result(client, "IntegrationLogs", query, data.logs)

@@ -1,6 +1,6 @@
-"""Whatever is sent to OData's routes, the answer is one of ours: 2xx, 304, 4xx or 501, never 500.
+"""Random requests to the OData routes get a well-formed 2xx, 304, 4xx or 501 response, never a 500.
 
-About a minute of it; ``ODATA_EXAMPLES`` says how much more, and ``make soak`` looks for longer.
+Takes about a minute. ``ODATA_EXAMPLES`` sets the number of examples, and ``make soak`` runs longer.
 """
 
 import json
@@ -21,42 +21,44 @@ bounded = settings(thorough, max_examples=max(2_000, EXAMPLES))
 
 @pytest.fixture
 def filled(service: Service) -> Service:
-    """The service, with some records and their logs."""
-    assert service.post(fuzzing.some_records()).status_code == 207
+    """The service with some records and their logs."""
+    assert service.post(fuzzing.punches()).status_code == 207
     service.replicate()
     return service
 
 
-def ask(
+def request(
     service: Service, method: str, path: str, headers: dict[str, str], body: bytes = b""
 ) -> HTTPResponse:
-    """Send a request; its answer must be as every answer is."""
-    answer = service.http.request(method, f"/odata/{path}", headers=headers, body=body)
-    asked = (method, path, headers, body)
-    if answer.status_code == 403 and b"Missing Authentication Token" in answer.body:
-        return answer  # the gateway's, where there is no route: more segments than any resource has
-    require_ours(answer.status_code, asked)
-    assert answer.headers["OData-Version"] in ("4.0", "4.01"), asked
-    if answer.status_code == 405:
-        assert method not in answer.headers["Allow"], asked
-    if method == "HEAD" or answer.status_code in (204, 304):
-        assert answer.body == b"", asked
-    elif answer.status_code >= 400:
-        error_of(answer)
-    elif answer.headers["Content-Type"].startswith("application/json"):
-        assert isinstance(answer.json_body, dict)
-    return answer
+    """Send a request, check what every response must have, and return the response."""
+    response = service.http.request(method, f"/odata/{path}", headers=headers, body=body)
+    sent = (method, path, headers, body)
+    if response.status_code == 403 and b"Missing Authentication Token" in response.body:
+        return response  # from the gateway: no route has so many segments
+    require_expected_status(response.status_code, sent)
+    assert response.headers["OData-Version"] in ("4.0", "4.01"), sent
+    if response.status_code == 405:
+        assert method not in response.headers["Allow"], sent
+    if method == "HEAD" or response.status_code in (204, 304):
+        assert response.body == b"", sent
+    elif response.status_code >= 400:
+        error_of(response)
+    elif response.headers["Content-Type"].startswith("application/json"):
+        assert isinstance(response.json_body, dict)
+    return response
 
 
-def require_ours(status: int, asked: Any) -> None:
-    assert status < 500 or status == 501, (status, asked)
+def require_expected_status(status: int, sent: Any) -> None:
+    assert status < 500 or status == 501, (status, sent)
 
 
 @bounded
 @given(path=fuzzing.paths, query=fuzzing.queries, headers=fuzzing.headers)
-def test_random_requests(filled: Service, path: str, query: str, headers: dict[str, str]) -> None:
-    ask(filled, "GET", f"{path}?{query}", headers)
-    ask(filled, "GET", f"PointRecords?{query}", headers)
+def test_random_get_requests_are_answered(
+    filled: Service, path: str, query: str, headers: dict[str, str]
+) -> None:
+    request(filled, "GET", f"{path}?{query}", headers)
+    request(filled, "GET", f"PointRecords?{query}", headers)
 
 
 @bounded
@@ -67,30 +69,34 @@ def test_random_requests(filled: Service, path: str, query: str, headers: dict[s
     headers=fuzzing.headers,
     body=fuzzing.bodies,
 )
-def test_random_methods_and_bodies(
+def test_random_methods_and_bodies_are_answered(
     filled: Service, method: str, path: str, query: str, headers: dict[str, str], body: bytes
 ) -> None:
-    ask(filled, method, f"{path}?{query}", headers, body)
-    ask(filled, "POST", f"PointRecords?{query}", {"Content-Type": "application/json"}, body)
+    request(filled, method, f"{path}?{query}", headers, body)
+    request(filled, "POST", f"PointRecords?{query}", {"Content-Type": "application/json"}, body)
 
 
 @bounded
 @given(body=fuzzing.multiparts, headers=fuzzing.headers)
-def test_random_multipart_batches(filled: Service, body: bytes, headers: dict[str, str]) -> None:
-    kind = {"Content-Type": "multipart/mixed; boundary=b", "Prefer": "continue-on-error"}
-    answer = ask(filled, "POST", "$batch", kind | {"Accept": "multipart/mixed"}, body)
-    if answer.status_code == 200:
-        text = answer.body.decode()
+def test_random_multipart_batches_are_answered(
+    filled: Service, body: bytes, headers: dict[str, str]
+) -> None:
+    multipart = {"Content-Type": "multipart/mixed; boundary=b", "Prefer": "continue-on-error"}
+    response = request(filled, "POST", "$batch", multipart | {"Accept": "multipart/mixed"}, body)
+    if response.status_code == 200:
+        text = response.body.decode()
         for status in re.findall(r"\r\n\r\nHTTP/1\.1 (\d+) ", text):
-            require_ours(int(status), body)
-    ask(filled, "POST", "$batch", kind | headers, body)
+            require_expected_status(int(status), body)
+    request(filled, "POST", "$batch", multipart | headers, body)
 
 
 @bounded
 @given(body=fuzzing.json_batches, headers=fuzzing.headers)
-def test_random_batches_of_json(filled: Service, body: bytes, headers: dict[str, str]) -> None:
-    answer = ask(filled, "POST", "$batch", {"Content-Type": "application/json"}, body)
-    if answer.status_code == 200:
-        for response in json.loads(answer.body)["responses"]:
-            require_ours(response["status"], body)
-    ask(filled, "POST", "$batch", {"Content-Type": "application/json"} | headers, body)
+def test_random_json_batches_are_answered(
+    filled: Service, body: bytes, headers: dict[str, str]
+) -> None:
+    response = request(filled, "POST", "$batch", {"Content-Type": "application/json"}, body)
+    if response.status_code == 200:
+        for each in json.loads(response.body)["responses"]:
+            require_expected_status(each["status"], body)
+    request(filled, "POST", "$batch", {"Content-Type": "application/json"} | headers, body)

@@ -1,4 +1,4 @@
-"""Requests to OData's routes, drawn at random: near to what is legal, and far from it."""
+"""Hypothesis strategies for requests to the OData routes, from almost valid to nonsense."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.odata.strategies.expressions import conditions
 from tests.support.service import PUNCH, punch
 
-NOBODY = "00000000-0000-0000-0000-000000000000"
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 _OPTIONS = [
     "$filter", "$orderby", "$select", "$expand", "$apply", "$compute", "$search", "$top", "$skip",
@@ -31,16 +31,16 @@ _SEGMENTS = [
     "PointRecords", "IntegrationLogs", "IntegrationRuns", "IntegrationLogs(1)", "logs", "point",
     "status", "includedAt", "latitude", "$value", "$count", "$ref", "$metadata", "$batch", "$query",
     "$entity", "$all", "$crossjoin(PointRecords)", "$filter(true)", "$each", "(", ")", "'", "%",
-    "%2F", "", "..", "PointRecords(@a)", "PointRecords(id=@a)", f"PointRecords({NOBODY})",
+    "%2F", "", "..", "PointRecords(@a)", "PointRecords(id=@a)", f"PointRecords({UNKNOWN_ID})",
 ]  # fmt: skip
 _FRAGMENTS = [
     "status", "id", "attempts", "latitude", "deviceId", "logs", "point", "includedAt", "$it",
     "$this", "@a", "@b", " eq ", " ne ", " gt ", " in ", " and ", " or ", "not ", " add ", " div ",
     "-", "(", ")", ",", "/", ":", ";", "'", "''", "'x'", "1", "0", "1.5", "1e5", "null", "true",
     "any(", "l:", "$count", "/$filter(", "[", "]", "{", '"', "contains(", "length(", "year(",
-    "cast(", "case(", "Edm.String", " asc", " desc", " ", "\t", "\n", "9" * 30, "\\", "%", NOBODY,
-    "2026-01-01T00:00:00Z", "é", "\U0001f600", "INF", "NaN", "now()", "*", "$ref", "$levels=max",
-    "$filter=", "$select=", "$expand=", "$orderby=", "$top=", "$count=true", " as x",
+    "cast(", "case(", "Edm.String", " asc", " desc", " ", "\t", "\n", "9" * 30, "\\", "%",
+    UNKNOWN_ID, "2026-01-01T00:00:00Z", "é", "\U0001f600", "INF", "NaN", "now()", "*", "$ref",
+    "$levels=max", "$filter=", "$select=", "$expand=", "$orderby=", "$top=", "$count=true", " as x",
     "filter(", "groupby(", "aggregate(", "compute(", "topcount(", "identity", " with sum as s",
     " with max as m", "concat(", "word", " AND ", " OR ", "NOT ", '"two words"',
 ]  # fmt: skip
@@ -59,7 +59,7 @@ def _quoted(value: str) -> str:
 
 
 _pairs = st.lists(st.tuples(st.sampled_from(_OPTIONS) | st.text(max_size=6), _values), max_size=4)
-# A whole query string: of options, or of anything that a request line can have.
+# A query string: of options, or of any characters that a request line can contain.
 queries = _pairs.map(
     lambda pairs: "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in pairs)
 ) | st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"))
@@ -92,7 +92,7 @@ _requests = st.builds(
     "{} {} HTTP/1.1{end}{}{end}{}".format,
     st.sampled_from([*METHODS, "get", ""]),
     _urls,
-    headers.map(lambda found: "".join(f"{name}: {text}\n" for name, text in found.items())),
+    headers.map(lambda fields: "".join(f"{name}: {text}\n" for name, text in fields.items())),
     st.just("") | records,
     end=st.sampled_from(["\n", "\r\n", ""]),
 )
@@ -107,12 +107,12 @@ def _multipart(parts: list[str], boundary: str, end: str) -> str:
     return "".join(f"--{boundary}\r\n{each}\r\n" for each in parts) + f"--{boundary}{end}"
 
 
-_sets = st.lists(_parts, max_size=2).map(
+_change_sets = st.lists(_parts, max_size=2).map(
     lambda parts: f"Content-Type: multipart/mixed; boundary=c\n\n{_multipart(parts, 'c', '--')}"
 )
 multiparts = st.builds(
     _multipart,
-    st.lists(_parts | _sets | st.text(max_size=10), max_size=4),
+    st.lists(_parts | _change_sets | st.text(max_size=10), max_size=4),
     st.sampled_from(["b", "b", "b", "c"]),
     st.sampled_from(["--", "--\r\n", "--\nepilogue", "", "-"]),
 ).map(lambda text: text.encode(errors="replace"))
@@ -132,10 +132,10 @@ _request = st.fixed_dictionaries(
     },
 )
 json_batches = (
-    st.lists(_request | _json, max_size=3).map(lambda found: {"requests": found}) | _json
-).map(lambda found: json.dumps(found).encode())
+    st.lists(_request | _json, max_size=3).map(lambda requests: {"requests": requests}) | _json
+).map(lambda batch: json.dumps(batch).encode())
 
 
-def some_records() -> list[dict[str, Any]]:
-    """Records for queries to find."""
+def punches() -> list[dict[str, Any]]:
+    """Return the bodies of some punches, which make the data that the queries read."""
     return [punch(n, latitude=n / 3, deviceId=f"phone {n}") for n in range(1, 9)]

@@ -1,4 +1,4 @@
-"""A batch as a whole: what is none, how much it may ask for, and how it is answered."""
+"""Batches as a whole: malformed batches, limits of size and time, and the response format."""
 
 from pathlib import Path
 from typing import Any
@@ -42,72 +42,74 @@ from tests.support.service import Service, error_of, punch, wired
         (multipart(part(GET)) + b" " * 1_048_576, MULTIPART, 413),
     ],
 )
-def test_what_is_no_batch_is_refused_as_a_whole(
+def test_malformed_batch_is_rejected_as_a_whole(
     service: Service, body: bytes, content_type: str, status: int
 ) -> None:
-    answer = send(service, body, content_type)
-    assert answer.status_code == status
-    error_of(answer)
+    response = send(service, body, content_type)
+    assert response.status_code == status
+    error_of(response)
 
 
-def test_neither_a_batch_nor_a_part_of_it_may_be_compressed(service: Service) -> None:
-    whole = send(service, multipart(part(GET)), Content_Encoding="gzip")
-    assert whole.status_code == 415
-    assert error_of(whole)["target"] == "Content-Encoding"
+def test_compressed_batch_or_part_is_rejected(service: Service) -> None:
+    rejection = send(service, multipart(part(GET)), Content_Encoding="gzip")
+    assert rejection.status_code == 415
+    assert error_of(rejection)["target"] == "Content-Encoding"
     compressed = part(post(1, "Content-Encoding: gzip"))
     for each in (compressed, change_set(compressed, part(post(2)))):
-        answer = send(service, multipart(each))
-        assert statuses(answer) == [415]
-        assert b"Accept-Encoding: identity" in answer.body
+        response = send(service, multipart(each))
+        assert statuses(response) == [415]
+        assert b"Accept-Encoding: identity" in response.body
 
 
-def test_the_answers_of_a_batch_are_bounded_together(
+def test_size_limit_covers_all_responses_of_a_batch(
     service: Service, variables: dict[str, str]
 ) -> None:
     service.accept(range(1, 10))
     service.replicate()
     parts = [{"id": str(n), "method": "get", "url": "PointRecords"} for n in range(9)]
     with wired(variables | {"ODATA_ANSWER_BYTES": "10000"}):
-        answers = send_json(service, *parts)
-    found = [len(each["body"].get("value", [])) for each in answers]
-    # The last page ends early; for those behind it there is no room for a single record.
-    assert found[:2] == [9, 9]
-    assert 0 < found[2] < 9
-    assert "@odata.nextLink" in answers[2]["body"]
-    assert found[3:] == [0] * 6
-    assert {each["status"] for each in answers[3:]} == {400}
-    assert "batch response too large" in answers[-1]["body"]["error"]["message"]
+        responses = send_json(service, *parts)
+    sizes = [len(each["body"].get("value", [])) for each in responses]
+    # The third page ends early. Not a single record fits in the later ones.
+    assert sizes[:2] == [9, 9]
+    assert 0 < sizes[2] < 9
+    assert "@odata.nextLink" in responses[2]["body"]
+    assert sizes[3:] == [0] * 6
+    assert {each["status"] for each in responses[3:]} == {400}
+    assert "batch response too large" in responses[-1]["body"]["error"]["message"]
 
 
-def test_a_batch_without_room_begins_nothing_more(
+def test_batch_without_size_left_executes_no_further_request(
     service: Service, variables: dict[str, str]
 ) -> None:
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"id": "1", "method": "get", "url": "$metadata"},
         {"id": "2", "method": "post", "url": "PointRecords", "body": punch(2)},
     ]
     with wired(variables | {"ODATA_ANSWER_BYTES": "1024"}):
-        answers = send_json(service, *parts)
-    assert [each["status"] for each in answers] == [200, 400]
-    assert "ODATA_ANSWER_BYTES" in answers[1]["body"]["error"]["message"]
+        responses = send_json(service, *parts)
+    assert [each["status"] for each in responses] == [200, 400]
+    assert "ODATA_ANSWER_BYTES" in responses[1]["body"]["error"]["message"]
     service.replicate()
     assert service.rows("SELECT count(*) FROM point_record") == [(0,)]
 
 
-def test_a_batch_may_be_empty(service: Service) -> None:
+def test_empty_batch_has_an_empty_response(service: Service) -> None:
     assert statuses(send(service, b"--b--")) == []
     assert send_json(service) == []
 
 
-def test_a_batch_is_bounded(service: Service) -> None:
+def test_number_of_requests_in_a_batch_is_limited(service: Service) -> None:
     one = {"method": "get", "url": "$metadata"}
-    answer = send(service, {"requests": [{**one, "id": str(n)} for n in range(101)]})
-    assert answer.status_code == 400
-    assert "100 requests (ODATA_BATCH_REQUESTS)" in error_of(answer)["message"]
+    response = send(service, {"requests": [{**one, "id": str(n)} for n in range(101)]})
+    assert response.status_code == 400
+    assert "100 requests (ODATA_BATCH_REQUESTS)" in error_of(response)["message"]
     assert len(send_json(service, *({**one, "id": str(n)} for n in range(100)))) == 100
 
 
-def test_a_batch_ends_in_time(variables: dict[str, str], database: Any, tmp_path: Path) -> None:
+def test_batch_without_time_left_rejects_its_requests(
+    variables: dict[str, str], database: Any, tmp_path: Path
+) -> None:
     with wired(variables | {"ODATA_BATCH_TIMEOUT_S": "0"}):
         service = Service.of(database, tmp_path)
         (response,) = send_json(service, {"id": "1", "method": "get", "url": "PointRecords"})
@@ -115,12 +117,12 @@ def test_a_batch_ends_in_time(variables: dict[str, str], database: Any, tmp_path
         assert response["headers"]["retry-after"]
 
 
-def test_other_methods_of_a_batch_are_not_allowed(service: Service) -> None:
-    answer = service.get("/odata/$batch")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, OPTIONS")
+def test_batch_allows_only_post(service: Service) -> None:
+    response = service.get("/odata/$batch")
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST, OPTIONS")
 
 
-def test_the_answer_is_of_the_format_that_the_client_reads(service: Service) -> None:
+def test_accept_header_chooses_the_response_format(service: Service) -> None:
     as_json = send(
         service,
         multipart(part(GET, "1"), change_set(part(post(7), "2"))),
@@ -139,7 +141,7 @@ def test_the_answer_is_of_the_format_that_the_client_reads(service: Service) -> 
 
 
 @pytest.mark.parametrize(
-    ("query", "status", "kind"),
+    ("query", "status", "media_type"),
     [
         ("$format=json", 200, "application/json"),
         ("format=application/json", 200, "application/json"),
@@ -148,13 +150,13 @@ def test_the_answer_is_of_the_format_that_the_client_reads(service: Service) -> 
         ("$top=1", 400, "application/json"),
     ],
 )
-def test_a_batch_has_the_option_format_alone(
-    service: Service, query: str, status: int, kind: str
+def test_batch_accepts_only_the_format_option(
+    service: Service, query: str, status: int, media_type: str
 ) -> None:
-    answer = service.http.post(
+    response = service.http.post(
         f"/odata/$batch?{query}",
         headers={"Content-Type": MULTIPART, "Accept": "multipart/mixed"},
         body=multipart(part(GET)),
     )
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"].partition(";")[0] == kind
+    assert response.status_code == status
+    assert response.headers["Content-Type"].partition(";")[0] == media_type

@@ -1,4 +1,4 @@
-"""Change sets: all of their records are created, or none."""
+"""Change sets create all of their records or none."""
 
 import re
 from pathlib import Path
@@ -19,8 +19,8 @@ from tests.support.odata.batch import (
 from tests.support.service import Service, punch, wired
 
 
-def test_a_change_set_of_one_creates_a_record_and_can_be_referred_to(service: Service) -> None:
-    answer = send(
+def test_change_set_of_one_request_creates_a_record_to_refer_to(service: Service) -> None:
+    response = send(
         service,
         multipart(
             change_set(part(post(7), "1")),
@@ -30,24 +30,24 @@ def test_a_change_set_of_one_creates_a_record_and_can_be_referred_to(service: Se
             part("GET $1/logs/$count HTTP/1.1\n\n"),
         ),
     )
-    assert statuses(answer) == [201, 200, 200, 200, 200]
-    assert "\r\nAWAITING\r\n" in answer.body.decode()
+    assert statuses(response) == [201, 200, 200, 200, 200]
+    assert "\r\nAWAITING\r\n" in response.body.decode()
     service.replicate()
     assert service.statuses() == {"AWAITING": 1}
 
 
-def test_a_change_set_creates_all_of_its_records(service: Service) -> None:
+def test_change_set_creates_all_of_its_records(service: Service) -> None:
     posts = [part(post(each), str(each)) for each in (7, 8, 9)]
-    answer = send(service, multipart(change_set(*posts), part("GET $8/employeeId HTTP/1.1\n\n")))
-    assert statuses(answer) == [201, 201, 201, 200]
-    assert re.findall(r"Content-ID: (\d)", answer.body.decode()) == ["7", "8", "9"]
+    response = send(service, multipart(change_set(*posts), part("GET $8/employeeId HTTP/1.1\n\n")))
+    assert statuses(response) == [201, 201, 201, 200]
+    assert re.findall(r"Content-ID: (\d)", response.body.decode()) == ["7", "8", "9"]
     again = send(service, multipart(change_set(*posts, part(post(10)), part(post(10)))))
     assert statuses(again) == [200, 200, 200, 201, 200]
     service.replicate()
     assert service.statuses() == {"AWAITING": 4}
 
 
-def test_a_change_set_of_json_creates_all_of_its_records(service: Service) -> None:
+def test_atomicity_group_creates_all_of_its_records(service: Service) -> None:
     group = {"method": "post", "url": "PointRecords", "atomicityGroup": "g"}
     minimal = {"Prefer": "return=minimal"}
     responses = send_json(
@@ -74,18 +74,18 @@ def test_a_change_set_of_json_creates_all_of_its_records(service: Service) -> No
         ("POST PointRecords/$query HTTP/1.1\nContent-Type: text/plain\n\n", 501),
     ],
 )
-def test_a_change_set_of_which_one_fails_stores_nothing(
+def test_change_set_with_a_failed_request_stores_nothing(
     service: Service, other: str, status: int
 ) -> None:
-    answer = send(service, multipart(change_set(part(post(7), "1"), part(other, "2"))))
-    assert statuses(answer) == [status]
-    assert "boundary=changeset" not in answer.body.decode()
-    assert "Content-ID: 2" in answer.body.decode()
+    response = send(service, multipart(change_set(part(post(7), "1"), part(other, "2"))))
+    assert statuses(response) == [status]
+    assert "boundary=changeset" not in response.body.decode()
+    assert "Content-ID: 2" in response.body.decode()
     service.replicate()
     assert service.statuses() == {}
 
 
-def test_a_group_of_which_one_fails_stores_nothing(service: Service) -> None:
+def test_atomicity_group_with_a_failed_request_stores_nothing(service: Service) -> None:
     group = {"method": "post", "url": "PointRecords", "atomicityGroup": "g"}
     responses = send_json(
         service,
@@ -100,7 +100,7 @@ def test_a_group_of_which_one_fails_stores_nothing(service: Service) -> None:
     assert service.statuses() == {}
 
 
-def test_a_group_may_only_read_or_only_create(service: Service) -> None:
+def test_atomicity_group_must_not_mix_reads_and_creations(service: Service) -> None:
     read = {"method": "get", "url": "PointRecords", "atomicityGroup": "g"}
     both = send_json(service, {**read, "id": "1"}, {**read, "id": "2"})
     assert [each["status"] for each in both] == [200, 200]
@@ -109,7 +109,7 @@ def test_a_group_may_only_read_or_only_create(service: Service) -> None:
     assert [each["status"] for each in mixed] == [424, 501]
 
 
-def test_more_records_than_the_table_takes_together_are_refused(
+def test_change_set_larger_than_one_transaction_is_rejected(
     variables: dict[str, str], database: Any, tmp_path: Path
 ) -> None:
     with wired(variables | {"ODATA_BATCH_REQUESTS": "200"}):
@@ -119,9 +119,9 @@ def test_more_records_than_the_table_takes_together_are_refused(
         assert statuses(send(service, multipart(change_set(*posts[:100])))) == [201] * 100
 
 
-def test_a_change_set_that_fails_is_answered_by_its_error(service: Service) -> None:
-    answer = send(service, multipart(change_set(part(post(7, nope=1), "1")), part(GET)))
-    assert statuses(answer) == [400]
-    assert "boundary=changeset" not in answer.body.decode()
-    assert "Content-ID: 1" in answer.body.decode()
-    assert '"target": "nope"' in answer.body.decode()
+def test_failed_change_set_has_one_response_with_the_error(service: Service) -> None:
+    response = send(service, multipart(change_set(part(post(7, nope=1), "1")), part(GET)))
+    assert statuses(response) == [400]
+    assert "boundary=changeset" not in response.body.decode()
+    assert "Content-ID: 1" in response.body.decode()
+    assert '"target": "nope"' in response.body.decode()

@@ -1,40 +1,36 @@
-"""Batches of JSON: each request is answered as it would be alone."""
+"""JSON batches: each request gets the same response as the same request alone."""
 
 from typing import Any
 
 import pytest
 
-from tests.support.odata.batch import (
-    NOBODY,
-    send,
-    send_json,
-)
+from tests.support.odata.batch import UNKNOWN_ID, send, send_json
 from tests.support.service import Service, punch
 
 
-def test_what_is_depended_on_must_come_before(service: Service) -> None:
+def test_depends_on_must_name_an_earlier_request(service: Service) -> None:
     one = {"method": "get", "url": "PointRecords"}
     requests = [
         {"id": "1", **one, "dependsOn": ["1"]},
         {"id": "2", **one, "dependsOn": ["3"]},
         {"id": "3", **one, "dependsOn": ["2"]},
     ]
-    answers = send_json(service, *requests)
-    assert [each["status"] for each in answers] == [400, 400, 424]
-    assert [each["body"]["error"].get("target") for each in answers[:2]] == ["dependsOn"] * 2
+    responses = send_json(service, *requests)
+    assert [each["status"] for each in responses] == [400, 400, 424]
+    assert [each["body"]["error"].get("target") for each in responses[:2]] == ["dependsOn"] * 2
 
 
 @pytest.mark.parametrize("host", ["[::1", "a]b", "[x]:y", "\u2100.example"])
-def test_a_host_that_is_none_is_only_repeated(service: Service, host: str) -> None:
-    answer = send(
+def test_malformed_host_header_does_not_fail_relative_urls(service: Service, host: str) -> None:
+    response = send(
         service, {"requests": [{"id": "1", "method": "get", "url": "PointRecords"}]}, Host=host
     )
-    assert [each["status"] for each in answer.json_body["responses"]] == [200]
-    path = f"/odata/$entity?$id=PointRecords({NOBODY})"
+    assert [each["status"] for each in response.json_body["responses"]] == [200]
+    path = f"/odata/$entity?$id=PointRecords({UNKNOWN_ID})"
     assert service.http.get(path, headers={"Host": host}).status_code == 404
 
 
-def test_a_batch_of_json(service: Service) -> None:
+def test_json_batch_executes_individual_requests(service: Service) -> None:
     (created, read, count, metadata, minimal, nope, after) = send_json(
         service,
         {"id": "1", "method": "POST", "url": "PointRecords", "body": punch(7)},
@@ -72,7 +68,7 @@ def test_a_batch_of_json(service: Service) -> None:
         ({"method": "get", "url": "PointRecords", "dependsOn": "1"}, 400),
         ({"method": "get", "url": "PointRecords", "dependsOn": ["later"]}, 400),
         ({"method": "get", "url": "PointRecords", "if": "$1/$succeeded"}, 424),
-        ({"method": "get", "url": "$nobody"}, 400),
+        ({"method": "get", "url": "$unknown"}, 400),
         ({"method": "post", "url": "PointRecords", "body": "!",
           "headers": {"content-type": "application/x"}}, 400),
         ({"method": "post", "url": "PointRecords", "body": {},
@@ -81,10 +77,10 @@ def test_a_batch_of_json(service: Service) -> None:
           "headers": {"content-type": "text/plain"}}, 415),
         ({"method": "post", "url": "PointRecords/$query", "body": "$top=1",
           "headers": {"content-type": "text/plain"}}, 200),
-        ({"method": "patch", "url": f"PointRecords({NOBODY})", "body": {}}, 405),
+        ({"method": "patch", "url": f"PointRecords({UNKNOWN_ID})", "body": {}}, 405),
     ],
 )  # fmt: skip
-def test_a_broken_request_of_json_is_answered_by_itself(
+def test_malformed_json_request_gets_an_error_response_of_its_own(
     service: Service, request_: dict[str, Any], status: int
 ) -> None:
     first, second = send_json(

@@ -1,4 +1,4 @@
-"""Batches of multipart: each part is answered as it would be alone, in its order."""
+"""Multipart batches: each part gets the response of the same request alone, in order."""
 
 import re
 
@@ -20,50 +20,50 @@ from tests.support.service import Service
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
-def test_parts_are_answered_in_their_order(service: Service, end: str) -> None:
-    answer = send(
+def test_multipart_responses_are_in_the_order_of_the_requests(service: Service, end: str) -> None:
+    response = send(
         service,
         b"preamble"
         + end.encode()
         + multipart(part(GET), change_set(part(post(7), "1")), part(GET, "9"), end=end)
         + b"epilogue",
     )
-    assert statuses(answer) == [200, 201, 200]
-    text = answer.body.decode()
+    assert statuses(response) == [200, 201, 200]
+    text = response.body.decode()
     assert re.findall(r"Content-ID: (\w+)", text) == ["1", "9"]
     assert re.findall(r"boundary=(\w+?)_", text) == ["changesetresponse"]
     assert '"employeeId":7' in text
     assert "Location: " in text
 
 
-def test_urls_may_be_absolute_or_relative(service: Service) -> None:
+def test_part_url_may_be_absolute_or_relative(service: Service) -> None:
     (record_id,) = service.accept([7])
     service.replicate()
     requests = [
         f"GET {prefix}PointRecords({record_id})?$select=id HTTP/1.1\nHost: localhost\n\n"
         for prefix in ("http://localhost/odata/", "https://LOCALHOST/odata/", "/odata/", "", "./")
     ]
-    answer = send(service, multipart(*map(part, requests)), Host="localhost")
-    assert statuses(answer) == [200] * 5
+    response = send(service, multipart(*map(part, requests)), Host="localhost")
+    assert statuses(response) == [200] * 5
     for url in ("http://elsewhere/odata/PointRecords", "/PointRecords", "/odatax/PointRecords"):
-        answer = send(service, multipart(part(f"GET {url} HTTP/1.1\n\n")), Host="localhost")
-        assert statuses(answer) == [404], url
+        response = send(service, multipart(part(f"GET {url} HTTP/1.1\n\n")), Host="localhost")
+        assert statuses(response) == [404], url
 
 
-def test_a_name_is_one_requests_alone(service: Service) -> None:
+def test_duplicate_content_id_is_rejected(service: Service) -> None:
     reference = part("GET $1/$count HTTP/1.1\n\n")
     body = multipart(part(GET, "1"), part(GET, "1"), part(GET), reference)
-    answer = send(service, body, Prefer="continue-on-error")
-    # Whom $1 means, nobody can tell.
-    assert statuses(answer) == [200, 400, 200, 424]
-    assert "The Content-ID 1 is used more than once" in answer.body.decode()
-    twice = multipart(change_set(part(post(1), "1"), part(post(2), "1")))
-    assert statuses(send(service, twice)) == [400]
+    response = send(service, body, Prefer="continue-on-error")
+    # The reference $1 is ambiguous.
+    assert statuses(response) == [200, 400, 200, 424]
+    assert "The Content-ID 1 is used more than once" in response.body.decode()
+    duplicate = multipart(change_set(part(post(1), "1"), part(post(2), "1")))
+    assert statuses(send(service, duplicate)) == [400]
     service.replicate()
     assert service.rows("SELECT count(*) FROM point_record") == [(0,)]
 
 
-def test_the_prefix_of_a_stage_belongs_to_the_service(service: Service) -> None:
+def test_absolute_path_includes_the_prefix_of_the_stage(service: Service) -> None:
     body = multipart(
         part("GET /api/odata/PointRecords HTTP/1.1\n\n"),
         part("GET /odata/PointRecords HTTP/1.1\n\n"),
@@ -76,24 +76,24 @@ def test_the_prefix_of_a_stage_belongs_to_the_service(service: Service) -> None:
         headers={"Content-Type": MULTIPART, "Prefer": "odata.continue-on-error"},
         body=body.decode(),
     )
-    answer = app.app(event, context())
-    assert answer["statusCode"] == 200
-    assert re.findall(r"HTTP/1.1 (\d+)", answer["body"]) == ["200", "404"]
-    assert f"https://{HOST}/api/odata/$metadata#PointRecords" in answer["body"]
+    response = app.app(event, context())
+    assert response["statusCode"] == 200
+    assert re.findall(r"HTTP/1.1 (\d+)", response["body"]) == ["200", "404"]
+    assert f"https://{HOST}/api/odata/$metadata#PointRecords" in response["body"]
 
 
-def test_the_first_error_ends_a_multipart_batch_unless_told_otherwise(service: Service) -> None:
+def test_multipart_batch_stops_at_first_error_unless_preferred_otherwise(service: Service) -> None:
     body = multipart(part(GET), part("GET Nope HTTP/1.1\n\n"), part(GET))
     assert statuses(send(service, body)) == [200, 404]
     for preference in ("continue-on-error", "odata.continue-on-error=true"):
-        answer = send(service, body, Prefer=preference)
-        assert statuses(answer) == [200, 404, 200]
-        assert answer.headers["Preference-Applied"] == "continue-on-error=true"
+        response = send(service, body, Prefer=preference)
+        assert statuses(response) == [200, 404, 200]
+        assert response.headers["Preference-Applied"] == "continue-on-error=true"
     assert statuses(send(service, body, Prefer="continue-on-error=false")) == [200, 404]
 
 
 @pytest.mark.parametrize(
-    ("broken", "status"),
+    ("malformed", "status"),
     [
         (part("PointRecords"), 400),
         (part(""), 400),
@@ -115,16 +115,18 @@ def test_the_first_error_ends_a_multipart_batch_unless_told_otherwise(service: S
         ("Content-Type: multipart/mixed; boundary=c\n\n--c\n\n" + part(post(8)), 400),
     ],
 )
-def test_a_broken_part_is_answered_by_itself(service: Service, broken: str, status: int) -> None:
-    body = multipart(broken, part(GET))
-    answer = send(service, body, Prefer="continue-on-error")
-    assert statuses(answer) == [status, 200]
-    assert '{"error": {"code": "' in answer.body.decode()
+def test_malformed_part_gets_an_error_response_of_its_own(
+    service: Service, malformed: str, status: int
+) -> None:
+    body = multipart(malformed, part(GET))
+    response = send(service, body, Prefer="continue-on-error")
+    assert statuses(response) == [status, 200]
+    assert '{"error": {"code": "' in response.body.decode()
     service.replicate()
     assert service.statuses() == {}
 
 
-def test_headers_of_a_part_are_its_own_and_versions_are_inherited(service: Service) -> None:
+def test_part_has_its_own_headers_and_inherits_the_version(service: Service) -> None:
     minimal = part(post(7, "Prefer: return=minimal"))
     text = send(service, multipart(minimal), OData_MaxVersion="4.0").body.decode()
     assert "HTTP/1.1 204 No Content" in text

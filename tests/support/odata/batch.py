@@ -8,7 +8,7 @@ from chalice.test import HTTPResponse
 
 from tests.support.service import Service, punch
 
-NOBODY = "00000000-0000-0000-0000-000000000000"
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 GET = "GET PointRecords HTTP/1.1\n\n"
 MULTIPART = "multipart/mixed; boundary=b"
 
