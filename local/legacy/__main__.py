@@ -1,4 +1,4 @@
-"""``python -m local.legacy``: the simulated legacy HR system on its own."""
+"""Start the simulated legacy HR system alone: ``python -m local.legacy``."""
 
 import argparse
 import asyncio
@@ -8,11 +8,13 @@ from local.legacy.server import serve
 
 
 def main() -> None:
-    """Read the command line and serve until told to end."""
-    parser = argparse.ArgumentParser(prog="python -m local.legacy", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
-    parser.add_argument("--journal", type=Path, help="file in which accepted records are kept")
+    """Parse the command line, and serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.legacy", description="Start the simulated legacy HR system alone."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="port; 0: any free one")
+    parser.add_argument("--journal", type=Path, help="file that stores the accepted records")
     arguments = parser.parse_args()
     asyncio.run(serve(arguments.host, arguments.port, arguments.journal))
 

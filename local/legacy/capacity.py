@@ -1,7 +1,7 @@
-"""How fast the simulated legacy is: its workers, the time their work takes, and its rate limit.
+"""Decide how fast the simulated legacy is: its workers, the time of their work, its rate limit.
 
-Promises that its capacity is what the settings say however late the event loop wakes: a call that
-waited begins at the instant at which its worker was due to be free, not when that was noticed.
+Invariant: the capacity is as set, however late the event loop wakes. A queued call starts at the
+instant at which its worker was due to finish, not when the event loop noticed.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from local.legacy.settings import LegacySettings, RateLimit
 
 
 def work_s(settings: LegacySettings, working: int, random: Random) -> float:
-    """Draw how long the work on a call takes, in seconds, as one of ``working`` at once."""
+    """Draw the duration of the work on a call, in seconds, with ``working`` calls worked on."""
     work = settings.latency_ms / 1000
     if settings.distribution == "exponential":
         work *= random.expovariate(math.log(2))
@@ -31,9 +31,9 @@ def work_s(settings: LegacySettings, working: int, random: Random) -> float:
 
 
 class Workers:
-    """Workers that take calls first come, first served, and a queue of bounded length before them.
+    """Workers with a bounded first-in, first-out queue.
 
-    Work once begun or queued goes on to its end, whether or not its client still waits, as in life.
+    Started or queued work is completed even if its client has disconnected, as in real systems.
     """
 
     def __init__(self, settings: LegacySettings, random: Random) -> None:
@@ -44,7 +44,10 @@ class Workers:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def begin(self, finish: Callable[[], None]) -> bool:
-        """Have a call worked on and ``finish`` called at its end; False if the queue is full."""
+        """Start or queue the work on a call; return False if the queue is full.
+
+        ``finish`` is called when the work is done.
+        """
         if self._working < self.settings.workers:
             self._work(self._loop.time(), finish)
             return True
@@ -54,7 +57,7 @@ class Workers:
         return False
 
     def change(self, settings: LegacySettings) -> None:
-        """Go on under other settings; what is being worked on ends as it began."""
+        """Apply other settings; work that has started keeps its duration."""
         self.settings = settings
         self._take_waiting(self._loop.time())
 
@@ -74,26 +77,26 @@ class Workers:
 
 
 class TokenBucket:
-    """Lets in ``per_s`` calls a second, and up to ``burst`` at once after a silence."""
+    """Admits ``per_s`` calls per second, and up to ``burst`` at once after a pause."""
 
     def __init__(self, limit: RateLimit, now: float) -> None:
         self._limit = limit
         self._tokens = float(limit.burst)
-        self._at = now
+        self._refilled_at = now
 
     def take(self, now: float) -> bool:
-        """Let a call in, or not."""
-        gained = (now - self._at) * self._limit.per_s
-        self._tokens = min(self._limit.burst, self._tokens + gained)
-        self._at = now
+        """Take a token and return True; return False if there is none."""
+        refill = (now - self._refilled_at) * self._limit.per_s
+        self._tokens = min(self._limit.burst, self._tokens + refill)
+        self._refilled_at = now
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
 
     def retry_after(self) -> str:
-        """Write the header Retry-After: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
-        wait = self._limit.retry_after_s
+        """Return the Retry-After: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+        wait_s = self._limit.retry_after_s
         if self._limit.retry_after == "seconds":
-            return str(wait)
-        return format_datetime(datetime.now(UTC) + timedelta(seconds=wait), usegmt=True)
+            return str(wait_s)
+        return format_datetime(datetime.now(UTC) + timedelta(seconds=wait_s), usegmt=True)

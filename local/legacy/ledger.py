@@ -1,8 +1,10 @@
-"""What the simulated legacy saw and accepted, counted exactly.
+"""Count the calls to the simulated legacy, and keep the records that it accepted.
 
-Promises that a record counts as accepted once for each Idempotency-Key, and with a journal that no
-accepted key is forgotten: it is in the file before the answer is given, so a kill loses none that
-was acknowledged. (It is not synced to the disk: a power cut is not what is simulated.)
+Invariants:
+
+- A record counts as accepted once for each Idempotency-Key.
+- With a journal, a killed process loses no acknowledged record: the journal is written before the
+  response is sent. (It is not synced to the disk, since a power cut is not simulated.)
 """
 
 from collections import Counter, deque
@@ -16,8 +18,8 @@ from typing import Any
 
 from chalicelib.instant import to_text
 
-_RATE_OVER_S = 10.0
-_PAGE = 10_000
+_RATE_WINDOW_S = 10.0
+_CHUNK = 10_000
 
 
 @dataclass(slots=True)
@@ -32,10 +34,10 @@ class _Counts:
 
 
 class Ledger:
-    """Counts of calls, and the accepted records by key.
+    """The counts of calls, and the accepted records by idempotency key.
 
     Args:
-        journal: file of the accepted records, read at once and appended to; None keeps no file.
+        journal: file of the accepted records, which is read now and appended to; None: no file.
     """
 
     def __init__(self, journal: Path | None) -> None:
@@ -45,19 +47,19 @@ class Ledger:
         self._counts = _Counts()
 
     def begin(self) -> None:
-        """Count a call that came in."""
+        """Count a call that has arrived."""
         counts = self._counts
         counts.calls += 1
         self._in_flight += 1
         counts.most_in_flight = max(counts.most_in_flight, self._in_flight)
 
     def end(self, outcome: str) -> None:
-        """Count how a call ended: its status, or a word where there was none."""
+        """Count a call that has ended, by its status, or by a word if it got no response."""
         self._in_flight -= 1
         self._counts.by_status[outcome] += 1
 
     def accept(self, key: str, record_id: str) -> None:
-        """Take the record in, or count a duplicate if one was taken in under the same key."""
+        """Accept the record; if its key was accepted before, count a duplicate instead."""
         counts = self._counts
         if key in self._accepted:
             counts.duplicates += 1
@@ -69,13 +71,13 @@ class Ledger:
         counts.first_accepted_at = counts.first_accepted_at or counts.last_accepted_at
         now = monotonic()
         counts.recent.append(now)
-        while counts.recent[0] < now - _RATE_OVER_S:
+        while counts.recent[0] < now - _RATE_WINDOW_S:
             counts.recent.popleft()
 
     def report(self) -> dict[str, Any]:
-        """Tell all counts. Accepted are also those of the journal; the rest is since the start."""
+        """Return all counts. ``accepted`` includes the journal; the others are since the start."""
         counts = self._counts
-        since = monotonic() - _RATE_OVER_S
+        since = monotonic() - _RATE_WINDOW_S
         return {
             "calls": counts.calls,
             "accepted": len(self._accepted),
@@ -85,20 +87,20 @@ class Ledger:
             "by_status": dict(sorted(counts.by_status.items())),
             "first_accepted_at": counts.first_accepted_at and to_text(counts.first_accepted_at),
             "last_accepted_at": counts.last_accepted_at and to_text(counts.last_accepted_at),
-            "accepted_per_s": sum(at >= since for at in counts.recent) / _RATE_OVER_S,
+            "accepted_per_s": sum(at >= since for at in counts.recent) / _RATE_WINDOW_S,
         }
 
     def accepted_ids(self) -> Iterator[str]:
-        """Yield the ids of the accepted records, a line each, some thousands of lines at a time.
+        """Yield the ids of the accepted records, one per line, in chunks of thousands of lines.
 
-        A record that was accepted under two keys is there twice.
+        The id of a record that was accepted under two keys appears twice.
         """
         ids = iter(list(self._accepted.values()))
-        while page := list(islice(ids, _PAGE)):
-            yield "\n".join(page) + "\n"
+        while chunk := list(islice(ids, _CHUNK)):
+            yield "\n".join(chunk) + "\n"
 
     def reset(self) -> None:
-        """Forget all but the calls now in flight; those count again once they end."""
+        """Forget everything except the calls in flight, which are counted when they end."""
         self._accepted.clear()
         if self._journal:
             self._journal.truncate(0)
@@ -109,6 +111,6 @@ class Ledger:
             return {}
         self._journal.seek(0)
         text = self._journal.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._journal.truncate(len(whole))  # a line cut short was never acknowledged
-        return dict(line.split(" ") for line in whole.decode().splitlines())
+        complete = text[: text.rfind(b"\n") + 1]
+        self._journal.truncate(len(complete))  # an incomplete line was never acknowledged
+        return dict(line.split(" ") for line in complete.decode().splitlines())

@@ -1,8 +1,8 @@
-"""The simulated legacy HR system as an HTTP/1.1 server with keep-alive, in one process.
+"""Serve the simulated legacy HR system over HTTP/1.1 with keep-alive, in one process.
 
-``POST /point-records`` is what the integrator calls. ``GET`` and ``PUT /settings``,
-``GET /report``, ``GET /report/keys`` and ``POST /reset`` are for whoever runs it and answer in a
-brown-out or an outage too, except that one that refuses lets nobody in.
+The integrator calls ``POST /point-records``. The person or test that runs the legacy uses ``GET``
+and ``PUT /settings``, ``GET /report``, ``GET /report/keys`` and ``POST /reset``. These work during
+a brown-out or an outage too, unless the outage refuses connections.
 """
 
 import asyncio
@@ -18,17 +18,18 @@ from aiohttp import web
 from chalicelib.errors import InvalidError
 from chalicelib.strict_json import load_json
 from local.legacy.ledger import Ledger
-from local.legacy.system import Legacy, reset
+from local.legacy.system import LegacySystem, reset_connection
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 async def serve(host: str, port: int, journal: Path | None) -> None:
-    """Serve until SIGTERM or SIGINT; print one JSON line with the URL once ready.
+    """Serve until SIGTERM or SIGINT; print one JSON line with the URL when ready.
 
     Args:
-        port: 0 takes any free one.
-        journal: file in which accepted records outlive the process.
+        host: the address to listen on.
+        port: 0: any free port.
+        journal: file that stores the accepted records beyond the end of the process.
     """
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,10 +42,10 @@ async def serve(host: str, port: int, journal: Path | None) -> None:
 
 
 class Server:
-    """Routes, and the door: the listening socket, which an outage may close for a while."""
+    """The routes, and the listening socket, which an outage may close for some time."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._legacy = Legacy(ledger)
+        self._legacy = LegacySystem(ledger)
         self._routes: dict[str, dict[str, Handler]] = {
             "/point-records": {"POST": self._legacy.point_record},
             "/settings": {"GET": self._show_settings, "PUT": self._change_settings},
@@ -52,16 +53,16 @@ class Server:
             "/report/keys": {"GET": self._report_keys},
             "/reset": {"POST": self._reset},
         }
-        # A call whose client hangs up is cancelled; the work on it goes on.
+        # If a client disconnects, the handler is cancelled, but the work on the call goes on.
         self._http = web.Server(self._route, handler_cancellation=True, access_log=None)
         self._listener: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
 
     async def open(self, host: str, port: int) -> str:
-        """Start to listen and return the URL."""
-        self._door = _bind(host, port)
+        """Start to listen, and return the URL."""
+        self._socket = _bind(host, port)
         await self._listen()
-        host, port = self._door.getsockname()[:2]
+        host, port = self._socket.getsockname()[:2]
         return f"http://{host}:{port}"
 
     async def close(self) -> None:
@@ -70,18 +71,20 @@ class Server:
             self._reopening.cancel()
         if self._listener:
             self._listener.close()
-        self._door.close()
+        self._socket.close()
         await self._http.shutdown(timeout=0.1)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         methods = self._routes.get(request.path)
         if methods is None:
-            return web.json_response({"message": f"there is no {request.path}"}, status=404)
+            return web.json_response({"message": f"{request.path} does not exist"}, status=404)
         handler = methods.get(request.method)
         if handler is None:
             allow = ", ".join(methods)
             return web.json_response(
-                {"message": f"{request.path} takes {allow}"}, status=405, headers={"Allow": allow}
+                {"message": f"{request.path} supports only {allow}"},
+                status=405,
+                headers={"Allow": allow},
             )
         return await handler(request)
 
@@ -113,37 +116,40 @@ class Server:
         return web.json_response({"message": "success"})
 
     async def _follow_outage(self, request: web.BaseRequest) -> None:
-        """Shut the door for an outage that refuses, or open it again."""
+        """Close the listening socket during an outage that refuses connections; else reopen it."""
         if self._reopening:
             self._reopening.cancel()
             self._reopening = None
         outage = self._legacy.settings.outage
         if outage and outage.fault == "refuse":
-            self._shut(keep=request.transport)
+            self._refuse(keep=request.transport)
             self._reopening = asyncio.create_task(self._listen(after_s=outage.for_s or 0))
         else:
             await self._listen()
 
-    def _shut(self, keep: asyncio.BaseTransport | None) -> None:
-        """Refuse new connections and reset all but one. The port stays ours: bound, unheard."""
+    def _refuse(self, keep: asyncio.BaseTransport | None) -> None:
+        """Refuse new connections and reset all but one.
+
+        The port stays reserved: another socket is bound to it, but does not listen.
+        """
         if self._listener:
-            host, port = self._door.getsockname()[:2]
+            host, port = self._socket.getsockname()[:2]
             self._listener.close()
             self._listener = None
-            self._door = _bind(host, port)
+            self._socket = _bind(host, port)
         for connection in self._http.connections:
             if connection.transport is not keep:
-                reset(connection.transport)
+                reset_connection(connection.transport)
 
     async def _listen(self, after_s: float = 0) -> None:
         await asyncio.sleep(after_s)
         if self._listener is None:
             loop = asyncio.get_running_loop()
-            self._listener = await loop.create_server(self._http, sock=self._door, backlog=1024)
+            self._listener = await loop.create_server(self._http, sock=self._socket, backlog=1024)
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    door.bind((host, port))
-    return door
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, port))
+    return sock

@@ -1,7 +1,7 @@
-"""What the simulated legacy can be told to do, and the strict reading of it from JSON.
+"""The settings of the simulated legacy, and their strict validation from JSON.
 
-Promises that a change is taken whole or not at all, and that a refusal names every field at fault.
-What the settings lead to is up to ``capacity`` (how fast) and ``system`` (which faults).
+Invariants: a change is applied completely or not at all, and an error names every invalid field.
+``capacity`` (speed) and ``system`` (faults) implement the settings.
 """
 
 import re
@@ -21,118 +21,122 @@ SUCCESS = '{"message": "success"}'
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """Calls beyond the rate are answered 429 with Retry-After."""
+    """Answer calls beyond the rate with 429 and Retry-After."""
 
-    per_s: float = setting(100.0, "Calls that are let in each second.", 0.001, 1e6)
-    burst: int = setting(100, "Calls that may come at once after a silence.", 1, 1_000_000)
-    retry_after_s: int = setting(1, "What Retry-After says, whole seconds as HTTP has it.", 0, 3600)
-    retry_after: Literal["seconds", "date"] = setting("seconds", "How Retry-After is written.")
+    per_s: float = setting(100.0, "Calls admitted per second.", 0.001, 1e6)
+    burst: int = setting(100, "Calls admitted at once after a pause.", 1, 1_000_000)
+    retry_after_s: int = setting(1, "Retry-After, in whole seconds.", 0, 3600)
+    retry_after: Literal["seconds", "date"] = setting("seconds", "Format of Retry-After.")
 
 
 @dataclass(frozen=True, slots=True)
 class BrownOut:
-    """Each period ends in a time in which every call fails."""
+    """Fail every call at the end of each period."""
 
-    every_s: float = setting(60.0, "Length of a period.", 0.01, 86_400)
-    for_s: float = setting(10.0, "How long the end of a period fails.", 0.01, 86_400)
-    fault: Literal["500", "503", "hang"] = setting("503", "How it fails.")
+    every_s: float = setting(60.0, "Length of a period, in s.", 0.01, 86_400)
+    for_s: float = setting(10.0, "How long calls fail at the end of a period, in s.", 0.01, 86_400)
+    fault: Literal["500", "503", "hang"] = setting("503", "How calls fail.")
 
     def __post_init__(self) -> None:
         if self.for_s > self.every_s:
-            raise ValueError("must have a for_s of at most its every_s")
+            raise ValueError("must have a for_s of at most every_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
-    """Work takes 1 + alpha(n-1) + beta n(n-1) times as long with n calls worked on at once.
+    """Slow work down by the factor 1 + alpha(n-1) + beta n(n-1), with n calls worked on at once.
 
     Gunther's Universal Scalability Law: throughput peaks near n = sqrt((1 - alpha) / beta).
     """
 
-    alpha: float = setting(0.02, "Contention: waiting for one another.", 0, 10)
-    beta: float = setting(0.0015, "Coherency: what each costs all others.", 0, 10)
+    alpha: float = setting(0.02, "Contention: calls wait for one another.", 0, 10)
+    beta: float = setting(0.0015, "Coherency: each call slows down all others.", 0, 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Every call fails until it is over."""
+    """Fail every call until the outage is over."""
 
     fault: Literal["refuse", "reset", "503", "hang"] = setting(
-        "503", "How it fails; refuse closes the listening socket and every other connection."
+        "503", "How calls fail; refuse closes the listening socket and all other connections."
     )
-    for_s: float | None = setting(None, "How long; null until the next change.", 0.01, 86_400)
+    for_s: float | None = setting(
+        None, "How long, in s; null: until the next change.", 0.01, 86_400
+    )
 
     def __post_init__(self) -> None:
         if self.fault == "refuse" and self.for_s is None:
-            raise ValueError("must have a for_s to refuse: nobody could come in to end it")
+            raise ValueError("must have a for_s with refuse: no request could end the outage")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A scripted answer, given at once in place of all else but an outage or a brown-out."""
+class ScriptedResponse:
+    """Respond as scripted, at once; only an outage or a brown-out takes precedence."""
 
     status: int = setting(200, "Status.", 200, 599)
-    body: str = setting(SUCCESS, "Body; none is sent with a 204 or 304.")
+    body: str = setting(SUCCESS, "Body; 204 and 304 are sent without one.")
     content_type: str = setting("application/json", "Content-Type.")
     headers: Mapping[str, str] | None = setting(None, "Further headers.")
-    drip_s: float = setting(0.0, "Wait between two bytes of the body; 0 sends it whole.", 0, 3600)
-    reset: bool = setting(False, "Reset the connection in place of an answer.")
-    accepts: bool = setting(False, "Accept the record all the same, before the answer.")
-    only_ids: tuple[str, ...] = setting((), "Ids of the records it is for; none means all.")
-    times: int | None = setting(None, "How often it is given; null always.", 1, 1_000_000_000)
+    drip_s: float = setting(0.0, "Pause between two bytes of the body, in s; 0: none.", 0, 3600)
+    reset: bool = setting(False, "Reset the connection instead of responding.")
+    accepts: bool = setting(False, "Accept the record before responding.")
+    only_ids: tuple[str, ...] = setting((), "Ids of the records concerned; empty: all.")
+    times: int | None = setting(None, "How often to respond so; null: always.", 1, 1_000_000_000)
 
     def __post_init__(self) -> None:
         for name, value in {**(self.headers or {}), "Content-Type": self.content_type}.items():
             if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
-                raise ValueError(f"must have a valid header in place of {name!r}: {value!r}")
+                raise ValueError(f"must not have the invalid header {name!r}: {value!r}")
             if name.lower() in ("content-length", "transfer-encoding"):
-                raise ValueError(f"must not have the header {name}: the body decides it")
+                raise ValueError(f"must not have the header {name}: the body determines it")
 
 
 @dataclass(frozen=True, slots=True)
 class LegacySettings:
-    """All that can be set, with what a fresh one does. ``null`` switches an object off."""
+    """All settings, with their defaults. ``null`` switches an object off."""
 
     workers: int = setting(50, "Calls worked on at once.", 1, 100_000)
-    queue: int = setting(200, "Calls that may wait for a worker; beyond them 503 at once.", 0, 1e6)
-    latency_ms: float = setting(50.0, "Median time of the work on a call.", 0, 3_600_000)
+    queue: int = setting(200, "Calls that may wait for a worker; others get 503.", 0, 1e6)
+    latency_ms: float = setting(50.0, "Median duration of the work on a call, in ms.", 0, 3_600_000)
     distribution: Literal["constant", "exponential", "lognormal", "pareto"] = setting(
-        "lognormal", "How the time of the work is spread about its median."
+        "lognormal", "Distribution of the duration of the work."
     )
-    sigma: float = setting(0.3, "Spread of lognormal.", 0, 5)
-    pareto_alpha: float = setting(1.5, "Tail of pareto: the smaller, the heavier.", 0.1, 100)
-    latency_max_ms: float = setting(60_000.0, "Longest time of the work.", 0, 3_600_000)
-    error_rate: float = setting(0.0, "Share answered 500 after the work, not accepted.", 0, 1)
-    hang_rate: float = setting(0.0, "Share that is never worked on or answered.", 0, 1)
-    hang_s: float = setting(60.0, "When a hanging connection is dropped.", 0.01, 86_400)
+    sigma: float = setting(0.3, "Sigma of the lognormal distribution.", 0, 5)
+    pareto_alpha: float = setting(
+        1.5, "Alpha of pareto; a smaller one has a heavier tail.", 0.1, 100
+    )
+    latency_max_ms: float = setting(60_000.0, "Maximum duration of the work, in ms.", 0, 3_600_000)
+    error_rate: float = setting(0.0, "Share answered with 500 after the work, not accepted.", 0, 1)
+    hang_rate: float = setting(0.0, "Share that is never worked on and gets no response.", 0, 1)
+    hang_s: float = setting(60.0, "When a hanging connection is reset, in s.", 0.01, 86_400)
     lost_reply_rate: float = setting(
-        0.0, "Share whose record is accepted and whose connection drops without an answer.", 0, 1
+        0.0, "Share accepted whose connection is reset instead of a response.", 0, 1
     )
     rate_limit: RateLimit | None = None
     brown_out: BrownOut | None = None
     collapse: Collapse | None = None
     outage: Outage | None = None
-    answer: Answer | None = None
-    seed: int = setting(1, "Start of the randomness; setting it starts it again.", 0, 2**63)
+    answer: ScriptedResponse | None = None
+    seed: int = setting(1, "Seed of the random numbers; setting it restarts them.", 0, 2**63)
 
 
 def change(settings: LegacySettings, body: object) -> LegacySettings:
-    """Return ``settings`` with the fields of ``body`` in place of its own.
+    """Return ``settings`` with the fields of ``body`` changed.
 
-    An object within is replaced whole: what it leaves out takes its default.
+    A nested object is replaced as a whole: fields that it omits get their defaults.
 
     Raises:
-        InvalidError: with one detail for every field at fault.
+        InvalidError: a field is invalid; the error has a detail for each such field.
     """
     faults: list[Detail] = []
-    values = _read_fields(LegacySettings, body, "", faults)
+    values = _parse_fields(LegacySettings, body, "", faults)
     if faults:
         text = "; ".join(f"{each.target or 'the body'} {each.message}" for each in faults)
         raise InvalidError(text, details=faults)
     return replace(settings, **values)
 
 
-def _read_fields(
+def _parse_fields(
     kind: type[Any], body: object, prefix: str, faults: list[Detail]
 ) -> dict[str, Any]:
     if not isinstance(body, dict):
@@ -146,52 +150,52 @@ def _read_fields(
             faults.append(Detail(prefix + name, "is not a setting"))
             continue
         try:
-            values[name] = _read(kinds[name], value, prefix + name, known[name].metadata, faults)
+            values[name] = _parse(kinds[name], value, prefix + name, known[name].metadata, faults)
         except ValueError as error:
             faults.append(Detail(prefix + name, str(error)))
     return values
 
 
-def _read(
+def _parse(
     kind: Any, value: object, name: str, bounds: Mapping[str, Any], faults: list[Detail]
 ) -> Any:
-    """Read one value as ``kind``.
+    """Parse one value as ``kind``.
 
     Raises:
-        ValueError: with what it must be. The faults of an object's own fields go to ``faults``.
+        ValueError: what the value must be. Faults of a nested object's fields go to ``faults``.
     """
     if isinstance(kind, UnionType):
         if value is None:
             return None
         kind = next(each for each in get_args(kind) if each is not NoneType)
     if is_dataclass(kind):
-        return _read_object(cast(type[Any], kind), value, name, faults)
+        return _parse_object(cast(type[Any], kind), value, name, faults)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ValueError("must be one of " + ", ".join(get_args(kind)))
         return value
     if kind in (int, float):
-        return _read_number(kind, value, bounds["low"], bounds["high"])
+        return _parse_number(kind, value, bounds["low"], bounds["high"])
     if kind == Mapping[str, str]:
         if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-            raise ValueError("must be an object of texts")
+            raise ValueError("must be an object of strings")
         return value
     if kind == tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise ValueError("must be an array of texts")
+            raise ValueError("must be an array of strings")
         return tuple(value)
     if not isinstance(value, kind):
-        raise ValueError("must be true or false" if kind is bool else "must be a text")
+        raise ValueError("must be true or false" if kind is bool else "must be a string")
     return value
 
 
-def _read_object(kind: type[Any], value: object, name: str, faults: list[Detail]) -> Any:
+def _parse_object(kind: type[Any], value: object, name: str, faults: list[Detail]) -> Any:
     before = len(faults)
-    values = _read_fields(kind, value, f"{name}.", faults)
+    values = _parse_fields(kind, value, f"{name}.", faults)
     return kind(**values) if len(faults) == before else None
 
 
-def _read_number(kind: type[Any], value: object, low: float, high: float) -> Any:
+def _parse_number(kind: type[Any], value: object, low: float, high: float) -> Any:
     if type(value) not in (int, kind) or not low <= cast(float, value) <= high:
         whole = "whole " if kind is int else ""
         raise ValueError(f"must be a {whole}number from {low:g} to {high:g}")

@@ -1,8 +1,9 @@
-"""What becomes of one call to the simulated legacy: a fault or work, acceptance, an answer.
+"""Handle one call to the simulated legacy: a fault or work, acceptance, the response.
 
-Promises that a record which is answered with success was accepted in the ledger before. A call goes
-through, in this order: outage, brown-out, scripted answer, rate limit, hang, workers, error, lost
-reply; the first that strikes decides.
+A call passes these checks in order, and the first that applies decides: outage, brown-out, scripted
+response, rate limit, hang, workers, error, lost response.
+
+Invariant: a record is accepted in the ledger before the response reports success.
 """
 
 import asyncio
@@ -20,25 +21,26 @@ from chalicelib.errors import InvalidError
 from chalicelib.strict_json import load_json
 from local.legacy.capacity import TokenBucket, Workers
 from local.legacy.ledger import Ledger
-from local.legacy.settings import SUCCESS, Answer, LegacySettings, change
+from local.legacy.settings import SUCCESS, LegacySettings, ScriptedResponse, change
 
-# Fit for a line of the journal.
+# A word that fits into a line of the journal.
 _WORD = re.compile(r"[\x21-\x7e]{1,200}")
 
-# How a call ended to which no status was given. GONE: the client gave up first.
+# How a call ended without a status. GONE: the client disconnected first.
 HUNG, RESET, LOST, GONE = "hung", "reset", "lost", "gone"
 
-# Settings that have a course of time, which begins when they are named in a change.
-_TIMED = frozenset({"seed", "outage", "brown_out", "rate_limit", "answer"})
+# Settings with a state that restarts whenever a change names them.
+_STATEFUL = frozenset({"seed", "outage", "brown_out", "rate_limit", "answer"})
 
-# Linger for 0 s: what is closed is reset (socket(7)).
-_LINGER_NOT = struct.pack("ii", 1, 0)
+# Linger for 0 s: closing the socket resets the connection (socket(7)).
+_NO_LINGER = struct.pack("ii", 1, 0)
 
-Ended = tuple[str, web.StreamResponse]
+# The outcome for the ledger, and the response.
+Handled = tuple[str, web.StreamResponse]
 
 
-class Legacy:
-    """The system behind the HTTP server. All of it runs in one event loop."""
+class LegacySystem:
+    """The system behind the HTTP server. It runs in one event loop."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -46,59 +48,59 @@ class Legacy:
         self._loop = asyncio.get_running_loop()
         self._random = Random()
         self._workers = Workers(self.settings, self._random)
-        self._restart(_TIMED)
+        self._restart(_STATEFUL)
 
     def change(self, body: object) -> None:
-        """Go on under changed settings; a fault, rate or seed that is named begins anew.
+        """Change settings; restart each fault, rate limit or seed that ``body`` names.
 
         Raises:
-            InvalidError: nothing was changed.
+            InvalidError: a setting is invalid; nothing was changed.
         """
         self.settings = change(self.settings, body)
         self._workers.change(self.settings)
-        self._restart(_TIMED.intersection(body if isinstance(body, dict) else ()))
+        self._restart(_STATEFUL.intersection(body if isinstance(body, dict) else ()))
 
     def reset(self) -> None:
-        """Forget all records and counts and begin anew under the settings as they are."""
+        """Forget all records and counts, and restart every fault; keep the settings."""
         self.ledger.reset()
-        self._restart(_TIMED)
+        self._restart(_STATEFUL)
 
     async def point_record(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Treat one ``POST /point-records``."""
+        """Handle one ``POST /point-records``."""
         self.ledger.begin()
         outcome = GONE
         try:
-            outcome, response = await self._treat(request)
+            outcome, response = await self._handle(request)
             return response
         finally:
             self.ledger.end(outcome)
 
-    async def _treat(self, request: web.BaseRequest) -> Ended:
+    async def _handle(self, request: web.BaseRequest) -> Handled:
         body = await request.read()
         if fault := self._fault():
             return await self._fail(fault, request)
         try:
             key, record_id = _read_call(request, body)
         except InvalidError as error:
-            return _answer(400, error.message)
-        if answer := self._script(record_id):
-            return await self._play(answer, key, record_id, request)
+            return _respond(400, error.message)
+        if scripted := self._scripted_response(record_id):
+            return await self._respond_as_scripted(scripted, key, record_id, request)
         if self._bucket and not self._bucket.take(self._loop.time()):
-            return _answer(429, "too many calls", {"Retry-After": self._bucket.retry_after()})
+            return _respond(429, "too many calls", {"Retry-After": self._bucket.retry_after()})
         if self._happens(self.settings.hang_rate):
             return await self._fail("hang", request)
         done: asyncio.Future[str] = self._loop.create_future()
         if not self._workers.begin(partial(self._finish, done, key, record_id)):
-            return _answer(503, "all workers are busy and the queue is full")
+            return _respond(503, "all workers are busy and the queue is full")
         outcome = await done
         if outcome == LOST:
             return LOST, _drop(request)
         if outcome == "500":
-            return _answer(500, "internal error")
+            return _respond(500, "internal error")
         return outcome, web.Response(text=SUCCESS, content_type="application/json")
 
     def _finish(self, done: asyncio.Future[str], key: str, record_id: str) -> None:
-        """End the work on a call, whether or not its client still waits for the answer."""
+        """End the work on a call, whether or not its client still waits for the response."""
         if self._happens(self.settings.error_rate):
             outcome = "500"
         else:
@@ -118,43 +120,43 @@ class Legacy:
                 return brown_out.fault
         return None
 
-    async def _fail(self, fault: str, request: web.BaseRequest) -> Ended:
+    async def _fail(self, fault: str, request: web.BaseRequest) -> Handled:
         if fault == "hang":
             await asyncio.sleep(self.settings.hang_s)
             return HUNG, _drop(request)
         if fault in ("refuse", "reset"):
             return RESET, _drop(request)
-        return _answer(int(fault), "out of order")
+        return _respond(int(fault), "out of order")
 
-    def _script(self, record_id: str) -> Answer | None:
-        """Return the scripted answer if it is for this record and not yet used up."""
-        answer = self.settings.answer
-        if answer is None or self._answers_left < 1:
+    def _scripted_response(self, record_id: str) -> ScriptedResponse | None:
+        """Return the scripted response if it applies to this record and is not used up."""
+        scripted = self.settings.answer
+        if scripted is None or self._scripted_left < 1:
             return None
-        if answer.only_ids and record_id not in answer.only_ids:
+        if scripted.only_ids and record_id not in scripted.only_ids:
             return None
-        self._answers_left -= 1
-        return answer
+        self._scripted_left -= 1
+        return scripted
 
-    async def _play(
-        self, answer: Answer, key: str, record_id: str, request: web.BaseRequest
-    ) -> Ended:
-        if answer.accepts:
+    async def _respond_as_scripted(
+        self, scripted: ScriptedResponse, key: str, record_id: str, request: web.BaseRequest
+    ) -> Handled:
+        if scripted.accepts:
             self.ledger.accept(key, record_id)
-        if answer.reset:
+        if scripted.reset:
             return RESET, _drop(request)
-        headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
-        body = answer.body.encode()
-        if not answer.drip_s:
-            response = web.Response(status=answer.status, body=body, headers=headers)
-            return str(answer.status), response
-        dripping = web.StreamResponse(status=answer.status, headers=headers)
+        headers = {"Content-Type": scripted.content_type, **(scripted.headers or {})}
+        body = scripted.body.encode()
+        if not scripted.drip_s:
+            response = web.Response(status=scripted.status, body=body, headers=headers)
+            return str(scripted.status), response
+        dripping = web.StreamResponse(status=scripted.status, headers=headers)
         dripping.content_length = len(body)
         await dripping.prepare(request)
         for byte in body:
             await dripping.write(bytes([byte]))
-            await asyncio.sleep(answer.drip_s)
-        return str(answer.status), dripping
+            await asyncio.sleep(scripted.drip_s)
+        return str(scripted.status), dripping
 
     def _happens(self, rate: float) -> bool:
         return rate > 0 and self._random.random() < rate
@@ -171,19 +173,19 @@ class Legacy:
             limit = self.settings.rate_limit
             self._bucket = TokenBucket(limit, now) if limit else None
         if "answer" in names:
-            answer = self.settings.answer
-            self._answers_left = (answer and answer.times) or math.inf
+            scripted = self.settings.answer
+            self._scripted_left = (scripted and scripted.times) or math.inf
 
 
 def _read_call(request: web.BaseRequest, body: bytes) -> tuple[str, str]:
-    """Return the key and the id of the record.
+    """Return the idempotency key and the id of the record.
 
     Raises:
-        InvalidError: with what is wrong with the call.
+        InvalidError: the key or the body is invalid.
     """
     key = request.headers.get("Idempotency-Key", "")
     if not _WORD.fullmatch(key):
-        raise InvalidError("the header Idempotency-Key is missing or not one word")
+        raise InvalidError("the header Idempotency-Key must be one word")
     record = load_json(body)
     record_id = record.get("id") if isinstance(record, dict) else None
     if not isinstance(record_id, str) or not _WORD.fullmatch(record_id):
@@ -191,7 +193,7 @@ def _read_call(request: web.BaseRequest, body: bytes) -> tuple[str, str]:
     return key, record_id
 
 
-def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Ended:
+def _respond(status: int, message: str, headers: dict[str, str] | None = None) -> Handled:
     text = json.dumps({"message": message})
     response = web.Response(
         status=status, text=text, content_type="application/json", headers=headers
@@ -200,15 +202,15 @@ def _answer(status: int, message: str, headers: dict[str, str] | None = None) ->
 
 
 def _drop(request: web.BaseRequest) -> web.StreamResponse:
-    """Reset the connection; the response that is returned goes nowhere."""
-    reset(request.transport)
+    """Reset the connection; the returned response is never sent."""
+    reset_connection(request.transport)
     return web.Response()
 
 
-def reset(transport: asyncio.BaseTransport | None) -> None:
-    """Close a connection at once with a TCP reset; one that is gone already is left alone."""
+def reset_connection(transport: asyncio.BaseTransport | None) -> None:
+    """Close a connection with a TCP reset; a no-op if it is closed already."""
     if isinstance(transport, asyncio.WriteTransport) and not transport.is_closing():
         transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT
+            socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER
         )
         transport.abort()

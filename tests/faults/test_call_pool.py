@@ -58,7 +58,8 @@ def test_pool_starts_the_prepared_threads_before_any_call() -> None:
 
 
 def test_call_that_gets_no_thread_in_time_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, workers = threading.Thread.start, []
+    start = threading.Thread.start
+    workers: list[threading.Thread] = []
 
     def start_one_worker_only(thread: threading.Thread) -> None:
         if thread.name == "call-pool-worker":

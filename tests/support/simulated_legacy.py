@@ -1,4 +1,4 @@
-"""Ask a process of the simulated legacy over real connections."""
+"""Run the simulated legacy in a process, and call it over real connections."""
 
 import json
 import subprocess
@@ -12,8 +12,8 @@ from local.child_process import PROJECT
 from tests.support.waiting import wait_until
 
 
-class Client:
-    """One process of the simulated legacy, and a session of its own for each call."""
+class LegacyProcess:
+    """One process of the simulated legacy; each request opens a new connection."""
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
@@ -57,13 +57,13 @@ class Client:
         return requests.get(f"{self.url}/report/keys", timeout=10).text.splitlines()
 
 
-def restart(legacy: Client) -> None:
-    """Drop every connection."""
+def reset_connections(legacy: LegacyProcess) -> None:
+    """Have the legacy reset every connection, and wait until it listens again."""
     legacy.set(outage={"fault": "refuse", "for_s": 0.01})
-    wait_until(lambda: is_open(legacy))
+    wait_until(lambda: is_listening(legacy))
 
 
-def is_open(legacy: Client) -> bool:
+def is_listening(legacy: LegacyProcess) -> bool:
     try:
         legacy.report()
     except requests.ConnectionError:

@@ -7,6 +7,7 @@ the database worker are replaced, and are handed to the run as its collaborators
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -55,6 +56,9 @@ class World:
 
     def clock(self) -> float:
         return self.now
+
+    def remaining_s(self, until: float) -> float:
+        return until - self.now
 
     def counts(self) -> dict[Status, int]:
         counts: dict[Status, int] = {}
@@ -186,7 +190,6 @@ def integrate_until(world: World, until: float) -> None:
     """Run the integrator on every tick of the schedule, until an instant or until nothing waits."""
     settings = Settings()
     while world.now < until and any(row.due_at is not None for row in world.rows.values()):
-        ends_at = world.now + RUN_S
         call_pool = VirtualCallPool(world)
         run = Run(
             InMemoryClaims(world),  # type: ignore[arg-type]
@@ -201,5 +204,5 @@ def integrate_until(world: World, until: float) -> None:
             clock=world.clock,
             sleep=world.sleep,
         )
-        run.run(lambda ends_at=ends_at: ends_at - world.now)
+        run.run(partial(world.remaining_s, world.now + RUN_S))
         world.now = (world.now // TICK_S + 1) * TICK_S

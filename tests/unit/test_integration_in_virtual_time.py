@@ -65,7 +65,7 @@ def test_outage_uses_up_no_attempt_and_is_followed_by_no_stampede(
     assert len(failures) <= 0.03 * len(after)
     # The limit rises by no more than its first step of slow start, which may come only now.
     most_in_flight = max(in_flight for at, in_flight in world.in_flight if at >= until)
-    assert most_in_flight <= PARAMETERS.first_limit + PARAMETERS.slow_start_calls
+    assert most_in_flight <= PARAMETERS.initial_limit + PARAMETERS.slow_start_calls
     # Records are delivered after the longest backoff or Retry-After, plus the time for all calls.
     longest_s = max(60.0, OUTAGES[outage].retry_after_s or 0.0)
     for number, row in enumerate(rows.values()):

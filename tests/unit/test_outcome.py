@@ -58,7 +58,7 @@ def test_response_is_judged_as_one_of_four_outcomes(
         (TimeoutError(), Outcome.OVERLOADED),
         (OSError("the host name has no address"), Outcome.OVERLOADED),
         (http.client.IncompleteRead(b""), Outcome.OVERLOADED),
-        (http.client.RemoteDisconnected(), Outcome.OVERLOADED),
+        (http.client.RemoteDisconnected(""), Outcome.OVERLOADED),
         (http.client.BadStatusLine("220 smtp.example"), Outcome.FAILED),
         (http.client.HTTPException(), Outcome.FAILED),
         (ValueError(), Outcome.FAILED),

@@ -1,4 +1,4 @@
-"""A simulated legacy in a process of its own."""
+"""A process of the simulated legacy, shared by the tests of this package."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -7,19 +7,19 @@ import pytest
 import requests
 
 from local.legacy.settings import LegacySettings
-from tests.support.simulated_legacy import Client
+from tests.support.simulated_legacy import LegacyProcess
 
 
 @pytest.fixture(scope="package")
-def process() -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.kill()
+def process() -> Iterator[LegacyProcess]:
+    process = LegacyProcess()
+    yield process
+    process.kill()
 
 
 @pytest.fixture
-def legacy(process: Client) -> Client:
-    """The process with no records and no faults, and work that takes no time."""
+def legacy(process: LegacyProcess) -> LegacyProcess:
+    """The process without records or faults, and with work that takes no time."""
     process.set(**asdict(LegacySettings(latency_ms=0))).raise_for_status()
     requests.post(f"{process.url}/reset", timeout=10).raise_for_status()
     return process

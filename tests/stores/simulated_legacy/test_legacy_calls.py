@@ -1,4 +1,4 @@
-"""What becomes of calls to the simulated legacy, and what is kept of them."""
+"""Calls to the simulated legacy: their responses, the counts and the journal."""
 
 import signal
 from collections import Counter
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.simulated_legacy import Client
+from tests.support.simulated_legacy import LegacyProcess
 from tests.support.waiting import wait_until
 
 
-def test_record_is_accepted_and_counted(legacy: Client) -> None:
-    answer = legacy.send("a")
+def test_record_is_accepted_and_counted(legacy: LegacyProcess) -> None:
+    response = legacy.send("a")
 
-    assert (answer.status_code, answer.json()) == (200, {"message": "success"})
+    assert (response.status_code, response.json()) == (200, {"message": "success"})
     report = legacy.report()
     assert report["first_accepted_at"] == report["last_accepted_at"] is not None
     del report["first_accepted_at"], report["last_accepted_at"]
@@ -31,7 +31,9 @@ def test_record_is_accepted_and_counted(legacy: Client) -> None:
     assert legacy.accepted_ids() == ["a"]
 
 
-def test_same_key_again_is_answered_alike_and_counted_as_duplicate(legacy: Client) -> None:
+def test_repeated_key_gets_the_same_response_and_counts_as_a_duplicate(
+    legacy: LegacyProcess,
+) -> None:
     first, second = legacy.send("a"), legacy.send("a")
 
     assert second.content == first.content
@@ -39,14 +41,14 @@ def test_same_key_again_is_answered_alike_and_counted_as_duplicate(legacy: Clien
     assert legacy.report()["duplicates"] == 1
 
 
-def test_record_under_two_keys_is_seen_twice(legacy: Client) -> None:
+def test_record_under_two_keys_is_accepted_twice(legacy: LegacyProcess) -> None:
     legacy.send("a", key="1")
     legacy.send("a", key="2")
 
     assert legacy.accepted_ids() == ["a", "a"]
 
 
-def test_counts_are_exact_under_many_calls_at_once(legacy: Client) -> None:
+def test_counts_are_exact_with_concurrent_calls(legacy: LegacyProcess) -> None:
     legacy.set(error_rate=0.3, workers=3, queue=2, latency_ms=10)
     ids = [str(number) for number in range(300)]
     with ThreadPoolExecutor(8) as threads:
@@ -70,59 +72,59 @@ def test_counts_are_exact_under_many_calls_at_once(legacy: Client) -> None:
         ({"Idempotency-Key": "a"}, b'{"id": 1}'),
     ],
 )
-def test_call_that_makes_no_sense_is_refused(
-    legacy: Client, headers: dict[str, str], body: bytes
+def test_invalid_call_is_refused(
+    legacy: LegacyProcess, headers: dict[str, str], body: bytes
 ) -> None:
-    answer = requests.post(f"{legacy.url}/point-records", body, headers=headers, timeout=10)
+    response = requests.post(f"{legacy.url}/point-records", body, headers=headers, timeout=10)
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
     assert legacy.accepted_ids() == []
 
 
-def test_unknown_path_and_method_are_named(legacy: Client) -> None:
+def test_unknown_path_is_404_and_unknown_method_is_405(legacy: LegacyProcess) -> None:
     assert requests.get(f"{legacy.url}/nowhere", timeout=10).status_code == 404
-    answer = requests.get(f"{legacy.url}/point-records", timeout=10)
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    response = requests.get(f"{legacy.url}/point-records", timeout=10)
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
-def test_killed_process_remembers_what_it_acknowledged(tmp_path: Path) -> None:
+def test_killed_process_keeps_the_records_that_it_acknowledged(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    client = Client("--journal", str(journal))
-    client.send("a")
-    client.send("b")
-    client.kill()
+    process = LegacyProcess("--journal", str(journal))
+    process.send("a")
+    process.send("b")
+    process.kill()
     with journal.open("ab") as file:
         file.write(b"c cut-sho")
 
-    client = Client("--journal", str(journal))
+    process = LegacyProcess("--journal", str(journal))
     try:
-        client.send("b")
-        client.send("d")
-        assert client.accepted_ids() == ["a", "b", "d"]
-        assert client.report()["duplicates"] == 1
+        process.send("b")
+        process.send("d")
+        assert process.accepted_ids() == ["a", "b", "d"]
+        assert process.report()["duplicates"] == 1
     finally:
-        client.kill()
+        process.kill()
     assert journal.read_text() == "a a\nb b\nd d\n"
 
 
-def test_reset_forgets_the_journal_too(tmp_path: Path) -> None:
+def test_reset_empties_the_journal(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    client = Client("--journal", str(journal))
+    process = LegacyProcess("--journal", str(journal))
     try:
-        client.send("a")
-        requests.post(f"{client.url}/reset", timeout=10)
-        client.send("b")
+        process.send("a")
+        requests.post(f"{process.url}/reset", timeout=10)
+        process.send("b")
     finally:
-        client.kill()
+        process.kill()
     assert journal.read_text() == "b b\n"
 
 
-def test_sigterm_ends_it_though_a_call_hangs(tmp_path: Path) -> None:
-    client = Client()
-    client.set(outage={"fault": "hang"})
+def test_sigterm_ends_the_process_while_a_call_hangs(tmp_path: Path) -> None:
+    process = LegacyProcess()
+    process.set(outage={"fault": "hang"})
     with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(client.send)
-        wait_until(lambda: client.report()["in_flight"] == 1)
-        client.process.send_signal(signal.SIGTERM)
-        assert client.wait() == 0
+        call = threads.submit(process.send)
+        wait_until(lambda: process.report()["in_flight"] == 1)
+        process.process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
         assert isinstance(call.exception(), requests.ConnectionError)

@@ -1,20 +1,20 @@
-"""The faults that the simulated legacy is told to have."""
+"""The faults of the simulated legacy."""
 
 import pytest
 import requests
 
-from tests.support.simulated_legacy import Client, is_open
+from tests.support.simulated_legacy import LegacyProcess, is_listening
 from tests.support.waiting import wait_until
 
 
-def test_share_of_errors_is_not_accepted(legacy: Client) -> None:
+def test_error_rate_answers_500_and_does_not_accept_the_record(legacy: LegacyProcess) -> None:
     legacy.set(error_rate=1)
 
     assert legacy.send().status_code == 500
     assert legacy.accepted_ids() == []
 
 
-def test_lost_reply_is_accepted(legacy: Client) -> None:
+def test_record_with_a_lost_response_is_accepted(legacy: LegacyProcess) -> None:
     legacy.set(lost_reply_rate=1)
 
     with pytest.raises(requests.ConnectionError):
@@ -23,7 +23,9 @@ def test_lost_reply_is_accepted(legacy: Client) -> None:
     assert legacy.report()["by_status"] == {"lost": 1}
 
 
-def test_hanging_call_is_dropped_in_the_end(legacy: Client) -> None:
+def test_hanging_call_ends_with_a_reset_and_its_record_is_not_accepted(
+    legacy: LegacyProcess,
+) -> None:
     legacy.set(hang_rate=1, hang_s=0.2)
 
     with pytest.raises(requests.ConnectionError):
@@ -32,7 +34,7 @@ def test_hanging_call_is_dropped_in_the_end(legacy: Client) -> None:
     assert legacy.report()["by_status"] == {"hung": 1}
 
 
-def test_same_seed_gives_the_same_faults(legacy: Client) -> None:
+def test_same_seed_repeats_the_same_faults(legacy: LegacyProcess) -> None:
     def statuses(seed: int) -> list[int]:
         legacy.set(error_rate=0.5, seed=seed)
         return [legacy.send().status_code for _ in range(20)]
@@ -41,7 +43,7 @@ def test_same_seed_gives_the_same_faults(legacy: Client) -> None:
     assert statuses(5) != statuses(6)
 
 
-def test_brown_out_comes_and_goes(legacy: Client) -> None:
+def test_brown_out_begins_and_ends(legacy: LegacyProcess) -> None:
     legacy.set(brown_out={"every_s": 0.2, "for_s": 0.1, "fault": "500"})
 
     assert legacy.send().status_code == 200
@@ -49,7 +51,7 @@ def test_brown_out_comes_and_goes(legacy: Client) -> None:
     wait_until(lambda: legacy.send().status_code == 200)
 
 
-def test_outage_lasts_until_it_is_changed(legacy: Client) -> None:
+def test_outage_without_a_duration_lasts_until_it_is_changed(legacy: LegacyProcess) -> None:
     legacy.set(outage={"fault": "503"})
     assert legacy.send().status_code == 503
 
@@ -65,14 +67,14 @@ def test_outage_lasts_until_it_is_changed(legacy: Client) -> None:
     assert legacy.send().status_code == 200
 
 
-def test_outage_ends_by_itself(legacy: Client) -> None:
+def test_outage_with_a_duration_ends(legacy: LegacyProcess) -> None:
     legacy.set(outage={"fault": "503", "for_s": 0.1})
 
     assert legacy.send().status_code == 503
     wait_until(lambda: legacy.send().status_code == 200)
 
 
-def test_refusing_outage_closes_the_port_and_opens_it_again(legacy: Client) -> None:
+def test_refusing_outage_closes_the_port_and_reopens_it(legacy: LegacyProcess) -> None:
     with requests.Session() as kept:
         kept.get(f"{legacy.url}/report", timeout=10)
         legacy.set(outage={"fault": "refuse", "for_s": 0.5})
@@ -80,14 +82,14 @@ def test_refusing_outage_closes_the_port_and_opens_it_again(legacy: Client) -> N
             legacy.send()
         with pytest.raises(requests.ConnectionError):
             kept.get(f"{legacy.url}/report", timeout=10)
-    wait_until(lambda: is_open(legacy))
+    wait_until(lambda: is_listening(legacy))
     assert legacy.send().status_code == 200
 
 
-def test_refusing_outage_can_be_ended_by_the_connection_that_began_it(legacy: Client) -> None:
+def test_connection_that_began_a_refusing_outage_can_end_it(legacy: LegacyProcess) -> None:
     with requests.Session() as kept:
         outage = {"fault": "refuse", "for_s": 3_600}
         kept.put(f"{legacy.url}/settings", json={"outage": outage}, timeout=10)
-        assert not is_open(legacy)
+        assert not is_listening(legacy)
         kept.put(f"{legacy.url}/settings", json={"outage": None}, timeout=10)
     assert legacy.send().status_code == 200

@@ -1,4 +1,4 @@
-"""Answers that the simulated legacy is told to give."""
+"""Scripted responses of the simulated legacy."""
 
 import time
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.simulated_legacy import Client
+from tests.support.simulated_legacy import LegacyProcess
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tests.support.simulated_legacy import Client
             "",
             ("Location", "/login"),
         ),
-        ({"status": 400, "body": "no such employee"}, 400, "no such employee", None),
+        ({"status": 400, "body": "unknown employee"}, 400, "unknown employee", None),
         (
             {"status": 401, "headers": {"WWW-Authenticate": "Basic"}},
             401,
@@ -42,43 +42,45 @@ from tests.support.simulated_legacy import Client
         ),
     ],
 )
-def test_scripted_answer_is_given_as_it_is(
-    legacy: Client,
+def test_scripted_response_is_sent_unchanged(
+    legacy: LegacyProcess,
     answer: dict[str, Any],
     status: int,
     body: str,
     header: tuple[str, str] | None,
 ) -> None:
     legacy.set(answer=answer).raise_for_status()
-    got = legacy.send("a")
+    response = legacy.send("a")
 
-    assert (got.status_code, got.text) == (status, body)
-    assert header is None or got.headers[header[0]] == header[1]
+    assert (response.status_code, response.text) == (status, body)
+    assert header is None or response.headers[header[0]] == header[1]
     assert legacy.accepted_ids() == []
 
 
-def test_scripted_answer_can_be_for_some_records_and_some_times(legacy: Client) -> None:
+def test_scripted_response_may_be_limited_to_records_and_to_a_number_of_calls(
+    legacy: LegacyProcess,
+) -> None:
     legacy.set(answer={"status": 400, "only_ids": ["poison"], "times": 2})
     ids = ["poison", "good", "poison", "poison"]
 
     assert [legacy.send(each).status_code for each in ids] == [400, 200, 400, 200]
 
 
-def test_scripted_answer_can_follow_acceptance(legacy: Client) -> None:
+def test_scripted_response_may_be_sent_after_acceptance(legacy: LegacyProcess) -> None:
     legacy.set(answer={"status": 500, "accepts": True})
 
     assert legacy.send("a").status_code == 500
     assert legacy.accepted_ids() == ["a"]
 
 
-def test_scripted_reset_reaches_the_client(legacy: Client) -> None:
+def test_scripted_reset_reaches_the_client(legacy: LegacyProcess) -> None:
     legacy.set(answer={"reset": True})
 
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
         legacy.send()
 
 
-def test_dripping_answer_outlives_a_read_timeout(legacy: Client) -> None:
+def test_dripping_response_outlasts_a_read_timeout(legacy: LegacyProcess) -> None:
     legacy.set(answer={"body": "1234567", "drip_s": 0.1})
     started = time.monotonic()
 

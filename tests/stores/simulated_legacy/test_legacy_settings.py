@@ -1,18 +1,18 @@
-"""What can be set of the simulated legacy, and what is refused."""
+"""The settings of the simulated legacy, and the errors of invalid ones."""
 
 import pytest
 import requests
 
 from chalicelib.errors import InvalidError
 from local.legacy.settings import LegacySettings, change
-from tests.support.simulated_legacy import Client
+from tests.support.simulated_legacy import LegacyProcess
 
 
-def test_settings_can_be_changed_in_part(legacy: Client) -> None:
+def test_change_keeps_the_settings_that_it_omits(legacy: LegacyProcess) -> None:
     before = legacy.settings()
-    answer = legacy.set(workers=7, collapse={"beta": 0.1})
+    response = legacy.set(workers=7, collapse={"beta": 0.1})
 
-    assert answer.json() == legacy.settings()
+    assert response.json() == legacy.settings()
     assert legacy.settings() == {
         **before,
         "workers": 7,
@@ -49,23 +49,25 @@ def test_settings_can_be_changed_in_part(legacy: Client) -> None:
         ("answer", {"headers": {"Content-Length": "1"}}),
     ],
 )
-def test_bad_setting_is_refused_by_name(name: str, value: object) -> None:
+def test_error_names_the_invalid_setting(name: str, value: object) -> None:
     outer, _, inner = name.partition(".")
-    with pytest.raises(InvalidError, match=rf"^{name} \S+") as refusal:
+    with pytest.raises(InvalidError, match=rf"^{name} \S+") as error:
         change(LegacySettings(), {outer: {inner: value} if inner else value})
-    assert [each.target for each in refusal.value.details] == [name]
+    assert [each.target for each in error.value.details] == [name]
 
 
-def test_refused_change_names_every_fault_and_changes_nothing(legacy: Client) -> None:
+def test_invalid_change_names_every_invalid_setting_and_changes_nothing(
+    legacy: LegacyProcess,
+) -> None:
     before = legacy.settings()
-    answer = legacy.set(workers=9, queue=-1, answer={"status": 1, "times": 0})
+    response = legacy.set(workers=9, queue=-1, answer={"status": 1, "times": 0})
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
     for name in ("queue", "answer.status", "answer.times"):
-        assert name in answer.json()["message"]
+        assert name in response.json()["message"]
     assert legacy.settings() == before
 
 
-def test_settings_that_are_not_an_object_are_refused(legacy: Client) -> None:
+def test_settings_must_be_an_object(legacy: LegacyProcess) -> None:
     for body in (b"", b"[]", b"{"):
         assert requests.put(f"{legacy.url}/settings", body, timeout=10).status_code == 400
