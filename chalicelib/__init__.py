@@ -1,0 +1,21 @@
+"""Everything that is deployed besides ``app.py``: the way of a punch to the legacy system.
+
+Start with ``app.py``, which has the routes and schedules, then follow a record:
+
+1. ``intake``: check the body of a POST, and store its records in the ``buffer`` (DynamoDB).
+2. ``replicator``: move records from the buffer to ``postgres``, or to its quarantine.
+3. ``integrator``: send records to the legacy system under an adaptive limit. ``integrator.limiter``
+   decides the limit, and ``integrator.legacy_response`` judges each response.
+4. ``odata``: let clients query the records in Postgres.
+
+Around the way of a record:
+
+- ``container`` wires everything; ``settings`` defines every setting.
+- ``web`` and ``identity`` are the HTTP edge and the authentication of all routes.
+- ``find_record`` reads one record from the buffer or Postgres.
+- ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.
+- ``point_record``, ``principal`` and ``instant`` are the values that all steps share.
+- ``errors`` and ``error_response`` define the errors and their form over HTTP.
+- ``aws``, ``net``, ``secret_references``, ``strict_json``, ``content_coding`` and ``telemetry``
+  connect to the outside: AWS clients, URLs, secrets, JSON, headers, and logs with metrics.
+"""

@@ -1,13 +1,13 @@
-"""Where a request may go: whether a URL can be asked at all, and whether a host is this machine."""
+"""Check URLs and hosts: whether a request can go to a URL, and whether a host is this machine."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
 def is_http_url(text: str) -> bool:
-    """Say whether it is http or https, with a host, and with nothing that no request could have.
+    """Return whether the text is an http or https URL with a host, and valid in a request.
 
-    Whoever stands before the host (``user:password@``) would be passed over without a word.
+    A URL with credentials (``user:password@host``) is rejected: a request would silently drop them.
     """
     if not text.isascii() or not text.isprintable() or " " in text:
         return False
@@ -20,14 +20,14 @@ def is_http_url(text: str) -> bool:
             and "@" not in url.netloc
             and bool((url.hostname or "").encode("idna"))
         )
-    except ValueError:  # a port, an address or a name that is none
+    except ValueError:  # an invalid port, address or name
         return False
 
 
 def is_loopback(host: str | None) -> bool:
-    """Say whether a host is named by a loopback address, or is ``localhost``.
+    """Return whether the host is a loopback address or ``localhost``, without a DNS lookup.
 
-    RFC 6761, section 6.3: no ``localhost`` is another machine. Any other name is looked up nowhere.
+    ``localhost`` always means this machine: RFC 6761, section 6.3.
     """
     try:
         return host == "localhost" or ip_address(host or "").is_loopback

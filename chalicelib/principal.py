@@ -1,6 +1,6 @@
-"""Who asks: a role, and the records that are that principal's to post and to read.
+"""Define principals: the callers of the service, each with a role and the records it owns.
 
-Intake, the queries and the policies of Postgres all follow from ``Principal.bounds``.
+Intake, the queries and the row-level security of Postgres all follow ``Principal.bounds``.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from chalicelib.point_record import PointRecord
 
 
 class Role(StrEnum):
-    """What a principal is to the records: who punched, who employs, or the operator of it all."""
+    """The role of a principal: who punches, who employs, or who operates the service."""
 
     EMPLOYEE = "employee"
     EMPLOYER = "employer"
@@ -19,10 +19,13 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever a token speaks for.
+    """The caller whom a token identifies.
 
-    An employer has its own id, an employee both, ``integration`` none. ``subject`` is its name in
-    the log.
+    Attributes:
+        role: decides which of the ids the principal has.
+        employer_id: of an employer and of an employee.
+        employee_id: of an employee.
+        subject: the caller's name in the log.
     """
 
     role: Role
@@ -32,26 +35,26 @@ class Principal:
 
     @property
     def bounds(self) -> tuple[tuple[str, int], ...]:
-        """Return what a record must have to be this principal's: nothing where all are.
+        """The attributes that a record must have for this principal to own it; none for operators.
 
         Raises:
-            ValueError: the principal lacks an id that its role has: it may see nothing.
+            ValueError: the principal lacks an id that its role requires, so it owns nothing.
         """
         ids = {"employer_id": self.employer_id, "employee_id": self.employee_id}
-        found = []
+        bounds = []
         for name in _BOUNDS[self.role]:
             value = ids[name]
             if value is None:
-                raise ValueError(f"an {self.role} has an {name}")
-            found.append((name, value))
-        return tuple(found)
+                raise ValueError(f"an {self.role} must have an {name}")
+            bounds.append((name, value))
+        return tuple(bounds)
 
     def __str__(self) -> str:
-        ids = (f"{name.removesuffix('_id')} {value}" for name, value in self.bounds)
-        return ", ".join(ids) or "everybody"
+        ids = [f"{name.removesuffix('_id')} {value}" for name, value in self.bounds]
+        return " of ".join(reversed(ids)) or "any employer"
 
     def owns(self, record: PointRecord) -> bool:
-        """Say whether a record is this principal's to post and to read."""
+        """Return whether this principal may post and read the record."""
         return all(getattr(record, name) == value for name, value in self.bounds)
 
 
