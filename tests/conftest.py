@@ -100,12 +100,12 @@ def table(dynamodb: Any) -> Iterator[str]:
     dynamodb.delete_table(TableName=name)
 
 
-class Legacy:
-    """The simulated legacy, seen from outside.
+class SimulatedLegacy:
+    """A process of the simulated legacy.
 
     Attributes:
-        base_url: of its settings and reports.
-        url: where point records are POSTed to.
+        base_url: the URL of its settings and reports.
+        url: the URL to which point records are POSTed.
     """
 
     def __init__(self, home: Path) -> None:
@@ -117,28 +117,28 @@ class Legacy:
         self.url = f"{self.base_url}/point-records"
 
     def set(self, **settings: object) -> None:
-        """Change settings (``local.legacy.settings``) from now on; the others stay as they are."""
+        """Change the given settings (see ``local.legacy.settings``) and keep the others."""
         requests.put(f"{self.base_url}/settings", json=settings, timeout=10).raise_for_status()
 
     def report(self) -> dict[str, Any]:
-        """Return what it saw since the test began."""
-        answer = requests.get(f"{self.base_url}/report", timeout=10)
-        answer.raise_for_status()
-        return answer.json()
+        """Return the counts since the test began."""
+        response = requests.get(f"{self.base_url}/report", timeout=10)
+        response.raise_for_status()
+        return response.json()
 
     def accepted_ids(self) -> list[str]:
-        """Return the ids of the records that it has accepted."""
-        answer = requests.get(f"{self.base_url}/report/keys", timeout=10)
-        answer.raise_for_status()
-        return answer.text.split()
+        """Return the ids of the accepted records."""
+        response = requests.get(f"{self.base_url}/report/keys", timeout=10)
+        response.raise_for_status()
+        return response.text.split()
 
-    def begin_anew(self) -> None:
-        """Be as if just started, whatever the test before did to it."""
+    def reset(self) -> None:
+        """Return to the state of a new process; start one if calls are in flight."""
         try:
             self.set(**asdict(LegacySettings()))
             requests.post(f"{self.base_url}/reset", timeout=10).raise_for_status()
             is_idle = self.report()["in_flight"] == 0
-        except requests.ConnectionError:  # still in an outage
+        except requests.ConnectionError:  # an outage still refuses connections
             is_idle = False
         if not is_idle:
             self.stop()
@@ -149,16 +149,16 @@ class Legacy:
 
 
 @pytest.fixture(scope="session")
-def _legacy(engines: Path) -> Iterator[Legacy]:
-    legacy = Legacy(engines)
+def _legacy(engines: Path) -> Iterator[SimulatedLegacy]:
+    legacy = SimulatedLegacy(engines)
     yield legacy
     legacy.stop()
 
 
 @pytest.fixture
-def legacy(_legacy: Legacy) -> Legacy:
+def legacy(_legacy: SimulatedLegacy) -> SimulatedLegacy:
     """A simulated legacy with default settings and nothing accepted."""
-    _legacy.begin_anew()
+    _legacy.reset()
     return _legacy
 
 

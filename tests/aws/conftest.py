@@ -16,7 +16,7 @@ from samtranslator.translator.translator import Translator
 
 from deploy.package import package
 from local.dynamodb import server as dynamodb_server
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.deployed_template import PROD
 from tests.support.service import wired
 from tests.support.tokens import KEY
@@ -91,7 +91,11 @@ def _reset(url: str) -> None:
 
 @pytest.fixture
 def prod(
-    aws: pytest.MonkeyPatch, dynamodb_url: str, dynamodb: Any, database_url: str, legacy: Legacy
+    aws: pytest.MonkeyPatch,
+    dynamodb_url: str,
+    dynamodb: Any,
+    database_url: str,
+    legacy: SimulatedLegacy,
 ) -> Iterator[dict[str, str]]:
     """The environment variables of prod; the service runs with them.
 

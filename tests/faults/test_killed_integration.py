@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support import killed_process
 from tests.support.killed_process import Point
 from tests.support.record_counts import ROUNDS, assert_integrated, fill
@@ -43,7 +43,7 @@ LEASES_S = 200.0
 def test_next_run_takes_over_from_a_run_killed_at_a_point_once_leases_expire(
     service: Service,
     variables: dict[str, str],
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
     point: Point,
@@ -61,7 +61,7 @@ def test_next_run_takes_over_from_a_run_killed_at_a_point_once_leases_expire(
 
 @pytest.mark.timeout(120 + 3 * ROUNDS)
 def test_runs_killed_at_random_instants_leave_every_record_integrated_once(
-    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+    service: Service, variables: dict[str, str], legacy: SimulatedLegacy, dynamodb: Any, table: str
 ) -> None:
     employees = count(1)
     legacy.set(latency_ms=5)
@@ -79,7 +79,7 @@ def test_runs_killed_at_random_instants_leave_every_record_integrated_once(
 
 
 def test_leases_of_a_killed_run_expire_without_intervention(
-    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+    service: Service, variables: dict[str, str], legacy: SimulatedLegacy, dynamodb: Any, table: str
 ) -> None:
     short_leases = variables | {
         "RUN_LEASE_S": "2",

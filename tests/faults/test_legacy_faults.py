@@ -13,7 +13,7 @@ import requests
 
 from chalicelib.integrator.limiter import policies
 from local.legacy.settings import LegacySettings
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.record_counts import assert_integrated, assert_not_stuck, fill
 from tests.support.service import Service, wired
 
@@ -113,7 +113,7 @@ FAULTS: dict[str, tuple[dict[str, Any], bool, str]] = {
 }
 
 
-def repair(legacy: Legacy) -> None:
+def repair(legacy: SimulatedLegacy) -> None:
     """Remove all faults of the legacy, as soon as it accepts connections."""
     deadline = time.monotonic() + 10
     while True:
@@ -126,7 +126,7 @@ def repair(legacy: Legacy) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_record_is_delivered_once_after_the_fault(
     service: Service,
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
     excesses: list[int],
@@ -155,7 +155,7 @@ def test_every_record_is_delivered_once_after_the_fault(
 
 
 def test_poison_record_is_parked_and_the_others_are_delivered_in_the_first_run(
-    service: Service, legacy: Legacy, dynamodb: Any, table: str
+    service: Service, legacy: SimulatedLegacy, dynamodb: Any, table: str
 ) -> None:
     poison, *others = fill(dynamodb, table, RECORDS)
     legacy.set(latency_ms=5, answer={"status": 500, "body": "crash", "only_ids": [poison]})
@@ -183,7 +183,7 @@ def test_poison_record_is_parked_and_the_others_are_delivered_in_the_first_run(
 )
 def test_run_ends_by_its_deadline_and_leaves_no_record_integrating(
     service: Service,
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
     excesses: list[int],

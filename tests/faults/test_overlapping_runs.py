@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support import killed_process
 from tests.support.record_counts import assert_integrated, assert_replicated, fill
 from tests.support.service import Service
@@ -26,7 +26,7 @@ def test_overlapping_replications_add_each_record_once(
 
 
 def test_second_integration_ends_while_the_first_goes_on_and_the_limit_holds(
-    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+    service: Service, variables: dict[str, str], legacy: SimulatedLegacy, dynamodb: Any, table: str
 ) -> None:
     max_in_flight = 6
     legacy.set(latency_ms=60, distribution="constant")
@@ -49,7 +49,7 @@ def test_second_integration_ends_while_the_first_goes_on_and_the_limit_holds(
 
 
 def test_integrations_that_start_together_send_each_record_once_under_one_limit(
-    service: Service, variables: dict[str, str], legacy: Legacy, dynamodb: Any, table: str
+    service: Service, variables: dict[str, str], legacy: SimulatedLegacy, dynamodb: Any, table: str
 ) -> None:
     max_in_flight = 6
     legacy.set(latency_ms=60, distribution="constant")
@@ -70,7 +70,7 @@ def test_integrations_that_start_together_send_each_record_once_under_one_limit(
 def test_step_of_the_database_clock_loses_duplicates_and_sticks_no_record(
     service: Service,
     variables: dict[str, str],
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
     hours: int,

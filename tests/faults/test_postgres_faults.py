@@ -18,7 +18,7 @@ from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.replicator import Replicator
-from tests.conftest import Legacy, connect
+from tests.conftest import SimulatedLegacy, connect
 from tests.support.postgres_proxy import Moment, PostgresProxy, running
 from tests.support.record_counts import assert_integrated, assert_replicated, buffered_ids, fill
 from tests.support.service import Service, wired
@@ -133,7 +133,7 @@ def test_a_refused_connection_leaves_all_records_in_the_buffer(
 def test_an_interrupted_integration_sends_and_logs_each_outcome_once(
     service: Service,
     proxy: PostgresProxy,
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
     statement: str,
@@ -301,7 +301,7 @@ def test_a_deadlock_fails_the_run_as_unavailable(
 
 def test_an_integration_keeps_its_outcomes_while_another_session_holds_a_lock(
     service: Service,
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
     other: pg8000.native.Connection,

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.postgres.connection import Database
 from local.postgres import Postgres
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support import killed_process
 from tests.support.record_counts import assert_integrated, assert_replicated, fill
 from tests.support.service import Service
@@ -77,7 +77,7 @@ def test_an_integration_survives_a_restart_of_postgres(
     server: Postgres,
     service: Service,
     variables: dict[str, str],
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
     end: Callable[[Postgres], None],
@@ -100,7 +100,7 @@ def test_an_integration_without_postgres_ends_at_its_deadline_and_loses_nothing(
     server: Postgres,
     service: Service,
     variables: dict[str, str],
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
 ) -> None:

@@ -13,7 +13,7 @@ from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
 from local import postgres
 from local.stack_file import TABLE
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.running_stack import RunningStack, alive, local
 from tests.support.waiting import wait_until
 
@@ -44,7 +44,7 @@ def test_external_dynamodb_endpoint_and_legacy_are_used(
     tmp_path: Path,
     dynamodb_url: str,
     dynamodb: Any,
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from chalicelib.postgres.connection import Database
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.service import NOWHERE, Service, environment, wired
 
 
 @pytest.fixture
-def variables(dynamodb_url: str, table: str, database_url: str, legacy: Legacy) -> dict[str, str]:
+def variables(
+    dynamodb_url: str, table: str, database_url: str, legacy: SimulatedLegacy
+) -> dict[str, str]:
     """The environment of the service."""
     return environment(dynamodb=dynamodb_url, table=table, postgres=database_url, legacy=legacy.url)
 

@@ -12,7 +12,7 @@ from chalicelib.odata.sql.filter import translate_filter
 from chalicelib.operations.replay import Replay, replay
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.dead_letters import DeadLetters
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.lambda_events import context
 from tests.support.service import Service, wired
 from tests.support.tokens import INTEGRATION, operator_event
@@ -29,7 +29,7 @@ def run_replay(text: str, seconds: float = 60.0) -> dict[str, Any]:
     return app.replay(operator_event(filter=text), context(seconds))
 
 
-def park(service: Service, legacy: Legacy, employees: range) -> list[str]:
+def park(service: Service, legacy: SimulatedLegacy, employees: range) -> list[str]:
     """Let the legacy refuse one punch of each employee, and return the ids of the records."""
     ids = service.accept(employees)
     legacy.set(answer={"status": 422, "body": "unknown", "only_ids": ids})
@@ -40,7 +40,7 @@ def park(service: Service, legacy: Legacy, employees: range) -> list[str]:
 
 
 def test_replay_returns_the_selected_parked_records_to_the_queue(
-    service: Service, legacy: Legacy
+    service: Service, legacy: SimulatedLegacy
 ) -> None:
     ids = park(service, legacy, range(1, 11))
     (waiting,) = service.accept([99])
@@ -65,7 +65,9 @@ def test_replay_returns_the_selected_parked_records_to_the_queue(
     assert logs == [("Replayed by ada.",)]
 
 
-def test_replay_ignores_a_record_until_it_is_parked_again(service: Service, legacy: Legacy) -> None:
+def test_replay_ignores_a_record_until_it_is_parked_again(
+    service: Service, legacy: SimulatedLegacy
+) -> None:
     (record_id,) = park(service, legacy, range(1, 2))
     legacy.set(answer={"status": 422, "body": "still unknown"})
     for _ in range(2):
@@ -78,7 +80,7 @@ def test_replay_ignores_a_record_until_it_is_parked_again(service: Service, lega
 
 
 def test_a_replayed_record_has_all_its_attempts_again(
-    service: Service, legacy: Legacy, variables: dict[str, str]
+    service: Service, legacy: SimulatedLegacy, variables: dict[str, str]
 ) -> None:
     with wired(variables | {"MAX_ATTEMPTS": "2", "RETRY_BASE_S": "0"}):
         ids = service.accept(range(1, 2))
@@ -92,7 +94,7 @@ def test_a_replayed_record_has_all_its_attempts_again(
     assert service.logs(ids[0]) == [arrival, *refused_twice, replayed, *refused_twice]
 
 
-def test_replay_leaves_other_records_unchanged(service: Service, legacy: Legacy) -> None:
+def test_replay_leaves_other_records_unchanged(service: Service, legacy: SimulatedLegacy) -> None:
     parked = park(service, legacy, range(1, 4))
     service.accept([50])
     service.replicate()
@@ -107,7 +109,7 @@ def test_replay_leaves_other_records_unchanged(service: Service, legacy: Legacy)
     assert service.logs(awaiting) == [(0, "AWAITING", None)]
 
 
-def test_replay_filter_may_select_by_the_log(service: Service, legacy: Legacy) -> None:
+def test_replay_filter_may_select_by_the_log(service: Service, legacy: SimulatedLegacy) -> None:
     park(service, legacy, range(1, 4))
     assert run_replay("logs/any(l:l/httpStatus eq 500)")["replayed"] == 0
     unknown = "logs/any(l:l/httpStatus eq 422 and contains(l/log,'unknown'))"
@@ -115,7 +117,7 @@ def test_replay_filter_may_select_by_the_log(service: Service, legacy: Legacy) -
 
 
 def test_replay_in_several_batches_replays_each_record_once(
-    service: Service, legacy: Legacy, database: Database
+    service: Service, legacy: SimulatedLegacy, database: Database
 ) -> None:
     def in_batches(text: str, seconds: float) -> Replay:
         return replay(
@@ -141,7 +143,7 @@ def test_replay_in_several_batches_replays_each_record_once(
 
 
 def test_a_replayed_record_is_neither_missing_nor_unlogged(
-    service: Service, legacy: Legacy
+    service: Service, legacy: SimulatedLegacy
 ) -> None:
     ids = park(service, legacy, range(1, 4))
     run_replay("true")
@@ -164,7 +166,7 @@ def test_a_replayed_record_is_neither_missing_nor_unlogged(
     ],
 )
 def test_an_invalid_filter_replays_no_record(
-    service: Service, legacy: Legacy, text: str, reason: str
+    service: Service, legacy: SimulatedLegacy, text: str, reason: str
 ) -> None:
     park(service, legacy, range(1, 2))
     with pytest.raises((InvalidError, NotImplementedByServiceError)) as caught:

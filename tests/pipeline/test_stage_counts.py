@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib import container
 from chalicelib.integrator.limiter import adaptive
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.service import Service, wired
 
 ARCHITECTURE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def assert_balanced(service: Service, accepted: int) -> None:
 
 
 def test_accepted_equals_delivered_plus_waiting_plus_parked_during_a_run(
-    service: Service, legacy: Legacy, variables: dict[str, str]
+    service: Service, legacy: SimulatedLegacy, variables: dict[str, str]
 ) -> None:
     ids = service.accept(range(1, 201))
     legacy.set(
@@ -63,7 +63,7 @@ def test_accepted_equals_delivered_plus_waiting_plus_parked_during_a_run(
 
 def test_a_run_of_the_integrator_logs_its_statistics_in_one_line(
     service: Service,
-    legacy: Legacy,
+    legacy: SimulatedLegacy,
     variables: dict[str, str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from chalicelib.point_record import Status
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.service import PUNCH, Service, punch, wired
 
 WEEK_S = 7 * 86_400.0
 
 
 def test_a_punch_becomes_integrated_and_every_step_of_it_is_told(
-    service: Service, legacy: Legacy
+    service: Service, legacy: SimulatedLegacy
 ) -> None:
     accepted = service.post({**PUNCH, "deviceId": "d1"}).json_body
     path = f"/point-record/{accepted['id']}"
@@ -95,7 +95,7 @@ def test_the_legacy_is_sent_the_punch_and_nothing_else_under_its_id(
 
 
 def test_a_punch_sent_again_after_it_was_integrated_dissolves(
-    service: Service, legacy: Legacy
+    service: Service, legacy: SimulatedLegacy
 ) -> None:
     first = service.post(PUNCH).json_body
     service.replicate()
@@ -116,7 +116,7 @@ def test_a_punch_sent_again_after_it_was_integrated_dissolves(
 
 
 def test_an_attempt_that_fails_is_an_error_and_the_next_one_integrates(
-    service: Service, legacy: Legacy
+    service: Service, legacy: SimulatedLegacy
 ) -> None:
     legacy.set(answer={"status": 500, "body": "broken", "times": 1})
     (record_id,) = service.accept([1])
@@ -137,7 +137,7 @@ def test_an_attempt_that_fails_is_an_error_and_the_next_one_integrates(
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422])
 def test_a_record_that_the_legacy_refuses_is_parked_after_its_last_attempt(
-    variables: dict[str, str], service: Service, legacy: Legacy, status: int
+    variables: dict[str, str], service: Service, legacy: SimulatedLegacy, status: int
 ) -> None:
     refused, *others = service.accept(range(1, 6))
     legacy.set(answer={"status": status, "body": "no such employee", "only_ids": [refused]})
@@ -160,7 +160,7 @@ def test_a_record_that_the_legacy_refuses_is_parked_after_its_last_attempt(
 
 @pytest.mark.parametrize("status", [408, 429, 503, 401, 403, 407])
 def test_a_legacy_that_is_too_busy_or_shuts_us_out_uses_up_no_attempt(
-    service: Service, legacy: Legacy, status: int
+    service: Service, legacy: SimulatedLegacy, status: int
 ) -> None:
     legacy.set(answer={"status": status, "body": "not now"})
     (record_id,) = service.accept([1])
@@ -179,7 +179,7 @@ def test_a_legacy_that_is_too_busy_or_shuts_us_out_uses_up_no_attempt(
     assert tries[:-1] == [(1, "ERROR", status)] * (len(tries) - 1)
 
 
-def test_health_tells_the_depth_of_each_stage(service: Service, legacy: Legacy) -> None:
+def test_health_tells_the_depth_of_each_stage(service: Service, legacy: SimulatedLegacy) -> None:
     def health() -> dict[str, Any]:
         answer = service.get("/health")
         assert answer.status_code == 200
@@ -202,7 +202,7 @@ def test_health_tells_the_depth_of_each_stage(service: Service, legacy: Legacy) 
     assert health()["replica"]["waiting"] == {}
 
 
-def test_a_day_of_punches_arrives_each_once(service: Service, legacy: Legacy) -> None:
+def test_a_day_of_punches_arrives_each_once(service: Service, legacy: SimulatedLegacy) -> None:
     ids = service.accept(range(1, 301))
     assert len(set(ids)) == 300
     assert service.post([punch(each) for each in range(1, 51)]).status_code == 207

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.point_record import parse, to_json
-from tests.conftest import Legacy
+from tests.conftest import SimulatedLegacy
 from tests.support.service import Service, punch
 
 # How often each test that kills at random does so: some in CI, many in a soak.
@@ -53,7 +53,7 @@ def assert_replicated(service: Service, dynamodb: Any, table: str, accepted: lis
     assert service.rows("SELECT item, reason FROM quarantine") == []
 
 
-def assert_integrated(service: Service, legacy: Legacy, ids: list[str]) -> None:
+def assert_integrated(service: Service, legacy: SimulatedLegacy, ids: list[str]) -> None:
     """Each record is INTEGRATED, the legacy has it once, and the log tells of it at the end."""
     assert service.statuses() == {"INTEGRATED": len(ids)}
     assert sorted(legacy.accepted_ids()) == sorted(ids)
