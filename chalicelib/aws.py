@@ -1,4 +1,4 @@
-"""The clients of AWS' services, each with the patience of whoever waits for its answer."""
+"""Build the clients of AWS services, each with timeouts that fit the caller who waits."""
 
 from typing import Any
 
@@ -6,57 +6,57 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 
-# A put takes milliseconds. A phone waits for it, so trying again must fit into its patience.
+# A put takes milliseconds. A phone waits for it, so all retries must fit into the phone's timeout.
 _BUFFER_CONNECT_TIMEOUT_S = 2
 _BUFFER_READ_TIMEOUT_S = 5
-_BUFFER_TRIES = 3
-# A secret is read once, while somebody waits for the first answer of a process.
+_BUFFER_ATTEMPTS = 3
+# A process reads a secret once, while a client waits for the first response.
 _SECRET_CONNECT_TIMEOUT_S = 2
 _SECRET_READ_TIMEOUT_S = 3
-_SECRET_TRIES = 2
+_SECRET_ATTEMPTS = 2
 
 
 def dynamodb() -> Any:
-    """Make a client for the buffer: ``boto3.client("dynamodb")``, but for what it takes time for.
+    """Build the client of the buffer: ``boto3.client("dynamodb")`` without its slow parts.
 
-    Its calls raise ``HTTPClientError`` where something else than DynamoDB has answered.
+    A call raises ``HTTPClientError`` if something other than DynamoDB responds.
     """
     config = Config(
         connect_timeout=_BUFFER_CONNECT_TIMEOUT_S,
         read_timeout=_BUFFER_READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": _BUFFER_TRIES},
+        retries={"mode": "standard", "total_max_attempts": _BUFFER_ATTEMPTS},
         max_pool_connections=64,
-        # What the buffer asks for is of the right shape: looking it over again costs a
-        # quarter of a batch of deletes.
+        # The buffer builds valid requests. Validating them takes a quarter of the CPU of a batch
+        # of deletes.
         parameter_validation=False,
-        # botocore makes its own long one anew for every call, at a tenth of a call's CPU.
+        # botocore would build its long default for every call, at a tenth of the call's CPU.
         user_agent="punch-clock",
     )
     client = boto3.client("dynamodb", config=config)
-    client.meta.events.register("after-call.dynamodb", _refuse_strangers)
+    client.meta.events.register("after-call.dynamodb", _reject_foreign_response)
     return client
 
 
 def secrets(service: str) -> Any:
-    """Make a client of ``ssm`` or ``secretsmanager``."""
+    """Build a client of ``ssm`` or ``secretsmanager``."""
     config = Config(
         connect_timeout=_SECRET_CONNECT_TIMEOUT_S,
         read_timeout=_SECRET_READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": _SECRET_TRIES},
+        retries={"mode": "standard", "total_max_attempts": _SECRET_ATTEMPTS},
     )
     return boto3.client(service, config=config)
 
 
 def logs() -> Any:
-    """Make a client of CloudWatch's logs, for which nobody waits."""
+    """Build a client of CloudWatch Logs. No request waits for it, so the defaults are fine."""
     return boto3.client("logs")
 
 
-def _refuse_strangers(http_response: Any, **_: Any) -> None:
-    """Refuse an answer that is not DynamoDB's own: botocore takes any 200 for a success.
+def _reject_foreign_response(http_response: Any, **_: Any) -> None:
+    """Reject a response that is not from DynamoDB: botocore takes any 200 for a success.
 
     Raises:
-        HTTPClientError: something between here and DynamoDB has answered in its place.
+        HTTPClientError: something on the way, such as a captive portal, responded instead.
     """
     if not http_response.headers.get("content-type", "").startswith("application/x-amz-json"):
-        raise HTTPClientError(error="the answer is not DynamoDB's")
+        raise HTTPClientError(error="the response is not from DynamoDB")

@@ -1,8 +1,8 @@
-"""The buffer: the DynamoDB table of what is accepted and not yet in the replica.
+"""The buffer: store accepted records in a DynamoDB table until they are in Postgres.
 
-An item is a key and one text, ``{"id": {"S": …}, "record": {"S": …}}``: the record as JSON
-(docs/decisions/0001). Promises that a put that returns has been stored, and that the same punch is
-stored once. What an item means is for others to judge: a scan returns whatever the table holds.
+An item has a key and one text, the record as JSON: ``{"id": {"S": …}, "record": {"S": …}}``
+(docs/decisions/0001). Invariants: a put that returns has stored its record, and a punch is stored
+once. A scan returns every item of the table, valid or not; the replicator validates them.
 """
 
 import contextlib
@@ -21,18 +21,26 @@ from chalicelib.point_record import PointRecord, from_json, to_json
 
 Item = dict[str, Any]
 
-# Neither BatchWriteItem nor BatchGetItem takes more: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
+# The limits of BatchWriteItem, BatchGetItem and TransactWriteItems:
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
 DELETE_BATCH = 25
 _GET_BATCH = 100
-_BATCH_TRIES = 6
+_MAX_TRANSACTION = 100
+_BATCH_ATTEMPTS = 6
 _BATCH_BACKOFF_S = 0.05
-_PUT_TRIES = 3
-# TransactWriteItems takes no more.
-_TRANSACTION = 100
+_PUT_ATTEMPTS = 3
+
+_UNAVAILABLE = "The record store is unavailable. Try again soon."
 
 
 class Buffer:
-    """The table, spoken to through a low-level client (``boto3.client("dynamodb")``)."""
+    """The table of accepted records.
+
+    Args:
+        client: ``boto3.client("dynamodb")``, or ``aws.dynamodb()``, which is the same but faster.
+        table: the name of the table.
+        sleep: waits for a number of seconds between two attempts at a batch.
+    """
 
     def __init__(
         self, client: Any, table: str, *, sleep: Callable[[float], None] = time.sleep
@@ -42,86 +50,89 @@ class Buffer:
         self._sleep = sleep
 
     def put(self, record: PointRecord) -> tuple[PointRecord, bool]:
-        """Store the record unless its punch is stored already.
+        """Store a record, unless its punch is already in the buffer. Idempotent.
 
         Returns:
-            The record that the table holds, and whether this call (or a try of it whose answer was
-            lost) stored it.
+            The record that the table holds, and whether this call stored it. An attempt whose
+            response was lost counts as this call.
 
         Raises:
-            UnavailableError: it is not known to be stored; putting it again is safe.
+            UnavailableError: it is unknown whether the record is stored. A retry is safe.
         """
-        for _ in range(_PUT_TRIES):
+        for _ in range(_PUT_ATTEMPTS):
             #   phone A ── put ──▶ stored                       201
-            #   phone B ── put ──▶ refused, returns A's item    200
+            #   phone B ── put ──▶ condition fails, returns A's item    200
             #   replicator ─────────────────── delete ──▶
-            #   phone C ── put ────▶ refused ── get ──▶ gone: put again, dissolves in the replica
+            #   phone C ── put ──▶ condition fails ── get ──▶ gone: put again, Postgres ignores it
             try:
-                self._client.put_item(**self._put_of(record))
+                self._client.put_item(**self._put_request(record))
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     _raise_unavailable(error)
                 item = error.response.get("Item") or self._get(str(record.id))
                 if item is None:
                     continue
-                stored = _read(item)
+                stored = _parse(item)
+                # An equal record, with the same createdAt, is from an attempt of this call whose
+                # response was lost.
                 return stored, stored == record
             except BotoCoreError as error:
                 _raise_unavailable(error)
             else:
                 return record, True
-        raise UnavailableError("The record could not be stored. Try again.")
+        raise UnavailableError("The record could not be stored. Send it again.")
 
-    def put_together(self, records: Sequence[PointRecord]) -> list[tuple[PointRecord, bool]]:
-        """Store all of the records or none; a punch that is stored already is as good as stored.
+    def put_atomically(self, records: Sequence[PointRecord]) -> list[tuple[PointRecord, bool]]:
+        """Store all of the records, or none. A punch that is already in the buffer is a no-op.
 
         Returns:
-            For each what ``put`` returns.
+            One result per record, as from ``put``.
 
         Raises:
-            UnavailableError: they are not known to be stored; putting them again is safe.
-            NotImplementedByServiceError: they are more than the table takes together.
+            UnavailableError: it is unknown whether the records are stored. A retry is safe.
+            NotImplementedByServiceError: the records exceed what one transaction may write.
         """
-        wanted: dict[str, PointRecord] = {}
+        requested: dict[str, PointRecord] = {}
         for each in records:
-            wanted.setdefault(str(each.id), each)
-        if len(wanted) > _TRANSACTION:
+            requested.setdefault(str(each.id), each)
+        if len(requested) > _MAX_TRANSACTION:
             raise NotImplementedByServiceError(
-                f"More than {_TRANSACTION} records cannot be stored together."
+                f"At most {_MAX_TRANSACTION} records can be stored in one transaction. Send fewer"
+                " records together."
             )
-        stored: dict[str, PointRecord] = {}
-        for _ in range(_PUT_TRIES):
-            new = [each for name, each in wanted.items() if name not in stored]
+        existing: dict[str, PointRecord] = {}
+        for _ in range(_PUT_ATTEMPTS):
+            new = [each for name, each in requested.items() if name not in existing]
             try:
                 if new:
-                    items = [{"Put": self._put_of(each)} for each in new]
+                    items = [{"Put": self._put_request(each)} for each in new]
                     self._client.transact_write_items(TransactItems=items)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "TransactionCanceledException":
                     _raise_unavailable(error)
-                # Some are there already, or somebody is putting one of them just now.
-                stored |= self._stored(new, error.response["CancellationReasons"])
+                # Some records exist already, or a concurrent transaction writes one of them.
+                existing |= self._existing(new, error.response["CancellationReasons"])
             except BotoCoreError as error:
                 _raise_unavailable(error)
             else:
-                found = wanted | stored
-                # What is there and is the same is that of a try whose answer was lost.
-                return [(found[str(each.id)], found[str(each.id)] == each) for each in records]
-        raise UnavailableError("The records could not be stored. Try again.")
+                stored = requested | existing
+                # As in ``put``: an equal record is from an attempt whose response was lost.
+                return [(stored[str(each.id)], stored[str(each.id)] == each) for each in records]
+        raise UnavailableError("The records could not be stored. Send them again.")
 
-    def _stored(
+    def _existing(
         self, records: Sequence[PointRecord], reasons: Sequence[Item]
     ) -> dict[str, PointRecord]:
-        """Return which records a transaction found in the table already, by their ids."""
-        found = {}
+        """Return the records because of which a transaction was cancelled, by their ids."""
+        existing = {}
         for record, reason in zip(records, reasons, strict=True):
             if reason["Code"] == "ConditionalCheckFailed":
                 item = reason.get("Item") or self._get(str(record.id))
                 if item:
-                    found[str(record.id)] = _read(item)
-        return found
+                    existing[str(record.id)] = _parse(item)
+        return existing
 
-    def _put_of(self, record: PointRecord) -> Item:
+    def _put_request(self, record: PointRecord) -> Item:
         return {
             "TableName": self._table,
             "Item": {
@@ -133,82 +144,83 @@ class Buffer:
         }
 
     def get(self, record_id: str) -> PointRecord | None:
-        """Return the record of that id, or None if it is not (or no longer) here.
+        """Return the record with this id, or None if it is not, or no longer, in the buffer.
 
         Raises:
-            UnavailableError: the buffer does not answer.
+            UnavailableError: DynamoDB does not respond, or the item is not a valid record.
         """
         item = self._get(record_id)
-        return _read(item) if item else None
+        return _parse(item) if item else None
 
-    def pages(self, segment: int, segments: int, page: int) -> Iterator[list[Item]]:
-        """Yield the items of one of ``segments`` parts of the table, at most ``page`` at a time.
+    def pages(self, segment: int, segments: int, page_size: int) -> Iterator[list[Item]]:
+        """Scan one of ``segments`` segments of the table in pages of at most ``page_size`` items.
 
-        A page may be empty and still not the last.
+        An empty page may be followed by others.
 
         Raises:
-            UnavailableError: the buffer does not answer.
+            UnavailableError: DynamoDB does not respond.
         """
         request = {
             "TableName": self._table,
             "Segment": segment,
             "TotalSegments": segments,
-            "Limit": page,
+            "Limit": page_size,
         }
         while True:
             try:
-                answer = self._client.scan(**request)
+                response = self._client.scan(**request)
             except (ClientError, BotoCoreError) as error:
                 _raise_unavailable(error)
-            yield answer["Items"]
-            if "LastEvaluatedKey" not in answer:
+            yield response["Items"]
+            if "LastEvaluatedKey" not in response:
                 return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
-    def delete(self, ids: Sequence[str], may_go_on: Callable[[], bool] = lambda: True) -> int:
-        """Delete up to ``DELETE_BATCH`` items and return how many are known to be gone.
+    def delete(self, ids: Sequence[str], may_continue: Callable[[], bool] = lambda: True) -> int:
+        """Delete up to ``DELETE_BATCH`` items, and return how many are known to be deleted.
 
-        What the table would not take after some tries, or until ``may_go_on`` says no, is left, to
-        be met again by a later scan.
+        Unprocessed deletes are retried with backoff, until the attempts are used up or
+        ``may_continue`` returns False. A later scan returns the remaining items again.
 
         Raises:
-            UnavailableError: the buffer does not answer.
+            UnavailableError: DynamoDB does not respond.
         """
         requests = [{"DeleteRequest": {"Key": {"id": {"S": each}}}} for each in ids]
-        for attempt in range(_BATCH_TRIES):
+        for attempt in range(_BATCH_ATTEMPTS):
             if attempt:
                 self._back_off(attempt)
-            if not may_go_on():
+            if not may_continue():
                 break
             try:
-                answer = self._client.batch_write_item(RequestItems={self._table: requests})
+                response = self._client.batch_write_item(RequestItems={self._table: requests})
             except (ClientError, BotoCoreError) as error:
                 _raise_unavailable(error)
-            requests = answer["UnprocessedItems"].get(self._table, [])
+            requests = response["UnprocessedItems"].get(self._table, [])
             if not requests:
                 break
         return len(ids) - len(requests)
 
-    def discard(self, item: Item) -> int:
-        """Delete an item that is no record, unless another stands in its place by now.
+    def delete_unchanged(self, item: Item) -> int:
+        """Delete an invalid item, unless it has changed since; return how many were deleted.
 
-        A key alone would not do: once the junk is gone, by another run, a phone may have put the
-        punch of that id there, and was told that it is stored.
+        The condition is necessary. After another run has deleted the item, a phone may store a
+        punch under the same id, and that punch has been acknowledged.
 
         Raises:
-            UnavailableError: the buffer does not answer.
+            UnavailableError: DynamoDB does not respond.
         """
-        # Whatever else an item has, its record is what tells it from a punch.
+        # A punch differs from an invalid item in its record, not in other attributes.
         text = item.get("record", {}).get("S")
         if text is None:
-            same, value = "attribute_not_exists(#record) OR NOT attribute_type(#record, :it)", "S"
+            unchanged = "attribute_not_exists(#record) OR NOT attribute_type(#record, :it)"
+            value = "S"
         else:
-            same, value = "#record = :it", text
+            unchanged, value = "#record = :it", text
         try:
             self._client.delete_item(
                 TableName=self._table,
                 Key={"id": item["id"]},
-                ConditionExpression=same,
+                ConditionExpression=unchanged,
                 ExpressionAttributeNames={"#record": "record"},
                 ExpressionAttributeValues={":it": {"S": value}},
             )
@@ -221,73 +233,82 @@ class Buffer:
         return 1
 
     def existing_ids(self, ids: Collection[str]) -> set[str]:
-        """Return which of the ids are here.
+        """Return those of the ids that are in the buffer.
 
         Raises:
-            UnavailableError: the buffer does not answer, or not in full.
+            UnavailableError: DynamoDB does not respond, or leaves keys unprocessed.
         """
-        found: set[str] = set()
-        wanted = deque(ids)
-        tries = 0
-        while wanted:
-            keys = [{"id": {"S": wanted.popleft()}} for _ in range(min(_GET_BATCH, len(wanted)))]
+        existing: set[str] = set()
+        remaining = deque(ids)
+        attempts = 0
+        while remaining:
+            size = min(_GET_BATCH, len(remaining))
+            keys = [{"id": {"S": remaining.popleft()}} for _ in range(size)]
             request = {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "id"}
             try:
-                answer = self._client.batch_get_item(RequestItems={self._table: request})
+                response = self._client.batch_get_item(RequestItems={self._table: request})
             except (ClientError, BotoCoreError) as error:
                 _raise_unavailable(error)
-            found.update(item["id"]["S"] for item in answer["Responses"].get(self._table, []))
-            left = answer["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"]
-            wanted.extend(key["id"]["S"] for key in left)
-            tries = tries + 1 if left else 0
-            if tries == _BATCH_TRIES:
-                raise UnavailableError("The record store cannot serve now. Try again soon.")
-            if left:
-                self._back_off(tries)
-        return found
+            existing.update(item["id"]["S"] for item in response["Responses"].get(self._table, []))
+            unprocessed = response["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"]
+            remaining.extend(key["id"]["S"] for key in unprocessed)
+            attempts = attempts + 1 if unprocessed else 0
+            if attempts == _BATCH_ATTEMPTS:
+                raise UnavailableError(_UNAVAILABLE)
+            if unprocessed:
+                self._back_off(attempts)
+        return existing
 
-    def pending(self, most: int) -> dict[str, Any]:
-        """Count what waits, looking at no more than ``most`` items, and the age of the oldest.
+    def pending(self, max_count: int) -> dict[str, Any]:
+        """Return the number of items, counting at most ``max_count``, and the age of the oldest.
 
         Raises:
-            UnavailableError: the buffer does not answer.
+            UnavailableError: DynamoDB does not respond.
         """
         try:
-            answer = self._client.scan(TableName=self._table, Limit=most)
+            response = self._client.scan(TableName=self._table, Limit=max_count)
         except (ClientError, BotoCoreError) as error:
             _raise_unavailable(error)
-        accepted = []
-        for item in answer["Items"]:
-            with contextlib.suppress(KeyError, ValueError):  # junk, for the replicator to judge
-                accepted.append(from_json(item["record"]["S"]).created_at)
-        age = datetime.now(UTC) - min(accepted) if accepted else None
+        accepted_at = []
+        for item in response["Items"]:
+            # An invalid item counts, but has no age.
+            with contextlib.suppress(KeyError, ValueError):
+                accepted_at.append(from_json(item["record"]["S"]).created_at)
+        age = datetime.now(UTC) - min(accepted_at) if accepted_at else None
         return {
-            "waiting": len(answer["Items"]),
-            "more": "LastEvaluatedKey" in answer,
+            "waiting": len(response["Items"]),
+            "more": "LastEvaluatedKey" in response,
             "oldestAgeSeconds": None if age is None else round(age.total_seconds(), 1),
         }
 
-    def _back_off(self, times: int) -> None:
-        self._sleep(random.uniform(0.5, 1) * _BATCH_BACKOFF_S * 2**times)  # noqa: S311 - jitter
+    def _back_off(self, attempt: int) -> None:
+        self._sleep(random.uniform(0.5, 1) * _BATCH_BACKOFF_S * 2**attempt)  # noqa: S311 - jitter
 
     def _get(self, record_id: str) -> Item | None:
         try:
-            answer = self._client.get_item(
+            response = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True
             )
         except (ClientError, BotoCoreError) as error:
             _raise_unavailable(error)
-        item: Item | None = answer.get("Item")
+        item: Item | None = response.get("Item")
         return item
 
 
-def _read(item: Item) -> PointRecord:
-    """Read what stands under a record's id. Junk blocks the id until the replicator moves it."""
+def _parse(item: Item) -> PointRecord:
+    """Return the record of an item.
+
+    Raises:
+        UnavailableError: the item is invalid. It blocks its id until the replicator has moved it to
+            the quarantine.
+    """
     try:
         return from_json(item["record"]["S"])
     except (KeyError, ValueError) as error:
-        raise UnavailableError("The record cannot be stored yet. Try again later.") from error
+        raise UnavailableError(
+            "Invalid data blocks this record for now. Try again in a few minutes."
+        ) from error
 
 
 def _raise_unavailable(error: ClientError | BotoCoreError) -> NoReturn:
-    raise UnavailableError("The record store cannot serve now. Try again soon.") from error
+    raise UnavailableError(_UNAVAILABLE) from error

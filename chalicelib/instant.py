@@ -1,28 +1,28 @@
-"""Instants as text: RFC 3339, as clients write them and as the service does."""
+"""Read and write instants as text: RFC 3339, in the forms of clients and of the service."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-# RFC 3339, section 5.6, with the offset left optional so that its absence gets an error of its own.
+# RFC 3339, section 5.6. The offset is optional here, so that its absence gets a message of its own.
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
-# What ``to_text`` writes.
-_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+# The form that ``to_text`` writes.
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 def to_text(instant: datetime) -> str:
-    """Write an instant as RFC 3339 in UTC with six digits of fraction: text sorts as time does."""
+    """Write an instant as RFC 3339 in UTC with six fraction digits, so that text sorts as time."""
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def read_instant(text: object) -> datetime:
-    """Read an RFC 3339 date-time that has an offset; its ``utcoffset()`` is what was written.
+    """Read an RFC 3339 date-time, which must have an offset; the result keeps the offset.
 
-    Digits beyond the microsecond are cut off.
+    Digits beyond the microsecond are truncated.
 
     Raises:
-        ValueError: with the reason, fit for a client.
+        ValueError: the text is invalid. The message is fit for clients.
     """
     match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -35,25 +35,25 @@ def read_instant(text: object) -> datetime:
     else:
         hours, minutes = int(offset[1:3]), int(offset[4:6])
         if hours > 23 or minutes > 59:
-            raise ValueError("has an offset that is out of range")
+            raise ValueError("has an offset out of range: hours go to 23, minutes to 59")
         away = timedelta(hours=hours, minutes=minutes)
         zone = timezone(-away if offset[0] == "-" else away)
     try:
         year, month, day, hour, minute, second = map(int, calendar)
         microsecond = int((fraction or "")[:6].ljust(6, "0"))
         instant = datetime(year, month, day, hour, minute, second, microsecond, zone)
-        instant.astimezone(UTC)  # year 1 and year 9999 may leave the calendar here
+        instant.astimezone(UTC)  # the UTC instant may be before year 1 or after year 9999
     except (ValueError, OverflowError) as error:
-        raise ValueError("names no instant of the calendar") from error
+        raise ValueError("must be an existing date and time of the years 1 to 9999") from error
     return instant
 
 
-def read_written(text: object) -> datetime:
-    """Read what ``to_text`` wrote, ten times faster than ``read_instant`` does.
+def read_canonical(text: object) -> datetime:
+    """Read an instant in the form that ``to_text`` writes, ten times faster than ``read_instant``.
 
     Raises:
-        ValueError: it is not of that one form.
+        ValueError: the text is not in exactly this form.
     """
-    if not isinstance(text, str) or not _WRITTEN.fullmatch(text):
-        raise ValueError("must be an instant in UTC with six digits of fraction")
+    if not isinstance(text, str) or not _CANONICAL.fullmatch(text):
+        raise ValueError("must be an RFC 3339 date-time in UTC with six fraction digits")
     return datetime.fromisoformat(text)

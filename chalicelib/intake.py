@@ -1,8 +1,12 @@
-"""Step 1, intake: the body of a POST becomes records in the buffer.
+"""Step 1, intake: check the body of a POST, and store its records in the buffer.
 
-Promises that a record it returns is stored, that one bad record of an array harms no other, and
-that a principal posts its own records alone, whichever way they come. Needs nothing but the buffer.
-What HTTP makes of the result is for others.
+Invariants:
+
+- A record that intake returns is stored.
+- An invalid record of an array does not affect the other records.
+- A principal can only post records that it owns, by any route.
+
+Intake depends on no store but the buffer. ``app`` turns its results into HTTP responses.
 """
 
 import time
@@ -22,14 +26,23 @@ from chalicelib.telemetry import ACCEPTED, bind, bound, event
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A stored record, and whether this request is the one that stored it."""
+    """A stored record. ``created`` is false if an earlier request has stored it."""
 
     record: PointRecord
     created: bool
 
 
 class Intake:
-    """Accepts point records into ``buffer``. ``clock`` gives the present instant, aware."""
+    """Accepts point records into the buffer.
+
+    Args:
+        buffer: the buffer.
+        clock: returns the current instant, aware.
+        clock_skew_s: how far in the future the instant of a punch may be.
+        max_body_bytes: size limit of a body.
+        max_batch: most records in one array.
+        threads: concurrent puts for one array.
+    """
 
     def __init__(
         self,
@@ -54,21 +67,24 @@ class Intake:
         """Store the record of a JSON object, or each record of a JSON array.
 
         Returns:
-            For an object what was stored; for an array one result per item, in order, where the
-            result of a bad or unstored item is the error that it met.
+            For an object: the stored record. For an array: one result for each item, in order. The
+            result of an item that is invalid or could not be stored is its error.
 
         Raises:
-            InvalidError: the body, or the record of an object, is at fault.
-            ForbiddenError: the record of an object is not the principal's to post.
-            UnavailableError: the record of an object is not known to be stored.
+            InvalidError: the body, or the record of an object, is invalid.
+            ForbiddenError: the principal may not post the record of an object.
+            UnavailableError: it is unknown whether the record of an object is stored. A
+                retry is safe.
         """
         if len(body) > self._max_body_bytes:
-            raise TooLargeError(f"The body is over {self._max_body_bytes} bytes.")
+            raise TooLargeError(f"The body exceeds {self._max_body_bytes} bytes (MAX_BODY_BYTES).")
         document = load_json(body)
         if not isinstance(document, list):
             return self.accept_document(document, principal)
         if not 1 <= len(document) <= self._max_batch:
-            raise InvalidError(f"An array must have 1 to {self._max_batch} point records.")
+            raise InvalidError(
+                f"An array must have 1 to {self._max_batch} point records (MAX_BATCH)."
+            )
         with ThreadPoolExecutor(
             min(self._threads, len(document)), initializer=bind, initargs=(bound(),)
         ) as pool:
@@ -78,40 +94,40 @@ class Intake:
         """Store the record of one decoded JSON object.
 
         Raises:
-            InvalidError: the record is at fault.
-            ForbiddenError: it is not the principal's to post.
-            UnavailableError: it is not known to be stored.
+            InvalidError: the record is invalid.
+            ForbiddenError: the principal may not post the record.
+            UnavailableError: it is unknown whether the record is stored. A retry is safe.
         """
         return self.accept_records([self.read(document, principal)])[0]
 
     def read(self, document: object, principal: Principal) -> PointRecord:
-        """Return the record of one decoded JSON object, which is not stored yet.
+        """Return the record of one decoded JSON object without storing it.
 
         Raises:
-            InvalidError: the record is at fault.
-            ForbiddenError: it is not the principal's to post.
+            InvalidError: the record is invalid.
+            ForbiddenError: the principal may not post the record.
         """
         record = parse(document, self._clock(), self._clock_skew_s)
         if not principal.owns(record):
-            raise ForbiddenError(f"This token posts no records but those of {principal}.")
+            raise ForbiddenError(f"This token may only post records for {principal}.")
         return record
 
     def accept_records(self, records: Sequence[PointRecord]) -> list[Accepted]:
         """Store all of the records, or none.
 
         Raises:
-            UnavailableError: they are not known to be stored.
-            NotImplementedByServiceError: they are more than can be stored together.
+            UnavailableError: it is unknown whether the records are stored. A retry is safe.
+            NotImplementedByServiceError: the records are too many for one transaction.
         """
-        asked_at = time.perf_counter()
+        started = time.perf_counter()
         if len(records) == 1:
-            found = [self._buffer.put(records[0])]
+            results = [self._buffer.put(records[0])]
         else:
-            found = self._buffer.put_together(records)
-        put_ms = round((time.perf_counter() - asked_at) * 1000, 1)
-        for record, created in found:
+            results = self._buffer.put_atomically(records)
+        put_ms = round((time.perf_counter() - started) * 1000, 1)
+        for record, created in results:
             event(ACCEPTED, id=str(record.id), created=created, accepted=1, put_ms=put_ms)
-        return [Accepted(*each) for each in found]
+        return [Accepted(*each) for each in results]
 
     def _accept_item(self, document: object, principal: Principal) -> Accepted | PunchClockError:
         try:
@@ -121,7 +137,7 @@ class Intake:
 
 
 def as_awaiting(record: PointRecord) -> dict[str, Any]:
-    """Write a record that is not yet replicated as JSON, with every property of the contract."""
+    """Return the JSON of a record that is not in Postgres yet, with every property of the API."""
     return {
         **properties(record),
         "status": Status.AWAITING,

@@ -1,7 +1,9 @@
-"""What a valid point record is: one punch of one employee of one employer at one instant.
+"""Define a valid point record: one punch of one employee of one employer at one instant.
 
-Promises that whatever ``parse`` lets through is within the bounds of every store behind it, and
-that the same punch has the same id wherever and whenever it is named.
+Invariants:
+
+- A record that ``parse`` returns is within the bounds of every store of the service.
+- The same punch always has the same id.
 """
 
 import json
@@ -14,20 +16,20 @@ from enum import StrEnum
 from typing import Any
 
 from chalicelib.errors import Detail, InvalidError
-from chalicelib.instant import read_instant, read_written, to_text
+from chalicelib.instant import read_canonical, read_instant, to_text
 
-# Made once, at random; part of every id ever given out, so it never changes.
+# Chosen once, at random. It is part of every id, so it must never change.
 NAMESPACE = uuid.UUID("7c1d2f0e-52f8-4d0a-9a35-7be3c7f1a1d4")
 
 MAX_INT64 = 2**63 - 1
-MAX_DEVICE_ID = 100
-_MOST_UNKNOWN = 100
-# Once around the Earth: more says nothing, and overflows those who calculate with it.
+MAX_DEVICE_ID_LENGTH = 100
+_MAX_UNKNOWN_DETAILS = 100
+# The circumference of the Earth. Larger values have no meaning and may overflow in calculations.
 MAX_ACCURACY_METERS = 40_075_017
 
 
 class Status(StrEnum):
-    """Where a record stands on its way to the legacy."""
+    """Where a record is on its way to the legacy system."""
 
     AWAITING = "AWAITING"
     INTEGRATING = "INTEGRATING"
@@ -38,7 +40,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PointRecord:
-    """One punch. Instants are aware UTC, cut to the microsecond."""
+    """One punch. Instants are aware, in UTC, and truncated to the microsecond."""
 
     id: uuid.UUID
     employee_id: int
@@ -53,23 +55,28 @@ class PointRecord:
 
 
 def punch_id(employer_id: int, employee_id: int, included_at: str) -> uuid.UUID:
-    """Name the punch: a UUIDv5 (RFC 9562, section 5.5) of who and when, to the microsecond.
+    """Return the id of a punch: a UUIDv5 (RFC 9562, section 5.5) of employer, employee and instant.
 
-    A device that sends the punch again, however much later, thereby names the same record.
+    A device that sends a punch again, at any later time, therefore sends the same record.
 
     Args:
-        employer_id: of whom the punch is.
-        employee_id: whose punch it is.
-        included_at: the instant as ``to_text`` writes it.
+        employer_id: the employer.
+        employee_id: the employee who punched.
+        included_at: the instant, as ``to_text`` writes it.
     """
     return uuid.uuid5(NAMESPACE, f"{employer_id}/{employee_id}/{included_at}")
 
 
 def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
-    """Turn one decoded JSON object into the record of a punch accepted at ``now``.
+    """Check one decoded JSON object, and return its record.
+
+    Args:
+        body: the decoded JSON.
+        now: the instant at which the service accepts the punch, aware.
+        clock_skew_s: how far after ``now`` the instant of the punch may be.
 
     Raises:
-        InvalidError: with one detail for every field at fault.
+        InvalidError: the record is invalid; the error has one detail for each fault.
     """
     if not isinstance(body, dict):
         raise InvalidError("A point record must be a JSON object.")
@@ -89,11 +96,11 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
     values = {name: read(name, reader) for name, reader in FIELDS.items()}
     included_at = values["includedAt"]
     if included_at and included_at > now + timedelta(seconds=clock_skew_s):
-        faults.append(Detail("includedAt", "includedAt lies in the future."))
-    faults += _unknown([name for name in body if name not in FIELDS])
+        faults.append(Detail("includedAt", "includedAt is in the future."))
+    faults += _unknown_fields([name for name in body if name not in FIELDS])
     if faults:
         raise InvalidError(
-            "The point record is not valid: " + " ".join(each.message for each in faults[:10]),
+            "The point record is invalid: " + " ".join(each.message for each in faults[:10]),
             target=faults[0].target,
             details=faults,
         )
@@ -111,25 +118,26 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
     )
 
 
-def _unknown(names: list[str]) -> list[Detail]:
-    """Say of each name that it is no field; of very many, how many more there are."""
-    shown = [name[:100] for name in names[:_MOST_UNKNOWN]]
+def _unknown_fields(names: list[str]) -> list[Detail]:
+    """Return one detail for each unknown field, and one for all beyond the first hundred."""
+    shown = [name[:100] for name in names[:_MAX_UNKNOWN_DETAILS]]
     faults = [
         Detail(each, f"{each} is not a field of a point record.", "Unknown") for each in shown
     ]
-    if len(names) > _MOST_UNKNOWN:
-        more = f"{len(names) - _MOST_UNKNOWN} more are not either."
-        faults.append(Detail(names[_MOST_UNKNOWN][:100], more, "Unknown"))
+    rest = names[_MAX_UNKNOWN_DETAILS:]
+    if rest:
+        more = f"{len(rest)} more names are not fields of a point record."
+        faults.append(Detail(rest[0][:100], more, "Unknown"))
     return faults
 
 
 def to_json(record: PointRecord) -> dict[str, Any]:
-    """Write what is known of the punch itself as JSON, null fields left out."""
+    """Return the record as the JSON object that the stores keep, without its null properties."""
     return {name: value for name, value in properties(record).items() if value is not None}
 
 
 def properties(record: PointRecord) -> dict[str, Any]:
-    """Write what is known of the punch itself as JSON, null fields and all."""
+    """Return the properties of the punch as a JSON object, null properties included."""
     return {
         "id": str(record.id),
         "employeeId": record.employee_id,
@@ -145,17 +153,17 @@ def properties(record: PointRecord) -> dict[str, Any]:
 
 
 def from_json(text: str) -> PointRecord:
-    """Read what ``to_json`` wrote, trusting nothing.
+    """Read a record that ``to_json`` wrote, and check it completely.
 
     Raises:
-        ValueError: with what is wrong, if it is not exactly such a record.
+        ValueError: the text is not exactly such a record; the message has the reason.
     """
     try:
         document = json.loads(text)
     except RecursionError as error:
-        raise ValueError("record is nested too deeply") from error
+        raise ValueError("the record is nested too deeply") from error
     if not isinstance(document, dict):
-        raise ValueError("record is not a JSON object")
+        raise ValueError("the record is not a JSON object")
     values: dict[str, Any] = {}
     for name, reader in _STORED_FIELDS.items():
         value = document.get(name)
@@ -169,10 +177,10 @@ def from_json(text: str) -> PointRecord:
         except ValueError as error:
             raise ValueError(f"{name} {error}") from error
     if not document.keys() <= _STORED_FIELDS.keys():
-        raise ValueError(f"has unknown fields {sorted(document.keys() - _STORED_FIELDS.keys())}")
+        raise ValueError(f"unknown fields: {sorted(document.keys() - _STORED_FIELDS.keys())}")
     record = PointRecord(*values.values())
     if record.id != punch_id(record.employer_id, record.employee_id, document["includedAt"]):
-        raise ValueError("id is not that of the punch")
+        raise ValueError("id does not belong to this punch")
     return record
 
 
@@ -200,18 +208,18 @@ def _read_number(low: float, high: float) -> Any:
 
 
 def _read_device_id(value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_DEVICE_ID:
-        raise ValueError(f"must be a text of 1 to {MAX_DEVICE_ID} characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_DEVICE_ID_LENGTH:
+        raise ValueError(f"must be a string of 1 to {MAX_DEVICE_ID_LENGTH} characters")
     if "\0" in value:
-        raise ValueError("must not have a NUL character")  # Postgres has no such text
+        raise ValueError("must not contain a NUL character")  # Postgres cannot store one
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError("must not have half of a surrogate pair") from error
+        raise ValueError("must not contain an unpaired surrogate") from error
     return value
 
 
-# What a client may send of a punch, and how each is read.
+# The fields that a client may send, each with the function that checks and converts its value.
 FIELDS: Mapping[str, Any] = {
     "employeeId": _read_id,
     "employerId": _read_id,
@@ -221,7 +229,7 @@ FIELDS: Mapping[str, Any] = {
     "longitude": _read_number(-180, 180),
     "accuracyMeters": _read_number(0, MAX_ACCURACY_METERS),
 }
-# What a punch may lack.
+# The fields that may be missing or null.
 _OPTIONAL = ("deviceId", "latitude", "longitude", "accuracyMeters")
 
 
@@ -237,16 +245,16 @@ def _read_offset_minutes(value: object) -> int:
     return value
 
 
-# In the order of the fields of PointRecord.
+# The fields of a stored record, in the order of PointRecord.
 _STORED_FIELDS: Mapping[str, Any] = {
     "id": _read_uuid,
     "employeeId": _read_id,
     "employerId": _read_id,
-    "includedAt": read_written,
+    "includedAt": read_canonical,
     "utcOffsetMinutes": _read_offset_minutes,
     "deviceId": _read_device_id,
     "latitude": FIELDS["latitude"],
     "longitude": FIELDS["longitude"],
     "accuracyMeters": FIELDS["accuracyMeters"],
-    "createdAt": read_written,
+    "createdAt": read_canonical,
 }

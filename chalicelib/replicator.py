@@ -1,11 +1,15 @@
-"""Step 2, the replicator: brings what is in the buffer to the replica, page by page.
+"""Step 2, the replicator: move the records of the buffer to Postgres, page by page.
 
-    reader per segment ──▶ pages ──▶ this thread: commit to Postgres ──▶ deleters
+    one reader per segment ──▶ queue of pages ──▶ main thread: commit to Postgres ──▶ deleters
 
-Promises that an item leaves the buffer only after Postgres has committed it, as a record or in the
-quarantine. Whatever a run leaves undone, killed at any instant or run twice at once, the next one
-meets again and dissolves: adding a record twice is adding it once. Reading, committing and deleting
-overlap, and what is held in memory is bounded by a few pages whatever the backlog.
+Invariants:
+
+- An item leaves the buffer only after Postgres has committed it, as a record or in the quarantine.
+- Replication is idempotent. Runs may overlap, and a run may be killed at any instant: the next run
+  reads the remaining items again, and to add a record twice is a no-op.
+- Memory is bounded by a few pages, however large the backlog is.
+
+Reading, committing and deleting overlap in time.
 """
 
 import base64
@@ -26,13 +30,13 @@ from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
 from chalicelib.telemetry import REPLICATED, event
 
-# How long a reader that is ahead waits before it looks whether the run has ended.
-_LOOK_S = 0.1
+# How often a thread that waits for the queue checks the time and whether the run has ended.
+_POLL_S = 0.1
 
 
 @dataclass(slots=True)
 class Replication:
-    """What a run did, in items; ``oldest_age_s`` is that of the oldest record it met."""
+    """The result of a run, in items. ``oldest_age_s`` is the age of the oldest record it read."""
 
     read: int = 0
     written: int = 0
@@ -46,25 +50,27 @@ class Replication:
     def add(self, other: "Replication") -> None:
         """Add the counts of ``other``."""
         for each in fields(self):
-            ours, theirs = getattr(self, each.name), getattr(other, each.name)
-            combined = max(ours, theirs) if each.name == "oldest_age_s" else ours + theirs
+            left, right = getattr(self, each.name), getattr(other, each.name)
+            combined = max(left, right) if each.name == "oldest_age_s" else left + right
             setattr(self, each.name, combined)
 
 
 class Replicator:
-    """Drains ``buffer`` into ``replica``.
+    """Moves the records of ``buffer`` to ``store``.
 
     Args:
-        segments: parallel scans.
-        page: most items read and committed together.
-        deleters: batch deletes in flight.
-        margin_s: time kept at the end of a run to finish the pages it has begun.
+        buffer: the source.
+        store: the destination.
+        segments: the number of parallel scans.
+        page: the maximum number of items that are read and committed together.
+        deleters: the maximum number of batch deletes in flight.
+        margin_s: the time reserved at the end of a run to finish the pages in progress.
     """
 
     def __init__(
         self,
         buffer: Buffer,
-        replica: PointRecordStore,
+        store: PointRecordStore,
         *,
         segments: int,
         page: int,
@@ -72,97 +78,97 @@ class Replicator:
         margin_s: float,
     ) -> None:
         self._buffer = buffer
-        self._replica = replica
+        self._store = store
         self._segments = segments
         self._page = page
         self._deleters = deleters
         self._margin_s = margin_s
 
     def run(self, remaining_s: Callable[[], float]) -> Replication:
-        """Replicate until the buffer is empty or ``remaining_s()`` comes near its end.
+        """Replicate until the buffer is empty, or only ``margin_s`` of ``remaining_s()`` is left.
 
         Raises:
-            UnavailableError: a store cannot serve; what was committed stays so.
+            UnavailableError: a store is unavailable. Committed pages stay committed.
         """
         total = Replication()
         started = time.monotonic()
         try:
             while remaining_s() > self._margin_s:
-                swept = Replication()
+                sweep = Replication()
                 try:
-                    self._sweep(swept, remaining_s)
+                    self._sweep(sweep, remaining_s)
                 finally:
-                    total.add(swept)
-                if not swept.deleted:  # empty, or the buffer lets nothing go for now
+                    total.add(sweep)
+                if not sweep.deleted:  # the buffer is empty, or processes no deletes now
                     break
         finally:
             total.seconds = time.monotonic() - started
             self._report(total)
         return total
 
-    def _sweep(self, swept: Replication, remaining_s: Callable[[], float]) -> None:
-        """Go through the whole buffer once, counting in ``swept``."""
+    def _sweep(self, result: Replication, remaining_s: Callable[[], float]) -> None:
+        """Scan the whole buffer once and replicate its items. Count them in ``result``."""
         deletions: deque[Future[int]] = deque()
         failed = threading.Event()
 
         def may_delete() -> bool:
             return not failed.is_set() and remaining_s() > self._margin_s / 2
 
-        def discard(item: Item) -> int:
-            return self._buffer.discard(item) if may_delete() else 0
+        def delete_quarantined(item: Item) -> int:
+            return self._buffer.delete_unchanged(item) if may_delete() else 0
 
-        # A page's deletes are under way while the next two are read and committed, not more.
-        most_deletions = 2 * self._page // DELETE_BATCH + self._deleters
+        # The deletes of a page may overlap with the commits of the next two pages, not of more.
+        max_deletions = 2 * self._page // DELETE_BATCH + self._deleters
         with (
-            _Reading(self._buffer, self._segments, self._page) as pages,
+            _BufferScan(self._buffer, self._segments, self._page) as pages,
             ThreadPoolExecutor(self._deleters) as deleters,
         ):
             try:
                 for items in pages:
-                    quarantined = self._commit(items, swept) if items else set()
+                    quarantined = self._commit(items, result) if items else set()
                     ids = [item["id"]["S"] for item in items if item["id"]["S"] not in quarantined]
                     for first in range(0, len(ids), DELETE_BATCH):
                         batch = ids[first : first + DELETE_BATCH]
                         deletions.append(deleters.submit(self._buffer.delete, batch, may_delete))
                     for item in items:
                         if item["id"]["S"] in quarantined:
-                            deletions.append(deleters.submit(discard, item))
-                    while len(deletions) > most_deletions:
-                        swept.deleted += deletions.popleft().result()
+                            deletions.append(deleters.submit(delete_quarantined, item))
+                    while len(deletions) > max_deletions:
+                        result.deleted += deletions.popleft().result()
                     if remaining_s() <= self._margin_s:
                         break
-                swept.deleted += sum(deletion.result() for deletion in deletions)
+                result.deleted += sum(deletion.result() for deletion in deletions)
             except BaseException:
-                failed.set()  # what is not yet deleted is left for the next run
+                failed.set()  # leave the remaining deletes to the next run
                 raise
 
-    def _commit(self, items: Sequence[Item], swept: Replication) -> set[str]:
-        """Commit one page to Postgres: once it returns, every item of it may leave the buffer.
+    def _commit(self, items: Sequence[Item], result: Replication) -> set[str]:
+        """Commit one page to Postgres. On return, each of its items may leave the buffer.
 
         Returns:
-            The keys of those that are no records and are in quarantine now.
+            The keys of the items that were quarantined.
         """
         documents: list[Document] = []
         poison: list[Poison] = []
         oldest = now = datetime.now(UTC)
         for item in items:
             try:
-                document, created_at = _read(item)
+                document, created_at = _validate(item)
             except ValueError as error:
                 poison.append(Poison(item["id"]["S"], _item_json(item), str(error)))
             else:
                 documents.append(document)
                 oldest = min(oldest, created_at)
-        added = self._replica.add(documents, poison)
+        added = self._store.add(documents, poison)
         quarantined = [*poison, *added.rejected]
         for each in quarantined:
             event("quarantined", level=logging.WARNING, item=each.item_id, reason=each.reason)
-        swept.pages += 1
-        swept.read += len(items)
-        swept.written += added.written
-        swept.quarantined += len(quarantined)
-        swept.already_there += len(items) - added.written - len(quarantined)
-        swept.oldest_age_s = max(swept.oldest_age_s, (now - oldest).total_seconds())
+        result.pages += 1
+        result.read += len(items)
+        result.written += added.written
+        result.quarantined += len(quarantined)
+        result.already_there += len(items) - added.written - len(quarantined)
+        result.oldest_age_s = max(result.oldest_age_s, (now - oldest).total_seconds())
         return {each.item_id for each in quarantined}
 
     @staticmethod
@@ -181,10 +187,11 @@ class Replicator:
         )
 
 
-class _Reading:
-    """Reads all segments of the buffer, each in a thread of its own, as one iterator of pages.
+class _BufferScan:
+    """Scans all segments of the buffer, one thread per segment, as one iterator of pages.
 
-    A reader stays at most one page ahead of what is taken. Leaving the context ends the readers.
+    A bounded queue is the backpressure: it holds one page per segment. Leaving the context stops
+    the threads.
     """
 
     def __init__(self, buffer: Buffer, segments: int, page: int) -> None:
@@ -200,23 +207,23 @@ class _Reading:
     def __enter__(self) -> Iterator[list[Item]]:
         for reader in self._readers:
             reader.start()
-        return self._taken()
+        return self._received()
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         for reader in self._readers:
             reader.join()
 
-    def _taken(self) -> Iterator[list[Item]]:
-        reading = len(self._readers)
-        while reading:
+    def _received(self) -> Iterator[list[Item]]:
+        active = len(self._readers)
+        while active:
             try:
-                page = self._pages.get(timeout=_LOOK_S)
+                page = self._pages.get(timeout=_POLL_S)
             except queue.Empty:
-                yield []  # a moment to look at the clock
+                yield []  # lets the consumer check the time
                 continue
             if page is None:
-                reading -= 1
+                active -= 1
             elif isinstance(page, Exception):
                 raise page
             else:
@@ -227,42 +234,42 @@ class _Reading:
             for page in pages:
                 if not self._put(page):
                     return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end with it
+        except Exception as error:  # noqa: BLE001 - the consumer raises it
             self._put(error)
         self._put(None)
 
     def _put(self, page: list[Item] | Exception | None) -> bool:
-        """Hand over a page, or say that nobody wants it any more."""
+        """Put a page into the queue; return False if the run has ended."""
         while not self._ended.is_set():
             try:
-                self._pages.put(page, timeout=_LOOK_S)
+                self._pages.put(page, timeout=_POLL_S)
             except queue.Full:
                 continue
             return True
         return False
 
 
-def _read(item: Item) -> tuple[Document, datetime]:
-    """Check that an item is a record; return it with the instant at which it was accepted.
+def _validate(item: Item) -> tuple[Document, datetime]:
+    """Return the document of an item, and the instant at which it was accepted.
 
     Raises:
-        ValueError: with the reason why it is not.
+        ValueError: the item is not a valid record. The message has the reason.
     """
     if item.keys() != {"id", "record"} or "S" not in item["record"]:
-        raise ValueError("the attributes must be id and record, both text")
+        raise ValueError("the attributes must be id and record, both of type S")
     text = item["record"]["S"]
     record = from_json(text)
     if str(record.id) != item["id"]["S"]:
-        raise ValueError("the key is not the id of the record")
+        raise ValueError("the key differs from the id of the record")
     return Document(item["id"]["S"], text), record.created_at
 
 
 def _item_json(item: Item) -> str:
-    """Write an item as JSON of nothing but ASCII, which any text column takes."""
+    """Return an item as JSON in ASCII, which every text column accepts."""
 
     def encode(value: Any) -> str:
         if isinstance(value, bytes):
             return base64.b64encode(value).decode("ascii")
-        raise TypeError(f"DynamoDB has no value of type {type(value).__name__}")
+        raise TypeError(f"DynamoDB returns no values of type {type(value).__name__}")
 
     return json.dumps(item, default=encode)

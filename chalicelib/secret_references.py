@@ -4,8 +4,8 @@
 - ``secretsmanager:NAME``: a secret of Secrets Manager, by its name or ARN
 - ``file:PATH``: the text of a file
 
-``#MEMBER`` at the end selects one member of a JSON object. Invariant: no error message quotes what
-was read. The container caches the values.
+``#MEMBER`` at the end selects one member of a JSON object. Invariant: no error message quotes the
+secret. ``container.resolved`` caches the values.
 """
 
 import json
@@ -56,12 +56,12 @@ def read(variable: str, value: str, client: Callable[[str], Any]) -> str:
         code = error.response["Error"]["Code"]
         if code in _TRANSIENT:
             raise UnavailableError(
-                "A secret of the service cannot be read now. Try again soon."
+                "A secret of this service cannot be read now. Try again soon."
             ) from error
         raise SettingsError(f"{subject} cannot be read: {code}") from None
     except BotoCoreError as error:
         raise UnavailableError(
-            "A secret of the service cannot be read now. Try again soon."
+            "A secret of this service cannot be read now. Try again soon."
         ) from error
     except FileNotFoundError:
         raise MissingFileError(f"{subject} does not exist") from None
@@ -87,7 +87,8 @@ def _member(text: str | None, member: str, message: str) -> str:
     """Return the text, or if ``member`` is given, that member of its JSON object.
 
     Raises:
-        SettingsError: there is no such text. It has no cause, which would quote the secret.
+        SettingsError: the member is missing or is not text. The error has no cause, because the
+            cause would quote the secret.
     """
     if text is not None and member:
         try:

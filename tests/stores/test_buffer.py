@@ -61,29 +61,29 @@ def test_stores_records_together_and_knows_those_that_were_there(buffer: Buffer)
     first = punch(1)
     buffer.put(first)
     later = replace(first, created_at=NOW + timedelta(hours=1))
-    assert buffer.put_together([punch(2), later, punch(3), punch(3)]) == [
+    assert buffer.put_atomically([punch(2), later, punch(3), punch(3)]) == [
         (punch(2), True),
         (first, False),
         (punch(3), True),
         (punch(3), True),
     ]
-    assert buffer.put_together([later]) == [(first, False)]
+    assert buffer.put_atomically([later]) == [(first, False)]
     assert sorted(items(buffer)) == sorted(str(punch(each).id) for each in (1, 2, 3))
 
 
 def test_stores_none_of_more_records_than_it_can_store_together(buffer: Buffer) -> None:
     many = [punch(each) for each in range(1, 102)]
     with pytest.raises(NotImplementedByServiceError, match="100"):
-        buffer.put_together(many)
+        buffer.put_atomically(many)
     assert items(buffer) == []
-    assert all(created for _, created in buffer.put_together(many[:100]))
+    assert all(created for _, created in buffer.put_atomically(many[:100]))
     assert len(items(buffer)) == 100
 
 
 def test_records_stored_together_by_many_at_once_are_stored_once(buffer: Buffer) -> None:
     def put(number: int) -> list[tuple[PointRecord, bool]]:
         created_at = NOW + timedelta(seconds=number)
-        return buffer.put_together([replace(punch(each), created_at=created_at) for each in (1, 2)])
+        return buffer.put_atomically([replace(punch(each), created_at=created_at) for each in (1, 2)])
 
     with ThreadPoolExecutor(5) as pool:
         stored = list(pool.map(put, range(10)))
@@ -93,7 +93,7 @@ def test_records_stored_together_by_many_at_once_are_stored_once(buffer: Buffer)
 
 def test_does_not_acknowledge_records_together_that_nobody_has_stored(dynamodb: Any) -> None:
     with pytest.raises(UnavailableError):
-        Buffer(dynamodb, "nowhere").put_together([punch(1), punch(2)])
+        Buffer(dynamodb, "nowhere").put_atomically([punch(1), punch(2)])
 
 
 def test_does_not_acknowledge_a_punch_whose_place_holds_junk(
@@ -207,8 +207,8 @@ def test_junk_is_discarded_unless_a_punch_stands_in_its_place_by_now(
 ) -> None:
     key = {"id": {"S": str(punch().id)}}
     dynamodb.put_item(TableName=table, Item=key | junk)
-    assert buffer.discard(key | junk) == 1
+    assert buffer.delete_unchanged(key | junk) == 1
     assert buffer.get(str(punch().id)) is None
     buffer.put(punch())  # a phone is told that it is stored
-    assert buffer.discard(key | junk) == 0  # by a run that had read the junk before
+    assert buffer.delete_unchanged(key | junk) == 0  # by a run that had read the junk before
     assert buffer.get(str(punch().id)) == punch()
