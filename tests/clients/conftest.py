@@ -1,4 +1,4 @@
-"""The app's routes in a process of their own, with records, for clients to ask as they do."""
+"""Fixtures: a service with records, in a process of its own, that real clients use over HTTP."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,8 +26,9 @@ class Stack:
     """A service over HTTP.
 
     Attributes:
-        root: the URL of OData.
-        ids: of the records that were there at first, by the numbers of their employees from 1 on.
+        url: the URL of the API.
+        ids: the ids of the records that exist from the start, by employee id (1 to ``RECORDS``).
+        variables: the environment of the service.
     """
 
     url: str
@@ -36,6 +37,7 @@ class Stack:
 
     @property
     def root(self) -> str:
+        """The OData service root."""
         return f"{self.url}/odata"
 
     def replicate(self) -> None:
@@ -47,7 +49,7 @@ class Stack:
 def stack(
     postgres_server: Postgres, dynamodb_url: str, dynamodb: Any, tmp_path_factory: Any
 ) -> Iterator[Stack]:
-    """A service with replicated records of one employer; every second has a device."""
+    """A service with replicated records of one employer; every second record has a device."""
     home: Path = tmp_path_factory.mktemp("clients")
     database_url = create_database(postgres_server, "clients")
     dynamodb_server.create_table(dynamodb, "clients")
@@ -63,10 +65,10 @@ def stack(
             punch(n, latitude=n / 2, **({"deviceId": f"phone {n}'s"} if n % 2 else {}))
             for n in range(1, RECORDS + 1)
         ]
-        answer = requests.post(f"{url}/point-record", json=bodies, headers=OPERATOR, timeout=30)
-        records = [each["record"] for each in answer.json()]
-        found = Stack(url, {each["employeeId"]: each["id"] for each in records}, variables)
-        found.replicate()
-        yield found
+        response = requests.post(f"{url}/point-record", json=bodies, headers=OPERATOR, timeout=30)
+        records = [each["record"] for each in response.json()]
+        stack = Stack(url, {each["employeeId"]: each["id"] for each in records}, variables)
+        stack.replicate()
+        yield stack
     finally:
         child.stop()

@@ -1,27 +1,27 @@
-// What an application does with o.js: `node o_client.js ROOT ID AUTHORIZATION` prints what came of it, as JSON.
+// Use o.js as an application does: `node o_client.js ROOT ID AUTHORIZATION` prints the results as JSON.
 const { o } = require('odata')
 const [root, id, authorization] = process.argv.slice(2)
 
 const punch = (employeeId) => ({ employeeId, employerId: 9, includedAt: '2026-11-22T08:00:00Z' })
 const headers = () => new Headers({ 'Content-Type': 'application/json', Authorization: authorization })
 const service = (config = {}) => {
-  const made = o(root, { headers: headers(), ...config })
-  made.config.batch.headers.set('Authorization', authorization)
-  return made
+  const client = o(root, { headers: headers(), ...config })
+  client.config.batch.headers.set('Authorization', authorization)
+  return client
 }
 
-async function pages() {
+async function pageSizes() {
   const sizes = []
   let next = `${root}PointRecords?$filter=employeeId le 25`
   while (next) {
-    const answer = await (await o(next, { headers: headers() }).get().fetch()).json()
-    sizes.push(answer.value.length)
-    next = answer['@odata.nextLink']
+    const page = await (await o(next, { headers: headers() }).get().fetch()).json()
+    sizes.push(page.value.length)
+    next = page['@odata.nextLink']
   }
   return sizes
 }
 
-async function refused() {
+async function rejection() {
   try {
     await service().post('PointRecords', punch('x')).query()
     return null
@@ -41,10 +41,10 @@ async function main() {
         $top: 3,
       }),
     expanded: await service().get(`PointRecords(${id})`).query({ $expand: 'logs' }),
-    pages: await pages(),
+    pages: await pageSizes(),
     count: await service().get('PointRecords/$count').query({ $filter: 'employeeId le 25' }),
     created: await service().post('PointRecords', punch(3001)).query(),
-    refused: await refused(),
+    rejection: await rejection(),
     batch: await service()
       .get(`PointRecords(${id})`)
       .get('PointRecords?$top=2')

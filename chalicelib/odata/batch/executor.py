@@ -19,7 +19,7 @@ from chalicelib.odata.response_budget import ResponseBudget
 # Headers that an individual request inherits, unless it has its own.
 _INHERITED = ("odata-version", "odata-maxversion")
 # Headers that an individual request must not have, because only the batch authenticates the caller:
-# Protocol 4.01, 11.7.7.1. Its own values are ignored.
+# Protocol 4.01, 11.7.7.1. If it has them, they are ignored.
 _BATCH_ONLY = ("authorization", "host")
 # Names with ``$`` that are not references to an individual request: Protocol 4.01, 11.7.4.
 _SYSTEM_RESOURCES = frozenset(
