@@ -6,13 +6,13 @@
     429, 503, 408, 425: too busy, or too early           OVERLOADED   retried, no attempt used up
     401, 403, 407: our credentials are refused           OVERLOADED   retried, no attempt used up
     no connection, reset, timeout, response cut short    OVERLOADED   retried, no attempt used up
-    any other 4xx                                        REFUSED      retried, in the end parked
-    2xx with another body                                FAILED       retried, in the end parked
-    any other status                                     FAILED       retried, in the end parked
-    bytes that are not HTTP                              FAILED       retried, in the end parked
+    any other 4xx                                        REFUSED      retried, then parked (**)
+    2xx with another body                                FAILED       retried, then parked (**)
+    any other status                                     FAILED       retried, then parked (**)
+    bytes that are not HTTP                              FAILED       retried, then parked (**)
 
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
-"In the end": after MAX_ATTEMPTS attempts.
+(**) After MAX_ATTEMPTS attempts; OVERLOADED calls do not count.
 
 The limiter counts OVERLOADED and FAILED as failures of the legacy. DELIVERED and REFUSED are
 successes: a record that the legacy refuses says nothing against the legacy's health.
