@@ -1,8 +1,9 @@
-"""Every setting of the service, and the only reader of the environment.
+"""Define every setting of the service, and read the settings from the environment.
 
-``Settings.from_env(os.environ)`` takes each field's variable, named as the field in upper case,
-checks it against its range, and raises ``SettingsError`` naming every variable at fault at once.
-The effect of each setting, with the unit in its name, is what docs/settings.md shows.
+``Settings.from_env(os.environ)`` reads one variable per field, named like the field in upper case.
+It checks each value against its range, and raises one ``SettingsError`` for all invalid variables.
+docs/settings.md shows the default, the range and the effect of each setting. Effects name no units:
+the suffix of a name gives the unit.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 
 class SettingsError(Exception):
-    """Variables of the environment are missing or out of range."""
+    """Settings are missing, malformed or out of range. The message names each of them."""
 
 
 def setting(
@@ -23,9 +24,16 @@ def setting(
     *,
     by_reference: bool = False,
 ) -> Any:
-    """Declare a setting: its default, what it does, and the range or the words it may take.
+    """Declare a setting.
 
-    One that may come ``by_reference`` is read through ``container.resolved``, never from here.
+    Args:
+        default: the default value. Its type is the type of the setting.
+        effect: what the setting does, for docs/settings.md.
+        low: the minimum of a number.
+        high: the maximum of a number.
+        choices: the values that a text may have; empty if it may have any.
+        by_reference: whether the value may be a reference to a secret or file. Read such a setting
+            with ``container.resolved``.
     """
     metadata = {
         "effect": effect,
@@ -39,178 +47,233 @@ def setting(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The service's settings. ``_s`` are seconds, ``_ms`` milliseconds, ``_bytes`` bytes."""
+    """The settings of the service. Suffixes are units: ``_s`` seconds, ``_bytes`` bytes."""
 
-    point_record_table: str = setting("point_record", "Name of the DynamoDB table (the buffer).")
-    clock_skew_s: float = setting(
-        60.0, "How far in the future of the server's clock an includedAt may lie.", 0, 86_400
+    point_record_table: str = setting(
+        "point_record", "Name of the DynamoDB table that is the buffer."
     )
-    max_body_bytes: int = setting(65_536, "Longest body of a POST that is read.", 1_024, 6_000_000)
-    max_batch: int = setting(100, "Most records in one POST.", 1, 1_000)
+    clock_skew_s: float = setting(
+        60.0, "How far in the future includedAt may be, by the clock of the server.", 0, 86_400
+    )
+    max_body_bytes: int = setting(
+        65_536, "Maximum size of the body of POST /point-record.", 1_024, 6_000_000
+    )
+    max_batch: int = setting(100, "Maximum number of records in one POST.", 1, 1_000)
     intake_threads: int = setting(
-        8, "Puts to the buffer in flight for one POST of an array.", 1, 64
+        8, "Maximum number of concurrent puts to the buffer for one POST of an array.", 1, 64
     )
 
     database_url: str = setting(
-        "", "libpq URI of Postgres. A remote host is spoken to over TLS.", by_reference=True
+        "", "libpq URI of Postgres. Connections to a remote host use TLS.", by_reference=True
     )
     database_pool: int = setting(
-        8, "Connections of one process; a Lambda uses one, the local server one a thread.", 1, 100
+        8,
+        "Maximum number of connections per process. A Lambda function uses one, the local server"
+        " one per thread.",
+        1,
+        100,
     )
     database_connect_timeout_s: float = setting(
-        3.0, "Longest wait for a connection to Postgres.", 0.1, 60
+        3.0, "Timeout of a connection attempt to Postgres.", 0.1, 60
     )
     statement_timeout_s: float = setting(
-        30.0, "Longest run of one statement of a schedule.", 0.1, 900
+        30.0, "Timeout of one SQL statement of a schedule or an operator command.", 0.1, 900
     )
 
     replication_segments: int = setting(
-        2, "Parallel scans of the buffer: more read faster and cost more CPU.", 1, 100
+        2, "Number of parallel scans of the buffer. More scans are faster and use more CPU.", 1, 100
     )
     replication_page: int = setting(
-        1_000, "Records read, committed and deleted together: memory against round trips.", 1, 5_000
+        1_000,
+        "Maximum number of records that are read, committed and deleted together. Larger pages use"
+        " more memory and need fewer round trips.",
+        1,
+        5_000,
     )
     replication_deleters: int = setting(
-        8, "Batch deletes in flight: more hide a slow answer and cost more CPU.", 1, 64
+        8,
+        "Maximum number of concurrent batch deletes. More of them hide a higher latency and use"
+        " more CPU.",
+        1,
+        64,
     )
     replication_margin_s: float = setting(
-        5.0, "Time kept at the end of a replication to finish what it has begun.", 0.5, 300
+        5.0,
+        "Time reserved at the end of a replication run to finish the pages in progress.",
+        0.5,
+        300,
     )
     accepted_log: str = setting(
         "",
-        "Where intake's log is, for the reconciler: cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH.",
+        "Where the reconciler reads the log of intake: cloudwatch:LOG_GROUP,LOG_GROUP… or"
+        " file:PATH.",
     )
 
     legacy_url: str = setting(
-        "", "Where a point record is POSTed to the legacy HR system.", by_reference=True
+        "", "URL of the legacy system to which point records are posted.", by_reference=True
     )
-    legacy_connect_timeout_s: float = setting(3.0, "Longest wait for a connection.", 0.1, 60)
+    legacy_connect_timeout_s: float = setting(
+        3.0, "Timeout of a connection attempt to the legacy system.", 0.1, 60
+    )
     legacy_read_timeout_s: float = setting(
-        10.0, "Longest silence of the legacy during a call.", 0.1, 300
+        10.0, "Read timeout: the longest time without a byte from the legacy system.", 0.1, 300
     )
     legacy_call_timeout_s: float = setting(
-        15.0, "Longest call in all: a drip of bytes never ends a read timeout.", 0.1, 300
+        15.0,
+        "Timeout of a whole call. It also ends a slow response that never reaches the read"
+        " timeout.",
+        0.1,
+        300,
     )
     limit_policy: str = setting(
         "adaptive",
-        "How the limit is found (docs/limit.md): adaptive, or classic (the founding rule).",
+        "Policy that sets the limit of concurrent calls (docs/limit.md): adaptive, or classic (the"
+        " founding rule).",
         choices=("adaptive", "classic"),
     )
     limit_parameters: str = setting(
-        "", "Parameter file for LIMIT_POLICY=adaptive, in place of the default parameters."
+        "", "Parameter file for LIMIT_POLICY=adaptive. Empty: the default parameters."
     )
     limit_max: int = setting(
-        200, "Most calls in flight, whatever the limit has learned; a thread each.", 1, 1_000
+        200,
+        "Maximum number of concurrent calls, for every policy. Each call uses a thread.",
+        1,
+        1_000,
     )
-    run_lease_s: float = setting(30.0, "How long a silent run stays the active one.", 2, 900)
+    run_lease_s: float = setting(
+        30.0,
+        "Lease of an integrator run. Another run may start once the lease of a dead run expires.",
+        2,
+        900,
+    )
     record_lease_s: float = setting(
         45.0,
-        "How long a claimed record is one run's own, and waits if that run dies: at least 3 s more"
-        " than LEGACY_CALL_TIMEOUT_S.",
+        "Lease of a claimed record. If its run dies, the record waits until the lease expires."
+        " Must exceed LEGACY_CALL_TIMEOUT_S by at least 3 s.",
         5,
         3_600,
     )
     settle_interval_s: float = setting(
-        0.25, "Longest wait of an outcome before it is written.", 0.01, 10
+        0.25, "Longest time before an outcome is written to Postgres.", 0.01, 10
     )
-    settle_batch: int = setting(500, "Most outcomes written together.", 1, 5_000)
+    settle_batch: int = setting(
+        500, "Maximum number of outcomes that are written together.", 1, 5_000
+    )
     max_attempts: int = setting(
-        8, "Attempts that end in a failure or a refusal before a record is parked.", 1, 1_000
+        8, "Number of failed or refused attempts after which a record is parked.", 1, 1_000
     )
     retry_base_s: float = setting(
-        1.0, "Wait after the first failed attempt; doubles with each further one.", 0, 3_600
+        1.0, "Delay after the first failed attempt. It doubles with each further attempt.", 0, 3_600
     )
     retry_max_s: float = setting(
-        3_600.0, "Longest wait after an attempt that failed or was refused.", 0, 86_400
+        3_600.0, "Maximum delay after a failed or refused attempt.", 0, 86_400
     )
     overload_retry_max_s: float = setting(
-        60.0, "Longest wait of a record for which the legacy was too busy.", 0, 86_400
+        60.0,
+        "Maximum delay after an attempt for which the legacy system was overloaded.",
+        0,
+        86_400,
     )
 
     odata_database_url: str = setting(
         "",
-        "libpq URI for what reads, of a role with no right but SELECT. DATABASE_URL where it is"
-        " empty.",
+        "libpq URI for OData queries, for example of a read-only role. Empty: DATABASE_URL.",
         by_reference=True,
     )
-    odata_page: int = setting(100, "Records of a page when the client does not say.", 1, 10_000)
-    odata_page_max: int = setting(1_000, "Most records of a page.", 1, 10_000)
-    odata_expand_depth: int = setting(2, "Most levels of $expand within each other.", 1, 5)
+    odata_page: int = setting(100, "Page size if the client sends no preference.", 1, 10_000)
+    odata_page_max: int = setting(1_000, "Maximum page size.", 1, 10_000)
+    odata_expand_depth: int = setting(2, "Maximum depth of nested $expand.", 1, 5)
     odata_expand_page: int = setting(
-        100, "Records that one $expand writes into one record before it gives a link.", 1, 10_000
+        100,
+        "Maximum number of entities that $expand inlines per entity. A link has the rest.",
+        1,
+        10_000,
     )
-    odata_max_tokens: int = setting(2_000, "Most tokens of one query option.", 10, 100_000)
-    odata_max_depth: int = setting(100, "Deepest nesting of one expression.", 5, 200)
-    odata_max_transformations: int = setting(20, "Most transformations of one $apply.", 1, 100)
+    odata_max_tokens: int = setting(
+        2_000, "Maximum number of tokens in one query option.", 10, 100_000
+    )
+    odata_max_depth: int = setting(100, "Maximum nesting depth of an expression.", 5, 200)
+    odata_max_transformations: int = setting(
+        20, "Maximum number of transformations in one $apply.", 1, 100
+    )
     odata_max_added_properties: int = setting(
-        100, "Most properties that one $apply may add.", 1, 1_000
+        100, "Maximum number of properties that one $apply adds.", 1, 1_000
     )
     odata_timeout_s: float = setting(
-        10.0, "Time that the database has for one query, however many statements.", 0.1, 29
+        10.0, "Timeout of all SQL statements of one query together.", 0.1, 29
     )
-    odata_batch_requests: int = setting(100, "Most requests in one batch.", 1, 1_000)
+    odata_batch_requests: int = setting(100, "Maximum number of requests in one batch.", 1, 1_000)
     odata_query_bytes: int = setting(
-        65_536, "Longest path and options of one query, alone or in a batch.", 1_024, 6_000_000
+        65_536,
+        "Maximum size of the path and query options of one request, alone or in a batch.",
+        1_024,
+        6_000_000,
     )
     odata_answer_bytes: int = setting(
         2_000_000,
-        "Longest answer to one query, or to all of a batch; pages end before it. Written as Lambda"
-        " sends it, it may be three times as long, and must be within 6 MB.",
+        "Maximum size of the response to a query, or of all responses of a batch. A page ends"
+        " before it exceeds this size. Lambda may encode a response to three times its size, and"
+        " sends at most 6 MB.",
         1_024,
         100_000_000,
     )
-    odata_batch_bytes: int = setting(1_048_576, "Longest batch that is read.", 1_024, 6_000_000)
+    odata_batch_bytes: int = setting(
+        1_048_576, "Maximum size of the body of a batch.", 1_024, 6_000_000
+    )
     odata_batch_timeout_s: float = setting(
-        20.0, "Time that all requests of a batch have together; API Gateway waits 29 s.", 0, 29
+        20.0, "Timeout of all requests of a batch together. API Gateway waits 29 s.", 0, 29
     )
 
     jwt_key: str = setting(
         "",
-        "HS256: the key that tokens are signed with, 32 bytes or more. For one machine and tests.",
+        "HS256 key of tokens, at least 32 bytes. For a single machine and for tests.",
         by_reference=True,
     )
     jwks_url: str = setting(
-        "", "RS256 and ES256: where the issuer of tokens publishes its keys. In place of JWT_KEY."
+        "", "URL of the issuer's JWKS, for RS256 and ES256 tokens. Replaces JWT_KEY."
     )
-    jwt_issuer: str = setting("", "The iss that a token must have. JWKS_URL needs it.")
+    jwt_issuer: str = setting("", "Required iss claim of tokens. Mandatory with JWKS_URL.")
     jwt_audience: str = setting(
-        "", "The audience of a token: one of these, with commas between. JWKS_URL needs it."
+        "", "Accepted audiences of tokens, separated by commas. Mandatory with JWKS_URL."
     )
-    jwt_audience_claim: str = setting("aud", "Claim that has the audience; Cognito: client_id.")
+    jwt_audience_claim: str = setting(
+        "aud", "Claim that contains the audience. For Cognito: client_id."
+    )
     jwt_leeway_s: float = setting(
-        30.0, "How far the issuer's clock may be from ours: later than exp, before nbf.", 0, 300
+        30.0, "Tolerated clock difference to the issuer when exp and nbf are checked.", 0, 300
     )
     jwt_role_claim: str = setting(
-        "role", "Claim that has the role, or a path of dots to it: realm_access.roles."
+        "role", "Claim that contains the role, or a dotted path to it: realm_access.roles."
     )
-    jwt_employer_claim: str = setting("employerId", "Claim that has the id of the employer.")
-    jwt_employee_claim: str = setting("employeeId", "Claim that has the id of the employee.")
-    jwt_employee_role: str = setting("employee", "What the issuer calls the role employee.")
-    jwt_employer_role: str = setting("employer", "What the issuer calls the role employer.")
+    jwt_employer_claim: str = setting("employerId", "Claim that contains the id of the employer.")
+    jwt_employee_claim: str = setting("employeeId", "Claim that contains the id of the employee.")
+    jwt_employee_role: str = setting("employee", "The issuer's name of the role employee.")
+    jwt_employer_role: str = setting("employer", "The issuer's name of the role employer.")
     jwt_integration_role: str = setting(
-        "integration", "What the issuer calls the role integration, which may see all."
+        "integration",
+        "The issuer's name of the role integration, which may read all records and run operator"
+        " commands.",
     )
 
     cors_origins: str = setting(
-        "", "Origins whose pages may ask, with commas between, or * for any; none where empty."
+        "", "Origins that CORS allows, separated by commas. * allows every origin, empty none."
     )
 
     log_level: str = setting(
         "INFO",
-        "Least severe level that is logged; above INFO the reconciler has no witness. What"
-        " operators ask for is logged at any.",
+        "Minimum level of logged events. The reconciler needs INFO or DEBUG. Operator commands are"
+        " always logged.",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     )
-    metrics_namespace: str = setting(
-        "", "Namespace of the metrics in CloudWatch; without one, no metrics are written."
-    )
+    metrics_namespace: str = setting("", "CloudWatch namespace of the metrics. Empty: no metrics.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read the settings from ``environ``; variables that are not settings are left alone.
+        """Read the settings from ``environ``. Ignore variables that are not settings.
 
         Raises:
-            SettingsError: naming each variable that is not of its type or out of its range.
+            SettingsError: variables are malformed, out of range or contradictory. The message names
+                each of them.
         """
         values: dict[str, Any] = {}
         faults: list[str] = []
@@ -222,17 +285,17 @@ class Settings:
                 values[each.name] = _read(each, environ[variable])
             except ValueError as error:
                 faults.append(f"{variable} {error}")
-        found = cls(**values)
-        faults += found._contradictions()
+        settings = cls(**values)
+        faults += settings._contradictions()
         if faults:
             raise SettingsError("; ".join(faults))
-        return found
+        return settings
 
     def _contradictions(self) -> list[str]:
-        """Say which settings do not go together."""
+        """Return a message for each pair of settings that contradict each other."""
         faults = []
         if self.record_lease_s < self.legacy_call_timeout_s + 3:
-            faults.append("RECORD_LEASE_S must be at least 3 s more than LEGACY_CALL_TIMEOUT_S")
+            faults.append("RECORD_LEASE_S must exceed LEGACY_CALL_TIMEOUT_S by at least 3 s")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
         if self.limit_parameters and self.limit_policy != "adaptive":
@@ -241,15 +304,15 @@ class Settings:
 
 
 def _read(declared: Field[Any], text: str) -> Any:
-    """Read the value of a setting.
+    """Convert the text of a variable to the type of its setting, and check it.
 
     Raises:
-        ValueError: with what it must be.
+        ValueError: the value is invalid. The message says what it must be.
     """
     kind: Any = type(declared.default)
     bounds = declared.metadata
     if text.startswith(_SECRET_STORES) and not bounds["by_reference"]:
-        raise ValueError("cannot be a reference")
+        raise ValueError("must not be a reference to a secret store")
     try:
         value = kind(text)
     except ValueError:
@@ -263,9 +326,9 @@ def _read(declared: Field[Any], text: str) -> Any:
 
 
 def is_reference(value: str) -> bool:
-    """Say whether the value of a setting says where the true one is kept; see ``reference``."""
+    """Return whether the value of a setting is a reference; see ``secret_references``."""
     return value.startswith((*_SECRET_STORES, "file:"))
 
 
 _SECRET_STORES = ("ssm:", "secretsmanager:")
-_KIND_NAMES = {int: "a whole number", float: "a number", str: "text"}
+_KIND_NAMES = {int: "an integer", float: "a number", str: "text"}

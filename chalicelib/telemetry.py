@@ -1,8 +1,9 @@
-"""What the service tells its operators: one JSON line per event on standard output.
+"""Log events as JSON lines on standard output, and redact secrets in them.
 
-A line has a constant ``message``, fields, and the ids of the run that wrote it. No body, no token,
-no secret is ever a field. On AWS a line of some events is a measurement as well, in CloudWatch's
-embedded metric format (docs/decisions/0009): no call, no thread, nothing that could fail.
+A line has a constant ``message``, fields, and the ids of the run or request that logged it. Callers
+never log a body, a token or a secret as a field. On AWS, lines of some events are also metrics, in
+the embedded metric format of CloudWatch (docs/decisions/0009). It needs no call and no thread, so
+it cannot fail.
 """
 
 import json
@@ -14,13 +15,13 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-# The event of a stored record, with its id: the reconciler reads what intake has logged.
+# Logged with the id of each stored record. The reconciler reads these events.
 ACCEPTED = "accepted"
 REPLICATED = "replicated"
 INTEGRATED = "integrated"
 OBSERVED = "observed"
 
-# Of each event that measures: the metrics, with the field that has the value, and its unit.
+# The metrics of an event: for each, the field that has the value, and the unit.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     ACCEPTED: {"accepted": ("accepted", "Count"), "put_latency": ("put_ms", "Milliseconds")},
@@ -49,19 +50,19 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 }
 
 logger = logging.getLogger("punch_clock")
-# What operators ask for is told whatever LOG_LEVEL is.
+# Operator commands are logged at every LOG_LEVEL.
 audit_logger = logger.getChild("audit")
 audit_logger.setLevel(logging.INFO)
 
-_bound: ContextVar[Mapping[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never changed
+_bound: ContextVar[Mapping[str, Any]] = ContextVar("bound", default={})  # noqa: B039 - never mutated
 
 
 def configure(level: str, namespace: str = "") -> None:
-    """Send the service's events of at least ``level`` to standard output. Safe to repeat.
+    """Write the events of at least ``level`` to standard output. Idempotent.
 
     Args:
-        level: of logging.
-        namespace: of the metrics in CloudWatch; without one, lines are only lines.
+        level: a level of ``logging``.
+        namespace: the CloudWatch namespace of the metrics. Empty: no line is a metric.
     """
     if not any(isinstance(each.formatter, JsonLines) for each in logger.handlers):
         handler = logging.StreamHandler(sys.stdout)
@@ -72,12 +73,12 @@ def configure(level: str, namespace: str = "") -> None:
 
 
 def bind(ids: Mapping[str, Any]) -> None:
-    """Let each line that this thread writes from now on have these fields."""
+    """Add these fields to every further line of this thread."""
     _bound.set(ids)
 
 
 def bound() -> Mapping[str, Any]:
-    """Return what this thread's lines have, for a thread that works for it."""
+    """Return the bound fields of this thread, to bind them in a worker thread as well."""
     return _bound.get()
 
 
@@ -87,17 +88,17 @@ def event(message: str, level: int = logging.INFO, **fields: Any) -> None:
 
 
 def audit(message: str, level: int = logging.INFO, **fields: Any) -> None:
-    """Log one event of what an operator asked for, whatever level others are logged from."""
+    """Log one event of an operator command, at every LOG_LEVEL."""
     audit_logger.log(level, message, extra={"fields": fields})
 
 
 def error(message: str, cause: BaseException, **fields: Any) -> None:
-    """Log one fault with its cause and traceback."""
+    """Log one error with its cause and traceback."""
     logger.error(message, exc_info=cause, extra={"fields": fields})
 
 
-def _without_secrets(line: str) -> str:
-    """Leave out what must not be told, whoever has told it: a message of a library may quote it."""
+def _redact(line: str) -> str:
+    """Redact passwords and tokens, which the messages of libraries may quote."""
     if "://" in line:
         line = _PASSWORD.sub(r"\1[secret]@", line)
     if "eyJ" in line:
@@ -105,13 +106,13 @@ def _without_secrets(line: str) -> str:
     return line
 
 
-# The password of a URL, and a JWT: the header of one is a JSON object, which begins like that.
+# The password of a URL, and a JWT. Its header is a JSON object, which starts with eyJ in base64.
 _PASSWORD = re.compile(r"(://[^\s:@/\"\\]*:)[^\s@/\"\\]+@")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 
 class JsonLines(logging.Formatter):
-    """Writes an event as one line: a JSON object without secrets."""
+    """Formats an event as one line: a JSON object with secrets redacted."""
 
     def __init__(self, namespace: str = "") -> None:
         super().__init__()
@@ -128,25 +129,25 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if self._namespace and record.msg in METRICS:
-            self._measure(line, METRICS[record.msg], record.created)
-        return _without_secrets(json.dumps(line, default=str))
+            self._add_metrics(line, METRICS[record.msg], record.created)
+        return _redact(json.dumps(line, default=str))
 
-    def _measure(
+    def _add_metrics(
         self, line: dict[str, Any], metrics: Mapping[str, tuple[str, str]], created: float
     ) -> None:
-        """Make a line a measurement of those metrics whose value is known.
+        """Add the embedded metric format to a line, for the metrics whose value is known.
 
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
         """
-        told = []
+        definitions = []
         for name, (field, unit) in metrics.items():
             value = line.get(field)
             if value is not None:
                 line[name] = value
-                told.append({"Name": name, "Unit": unit})
+                definitions.append({"Name": name, "Unit": unit})
         line["_aws"] = {
             "Timestamp": int(created * 1000),
             "CloudWatchMetrics": [
-                {"Namespace": self._namespace, "Dimensions": [[]], "Metrics": told}
+                {"Namespace": self._namespace, "Dimensions": [[]], "Metrics": definitions}
             ],
         }

@@ -1,39 +1,39 @@
-"""What the environment may say."""
+"""Settings from environment variables: types, ranges and contradictions."""
 
 import pytest
 
 from chalicelib.settings import Settings, SettingsError
 
 
-def test_has_defaults_for_all() -> None:
+def test_every_setting_has_a_default() -> None:
     assert Settings.from_env({}) == Settings()
 
 
-def test_reads_each_variable_as_its_type() -> None:
-    found = Settings.from_env({"MAX_ATTEMPTS": "3", "RETRY_BASE_S": "0.5", "LOG_LEVEL": "DEBUG"})
-    assert (found.max_attempts, found.retry_base_s, found.log_level) == (3, 0.5, "DEBUG")
+def test_variable_is_converted_to_the_type_of_its_setting() -> None:
+    settings = Settings.from_env({"MAX_ATTEMPTS": "3", "RETRY_BASE_S": "0.5", "LOG_LEVEL": "DEBUG"})
+    assert (settings.max_attempts, settings.retry_base_s, settings.log_level) == (3, 0.5, "DEBUG")
 
 
-def test_leaves_other_variables_alone() -> None:
+def test_other_variables_are_ignored() -> None:
     assert Settings.from_env({"HOME": "x"}) == Settings()
 
 
 @pytest.mark.parametrize("text", ["x", "1.5", "", "0", "1001", "nan"])
-def test_refuses_a_value_that_is_no_such_number(text: str) -> None:
+def test_integer_that_is_malformed_or_out_of_range_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError, match="MAX_ATTEMPTS"):
         Settings.from_env({"MAX_ATTEMPTS": text})
 
 
-def test_refuses_nan_where_a_fraction_may_stand() -> None:
+def test_nan_is_rejected() -> None:
     with pytest.raises(SettingsError, match="RETRY_BASE_S"):
         Settings.from_env({"RETRY_BASE_S": "nan"})
 
 
-def test_a_lease_outlasts_a_call() -> None:
+def test_record_lease_shorter_than_a_call_and_its_margin_is_rejected() -> None:
     with pytest.raises(SettingsError, match="RECORD_LEASE_S"):
         Settings.from_env({"RECORD_LEASE_S": "18", "LEGACY_CALL_TIMEOUT_S": "15.5"})
 
 
-def test_names_every_variable_at_fault_at_once() -> None:
+def test_error_names_every_invalid_variable() -> None:
     with pytest.raises(SettingsError, match=r"MAX_BATCH.*RUN_LEASE_S"):
         Settings.from_env({"MAX_BATCH": "x", "RUN_LEASE_S": "-1"})

@@ -1,4 +1,4 @@
-"""A setting's value may say where the true one is kept."""
+"""Settings whose value is a reference to a secret or a file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ SECRET = "postgresql://u:hush@db.example/p"
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An account with a parameter and some secrets."""
+    """A simulated AWS account with one parameter and some secrets."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     with mock_aws():
         boto3.client("ssm").put_parameter(Name="/p/url", Value=SECRET, Type="SecureString")
@@ -35,7 +35,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     "value",
     ["ssm:/p/url", "secretsmanager:plain", "secretsmanager:members#url", SECRET],
 )
-def test_a_value_is_read_where_it_refers_to(value: str, account: None) -> None:
+def test_reference_to_a_secret_store_is_resolved(value: str, account: None) -> None:
     assert read("DATABASE_URL", value, boto3.client) == SECRET
 
 
@@ -44,24 +44,26 @@ def test_a_value_is_read_where_it_refers_to(value: str, account: None) -> None:
     [
         ("ssm:/p/other", "ParameterNotFound"),
         ("secretsmanager:other", "ResourceNotFoundException"),
-        ("secretsmanager:members#other", "is no text"),
-        ("secretsmanager:members#port", "is no text"),
-        ("secretsmanager:plain#url", "is no text"),
-        ("secretsmanager:bytes", "is no text"),
+        ("secretsmanager:members#other", "is not text"),
+        ("secretsmanager:members#port", "is not text"),
+        ("secretsmanager:plain#url", "is not text"),
+        ("secretsmanager:bytes", "is not text"),
     ],
 )
-def test_what_cannot_be_read_is_named_and_not_shown(value: str, reason: str, account: None) -> None:
+def test_error_names_the_reference_but_never_quotes_the_secret(
+    value: str, reason: str, account: None
+) -> None:
     with pytest.raises(SettingsError, match=reason) as caught:
         read("DATABASE_URL", value, boto3.client)
     message = str(caught.value)
     assert message.startswith(f"DATABASE_URL refers to {value}")
     error: BaseException | None = caught.value
-    while error is not None:  # nor by what a traceback would tell
+    while error is not None:  # the whole chain, which a traceback would show
         assert "hush" not in str(error)
         error = None if error.__suppress_context__ else error.__cause__ or error.__context__
 
 
-def test_a_value_is_read_from_a_file_that_it_refers_to(tmp_path: Path) -> None:
+def test_reference_to_a_file_is_resolved(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(f"{SECRET}\n")
     (tmp_path / "members").write_text(f'{{"url": "{SECRET}", "port": 1}}\n')
     for value in (f"file:{tmp_path}/text", f"file:{tmp_path}/members#url"):
@@ -79,23 +81,23 @@ def test_a_value_is_read_from_a_file_that_it_refers_to(tmp_path: Path) -> None:
         ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "GetParameter"),
     ],
 )
-def test_a_store_of_secrets_that_is_away_may_be_asked_again(error: Exception) -> None:
-    class Away:
+def test_unavailable_secret_store_is_an_unavailable_error(error: Exception) -> None:
+    class UnavailableStore:
         def get_parameter(self, **_: Any) -> None:
             raise error
 
     with pytest.raises(UnavailableError):
-        read("DATABASE_URL", "ssm:/p/url", lambda _: Away())
+        read("DATABASE_URL", "ssm:/p/url", lambda _: UnavailableStore())
 
 
-def test_a_process_reads_a_secret_once(account: None) -> None:
+def test_secret_is_read_once_per_process(account: None) -> None:
     with wired({"DATABASE_URL": "ssm:/p/url"}):
         assert container.resolved("database_url") == SECRET
         boto3.client("ssm").delete_parameter(Name="/p/url")
         assert container.resolved("database_url") == SECRET
 
 
-def test_a_reference_stands_only_where_it_is_read() -> None:
+def test_reference_is_rejected_for_a_setting_that_is_not_resolved() -> None:
     assert Settings.from_env({"DATABASE_URL": "ssm:/p/url"}).database_url == "ssm:/p/url"
-    with pytest.raises(SettingsError, match="POINT_RECORD_TABLE cannot be a reference"):
+    with pytest.raises(SettingsError, match="POINT_RECORD_TABLE must not be a reference"):
         Settings.from_env({"POINT_RECORD_TABLE": "ssm:/p/table"})
