@@ -1,0 +1,17 @@
+"""Benchmarks: each measures a ratio beside a limit or a peer, in the same run.
+
+``python -m bench --help`` lists them. The measured engines are real and local.
+
+- Intake: ``intake``, ``identity`` and ``refusals``.
+- Replication: ``replication``, ``replication_cpu`` and ``replication_settings``.
+- Integration: ``integration``, ``integration_backlog`` and ``integration_cpu``.
+- Queries: ``odata``.
+- The limiter, in virtual time: ``legacies`` simulates legacies, ``evolve`` finds parameters.
+
+What they share:
+
+- ``engines``: PostgreSQL and a DynamoDB endpoint.
+- ``punches``, ``backlog``: records, in memory and in the buffer.
+- ``replication_process``: the processes of ``replication``.
+- ``instant_http``, ``instant_dynamodb``, ``instant_legacy``: servers that respond at once.
+"""

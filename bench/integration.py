@@ -22,8 +22,8 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.engines import Engines, engines
-from bench.legacies.client import Clock, drive
-from bench.legacies.models import Workers, lognormal
+from bench.legacies.client import Clock, simulate
+from bench.legacies.models import WorkerPool, lognormal
 from bench.punches import punch
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
@@ -128,10 +128,10 @@ def _limit_alone(workers: int) -> float:
     for seed in range(_DRAWS):
         clock = Clock()
         limiter = POLICIES[POLICY](clock, max_limit=settings.limit_max)
-        legacy = Workers(workers, _LATENCY_MS / 1000, workers, seed, lognormal(0.01))
-        ends = drive(legacy, limiter, clock, 20 * ideal_s).ok_at
+        legacy = WorkerPool(workers, _LATENCY_MS / 1000, workers, seed, lognormal(0.01))
+        ends = simulate(legacy, limiter, clock, 20 * ideal_s).ok_at
         finished_s.append(sorted(ends)[_COLD - 1])
-    return ideal_s / median(finished_s)
+    return float(ideal_s / median(finished_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ def main() -> None:
     """Measure and print."""
     makers: dict[str, MakeLimiter] = {
         **{str(limit): partial(_Fixed, limit) for limit in _LIMITS},
-        POLICY: partial(POLICIES[POLICY], most=settings.limit_max),
+        POLICY: partial(POLICIES[POLICY], max_limit=settings.limit_max),
     }
     runs: dict[str, list[_Measured]] = {name: [] for name in makers}
     free: dict[str, list[float]] = {name: [] for name in makers}
@@ -213,20 +213,20 @@ def _free(stores: Engines, url: str, make: MakeLimiter) -> float:
 
 
 def _rows(runs: list[_Measured], free_s: float) -> dict[str, str]:
-    def middle(of: Callable[[_Measured], float]) -> float:
+    def typical(of: Callable[[_Measured], float]) -> float:
         return median(map(of, runs))
 
     def cpu(of: Callable[[_Measured], float]) -> str:
-        return f"{middle(of) / _RECORDS * 1000:.3f} ms"
+        return f"{typical(of) / _RECORDS * 1000:.3f} ms"
 
-    seconds = middle(lambda run: run.seconds)
+    seconds = typical(lambda run: run.seconds)
     return {
-        "the limit at the end": f"{middle(lambda run: run.limit):.0f}",
+        "the limit at the end": f"{typical(lambda run: run.limit):.0f}",
         "records/s": f"{_RECORDS / seconds:,.0f}",
         "records/s, claims at no cost": f"{_RECORDS / free_s:,.0f}",
         "the run is longer by": f"{seconds / free_s - 1:.1%}",
-        "share of time sending waited": f"{middle(lambda run: run.waited_s / run.seconds):.1%}",
-        "  database worker busy": f"{middle(lambda run: run.database_s / run.seconds):.0%}",
+        "share of time sending waited": f"{typical(lambda run: run.waited_s / run.seconds):.1%}",
+        "  database worker busy": f"{typical(lambda run: run.database_s / run.seconds):.0%}",
         "CPU per record": cpu(lambda run: run.loop_cpu_s + run.claim_cpu_s + run.settle_cpu_s),
         "  HTTP and dispatching": cpu(lambda run: run.loop_cpu_s),
         "  claiming": cpu(lambda run: run.claim_cpu_s),

@@ -1,12 +1,12 @@
-"""How fast queries are answered, beside the same SQL run bare through pg8000.
+"""Measure queries beside the same SQL sent directly through pg8000.
 
-On BENCH_RECORDS point records (1,000,000) with two logs each, filled in by Postgres itself:
+``BENCH_RECORDS`` (1,000,000) point records with two logs each are inserted by Postgres itself.
 
-- a page of 100 of one employer in a period, in the order of includedAt: whole, and its statement
-  bare, pairs in turn; the same with the logs expanded into it;
-- the first page of all records and the page 5,000 that nextLinks lead to, in turn;
-- reading and translating that filter when it is not cached;
-- ``$count=true``, and punches per employer and day, beside SQL written by hand.
+- A page of 100 records of one employer and period, ordered by includedAt: the whole request beside
+  its statement alone, in turns. The same with the logs expanded.
+- The first page of all records beside page 5,000, reached through nextLinks, in turns.
+- Parsing and translating that filter, not cached.
+- ``$count=true`` and aggregations, beside handwritten SQL.
 """
 
 import itertools
@@ -14,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -41,7 +42,7 @@ _EMPLOYERS = 50
 _ROOT = "http://localhost/odata"
 _INTEGRATION = Principal(Role.INTEGRATION)
 
-# Punches of a year, in the order in which they come in; two logs for each.
+# Punches of a year, in the order of their instants, with two logs each.
 _FILL = f"""
 INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes, device_id,
     latitude, longitude, accuracy_meters, status, attempts, next_attempt_at, integrated_at,
@@ -66,7 +67,7 @@ _EXPANDED = [*_TYPICAL, ("$expand", "logs")]
 _PER_DAY = (
     "compute(date(includedAt) as day)/groupby((employerId,day,status),aggregate($count as n))"
 )
-_BY_HAND = """
+_HANDWRITTEN = """
 SELECT employer_id, CAST(included_at AT TIME ZONE 'UTC' AS date) AS day, status, count(*)
 FROM point_record {} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 100
 """
@@ -76,7 +77,7 @@ _Query = Sequence[tuple[str, str]]
 
 
 class _Recording(ReadSession):
-    """A reader that keeps the statement that it ran last."""
+    """A session that keeps the last statement."""
 
     last: tuple[str, Sequence[str]] = ("", ())
 
@@ -89,60 +90,60 @@ class _Recording(ReadSession):
 
 def main() -> None:
     """Measure and print."""
-    with engines() as found:
-        _fill(found)
-        reader = _Recording(found.database, 60)
+    with engines() as stores:
+        _fill(stores)
+        reader = _Recording(stores.database, 60)
         service = ODataService(reader, Settings())
-        with found.database.transaction() as connection:
-            connection.run("COMMIT")  # bare: each statement by itself
-            _beside_bare(
+        with stores.database.transaction() as connection:
+            connection.run("COMMIT")  # autocommit: no transaction around the statements
+            _beside_statement(
                 "a page of 100 by employer and period", _TYPICAL, service, reader, connection
             )
-            _beside_bare("the same, each with its logs", _EXPANDED, service, reader, connection)
-            _far_away(service)
-            _translated()
-            _counted(service, connection)
+            _beside_statement("the same with $expand=logs", _EXPANDED, service, reader, connection)
+            _last_page(service)
+            _parsing()
+            _aggregations(service, connection)
             connection.run("BEGIN")
 
 
-def _fill(found: Engines) -> None:
+def _fill(stores: Engines) -> None:
     started = time.monotonic()
-    with found.database.transaction() as connection:
+    with stores.database.transaction() as connection:
         connection.run(_FILL)
         connection.run(_FILL_LOGS)
         connection.run("COMMIT")
         connection.run("VACUUM ANALYZE point_record, integration_log")
         connection.run("BEGIN")
-    console.print(f"{RECORDS:,} records filled in, {time.monotonic() - started:.0f} s")
+    console.print(f"{RECORDS:,} records inserted, {time.monotonic() - started:.0f} s")
 
 
 def _get(service: ODataService, path: str, pairs: _Query) -> str:
     return service.get(ODataRequest(_INTEGRATION, _ROOT, path, pairs, {})).body
 
 
-def _beside_bare(
+def _beside_statement(
     title: str, pairs: _Query, service: ODataService, reader: _Recording, connection: Connection
 ) -> None:
     body = _get(service, "PointRecords", pairs)
     sql, parameters = reader.last
     (row,) = connection.execute_unnamed(sql, parameters).rows
     assert row[0] in body, "the bare statement must return the same JSON"
-    whole, bare = _in_turn(
+    whole, statement = _in_turns(
         lambda: _get(service, "PointRecords", pairs),
         lambda: connection.execute_unnamed(sql, parameters),
     )
     table = Table(title, "ms, median", "ratio", "at most")
-    table.add_row("its statement, bare", f"{bare:.2f}", "1", "")
-    table.add_row("whole", f"{whole:.2f}", f"{whole / bare:.2f}", "1.5")
+    table.add_row("its statement alone", f"{statement:.2f}", "1", "")
+    table.add_row("whole request", f"{whole:.2f}", f"{whole / statement:.2f}", "1.5")
     console.print(table)
 
 
-def _far_away(service: ODataService) -> None:
+def _last_page(service: ODataService) -> None:
     number = min(_PAGE, RECORDS // 100 - 1)
     pairs: _Query = []
     for _ in track(range(number - 1), "following links", console=console, transient=True):
-        pairs = _following(_get(service, "PointRecords", pairs))
-    first, far = _in_turn(
+        pairs = _next_query(_get(service, "PointRecords", pairs))
+    first, far = _in_turns(
         lambda: _get(service, "PointRecords", []), lambda: _get(service, "PointRecords", pairs)
     )
     table = Table("a page of 100 of all records", "ms, median", "ratio", "at most")
@@ -151,37 +152,37 @@ def _far_away(service: ODataService) -> None:
     console.print(table)
 
 
-def _following(body: str) -> _Query:
+def _next_query(body: str) -> _Query:
     link = body.rsplit('"@odata.nextLink":"', 1)[1].partition('"')[0]
     return parse_qsl(urlsplit(link).query)
 
 
-def _translated() -> None:
+def _parsing() -> None:
     limits = QueryLimits(Bounds(2_000, 100), 2)
     texts = {"$filter": _FILTER, "$orderby": "includedAt"}
 
     numbers = itertools.count()
 
-    def read() -> None:
-        another = {"@n": str(next(numbers))}  # what was read with other aliases is read anew
-        found = parse_query(texts, POINT_RECORD, another, limits)
+    def parse() -> None:
+        aliases = {"@n": str(next(numbers))}  # other aliases: no cache hit
+        query = parse_query(texts, POINT_RECORD, aliases, limits)
         translator = Translator(QueryParameters(_INTEGRATION))
-        for condition in found.conditions:
+        for condition in query.conditions:
             translator.truth(condition)
 
-    read()
-    (took,) = _in_turn(read)
-    table = Table("reading and translating that filter", "ms, median", "at most")
-    table.add_row("not cached", f"{took:.2f}", "0.5")
+    parse()
+    (parsing_ms,) = _in_turns(parse)
+    table = Table("parsing and translating that filter", "ms, median", "at most")
+    table.add_row("not cached", f"{parsing_ms:.2f}", "0.5")
     console.print(table)
 
 
-def _counted(service: ODataService, connection: Connection) -> None:
+def _aggregations(service: ODataService, connection: Connection) -> None:
     month = "filter(includedAt ge 2026-03-01T00:00:00Z and includedAt lt 2026-04-01T00:00:00Z)/"
     in_month = (
         "WHERE included_at >= timestamptz '2026-03-01Z' AND included_at < timestamptz '2026-04-01Z'"
     )
-    asked: list[tuple[str, _Query, str]] = [
+    cases: list[tuple[str, _Query, str]] = [
         (
             "a page and $count=true of all records",
             [("$count", "true")],
@@ -193,7 +194,7 @@ def _counted(service: ODataService, connection: Connection) -> None:
             "SELECT count(*) FROM point_record WHERE employer_id = 7"
             + in_month.replace("WHERE", " AND"),
         ),
-        ("punches per employer and day", [("$apply", _PER_DAY)], _BY_HAND.format("")),
+        ("punches per employer and day", [("$apply", _PER_DAY)], _HANDWRITTEN.format("")),
         (
             "the ten employees who punch most",
             [
@@ -207,28 +208,28 @@ def _counted(service: ODataService, connection: Connection) -> None:
         (
             "punches per employer and day of one month",
             [("$apply", month + _PER_DAY)],
-            _BY_HAND.format(in_month),
+            _HANDWRITTEN.format(in_month),
         ),
     ]
-    table = Table("counting and grouping", "ms, median", "SQL by hand, ms", "ratio")
-    for name, pairs, by_hand in asked:
-        whole, hand = _in_turn(
-            lambda pairs=pairs: _get(service, "PointRecords", pairs),
-            lambda by_hand=by_hand: connection.run(by_hand),
+    table = Table("counting and grouping", "ms, median", "handwritten SQL, ms", "ratio")
+    for name, pairs, sql in cases:
+        whole, handwritten = _in_turns(
+            partial(_get, service, "PointRecords", pairs),
+            partial(connection.run, sql),
             pairs=7,
         )
-        table.add_row(name, f"{whole:.1f}", f"{hand:.1f}", f"{whole / hand:.2f}")
+        table.add_row(name, f"{whole:.1f}", f"{handwritten:.1f}", f"{whole / handwritten:.2f}")
     console.print(table)
 
 
-def _in_turn(*actions: Callable[[], object], pairs: int = _PAIRS) -> list[float]:
-    """Run the actions in turn and return the median of each, in milliseconds."""
-    took: list[list[float]] = [[] for _ in actions]
+def _in_turns(*actions: Callable[[], object], pairs: int = _PAIRS) -> list[float]:
+    """Run the actions in turns; return the median of each, in ms."""
+    times: list[list[float]] = [[] for _ in actions]
     for action in actions:
         action()
     for _ in range(pairs):
-        for action, found in zip(actions, took, strict=True):
+        for action, its_times in zip(actions, times, strict=True):
             started = time.perf_counter()
             action()
-            found.append((time.perf_counter() - started) * 1_000)
-    return [statistics.median(each) for each in took]
+            its_times.append((time.perf_counter() - started) * 1_000)
+    return [statistics.median(each) for each in times]

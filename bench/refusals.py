@@ -1,8 +1,7 @@
-"""What it costs to refuse an invalid request, beside accepting a valid one.
+"""Measure the CPU of rejecting an invalid request, beside accepting a valid one.
 
-Whoever sends what is wrong must not have the service work more than whoever sends what is right:
-each row has for its peer a request that is accepted, of the same size where there is one, in turns
-with it.
+An invalid request must not cost more than a valid one. The peer of each row is an accepted request,
+of the same size where one exists; both are measured in turns.
 """
 
 import itertools
@@ -30,61 +29,64 @@ _TERMS = 400
 _numbers = itertools.count(1)
 
 Make = Callable[[], dict[str, Any]]
-"""Makes the event of a request, each time another."""
+"""Makes the event of a request; no two are equal."""
 
 
 def main() -> None:
     """Measure and print."""
-    table = Table("a request", "us CPU, refused", "us CPU, accepted", "ratio")
-    with engines() as found, service_on(found, JWT_KEY=_KEY, DATABASE_URL=found.database_url):
+    table = Table("request", "µs CPU, rejected", "µs CPU, accepted", "ratio")
+    with (
+        engines() as stores,
+        service_on(stores, JWT_KEY=_KEY, DATABASE_URL=stores.database_url),
+    ):
         for accepted, cases in _CASES:
-            took: dict[str, list[float]] = {name: [] for name in cases}
+            cpu_us: dict[str, list[float]] = {name: [] for name in cases}
             peers: list[float] = []
             for _ in range(_ROUNDS):
-                for name, refused in cases.items():
-                    took[name].append(_us(refused, are_accepted=False))
+                for name, rejected in cases.items():
+                    cpu_us[name].append(_us(rejected, are_accepted=False))
                 peers.append(_us(accepted, are_accepted=True))
             peer = statistics.median(peers)
-            for name, each in took.items():
-                mine = statistics.median(each)
-                table.add_row(name, f"{mine:,.0f}", f"{peer:,.0f}", f"{mine / peer:.3f}")
+            for name, each in cpu_us.items():
+                own = statistics.median(each)
+                table.add_row(name, f"{own:,.0f}", f"{peer:,.0f}", f"{own / peer:.3f}")
     Console().print(table)
 
 
 def _us(make: Make, *, are_accepted: bool) -> float:
-    """Return the CPU that one request costs this process."""
+    """Return the CPU of one request in this process, in µs."""
     events = [make() for _ in range(_CALLS)]
     started = time.process_time()
-    answers = [app.app(event, None) for event in events]
-    took = time.process_time() - started
-    assert all(_is_accepted(each) == are_accepted for each in answers), answers[0]
-    return took / _CALLS * 1e6
+    responses = [app.app(event, None) for event in events]
+    cpu_s = time.process_time() - started
+    assert all(_is_accepted(each) == are_accepted for each in responses), responses[0]
+    return cpu_s / _CALLS * 1e6
 
 
-def _is_accepted(answer: dict[str, Any]) -> bool:
-    """Say whether a request was answered well; one of several punches, whether each was."""
-    if answer["statusCode"] != 207:
-        return bool(answer["statusCode"] < 400)
-    return all(each["status"] < 400 for each in json.loads(answer["body"]))
+def _is_accepted(response: dict[str, Any]) -> bool:
+    """Return whether a request was accepted; for an array of punches, whether all were."""
+    if response["statusCode"] != 207:
+        return bool(response["statusCode"] < 400)
+    return all(each["status"] < 400 for each in json.loads(response["body"]))
 
 
-def _posting(make: Callable[[], bytes]) -> Make:
+def _post(make: Callable[[], bytes]) -> Make:
     def event() -> dict[str, Any]:
-        found = make_event(make())
-        found["headers"]["authorization"] = _AUTHORIZATION
-        return found
+        request = make_event(make())
+        request["headers"]["authorization"] = _AUTHORIZATION
+        return request
 
     return event
 
 
-def _asking(condition: Callable[[], str]) -> Make:
+def _query(condition: Callable[[], str]) -> Make:
     def event() -> dict[str, Any]:
-        found = make_event(b"")
-        found["requestContext"] |= {"httpMethod": "GET", "resourcePath": "/odata/{resource}"}
-        found["headers"] = {"authorization": _AUTHORIZATION, "host": "localhost"}
-        found["pathParameters"] = {"resource": "PointRecords"}
-        found["multiValueQueryStringParameters"] = {"$filter": [condition()], "$top": ["1"]}
-        return found
+        request = make_event(b"")
+        request["requestContext"] |= {"httpMethod": "GET", "resourcePath": "/odata/{resource}"}
+        request["headers"] = {"authorization": _AUTHORIZATION, "host": "localhost"}
+        request["pathParameters"] = {"resource": "PointRecords"}
+        request["multiValueQueryStringParameters"] = {"$filter": [condition()], "$top": ["1"]}
+        return request
 
     return event
 
@@ -93,7 +95,7 @@ def _changed(**fields: Any) -> bytes:
     return json.dumps({**json.loads(make_body()), **fields}).encode()
 
 
-def _several(**fields: Any) -> bytes:
+def _array(**fields: Any) -> bytes:
     return b"[" + b",".join(_changed(**fields) for _ in range(_MANY)) + b"]"
 
 
@@ -102,39 +104,39 @@ def _unknown(many: int) -> dict[str, int]:
 
 
 def _terms(last: str) -> str:
-    """Return a condition of many terms, of which only the last may be wrong; no two are alike."""
+    """Return a filter of many terms that ends with ``last``; no two are equal."""
     terms = [f"employeeId eq {next(_numbers)}" for _ in range(_TERMS)]
     return " or ".join([*terms, last])
 
 
-# Each accepted request, and the refused ones whose peer it is.
+# Each accepted request with the rejected ones whose peer it is.
 _CASES: list[tuple[Make, dict[str, Make]]] = [
     (
-        _posting(make_body),
+        _post(make_body),
         {
-            "a punch that is cut off": _posting(lambda: make_body()[:-1]),
-            "a punch with a wrong field": _posting(lambda: _changed(employeeId=0)),
-            "16 KB of unknown fields": _posting(lambda: _changed(**_unknown(1_350))),
-            "64 KB of unknown fields": _posting(lambda: _changed(**_unknown(5_500))),
+            "a truncated punch": _post(lambda: make_body()[:-1]),
+            "a punch with an invalid field": _post(lambda: _changed(employeeId=0)),
+            "16 KB of unknown fields": _post(lambda: _changed(**_unknown(1_350))),
+            "64 KB of unknown fields": _post(lambda: _changed(**_unknown(5_500))),
         },
     ),
     (
-        _posting(lambda: _several(deviceId="☎" * 75)),  # 64 KB
+        _post(lambda: _array(deviceId="☎" * 75)),  # 64 KB
         {
-            "64 KB of brackets": _posting(lambda: b"[" * 65_000),
-            "64 KB of zeros": _posting(lambda: b"[" + b"0," * 32_000 + b"0]"),
-            "64 KB of empty objects": _posting(lambda: b"[" + b"{}," * 21_000 + b"{}]"),
-            "64 KB of unknown fields, in an array": _posting(
+            "64 KB of brackets": _post(lambda: b"[" * 65_000),
+            "64 KB of zeros": _post(lambda: b"[" + b"0," * 32_000 + b"0]"),
+            "64 KB of empty objects": _post(lambda: b"[" + b"{}," * 21_000 + b"{}]"),
+            "64 KB of unknown fields, in an array": _post(
                 lambda: b"[" + _changed(**_unknown(5_500)) + b"]"
             ),
-            "a hundred punches, all wrong": _posting(
-                lambda: _several(employeeId=0, employerId="x", latitude=91)
+            "a hundred invalid punches": _post(
+                lambda: _array(employeeId=0, employerId="x", latitude=91)
             ),
         },
     ),
     (
-        _asking(lambda: _terms("employerId eq 1")),
-        {"a filter of 1,600 tokens, wrong at its end": _asking(lambda: _terms("colour eq 1"))},
+        _query(lambda: _terms("employerId eq 1")),
+        {"a filter of 1,600 tokens, invalid at its end": _query(lambda: _terms("colour eq 1"))},
     ),
 ]
 

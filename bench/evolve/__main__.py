@@ -1,8 +1,9 @@
-"""``python -m bench.evolve``: evolve the parameters of the limit on simulated legacies.
+"""Evolve the parameters of the adaptive limiter on simulated legacies.
 
-Writes a parameter file (LIMIT_PARAMETERS) with its provenance and its scores beside those of the
-start, of random search with the same budget, of the default parameters and of the classic rule. A
-state file is written after each generation; --resume continues from it with the same result.
+Write a parameter file (LIMIT_PARAMETERS) with its provenance and its scores, beside those of the
+start, of random search with the same number of evaluations, of the default parameters and of the
+classic limiter. A state file is written after each step; --resume continues from it, with the same
+result.
 """
 
 import argparse
@@ -19,11 +20,11 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.evolve.algorithm import Options
-from bench.evolve.evaluation import Candidate, judge
+from bench.evolve.evaluation import Candidate, evaluator
 from bench.evolve.genome import Genome
 from bench.evolve.search import Plan, Search
 from bench.legacies.scenarios import FAMILIES
-from bench.legacies.score import MOST
+from bench.legacies.score import MAX_LIMIT
 from chalicelib.integrator.limiter import adaptive, classic
 from chalicelib.integrator.limiter.parameter_file import checked, load
 from chalicelib.integrator.limiter.parameters import Parameters
@@ -32,7 +33,7 @@ _CONSOLE = Console()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run or go on with a search and return the exit status: 3 if it was stopped before its end."""
+    """Run or resume a search and return the exit status: 3 if it stopped before its end."""
     args = _parser().parse_args(arguments)
     start = _start(args.start)
     plan = Plan(
@@ -46,39 +47,41 @@ def main(arguments: list[str] | None = None) -> int:
     )
     state_file: Path = args.state or args.out.with_suffix(".state.json")
     state = json.loads(state_file.read_text("utf-8")) if args.resume else None
-    peers: dict[str, Candidate] = {
+    baselines: dict[str, Candidate] = {
         "defaults": _candidate(Parameters()),
-        "classic": partial(classic, most=MOST),
+        "classic": partial(classic, max_limit=MAX_LIMIT),
     }
     try:
-        search = Search(plan, Genome(start), start, _candidate, peers, state)
+        search = Search(plan, Genome(start), start, _candidate, baselines, state)
     except ValueError as error:
-        _CONSOLE.print(f"{state_file}: {error}; ask for the same as when it began", style="red")
+        _CONSOLE.print(
+            f"{state_file}: {error}; resume it with the options with which it began", style="red"
+        )
         return 2
     steps = 0
-    with judge(args.processes, _track) as judging:
+    with evaluator(args.processes, _track) as evaluate:
         while not search.finished:
             if args.steps and steps == args.steps:
-                _CONSOLE.print(f"stopped; go on with --resume ({state_file})")
+                _CONSOLE.print(f"stopped; continue with --resume ({state_file})")
                 return 3
             began = time.monotonic()
-            line = search.step(judging)
+            line = search.step(evaluate)
             _write(state_file, search.state)
             _CONSOLE.print(f"{line}  [{time.monotonic() - began:.1f} s]", markup=False)
             steps += 1
-    found = search.result()
-    checked(found["parameters"], "the result")
-    _write(args.out, found)
+    result = search.result()
+    checked(result["parameters"], "the result")
+    _write(args.out, result)
     _CONSOLE.print(f"written to {args.out}")
     return 0
 
 
 def _candidate(parameters: Parameters) -> Candidate:
-    return partial(adaptive, most=MOST, parameters=parameters)
+    return partial(adaptive, max_limit=MAX_LIMIT, parameters=parameters)
 
 
 def _start(start: str) -> Parameters:
-    """Return the parameters to start from: the defaults, the middle of all bounds, or a file's."""
+    """Return the parameters to start with: the middle of the bounds, the defaults, or a file's."""
     if start == "defaults":
         return Parameters()
     if start == "middle":
@@ -90,56 +93,61 @@ def _start(start: str) -> Parameters:
 
 def _track(work: Iterable[Any], total: int) -> Iterable[Any]:
     return track(
-        work, "judging", total, console=_CONSOLE, transient=True, disable=not _CONSOLE.is_terminal
+        work,
+        "evaluating",
+        total,
+        console=_CONSOLE,
+        transient=True,
+        disable=not _CONSOLE.is_terminal,
     )
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    beside = path.with_suffix(".new")
-    with beside.open("w", encoding="utf-8") as file:
+    """Write a file atomically."""
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    temporary.replace(path)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.evolve", description=__doc__)
     plan = Plan()
     number = partial(parser.add_argument, type=_positive)
-    parser.add_argument("--seed", type=int, default=plan.seed, help="draws legacies and mutations")
+    parser.add_argument("--seed", type=int, default=plan.seed, help="seed of all random numbers")
     parser.add_argument(
         "--families",
         nargs="+",
         choices=FAMILIES,
         default=plan.families,
         metavar="FAMILY",
-        help="kinds of legacies: " + ", ".join(FAMILIES),
+        help="families of legacies: " + ", ".join(FAMILIES),
     )
     number("--generations", default=plan.generations)
-    number("--population", default=plan.options.population, help="sets of parameters at a time")
+    number("--population", default=plan.options.population, help="candidates of a generation")
     number("--draws", default=plan.draws, help="legacies of each family in a generation")
-    number("--finals", default=plan.finals, help="the same for the best of each generation")
-    number("--held-out", default=plan.held_out, help="the same for the winner in the end")
-    number("--processes", default=os.cpu_count(), help="changes the time, never the result")
-    number("--steps", help="stop after so many generations or finals; --resume goes on")
+    number("--finals", default=plan.finals, help="the same in the finals")
+    number("--held-out", default=plan.held_out, help="the same in the last comparison")
+    number("--processes", default=os.cpu_count(), help="do not change the result")
+    number("--steps", help="stop after this number of steps; --resume continues")
     parser.add_argument(
         "--start",
         default="middle",
-        help="where to start: middle (of the safe bounds), defaults, or a parameter file",
+        help="first candidate: middle (of the safe bounds), defaults, or a parameter file",
     )
     parser.add_argument("--out", type=Path, required=True, help="parameter file to write")
     parser.add_argument("--state", type=Path, help="state file (default: OUT.state.json)")
-    parser.add_argument("--resume", action="store_true", help="go on from the state file")
+    parser.add_argument("--resume", action="store_true", help="continue from the state file")
     return parser
 
 
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
     return value
 
 

@@ -1,7 +1,8 @@
-"""Judging candidates on simulated legacies, on several processes.
+"""Evaluate candidates on simulated legacies, on several processes.
 
-All candidates of a round meet the same legacies with the same random numbers, so that what tells
-them apart is not luck. The result does not depend on the number of processes.
+All candidates of a round meet the same legacies with the same random numbers (common random
+numbers), so that chance does not decide between them. The number of processes does not change the
+result.
 """
 
 import multiprocessing
@@ -19,39 +20,41 @@ from chalicelib.integrator.limiter.protocol import Limiter
 Candidate = Callable[[Clock], Limiter]
 """A factory of limiters that can be sent to another process."""
 Scores = tuple[Score, ...]
-"""One candidate's, scenario by scenario."""
-Drawn = tuple[str, str]
-"""A legacy, by its family and the key it is drawn from."""
-Judge = Callable[[Sequence[Candidate], Sequence[Drawn]], list[Scores]]
-"""Judges candidates on legacies."""
+"""One candidate's scores, one per scenario."""
+LegacyKey = tuple[str, str]
+"""A family of legacies, and the key from which its member is drawn."""
+Evaluate = Callable[[Sequence[Candidate], Sequence[LegacyKey]], list[Scores]]
+"""Evaluates candidates on legacies; returns one ``Scores`` per candidate."""
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Passes on what it is given, whose length it is told, and shows how far it has come."""
+"""Yields the items of an iterable of known length, and shows the progress."""
 
 
 @contextmanager
-def judge(processes: int, track: Track) -> Iterator[Judge]:
-    """Give a judge with processes of its own, which end with the context."""
+def evaluator(processes: int, track: Track) -> Iterator[Evaluate]:
+    """Yield a function that evaluates on a pool of processes, which ends with the context."""
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
 
-        def judged(candidates: Sequence[Candidate], legacies: Sequence[Drawn]) -> list[Scores]:
+        def evaluate(
+            candidates: Sequence[Candidate], legacies: Sequence[LegacyKey]
+        ) -> list[Scores]:
             work = pool.imap(partial(_scores, tuple(candidates)), legacies)
             return list(zip(*track(work, len(legacies)), strict=True))
 
-        yield judged
+        yield evaluate
 
 
-def _scores(candidates: Sequence[Candidate], drawn: Drawn) -> list[Score]:
-    scenario = draw(*drawn)
+def _scores(candidates: Sequence[Candidate], key: LegacyKey) -> list[Score]:
+    scenario = draw(*key)
     return [score(scenario, candidate) for candidate in candidates]
 
 
 def summary(scores: Scores) -> dict[str, float]:
-    """Sum up a candidate's scores: its fitness, and the means and the worst behind it."""
-    found = {
+    """Summarize a candidate's scores: its fitness, and the figures behind it."""
+    figures = {
         "fitness": fitness(scores),
         "ratio": fmean(each.ratio for each in scores),
         "worst": min(each.ratio for each in scores),
         "excess": fmean(each.excess for each in scores),
         "slowness": fmean(each.slowness for each in scores),
     }
-    return {name: round(value, 4) for name, value in found.items()}
+    return {name: round(value, 4) for name, value in figures.items()}

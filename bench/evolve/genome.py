@@ -1,7 +1,7 @@
-"""A set of parameters as a point of the unit cube: one gene for each field that declares bounds.
+"""Encode parameters as a point of the unit cube: one gene for each field that declares bounds.
 
-A parameter whose bounds are a factor of four or more apart is measured on a logarithmic scale, for
-there a step means a factor; whole numbers are rounded.
+A parameter whose bounds are a factor of four or more apart has a logarithmic scale: a step of a
+mutation is then a factor. Integers are rounded.
 """
 
 import math
@@ -20,23 +20,24 @@ class Gene:
     name: str
     low: float
     high: float
-    whole: bool
+    is_integer: bool
 
     @property
     def logarithmic(self) -> bool:
+        """Return whether the scale is logarithmic."""
         return self.low > 0 and self.high >= 4 * self.low
 
-    def value(self, place: float) -> float:
-        """Return the parameter's value at a place from 0 to 1."""
+    def value(self, position: float) -> float:
+        """Return the parameter's value at a gene's position from 0 to 1."""
         if self.logarithmic:
-            found = self.low * (self.high / self.low) ** place
+            value = self.low * (self.high / self.low) ** position
         else:
-            found = self.low + (self.high - self.low) * place
-        found = min(self.high, max(self.low, found))
-        return round(found) if self.whole else float(f"{found:.6g}")
+            value = self.low + (self.high - self.low) * position
+        value = min(self.high, max(self.low, value))
+        return round(value) if self.is_integer else float(f"{value:.6g}")
 
-    def place(self, value: float) -> float:
-        """Return the place of a value; the nearest one, if it is out of bounds."""
+    def position(self, value: float) -> float:
+        """Return the position of a value, or of the nearest bound."""
         value = min(self.high, max(self.low, value))
         if self.logarithmic:
             return math.log(value / self.low) / math.log(self.high / self.low)
@@ -47,7 +48,7 @@ class Genome:
     """The genes of a dataclass of parameters."""
 
     def __init__(self, start: Any) -> None:
-        """Take the fields of ``start`` that declare ``low`` and ``high``; the others stay."""
+        """Use the fields of ``start`` that declare bounds; the others keep their value."""
         self._start = start
         self.genes = tuple(
             Gene(each.name, each.metadata["low"], each.metadata["high"], each.type is int)
@@ -56,28 +57,32 @@ class Genome:
         )
 
     def encode(self, parameters: Any) -> Genes:
-        return tuple(gene.place(getattr(parameters, gene.name)) for gene in self.genes)
+        """Return the genes of parameters."""
+        return tuple(gene.position(getattr(parameters, gene.name)) for gene in self.genes)
 
     def decode(self, genes: Genes) -> Any:
+        """Return the parameters that genes encode."""
         values = {
-            gene.name: gene.value(place) for gene, place in zip(self.genes, genes, strict=True)
+            gene.name: gene.value(position)
+            for gene, position in zip(self.genes, genes, strict=True)
         }
         return replace(self._start, **values)
 
 
-def mutate(genes: Genes, step: float, share: float, chance: random.Random) -> Genes:
-    """Change a share of the genes, one at least, by normal steps of deviation ``step``.
+def mutate(genes: Genes, step: float, share: float, rng: random.Random) -> Genes:
+    """Change a share of the genes, at least one, by normal steps of standard deviation ``step``.
 
-    What would leave the cube is reflected at its walls.
+    A step out of the cube is reflected at its wall.
     """
-    certain = chance.randrange(len(genes))
+    always = rng.randrange(len(genes))
     return tuple(
-        reflect(place + chance.gauss(0, step))
-        if at == certain or chance.random() < share
-        else reflect(place)
-        for at, place in enumerate(genes)
+        reflect(position + rng.gauss(0, step))
+        if at == always or rng.random() < share
+        else reflect(position)
+        for at, position in enumerate(genes)
     )
 
 
-def reflect(place: float) -> float:
-    return 1 - abs(1 - abs(place) % 2)
+def reflect(position: float) -> float:
+    """Reflect a position at 0 and 1 until it is within them."""
+    return 1 - abs(1 - abs(position) % 2)

@@ -1,12 +1,15 @@
-"""A search for better parameters, step by step, with a state that can be saved after each.
+"""A search for better parameters, in steps, with a state that can be saved after each step.
 
-Two strategies get the same budget. *Evolution* breeds each population from the one before, and the
-first from the start; *random* draws each evenly from the safe bounds (Bergstra & Bengio, 2012).
-Each generation meets legacies of its own, so nothing is learned by heart. What evolution ends with
-is the middle of the better half of its last generation, in which the luck of each cancels out
-(Beyer, 1995, calls it genetic repair). Random search has no such middle: the best of each of its
-generations meet once more, on more legacies. The winners, and the start, are then judged on
-legacies that no seed draws for training.
+Two strategies get the same number of evaluations:
+
+- *Evolution* breeds each population from the last one, and the first one from the start.
+- *Random search* draws each population uniformly from the safe bounds (Bergstra & Bengio, 2012).
+
+Each generation meets other legacies, against overfitting. Evolution ends with the centroid of the
+better half of its last generation: the chance in each individual averages out (Beyer, 1995, calls
+it genetic repair). Random search has no such centroid: the best of each generation meet again in
+the finals, on more legacies. Both winners and the start are then compared on held-out legacies,
+which no seed draws for training.
 """
 
 import json
@@ -16,8 +19,14 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
-from bench.evolve.algorithm import Individual, Options, drawn, founders, offspring
-from bench.evolve.evaluation import Candidate, Drawn, Judge, summary
+from bench.evolve.algorithm import (
+    Individual,
+    Options,
+    first_population,
+    next_generation,
+    random_population,
+)
+from bench.evolve.evaluation import Candidate, Evaluate, LegacyKey, summary
 from bench.evolve.genome import Genes, Genome
 from bench.legacies.scenarios import FAMILIES
 from bench.legacies.score import fitness
@@ -28,22 +37,22 @@ STRATEGIES = ("evolution", "random")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a search does: the same plan gives the same result, whoever runs it."""
+    """The settings of a search; the same plan always gives the same result."""
 
     seed: int = 1
     families: tuple[str, ...] = tuple(FAMILIES)
     generations: int = 25
     draws: int = 2
-    """Legacies of each family that a generation meets."""
+    """Legacies of each family in a generation."""
     finals: int = 20
-    """Legacies of each family that the finalists meet."""
+    """Legacies of each family in the finals."""
     held_out: int = 20
-    """Legacies of each family that the winner meets in the end."""
+    """Legacies of each family in the last comparison."""
     options: Options = field(default_factory=Options)
 
 
 class Search:
-    """Runs a plan; ``state`` is JSON, and a search made with it goes on from there."""
+    """Runs a plan. ``state`` is JSON; a search that is made with it continues from there."""
 
     def __init__(
         self,
@@ -51,22 +60,25 @@ class Search:
         genome: Genome,
         start: Any,
         make: Callable[[Any], Candidate],
-        peers: Mapping[str, Candidate],
+        baselines: Mapping[str, Candidate],
         state: dict[str, Any] | None = None,
     ) -> None:
-        """Begin or go on.
+        """Begin a search, or continue one.
 
         Args:
+            plan: the settings.
+            genome: encodes the parameters.
             start: the parameters to begin with.
-            make: makes a candidate of parameters.
-            peers: what the winner is compared with, by name.
+            make: makes a candidate from parameters.
+            baselines: other candidates of the last comparison, by name.
+            state: the state of a search to continue.
 
         Raises:
-            ValueError: the state is of another plan or start.
+            ValueError: the state is that of another plan or start.
         """
         self._plan, self._genome = plan, genome
         self._start = genome.encode(start)
-        self._make, self._peers = make, peers
+        self._make, self._baselines = make, baselines
         identity = json.loads(json.dumps({"plan": asdict(plan), "start": asdict(start)}))
         if state and state["identity"] != identity:
             raise ValueError("the state is that of another search")
@@ -78,40 +90,41 @@ class Search:
 
     @property
     def evaluations(self) -> int:
-        """Sets of parameters that one strategy judges before the finals."""
+        """Candidates that one strategy evaluates before the finals."""
         return self._plan.generations * self._plan.options.population
 
     @property
     def finished(self) -> bool:
+        """Return whether the last comparison is done."""
         return self.state["held_out"] is not None
 
-    def step(self, judge: Judge) -> str:
-        """Do the next piece of work, some seconds long, and say in a line what came of it."""
+    def step(self, evaluate: Evaluate) -> str:
+        """Do the next step, which takes some seconds, and return a line about its result."""
         for name in STRATEGIES:
             if len(self.state[name]["history"]) < self._plan.generations:
-                return self._generation(name, judge)
+                return self._generation(name, evaluate)
             if "winner" not in self.state[name]:
-                return self._finals(name, judge)
-        return self._hold_out(judge)
+                return self._finals(name, evaluate)
+        return self._compare(evaluate)
 
-    def _generation(self, name: str, judge: Judge) -> str:
-        found, plan = self.state[name], self._plan
-        number = len(found["history"])
+    def _generation(self, name: str, evaluate: Evaluate) -> str:
+        progress, plan = self.state[name], self._plan
+        number = len(progress["history"])
         population = self._population(name, number)
-        scores = judge(
+        scores = evaluate(
             [self._candidate(each.genes) for each in population],
             self._legacies(f"{plan.seed}/{number}", plan.draws),
         )
-        marks = [fitness(each) for each in scores]
-        order = sorted(range(len(population)), key=lambda at: -marks[at])
+        fitnesses = [fitness(each) for each in scores]
+        order = sorted(range(len(population)), key=lambda at: -fitnesses[at])
         ranked = [population[at] for at in order]
-        found["population"] = [[each.genes, each.step] for each in ranked]
+        progress["population"] = [[each.genes, each.step] for each in ranked]
         if name == "random":
-            found["finalists"].append(ranked[0].genes)
+            progress["finalists"].append(ranked[0].genes)
         elif number == plan.generations - 1:
-            found["finalists"].append(_middle(ranked[: len(ranked) // 2]))
-        best, mean = marks[order[0]], fmean(marks)
-        found["history"].append({"best": round(best, 4), "mean": round(mean, 4)})
+            progress["finalists"].append(_centroid(ranked[: len(ranked) // 2]))
+        best, mean = fitnesses[order[0]], fmean(fitnesses)
+        progress["history"].append({"best": round(best, 4), "mean": round(mean, 4)})
         return (
             f"{name} {number + 1}/{plan.generations}: fitness best {best:.4f}, mean {mean:.4f},"
             f" step {fmean(each.step for each in ranked):.3f}"
@@ -119,46 +132,46 @@ class Search:
 
     def _population(self, name: str, number: int) -> list[Individual]:
         plan = self._plan
-        chance = random.Random(f"{plan.seed}/{name}/{number}")
+        rng = random.Random(f"{plan.seed}/{name}/{number}")
         if name == "random":
-            return drawn(len(self._start), plan.options, chance)
+            return random_population(len(self._start), plan.options, rng)
         if number == 0:
-            return founders(self._start, plan.options, chance)
+            return first_population(self._start, plan.options, rng)
         ranked = [Individual(tuple(genes), step) for genes, step in self.state[name]["population"]]
-        return offspring(ranked, plan.options, chance)
+        return next_generation(ranked, plan.options, rng)
 
-    def _finals(self, name: str, judge: Judge) -> str:
+    def _finals(self, name: str, evaluate: Evaluate) -> str:
         finalists = list(dict.fromkeys([self._start, *map(tuple, self.state[name]["finalists"])]))
-        scores = judge(
+        scores = evaluate(
             [self._candidate(genes) for genes in finalists],
             self._legacies(f"{self._plan.seed}/finals", self._plan.finals),
         )
-        marks = [fitness(each) for each in scores]
-        at = marks.index(max(marks))
+        fitnesses = [fitness(each) for each in scores]
+        at = fitnesses.index(max(fitnesses))
         self.state[name] |= {
             "winner": finalists[at],
             "finals": {"winner": summary(scores[at]), "start": summary(scores[0])},
         }
-        return f"{name} finals: fitness of the winner {marks[at]:.4f}, of the start {marks[0]:.4f}"
+        return f"{name} finals: fitness of winner {fitnesses[at]:.4f}, of start {fitnesses[0]:.4f}"
 
-    def _hold_out(self, judge: Judge) -> str:
-        compared = {
+    def _compare(self, evaluate: Evaluate) -> str:
+        candidates = {
             "evolved": self._candidate(self.state["evolution"]["winner"]),
             "random_search": self._candidate(self.state["random"]["winner"]),
             "start": self._candidate(self._start),
-            **self._peers,
+            **self._baselines,
         }
         legacies = self._legacies("held-out", self._plan.held_out)
-        scores = judge(list(compared.values()), legacies)
+        scores = evaluate(list(candidates.values()), legacies)
         self.state["held_out"] = {
-            name: summary(each) for name, each in zip(compared, scores, strict=True)
+            name: summary(each) for name, each in zip(candidates, scores, strict=True)
         }
-        marks = ", ".join(
+        fitnesses = ", ".join(
             f"{name} {each['fitness']:.4f}" for name, each in self.state["held_out"].items()
         )
-        return f"held out: fitness {marks}"
+        return f"held out: fitness {fitnesses}"
 
-    def _legacies(self, prefix: str, draws: int) -> list[Drawn]:
+    def _legacies(self, prefix: str, draws: int) -> list[LegacyKey]:
         return [
             (family, f"{prefix}/{draw}") for draw in range(draws) for family in self._plan.families
         ]
@@ -182,8 +195,8 @@ class Search:
         }
 
 
-def _middle(individuals: Sequence[Individual]) -> Genes:
-    """Return the mean of the genes: what is luck in each cancels out in it."""
+def _centroid(individuals: Sequence[Individual]) -> Genes:
+    """Return the mean of each gene."""
     return tuple(
         fmean(places) for places in zip(*(each.genes for each in individuals), strict=True)
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from bench.legacies.models import Answer, Legacy
+from bench.legacies.models import Legacy, Response
 from chalicelib.integrator.limiter.protocol import Limiter
 
 
@@ -17,48 +17,54 @@ class Clock:
 
 
 @dataclass(slots=True)
-class Result:
-    """When calls ended and how, what the good ones took, and the limit after each."""
+class Trace:
+    """What a client has seen."""
 
     ok_at: list[float] = field(default_factory=list)
+    """When each successful call ended."""
     failed_at: list[float] = field(default_factory=list)
+    """When each failed call ended."""
     latencies_s: list[float] = field(default_factory=list)
+    """The latency of each successful call."""
     limits: list[tuple[float, float]] = field(default_factory=list)
+    """After each call: the time and the limit."""
 
     def delivered(self, since: float, until: float) -> int:
+        """Count the calls that succeeded in a period."""
         return sum(since <= at < until for at in self.ok_at)
 
     def failed(self, since: float, until: float) -> int:
+        """Count the calls that failed in a period."""
         return sum(since <= at < until for at in self.failed_at)
 
 
-def drive(legacy: Legacy, limiter: Limiter, clock: Clock, until: float) -> Result:
-    """Send whatever the limiter allows until ``until``; calls open then are left alone."""
-    result = Result()
-    calls: list[tuple[float, int, float, int, Answer]] = []
+def simulate(legacy: Legacy, limiter: Limiter, clock: Clock, until: float) -> Trace:
+    """Send as many calls as the limiter allows, until ``until``; drop the calls then in flight."""
+    trace = Trace()
+    calls: list[tuple[float, int, float, int, Response]] = []
     number = 0
     limit = limiter.limit
     while clock.now < until:
-        while (held := len(calls) < max(1, int(limit))) and limiter.not_before <= clock.now:
+        while (is_free := len(calls) < max(1, int(limit))) and limiter.not_before <= clock.now:
             limiter.on_start()
-            answer = legacy(clock.now)
+            response = legacy(clock.now)
             number += 1
-            end = clock.now + answer.latency_s
-            heappush(calls, (end, number, clock.now, len(calls) + 1, answer))
+            end = clock.now + response.latency_s
+            heappush(calls, (end, number, clock.now, len(calls) + 1, response))
             limit = limiter.limit
-        if held and (not calls or limiter.not_before < calls[0][0]):
+        if is_free and (not calls or limiter.not_before < calls[0][0]):
             clock.now = limiter.not_before
             limit = limiter.limit
             continue
-        clock.now, _, started, inflight, answer = heappop(calls)
-        if answer.ok:
-            result.ok_at.append(clock.now)
-            result.latencies_s.append(answer.latency_s)
+        clock.now, _, sent_at, in_flight, response = heappop(calls)
+        if response.ok:
+            trace.ok_at.append(clock.now)
+            trace.latencies_s.append(response.latency_s)
         else:
-            result.failed_at.append(clock.now)
-            if answer.retry_after_s is not None:
-                limiter.on_retry_after(answer.retry_after_s)
-        limiter.on_result(answer.ok, clock.now - started, inflight)
+            trace.failed_at.append(clock.now)
+            if response.retry_after_s is not None:
+                limiter.on_retry_after(response.retry_after_s)
+        limiter.on_result(response.ok, clock.now - sent_at, in_flight)
         limit = limiter.limit
-        result.limits.append((clock.now, limit))
-    return result
+        trace.limits.append((clock.now, limit))
+    return trace

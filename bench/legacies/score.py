@@ -1,20 +1,20 @@
-"""How well a limiter does on a scenario, beside an operator who knows the legacy and its future."""
+"""Score a limiter on a scenario, beside an operator who knows the legacy and its future."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from bench.legacies.client import Clock, Result, drive
+from bench.legacies.client import Clock, Trace, simulate
 from bench.legacies.scenarios import Scenario
 from chalicelib.integrator.limiter.protocol import Limiter
 
-MOST = 1_000.0
+MAX_LIMIT = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a limiter made of a scenario."""
+    """A limiter's score on a scenario."""
 
     ratio: float
     """Records accepted / those of the operator, from a cold start."""
@@ -25,8 +25,11 @@ class Score:
 
     @property
     def merit(self) -> float:
-        """One number: ratio, less a price for failures and for latency that others of the legacy
-        would feel. A failure for each record costs 0.25, twice the operator's latency 0.05."""
+        """The ratio, less a price for failures and for latency, which other clients would notice.
+
+        One failed call per record costs 0.25. Latency costs up to 0.05, from 1.3 to 2.3 times the
+        operator's.
+        """
         return (
             self.ratio
             - 0.25 * min(1.0, self.excess)
@@ -35,73 +38,73 @@ class Score:
 
 
 class Operator:
-    """Sets the best limit for each instant, keeps to the rate and is silent during outages."""
+    """Sets the best limit at each time, keeps to the rate limit and sends nothing in an outage."""
 
     recent_failures = 0
 
     def __init__(self, clock: Clock, scenario: Scenario) -> None:
         self._clock, self._scenario = clock, scenario
-        self._slot = -scenario.burst / scenario.rate if scenario.rate else 0.0
+        self._next_slot = -scenario.burst / scenario.rate if scenario.rate else 0.0
 
     @property
     def limit(self) -> float:
-        return self._scenario.best(self._clock())
+        return self._scenario.best_limit(self._clock())
 
     @property
     def not_before(self) -> float:
-        return max(self._scenario.closed_until(self._clock()), self._slot)
+        return max(self._scenario.outage_until(self._clock()), self._next_slot)
 
     def on_start(self) -> None:
         if self._scenario.rate:
-            self._slot += 1 / self._scenario.rate  # the bucket keeps a slot that is not used
+            self._next_slot += 1 / self._scenario.rate  # the bucket keeps an unused slot
 
     def on_result(self, ok: bool, latency_s: float, inflight: int) -> None:
-        """Learn nothing: all is known."""
+        """Ignore it: the operator knows the legacy."""
 
     def on_retry_after(self, seconds: float) -> None:
-        """Learn nothing: all is known."""
+        """Ignore it: the operator knows the legacy."""
 
     def snapshot(self) -> dict[str, Any]:
         return {}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up nothing: all is known."""
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Ignore it: the operator knows the legacy."""
 
 
 def score(scenario: Scenario, make: Callable[[Clock], Limiter]) -> Score:
-    """Drive a limiter against the scenario from a cold start, and compare."""
-    accepted, waste, slow_s = _operator(scenario)
+    """Run a limiter on the scenario from a cold start, and compare it with the operator."""
+    accepted, failures, p95_s = _operator(scenario)
     clock = Clock()
-    result = drive(scenario.build(), make(clock), clock, scenario.duration_s)
+    trace = simulate(scenario.build(), make(clock), clock, scenario.duration_s)
     return Score(
-        len(result.ok_at) / accepted,
-        max(0.0, _waste(result) - waste),
-        _slow_s(result) / slow_s,
+        len(trace.ok_at) / accepted,
+        max(0.0, _failures_per_record(trace) - failures),
+        _p95_s(trace) / p95_s,
     )
 
 
 @lru_cache(maxsize=512)
 def _operator(scenario: Scenario) -> tuple[int, float, float]:
     clock = Clock()
-    result = drive(scenario.build(), Operator(clock, scenario), clock, scenario.duration_s)
-    return len(result.ok_at), _waste(result), _slow_s(result)
+    trace = simulate(scenario.build(), Operator(clock, scenario), clock, scenario.duration_s)
+    return len(trace.ok_at), _failures_per_record(trace), _p95_s(trace)
 
 
-def _waste(result: Result) -> float:
-    return len(result.failed_at) / max(1, len(result.ok_at))
+def _failures_per_record(trace: Trace) -> float:
+    return len(trace.failed_at) / max(1, len(trace.ok_at))
 
 
-def _slow_s(result: Result) -> float:
-    """Return the 95th percentile of the latencies of accepted records; 0 if there are none."""
-    latencies_s = sorted(result.latencies_s)
+def _p95_s(trace: Trace) -> float:
+    """Return the 95th percentile of the latency of accepted records; 0 without any."""
+    latencies_s = sorted(trace.latencies_s)
     return latencies_s[int(0.95 * (len(latencies_s) - 1))] if latencies_s else 0.0
 
 
 def fitness(scores: Sequence[Score]) -> float:
-    """Weigh the mean merit with 0.7 and the mean of the worst fifth with 0.3.
+    """Return 0.7 * mean merit + 0.3 * mean merit of the worst fifth.
 
-    A limiter is only as good as what it does to the legacy that suits it least, but one scenario
-    alone would be luck.
+    The worst cases matter, because a stage has one legacy. A fifth, because a single worst scenario
+    would be chance.
     """
     merits = sorted(each.merit for each in scores)
     worst = merits[: max(1, len(merits) // 5)]

@@ -1,4 +1,18 @@
-"""The limiter: how many calls to the legacy may be in flight, learned from how it answers."""
+"""The limiter decides how many calls to the legacy may be in flight. docs/limit.md explains it.
+
+Start with ``adaptive_limiter``, then ``gradient``, whose head has the formula.
+
+- ``protocol``: the interface of every limiter.
+- ``policies``: the two policies, ``adaptive`` and ``classic``, and the one that is configured.
+- ``adaptive_limiter``: joins the three parts of the policy ``adaptive``.
+- ``gradient``: the limit from latencies: slow start, steady state, probes.
+- ``failure_detector``: what failures mean: load, noise or an outage.
+- ``rate_estimator``: the rate of a legacy that refuses with Retry-After, and the pace below it.
+- ``state``: the states of the adaptive limiter, and what it passes from run to run.
+- ``parameters``: every number that decides its behaviour.
+- ``parameter_file``: other numbers, read from a file.
+- ``mimd``: the policy ``classic``, the project's first rule.
+"""
 
 from chalicelib.integrator.limiter.policies import POLICIES, adaptive, classic, from_settings
 

@@ -1,97 +1,136 @@
-"""The adaptive limit: how many calls the legacy bears, found from latency, failures and refusals.
+"""The adaptive limiter: learn how many calls in flight the legacy handles best.
 
-Three questions are kept apart: does one more call buy throughput (``knee``), are failures load,
-noise or an outage (``failures``), and does the legacy count calls per second (``pacer``).
+Three parts each decide one question, and share the ``LearnedState``:
+
+- ``GradientLimit``, from latency: does one more call in flight add throughput?
+- ``FailureDetector``, from failures: are they load, noise or an outage?
+- ``RateEstimator``, from Retry-After: does the legacy limit the rate of calls?
 """
 
 import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from chalicelib.integrator.limiter.failure_detector import Failures
-from chalicelib.integrator.limiter.gradient import Knee
-from chalicelib.integrator.limiter.parameters import LONGEST_S, SHORTEST_S, Learned, Parameters
-from chalicelib.integrator.limiter.rate_estimator import Pacer
+from chalicelib.integrator.limiter.failure_detector import FailureDetector
+from chalicelib.integrator.limiter.gradient import GradientLimit
+from chalicelib.integrator.limiter.parameters import (
+    CLOCK_ROUNDING_S,
+    MAX_LATENCY_S,
+    MAX_WAIT_S,
+    MIN_LATENCY_S,
+    MIN_PAUSE_S,
+    RESERVED_SLOTS,
+    Parameters,
+)
+from chalicelib.integrator.limiter.rate_estimator import RateEstimator
+from chalicelib.integrator.limiter.state import LearnedState, LimiterState
 
-_LONGEST_WAIT_S = 60.0
-_ROUNDING_S = 1e-6  # no call seems sent before the instant it was sent at
 
+class AdaptiveLimiter:
+    """A limiter for one run; ``snapshot`` and ``restore`` pass its state to the next run.
 
-class Adaptive:
-    """The limit that learns. Made for one run; ``snapshot`` carries it to the next."""
+    Invariant: 1 ≤ ``limit`` ≤ ``max_limit``, and ``not_before`` is at most 60 s ahead, whatever the
+    results and the clock are.
+    """
 
-    def __init__(self, clock: Callable[[], float], *, most: float, parameters: Parameters) -> None:
-        self._clock, self._most, self._p = clock, most, parameters
+    def __init__(
+        self, clock: Callable[[], float], *, max_limit: float, parameters: Parameters
+    ) -> None:
+        self._clock, self._max_limit, self._p = clock, max_limit, parameters
         self.restore(None)
 
-    def restore(self, state: object) -> None:
-        """Take up a snapshot; from anything else, start afresh."""
+    def restore(self, snapshot: object) -> None:
+        """Continue from a snapshot; start afresh if it is not one of this policy."""
         p, now = self._p, self._clock()
-        learned = Learned.restore(state) or Learned(p.first_limit, background=p.background)
-        learned.limit = min(self._most, learned.limit)
+        fresh = LearnedState(p.initial_limit, background=p.initial_background)
+        learned = LearnedState.restore(snapshot) or fresh
+        learned.limit = min(self._max_limit, learned.limit)
         self._learned = learned
-        self._knee = Knee(p, learned, self._most, now)
-        self._failures = Failures(p, learned)
-        self._pacer = Pacer(p, learned, now + learned.silent_s)
-        self._open = self.recent_failures = 0
-        self._asked_s: float | None = None
-        self._held_until: list[float] = []  # places of failures that came sooner than answers do
+        self._gradient = GradientLimit(p, learned, self._max_limit, now)
+        self._failures = FailureDetector(p, learned)
+        self._rate = RateEstimator(p, learned, now + learned.pause_s)
+        self._in_flight = self.recent_failures = 0
+        self._retry_after_s: float | None = None
+        self._reserved_until: list[float] = []  # slots of calls that failed fast, as a heap
 
     def snapshot(self) -> dict[str, float]:
-        """Return what is learned; a look below in hand is given up."""
-        state = self._learned.snapshot()
-        state["limit"] = (self._knee.higher or self._learned).limit
-        state["silent_s"] = max(0.0, self._pacer.not_before - self._clock())
-        return state
+        """Return what the limiter has learned; an unfinished probe is dropped."""
+        snapshot = self._learned.snapshot()
+        snapshot["limit"] = (self._gradient.above_probe or self._learned).limit
+        snapshot["pause_s"] = max(0.0, self._rate.not_before - self._clock())
+        return snapshot
+
+    @property
+    def state(self) -> LimiterState:
+        """What decides the limit now."""
+        if self._learned.outage:
+            return LimiterState.OUTAGE
+        if self._rate.not_before > self._clock():
+            return LimiterState.PACED
+        if self._failures.limit_before_cut:
+            return LimiterState.TENTATIVE_CUT
+        if self._gradient.above_probe:
+            return LimiterState.PROBE
+        return LimiterState.SLOW_START if self._learned.slow_start else LimiterState.STEADY
 
     @property
     def limit(self) -> float:
-        limit, held, now = self._learned.limit, self._held_until, self._clock()
-        while held and held[0] <= now:
-            heappop(held)
-        return limit if self._learned.outage else max(1.0, limit - len(held))
+        """Most calls in flight; slots of calls that failed fast stay occupied for a while."""
+        limit, reserved, now = self._learned.limit, self._reserved_until, self._clock()
+        while reserved and reserved[0] <= now:
+            heappop(reserved)
+        return limit if self._learned.outage else max(1.0, limit - len(reserved))
 
     @property
     def not_before(self) -> float:
-        until = max(self._pacer.not_before, self._failures.not_before)
-        return min(until, self._clock() + _LONGEST_WAIT_S)
+        """The clock's time before which no call may be sent."""
+        until = max(self._rate.not_before, self._failures.not_before)
+        return min(until, self._clock() + MAX_WAIT_S)
 
     def on_start(self) -> None:
+        """Count a call that is being sent."""
         now = self._clock()
-        self._open += 1
-        self._pacer.on_start(now)
+        self._in_flight += 1
+        self._rate.on_start(now)
         self._failures.on_start(now)
-        self._knee.cohort.on_start(self._open, now)
+        self._gradient.window.on_start(self._in_flight, now)
 
     def on_retry_after(self, seconds: float) -> None:
-        self._asked_s = min(_LONGEST_WAIT_S, max(0.1, seconds))
+        """Note the Retry-After of the next result."""
+        self._retry_after_s = min(MAX_WAIT_S, max(MIN_PAUSE_S, seconds))
 
     def on_result(self, ok: bool, latency_s: float, inflight: int) -> None:
-        now, knee, latency_s = self._clock(), self._knee, min(LONGEST_S, max(SHORTEST_S, latency_s))
-        started = now - latency_s + _ROUNDING_S
-        self._open = max(0, self._open - 1)
+        """Learn from a call that has ended."""
+        now, gradient = self._clock(), self._gradient
+        latency_s = min(MAX_LATENCY_S, max(MIN_LATENCY_S, latency_s))
+        sent_at = now - latency_s + CLOCK_ROUNDING_S
+        self._in_flight = max(0, self._in_flight - 1)
         self.recent_failures += not ok
-        asked_s, self._asked_s, moved = self._asked_s, None, False
-        if asked_s is not None:
-            self._pacer.on_refusal(now, started, asked_s)
+        retry_after_s, self._retry_after_s = self._retry_after_s, None
+        has_moved = False
+        if retry_after_s is not None:
+            self._rate.on_refusal(now, sent_at, retry_after_s)
         else:
             if not ok:
-                self._hold_place(now, latency_s)
-            moved = self._failures.on_result(ok, started, now)
-        if moved:
-            knee.begin(now)
+                self._reserve_slot(now, latency_s)
+            has_moved = self._failures.on_result(ok, sent_at, now)
+        if has_moved:
+            gradient.begin_window(now)
         elif not self._learned.outage:
             if ok:
-                knee.on_good()
-            if knee.cohort.on_result(ok, latency_s, inflight, started):
+                gradient.on_success()
+            if gradient.window.on_result(ok, latency_s, inflight, sent_at):
                 self.recent_failures = 0
-                if self._failures.trial_from:
-                    knee.begin(now)  # first it must be known what the failures mean
+                if self._failures.limit_before_cut:
+                    gradient.begin_window(now)  # the cause of the failures has to be known first
                 else:
-                    knee.judge(now)
+                    gradient.on_window(now)
 
-    def _hold_place(self, now: float, latency_s: float) -> None:
-        """Keep a quick failure's place as long as a good call would: refusals must not add pace."""
-        spare_s = math.exp(self._learned.floor) - latency_s
-        if spare_s > 0 and len(self._held_until) < 2 * self._learned.limit:
-            heappush(self._held_until, now + spare_s)
+    def _reserve_slot(self, now: float, latency_s: float) -> None:
+        """Keep a failed call's slot for as long as a successful call would have held it.
+
+        Otherwise refusals at once would raise the rate of calls.
+        """
+        remaining_s = math.exp(self._learned.base_latency) - latency_s
+        if remaining_s > 0 and len(self._reserved_until) < RESERVED_SLOTS * self._learned.limit:
+            heappush(self._reserved_until, now + remaining_s)

@@ -1,90 +1,137 @@
-"""What failures mean: load, noise or an outage."""
+"""Decide what failures mean: load, noise or an outage."""
 
 import math
 
-from chalicelib.integrator.limiter.parameters import Learned, Parameters
+from chalicelib.integrator.limiter.parameters import (
+    BACKGROUND_MARGIN,
+    CUT_FLOOR,
+    CUT_MAX_FACTOR,
+    CUT_MIN_FACTOR,
+    CUT_MIN_FAILURES,
+    CUT_MIN_LIMIT,
+    CUT_SPARE_FAILURES,
+    NOISE_CALLS,
+    NOISE_ROUNDS,
+    NOISE_SHARE,
+    NOISE_TOLERANCE,
+    OUTAGE_MIN_FAILURES,
+    OUTAGE_PROBE_GROWTH,
+    OUTAGE_PROBE_MAX_S,
+    OUTAGE_ROUNDS,
+    RESUME_FACTOR,
+    RESUME_FACTOR_AGAIN,
+    Parameters,
+)
+from chalicelib.integrator.limiter.state import LearnedState
 
-_TRIAL_CALLS = 50
 
+class FailureDetector:
+    """Compares failures with their background rate, and cuts the limit for load or an outage.
 
-class Failures:
-    """Weighs failures against their background, which trials teach.
+    - More failures than the background explains: a *tentative cut*. If the failures go on at the
+      lower limit, they are noise: the limit is restored and the background rate learned. If they
+      stop, they were load: the limit stays below a ceiling.
+    - Only failures for a while: an *outage*. Single outage probes follow, until one succeeds.
 
-    For more than that the limit is cut on trial: failures that go on regardless were noise. Many in
-    a row are an outage: from then on single calls go out, spaced, until one succeeds.
+    Attributes:
+        limit_before_cut: during a tentative cut, the limit before it; otherwise None.
+        not_before: during an outage, the time of the next outage probe.
     """
 
-    def __init__(self, parameters: Parameters, learned: Learned) -> None:
+    def __init__(self, parameters: Parameters, learned: LearnedState) -> None:
         self._p, self._learned = parameters, learned
-        # What is more may have become load by now: it is to be shown again.
-        learned.background = min(learned.background, parameters.most_background)
-        self.trial_from: float | None = None  # the limit before a cut on trial
-        self._share_before = self._was_starting = self.not_before = 0.0
-        self._calls = self._failed = self._row = 0
-        self._resume, self._wait_s = 0.9, parameters.probe_s
-        self._since = -math.inf  # calls sent before it tell of the limit before
+        # A higher background may be load by now: this run has to measure it again.
+        learned.background = min(learned.background, parameters.max_background)
+        self.limit_before_cut: float | None = None
+        self.not_before = 0.0
+        self._share_before_cut = self._slow_start_before_cut = 0.0
+        self._calls = self._failures = self._failures_in_a_row = 0
+        self._resume_factor, self._probe_wait_s = RESUME_FACTOR, parameters.outage_probe_s
+        self._limit_since = -math.inf  # calls sent earlier were sent at another limit
         self._row_since = -math.inf if learned.outage else math.inf
-        self._good_since = -math.inf  # when the last of those that ended well was sent
+        self._success_sent_at = -math.inf  # when the latest successful call was sent
 
     def on_start(self, now: float) -> None:
-        if self._learned.outage:  # ever rarer: what is given up may still have to be worked off
-            self.not_before = now + self._wait_s
-            self._wait_s = min(15.0, 1.05 * self._wait_s)
+        """In an outage, delay the next outage probe."""
+        if self._learned.outage:
+            # Ever longer: the legacy may still be working on calls that have timed out.
+            self.not_before = now + self._probe_wait_s
+            self._probe_wait_s = min(OUTAGE_PROBE_MAX_S, OUTAGE_PROBE_GROWTH * self._probe_wait_s)
 
-    def on_result(self, ok: bool, started: float, now: float) -> bool:
-        """Count a call; say whether the limit was changed for good by it."""
+    def on_result(self, ok: bool, sent_at: float, now: float) -> bool:
+        """Count a call's result; return whether the limit has moved, so that sampling restarts."""
         learned = self._learned
-        if started < self._since:
-            if not ok and self.trial_from and self._was_starting:  # each was one call too many
-                learned.limit = max(1.0, 0.3 * self.trial_from, learned.limit - 1)
+        if sent_at < self._limit_since:
+            if not ok and self.limit_before_cut and self._slow_start_before_cut:
+                # Each failure of the last step of slow start was one call too many.
+                floor = CUT_FLOOR * self.limit_before_cut
+                learned.limit = max(1.0, floor, learned.limit - 1)
             return False
         if ok:
-            self._good_since = max(self._good_since, started)
-        if not ok and started > self._good_since:  # no call sent later has ended well
-            self._row, self._row_since = self._row + 1, min(self._row_since, started)
-            if not learned.outage and self._row >= max(6, 0.5 * learned.limit):
-                learned.outage, self._wait_s = 1.0, self._p.probe_s
-                self.not_before = now + self._wait_s
-                learned.limit, self.trial_from = self.trial_from or learned.limit, None
-        elif ok and started >= self._row_since:
-            self._row, self._row_since = 0, math.inf
+            self._success_sent_at = max(self._success_sent_at, sent_at)
+        if not ok and sent_at > self._success_sent_at:  # no call sent later has succeeded
+            self._failures_in_a_row += 1
+            self._row_since = min(self._row_since, sent_at)
+            if not learned.outage and self._failures_in_a_row >= max(
+                OUTAGE_MIN_FAILURES, OUTAGE_ROUNDS * learned.limit
+            ):
+                self._begin_outage(now)
+        elif ok and sent_at >= self._row_since:
+            self._failures_in_a_row, self._row_since = 0, math.inf
             if learned.outage:
-                learned.outage = self.not_before = 0.0
-                resume, self._resume = self._resume, 0.5
-                return self._move(resume * learned.limit, now)
-        return not learned.outage and self._weigh(not ok, now)
+                return self._end_outage(now)
+        return not learned.outage and self._classify(not ok, now)
 
-    def _weigh(self, failed: bool, now: float) -> bool:
-        p, learned, before = self._p, self._learned, self.trial_from
-        self._calls, self._failed = self._calls + 1, self._failed + failed
-        share, expected = self._failed / self._calls, learned.background * self._calls
+    def _begin_outage(self, now: float) -> None:
+        learned = self._learned
+        learned.outage, self._probe_wait_s = 1.0, self._p.outage_probe_s
+        self.not_before = now + self._probe_wait_s
+        learned.limit, self.limit_before_cut = self.limit_before_cut or learned.limit, None
+
+    def _end_outage(self, now: float) -> bool:
+        """Resume near the limit before the outage; lower if the last outage was not long ago."""
+        self._learned.outage = self.not_before = 0.0
+        factor, self._resume_factor = self._resume_factor, RESUME_FACTOR_AGAIN
+        return self._move(factor * self._learned.limit, now)
+
+    def _classify(self, failed: bool, now: float) -> bool:
+        """Cut the limit, or decide what the failures during a cut were; return whether it moved."""
+        p, learned, before = self._p, self._learned, self.limit_before_cut
+        self._calls, self._failures = self._calls + 1, self._failures + failed
+        share, expected = self._failures / self._calls, learned.background * self._calls
         if before is None:
-            if self._failed > max(5, expected + p.surprise * math.sqrt(expected) + 1):
+            by_chance = expected + p.failure_deviations * math.sqrt(expected) + CUT_SPARE_FAILURES
+            if self._failures > max(CUT_MIN_FAILURES, by_chance):
                 return self._cut(share, now)
-            if self._calls >= max(_TRIAL_CALLS, 2 * learned.limit):
-                self._calls, self._failed, self._resume = 0, 0, 0.9
-                learned.background = min(learned.background, max(p.most_background, 2 * share))
-        elif self._calls >= _TRIAL_CALLS:
-            # More than a fifth is taken for load, unless it goes on with a single call open.
-            most = max(p.most_background, 1.5 * learned.background)
-            if share >= most and learned.limit >= 2:
+            if self._calls >= max(NOISE_CALLS, NOISE_ROUNDS * learned.limit):
+                self._calls, self._failures, self._resume_factor = 0, 0, RESUME_FACTOR
+                learned.background = min(
+                    learned.background, max(p.max_background, BACKGROUND_MARGIN * share)
+                )
+        elif self._calls >= NOISE_CALLS:
+            tolerated = max(p.max_background, NOISE_TOLERANCE * learned.background)
+            if share >= tolerated and learned.limit >= CUT_MIN_LIMIT:
                 return self._cut(share, now)
-            learned.background, self.trial_from = share, None
-            if share > 0.5 * self._share_before:  # noise
-                learned.starting = self._was_starting
+            learned.background, self.limit_before_cut = share, None
+            if share > NOISE_SHARE * self._share_before_cut:  # noise
+                learned.slow_start = self._slow_start_before_cut
                 return self._move(max(before, learned.limit), now)
-            learned.ceiling = learned.limit if self._was_starting else before * p.under_ceiling
+            ceiling = learned.limit if self._slow_start_before_cut else before * p.ceiling_factor
+            learned.ceiling = ceiling
             return self._move(learned.limit, now)
         return False
 
     def _cut(self, share: float, now: float) -> bool:
+        """Cut the limit by the share of failures, and remember what to restore."""
         learned = self._learned
-        self.trial_from, self._share_before = learned.limit, share
-        self._was_starting, learned.starting = learned.starting, 0.0
-        return self._move(learned.limit * min(0.85, max(0.5, 1 - share)), now)
+        self.limit_before_cut, self._share_before_cut = learned.limit, share
+        self._slow_start_before_cut, learned.slow_start = learned.slow_start, 0.0
+        factor = min(CUT_MAX_FACTOR, max(CUT_MIN_FACTOR, 1 - share))
+        return self._move(learned.limit * factor, now)
 
     def _move(self, limit: float, now: float) -> bool:
-        self._calls = self._failed = 0
-        self._since = now if limit < self._learned.limit else self._since
+        """Set the limit and restart the counts; always return True."""
+        self._calls = self._failures = 0
+        self._limit_since = now if limit < self._learned.limit else self._limit_since
         self._learned.limit = max(1.0, limit)
         return True

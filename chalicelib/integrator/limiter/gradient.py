@@ -1,137 +1,215 @@
-"""Where one more open call buys no more throughput, found from latencies."""
+"""The gradient limit: find the most calls in flight that still add throughput, from latencies.
+
+After each sample window, with ``latency`` the geometric mean of its successful calls:
+
+    knee   = limit * base / latency
+    target = headroom * knee * exp(deviation_scale * error) + queue_size
+    limit' = limit * (target / limit) ^ smoothing
+    error  = √(variance * (1 / window_calls + 1 / base_calls)), of the log latencies
+
+- *Little's law*: calls in flight = throughput * latency. In a full pool the throughput is therefore
+  limit / latency, and the knee is the throughput * the latency without a queue: more calls in
+  flight would only queue. BBR calls this the bandwidth-delay product and measures the base latency
+  as this module does, by probes with fewer calls in flight (ProbeRTT).
+- *Netflix's Gradient2Limit*: limit' = (1 - smoothing) * limit + smoothing * (limit * gradient +
+  queueSize), with gradient = tolerance * long-term RTT / short-term RTT, between 0.5 and 1. Here
+  base / latency is the gradient and the headroom is the tolerance. The differences: the base is a
+  latency without a queue rather than a long-term mean, the tolerance grows with the error of the
+  measurement, the smoothing is geometric, and slow start and probes are added.
+
+``state.LimiterState`` lists the states. This module has three of them:
+
+- *Slow start*: while latency stays at its base, each step adds up to ``slow_start_calls``, or
+  doubles the limit. Each successful call opens a part of the step: a refusal ends it early.
+- *Steady*: the formula above. Two windows in a row without a queue resume slow start.
+- *Probe*: at regular intervals, and after a large rise, one window at a lower limit. If latency
+  falls by less than the limit, the lower window had no queue and is the base latency: if it hardly
+  falls, the work itself has become slower. If latency falls as much as the limit, the queue is
+  still there, and a deeper probe follows. At the same throughput latency is proportional to limit.
+"""
 
 import math
 
-from chalicelib.integrator.limiter.parameters import Learned, Parameters
+from chalicelib.integrator.limiter.parameters import (
+    CEILING_GROWTH,
+    CEILING_GROWTH_STEP,
+    NO_CEILING,
+    PROBE_MIN_FACTOR,
+    PROBE_QUEUE,
+    SAME_INSTANT_S,
+    SLOW_START_FULL,
+    SLOW_START_MIN_CALLS,
+    SLOW_START_MIN_STEP,
+    SLOW_START_WINDOW,
+    SLOW_START_WINDOWS,
+    VARIANCE_WEIGHT,
+    WINDOW_COMPLETE,
+    WINDOW_FULL,
+    WINDOW_MIN_CALLS,
+    WINDOW_SUCCESSES,
+    Parameters,
+)
+from chalicelib.integrator.limiter.state import LearnedState
 
 
-class Cohort:
-    """Calls sent in a row at one limit; it speaks once most of them have ended.
+class SampleWindow:
+    """A sample of calls that were sent one after another at one limit.
 
-    The slowest fifth is not waited for. Calls sent into a pool emptier than ``full`` teach nothing.
+    It is complete once most of its calls have ended: the slowest fifth is not awaited. Calls sent
+    with fewer than ``full`` in flight are not sampled: they show nothing about the limit.
     """
 
     def __init__(self, limit: int, size: int, full: float, now: float) -> None:
         self.limit, self._size, self._full = limit, size, full
-        self._began_at, self._until = now, math.inf
-        self._sent = self.ended = self.good = 0
-        self.latency = self.variance = 0.0  # of the logarithms
+        self._began_at, self._sent_until = now, math.inf
+        self._sent = self.ended = self.succeeded = 0
+        self.latency = self.variance = 0.0  # mean and variance of the log latencies
 
-    def on_start(self, open_calls: int, now: float) -> None:
-        self._sent += open_calls >= self._full
+    def on_start(self, in_flight: int, now: float) -> None:
+        """Count a call that is sent; with the last one, close the window to later calls."""
+        self._sent += in_flight >= self._full
         if self._sent > self._size:
-            self._until = min(self._until, now + 2e-6)  # what was sent at one instant counts
+            self._sent_until = min(self._sent_until, now + SAME_INSTANT_S)
 
-    def on_result(self, ok: bool, latency_s: float, inflight: int, started: float) -> bool:
-        """Count a call; say whether the cohort is complete."""
-        if inflight < self._full or not self._began_at <= started < self._until:
+    def on_result(self, ok: bool, latency_s: float, inflight: int, sent_at: float) -> bool:
+        """Add a call's result; return whether the window is complete."""
+        if inflight < self._full or not self._began_at <= sent_at < self._sent_until:
             return False
         self.ended += 1
-        if ok:  # by Welford's recurrence
-            self.good += 1
-            off = math.log(latency_s) - self.latency
-            self.latency += off / self.good
-            self.variance += (off * off * (1 - 1 / self.good) - self.variance) / self.good
-        return self.ended >= 0.8 * self._size
+        if ok:  # Welford's recurrence
+            self.succeeded += 1
+            deviation = math.log(latency_s) - self.latency
+            self.latency += deviation / self.succeeded
+            self.variance += (
+                deviation * deviation * (1 - 1 / self.succeeded) - self.variance
+            ) / self.succeeded
+        return self.ended >= WINDOW_COMPLETE * self._size
 
 
-class Knee:
-    """Moves the limit to the knee, cohort by cohort.
+class GradientLimit:
+    """Adjusts the limit after each sample window.
 
-    In a full pool throughput is limit ÷ latency, so latency over its floor tells how far beyond the
-    knee the limit is. Without a queue the limit leaps, with one it goes a little above the knee.
-    Now and then it looks below: relief shows the floor, and none that the work itself got slower;
-    latency that falls as much as the limit shows that the queue is still there.
+    Attributes:
+        window: the current sample.
+        above_probe: during a probe, the window whose limit the probe lowered; otherwise None.
     """
 
-    def __init__(self, parameters: Parameters, learned: Learned, most: float, now: float) -> None:
-        self._p, self._learned, self._most = parameters, learned, most
-        self._since_look = self._free = 0
-        self._step = 0.0  # of a leap, for each good answer
-        self.begin(now)
+    def __init__(
+        self, parameters: Parameters, learned: LearnedState, max_limit: float, now: float
+    ) -> None:
+        self._p, self._learned, self._max_limit = parameters, learned, max_limit
+        self._windows_since_probe = self._windows_without_queue = 0
+        self._calls_per_success = 0.0  # by which a success raises the limit in slow start
+        self.begin_window(now)
 
-    def begin(self, now: float, goal: float = 0.0) -> None:
-        """Begin a cohort, as large as the spread of latencies asks for; ``goal`` of a leap."""
-        p, learned, limit = self._p, self._learned, int(goal or self._learned.limit)
-        self._goal, self._answers = goal, 0
-        if learned.starting:  # the last two fifths of a leap are enough, for they would queue first
-            size, full = max(4.0, 0.36 * limit), 0.6 * limit
+    def begin_window(self, now: float, step_to: float = 0.0) -> None:
+        """Begin a window, sized by the variance of latencies.
+
+        Args:
+            now: the clock's time.
+            step_to: the limit that a step of slow start leads to; 0 without a step.
+        """
+        p, learned, limit = self._p, self._learned, int(step_to or self._learned.limit)
+        self._step_to, self._step_successes = step_to, 0
+        if learned.slow_start:  # the last calls of a step are the ones that queue
+            size = max(SLOW_START_MIN_CALLS, SLOW_START_WINDOW * limit)
+            full = SLOW_START_FULL * limit
         else:
-            wanted = min(p.most_calls, p.rounds * limit, learned.variance / p.precision**2)
-            size, full = max(8, limit, wanted), 0.8 * limit
-        self.cohort = Cohort(limit, int(size), full, now)
-        self.higher: Cohort | None = None  # while looking below: where from
+            wanted = min(
+                p.window_calls, p.window_rounds * limit, learned.variance / p.window_error**2
+            )
+            size = max(WINDOW_MIN_CALLS, limit, wanted)
+            full = WINDOW_FULL * limit
+        self.window = SampleWindow(limit, int(size), full, now)
+        self.above_probe: SampleWindow | None = None
 
-    def on_good(self) -> None:
-        """Go on with a leap: each good answer makes room for some calls of it."""
-        self._answers += 1
-        if self._learned.limit < self._goal:
-            self._learned.limit = min(self._goal, self._learned.limit + self._step)
+    def on_success(self) -> None:
+        """Open a part of the current step of slow start."""
+        self._step_successes += 1
+        if self._learned.limit < self._step_to:
+            self._learned.limit = min(self._step_to, self._learned.limit + self._calls_per_success)
 
-    def judge(self, now: float) -> None:
-        """Take the next limit from the cohort that is complete."""
-        cohort, higher, learned, goal, looks = self.cohort, self.higher, self._learned, 0.0, False
-        if cohort.good > 0.5 * cohort.ended:
-            learned.ceiling = min(1e6, (1.02 + 0.05 * self._free) * learned.ceiling)
-            learned.variance += 0.3 * (cohort.variance - learned.variance)
-            if higher:
-                self._compare(cohort, higher)
-                limit = max(cohort.limit, self._target(higher))
+    def on_window(self, now: float) -> None:
+        """Set the limit from the complete window, and begin the next one."""
+        window, above, learned = self.window, self.above_probe, self._learned
+        step_to, probes = 0.0, False
+        if window.succeeded > WINDOW_SUCCESSES * window.ended:
+            growth = CEILING_GROWTH + CEILING_GROWTH_STEP * self._windows_without_queue
+            learned.ceiling = min(NO_CEILING, growth * learned.ceiling)
+            learned.variance += VARIANCE_WEIGHT * (window.variance - learned.variance)
+            if above:
+                self._end_probe(window, above)
+                limit = max(window.limit, self._target(above))
             else:
-                limit = self._follow(cohort)
-            learned.limit = limit = min(self._most, max(1.0, min(limit, learned.ceiling)))
-            if learned.starting and limit > cohort.limit:
-                goal, self._step = limit, limit / cohort.limit - 1
-                learned.limit = min(goal, cohort.limit + self._step * self._answers)
-            looks = not (self._since_look or higher or learned.starting)
-        self.begin(now, goal)
-        self.higher = cohort if looks else None
+                limit = self._next_limit(window)
+            learned.limit = limit = min(self._max_limit, max(1.0, min(limit, learned.ceiling)))
+            if learned.slow_start and limit > window.limit:
+                step_to, self._calls_per_success = limit, limit / window.limit - 1
+                learned.limit = min(
+                    step_to, window.limit + self._calls_per_success * self._step_successes
+                )
+            probes = not (self._windows_since_probe or above or learned.slow_start)
+        self.begin_window(now, step_to)
+        self.above_probe = window if probes else None
 
-    def _error(self, cohort: Cohort) -> float:
-        """Return the standard error of a cohort's latency over the floor."""
-        calls = 1 / (1 / cohort.good + 1 / max(1.0, self._learned.floor_calls))
+    def _error(self, window: SampleWindow) -> float:
+        """Return the standard error of a window's rise."""
+        calls = 1 / (1 / window.succeeded + 1 / max(1.0, self._learned.base_calls))
         return math.sqrt(self._learned.variance / calls)
 
-    def _target(self, cohort: Cohort) -> float:
-        """Return the limit a little above the knee that a cohort implies; doubt favours more."""
-        above = cohort.latency - self._learned.floor - self._p.doubt * self._error(cohort)
-        return cohort.limit * math.exp(-above) * self._p.headroom + self._p.spare_calls
+    def _target(self, window: SampleWindow) -> float:
+        """Return the limit a little above the knee that a window implies."""
+        rise = window.latency - self._learned.base_latency
+        rise -= self._p.deviation_scale * self._error(window)
+        return window.limit * math.exp(-rise) * self._p.headroom + self._p.queue_size
 
-    def _compare(self, cohort: Cohort, higher: Cohort) -> None:
-        """Take what a look below finds for the floor; look again if the queue is there too."""
-        relief, drop = higher.latency - cohort.latency, math.log(higher.limit / cohort.limit)
-        if cohort.latency - self._learned.floor < self._p.floor_jump or relief < 0.85 * drop:
-            self._take_for_floor(cohort)
+    def _end_probe(self, window: SampleWindow, above: SampleWindow) -> None:
+        """Take a probe's latency as the base; if its queue remains, probe again."""
+        relief, reduction = above.latency - window.latency, math.log(above.limit / window.limit)
+        rise = window.latency - self._learned.base_latency
+        if rise < self._p.base_reset_rise or relief < PROBE_QUEUE * reduction:
+            self._update_base(window)
         else:
-            self._since_look = int(self._p.patience) - 1
+            self._windows_since_probe = int(self._p.probe_interval) - 1
 
-    def _take_for_floor(self, cohort: Cohort) -> None:
-        """Blend a cohort into the floor, or replace a floor that is far off."""
-        p, learned, off = self._p, self._learned, cohort.latency - self._learned.floor
-        known = learned.floor_calls if abs(off) <= p.floor_jump else 0.0
-        learned.floor += off * cohort.good / (known + cohort.good)
-        learned.floor_calls = min(p.floor_memory, known + cohort.good)
+    def _update_base(self, window: SampleWindow) -> None:
+        """Average a window into the base latency, or replace a base that differs a lot."""
+        p, learned = self._p, self._learned
+        difference = window.latency - learned.base_latency
+        known = learned.base_calls if abs(difference) <= p.base_reset_rise else 0.0
+        learned.base_latency += difference * window.succeeded / (known + window.succeeded)
+        learned.base_calls = min(p.base_memory, known + window.succeeded)
 
-    def _follow(self, cohort: Cohort) -> float:
-        """Return the limit after a cohort at the limit; a look below leaves ``_since_look`` 0."""
-        p, learned, limit = self._p, self._learned, cohort.limit
-        above = cohort.latency - learned.floor if learned.floor_calls else 0.0
-        self._since_look += 1
-        if learned.starting:
-            self._since_look = int(p.patience) - 1  # found in haste, the floor is soon looked into
-            if above < p.floor_jump:
-                self._free += 1
-                self._take_for_floor(cohort)
-                soon_done = p.leap_s * limit * math.exp(-cohort.latency)
-                return limit + min(max(p.leap, limit), max(0.5 * limit, soon_done - limit))
-            learned.starting, self._free = 0.0, 0
-            return min(limit, self._target(cohort))
-        if limit > 1 and (above > p.congested or self._since_look >= p.patience):
-            self._since_look = self._free = 0
-            look = max(0.4, min(p.look, math.exp(p.doubt * self._error(cohort) - above)))
-            return min(limit - 1.0, limit * look)
-        self._free = self._free + 1 if above < p.free else 0
-        if self._free:
-            self._take_for_floor(cohort)
-            learned.starting = float(self._free > 1)
-        return limit * math.pow(self._target(cohort) / limit, p.gain)
+    def _next_limit(self, window: SampleWindow) -> float:
+        """Return the limit after a window that was no probe.
+
+        ``_windows_since_probe`` is 0 afterwards if that limit is a probe's.
+        """
+        p, learned, limit = self._p, self._learned, window.limit
+        rise = window.latency - learned.base_latency if learned.base_calls else 0.0
+        self._windows_since_probe += 1
+        if learned.slow_start:
+            # Slow start measures the base latency in haste: a probe follows one window later.
+            self._windows_since_probe = int(p.probe_interval) - 1
+            if rise < p.base_reset_rise:
+                self._windows_without_queue += 1
+                self._update_base(window)
+                soon_done = p.slow_start_s * limit * math.exp(-window.latency)
+                step = max(SLOW_START_MIN_STEP * limit, soon_done - limit)
+                return limit + min(max(p.slow_start_calls, limit), step)
+            learned.slow_start, self._windows_without_queue = 0.0, 0
+            return min(limit, self._target(window))
+        if limit > 1 and (
+            rise > p.congestion_rise or self._windows_since_probe >= p.probe_interval
+        ):
+            self._windows_since_probe = self._windows_without_queue = 0
+            # The less certain a rise, the shallower the probe.
+            certain = math.exp(p.deviation_scale * self._error(window) - rise)
+            return min(limit - 1.0, limit * max(PROBE_MIN_FACTOR, min(p.probe_factor, certain)))
+        self._windows_without_queue = (
+            self._windows_without_queue + 1 if rise < p.no_queue_rise else 0
+        )
+        if self._windows_without_queue:
+            self._update_base(window)
+            learned.slow_start = float(self._windows_without_queue >= SLOW_START_WINDOWS)
+        return limit * math.pow(self._target(window) / limit, p.smoothing)

@@ -1,11 +1,11 @@
-"""Parameter files: numbers for the adaptive limiter that a search has found.
+"""Parameter files: numbers for the adaptive limiter that replace the defaults.
 
-``python -m bench.evolve`` writes them, and ``LIMIT_PARAMETERS`` names the one to use in place of
-the defaults. Every number is checked against its safe bounds before it is used.
+``python -m bench.evolve`` writes such a file, and ``LIMIT_PARAMETERS`` names the one to use.
+Invariant: no number outside its safe bounds reaches a limiter.
 """
 
 import json
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ from chalicelib.integrator.limiter.parameters import Parameters
 from chalicelib.settings import SettingsError
 
 POLICY = "adaptive"
-"""The policy that a parameter file must be for."""
+"""The value of ``policy`` in every parameter file."""
 
 
 def load(path: Path) -> Parameters:
-    """Read the parameters of the adaptive limiter from a parameter file.
+    """Read the adaptive limiter's parameters from a parameter file.
 
     Raises:
-        SettingsError: naming every fault: the file cannot be read, is for another policy, or
-            a parameter is missing, unknown, of the wrong type or out of its safe bounds.
+        SettingsError: naming every fault: the file cannot be read or is for another policy, or a
+            parameter is missing, unknown, of a wrong type or out of bounds.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -33,10 +33,10 @@ def load(path: Path) -> Parameters:
 
 
 def checked(values: Any, source: str) -> Parameters:
-    """Make parameters from a mapping that has exactly their names and safe values.
+    """Make parameters from a mapping with exactly their names and with values within bounds.
 
     Raises:
-        SettingsError: naming ``source`` and every parameter at fault.
+        SettingsError: naming ``source`` and every invalid parameter.
     """
     if not isinstance(values, dict):
         raise SettingsError(f"{source} has no parameters")
@@ -51,8 +51,8 @@ def checked(values: Any, source: str) -> Parameters:
     return Parameters(**values)
 
 
-def _fault(parameter: Any, value: Any) -> str:
-    """Return what is wrong with a parameter's value; an empty text if it is safe."""
+def _fault(parameter: Field[Any], value: Any) -> str:
+    """Return what is wrong with a parameter's value; an empty string if it is valid."""
     if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
         return f"{parameter.name} must be a number, not {value!r}"
     low, high = parameter.metadata["low"], parameter.metadata["high"]

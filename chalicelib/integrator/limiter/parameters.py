@@ -1,81 +1,149 @@
-"""The numbers of the adaptive limit: those it is given and those it learns, with safe bounds."""
+"""Every number that decides how the adaptive limiter behaves, with its unit and its effect.
 
-from dataclasses import asdict, dataclass, field, fields
-from math import isfinite, log
-from typing import Any
+``Parameters`` are the numbers that ``python -m bench.evolve`` searches within safe bounds; their
+defaults are those of ``bench/evolve/adopted.json``. The constants after them are fixed.
 
-SHORTEST_S, LONGEST_S = 1e-4, 1e4  # latencies are taken for no shorter and no longer
+Terms: a *window* is a sample of calls sent at one limit. The *base latency* is the latency without
+a queue. A *rise* is ln(latency / base latency): 0.1 is about 10 %. "* limit" is a multiple of the
+limit.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 
-def within(default: float, low: float, high: float) -> Any:
-    """Declare a number; its safe bounds are in its field's ``metadata`` as ``low`` and ``high``."""
-    return field(default=default, metadata={"low": low, "high": high})
+def bounded(default: float, low: float, high: float, unit: str) -> Any:
+    """Declare a number; its field's ``metadata`` has the safe bounds ``low``, ``high`` and unit."""
+    return field(default=default, metadata={"low": low, "high": high, "unit": unit})
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What is given. Factors are of the limit, latencies logarithms (0.1 is some 10 %)."""
+    """The numbers that a search may change: default, lowest and highest safe value, unit."""
 
-    first_limit: float = within(8.38221, 2, 16)  # calls; where a first run begins
-    leap: float = within(
-        37.9474, 20, 200
-    )  # calls that a leap adds at most; or as many as there are
-    leap_s: float = within(1.0552, 0.1, 2)  # s in which a leap's calls are done at the pace so far
-    headroom: float = within(1.29179, 1, 1.5)  # factor over the knee: no worker waits for a call
-    spare_calls: float = within(1.58544, 0.5, 3)  # calls on top: much where the knee is a handful
-    gain: float = within(0.600353, 0.2, 1)  # part of the way to the knee that is gone at once
-    doubt: float = within(1.59656, 0, 2)  # standard errors by which chance may raise a latency
-    free: float = within(0.0184873, 0, 0.2)  # latency over the floor that still means no queue
-    congested: float = within(1.32094, 0.3, 2)  # latency over the floor that is looked into at once
-    floor_jump: float = within(0.446746, 0.1, 1)  # latency; a floor this far off is replaced
-    floor_memory: float = within(52.5679, 20, 1000)  # calls whose mean the floor is
-    look: float = within(0.879871, 0.7, 0.95)  # factor of an ordinary look below
-    patience: float = within(8.38948, 2, 20)  # cohorts between two looks
-    precision: float = within(0.0345361, 0.03, 0.2)  # wanted standard error of a cohort's latency
-    rounds: float = within(3.15681, 2, 12)  # limits worth of calls that a cohort may take
-    most_calls: float = within(159.23, 50, 400)  # calls of the largest cohort at a smaller limit
-    background: float = within(0.0152339, 0.005, 0.05)  # share of failures expected at first
-    most_background: float = within(0.171278, 0.1, 0.3)  # share of failures; more is hardly noise
-    under_ceiling: float = within(0.860513, 0.7, 1)  # factor of a limit that failed: kept under
-    surprise: float = within(
-        3.09346, 2, 4
-    )  # standard deviations over the background that mean load
-    probe_s: float = within(3.3037, 1, 10)  # s between two calls into an outage
-    rate_margin: float = within(0.993618, 0.9, 1)  # factor of the learned rate
-    rate_doubles: float = within(50.0699, 10, 600)  # pauses, 1 s at least, in which it doubles
-    trust: float = within(63.934, 3, 100)  # times what it took to learn it, and the same at most
+    # Slow start
+    initial_limit: float = bounded(10, 2, 16, "calls")
+    """The limit of a first run. Higher: a faster start, a larger burst on a small legacy."""
+    slow_start_calls: float = bounded(37.9474, 20, 200, "calls")
+    """Most calls that one step adds; at a higher limit a step may add as many as the limit."""
+    slow_start_s: float = bounded(1.0552, 0.1, 2, "s")
+    """A step adds no more than the current throughput completes in this time."""
+
+    # The limit in the steady state
+    headroom: float = bounded(1.29179, 1, 1.5, "factor")
+    """The limit's excess over the knee. Higher: no idle worker, a longer queue."""
+    queue_size: float = bounded(1.58544, 0.5, 3, "calls")
+    """Calls added to the limit: they matter where the knee is a handful."""
+    smoothing: float = bounded(0.600353, 0.2, 1, "exponent")
+    """The part of the distance to the target that one window covers. 1: all of it."""
+    deviation_scale: float = bounded(1.59656, 0, 2, "standard errors")
+    """The part of a rise that is taken for chance. Higher: more tolerance, later reaction."""
+    no_queue_rise: float = bounded(0.0184873, 0, 0.2, "rise")
+    """Below this rise there is no queue: the base latency is updated, slow start may resume."""
+    congestion_rise: float = bounded(1.32094, 0.3, 2, "rise")
+    """Above this rise a probe starts at once."""
+
+    # The base latency and the probes that check it
+    base_reset_rise: float = bounded(0.446746, 0.1, 1, "rise")
+    """A measured base latency that differs by more replaces the old one; others are averaged."""
+    base_memory: float = bounded(52.5679, 20, 1000, "calls")
+    """Weight of the base latency in that average. Higher: steadier, slower to follow."""
+    probe_factor: float = bounded(0.879871, 0.7, 0.95, "* limit")
+    """The limit of a regular probe. Lower: a clearer answer, more throughput lost."""
+    probe_interval: float = bounded(9, 2, 20, "windows")
+    """Windows between two probes. A fraction delays the probe after slow start by a window."""
+
+    # The size of a window
+    window_error: float = bounded(0.0345361, 0.03, 0.2, "rise")
+    """Standard error that a window's latency should have. Lower: larger, slower windows."""
+    window_rounds: float = bounded(3.15681, 2, 12, "* limit")
+    """Most calls of a window, as a multiple of the limit."""
+    window_calls: float = bounded(159.23, 50, 400, "calls")
+    """Most calls of a window, unless the limit itself is higher."""
+
+    # Failures
+    initial_background: float = bounded(0.0152339, 0.005, 0.05, "share of calls")
+    """Share of failures expected whatever the load, before any has been measured."""
+    max_background: float = bounded(0.171278, 0.1, 0.3, "share of calls")
+    """Failures above this share are load, unless they go on with one call in flight."""
+    ceiling_factor: float = bounded(0.860513, 0.7, 1, "* limit")
+    """The ceiling that is set below a limit at which calls failed."""
+    failure_deviations: float = bounded(2.5, 2, 4, "standard deviations")
+    """Failures above the background that lead to a cut. Higher: later cuts, fewer false ones."""
+    outage_probe_s: float = bounded(3.3037, 1, 10, "s")
+    """Time between the first calls that are sent into an outage."""
+
+    # Rate limits
+    rate_margin: float = bounded(0.993618, 0.9, 1, "factor")
+    """Calls are paced at the learned rate times this."""
+    rate_doubling_pauses: float = bounded(50.0699, 10, 600, "pauses")
+    """The paced rate doubles within so many pauses. Higher: fewer refusals, slower to follow."""
+    rate_trust: float = bounded(63.934, 3, 100, "factor")
+    """The same in multiples of the time in which the rate was learned; the shorter one counts."""
 
 
-@dataclass(slots=True)
-class Learned:
-    """What is learned and goes from run to run. It holds durations but no instants."""
+# Clock and latencies
+MIN_LATENCY_S: Final = 1e-4  # s; a shorter latency counts as this one: its logarithm is finite
+MAX_LATENCY_S: Final = 1e4  # s; a longer latency counts as this one
+MAX_WAIT_S: Final = 60.0  # s; no wait for the next call is longer, whatever Retry-After says
+MIN_PAUSE_S: Final = 0.1  # s; shortest pause after a Retry-After
+CLOCK_ROUNDING_S: Final = 1e-6  # s; added to a computed start: rounding never places it too early
+SAME_INSTANT_S: Final = 2e-6  # s; calls sent within it were sent together
+RESERVED_SLOTS: Final = 2  # * limit; most slots that fast failures keep occupied
 
-    limit: float = within(1, 1, 1e6)
-    starting: float = within(1, 0, 1)  # 1: leaping
-    floor: float = within(log(0.1), log(SHORTEST_S), log(LONGEST_S))  # log latency without a queue
-    floor_calls: float = within(0, 0, 1e3)  # calls that it is the mean of
-    variance: float = within(0.25, 0, 100)  # of a log latency
-    background: float = within(0.02, 0, 1)  # share of calls that fail whatever the load
-    ceiling: float = within(1e6, 1, 1e6)  # calls; kept under after failures
-    outage: float = within(0, 0, 1)  # 1: under way
-    rate: float = within(0, 0, 1e6)  # calls a second; 0: no refusal yet
-    burst: float = within(-1, -1, 1e6)  # calls; less than 0: unknown, and the rate a guess
-    calm_s: float = within(0, 0, 1e6)  # of sending since the rate was learned
-    doubles_s: float = within(10, 0.1, 1e6)  # of sending, after which the rate has doubled
-    silent_s: float = within(0, 0, 60)  # asked for and still to be waited
+# Windows
+WINDOW_MIN_CALLS: Final = 8  # calls; smallest window in the steady state
+WINDOW_FULL: Final = 0.8  # * limit; a call sent with fewer in flight is not sampled
+WINDOW_COMPLETE: Final = 0.8  # share of its calls; the slowest fifth is not awaited
+WINDOW_SUCCESSES: Final = 0.5  # share of successes; a window with fewer says nothing on latency
+VARIANCE_WEIGHT: Final = 0.3  # weight of the newest window in the average variance
 
-    def snapshot(self) -> dict[str, float]:
-        return asdict(self)
+# Slow start
+SLOW_START_FULL: Final = 0.6  # * limit; WINDOW_FULL of slow start: the calls that are in flight
+SLOW_START_WINDOW: Final = 0.36  # * limit; calls of a window: the last two fifths of a step
+SLOW_START_MIN_CALLS: Final = 4.0  # calls; smallest window
+SLOW_START_MIN_STEP: Final = 0.5  # * limit; a step's growth where slow_start_s allows less
+SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue, after which it resumes
 
-    @classmethod
-    def restore(cls, state: object) -> "Learned | None":
-        """Return what a snapshot holds, put into its bounds; None if it is no such snapshot."""
-        learned = cls()
-        for each in fields(cls):
-            number = state.get(each.name) if isinstance(state, dict) else None
-            if not isinstance(number, (int, float)) or not isfinite(number):
-                return None
-            setattr(
-                learned, each.name, min(each.metadata["high"], max(each.metadata["low"], number))
-            )
-        return learned
+# Probes
+PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
+PROBE_QUEUE: Final = 0.85  # share of the limit's log reduction; a larger relief: still a queue
+
+# Ceiling
+NO_CEILING: Final = 1e6  # calls; a ceiling this high limits nothing
+CEILING_GROWTH: Final = 1.02  # factor of the ceiling in each window
+CEILING_GROWTH_STEP: Final = 0.05  # added to it for each window in a row without a queue
+
+# Failures
+CUT_MIN_FAILURES: Final = 5  # calls; as few failures never lead to a cut
+CUT_SPARE_FAILURES: Final = 1  # calls; added to the failures that chance explains
+CUT_MIN_FACTOR: Final = 0.5  # * limit; deepest single cut
+CUT_MAX_FACTOR: Final = 0.85  # * limit; smallest single cut
+CUT_FLOOR: Final = 0.3  # * limit before the cut; failures of earlier calls cut no further
+CUT_MIN_LIMIT: Final = 2  # calls; below it a cut shows nothing more
+NOISE_CALLS: Final = 50  # calls after which failures are judged
+NOISE_ROUNDS: Final = 2  # * limit; the same, without a cut
+NOISE_SHARE: Final = 0.5  # share of the failures before a cut; more than it afterwards: noise
+NOISE_TOLERANCE: Final = 1.5  # * background; a share below is not cut again
+BACKGROUND_MARGIN: Final = 2  # * observed share; the background falls to this
+
+# Outages
+OUTAGE_MIN_FAILURES: Final = 6  # calls that fail in a row; fewer are no outage
+OUTAGE_ROUNDS: Final = 0.5  # * limit; the same for higher limits
+OUTAGE_PROBE_GROWTH: Final = 1.05  # factor; each outage probe waits longer than the last
+OUTAGE_PROBE_MAX_S: Final = 15.0  # s; longest wait between outage probes
+RESUME_FACTOR: Final = 0.9  # * limit; where calls resume after an outage
+RESUME_FACTOR_AGAIN: Final = 0.5  # * limit; the same soon after an outage
+
+# Rate limits
+IDLE_S: Final = 1  # s; a longer time without a call begins a new interval
+IDLE_SLOTS: Final = 3  # calls at the learned rate; added to it
+CATCH_UP_SLOTS: Final = 2  # calls; most unused slots that are caught up
+RATE_GROWTH_EXPONENT: Final = 3  # growth of the rate over time, as in TCP CUBIC
+MIN_INTERVAL_S: Final = 0.05  # s; a shorter interval counts as this one
+GUESS_PEAK: Final = 0.6  # * admitted rate; bound of the first guess
+GUESS_SCALE: Final = 2.5  # calls / (GUESS_S + interval) * this: a burst lasts 0.4 s or more
+GUESS_S: Final = 1  # s
+GUESS_DOUBLING_S: Final = 10.0  # s; a guessed rate doubles in this time
+RATE_KEEP: Final = 0.8  # * rate; one interval lowers the rate no further
+MIN_DOUBLING_PAUSE_S: Final = 1.0  # s; a shorter pause counts as this one for rate_doubling_pauses

@@ -1,12 +1,12 @@
-"""The two policies of the limit, by the names that ``LIMIT_POLICY`` gives them."""
+"""The two policies, by their names in ``LIMIT_POLICY``."""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from chalicelib.integrator.limiter import parameter_file
-from chalicelib.integrator.limiter.adaptive_limiter import Adaptive
-from chalicelib.integrator.limiter.mimd import Classic
+from chalicelib.integrator.limiter.adaptive_limiter import AdaptiveLimiter
+from chalicelib.integrator.limiter.mimd import ClassicLimiter
 from chalicelib.integrator.limiter.parameters import Parameters
 from chalicelib.integrator.limiter.protocol import Clock, Limiter
 from chalicelib.settings import Settings
@@ -14,28 +14,28 @@ from chalicelib.settings import Settings
 _DEFAULTS = Parameters()
 
 
-def classic(clock: Clock, *, most: float = 1_000.0) -> Classic:
-    """Make a limiter that follows the project's founding rule, from a limit of 6."""
-    return Classic(clock, most=most)
+def classic(clock: Clock, *, max_limit: float = 1_000.0) -> ClassicLimiter:
+    """Make a limiter of the policy ``classic``."""
+    return ClassicLimiter(clock, max_limit=max_limit)
 
 
 def adaptive(
-    clock: Clock, *, most: float = 1_000.0, parameters: Parameters = _DEFAULTS
-) -> Adaptive:
-    """Make a limiter that finds the limit from latency, failures and refusals."""
-    return Adaptive(clock, most=most, parameters=parameters)
+    clock: Clock, *, max_limit: float = 1_000.0, parameters: Parameters = _DEFAULTS
+) -> AdaptiveLimiter:
+    """Make a limiter of the policy ``adaptive``."""
+    return AdaptiveLimiter(clock, max_limit=max_limit, parameters=parameters)
 
 
 POLICIES: dict[str, Callable[..., Limiter]] = {"adaptive": adaptive, "classic": classic}
 
 
 def from_settings(settings: Settings) -> Callable[[Clock], Limiter]:
-    """Return the function that makes the stage's limiter, given a clock.
+    """Return a factory that makes the configured limiter, given a clock.
 
     Raises:
-        SettingsError: the parameter file cannot be read or does not fit.
+        SettingsError: the parameter file cannot be read or is invalid.
     """
-    make = partial(POLICIES[settings.limit_policy], most=settings.limit_max)
+    make = partial(POLICIES[settings.limit_policy], max_limit=settings.limit_max)
     if not settings.limit_parameters:
         return make
     return partial(make, parameters=parameter_file.load(Path(settings.limit_parameters)))

@@ -1,36 +1,43 @@
-"""What the integrator needs of a limit, whichever policy it follows."""
+"""The interface of a limiter, whichever policy it follows."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 Clock = Callable[[], float]
+"""Returns the time in seconds; its origin does not matter."""
 
 
 class Limiter(Protocol):
-    """What the integrator needs of a limiter."""
+    """Decides how many calls may be in flight, and when the next one may be sent."""
 
-    recent_failures: int  # since the limit was last judged
+    recent_failures: int
+    """Failed calls since the limit was last adjusted."""
 
     @property
     def limit(self) -> float:
-        """Calls allowed open at once, 1 at least; its whole part counts."""
+        """Most calls in flight, at least 1; the integer part counts."""
 
     @property
     def not_before(self) -> float:
         """The clock's time before which no call may be sent."""
 
     def on_start(self) -> None:
-        """A call is being sent."""
+        """Report a call that is being sent."""
 
     def on_result(self, ok: bool, latency_s: float, inflight: int) -> None:
-        """A call has ended, well if ``ok``; ``dropped`` if by pushback or silence (429, 503,
-        refused, reset, timeout). ``inflight`` calls were open when it was sent, itself included."""
+        """Report a call that has ended.
+
+        Args:
+            ok: the legacy is healthy: it has accepted the record, or refused it for its content.
+            latency_s: the time since the call was sent.
+            inflight: calls in flight when it was sent, itself included.
+        """
 
     def on_retry_after(self, seconds: float) -> None:
-        """The result that follows carried a Retry-After of so many seconds."""
+        """Report that the next result carries a Retry-After."""
 
     def snapshot(self) -> dict[str, Any]:
-        """What is learned, as JSON can hold it."""
+        """Return what the limiter has learned, ready for JSON."""
 
-    def restore(self, state: Any) -> None:
-        """Take up what an earlier limiter of this kind had learned."""
+    def restore(self, snapshot: Any) -> None:
+        """Continue from the snapshot of an earlier limiter of the same policy."""

@@ -1,8 +1,9 @@
-"""The limit, on a clock of its own."""
+"""The classic limiter, on a fake clock."""
 
 import pytest
 
 from chalicelib.integrator.limiter import classic
+from chalicelib.integrator.limiter.protocol import Limiter
 
 
 class Clock:
@@ -12,18 +13,17 @@ class Clock:
         return self.now
 
 
-def fill(limiter, open_calls: int) -> int:
-    """Start calls until the limit is reached; return how many are open."""
-    while open_calls < int(limiter.limit):
-        open_calls += 1
+def start_calls(limiter: Limiter, in_flight: int) -> int:
+    """Start calls until the limit is reached; return how many are in flight."""
+    while in_flight < int(limiter.limit):
+        in_flight += 1
         limiter.on_start()
-    return open_calls
+    return in_flight
 
 
-def test_classic_traces_its_rule_to_the_digit() -> None:
+def test_classic_follows_its_documented_trace() -> None:
     limiter = classic(Clock())
     assert limiter.limit == 6
-    open_calls = 0
     for _ in range(6):
         limiter.on_start()
     assert limiter.limit == pytest.approx(6.09, abs=1e-12)
@@ -33,15 +33,12 @@ def test_classic_traces_its_rule_to_the_digit() -> None:
     for _ in range(2):
         limiter.on_result(ok=False, latency_s=0.1, inflight=6)
     assert limiter.recent_failures == 2
-    open_calls = 4
-    while open_calls < 6:
-        open_calls += 1
-        limiter.on_start()
+    start_calls(limiter, in_flight=4)
     assert limiter.limit == pytest.approx(5.563215, abs=1e-12)
     assert limiter.recent_failures == 0
 
 
-def test_classic_is_not_judged_before_it_is_reached() -> None:
+def test_classic_limit_is_unchanged_before_it_is_reached() -> None:
     limiter = classic(Clock())
     for _ in range(5):
         limiter.on_start()
@@ -50,23 +47,23 @@ def test_classic_is_not_judged_before_it_is_reached() -> None:
     assert limiter.limit == 6
 
 
-def test_classic_stays_within_its_bounds() -> None:
-    limiter = classic(Clock(), most=8)
+def test_classic_limit_stays_within_its_bounds() -> None:
+    limiter = classic(Clock(), max_limit=8)
     for _ in range(100):
-        open_calls = fill(limiter, 0)
-        for _ in range(open_calls):
-            limiter.on_result(ok=True, latency_s=0.1, inflight=open_calls)
+        in_flight = start_calls(limiter, 0)
+        for _ in range(in_flight):
+            limiter.on_result(ok=True, latency_s=0.1, inflight=in_flight)
     assert limiter.limit == 8
     for _ in range(100):
-        open_calls = max(1, int(limiter.limit))
-        for _ in range(open_calls):
+        in_flight = max(1, int(limiter.limit))
+        for _ in range(in_flight):
             limiter.on_start()
-        for _ in range(open_calls):
-            limiter.on_result(ok=False, latency_s=0.1, inflight=open_calls)
+        for _ in range(in_flight):
+            limiter.on_result(ok=False, latency_s=0.1, inflight=in_flight)
     assert limiter.limit == 1
 
 
-def test_classic_waits_as_the_legacy_asks() -> None:
+def test_classic_waits_for_the_longest_retry_after() -> None:
     clock = Clock()
     limiter = classic(clock)
     clock.now = 10.0
@@ -75,10 +72,10 @@ def test_classic_waits_as_the_legacy_asks() -> None:
     assert limiter.not_before == 13.0
 
 
-def test_classic_goes_on_where_it_was() -> None:
+def test_classic_snapshot_restores_the_limit() -> None:
     limiter = classic(Clock())
     for _ in range(6):
         limiter.on_start()
-    other = classic(Clock())
-    other.restore(limiter.snapshot())
-    assert other.limit == limiter.limit
+    successor = classic(Clock())
+    successor.restore(limiter.snapshot())
+    assert successor.limit == limiter.limit != classic(Clock()).limit

@@ -1,0 +1,68 @@
+"""What the adaptive limiter is doing, and what it has learned."""
+
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from math import isfinite, log
+
+from chalicelib.integrator.limiter.parameters import (
+    GUESS_DOUBLING_S,
+    MAX_LATENCY_S,
+    MAX_WAIT_S,
+    MIN_LATENCY_S,
+    NO_CEILING,
+    bounded,
+)
+
+
+class LimiterState(StrEnum):
+    """What decides the limit now. Where two apply, the first in this order counts."""
+
+    OUTAGE = "outage"
+    """Nothing succeeds: single outage probes, spaced ever further apart, until one succeeds."""
+    PACED = "paced"
+    """A Retry-After, or the rate learned from them, delays the next call."""
+    TENTATIVE_CUT = "tentative cut"
+    """The limit was cut after failures; the next calls show whether load was their cause."""
+    PROBE = "probe"
+    """A lower limit for one window, to measure the base latency."""
+    SLOW_START = "slow start"
+    """The limit grows in steps, up to double, while there is no queue."""
+    STEADY = "steady"
+    """The limit follows the gradient of latency, window by window."""
+
+
+@dataclass(slots=True)
+class LearnedState:
+    """What one run passes on to the next. It holds durations but no instants."""
+
+    limit: float = bounded(1, 1, 1e6, "calls")
+    slow_start: float = bounded(1, 0, 1, "1: yes, 0: no")
+    base_latency: float = bounded(
+        log(0.1), log(MIN_LATENCY_S), log(MAX_LATENCY_S), "log s, without a queue"
+    )
+    base_calls: float = bounded(0, 0, 1e3, "calls that base_latency averages")
+    variance: float = bounded(0.25, 0, 100, "variance of a call's log latency")
+    background: float = bounded(0.02, 0, 1, "share of calls that fail whatever the load")
+    ceiling: float = bounded(NO_CEILING, 1, NO_CEILING, "calls; highest limit after failures")
+    outage: float = bounded(0, 0, 1, "1: yes, 0: no")
+    rate: float = bounded(0, 0, 1e6, "calls/s; 0: no refusal so far")
+    burst: float = bounded(-1, -1, 1e6, "calls; -1: unknown, and the rate a guess")
+    rate_age_s: float = bounded(0, 0, 1e6, "s of sending since the rate was learned")
+    rate_doubling_s: float = bounded(GUESS_DOUBLING_S, 0.1, 1e6, "s of sending")
+    pause_s: float = bounded(0, 0, MAX_WAIT_S, "s that the next call must wait")
+
+    def snapshot(self) -> dict[str, float]:
+        """Return the numbers by name, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, snapshot: object) -> "LearnedState | None":
+        """Return a snapshot's numbers, clamped to their bounds; None if any is missing."""
+        learned = cls()
+        for each in fields(cls):
+            value = snapshot.get(each.name) if isinstance(snapshot, dict) else None
+            if not isinstance(value, (int, float)) or not isfinite(value):
+                return None
+            low, high = each.metadata["low"], each.metadata["high"]
+            setattr(learned, each.name, min(high, max(low, value)))
+        return learned
