@@ -22,7 +22,7 @@ import app
 from bench.engines import engines, service_on
 from bench.intake import make_body, make_event
 from chalicelib.errors import PunchClockError
-from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
+from chalicelib.identity.authenticator import Authenticator, SharedKey, TokenRequirements
 from chalicelib.identity.jwks import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.odata.reads import ODataService
@@ -36,7 +36,7 @@ _ROUNDS = 7
 _CALLS = 300
 _PAGES = 60
 _KEY = "the signing key of a benchmark, 32 bytes or more"
-_DEMANDS = Demands("https://issuer.example/", frozenset({"punch"}), "aud", 30)
+_REQUIREMENTS = TokenRequirements("https://issuer.example/", frozenset({"punch"}), "aud", 30)
 _EMPLOYER = Principal(Role.EMPLOYER, 5)
 
 
@@ -52,7 +52,7 @@ def main() -> None:
 def _checks() -> Table:
     """Measure validation of a valid and of a forged token, by algorithm."""
     claims = {
-        "iss": _DEMANDS.issuer,
+        "iss": _REQUIREMENTS.issuer,
         "aud": "punch",
         "sub": "bench",
         "role": "employer",
@@ -65,10 +65,10 @@ def _checks() -> Table:
         {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key.public_key())), "kid": "r"},
         {**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(ec_key.public_key())), "kid": "e"},
     ]
-    names = ClaimNames.of(Settings())
-    shared = Authenticator(SharedKey(_KEY.encode()), _DEMANDS, names)
+    names = ClaimNames.from_settings(Settings())
+    shared = Authenticator(SharedKey(_KEY.encode()), _REQUIREMENTS, names)
     body = json.dumps({"keys": keys}).encode()
-    issued = Authenticator(IssuerKeys(lambda: body, time.monotonic), _DEMANDS, names)
+    issued = Authenticator(IssuerKeys(lambda: body, time.monotonic), _REQUIREMENTS, names)
     table = Table("token validation", "us CPU, valid", "us CPU, forged")
     for algorithm, key, kid, by in (
         ("HS256", _KEY, None, shared),

@@ -266,7 +266,7 @@ def perform(
     return perform(
         action,
         event,
-        lambda token: authenticator().principal(token),
+        lambda token: authenticator().authenticate_token(token),
         act,
         members=members,
         redacted=redacted,

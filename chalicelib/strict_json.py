@@ -1,4 +1,4 @@
-"""Strict JSON: what a client says must mean one thing only, whoever reads it."""
+"""Parse strict JSON, in which a body has one meaning only, whichever parser reads it."""
 
 import json
 from collections import Counter
@@ -8,34 +8,36 @@ from chalicelib.errors import InvalidError
 
 
 def load_json(body: bytes) -> Any:
-    """Read strict JSON (RFC 8259): UTF-8, no key twice, no NaN or Infinity.
+    """Parse strict JSON (RFC 8259): UTF-8, no duplicate keys, no NaN or Infinity.
 
     Raises:
-        InvalidError: with what is wrong and where.
+        InvalidError: the body is not strict JSON. The message has the reason and the position.
     """
     try:
         return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+            body.decode("utf-8"),
+            object_pairs_hook=_object_without_duplicates,
+            parse_constant=_reject_constant,
         )
     except UnicodeDecodeError as error:
         raise InvalidError(f"The body is not UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise InvalidError(f"The body is not JSON: {error.msg} at {where}.") from error
+        position = f"line {error.lineno} column {error.colno}"
+        raise InvalidError(f"The body is not JSON: {error.msg} at {position}.") from error
     except RecursionError as error:
         raise InvalidError("The body is nested too deeply.") from error
     except ValueError as error:  # a number of thousands of digits
         raise InvalidError("The body has a number that is out of range.") from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = Counter(name for name, _ in pairs)
-        twice = next(name for name, times in names.items() if times > 1)
-        raise InvalidError(f"The body has the key {twice[:100]!r} twice.", target=twice[:100])
-    return found
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        duplicate = next(name for name, count in counts.items() if count > 1)[:100]
+        raise InvalidError(f"The body has the key {duplicate!r} twice.", target=duplicate)
+    return members
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise InvalidError(f"The body is not JSON: {name} is not a JSON number.")

@@ -271,7 +271,9 @@ def _migrate(url: str, home: Path) -> list[str]:
     try:
         with audit_to_file(home):
             event = {"token": operator_token(home)}
-            names: list[str] = perform("migrate", event, stack_authenticator.principal, apply)
+            names: list[str] = perform(
+                "migrate", event, stack_authenticator.authenticate_token, apply
+            )
             return names
     except (MigrationError, DatabaseError) as error:
         message = f"{error} To start again without the data, remove {home}."

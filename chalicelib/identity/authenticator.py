@@ -1,8 +1,12 @@
-"""From the Authorization header to a principal: who may come in at all.
+"""Authenticate a request: validate its bearer token, and return the principal of the token.
 
-Promises that nobody does without a token that one of the stage's keys has signed under the stage's
-own algorithms, for this service, and that is in time; and that a refusal costs no more than an
-acceptance, whatever was sent. RFC 6750 (bearer tokens), RFC 8725 (best practices for JWT).
+Invariants:
+
+- A token is accepted only if a key of the stage has signed it, under an algorithm of the stage, for
+  this service, and if it is valid now.
+- Rejecting a token never costs more than accepting one, whatever the request contains.
+
+RFC 6750 (bearer tokens), RFC 8725 (best practices for JWT).
 """
 
 import base64
@@ -18,52 +22,57 @@ from chalicelib.identity.token_claims import ClaimNames, principal_of
 from chalicelib.principal import Principal
 from chalicelib.strict_json import load_json
 
-# API Gateway passes on 10,240 bytes of headers in all.
-_LONGEST_TOKEN = 8_192
-_LONGEST_HEADER = 2_048
-_LONGEST_KID = 256
+# Characters. API Gateway forwards at most 10,240 bytes of headers in all.
+_MAX_TOKEN_LENGTH = 8_192
+_MAX_HEADER_LENGTH = 2_048
+_MAX_KID_LENGTH = 256
 _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z0-9!#$%&'*+.^_`|~-]+) +(?P<token>\S+)")
 _TOKEN = re.compile(r"(?P<header>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# What says it is another kind of JWT (an id for logging out, a proof of possession) is no access.
-_TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
+# The values of typ that an access token may have; None if it has no typ. A JWT of another type,
+# such as a logout token or a proof of possession, gives no access. RFC 8725, section 3.11.
+_ACCESS_TOKEN_TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 
 Key = Any
-"""What PyJWT verifies with: bytes, or a ``PyJWK``."""
+"""A key that PyJWT verifies with: bytes, or a ``PyJWK``."""
 
 
 class Keys(Protocol):
-    """The keys that tokens are verified with."""
+    """The keys that verify tokens."""
 
     @property
     def algorithms(self) -> Sequence[str]:
-        """What tokens may be signed with."""
+        """The algorithms that a token may be signed with."""
 
     def key(self, algorithm: str, kid: str | None) -> Key | None:
-        """Return the key of an algorithm that has the id, or None.
+        """Return the key with this id (``kid``) for this algorithm, or None.
 
         Raises:
-            UnavailableError: whether there is one cannot be told now.
+            UnavailableError: the keys cannot be read now, so the key may or may not exist.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class SharedKey:
-    """One key that both sides have: HS256."""
+    """One secret key, with which HS256 both signs and verifies."""
 
     secret: bytes
     algorithms: Sequence[str] = ("HS256",)
 
     def key(self, algorithm: str, kid: str | None) -> Key | None:
-        """Return the key, whatever it is called."""
+        """Return the key for every ``kid``."""
         del algorithm, kid
         return self.secret
 
 
 @dataclass(frozen=True, slots=True)
-class Demands:
-    """What a token must say: ``issuer`` and one of ``audiences``, where these are set.
+class TokenRequirements:
+    """The requirements on the registered claims of a token: RFC 7519, section 4.1.
 
-    ``audience_claim`` has the audience; ``leeway_s`` is how far clocks may be apart.
+    Attributes:
+        issuer: the required ``iss``; if empty, any.
+        audiences: the token must have one of these; if empty, it may have any.
+        audience_claim: the claim with the audience, usually ``aud``.
+        leeway_s: how far the clocks of the issuer and of this service may differ, in seconds.
     """
 
     issuer: str
@@ -73,104 +82,114 @@ class Demands:
 
 
 class Authenticator:
-    """Tells principals by their tokens."""
+    """Validates tokens, and maps each to its principal."""
 
-    def __init__(self, keys: Keys, demands: Demands, names: ClaimNames) -> None:
+    def __init__(
+        self, keys: Keys, requirements: TokenRequirements, claim_names: ClaimNames
+    ) -> None:
         self._keys = keys
-        self._demands = demands
-        self._names = names
+        self._requirements = requirements
+        self._claim_names = claim_names
 
     def authenticate(self, authorizations: Sequence[str]) -> Principal:
-        """Return whom the values of the Authorization headers speak for.
+        """Return the principal of a request, given the values of its Authorization headers.
 
         Raises:
-            UnauthenticatedError: there is no token, or it is not to be believed.
-            InvalidError: there is more than one.
-            ForbiddenError: it is, and gives no right to anything here.
-            UnavailableError: the issuer's keys cannot be had now.
+            UnauthenticatedError: the request has no token, or the token is invalid.
+            InvalidError: the request has several Authorization headers.
+            ForbiddenError: the token is valid, but gives no access to this service.
+            UnavailableError: the issuer's keys cannot be read now.
         """
         if len(authorizations) > 1:
-            raise InvalidError("There must be one Authorization header.", target="Authorization")
+            raise InvalidError("Send exactly one Authorization header.", target="Authorization")
         credentials = _CREDENTIALS.fullmatch(authorizations[0].strip()) if authorizations else None
         if credentials is None or credentials["scheme"].lower() != "bearer":
-            raise UnauthenticatedError("Send a token: Authorization: Bearer <token>")
-        return self.principal(credentials["token"])
+            raise UnauthenticatedError("Send a token, in the header Authorization: Bearer <token>.")
+        return self.authenticate_token(credentials["token"])
 
-    def principal(self, token: str) -> Principal:
-        """Return whom a token speaks for.
-
-        Raises:
-            UnauthenticatedError: it is not to be believed.
-            ForbiddenError: it is, and gives no right to anything here.
-            UnavailableError: the issuer's keys cannot be had now.
-        """
-        return principal_of(self._verified(token), self._names)
-
-    def _verified(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token.
+    def authenticate_token(self, token: str) -> Principal:
+        """Return the principal of a token.
 
         Raises:
-            UnauthenticatedError: it is not to be believed; the message says why.
-            UnavailableError: the issuer's keys cannot be had now.
+            UnauthenticatedError: the token is invalid.
+            ForbiddenError: the token is valid, but gives no access to this service.
+            UnavailableError: the issuer's keys cannot be read now.
         """
-        parts = _TOKEN.fullmatch(token) if len(token) <= _LONGEST_TOKEN else None
+        return principal_of(self._verified_claims(token), self._claim_names)
+
+    def _verified_claims(self, token: str) -> Mapping[str, Any]:
+        """Validate a token, and return its claims.
+
+        Raises:
+            UnauthenticatedError: the token is invalid. The message has the reason.
+            UnavailableError: the issuer's keys cannot be read now.
+        """
+        parts = _TOKEN.fullmatch(token) if len(token) <= _MAX_TOKEN_LENGTH else None
         if parts is None:
-            raise _refused("is no JWT")
+            raise _invalid(f"is not a signed JWT of at most {_MAX_TOKEN_LENGTH} characters")
         algorithm, kid = self._header(parts["header"])
         key = self._keys.key(algorithm, kid)
         if key is None:
-            raise _refused("is signed by no key of this service")
-        demands = self._demands
+            raise _invalid("is signed with a key that this service does not know")
+        requirements = self._requirements
         try:
             claims: Mapping[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
-                issuer=demands.issuer or None,
-                leeway=demands.leeway_s,
+                issuer=requirements.issuer or None,
+                leeway=requirements.leeway_s,
                 options={"require": ["exp"], "verify_aud": False},
             )
         except jwt.ExpiredSignatureError as error:
-            raise _refused("has expired") from error
+            raise _invalid("has expired") from error
         except jwt.ImmatureSignatureError as error:
-            raise _refused("is not valid yet") from error
+            raise _invalid("is not valid yet") from error
         except (jwt.InvalidIssuerError, jwt.MissingRequiredClaimError) as error:
-            raise _refused("lacks its issuer, its end, or is another issuer's") from error
+            raise _invalid("must have an exp, and an iss that this service trusts") from error
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise _refused("is not signed by this service's key, or is no JWT") from error
-        if demands.audiences and not demands.audiences & _audiences(claims, demands):
-            raise _refused("is for another service")
+            raise _invalid("has an invalid signature or malformed claims") from error
+        if requirements.audiences and not requirements.audiences & _audiences(
+            claims, requirements.audience_claim
+        ):
+            raise _invalid("has another audience than this service")
         return claims
 
     def _header(self, encoded: str) -> tuple[str, str | None]:
-        """Return the algorithm and the id of the key that a token says it is signed with.
+        """Return the algorithm and the key id from the header of a token.
 
-        Both are the sender's own words until the signature has been verified: the algorithm is one
-        of the stage's, and the key is looked up for that algorithm alone. RFC 8725, 3.1.
+        Until the signature is verified, the sender may have chosen both. The algorithm must
+        therefore be one of the stage's, and the key is looked up for that algorithm alone:
+        RFC 8725, section 3.1.
         """
         try:
-            if len(encoded) > _LONGEST_HEADER:
+            if len(encoded) > _MAX_HEADER_LENGTH:
                 raise ValueError("length")
             header = load_json(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
         except (InvalidError, ValueError) as error:
-            raise _refused("has no header that can be read") from error
-        if not isinstance(header, dict) or "crit" in header:
-            raise _refused("asks for what this service does not know")
+            raise _invalid("has a malformed header") from error
+        if not isinstance(header, dict):
+            raise _invalid("has a malformed header")
+        if "crit" in header:
+            raise _invalid("has critical header parameters, which this service does not support")
         algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
         if not isinstance(algorithm, str) or algorithm not in self._keys.algorithms:
-            raise _refused(f"must be signed with {' or '.join(self._keys.algorithms)}")
-        if not (kid is None or (isinstance(kid, str) and len(kid) <= _LONGEST_KID)):
-            raise _refused("has a kid that is none")
-        if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
-            raise _refused("is a JWT of another kind")
+            raise _invalid(f"must be signed with {' or '.join(self._keys.algorithms)}")
+        if not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_LENGTH)):
+            raise _invalid(
+                f"has a kid that is not a string of at most {_MAX_KID_LENGTH} characters"
+            )
+        if (kind.lower() if isinstance(kind, str) else kind) not in _ACCESS_TOKEN_TYPES:
+            raise _invalid("has a typ that access tokens do not have")
         return algorithm, kid
 
 
-def _audiences(claims: Mapping[str, Any], demands: Demands) -> frozenset[str]:
-    found = claims.get(demands.audience_claim)
-    values = found if isinstance(found, list) else [found]
+def _audiences(claims: Mapping[str, Any], claim: str) -> frozenset[str]:
+    value = claims.get(claim)
+    values = value if isinstance(value, list) else [value]
     return frozenset(each for each in values if isinstance(each, str))
 
 
-def _refused(why: str) -> UnauthenticatedError:
-    return UnauthenticatedError(f"The token {why}.", is_invalid=True)
+def _invalid(reason: str) -> UnauthenticatedError:
+    """Build the error of an invalid token. Its message goes into a quoted header parameter."""
+    return UnauthenticatedError(f"The token {reason}.", is_invalid=True)

@@ -1,7 +1,7 @@
-"""The authenticator that a stage's settings ask for, or what they lack.
+"""Build the authenticator from the settings of the stage, or report what is wrong with them.
 
-A stage has one kind of keys: an issuer's (``JWKS_URL``) or one of its own (``JWT_KEY``), never
-both, so that no key of the one kind can ever stand for one of the other.
+A stage has one kind of key: those of an issuer (``JWKS_URL``), or one of its own (``JWT_KEY``). It
+never has both, so that a key of one kind can never be used as a key of the other kind.
 """
 
 import time
@@ -10,71 +10,75 @@ from urllib.parse import urlsplit
 import jwt
 
 from chalicelib.errors import MisconfiguredError
-from chalicelib.identity.authenticator import Authenticator, Demands, Keys, SharedKey
-from chalicelib.identity.jwks import IssuerKeys, read_url
+from chalicelib.identity.authenticator import Authenticator, Keys, SharedKey, TokenRequirements
+from chalicelib.identity.jwks import IssuerKeys, fetch
 from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import Settings
 
-_SHORTEST_KEY = 32
+_MIN_KEY_BYTES = 32
 
 
 def authenticator(settings: Settings, shared_key: str) -> Authenticator:
     """Build the authenticator.
 
     Args:
-        settings: of the stage.
-        shared_key: what ``JWT_KEY`` stands for.
+        settings: the settings of the stage.
+        shared_key: the value of ``JWT_KEY``; if that is a reference, the text behind it.
 
     Raises:
-        MisconfiguredError: saying which setting is missing or wrong. Nobody comes in until it is
-            mended.
+        MisconfiguredError: a setting is missing or wrong; the message names it. Until it is fixed,
+            the stage rejects every request.
     """
-    demands = Demands(
+    requirements = TokenRequirements(
         settings.jwt_issuer,
         frozenset(each for each in map(str.strip, settings.jwt_audience.split(",")) if each),
         settings.jwt_audience_claim,
         settings.jwt_leeway_s,
     )
     if settings.jwks_url and shared_key:
-        raise MisconfiguredError("JWKS_URL and JWT_KEY are both set: a stage has one of them.")
+        raise MisconfiguredError("JWKS_URL and JWT_KEY are both set. Set only one of them.")
     if settings.jwks_url:
-        return Authenticator(_issuer_keys(settings, demands), demands, _claim_names(settings))
-    if shared_key:
-        return Authenticator(_shared_key(shared_key), demands, _claim_names(settings))
-    raise MisconfiguredError(
-        "This stage has no key to check tokens with. Set JWKS_URL, JWT_ISSUER and JWT_AUDIENCE, or"
-        " JWT_KEY: docs/security.md."
-    )
+        keys = _issuer_keys(settings, requirements)
+    elif shared_key:
+        keys = _shared_key(shared_key)
+    else:
+        raise MisconfiguredError(
+            "This stage has no key to verify tokens with. Set JWKS_URL, JWT_ISSUER and"
+            " JWT_AUDIENCE, or set JWT_KEY: docs/security.md."
+        )
+    return Authenticator(keys, requirements, _claim_names(settings))
 
 
-def _issuer_keys(settings: Settings, demands: Demands) -> Keys:
-    if not (demands.issuer and demands.audiences):
-        raise MisconfiguredError("JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: docs/security.md.")
+def _issuer_keys(settings: Settings, requirements: TokenRequirements) -> Keys:
+    if not (requirements.issuer and requirements.audiences):
+        raise MisconfiguredError(
+            "JWKS_URL requires JWT_ISSUER and JWT_AUDIENCE to be set: docs/security.md."
+        )
     url = urlsplit(settings.jwks_url) if is_http_url(settings.jwks_url) else None
     if url is None or (url.scheme == "http" and not is_loopback(url.hostname)):
         raise MisconfiguredError("JWKS_URL must be an https URL.")
-    return IssuerKeys(lambda: read_url(settings.jwks_url), time.monotonic)
+    return IssuerKeys(lambda: fetch(settings.jwks_url), time.monotonic)
 
 
 def _claim_names(settings: Settings) -> ClaimNames:
-    found = ClaimNames.of(settings)
-    names = {name for name, _ in found.roles}
-    if len(names) < len(found.roles) or not all(map(str.strip, names)):
+    names = ClaimNames.from_settings(settings)
+    role_names = {name for name, _ in names.roles}
+    if len(role_names) < len(names.roles) or not all(map(str.strip, role_names)):
         raise MisconfiguredError(
-            "JWT_EMPLOYEE_ROLE, JWT_EMPLOYER_ROLE and JWT_INTEGRATION_ROLE must be three names: of"
-            " two roles of one name, the token would be taken for the one that may do more."
+            "JWT_EMPLOYEE_ROLE, JWT_EMPLOYER_ROLE and JWT_INTEGRATION_ROLE must be three different"
+            " names. If two roles share a name, a token with this name gets the more powerful role."
         )
-    return found
+    return names
 
 
 def _shared_key(text: str) -> Keys:
     secret = text.encode()
-    if len(secret) < _SHORTEST_KEY:
-        raise MisconfiguredError(f"JWT_KEY must have {_SHORTEST_KEY} bytes or more.")
+    if len(secret) < _MIN_KEY_BYTES:
+        raise MisconfiguredError(f"JWT_KEY must have at least {_MIN_KEY_BYTES} bytes.")
     try:
         jwt.get_algorithm_by_name("HS256").prepare_key(secret)
     except jwt.InvalidKeyError as error:
-        # Anybody has it: with a public key for a secret, anybody could sign. RFC 8725, 2.1.
-        raise MisconfiguredError("JWT_KEY is a public key or a certificate.") from error
+        # A public key is not a secret: if it were the key, anyone could sign. RFC 8725, 2.1.
+        raise MisconfiguredError("JWT_KEY must not be a public key or a certificate.") from error
     return SharedKey(secret)

@@ -1,7 +1,10 @@
-"""The keys of an issuer, as it publishes them: RFC 7517 (JSON Web Key), RFC 7518 (algorithms).
+"""Fetch, check and cache the keys of a token issuer: RFC 7517 (JWK Set), RFC 7518 (algorithms).
 
-Promises that they are read seldom, in bounded time and size: once an hour, and when a token names a
-key that is not known. An issuer that is down changes nothing for keys that are known.
+Invariants:
+
+- The keys are fetched once an hour, and when a token names an unknown key; never more often than
+  the pauses below allow. Every fetch is bounded in time and size.
+- While the issuer is down, tokens signed with known keys are verified as before.
 """
 
 import contextlib
@@ -21,32 +24,33 @@ import jwt
 from chalicelib import telemetry
 from chalicelib.errors import UnavailableError
 
-_READ_EVERY_S = 3_600.0
-# Between two readings: whoever invents key ids makes no more of them than this.
+_REFRESH_INTERVAL_S = 3_600.0
+# The shortest pause between two fetches: a client that invents key ids cannot cause more of them.
 _PAUSE_S = 30.0
 _PAUSE_AFTER_FAILURE_S = 5.0
-# While all keys that are asked for are known: a reading that hangs holds one request up.
+# While the issuer is down and every requested key is known. It is longer, because a fetch that
+# hangs delays the request that triggered it.
 _PAUSE_WHILE_KNOWN_S = 60.0
 _CONNECT_TIMEOUT_S = 2.0
-_LONGEST_READ_S = 4.0
-_LONGEST_BYTES = 262_144
-_MOST_KEYS = 100
-_SMALLEST_RSA_BITS = 2_048
+_FETCH_TIMEOUT_S = 4.0
+_MAX_BYTES = 262_144
+_MAX_KEYS = 100
+_MIN_RSA_BITS = 2_048
 
-# Algorithms by what a key must be for them.
+# The algorithm that a key of each type (kty) verifies.
 _ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
 
 
-class KeysUnreadableError(Exception):
-    """The issuer does not answer, or not with keys."""
+class JwkSetError(Exception):
+    """The issuer does not respond, or its response is not a JWK Set with usable keys."""
 
 
 class IssuerKeys:
-    """The keys behind a URL.
+    """The cached keys of an issuer.
 
     Args:
-        read: returns the body behind the URL, or raises ``KeysUnreadableError``.
-        clock: seconds, never going back.
+        read: returns the JWK Set as JSON, or raises ``JwkSetError``; see ``fetch``.
+        clock: a monotonic clock, in seconds.
     """
 
     algorithms = ("RS256", "ES256")
@@ -55,75 +59,87 @@ class IssuerKeys:
         self._read = read
         self._clock = clock
         self._keys: Mapping[tuple[str, str | None], jwt.PyJWK] = {}
-        self._failed = True
-        self._old_at = self._next_at = clock()
-        self._reading = threading.Lock()
+        self._has_failed = True
+        self._stale_at = self._next_refresh_at = clock()
+        self._refreshing = threading.Lock()
 
     def key(self, algorithm: str, kid: str | None) -> jwt.PyJWK | None:
-        """Return the key of an algorithm that has the id; without one, the only key of that kind.
+        """Return the key with this id for this algorithm; without an id, its only key, if any.
 
         Raises:
-            UnavailableError: it is not known, and the issuer cannot be asked now.
+            UnavailableError: the key is unknown, and the issuer's keys cannot be read now.
         """
-        found = self._keys.get((algorithm, kid))
-        if found is None or self._clock() >= self._old_at:
-            self._refresh(wait=found is None)
-            found = self._keys.get((algorithm, kid))
-        if found is None and self._failed:
-            raise UnavailableError("The keys of tokens cannot be read now. Try again soon.")
-        return found
+        key = self._keys.get((algorithm, kid))
+        if key is None or self._clock() >= self._stale_at:
+            self._refresh(wait=key is None)
+            key = self._keys.get((algorithm, kid))
+        if key is None and self._has_failed:
+            raise UnavailableError(
+                "The keys of the token issuer cannot be read now. Try again soon."
+            )
+        return key
 
     def _refresh(self, *, wait: bool) -> None:
-        """Read the keys again, unless that was done just now. One thread does; others may wait."""
-        if not self._reading.acquire(blocking=wait, timeout=2 * _LONGEST_READ_S if wait else -1):
+        """Fetch the keys again, unless the last fetch was too recent.
+
+        Only one thread fetches. With ``wait``, other threads wait until it has finished.
+        """
+        if not self._refreshing.acquire(
+            blocking=wait, timeout=2 * _FETCH_TIMEOUT_S if wait else -1
+        ):
             return
         try:
-            if self._clock() < self._next_at:
+            if self._clock() < self._next_refresh_at:
                 return
             try:
-                self._keys = keys_of(self._read())
-                self._failed = False
-            except KeysUnreadableError as error:
-                self._failed = True
-                telemetry.event("the keys of tokens cannot be read", logging.WARNING, cause=error)
+                self._keys = parse_jwk_set(self._read())
+                self._has_failed = False
+            except JwkSetError as error:
+                self._has_failed = True
+                telemetry.event(
+                    "the keys of the token issuer cannot be read", logging.WARNING, cause=error
+                )
             now = self._clock()
-            self._next_at = now + (_PAUSE_AFTER_FAILURE_S if self._failed else _PAUSE_S)
-            self._old_at = now + (_PAUSE_WHILE_KNOWN_S if self._failed else _READ_EVERY_S)
+            self._next_refresh_at = now + (_PAUSE_AFTER_FAILURE_S if self._has_failed else _PAUSE_S)
+            self._stale_at = now + (
+                _PAUSE_WHILE_KNOWN_S if self._has_failed else _REFRESH_INTERVAL_S
+            )
         finally:
-            self._reading.release()
+            self._refreshing.release()
 
 
-def keys_of(body: bytes) -> dict[tuple[str, str | None], jwt.PyJWK]:
-    """Return the keys of a JWK set that verify signatures, by algorithm and id.
+def parse_jwk_set(body: bytes) -> dict[tuple[str, str | None], jwt.PyJWK]:
+    """Return the keys of a JWK Set that verify signatures, by algorithm and key id.
 
-    Keys for other uses and of other kinds are passed over; so is a shared secret, which has no
-    business here. The only key of an algorithm is that of tokens without an id too.
+    Keys of other types and for other uses are ignored. So are shared secrets (``oct``), which a
+    public JWK Set must not have. An algorithm's only key is also returned under the id None, for
+    tokens without a ``kid``.
 
     Raises:
-        KeysUnreadableError: it is no JWK set, or has no such key.
+        JwkSetError: the body is not a JWK Set, or the set has no such key.
     """
     try:
-        entries = json.loads(body)["keys"][:_MOST_KEYS]
+        entries = json.loads(body)["keys"][:_MAX_KEYS]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise KeysUnreadableError("the answer is no JWK set") from error
-    found: dict[tuple[str, str | None], jwt.PyJWK] = {}
+        raise JwkSetError("the response is not a JWK Set") from error
+    keys: dict[tuple[str, str | None], jwt.PyJWK] = {}
     for entry in entries:
-        key = _key_of(entry) if isinstance(entry, dict) else None
+        key = _verification_key(entry) if isinstance(entry, dict) else None
         if key is not None:
-            found.setdefault((key.algorithm_name, entry.get("kid")), key)
-    if not found:
-        raise KeysUnreadableError("the JWK set has no key that verifies RS256 or ES256")
+            keys.setdefault((key.algorithm_name, entry.get("kid")), key)
+    if not keys:
+        raise JwkSetError("the JWK Set has no key that verifies RS256 or ES256")
     for algorithm in IssuerKeys.algorithms:
-        of_it = [key for (name, _), key in found.items() if name == algorithm]
-        if len(of_it) == 1:
-            found[algorithm, None] = of_it[0]
+        candidates = [key for (name, _), key in keys.items() if name == algorithm]
+        if len(candidates) == 1:
+            keys[algorithm, None] = candidates[0]
         else:
-            found.pop((algorithm, None), None)
-    return found
+            keys.pop((algorithm, None), None)
+    return keys
 
 
-def _key_of(entry: Mapping[str, Any]) -> jwt.PyJWK | None:
-    """Return a key that verifies signatures, or None where it is none that is wanted."""
+def _verification_key(entry: Mapping[str, Any]) -> jwt.PyJWK | None:
+    """Return the key of a JWK; None if it does not verify signatures of tokens."""
     algorithm = _ALGORITHMS.get(str(entry.get("kty")))
     operations, kid = entry.get("key_ops", ["verify"]), entry.get("kid")
     if (
@@ -137,40 +153,42 @@ def _key_of(entry: Mapping[str, Any]) -> jwt.PyJWK | None:
     ):
         return None
     try:
-        # Without what makes a key private: nothing here signs.
+        # Without the private member "d": this service only verifies.
         public = {name: value for name, value in entry.items() if name != "d"}
         key = jwt.PyJWK(public, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    return None if algorithm == "RS256" and key.key.key_size < _SMALLEST_RSA_BITS else key
+    return None if algorithm == "RS256" and key.key.key_size < _MIN_RSA_BITS else key
 
 
-def read_url(url: str) -> bytes:
-    """Read what is behind an http(s) URL: no redirects, and in bounded time and size.
+def fetch(url: str, timeout_s: float = _FETCH_TIMEOUT_S) -> bytes:
+    """Return the body behind an http or https URL, in bounded time and size, without redirects.
 
     Raises:
-        KeysUnreadableError: there is no answer in time, none of 200, or too long a one.
+        JwkSetError: no response within the timeout, a status other than 200, or a body that is too
+            long or incomplete.
     """
-    found: SimpleQueue[bytes | KeysUnreadableError] = SimpleQueue()
+    result: SimpleQueue[bytes | JwkSetError] = SimpleQueue()
 
-    def read() -> None:
+    def run() -> None:
         try:
-            found.put(_read(url))
-        except KeysUnreadableError as error:
-            found.put(error)
+            result.put(_fetch(url, timeout_s))
+        except JwkSetError as error:
+            result.put(error)
 
-    # Looking a name up has no timeout, and of several addresses each has one: not waited for.
-    threading.Thread(target=read, daemon=True).start()
+    # A DNS lookup has no timeout, and the connect timeout applies to each address of a host. So a
+    # thread fetches, and this one waits no longer than the timeout.
+    threading.Thread(target=run, daemon=True).start()
     try:
-        body = found.get(timeout=_LONGEST_READ_S)
+        body = result.get(timeout=timeout_s)
     except Empty:
-        raise KeysUnreadableError("no answer in time") from None
-    if isinstance(body, KeysUnreadableError):
+        raise JwkSetError("no response in time") from None
+    if isinstance(body, JwkSetError):
         raise body
     return body
 
 
-def _read(url: str) -> bytes:
+def _fetch(url: str, timeout_s: float) -> bytes:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_TIMEOUT_S)
@@ -179,30 +197,30 @@ def _read(url: str) -> bytes:
             host, port, timeout=_CONNECT_TIMEOUT_S, context=ssl.create_default_context()
         )
 
-    def cut() -> None:
-        # A timeout is of one read: a drip of bytes would never end.
+    def disconnect() -> None:
+        # The socket's timeout is that of one read: a slow drip of bytes would never exceed it.
         if connection.sock is not None:
-            with contextlib.suppress(OSError):  # it has just ended by itself
+            with contextlib.suppress(OSError):  # the connection has just ended
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
-    limit = threading.Timer(_LONGEST_READ_S, cut)
-    limit.daemon = True
-    limit.start()
+    deadline = threading.Timer(timeout_s, disconnect)
+    deadline.daemon = True
+    deadline.start()
     try:
         path = parts.path or "/"
         target = f"{path}?{parts.query}" if parts.query else path
         connection.request("GET", target, headers={"Accept": "application/json"})
-        with connection.getresponse() as answer:
-            body = answer.read(_LONGEST_BYTES + 1)
+        with connection.getresponse() as response:
+            body = response.read(_MAX_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise KeysUnreadableError(f"no answer: {type(error).__name__}") from error
+        raise JwkSetError(f"no response: {type(error).__name__}") from error
     finally:
-        limit.cancel()
+        deadline.cancel()
         connection.close()
-    if answer.status != http.client.OK:
-        raise KeysUnreadableError(f"the answer is {answer.status}")
-    if len(body) > _LONGEST_BYTES:
-        raise KeysUnreadableError(f"the answer is over {_LONGEST_BYTES} bytes")
-    if answer.length:
-        raise KeysUnreadableError("the answer broke off")
+    if response.status != http.client.OK:
+        raise JwkSetError(f"the status of the response is {response.status}")
+    if len(body) > _MAX_BYTES:
+        raise JwkSetError(f"the response is over {_MAX_BYTES} bytes")
+    if response.length:
+        raise JwkSetError("the response is incomplete")
     return body

@@ -1,7 +1,7 @@
-"""From a token's claims to a principal, under whatever names the issuer writes them.
+"""Turn the claims of a verified token into a principal. The settings name the claims.
 
-A name is that of a claim (``cognito:groups``, ``https://punch.example/role``), or where there is
-none of that name a path with dots (``realm_access.roles``).
+A claim name is matched as a whole first (``cognito:groups``, ``https://punch.example/role``). If no
+claim has this name, it is a path with dots (``realm_access.roles``).
 """
 
 import re
@@ -16,14 +16,19 @@ from chalicelib.settings import Settings
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 # https://openid.net/specs/openid-connect-core-1_0.html#IDToken
-_LONGEST_SUBJECT = 255
+_MAX_SUBJECT_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimNames:
-    """Where in the claims the role and the ids are, and what the issuer calls each role.
+    """The names of the claims, and the issuer's name for each role.
 
-    The roles are in order: a token that names several is taken for the one that may do most.
+    Attributes:
+        role: the claim that has the role or roles.
+        employer: the claim that has the employer's id.
+        employee: the claim that has the employee's id.
+        roles: the issuer's name for each role, from the most to the least powerful. If a token has
+            several of them, the first one counts.
     """
 
     role: str
@@ -32,8 +37,8 @@ class ClaimNames:
     roles: tuple[tuple[str, Role], ...]
 
     @classmethod
-    def of(cls, settings: Settings) -> "ClaimNames":
-        """Take the names that a stage has set."""
+    def from_settings(cls, settings: Settings) -> "ClaimNames":
+        """Take the names from the settings of the stage."""
         return cls(
             settings.jwt_role_claim,
             settings.jwt_employer_claim,
@@ -47,36 +52,37 @@ class ClaimNames:
 
 
 def principal_of(claims: Mapping[str, Any], names: ClaimNames) -> Principal:
-    """Return whom the claims of a token that was verified speak for.
+    """Return the principal that the claims of a verified token describe.
 
     Raises:
-        ForbiddenError: they name no role of ours, or lack an id that the role needs.
+        ForbiddenError: the claims have no role of this service, or lack an id that the role needs.
     """
-    said = _texts(_claim(claims, names.role))
-    role = next((role for name, role in names.roles if name in said), None)
+    roles = _words(_claim(claims, names.role))
+    role = next((role for name, role in names.roles if name in roles), None)
     if role is None:
-        raise ForbiddenError(f"The token names no role of this service in its {names.role}.")
+        raise ForbiddenError(f"The claim {names.role} of the token has no role of this service.")
     employer = employee = None
     if role is not Role.INTEGRATION:
         employer = _id(claims, names.employer, role)
     if role is Role.EMPLOYEE:
         employee = _id(claims, names.employee, role)
-    return Principal(role, employer, employee, str(claims.get("sub", ""))[:_LONGEST_SUBJECT])
+    return Principal(role, employer, employee, str(claims.get("sub", ""))[:_MAX_SUBJECT_LENGTH])
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> object:
+    """Return the value of a claim, by its name or by a path with dots; None without one."""
     if name in claims:
         return claims[name]
-    found: object = claims
+    value: object = claims
     for step in name.split("."):
-        if not isinstance(found, Mapping) or step not in found:
+        if not isinstance(value, Mapping) or step not in value:
             return None
-        found = found[step]
-    return found
+        value = value[step]
+    return value
 
 
-def _texts(value: object) -> frozenset[str]:
-    """Return the words of a claim: a text of words with spaces between, or a list of texts."""
+def _words(value: object) -> frozenset[str]:
+    """Return the words of a claim: a string of words separated by spaces, or a list of strings."""
     if isinstance(value, str):
         return frozenset(value.split())
     if isinstance(value, list):
@@ -85,11 +91,16 @@ def _texts(value: object) -> frozenset[str]:
 
 
 def _id(claims: Mapping[str, Any], name: str, role: Role) -> int:
+    """Return the id that a claim has, as a number or as its digits.
+
+    Raises:
+        ForbiddenError: the claim is missing or is not an id.
+    """
     value = _claim(claims, name)
     if isinstance(value, list) and len(value) == 1:
-        (value,) = value  # as issuers write attributes that may have several values
+        (value,) = value  # some issuers write every attribute as a list
     if isinstance(value, str) and _ID.fullmatch(value):
         value = int(value)
     if type(value) is not int or not 1 <= value <= MAX_INT64:
-        raise ForbiddenError(f"The token of an {role} needs an id in its {name}.")
+        raise ForbiddenError(f"The token of an {role} must have an id in the claim {name}.")
     return value

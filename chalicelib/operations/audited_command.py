@@ -41,7 +41,7 @@ def perform(
         action: the command's name in the log.
         event: the command: an object with a ``token``, optionally a ``comment`` for the log, and
             the command's own members.
-        principal_of: returns the principal of a token; see ``Authenticator.principal``.
+        principal_of: returns the principal of a token; see ``Authenticator.authenticate_token``.
         act: runs the command for that principal; returns the result, and what to log of it.
         members: the members that the event may have and the log shows.
         redacted: further members that the event may have and the log does not show.

@@ -1,4 +1,4 @@
-"""JSON that means one thing only, and what is said of any other."""
+"""Strict JSON, and the messages for everything else."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from chalicelib.errors import InvalidError
 from chalicelib.strict_json import load_json
 
 
-def test_reads_json_as_python_does() -> None:
+def test_json_is_parsed_to_python_values() -> None:
     body = '{"a": [1, 2.5, "é", true, null], "b": {}}'.encode()
     assert load_json(body) == {"a": [1, 2.5, "é", True, None], "b": {}}
 
@@ -26,6 +26,6 @@ def test_reads_json_as_python_does() -> None:
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_refuses_what_is_not_strict_json_and_says_where(body: bytes, reason: str) -> None:
+def test_body_that_is_not_strict_json_is_rejected_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(InvalidError, match=reason):
         load_json(body)

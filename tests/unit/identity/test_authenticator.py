@@ -1,4 +1,4 @@
-"""Which tokens are believed, and which are not."""
+"""Authentication: which tokens are accepted, and which are rejected."""
 
 import base64
 import hmac
@@ -18,7 +18,7 @@ from chalicelib.errors import (
     PunchClockError,
     UnauthenticatedError,
 )
-from chalicelib.identity.authenticator import Authenticator, Demands, SharedKey
+from chalicelib.identity.authenticator import Authenticator, SharedKey, TokenRequirements
 from chalicelib.identity.factory import authenticator
 from chalicelib.identity.jwks import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
@@ -36,64 +36,65 @@ CLAIMS: dict[str, Any] = {
 }
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
-DEMANDS = Demands(CLAIMS["iss"], frozenset({"punch", "other"}), "aud", 30)
-NAMES = ClaimNames.of(Settings())
+REQUIREMENTS = TokenRequirements(CLAIMS["iss"], frozenset({"punch", "other"}), "aud", 30)
+NAMES = ClaimNames.from_settings(Settings())
 
 
 def jwk(key: Any, kid: str | None, **members: Any) -> dict[str, Any]:
-    """The public half of a key, as an issuer publishes it."""
+    """Return the public key as a JWK, as an issuer publishes it."""
     is_rsa = isinstance(key, rsa.RSAPrivateKey)
     kind = jwt.algorithms.RSAAlgorithm if is_rsa else jwt.algorithms.ECAlgorithm
-    found = json.loads(kind.to_jwk(key.public_key()))
-    return {**found, **({} if kid is None else {"kid": kid}), **members}
+    public = json.loads(kind.to_jwk(key.public_key()))
+    return {**public, **({} if kid is None else {"kid": kid}), **members}
 
 
 def issuer(*keys: dict[str, Any]) -> IssuerKeys:
     return IssuerKeys(lambda: json.dumps({"keys": keys}).encode(), time.monotonic)
 
 
-SHARED = Authenticator(SharedKey(SECRET.encode()), DEMANDS, NAMES)
+SHARED = Authenticator(SharedKey(SECRET.encode()), REQUIREMENTS, NAMES)
 ISSUED = Authenticator(
-    issuer(jwk(RSA_KEY, "r", use="sig"), jwk(EC_KEY, "e", alg="ES256")), DEMANDS, NAMES
+    issuer(jwk(RSA_KEY, "r", use="sig"), jwk(EC_KEY, "e", alg="ES256")), REQUIREMENTS, NAMES
 )
 
 
-def dated(claims: dict[str, Any]) -> dict[str, Any]:
-    """Make instants of the seconds from now on that claims have in their place."""
-    instants = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
+def with_absolute_times(claims: dict[str, Any]) -> dict[str, Any]:
+    """Replace the times of the claims, in seconds from now, with seconds since 1970."""
+    offsets = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
     now = int(time.time())
     return claims | {
         name: now + each
-        for name, each in instants.items()
+        for name, each in offsets.items()
         if isinstance(each, int | float) and math.isfinite(each)
     }
 
 
 def bearer(claims: dict[str, Any], key: Any = SECRET, alg: str = "HS256", **header: Any) -> str:
-    return f"Bearer {jwt.encode(dated(claims), key, algorithm=alg, headers=header or None)}"
+    token = jwt.encode(with_absolute_times(claims), key, algorithm=alg, headers=header or None)
+    return f"Bearer {token}"
 
 
-def by_hand(header: object, claims: object, signature: bytes | None = None) -> str:
-    """A token that no library would make, with a signature that is right unless one is given."""
+def assemble(header: object, claims: object, signature: bytes | None = None) -> str:
+    """Assemble a token that no library would make; by default with a valid signature."""
 
-    claims = dated(claims) if isinstance(claims, dict) else claims
+    claims = with_absolute_times(claims) if isinstance(claims, dict) else claims
 
     def encoded(value: object) -> str:
         text = value if isinstance(value, bytes) else json.dumps(value).encode()
         return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
     signed = f"{encoded(header)}.{encoded(claims)}"
-    right = hmac.digest(SECRET.encode(), signed.encode(), "sha256")
-    return f"Bearer {signed}.{encoded(right if signature is None else signature)}"
+    valid = hmac.digest(SECRET.encode(), signed.encode(), "sha256")
+    return f"Bearer {signed}.{encoded(valid if signature is None else signature)}"
 
 
-def test_a_token_speaks_for_a_principal() -> None:
+def test_valid_token_gives_its_principal() -> None:
     employer = Principal(Role.EMPLOYER, 121, None, "ada")
     assert SHARED.authenticate([bearer(CLAIMS)]) == employer
     assert SHARED.authenticate([bearer(CLAIMS).replace("Bearer", "bEARER ")]) == employer
     assert ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "RS256", kid="r")]) == employer
     assert ISSUED.authenticate([bearer(CLAIMS, EC_KEY, "ES256", kid="e")]) == employer
-    # Each is the only one of its kind.
+    # Without a kid: the issuer has one key for each algorithm.
     assert ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "RS256")]) == employer
 
 
@@ -107,7 +108,9 @@ def test_a_token_speaks_for_a_principal() -> None:
         {"iat": 0, "jti": "x", "more": {"a": [1]}},
     ],
 )
-def test_what_is_within_bounds_is_believed(changes: dict[str, Any]) -> None:
+def test_token_within_the_leeway_or_with_further_claims_is_accepted(
+    changes: dict[str, Any],
+) -> None:
     assert SHARED.authenticate([bearer(CLAIMS | changes)]).employer_id == 121
 
 
@@ -133,11 +136,13 @@ def test_what_is_within_bounds_is_believed(changes: dict[str, Any]) -> None:
         {"sub": {"x": 1}},
     ],
 )
-def test_a_token_that_is_not_for_now_and_for_here_is_refused(changes: dict[str, Any]) -> None:
+def test_token_with_wrong_time_issuer_audience_or_subject_is_rejected(
+    changes: dict[str, Any],
+) -> None:
     claims = {name: each for name, each in (CLAIMS | changes).items() if each is not None}
-    with pytest.raises(UnauthenticatedError) as refused:
-        SHARED.authenticate([by_hand({"alg": "HS256"}, claims)])
-    assert refused.value.is_invalid
+    with pytest.raises(UnauthenticatedError) as rejected:
+        SHARED.authenticate([assemble({"alg": "HS256"}, claims)])
+    assert rejected.value.is_invalid
 
 
 @pytest.mark.parametrize(
@@ -172,9 +177,9 @@ def test_a_token_that_is_not_for_now_and_for_here_is_refused(changes: dict[str, 
     ],
     ids=str,
 )
-def test_a_header_that_says_anything_else_is_refused(header: object) -> None:
+def test_token_with_an_unsupported_or_malformed_header_is_rejected(header: object) -> None:
     with pytest.raises(UnauthenticatedError):
-        SHARED.authenticate([by_hand(header, CLAIMS)])
+        SHARED.authenticate([assemble(header, CLAIMS)])
 
 
 @pytest.mark.parametrize(
@@ -182,36 +187,36 @@ def test_a_header_that_says_anything_else_is_refused(header: object) -> None:
     [b"", b"{", b"[]", b"7", b"null", b'"x"', b"\xff", b"[" * 3_000, b'{"exp":' + b"9" * 5_000],
     ids=lambda text: str(text[:10]),
 )
-def test_claims_that_are_no_object_are_refused(claims: bytes) -> None:
+def test_claims_that_are_not_a_json_object_are_rejected(claims: bytes) -> None:
     with pytest.raises(UnauthenticatedError):
-        SHARED.authenticate([by_hand({"alg": "HS256"}, claims)])
+        SHARED.authenticate([assemble({"alg": "HS256"}, claims)])
 
 
-def test_a_signature_must_be_the_keys() -> None:
+def test_forged_signature_is_rejected() -> None:
     token = bearer(CLAIMS)
     head, claims, signature = token.split(".")
-    stranger = bearer(CLAIMS | {"employerId": 122}).split(".")[1]
+    other_claims = bearer(CLAIMS | {"employerId": 122}).split(".")[1]
     for forged in (
-        f"{head}.{stranger}.{signature}",
+        f"{head}.{other_claims}.{signature}",
         f"{head}.{claims}.{signature[:-4]}",
         f"{head}.{claims}.",
         f"{head}.{claims}",
         bearer(CLAIMS, "t" * 32),
-        by_hand({"alg": "HS256"}, CLAIMS, b"\0" * 32),
+        assemble({"alg": "HS256"}, CLAIMS, b"\0" * 32),
     ):
         with pytest.raises(UnauthenticatedError):
             SHARED.authenticate([forged])
 
 
-def test_a_public_key_is_no_shared_secret() -> None:
-    """What RFC 8725, section 2.1, warns of: signed by HS256 with what everybody has."""
+def test_public_key_is_rejected_as_a_shared_secret() -> None:
+    """The attack of RFC 8725, section 2.1: sign with HS256 and the public key as the secret."""
     for key in (RSA_KEY, EC_KEY):
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         for kid in ("r", "e", None):
             header = {"alg": "HS256", **({"kid": kid} if kid else {})}
-            unsigned = by_hand(header, CLAIMS).removeprefix("Bearer ").rpartition(".")[0]
+            unsigned = assemble(header, CLAIMS).removeprefix("Bearer ").rpartition(".")[0]
             mac = base64.urlsafe_b64encode(hmac.digest(public, unsigned.encode(), "sha256"))
             with pytest.raises(UnauthenticatedError, match="RS256 or ES256"):
                 ISSUED.authenticate([f"Bearer {unsigned}.{mac.decode().rstrip('=')}"])
@@ -219,17 +224,17 @@ def test_a_public_key_is_no_shared_secret() -> None:
             authenticator(Settings(), public.decode())
 
 
-def test_a_key_signs_for_its_own_algorithm_alone() -> None:
-    with pytest.raises(UnauthenticatedError, match="no key"):
+def test_key_verifies_only_its_own_algorithm() -> None:
+    with pytest.raises(UnauthenticatedError, match="does not know"):
         ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "RS256", kid="e")])
-    with pytest.raises(UnauthenticatedError, match="no key"):
+    with pytest.raises(UnauthenticatedError, match="does not know"):
         ISSUED.authenticate([bearer(CLAIMS, EC_KEY, "ES256", kid="r")])
     with pytest.raises(UnauthenticatedError, match="must be signed"):
         ISSUED.authenticate([bearer(CLAIMS, RSA_KEY, "PS256", kid="r")])
 
 
 @pytest.mark.parametrize(
-    ("headers", "fault", "invalid"),
+    ("headers", "error", "is_invalid"),
     [
         ([], UnauthenticatedError, False),
         ([""], UnauthenticatedError, False),
@@ -245,9 +250,9 @@ def test_a_key_signs_for_its_own_algorithm_alone() -> None:
         ([bearer(CLAIMS), bearer(CLAIMS)], InvalidError, None),
     ],
     )  # fmt: skip
-def test_there_must_be_one_token(
-    headers: list[str], fault: type[PunchClockError], invalid: bool | None
+def test_request_must_have_exactly_one_token(
+    headers: list[str], error: type[PunchClockError], is_invalid: bool | None
 ) -> None:
-    with pytest.raises(fault) as refused:
+    with pytest.raises(error) as rejected:
         SHARED.authenticate(headers)
-    assert getattr(refused.value, "is_invalid", None) == invalid
+    assert getattr(rejected.value, "is_invalid", None) == is_invalid

@@ -1,4 +1,4 @@
-"""The keys of an issuer: which are taken, when they are read, and what an outage changes."""
+"""The keys of an issuer: which are accepted, when they are fetched, and what an outage changes."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from chalicelib.errors import UnavailableError
-from chalicelib.identity.jwks import IssuerKeys, KeysUnreadableError, keys_of
+from chalicelib.identity.jwks import IssuerKeys, JwkSetError, parse_jwk_set
 
 RSA = json.loads(
     jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(65_537, 2_048).public_key())
@@ -25,38 +25,38 @@ P384 = json.loads(
 
 
 class Issuer:
-    """An issuer that publishes some keys, or is down; and a clock."""
+    """An issuer that publishes keys with these ids, or is down; with a fake clock."""
 
     def __init__(self, *kids: str) -> None:
         self.kids = list(kids)
         self.is_down = False
-        self.reads = 0
+        self.fetches = 0
         self.now = 1_000.0
         self.keys = IssuerKeys(self._read, lambda: self.now)
 
     def _read(self) -> bytes:
-        self.reads += 1
+        self.fetches += 1
         if self.is_down:
-            raise KeysUnreadableError("down")
+            raise JwkSetError("down")
         return json.dumps({"keys": [{**RSA, "kid": kid} for kid in self.kids]}).encode()
 
     def knows(self, kid: str | None) -> bool:
         return self.keys.key("RS256", kid) is not None
 
 
-def test_keys_are_read_once_and_again_after_an_hour() -> None:
+def test_keys_are_fetched_once_an_hour() -> None:
     issuer = Issuer("a")
-    assert issuer.reads == 0
+    assert issuer.fetches == 0
     assert all(issuer.knows("a") for _ in range(100))
-    assert issuer.reads == 1
+    assert issuer.fetches == 1
     issuer.now += 3_600
     issuer.kids = ["b"]
     assert not issuer.knows("a")  # withdrawn
     assert issuer.knows("b")
-    assert issuer.reads == 2
+    assert issuer.fetches == 2
 
 
-def test_a_new_key_is_found_at_once_and_invented_ones_cost_one_reading() -> None:
+def test_new_key_is_fetched_and_invented_ids_cause_one_fetch_in_30_seconds() -> None:
     issuer = Issuer("a")
     assert issuer.knows("a")
     issuer.now += 31
@@ -66,24 +66,24 @@ def test_a_new_key_is_found_at_once_and_invented_ones_cost_one_reading() -> None
         issuer.now += 0.01
         assert not issuer.knows(f"invented {number}")
         assert issuer.knows("a")
-    assert issuer.reads == 2
+    assert issuer.fetches == 2
     issuer.now += 30
     assert not issuer.knows("invented")
-    assert issuer.reads == 3
+    assert issuer.fetches == 3
 
 
-def test_an_issuer_that_is_down_changes_nothing_for_keys_that_are_known() -> None:
+def test_known_keys_stay_valid_while_the_issuer_is_down() -> None:
     issuer = Issuer("a")
     assert issuer.knows("a")
     issuer.is_down = True
     for _ in range(100):
         issuer.now += 600
         assert issuer.knows("a")
-    reads = issuer.reads
+    fetches = issuer.fetches
     for _ in range(120):
         issuer.now += 1
         assert issuer.knows("a")
-    assert issuer.reads <= reads + 2  # each may take seconds of somebody's time
+    assert issuer.fetches <= fetches + 2  # a fetch may delay a request by seconds
     with pytest.raises(UnavailableError):
         issuer.knows("b")
     issuer.is_down, issuer.kids = False, ["b"]
@@ -91,20 +91,20 @@ def test_an_issuer_that_is_down_changes_nothing_for_keys_that_are_known() -> Non
     assert issuer.knows("b")
 
 
-def test_without_any_key_an_issuer_that_is_down_is_asked_seldom() -> None:
+def test_issuer_that_is_down_from_the_start_is_not_flooded() -> None:
     issuer = Issuer("a")
     issuer.is_down = True
     for _ in range(100):
         issuer.now += 0.1
         with pytest.raises(UnavailableError):
             issuer.knows("a")
-    assert issuer.reads <= 3
+    assert issuer.fetches <= 3
     issuer.is_down = False
     issuer.now += 5
     assert issuer.knows("a")
 
 
-def test_a_token_without_an_id_is_of_the_only_key() -> None:
+def test_token_without_kid_is_verified_only_if_there_is_one_key() -> None:
     assert Issuer("a").knows(None)
     assert not Issuer("a", "b").knows(None)
 
@@ -136,9 +136,9 @@ def test_a_token_without_an_id_is_of_the_only_key() -> None:
         [],
     ],
 )
-def test_other_keys_are_passed_over(entry: Any) -> None:
-    found = keys_of(json.dumps({"keys": [entry, {**EC, "kid": "good"}]}).encode())
-    assert {key for key in found if key[1] is not None} == {("ES256", "good")}
+def test_key_that_cannot_verify_tokens_is_ignored(entry: Any) -> None:
+    keys = parse_jwk_set(json.dumps({"keys": [entry, {**EC, "kid": "good"}]}).encode())
+    assert {key for key in keys if key[1] is not None} == {("ES256", "good")}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,6 @@ def test_other_keys_are_passed_over(entry: Any) -> None:
     ],
     ids=lambda body: str(body[:12]),
 )  # fmt: skip
-def test_what_is_no_set_of_keys_is_an_outage(body: bytes) -> None:
-    with pytest.raises(KeysUnreadableError):
-        keys_of(body)
+def test_response_without_usable_keys_is_an_error(body: bytes) -> None:
+    with pytest.raises(JwkSetError):
+        parse_jwk_set(body)

@@ -1,12 +1,10 @@
-"""Whom the claims of a token speak for, under whatever names its issuer writes them."""
+"""Claims of a token to its principal, under the names that real issuers use."""
 
 from typing import Any
 
 import pytest
 
-from chalicelib.errors import (
-    ForbiddenError,
-)
+from chalicelib.errors import ForbiddenError
 from chalicelib.identity.token_claims import ClaimNames, principal_of
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
@@ -18,22 +16,22 @@ from chalicelib.settings import Settings
         ({"role": "employee", "employerId": 1, "employeeId": "2"}, {},
          Principal(Role.EMPLOYEE, 1, 2)),
         ({"role": "integration", "employerId": 1}, {}, Principal(Role.INTEGRATION)),
-        # Cognito: groups, and attributes of one's own, which are texts.
+        # Cognito: groups, and custom attributes, which are strings.
         ({"cognito:groups": ["staff", "employer"], "custom:employer_id": "121"},
          {"jwt_role_claim": "cognito:groups", "jwt_employer_claim": "custom:employer_id"},
          Principal(Role.EMPLOYER, 121)),
-        # Keycloak: roles of the realm, and attributes that may have several values.
+        # Keycloak: realm roles, and attributes that may be lists.
         ({"realm_access": {"roles": ["offline_access", "punch-employee"]},
           "punch": {"employer": ["121"], "employee": 7}},
          {"jwt_role_claim": "realm_access.roles", "jwt_employee_role": "punch-employee",
           "jwt_employer_claim": "punch.employer", "jwt_employee_claim": "punch.employee"},
          Principal(Role.EMPLOYEE, 121, 7)),
-        # Auth0: names of one's own are URLs.
+        # Auth0: the names of custom claims are URLs.
         ({"https://punch.example/role": "employer", "https://punch.example/employer": 121},
          {"jwt_role_claim": "https://punch.example/role",
           "jwt_employer_claim": "https://punch.example/employer"},
          Principal(Role.EMPLOYER, 121)),
-        # OAuth: scopes are words.
+        # OAuth: scopes, separated by spaces.
         ({"scope": "openid integration"}, {"jwt_role_claim": "scope"},
          Principal(Role.INTEGRATION)),
         ({"role": ["employee", "employer"], "employerId": 1, "employeeId": 2}, {},
@@ -43,10 +41,10 @@ from chalicelib.settings import Settings
     ],
     ids=str,
 )  # fmt: skip
-def test_claims_are_found_under_the_names_of_an_issuer(
+def test_claims_give_the_principal(
     claims: dict[str, Any], settings: dict[str, str], principal: Principal
 ) -> None:
-    assert principal_of(claims, ClaimNames.of(Settings(**settings))) == principal
+    assert principal_of(claims, ClaimNames.from_settings(Settings(**settings))) == principal
 
 
 @pytest.mark.parametrize(
@@ -68,6 +66,6 @@ def test_claims_are_found_under_the_names_of_an_issuer(
     ],
     ids=str,
 )
-def test_claims_that_are_no_role_or_lack_its_ids_give_no_right(claims: dict[str, Any]) -> None:
+def test_claims_without_a_role_or_its_ids_are_forbidden(claims: dict[str, Any]) -> None:
     with pytest.raises(ForbiddenError):
-        principal_of(claims, ClaimNames.of(Settings()))
+        principal_of(claims, ClaimNames.from_settings(Settings()))

@@ -1,0 +1,42 @@
+"""URLs that a request can go to, and hosts that are this machine."""
+
+import pytest
+
+from chalicelib.net import is_http_url, is_loopback
+
+
+@pytest.mark.parametrize(
+    "url", ["https://issuer.example/jwks", "http://127.0.0.1:9", "HTTPS://[::1]:8443/a?b=c"]
+)
+def test_http_url_with_a_host_is_accepted(url: str) -> None:
+    assert is_http_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "issuer.example/jwks", "https:///jwks", "file:///etc/passwd", "ftp://issuer.example"),
+        *("https://issuer.example:99999", "https://issuer.example:0", "https://[::1/jwks"),
+        *(
+            "https://ada:secret@issuer.example",
+            "https://issuer.example/a b",
+            "https://b\u00fccher.de",
+        ),
+        *("https://issuer.example/\n", f"https://{'a' * 64}.example"),
+    ],
+)
+def test_url_that_no_request_can_go_to_is_rejected(url: str) -> None:
+    assert not is_http_url(url)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
+def test_loopback_addresses_are_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [None, "", "127.0.0.1.example.com", "10.0.0.1", "0.0.0.1", "::", "localhost.example.com"],
+)
+def test_other_hosts_are_not_this_machine(host: str | None) -> None:
+    assert not is_loopback(host)
