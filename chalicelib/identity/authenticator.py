@@ -4,7 +4,7 @@ Invariants:
 
 - A token is accepted only if a key of the stage has signed it, under an algorithm of the stage, for
   this service, and if it is valid now.
-- Rejecting a token never costs more than accepting one, whatever the request contains.
+- Rejecting a token never costs more than accepting one, for any input.
 
 RFC 6750 (bearer tokens), RFC 8725 (best practices for JWT).
 """

@@ -23,7 +23,7 @@ _EXPOSED = (
 )
 
 # The headers of API Gateway's own error responses (throttled, too large). They allow any origin,
-# whatever CORS_ORIGINS is: these responses have no private data, and a browser app must see them.
+# regardless of CORS_ORIGINS: these responses have no private data, and a browser app must see them.
 GATEWAY_ERROR_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Retry-After",

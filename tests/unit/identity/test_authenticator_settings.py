@@ -1,5 +1,7 @@
 """The authenticator that the settings of a stage give, and the messages if a setting is wrong."""
 
+from typing import Any
+
 import pytest
 
 from chalicelib.errors import MisconfiguredError
@@ -35,7 +37,7 @@ FULL = JWKS | {"jwt_issuer": "https://issuer.example/", "jwt_audience": "punch"}
     ids=str,
 )
 def test_wrong_setting_is_named_and_no_key_is_quoted(
-    settings: dict[str, str], key: str, message: str
+    settings: dict[str, Any], key: str, message: str
 ) -> None:
     with pytest.raises(MisconfiguredError, match=message) as rejected:
         authenticator(Settings(**settings), key)
@@ -48,6 +50,6 @@ def test_wrong_setting_is_named_and_no_key_is_quoted(
     ids=["shared key", "JWKS over https", "JWKS on loopback"],
 )
 def test_stage_with_one_kind_of_keys_gets_an_authenticator(
-    settings: dict[str, str], key: str
+    settings: dict[str, Any], key: str
 ) -> None:
     assert authenticator(Settings(**settings), key)

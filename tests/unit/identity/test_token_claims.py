@@ -42,7 +42,7 @@ from chalicelib.settings import Settings
     ids=str,
 )  # fmt: skip
 def test_claims_give_the_principal(
-    claims: dict[str, Any], settings: dict[str, str], principal: Principal
+    claims: dict[str, Any], settings: dict[str, Any], principal: Principal
 ) -> None:
     assert principal_of(claims, ClaimNames.from_settings(Settings(**settings))) == principal
 
