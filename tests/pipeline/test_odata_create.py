@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from chalice.test import HTTPResponse
@@ -12,6 +12,7 @@ from chalicelib import container
 from chalicelib.odata.pending import PendingRecords
 from chalicelib.odata.request import ODataRequest
 from chalicelib.odata.router import Router
+from chalicelib.postgres.connection import Database
 from tests.support.service import PUNCH, Service, error_of, wired
 from tests.support.tokens import INTEGRATION
 
@@ -228,7 +229,7 @@ def test_record_is_created_while_postgres_is_unavailable(
 ) -> None:
     unavailable = variables | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}
     with wired(unavailable):
-        service = Service.of(None, tmp_path)
+        service = Service.of(cast(Database, None), tmp_path)
         response = create(service)
         assert response.status_code == 201
         assert service.get(path_of(response.headers["Location"])).status_code == 503
