@@ -1,4 +1,4 @@
-"""What every test may ask for: real engines, started once, and a place of its own in them."""
+"""Fixtures of every test: real engines, started once, and a database and table for each test."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,13 +21,26 @@ from local.services import start_legacy
 
 _numbers = count(1)
 
+_TESTS = Path(__file__).parent
+# Fixtures that start an engine. Every other fixture with an engine depends on one of these.
+_ENGINE_FIXTURES = {"engines", "packaged", "process"}
+# Directories whose tests start processes or install packages without such a fixture.
+_ENGINE_DIRECTORIES = [_TESTS / name for name in ("aws", "clients", "local_stack")]
 
 bypass_proxies()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that needs an engine, directly or through its fixtures, as ``engines``."""
+    for item in items:
+        fixtures = _ENGINE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if fixtures or any(item.path.is_relative_to(each) for each in _ENGINE_DIRECTORIES):
+            item.add_marker(pytest.mark.engines)
+
+
 @pytest.fixture(scope="session")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the engines of this session: their logs are in ``log``."""
+    """The directory of this session's engines. Their logs are in ``log``."""
     return tmp_path_factory.mktemp("engines")
 
 
@@ -39,7 +52,7 @@ def postgres_server(engines: Path) -> Iterator[Postgres]:
         _run(server, "CREATE DATABASE template")
         template = connect(server.url("template"))
         migrate(template)
-        template.close()  # a database in use can't be copied
+        template.close()  # Postgres cannot copy a database that is in use
         yield server
     finally:
         server.child.stop()
@@ -47,7 +60,7 @@ def postgres_server(engines: Path) -> Iterator[Postgres]:
 
 @pytest.fixture
 def database_url(postgres_server: Postgres) -> Iterator[str]:
-    """The URI of a migrated, empty database of the test's own."""
+    """The URI of a migrated, empty database for this test only."""
     name = f"test_{next(_numbers)}"
     yield create_database(postgres_server, name)
     _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
@@ -62,9 +75,9 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def create_database(server: Postgres, name: str) -> str:
-    """Create a migrated, empty database, in place of any such, and return its URI.
+    """Create a migrated, empty database, and return its URI; first drop one of the same name.
 
-    A worker may make a module's database twice: tests are handed from worker to worker.
+    A pytest worker may create the database of a module twice, because tests move between workers.
     """
     _run(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     _run(server, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
@@ -93,7 +106,7 @@ def dynamodb(dynamodb_url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def table(dynamodb: Any) -> Iterator[str]:
-    """The name of an empty table of the test's own, made as the buffer's table is."""
+    """The name of an empty table for this test only, with the schema of the buffer."""
     name = f"point_record_{next(_numbers)}"
     dynamodb_server.create_table(dynamodb, name)
     yield name
@@ -163,7 +176,7 @@ def legacy(_legacy: SimulatedLegacy) -> SimulatedLegacy:
 
 
 def _run(server: Postgres, statement: str) -> None:
-    """Run a statement that Postgres allows in no transaction."""
+    """Run a statement that Postgres does not allow in a transaction."""
     connection = pg8000.native.Connection(
         postgres.NAME,
         password=server.password,

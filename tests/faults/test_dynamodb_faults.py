@@ -8,22 +8,22 @@ import pytest
 from chalicelib.errors import UnavailableError
 from tests.support import killed_process
 from tests.support.dynamodb_proxy import (
-    AWAY,
-    BROKEN,
-    LIMITED,
+    INTERNAL_ERROR,
+    REQUEST_LIMIT,
+    SERVICE_UNAVAILABLE,
     THROTTLED,
     THROTTLED_TABLE,
     DynamoDBProxy,
     Fault,
+    captive_portal,
     empty_page,
-    passed_on,
+    pass_through,
     reset_after,
     reset_before,
     running,
     slow,
     stale_page,
     unprocessed,
-    usurped,
 )
 from tests.support.record_counts import assert_replicated, buffered_ids, fill, replicated_ids
 from tests.support.service import PUNCH, Service, error_of, punch
@@ -72,12 +72,12 @@ def named(value: Any) -> str | None:
 @pytest.mark.parametrize(
     ("operation", "faults"),
     [
-        ("Scan", [THROTTLED, BROKEN]),
-        ("Scan", [passed_on, reset_before, reset_after]),
+        ("Scan", [THROTTLED, INTERNAL_ERROR]),
+        ("Scan", [pass_through, reset_before, reset_after]),
         ("Scan", [slow(0.3)] * 4),
-        ("Scan", [empty_page, passed_on] * 4),
-        ("BatchWriteItem", [THROTTLED_TABLE, AWAY]),
-        ("BatchWriteItem", [LIMITED]),
+        ("Scan", [empty_page, pass_through] * 4),
+        ("BatchWriteItem", [THROTTLED_TABLE, SERVICE_UNAVAILABLE]),
+        ("BatchWriteItem", [REQUEST_LIMIT]),
         ("BatchWriteItem", [reset_before, reset_after]),
         ("BatchWriteItem", [slow(0.3)] * 4),
         ("BatchWriteItem", [unprocessed(every=2)] * 6),
@@ -100,7 +100,7 @@ def test_a_run_outlasts_what_soon_passes(
 
 
 @pytest.mark.parametrize("operation", ["Scan", "BatchWriteItem"])
-@pytest.mark.parametrize("fault", [THROTTLED, reset_after, usurped], ids=named)
+@pytest.mark.parametrize("fault", [THROTTLED, reset_after, captive_portal], ids=named)
 def test_a_run_that_cannot_go_on_says_so_and_the_next_makes_it_whole(
     service: Service,
     proxy: DynamoDBProxy,
@@ -110,7 +110,7 @@ def test_a_run_that_cannot_go_on_says_so_and_the_next_makes_it_whole(
     fault: Fault,
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
-    proxy.script(operation, passed_on)
+    proxy.script(operation, pass_through)
     proxy.always(operation, fault)
     with pytest.raises(UnavailableError):
         service.replicate()
@@ -125,7 +125,7 @@ def test_what_was_deleted_and_is_read_again_dissolves(
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
     # Each segment begins with what is there; then it repeats that, and goes on.
-    proxy.script("Scan", passed_on, passed_on, stale_page, stale_page)
+    proxy.script("Scan", pass_through, pass_through, stale_page, stale_page)
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
     accepted += fill(dynamodb, table, range(1_000, 1_050))
@@ -140,9 +140,14 @@ def test_runs_that_meet_every_fault_in_turn_end_exact(
     accepted = fill(dynamodb, table, RECORDS)
     service.replicate()
     accepted += fill(dynamodb, table, range(1_000, 1_120))
-    proxy.script("Scan", stale_page, THROTTLED, empty_page, reset_after, stale_page, BROKEN)
+    proxy.script("Scan", stale_page, THROTTLED, empty_page, reset_after, stale_page, INTERNAL_ERROR)
     proxy.script(
-        "BatchWriteItem", unprocessed(every=3), reset_after, THROTTLED, unprocessed(every=2), AWAY
+        "BatchWriteItem",
+        unprocessed(every=3),
+        reset_after,
+        THROTTLED,
+        unprocessed(every=2),
+        SERVICE_UNAVAILABLE,
     )
     replicate_until_empty(service, dynamodb, table)
     assert_replicated(service, dynamodb, table, accepted)
@@ -170,7 +175,7 @@ def test_a_run_under_a_fault_without_end_ends_in_time(
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 401))
     if fault is stale_page:
-        proxy.script("Scan", passed_on, passed_on)
+        proxy.script("Scan", pass_through, pass_through)
     proxy.always(operation, fault)
     # A page is many more deletes than there are deleters, as by default.
     wide = variables | {"REPLICATION_PAGE": "250", "REPLICATION_DELETERS": "1"}
@@ -186,7 +191,7 @@ def test_a_run_under_a_fault_without_end_ends_in_time(
 
 
 @pytest.mark.parametrize(
-    "fault", [THROTTLED, BROKEN, reset_before, reset_after, usurped], ids=named
+    "fault", [THROTTLED, INTERNAL_ERROR, reset_before, reset_after, captive_portal], ids=named
 )
 def test_a_phone_that_is_told_to_come_again_loses_no_punch(
     service: Service, proxy: DynamoDBProxy, dynamodb: Any, table: str, fault: Fault
@@ -203,7 +208,9 @@ def test_a_phone_that_is_told_to_come_again_loses_no_punch(
 
 
 @pytest.mark.parametrize(
-    "faults", [[THROTTLED], [BROKEN], [reset_after], [AWAY, reset_after]], ids=named
+    "faults",
+    [[THROTTLED], [INTERNAL_ERROR], [reset_after], [SERVICE_UNAVAILABLE, reset_after]],
+    ids=named,
 )
 def test_a_put_that_is_tried_again_within_the_call_is_created_once(
     service: Service, proxy: DynamoDBProxy, dynamodb: Any, table: str, faults: list[Fault]
@@ -223,7 +230,7 @@ def test_of_an_array_what_is_acknowledged_is_stored_whatever_else_fails(
 ) -> None:
     body = [punch(each) for each in range(1, 41)]
     # More faults in a row than a put is tried: some items fail for good.
-    proxy.script("PutItem", *[passed_on, THROTTLED, reset_after, BROKEN] * 15)
+    proxy.script("PutItem", *[pass_through, THROTTLED, reset_after, INTERNAL_ERROR] * 15)
     items = service.post(body).json_body
     statuses = [item["status"] for item in items]
     assert set(statuses) <= {200, 201, 503}
@@ -236,7 +243,7 @@ def test_of_an_array_what_is_acknowledged_is_stored_whatever_else_fails(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-@pytest.mark.parametrize("fault", [BROKEN, usurped], ids=named)
+@pytest.mark.parametrize("fault", [INTERNAL_ERROR, captive_portal], ids=named)
 def test_a_record_that_cannot_be_read_now_is_not_said_to_be_missing(
     service: Service, proxy: DynamoDBProxy, fault: Fault
 ) -> None:

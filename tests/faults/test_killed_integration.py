@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import SimulatedLegacy
 from tests.support import killed_process
-from tests.support.killed_process import Point
+from tests.support.killed_process import KillPoint
 from tests.support.record_counts import ROUNDS, assert_integrated, fill
 from tests.support.service import Service
 
@@ -27,16 +27,16 @@ LEASES_S = 200.0
 @pytest.mark.parametrize(
     "point",
     [
-        Point("after", BEGIN),
-        Point("after", CLAIM),
-        Point("before", SEND, 3),
-        Point("after", SEND, 3),
-        Point("before", FLUSH, 2),
-        Point("before", STATEMENT, statement="\nWITH renewed"),
-        Point("after", STATEMENT, statement="\nWITH renewed"),
-        Point("after", FLUSH, 2),
-        Point("before", END),
-        Point("after", END),
+        KillPoint("after", BEGIN),
+        KillPoint("after", CLAIM),
+        KillPoint("before", SEND, 3),
+        KillPoint("after", SEND, 3),
+        KillPoint("before", FLUSH, 2),
+        KillPoint("before", STATEMENT, statement="\nWITH renewed"),
+        KillPoint("after", STATEMENT, statement="\nWITH renewed"),
+        KillPoint("after", FLUSH, 2),
+        KillPoint("before", END),
+        KillPoint("after", END),
     ],
     ids=str,
 )
@@ -46,7 +46,7 @@ def test_next_run_takes_over_from_a_run_killed_at_a_point_once_leases_expire(
     legacy: SimulatedLegacy,
     dynamodb: Any,
     table: str,
-    point: Point,
+    point: KillPoint,
 ) -> None:
     legacy.set(latency_ms=2)
     ids = fill(dynamodb, table, range(1, 41))
@@ -54,7 +54,7 @@ def test_next_run_takes_over_from_a_run_killed_at_a_point_once_leases_expire(
     # Small batches, so that even the quickest run flushes more than once.
     small_batches = variables | {"SETTLE_BATCH": "10"}
     assert killed_process.run("integrate", small_batches, point) == -signal.SIGKILL
-    service.let_pass(LEASES_S)
+    service.advance_time(LEASES_S)
     service.integrate()
     assert_integrated(service, legacy, ids)
 
@@ -71,8 +71,8 @@ def test_runs_killed_at_random_instants_leave_every_record_integrated_once(
         service.replicate()
         return ids
 
-    ids = killed_process.killed_at_random(
-        "integrate", variables, 2 * ROUNDS, accept_more, lambda: service.let_pass(LEASES_S)
+    ids = killed_process.run_killed_at_random(
+        "integrate", variables, 2 * ROUNDS, accept_more, lambda: service.advance_time(LEASES_S)
     )
     service.integrate()
     assert_integrated(service, legacy, ids)
@@ -88,7 +88,9 @@ def test_leases_of_a_killed_run_expire_without_intervention(
     }
     ids = fill(dynamodb, table, range(1, 31))
     service.replicate()
-    assert killed_process.run("integrate", short_leases, Point("after", CLAIM)) == -signal.SIGKILL
+    assert (
+        killed_process.run("integrate", short_leases, KillPoint("after", CLAIM)) == -signal.SIGKILL
+    )
     assert service.statuses()["INTEGRATING"] > 0
     deadline = time.monotonic() + 30
     while service.statuses() != {"INTEGRATED": 30}:

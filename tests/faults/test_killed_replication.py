@@ -1,14 +1,13 @@
 """Replication killed anywhere: what was accepted is replicated, each once, logged once."""
 
 import signal
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.support import killed_process
-from tests.support.killed_process import Point
+from tests.support.killed_process import KillPoint
 from tests.support.record_counts import (
     ROUNDS,
     assert_replicated,
@@ -28,7 +27,7 @@ SMALL = {"REPLICATION_PAGE": "25", "REPLICATION_SEGMENTS": "2", "REPLICATION_DEL
 
 
 @pytest.fixture
-def small(variables: dict[str, str]) -> Iterator[dict[str, str]]:
+def small(variables: dict[str, str]) -> dict[str, str]:
     """The environment of a replicator that takes small steps."""
     return variables | SMALL
 
@@ -36,22 +35,22 @@ def small(variables: dict[str, str]) -> Iterator[dict[str, str]]:
 @pytest.mark.parametrize(
     "point",
     [
-        Point("before", READ),
-        Point("before", ADD),
-        Point("before", ADD, 3),
-        Point("before", STATEMENT, statement="COMMIT"),
-        Point("before", STATEMENT, 3, statement="COMMIT"),
-        Point("after", STATEMENT, statement="COMMIT"),
-        Point("after", STATEMENT, 3, statement="COMMIT"),
-        Point("before", DELETE),
-        Point("before", DELETE, 3),
-        Point("after", DELETE),
-        Point("after", DELETE, 3),
+        KillPoint("before", READ),
+        KillPoint("before", ADD),
+        KillPoint("before", ADD, 3),
+        KillPoint("before", STATEMENT, statement="COMMIT"),
+        KillPoint("before", STATEMENT, 3, statement="COMMIT"),
+        KillPoint("after", STATEMENT, statement="COMMIT"),
+        KillPoint("after", STATEMENT, 3, statement="COMMIT"),
+        KillPoint("before", DELETE),
+        KillPoint("before", DELETE, 3),
+        KillPoint("after", DELETE),
+        KillPoint("after", DELETE, 3),
     ],
     ids=str,
 )
 def test_killed_at_a_point_the_next_run_makes_it_whole(
-    service: Service, small: dict[str, str], dynamodb: Any, table: str, point: Point
+    service: Service, small: dict[str, str], dynamodb: Any, table: str, point: KillPoint
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 101))
     assert killed_process.run("replicate", small, point) == -signal.SIGKILL
@@ -71,6 +70,6 @@ def test_killed_at_random_instants_it_loses_and_doubles_nothing(
     def accept_more() -> list[str]:
         return fill(dynamodb, table, [next(employees) for _ in range(150)])
 
-    accepted = killed_process.killed_at_random("replicate", small, 2 * ROUNDS, accept_more)
+    accepted = killed_process.run_killed_at_random("replicate", small, 2 * ROUNDS, accept_more)
     assert killed_process.run("replicate", small) == 0
     assert_replicated(service, dynamodb, table, accepted)

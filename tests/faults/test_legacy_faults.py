@@ -140,7 +140,7 @@ def test_every_record_is_delivered_once_after_the_fault(
     assert_not_stuck(service)
     repair(legacy)
     for _ in range(3):
-        service.let_pass(WEEK_S)
+        service.advance_time(WEEK_S)
         service.integrate()
     assert_integrated(service, legacy, ids)
     assert max(excesses) <= 0
@@ -163,7 +163,7 @@ def test_poison_record_is_parked_and_the_others_are_delivered_in_the_first_run(
     service.integrate()
     assert service.statuses() == {"INTEGRATED": len(others), "ERROR": 1}
     for _ in range(8):
-        service.let_pass(WEEK_S)
+        service.advance_time(WEEK_S)
         service.integrate()
     assert service.statuses() == {"INTEGRATED": len(others), "REJECTED": 1}
     assert service.logs(poison)[-1] == (8, "REJECTED", 500)
@@ -200,6 +200,6 @@ def test_run_ends_by_its_deadline_and_leaves_no_record_integrating(
     assert max(excesses) <= 0
     repair(legacy)
     for _ in range(3):
-        service.let_pass(WEEK_S)
+        service.advance_time(WEEK_S)
         service.integrate()
     assert_integrated(service, legacy, ids)

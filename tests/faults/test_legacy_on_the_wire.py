@@ -215,7 +215,7 @@ def test_every_record_is_delivered_once_the_legacy_is_repaired(
         legacy.repair()
         with configured(variables, legacy.url, LONG_TIMEOUTS):
             for _ in range(2):
-                service.let_pass(WEEK_S)
+                service.advance_time(WEEK_S)
                 service.integrate()
         assert service.statuses() == {"INTEGRATED": len(ids)}
         if kind in (ATTEMPT, NEITHER):
@@ -242,7 +242,7 @@ def test_unknown_host_name_uses_up_no_attempts_and_the_records_wait(
         configured(variables, legacy.url, LONG_TIMEOUTS),
     ):
         legacy.repair()
-        service.let_pass(WEEK_S)
+        service.advance_time(WEEK_S)
         service.integrate()
         assert legacy.accepted == set(ids)
     assert service.statuses() == {"INTEGRATED": len(ids)}

@@ -81,12 +81,12 @@ def test_step_of_the_database_clock_loses_duplicates_and_sticks_no_record(
     environment = variables | {"LIMIT_MAX": "6"}
     first = killed_process.start("integrate", environment)
     wait_until(lambda: legacy.report()["accepted"])
-    service.let_pass(hours * 3_600)  # all leases become an hour older, or younger
+    service.advance_time(hours * 3_600)  # all leases become an hour older, or younger
     second = killed_process.start("integrate", environment)
     for run in (first, second):
         run.join(60)
         assert run.exitcode == 0
-    service.let_pass(2 * 3_600)
+    service.advance_time(2 * 3_600)
     service.integrate()
     # After a step ahead both runs hold leases for a moment, so a record may be sent twice, but
     # under one idempotency key.

@@ -27,7 +27,7 @@ def members(first: str) -> dict[str, str]:
 
 
 # Each under the id of a valid punch, where it is in the way of that punch.
-POISON = {
+POISON: dict[str, dict[str, Any]] = {
     "no JSON": {"S": "punch"},
     "empty": {"S": ""},
     "no object": {"S": "[1]"},

@@ -149,7 +149,7 @@ def test_an_interrupted_integration_sends_and_logs_each_outcome_once(
         service.integrate()
     assert proxy.has_interrupted
     for _ in range(2):
-        service.let_pass(LEASES_S)
+        service.advance_time(LEASES_S)
         service.integrate()
     assert_integrated(service, legacy, ids)
     assert_logged_once(service)

@@ -116,6 +116,6 @@ def test_an_integration_without_postgres_ends_at_its_deadline_and_loses_nothing(
     assert process.exitcode == 1
     assert time.monotonic() - started < 6 + 3  # the run's deadline, plus the start of the process
     restart(server)
-    service.let_pass(200)
+    service.advance_time(200)
     service.integrate()
     assert_integrated(service, legacy, ids)

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.postgres.connection import Database
 from tests.conftest import SimulatedLegacy
-from tests.support.service import NOWHERE, Service, environment, wired
+from tests.support.service import UNREACHABLE, Service, environment, wired
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    with wired(NOWHERE):
+    with wired(UNREACHABLE):
         yield tried
 
 

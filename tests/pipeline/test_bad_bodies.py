@@ -14,13 +14,13 @@ from tests.support.lambda_events import context, rest_event
 from tests.support.service import PUNCH, Http, Service, environment, error_of, punch, wired
 
 # Nobody listens there: a body that gets as far as a store is answered 503.
-NOWHERE = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
 def storeless(tmp_path: Path) -> Iterator[Service]:
     """The service without any store."""
-    nowhere = environment(dynamodb=NOWHERE, table="none", postgres="", legacy="")
+    nowhere = environment(dynamodb=UNREACHABLE, table="none", postgres="", legacy="")
     with wired(nowhere):
         yield Service(Http(tmp_path), None)
 

@@ -20,7 +20,7 @@ from chalicelib.errors import (
 from chalicelib.principal import Role
 from local.tokens import make_token
 from tests.support.lambda_events import context, schedule_event
-from tests.support.service import NOWHERE, Service, wired
+from tests.support.service import UNREACHABLE, Service, wired
 from tests.support.tokens import KEY, operator_event
 
 # The members of a valid event of each command.
@@ -123,8 +123,9 @@ def test_a_command_with_an_operators_token_reaches_a_store(
     for line in (before, after):
         assert (line["action"], line["by"], line["role"]) == (action, "ada", "integration")
         assert line.get("asked", {}) == {name: str(each) for name, each in EVENTS[action].items()}
-    is_ours = isinstance(failed.value, UnavailableError)
-    assert after["error"] == (failed.value.message if is_ours else type(failed.value).__name__)
+    error = failed.value
+    expected = error.message if isinstance(error, UnavailableError) else type(error).__name__
+    assert after["error"] == expected
 
 
 @pytest.mark.parametrize("event", [None, [], "token", 7, {}, {"Token": "x"}, schedule_event()])
@@ -168,7 +169,7 @@ def test_an_unknown_or_invalid_member_is_refused_by_name(
 def test_a_stage_with_invalid_key_settings_refuses_every_command(
     changes: dict[str, str], invoke: Callable[[str, Any], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with wired(NOWHERE | changes):
+    with wired(UNREACHABLE | changes):
         for action, event in EVENTS.items():
             with pytest.raises(MisconfiguredError):
                 invoke(action, operator_event(**event))

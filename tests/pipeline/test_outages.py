@@ -53,7 +53,7 @@ def test_what_is_posted_while_postgres_and_the_legacy_are_stopped_arrives_later(
         service.replicate()
         child, _ = start_legacy(tmp_path, port, keep=False)
         try:
-            service.let_pass(60)
+            service.advance_time(60)
             service.integrate()
         finally:
             child.stop()

@@ -53,7 +53,7 @@ def test_accepted_equals_delivered_plus_waiting_plus_parked_during_a_run(
         run.result()
         assert_balanced(service, 200)
         assert checks > 1
-        service.let_pass(3_600)
+        service.advance_time(3_600)
         legacy.set(lost_reply_rate=0)
         service.integrate()
         assert_balanced(service, 200)

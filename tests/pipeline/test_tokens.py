@@ -10,7 +10,7 @@ import app
 from chalicelib.principal import Role
 from local.tokens import make_token
 from tests.support.lambda_events import context, rest_event
-from tests.support.service import NOWHERE, Http, Service, error_of, wired
+from tests.support.service import UNREACHABLE, Http, Service, error_of, wired
 from tests.support.tokens import KEY, authorization
 
 # A route and a method that it has; OData has a route for each method.
@@ -31,7 +31,7 @@ BAD = {
 @pytest.fixture
 def storeless(tmp_path: Path) -> Iterator[Http]:
     """The routes without any store."""
-    with wired(NOWHERE):
+    with wired(UNREACHABLE):
         yield Http(tmp_path)
 
 
@@ -91,7 +91,7 @@ def test_only_the_operator_is_told_how_the_stages_are(service: Service) -> None:
 def test_a_stage_without_right_keys_serves_nobody_and_says_why(
     changes: dict[str, str], said: str, tmp_path: Path
 ) -> None:
-    with wired(NOWHERE | changes):
+    with wired(UNREACHABLE | changes):
         http = Http(tmp_path)
         for route in ("/odata", "/health"):
             answer = http.get(route)

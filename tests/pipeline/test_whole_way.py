@@ -122,7 +122,7 @@ def test_an_attempt_that_fails_is_an_error_and_the_next_one_integrates(
     (record_id,) = service.accept([1])
     service.replicate()
     service.integrate()
-    service.let_pass(WEEK_S)
+    service.advance_time(WEEK_S)
     service.integrate()
     assert service.get(f"/point-record/{record_id}").json_body["attempts"] == 2
     assert service.logs(record_id) == [
@@ -144,7 +144,7 @@ def test_a_record_that_the_legacy_refuses_is_parked_after_its_last_attempt(
     service.replicate()
     for _ in range(8):
         service.integrate()
-        service.let_pass(WEEK_S)
+        service.advance_time(WEEK_S)
     service.integrate()
     assert service.statuses() == {"INTEGRATED": 4, "REJECTED": 1}
     parked = service.get(f"/point-record/{refused}").json_body
@@ -167,7 +167,7 @@ def test_a_legacy_that_is_too_busy_or_shuts_us_out_uses_up_no_attempt(
     service.replicate()
     for _ in range(10):
         service.integrate()
-        service.let_pass(WEEK_S)
+        service.advance_time(WEEK_S)
     record = service.get(f"/point-record/{record_id}").json_body
     assert (record["status"], record["attempts"]) == ("ERROR", 0)
     legacy.set(answer=None)

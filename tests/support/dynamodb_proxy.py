@@ -1,8 +1,8 @@
-"""DynamoDB that fails as it is told: an HTTP server in front of an endpoint.
+"""An HTTP proxy in front of a DynamoDB endpoint, which injects faults.
 
-It passes every call on, but for those for which a test has set a fault. A fault is given the call
-and returns what the client is answered; it may pass the call on, or a part of it, as often as it
-likes. What fails so is what DynamoDB documents, and what networks do:
+The proxy forwards every call, except those for which a test has set a fault. A fault takes the call
+and returns the response to the client. It may forward the call, or a part of it, any number of
+times. The faults are those that DynamoDB documents, and those of networks:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 """
 
@@ -24,21 +24,21 @@ from urllib.parse import urlsplit
 from local.loopback import HOST
 
 Item = dict[str, Any]
-_LINGER_NOT = struct.pack("ii", 1, 0)  # closing resets
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class NoAnswerError(Exception):
-    """Raised by a fault: the client gets no answer, its connection is reset."""
+class NoResponseError(Exception):
+    """Raised by a fault: the connection to the client is reset without a response."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     body: bytes
     content_type: str = "application/x-amz-json-1.0"
 
     @classmethod
-    def of(cls, status: int, **fields: Any) -> "Answer":
+    def of(cls, status: int, **fields: Any) -> "Response":
         return cls(status, json.dumps(fields).encode())
 
     @property
@@ -48,153 +48,172 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a client. ``forward`` sends a request of its kind to the endpoint."""
+    """A call of a client.
+
+    Attributes:
+        operation: the operation of DynamoDB, such as ``PutItem``.
+        request: the decoded body.
+        forward: sends a request of the same operation to the endpoint.
+        paging: the state of the proxy's scans.
+    """
 
     operation: str
     request: dict[str, Any]
-    forward: Callable[[dict[str, Any]], Answer]
+    forward: Callable[[dict[str, Any]], Response]
     paging: "Paging"
 
-    def pass_on(self) -> Answer:
+    def forward_unchanged(self) -> Response:
         return self.forward(self.request)
 
 
-Fault = Callable[[Call], Answer]
+Fault = Callable[[Call], Response]
 
 
 @dataclass
 class Paging:
-    """Where scans stand: keys that stand for another place, and the first page of each segment."""
+    """The state of scans: keys that the proxy made up, and the first page of each segment.
 
-    places: dict[str, Item | None] = field(default_factory=dict)
+    Attributes:
+        start_keys: the real start key behind each made-up key; None is the start of the segment.
+        first_pages: the first page with items that each segment returned.
+    """
+
+    start_keys: dict[str, Item | None] = field(default_factory=dict)
     first_pages: dict[int, list[Item]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
 
     def resolve(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Replace a key of ours by the place it stands for."""
+        """Replace a made-up start key by the real one."""
         key = request.get("ExclusiveStartKey")
-        if key is None or key["id"]["S"] not in self.places:
+        if key is None or key["id"]["S"] not in self.start_keys:
             return request
-        place = self.places[key["id"]["S"]]
-        return {**request, "ExclusiveStartKey": place} if place else _without_start(request)
+        start = self.start_keys[key["id"]["S"]]
+        return {**request, "ExclusiveStartKey": start} if start else _without_start(request)
 
-    def page(self, request: dict[str, Any], items: list[Item]) -> Answer:
-        """Answer these items, and a key that leads to where the request wanted to begin."""
-        key = f"place {next(self._numbers)}"
-        self.places[key] = request.get("ExclusiveStartKey")
+    def page(self, request: dict[str, Any], items: list[Item]) -> Response:
+        """Return a page of these items, whose next page is the page that was requested."""
+        key = f"made-up key {next(self._numbers)}"
+        self.start_keys[key] = request.get("ExclusiveStartKey")
         fields = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
-        return Answer.of(200, **fields, LastEvaluatedKey={"id": {"S": key}})
+        return Response.of(200, **fields, LastEvaluatedKey={"id": {"S": key}})
 
-    def note(self, request: dict[str, Any], answer: Answer) -> None:
-        if answer.status == 200 and (items := answer.fields["Items"]):
+    def remember_first_page(self, request: dict[str, Any], response: Response) -> None:
+        if response.status == 200 and (items := response.fields["Items"]):
             self.first_pages.setdefault(request.get("Segment", 0), items)
 
 
-def refused(status: int, kind: str) -> Fault:
-    """The call is refused with an error of this type, and nothing is done."""
+def fails_with(status: int, kind: str) -> Fault:
+    """Respond with an error of this type, without forwarding the call."""
     error = {"__type": f"com.amazonaws.dynamodb.v20120810#{kind}", "message": "No."}
 
-    def fault(call: Call) -> Answer:
-        return Answer.of(status, **error)
+    def fault(call: Call) -> Response:
+        return Response.of(status, **error)
 
     fault.__name__ = kind
     return fault
 
 
-def passed_on(call: Call) -> Answer:
-    """No fault, for scripts that have one between two others."""
-    return call.pass_on()
+def pass_through(call: Call) -> Response:
+    """Forward the call: a script may need this between two faults."""
+    return call.forward_unchanged()
 
 
-def reset_before(call: Call) -> Answer:
-    """The connection is reset before the endpoint has the call."""
-    raise NoAnswerError
+def reset_before(call: Call) -> Response:
+    """Reset the connection without forwarding the call."""
+    raise NoResponseError
 
 
-def reset_after(call: Call) -> Answer:
-    """The endpoint does what it was asked, and its answer is lost."""
-    call.pass_on()
-    raise NoAnswerError
+def reset_after(call: Call) -> Response:
+    """Forward the call, then reset the connection: the response is lost."""
+    call.forward_unchanged()
+    raise NoResponseError
 
 
-def usurped(call: Call) -> Answer:
-    """Something between answers, and says that all is well. The endpoint never has the call."""
-    return Answer(200, b"<html>Sign in to this network</html>", "text/html")
+def captive_portal(call: Call) -> Response:
+    """Respond 200 with HTML, as a captive portal does, without forwarding the call."""
+    return Response(200, b"<html>Sign in to this network</html>", "text/html")
 
 
 def slow(seconds: float) -> Fault:
-    """The answer takes its time."""
+    """Forward the call after this delay."""
 
-    def fault(call: Call) -> Answer:
+    def fault(call: Call) -> Response:
         threading.Event().wait(seconds)
-        return call.pass_on()
+        return call.forward_unchanged()
 
     fault.__name__ = f"slow {seconds}"
     return fault
 
 
 def unprocessed(every: int) -> Fault:
-    """One in ``every`` requests of a batch, the first of them, is left undone."""
+    """Leave the first of every ``every`` requests of a batch unprocessed; forward the others."""
 
-    def fault(call: Call) -> Answer:
+    def fault(call: Call) -> Response:
         ((table, requests),) = call.request["RequestItems"].items()
-        left = requests[::every]
-        done = [each for each in requests if each not in left]
-        if done:
-            call.forward({**call.request, "RequestItems": {table: done}})
-        return Answer.of(200, UnprocessedItems={table: left})
+        skipped = requests[::every]
+        forwarded = [each for each in requests if each not in skipped]
+        if forwarded:
+            call.forward({**call.request, "RequestItems": {table: forwarded}})
+        return Response.of(200, UnprocessedItems={table: skipped})
 
     fault.__name__ = f"unprocessed 1/{every}"
     return fault
 
 
-def empty_page(call: Call) -> Answer:
-    """A page without items that isn't the last."""
+def empty_page(call: Call) -> Response:
+    """Return a page without items that is not the last page."""
     return call.paging.page(call.request, [])
 
 
-def stale_page(call: Call) -> Answer:
-    """The first page of this segment that was ever read, once more."""
+def stale_page(call: Call) -> Response:
+    """Return the first page of this segment again."""
     return call.paging.page(call.request, call.paging.first_pages[call.request["Segment"]])
 
 
-THROTTLED = refused(400, "ProvisionedThroughputExceededException")
-THROTTLED_TABLE = refused(400, "ThrottlingException")
-LIMITED = refused(400, "RequestLimitExceeded")
-BROKEN = refused(500, "InternalServerError")
-AWAY = refused(503, "ServiceUnavailable")
+THROTTLED = fails_with(400, "ProvisionedThroughputExceededException")
+THROTTLED_TABLE = fails_with(400, "ThrottlingException")
+REQUEST_LIMIT = fails_with(400, "RequestLimitExceeded")
+INTERNAL_ERROR = fails_with(500, "InternalServerError")
+SERVICE_UNAVAILABLE = fails_with(503, "ServiceUnavailable")
 
 
 class DynamoDBProxy:
-    """What a test tells the server. ``calls`` counts the calls of each operation."""
+    """Controls the proxy.
+
+    Attributes:
+        url: the URL of the proxy.
+        calls: the number of calls of each operation.
+        paging: the state of the proxy's scans.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.calls: Counter[str] = Counter()
         self.paging = Paging()
-        self._next: defaultdict[str, deque[Fault]] = defaultdict(deque)
-        self._ever: dict[str, Fault] = {}
+        self._scripted: defaultdict[str, deque[Fault]] = defaultdict(deque)
+        self._permanent: dict[str, Fault] = {}
         self._lock = threading.Lock()
 
     def script(self, operation: str, *faults: Fault) -> None:
-        """Let the next calls of an operation meet these faults, one each."""
-        self._next[operation].extend(faults)
+        """Inject these faults into the next calls of an operation, one each."""
+        self._scripted[operation].extend(faults)
 
     def always(self, operation: str, fault: Fault) -> None:
-        """Let every call of an operation, once its script is over, meet this fault."""
-        self._ever[operation] = fault
+        """Inject this fault into every call of an operation after its scripted faults."""
+        self._permanent[operation] = fault
 
     def repair(self) -> None:
-        """Pass every call on from now on."""
-        self._next.clear()
-        self._ever.clear()
+        """Forward every call from now on."""
+        self._scripted.clear()
+        self._permanent.clear()
 
-    def fault_of(self, operation: str) -> Fault:
+    def next_fault(self, operation: str) -> Fault:
+        """Count a call, and return the fault to inject into it."""
         with self._lock:
             self.calls[operation] += 1
-            if self._next[operation]:
-                return self._next[operation].popleft()
-            return self._ever.get(operation, passed_on)
+            if self._scripted[operation]:
+                return self._scripted[operation].popleft()
+            return self._permanent.get(operation, pass_through)
 
 
 @contextmanager
@@ -211,38 +230,38 @@ def running(endpoint: str) -> Iterator[DynamoDBProxy]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             request = proxy.paging.resolve(json.loads(body))
             try:
-                answer = proxy.fault_of(operation)(
+                response = proxy.next_fault(operation)(
                     Call(operation, request, self._forward, proxy.paging)
                 )
-            except NoAnswerError:
+            except NoResponseError:
                 self._reset()
                 return
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.content_type)
-            self.send_header("Content-Length", str(len(answer.body)))
+            self.send_response(response.status)
+            self.send_header("Content-Type", response.content_type)
+            self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            self.wfile.write(response.body)
 
-        def _forward(self, request: dict[str, Any]) -> Answer:
+        def _forward(self, request: dict[str, Any]) -> Response:
             with closing(HTTPConnection(target, timeout=10)) as connection:
                 headers = {
                     name: self.headers[name]
                     for name in ("X-Amz-Target", "X-Amz-Date", "Content-Type", "Authorization")
                 }
                 connection.request("POST", "/", json.dumps(request).encode(), headers)
-                found = connection.getresponse()
-                answer = Answer(found.status, found.read())
+                upstream = connection.getresponse()
+                response = Response(upstream.status, upstream.read())
             if "Segment" in request:
-                proxy.paging.note(request, answer)
-            return answer
+                proxy.paging.remember_first_page(request, response)
+            return response
 
         def _reset(self) -> None:
-            self.connection.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_NOT)
+            self.connection.setsockopt(SOL_SOCKET, SO_LINGER, _RESET_ON_CLOSE)
             os.close(self.connection.detach())
             self.close_connection = True
 
         def log_message(self, *_: object) -> None:
-            """Say nothing of each call."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
     proxy = DynamoDBProxy(f"http://{HOST}:{server.server_address[1]}")

@@ -1,6 +1,7 @@
-"""A run of a schedule in a process of its own, there to be killed: at a point of it, or any time.
+"""Run a schedule in a separate process, and kill it at a given point or at a random time.
 
-The processes are forked from a server that has everything imported: one lives within milliseconds.
+The processes are forked from a server that has imported everything, so one starts within
+milliseconds.
 """
 
 import multiprocessing
@@ -18,19 +19,23 @@ from typing import Any, Literal
 import app
 from tests.support.lambda_events import context, schedule_event
 
-# What the schedules import when they first run.
-for lazily in ("replicator", "postgres.point_records", "integrator.run"):
-    import_module(f"chalicelib.{lazily}")
+# The modules that the schedules import on first use.
+for name in ("replicator", "postgres.point_records", "integrator.run"):
+    import_module(f"chalicelib.{name}")
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__])
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where a process kills itself: before or after a method's call, counted in that process.
+class KillPoint:
+    """Where a process kills itself: before or after the n-th call of a method.
 
-    ``statement`` narrows the calls to those that begin with it.
+    Attributes:
+        moment: before or after the call.
+        method: the method, as ``module:Class.method``.
+        call: which call of the method in this process, from 1.
+        statement: count only calls whose first argument, an SQL statement, begins with this.
     """
 
     moment: Literal["before", "after"]
@@ -43,16 +48,16 @@ class Point:
 
 
 def start(
-    schedule: str, variables: dict[str, str], point: Point | None = None, seconds: float = 60.0
+    schedule: str, variables: dict[str, str], point: KillPoint | None = None, seconds: float = 60.0
 ) -> BaseProcess:
-    """Start a process that runs ``replicate`` or ``integrate`` once and dies at ``point``."""
-    process = _processes.Process(target=_live, args=(schedule, variables, point, seconds))
+    """Start a process that runs ``replicate`` or ``integrate`` once, and kill it at ``point``."""
+    process = _processes.Process(target=_run_schedule, args=(schedule, variables, point, seconds))
     process.start()
     return process
 
 
-def run(schedule: str, variables: dict[str, str], point: Point | None = None) -> int | None:
-    """Run a schedule in a process to its end, and return the process' exit code."""
+def run(schedule: str, variables: dict[str, str], point: KillPoint | None = None) -> int | None:
+    """Run a schedule in a process, wait until the process ends, and return its exit code."""
     process = start(schedule, variables, point)
     process.join(60)
     process.kill()
@@ -61,56 +66,67 @@ def run(schedule: str, variables: dict[str, str], point: Point | None = None) ->
 
 
 def kill_after(process: BaseProcess, seconds: float) -> None:
-    """Kill -9 a process after so long, unless it has ended by then."""
+    """Kill a process with SIGKILL after this time, unless it has ended before."""
     process.join(seconds)
     process.kill()
     process.join()
 
 
-def killed_at_random(
+def run_killed_at_random(
     schedule: str,
     variables: dict[str, str],
     rounds: int,
     accept_more: Callable[[], list[str]],
     after_each: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Run a schedule ``rounds`` times, each killed at any time of it, if it has not ended by then.
+    """Run a schedule ``rounds`` times, and kill each run at a random time unless it ends before.
 
-    ``accept_more`` is called before each, and returns ids; all of them are returned.
+    Args:
+        schedule: ``replicate`` or ``integrate``.
+        variables: the environment of the process.
+        rounds: the number of runs that are killed.
+        accept_more: called before each run; accepts records and returns their ids.
+        after_each: called after each run.
+
+    Returns:
+        All ids from ``accept_more``.
     """
-    chance = Random(20_261_122)
+    rng = Random(20_261_122)
     ids = accept_more()
     started = time.monotonic()
     assert run(schedule, variables) == 0
     whole_run_s = time.monotonic() - started
-    ends = []
+    exit_codes = []
     for _ in range(rounds):
         ids += accept_more()
         process = start(schedule, variables)
-        kill_after(process, chance.uniform(0, whole_run_s))
-        ends.append(process.exitcode)
+        kill_after(process, rng.uniform(0, whole_run_s))
+        exit_codes.append(process.exitcode)
         after_each()
-    assert -signal.SIGKILL in ends
+    assert -signal.SIGKILL in exit_codes
     return ids
 
 
-def _live(schedule: str, variables: dict[str, str], point: Point | None, seconds: float) -> None:
+def _run_schedule(
+    schedule: str, variables: dict[str, str], point: KillPoint | None, seconds: float
+) -> None:
     os.environ.update(variables)
     if point:
-        _arm(point)
+        _kill_at(point)
     getattr(app, schedule)(schedule_event(), context(seconds))
 
 
-def _arm(point: Point) -> None:
+def _kill_at(point: KillPoint) -> None:
+    """Replace the method of the point by one that kills this process at the point."""
     module, _, path = point.method.partition(":")
     class_name, _, name = path.partition(".")
     owner = getattr(import_module(module), class_name)
     original = getattr(owner, name)
     calls = count(1)
 
-    def deadly(self: Any, *args: Any, **named: Any) -> Any:
-        meant = not point.statement or args[0].startswith(point.statement)
-        is_last = meant and next(calls) == point.call
+    def call_or_kill(self: Any, *args: Any, **named: Any) -> Any:
+        counts = not point.statement or args[0].startswith(point.statement)
+        is_last = counts and next(calls) == point.call
         if is_last and point.moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         result = original(self, *args, **named)
@@ -118,4 +134,4 @@ def _arm(point: Point) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    setattr(owner, name, deadly)
+    setattr(owner, name, call_or_kill)

@@ -1,4 +1,4 @@
-"""The events that AWS hands to the functions, as API Gateway and EventBridge write them."""
+"""Events of Lambda functions, in the form in which API Gateway and EventBridge send them."""
 
 import base64
 from typing import Any
@@ -11,12 +11,12 @@ HOST = "abc123.execute-api.eu-central-1.amazonaws.com"
 
 
 def context(seconds: float = 60.0) -> LambdaContext:
-    """The context of an invocation that has so long to live."""
+    """The context of an invocation with this much time left."""
     return LambdaContext("punch-clock-dev", 512, max_runtime_ms=int(seconds * 1000))
 
 
 def schedule_event() -> dict[str, Any]:
-    """What EventBridge sends for a rule with a rate."""
+    """The event of a rule with a rate, as EventBridge sends it."""
     return {
         "version": "0",
         "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -42,11 +42,18 @@ def rest_event(
     stage: str = "api",
     stage_in_path: bool = True,
 ) -> dict[str, Any]:
-    """What API Gateway sends for a REST proxy call; a body of bytes is sent as Base64.
+    """The event of a request to a REST API with proxy integration, as API Gateway sends it.
 
     Args:
-        resource: the route, where it is not ``path`` itself.
-        stage_in_path: false behind a custom domain, which names no stage.
+        method: the HTTP method.
+        path: the path of the URL, without the stage.
+        resource: the route; by default the path.
+        path_parameters: the values of the route's parameters.
+        body: the body; bytes are sent as Base64.
+        headers: added to those of every request.
+        query: the query options, each with its values.
+        stage: the name of the stage.
+        stage_in_path: false for a custom domain, whose URLs do not have the stage.
     """
     headers = {
         "Host": HOST,
@@ -64,7 +71,7 @@ def rest_event(
         "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": {name: found[-1] for name, found in (query or {}).items()} or None,
+        "queryStringParameters": {name: each[-1] for name, each in (query or {}).items()} or None,
         "multiValueQueryStringParameters": query,
         "pathParameters": path_parameters,
         "stageVariables": None,

@@ -1,4 +1,4 @@
-"""The service in this process, wired by its environment as in a Lambda, and what it has stored."""
+"""The service in this process, configured by its environment as in Lambda, and its stored data."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -21,15 +21,15 @@ PUNCH = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-
 
 
 def punch(employee: int, **fields: Any) -> dict[str, Any]:
-    """The body of a POST: the same punch of another employee."""
+    """The body of a POST: ``PUNCH`` of another employee."""
     return {**PUNCH, "employeeId": employee, **fields}
 
 
 class Http(TestHTTPClient):  # type: ignore[misc]
-    """The routes, asked with the operator's token unless a test gives another."""
+    """A client of the routes. It sends the operator's token unless the test gives another."""
 
     def __init__(self, empty_directory: Path) -> None:
-        # In any other directory the test client would take the environment of a stage's config.
+        # With a Chalice config in its directory, the client would use the environment of a stage.
         client = Client(app.app, project_dir=str(empty_directory))
         super().__init__(app.app, client.http._config)
 
@@ -40,7 +40,7 @@ class Http(TestHTTPClient):  # type: ignore[misc]
 
 
 def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dict[str, str]:
-    """The environment of a process of the service that has these engines."""
+    """The environment of a process of the service that uses these engines."""
     return {
         **CREDENTIALS,
         "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
@@ -49,43 +49,44 @@ def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dic
         "LEGACY_URL": legacy,
         "JWT_KEY": KEY,
         "DATABASE_CONNECT_TIMEOUT_S": "2",
-        # A run stays for what is due within seconds: nothing is, until ``let_pass`` says so.
+        # A run waits for records that are due within seconds. With this delay, a retry is not due
+        # before the test calls ``advance_time``.
         "RETRY_BASE_S": "60",
         "SETTLE_INTERVAL_S": "0.05",
     }
 
 
-# Nobody listens there.
-NOWHERE = environment(
+# No server listens at these addresses.
+UNREACHABLE = environment(
     dynamodb="http://127.0.0.1:9", table="none", postgres="postgresql://x@127.0.0.1:9/x", legacy=""
 ) | {"ACCEPTED_LOG": "cloudwatch:/aws/lambda/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
 
 @contextmanager
 def wired(variables: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
-    """Let ``container`` build everything anew from these variables, and nothing outlive the end."""
+    """Make ``container`` build everything from these variables; discard it all at the end."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
-        forget()
+        reset_container()
         yield patch
-        forget()
+        reset_container()
 
 
-def forget() -> None:
-    """Be as a process in which nothing was built yet."""
+def reset_container() -> None:
+    """Discard everything that ``container`` has built, as if the process were new."""
     for database in (container.database, container.queried_database):
         if database.cache_info().currsize:
             database().close()
-    for built in vars(container).values():
-        if hasattr(built, "cache_clear"):
-            built.cache_clear()
+    for function in vars(container).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
     telemetry.logger.handlers.clear()
 
 
 @dataclass(frozen=True)
 class Service:
-    """Its routes and schedules, called as API Gateway and EventBridge call them."""
+    """The service's routes and schedules, called as API Gateway and EventBridge call them."""
 
     http: Any
     database: Database
@@ -103,9 +104,9 @@ class Service:
         bodies = [punch(each) for each in employees]
         ids: list[str] = []
         for first in range(0, len(bodies), 100):
-            answer = self.post(bodies[first : first + 100])
-            assert answer.status_code == 207
-            ids += [item["record"]["id"] for item in answer.json_body]
+            response = self.post(bodies[first : first + 100])
+            assert response.status_code == 207
+            ids += [item["record"]["id"] for item in response.json_body]
         return ids
 
     def get(self, path: str) -> HTTPResponse:
@@ -122,19 +123,19 @@ class Service:
             return [tuple(row) for row in connection.run(statement, **values)]
 
     def statuses(self) -> dict[str, int]:
-        """Return how many records of the replica stand where."""
+        """Return the number of records in Postgres by status."""
         return dict(self.rows("SELECT status, count(*) FROM point_record GROUP BY status"))
 
     def logs(self, record_id: str) -> list[tuple[int, str, int | None]]:
-        """Return what the log tells of a record: attempt, status and HTTP status, in order."""
+        """Return attempt, status and HTTP status of each log row of a record, in order."""
         return self.rows(
             "SELECT attempt, status, http_status FROM integration_log"
             " WHERE point_id = CAST(:id AS uuid) ORDER BY id",
             id=record_id,
         )
 
-    def let_pass(self, seconds: float) -> None:
-        """Be as so much later: every instant that leases and waits end at is in Postgres."""
+    def advance_time(self, seconds: float) -> None:
+        """Advance the time for leases and retries. All of their instants are in Postgres."""
         ago = "CAST(:seconds AS float8) * interval '1 second'"
         self.rows(
             f"UPDATE integrator_state SET leased_until = leased_until - {ago} RETURNING name",
@@ -147,14 +148,14 @@ class Service:
         )
 
 
-def error_of(answer: HTTPResponse) -> dict[str, Any]:
-    """Return the error of an answer, which must be of the one shape and tell no internals."""
-    assert set(answer.json_body) == {"error"}
-    error: dict[str, Any] = answer.json_body["error"]
+def error_of(response: HTTPResponse) -> dict[str, Any]:
+    """Return the error of a response. Check that it has the error format and no internals."""
+    assert set(response.json_body) == {"error"}
+    error: dict[str, Any] = response.json_body["error"]
     assert {"code", "message"} <= set(error) <= {"code", "message", "target", "details"}
     assert all(isinstance(error[name], str) and error[name] for name in ("code", "message"))
     for detail in error.get("details", ()):
         assert set(detail) == {"code", "message", "target"}
-    text = answer.body.decode()
+    text = response.body.decode()
     assert not any(word in text for word in ("Traceback", "SELECT", "127.0.0.1", "botocore"))
     return error
