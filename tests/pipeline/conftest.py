@@ -1,4 +1,4 @@
-"""The service in this process, on engines of the test's own."""
+"""Fixtures: the service in this process, with a database and a table for each test."""
 
 import socket
 from collections.abc import Iterator
@@ -22,20 +22,20 @@ def variables(
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """A service that reaches no store: whatever it tries to connect to is noted."""
-    tried: list[Any] = []
+    """The addresses to which a service without stores tries to connect. Each attempt fails."""
+    attempts: list[Any] = []
 
     def connect(self: socket.socket, address: Any) -> None:
-        tried.append(address)
+        attempts.append(address)
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     with wired(UNREACHABLE):
-        yield tried
+        yield attempts
 
 
 @pytest.fixture
 def service(variables: dict[str, str], database: Database, tmp_path: Path) -> Iterator[Service]:
-    """The service, wired anew."""
+    """The service, newly configured with ``variables``."""
     with wired(variables):
         yield Service.of(database, tmp_path)

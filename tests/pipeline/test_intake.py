@@ -1,4 +1,4 @@
-"""Step 1 through the routes: what is accepted, where it can be read, and that it is stored once."""
+"""Step 1 over the routes: a valid punch is accepted, readable at once, and stored once."""
 
 import json
 import uuid
@@ -18,20 +18,24 @@ def stored(dynamodb: Any, table: str) -> list[dict[str, Any]]:
     return [json.loads(item["record"]["S"]) for item in items]
 
 
-def test_a_punch_is_created_and_the_same_again_is_the_same(service: Service) -> None:
+def without(record: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in names}
+
+
+def test_repeated_punch_returns_the_record_that_the_first_one_created(service: Service) -> None:
     first = service.post(PUNCH)
     assert first.status_code == 201
     record = first.json_body
     assert first.headers["Location"].endswith(f"/point-record/{record['id']}")
-    again = service.post({**PUNCH, "deviceId": "another"})
-    assert again.status_code == 200
-    assert again.json_body == record
-    assert again.headers["Location"] == first.headers["Location"]
+    repeated = service.post({**PUNCH, "deviceId": "another"})
+    assert repeated.status_code == 200
+    assert repeated.json_body == record
+    assert repeated.headers["Location"] == first.headers["Location"]
 
 
-def test_the_answer_has_every_property_of_the_contract(service: Service) -> None:
-    sent = {**PUNCH, "deviceId": "☎ 7", "latitude": -23.55, "longitude": 1, "accuracyMeters": 4.5}
-    record = service.post(sent).json_body
+def test_created_record_has_every_property_of_the_contract(service: Service) -> None:
+    body = {**PUNCH, "deviceId": "☎ 7", "latitude": -23.55, "longitude": 1, "accuracyMeters": 4.5}
+    record = service.post(body).json_body
     accepted_at = record.pop("createdAt")
     assert record == {
         "id": str(punch_id(121, 7, "2026-11-22T11:00:00.000000Z")),
@@ -54,7 +58,7 @@ def test_the_answer_has_every_property_of_the_contract(service: Service) -> None
 
 
 @pytest.mark.parametrize(
-    "same",
+    "changes",
     [
         {"includedAt": "2026-11-22T11:00:00Z"},
         {"includedAt": "2026-11-22t12:30:00.0000009+01:30"},
@@ -63,46 +67,46 @@ def test_the_answer_has_every_property_of_the_contract(service: Service) -> None
     ],
     ids=str,
 )
-def test_the_same_instant_of_the_same_employee_is_the_same_punch(
-    service: Service, same: dict[str, Any]
+def test_same_employer_employee_and_instant_are_the_same_punch(
+    service: Service, changes: dict[str, Any]
 ) -> None:
     first = service.post(PUNCH)
-    assert (first.status_code, service.post({**PUNCH, **same}).status_code) == (201, 200)
+    assert (first.status_code, service.post({**PUNCH, **changes}).status_code) == (201, 200)
 
 
 @pytest.mark.parametrize(
-    "other",
+    "changes",
     [{"employeeId": 8}, {"employerId": 122}, {"includedAt": "2026-11-22T08:00:00.000001-03:00"}],
     ids=str,
 )
-def test_another_employee_employer_or_instant_is_another_punch(
-    service: Service, other: dict[str, Any]
+def test_different_employer_employee_or_instant_is_a_different_punch(
+    service: Service, changes: dict[str, Any]
 ) -> None:
     service.post(PUNCH)
-    assert service.post({**PUNCH, **other}).status_code == 201
+    assert service.post({**PUNCH, **changes}).status_code == 201
 
 
-def test_every_item_of_an_array_is_answered_in_order_and_bad_ones_harm_no_other(
+def test_array_has_one_result_per_item_in_order_and_invalid_items_affect_no_other(
     service: Service, dynamodb: Any, table: str
 ) -> None:
     service.post(punch(3))
-    answer = service.post([punch(1), {"employeeId": 2}, punch(3), "x", punch(4), punch(1)])
-    assert answer.status_code == 207
-    results = answer.json_body
-    # The first and the last are one punch: either may be the one that stored it.
+    response = service.post([punch(1), {"employeeId": 2}, punch(3), "x", punch(4), punch(1)])
+    assert response.status_code == 207
+    results = response.json_body
+    # The first and the last item are the same punch: either of them may create the record.
     assert sorted([results[0]["status"], results[5]["status"]]) == [200, 201]
     assert [each["status"] for each in results[1:5]] == [400, 200, 400, 201]
     assert [results[each]["record"]["employeeId"] for each in (0, 2, 4, 5)] == [1, 3, 4, 1]
     assert {each["employeeId"] for each in stored(dynamodb, table)} == {1, 3, 4}
 
 
-def test_a_hundred_records_may_come_together(service: Service, dynamodb: Any, table: str) -> None:
-    answer = service.post([punch(each) for each in range(1, 101)])
-    assert [each["status"] for each in answer.json_body] == [201] * 100
+def test_array_may_have_a_hundred_records(service: Service, dynamodb: Any, table: str) -> None:
+    response = service.post([punch(each) for each in range(1, 101)])
+    assert [each["status"] for each in response.json_body] == [201] * 100
     assert len(stored(dynamodb, table)) == 100
 
 
-def test_of_fifty_at_once_one_creates_the_record(
+def test_one_of_fifty_concurrent_requests_creates_the_record(
     service: Service, dynamodb: Any, table: str
 ) -> None:
     intake = container.intake()
@@ -114,18 +118,18 @@ def test_of_fifty_at_once_one_creates_the_record(
     assert len(stored(dynamodb, table)) == 1
 
 
-def test_what_was_accepted_can_be_read_at_once_by_id_in_any_spelling(service: Service) -> None:
+def test_accepted_record_is_readable_at_once_by_id_in_any_spelling(service: Service) -> None:
     record = service.post(PUNCH).json_body
     for spelling in (record["id"], record["id"].upper(), record["id"].replace("-", "")):
-        answer = service.get(f"/point-record/{spelling}")
-        assert answer.status_code == 200
-        assert answer.json_body == record
+        response = service.get(f"/point-record/{spelling}")
+        assert response.status_code == 200
+        assert response.json_body == record
 
 
-def test_a_record_that_was_never_accepted_is_not_found(service: Service) -> None:
-    answer = service.get(f"/point-record/{uuid.uuid4()}")
-    assert answer.status_code == 404
-    assert error_of(answer)["code"] == "NotFound"
+def test_unknown_id_is_not_found(service: Service) -> None:
+    response = service.get(f"/point-record/{uuid.uuid4()}")
+    assert response.status_code == 404
+    assert error_of(response)["code"] == "NotFound"
 
 
 @pytest.mark.parametrize(
@@ -144,15 +148,13 @@ def test_a_record_that_was_never_accepted_is_not_found(service: Service) -> None
     ],
     ids=lambda fields: f"{fields!a:.60}",
 )
-def test_whatever_is_accepted_arrives_as_it_was_sent(
-    service: Service, fields: dict[str, Any]
-) -> None:
+def test_accepted_values_reach_postgres_unchanged(service: Service, fields: dict[str, Any]) -> None:
     accepted = service.post({**PUNCH, **fields})
     assert accepted.status_code == 201
     service.replicate()
     assert service.rows("SELECT item, reason FROM quarantine") == []
-    arrived = service.get(f"/point-record/{accepted.json_body['id']}").json_body
-    by_the_way = {"replicatedAt", "nextAttemptAt"}
-    assert {name: value for name, value in arrived.items() if name not in by_the_way} == {
-        name: value for name, value in accepted.json_body.items() if name not in by_the_way
-    }
+    replicated = service.get(f"/point-record/{accepted.json_body['id']}").json_body
+    set_by_replication = {"replicatedAt", "nextAttemptAt"}
+    assert without(replicated, set_by_replication) == without(
+        accepted.json_body, set_by_replication
+    )

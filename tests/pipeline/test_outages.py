@@ -1,4 +1,4 @@
-"""Intake needs nothing but the buffer: what is accepted in an outage arrives after it."""
+"""Outages: intake depends only on the buffer, and records accepted meanwhile arrive afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.support.service import PUNCH, Service, environment, error_of, wired
 
 @contextmanager
 def stopped(server: Postgres) -> Iterator[None]:
-    """Stop Postgres for a while; it comes back where it was, with what it had."""
+    """Stop Postgres; at the end, start it again on the same port and with the same data."""
     server.child.stop()
     try:
         yield
@@ -24,7 +24,7 @@ def stopped(server: Postgres) -> Iterator[None]:
         server.child.wait_ready()
 
 
-def test_what_is_posted_while_postgres_and_the_legacy_are_stopped_arrives_later(
+def test_record_posted_while_postgres_and_the_legacy_are_stopped_arrives_afterwards(
     variables: dict[str, str],
     service: Service,
     postgres_server: Postgres,
@@ -36,10 +36,10 @@ def test_what_is_posted_while_postgres_and_the_legacy_are_stopped_arrives_later(
         service.replicate()
         service.integrate(18)  # the legacy refuses connections
         with stopped(postgres_server):
-            answer = service.post(PUNCH)
-            assert answer.status_code == 201
-            record_id = answer.json_body["id"]
-            assert service.get(f"/point-record/{record_id}").json_body == answer.json_body
+            response = service.post(PUNCH)
+            assert response.status_code == 201
+            record_id = response.json_body["id"]
+            assert service.get(f"/point-record/{record_id}").json_body == response.json_body
             health = service.get("/health")
             assert health.status_code == 200
             assert health.json_body["status"] == "degraded"
@@ -49,7 +49,7 @@ def test_what_is_posted_while_postgres_and_the_legacy_are_stopped_arrives_later(
                 service.replicate()
             with pytest.raises(UnavailableError):
                 service.integrate()
-            assert service.get(f"/point-record/{record_id}").json_body == answer.json_body
+            assert service.get(f"/point-record/{record_id}").json_body == response.json_body
         service.replicate()
         child, _ = start_legacy(tmp_path, port, keep=False)
         try:
@@ -61,29 +61,29 @@ def test_what_is_posted_while_postgres_and_the_legacy_are_stopped_arrives_later(
         assert service.get(f"/point-record/{record_id}").json_body["status"] == "INTEGRATED"
 
 
-def test_a_record_that_only_postgres_has_cannot_be_read_while_it_is_stopped(
+def test_replicated_record_is_unavailable_while_postgres_is_stopped(
     service: Service, postgres_server: Postgres
 ) -> None:
     (record_id,) = service.accept([1])
     service.replicate()
     with stopped(postgres_server):
-        answer = service.get(f"/point-record/{record_id}")
-    assert answer.status_code == 503
-    assert error_of(answer)["code"] == "Unavailable"
+        response = service.get(f"/point-record/{record_id}")
+    assert response.status_code == 503
+    assert error_of(response)["code"] == "Unavailable"
     assert service.get(f"/point-record/{record_id}").status_code == 200
 
 
-def test_without_the_buffer_nothing_is_acknowledged(
+def test_no_record_is_acknowledged_without_the_buffer(
     dynamodb_url: str, table: str, database_url: str, service: Service
 ) -> None:
-    nowhere = environment(
+    without_buffer = environment(
         dynamodb=f"http://{HOST}:{free_port()}", table=table, postgres=database_url, legacy=""
     )
-    with wired(nowhere):
-        one = service.post(PUNCH)
-        several = service.post([PUNCH, {}])
-    assert one.status_code == 503
-    assert error_of(one)["code"] == "Unavailable"
-    assert several.status_code == 207
-    assert [each["status"] for each in several.json_body] == [503, 400]
-    assert all("record" not in each for each in several.json_body)
+    with wired(without_buffer):
+        object_response = service.post(PUNCH)
+        array_response = service.post([PUNCH, {}])
+    assert object_response.status_code == 503
+    assert error_of(object_response)["code"] == "Unavailable"
+    assert array_response.status_code == 207
+    assert [each["status"] for each in array_response.json_body] == [503, 400]
+    assert all("record" not in each for each in array_response.json_body)

@@ -1,4 +1,4 @@
-"""A record from the phone to the legacy, and what can be seen of it on its way."""
+"""The way of a record from the POST to the legacy, and what clients see of it meanwhile."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from tests.support.service import PUNCH, Service, punch, wired
 WEEK_S = 7 * 86_400.0
 
 
-def test_a_punch_becomes_integrated_and_every_step_of_it_is_told(
+def test_punch_becomes_integrated_and_each_step_is_visible(
     service: Service, legacy: SimulatedLegacy
 ) -> None:
     accepted = service.post({**PUNCH, "deviceId": "d1"}).json_body
@@ -52,7 +52,7 @@ def test_a_punch_becomes_integrated_and_every_step_of_it_is_told(
     assert limit >= 1
 
 
-def test_the_legacy_is_sent_the_punch_and_nothing_else_under_its_id(
+def test_legacy_receives_exactly_the_punch_with_its_id_as_idempotency_key(
     service: Service, variables: dict[str, str]
 ) -> None:
     sent: list[tuple[str, str | None, str | None, Any]] = []
@@ -94,16 +94,16 @@ def test_the_legacy_is_sent_the_punch_and_nothing_else_under_its_id(
     assert service.statuses() == {"INTEGRATED": 2}
 
 
-def test_a_punch_sent_again_after_it_was_integrated_dissolves(
+def test_punch_sent_again_after_its_integration_is_a_no_op(
     service: Service, legacy: SimulatedLegacy
 ) -> None:
     first = service.post(PUNCH).json_body
     service.replicate()
     service.integrate()
-    again = service.post({**PUNCH, "deviceId": "another"})
-    # The buffer knows nothing of it any more, and intake asks nobody else.
-    assert again.status_code == 201
-    # Both stores have it now; the replica's word is the newer one.
+    repeated = service.post({**PUNCH, "deviceId": "another"})
+    # The buffer has deleted the record, and intake reads no other store.
+    assert repeated.status_code == 201
+    # Now both stores have the record, and the version of Postgres is returned.
     assert service.get(f"/point-record/{first['id']}").json_body["status"] == "INTEGRATED"
     service.replicate()
     service.integrate()
@@ -115,7 +115,7 @@ def test_a_punch_sent_again_after_it_was_integrated_dissolves(
     assert legacy.report()["duplicates"] == 0
 
 
-def test_an_attempt_that_fails_is_an_error_and_the_next_one_integrates(
+def test_failed_attempt_is_logged_and_the_next_one_integrates(
     service: Service, legacy: SimulatedLegacy
 ) -> None:
     legacy.set(answer={"status": 500, "body": "broken", "times": 1})
@@ -136,7 +136,7 @@ def test_an_attempt_that_fails_is_an_error_and_the_next_one_integrates(
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422])
-def test_a_record_that_the_legacy_refuses_is_parked_after_its_last_attempt(
+def test_refused_record_is_parked_after_its_last_attempt(
     variables: dict[str, str], service: Service, legacy: SimulatedLegacy, status: int
 ) -> None:
     refused, *others = service.accept(range(1, 6))
@@ -159,7 +159,7 @@ def test_a_record_that_the_legacy_refuses_is_parked_after_its_last_attempt(
 
 
 @pytest.mark.parametrize("status", [408, 429, 503, 401, 403, 407])
-def test_a_legacy_that_is_too_busy_or_shuts_us_out_uses_up_no_attempt(
+def test_overload_or_rejected_credentials_use_up_no_attempt(
     service: Service, legacy: SimulatedLegacy, status: int
 ) -> None:
     legacy.set(answer={"status": status, "body": "not now"})
@@ -174,16 +174,16 @@ def test_a_legacy_that_is_too_busy_or_shuts_us_out_uses_up_no_attempt(
     service.integrate()
     record = service.get(f"/point-record/{record_id}").json_body
     assert (record["status"], record["attempts"]) == ("INTEGRATED", 1)
-    tries = service.logs(record_id)[1:]
-    assert len(tries) > 10
-    assert tries[:-1] == [(1, "ERROR", status)] * (len(tries) - 1)
+    calls = service.logs(record_id)[1:]
+    assert len(calls) > 10
+    assert calls[:-1] == [(1, "ERROR", status)] * (len(calls) - 1)
 
 
-def test_health_tells_the_depth_of_each_stage(service: Service, legacy: SimulatedLegacy) -> None:
+def test_health_has_the_depth_of_each_stage(service: Service, legacy: SimulatedLegacy) -> None:
     def health() -> dict[str, Any]:
-        answer = service.get("/health")
-        assert answer.status_code == 200
-        return answer.json_body
+        response = service.get("/health")
+        assert response.status_code == 200
+        return response.json_body
 
     empty = health()
     assert empty["status"] == "ok"
@@ -202,7 +202,7 @@ def test_health_tells_the_depth_of_each_stage(service: Service, legacy: Simulate
     assert health()["replica"]["waiting"] == {}
 
 
-def test_a_day_of_punches_arrives_each_once(service: Service, legacy: SimulatedLegacy) -> None:
+def test_three_hundred_punches_arrive_once_each(service: Service, legacy: SimulatedLegacy) -> None:
     ids = service.accept(range(1, 301))
     assert len(set(ids)) == 300
     assert service.post([punch(each) for each in range(1, 51)]).status_code == 207
