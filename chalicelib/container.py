@@ -44,12 +44,13 @@ def settings() -> Settings:
     """Read the settings from the environment, and configure the log by them.
 
     Raises:
-        MisconfiguredError: a setting is malformed. The cause names every such setting.
+        MisconfiguredError: a setting is invalid. The cause names every invalid setting.
     """
     try:
         config = Settings.from_env(os.environ)
     except SettingsError as error:
-        raise MisconfiguredError("A setting of this stage is malformed.") from error
+        telemetry.configure(Settings().log_level)  # so that the cause is logged
+        raise MisconfiguredError("A setting of this stage is invalid. The log of the service names it.") from error
     telemetry.configure(config.log_level, config.metrics_namespace)
     return config
 
