@@ -46,7 +46,7 @@ bench: $(DEV) ## Measure each step beside its limit; ARGS names some
 
 audit: ## Look up all dependencies among known vulnerabilities: needs the internet
 	@python3 -m venv build/audit && build/audit/bin/pip install --quiet pip-audit==2.10.1
-	build/audit/bin/pip-audit -r requirements.txt -r requirements-dev.txt
+	build/audit/bin/pip-audit -r requirements.txt -r requirements-dev.txt -r local/requirements-node.txt
 
 package: $(DEV) $(WHEELS) ## Package STAGE (prod) for CloudFormation, into build/
 	@exec $(PYTHON) -m deploy $(STAGE)

@@ -91,6 +91,30 @@ def test_tests_named_in_documents_exist() -> None:
     assert missing == []
 
 
+def test_lines_of_documents_fit_120_characters_outside_tables() -> None:
+    documents = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
+    long = [
+        f"{relative(document)}:{number}"
+        for document in documents
+        for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1)
+        # A URL cannot be broken.
+        if len(line) > 120 and not line.lstrip().startswith("|") and "](http" not in line
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    "record", sorted((PROJECT / "docs/decisions").glob("*.md")), ids=lambda path: path.stem
+)
+def test_decision_record_has_all_parts(record: Path) -> None:
+    text = record.read_text(encoding="utf-8")
+    assert re.match(rf"# {int(record.name[:4])}\. ", text)
+    assert re.search(r"^- Date: \d{4}-\d\d-\d\d$", text, re.MULTILINE)
+    assert re.search(r"^- Status: (accepted|superseded by .+)$", text, re.MULTILINE)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[:4] == ["Context", "Decision", "Alternatives rejected", "Consequences"]
+
+
 def test_architecture_tree_has_each_module_and_package() -> None:
     text = (PROJECT / "docs/architecture.md").read_text(encoding="utf-8")
     tree = text.partition("## Where things are")[2].split("```")[1]

@@ -6,6 +6,7 @@
 import ast
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import boto3
 import pytest
 
 import app
+from chalicelib import container
 from chalicelib.telemetry import ACCEPTED
 from local.child_process import PROJECT
 from tests.support.deployed_template import (
@@ -71,7 +73,7 @@ def failed_puts_without_item() -> Iterator[None]:
     def remove_item(parsed: dict[str, Any], **_: Any) -> None:
         parsed.pop("Item", None)
 
-    client = app.container.dynamodb()
+    client = container.dynamodb()
     client.meta.events.register("after-call.dynamodb.PutItem", remove_item)
     yield
     client.meta.events.unregister("after-call.dynamodb.PutItem", remove_item)
@@ -127,7 +129,7 @@ def replicate() -> None:
 
 def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     logs = boto3.client("logs")
-    line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(app.uuid.uuid4())}
+    line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
     for group in (
         PROD["environment_variables"]["ACCEPTED_LOG"].removeprefix("cloudwatch:").split(",")
     ):

@@ -30,7 +30,13 @@ Resource = dict[str, Any]
 
 def lint(*paths: Path) -> str:
     """Return the output of cfn-lint, which is empty if it has no findings."""
-    command: list[str | Path] = [Path(sys.executable).parent / "cfn-lint", "--regions", "eu-central-1", "--", *paths]
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "cfn-lint",
+        "--regions",
+        "eu-central-1",
+        "--",
+        *paths,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     return done.stdout + done.stderr
 
@@ -217,7 +223,8 @@ def test_gateway_errors_have_the_error_envelope_and_cors_headers(
         error = json.loads(text.replace("$context.error.responseType", "T"))["error"]
         assert set(error) == {"code", "message"}
         headers = {
-            f"gatewayresponse.header.{name}": f"'{value}'" for name, value in GATEWAY_ERROR_HEADERS.items()
+            f"gatewayresponse.header.{name}": f"'{value}'"
+            for name, value in GATEWAY_ERROR_HEADERS.items()
         }
         assert headers.items() <= response["responseParameters"].items()
 

@@ -61,8 +61,8 @@ def is_up(url: str) -> bool:
 
 
 def test_chalice_local_uses_the_stack_of_its_checkout(stack: RunningStack, served: str) -> None:
-    punch = {"url": f"{served}/point-record", "json": PUNCH, "headers": stack.operator}
-    accepted = requests.post(**punch, timeout=10)
+    url = f"{served}/point-record"
+    accepted = requests.post(url, json=PUNCH, headers=stack.operator, timeout=10)
     assert accepted.status_code == 201, accepted.text
     assert stack.get(accepted.json()["id"]).json() == accepted.json()
     health = requests.get(f"{served}/health", headers=stack.operator, timeout=10).json()

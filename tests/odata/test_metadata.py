@@ -132,13 +132,13 @@ def test_references_within_the_document_resolve(client: Client) -> None:
             path = members(entity_set.attrib["EntityType"])[binding.attrib["Path"]]
             bound = sets[binding.attrib["Target"]].attrib["EntityType"]
             assert bound in path.attrib["Type"]
-    parents = {child: parent for parent in root.iter() for child in parent}
+    parent_of = {child: parent for parent in root.iter() for child in parent}
     for annotation in root.iter(f"{EDM}Annotation"):
         namespace, _, term = annotation.attrib["Term"].rpartition(".")
         assert namespace in included
         short = f"{namespace.split('.')[2]}.{term}"
-        kind = parents[annotation].tag.removeprefix(EDM)
-        assert kind in APPLIES_TO[short].split(), short
+        target_kind = parent_of[annotation].tag.removeprefix(EDM)
+        assert target_kind in APPLIES_TO[short].split(), short
 
 
 def test_every_property_has_a_description_and_precision(client: Client) -> None:

@@ -39,8 +39,8 @@ def main() -> None:
         foreign_modules = sorted(
             name
             for name, each in sys.modules.items()
-            if "site-packages" in (getattr(each, "__file__", None) or "")
-            and not each.__file__.startswith((task, runtime))
+            if "site-packages" in (file := getattr(each, "__file__", None) or "")
+            and not file.startswith((task, runtime))
         )
         print(json.dumps({"returned": returned, "foreign_modules": foreign_modules}), flush=True)
 

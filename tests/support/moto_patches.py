@@ -24,8 +24,9 @@ def rest_apis_from_swagger() -> Iterator[None]:
     integrations alike, and moto reads nothing else. moto also requires a description of the API,
     which is optional in AWS, and its CloudFormation ignores the body of an API.
     """
-    load = APIGatewayBackend.import_rest_api
-    put, create = APIGatewayBackend.put_rest_api, RestAPI.create_from_cloudformation_json
+    load: Any = APIGatewayBackend.import_rest_api
+    put: Any = APIGatewayBackend.put_rest_api
+    create: Any = RestAPI.create_from_cloudformation_json
 
     def put_swagger(self: Any, function_id: str, api_doc: dict[str, Any], **options: Any) -> Any:
         document = {key: value for key, value in api_doc.items() if key != "swagger"}
@@ -41,10 +42,10 @@ def rest_apis_from_swagger() -> Iterator[None]:
     ) -> Any:
         api = create(name, template, account, region, **options)
         body = template["Properties"]["Body"]
-        return apigateway_backends[account][region].put_rest_api(api.id, body)
+        return put_swagger(apigateway_backends[account][region], api.id, body)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(APIGatewayBackend, "import_rest_api", load_swagger)
         patch.setattr(APIGatewayBackend, "put_rest_api", put_swagger)
-        patch.setattr(RestAPI, "create_from_cloudformation_json", classmethod(create_with_body))
+        patch.setattr(RestAPI, "create_from_cloudformation_json", classmethod(create_with_body))  # type: ignore[arg-type]
         yield

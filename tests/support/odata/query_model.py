@@ -169,7 +169,11 @@ def expected_page(query: Query, entities: list[Any], names: Names) -> tuple[list
     selected = [each for each in entities if _selected(query, each, {**names, query.at: each})]
     keyed = [(_sort_keys(query, each, {**names, query.at: each}), each) for each in selected]
     directions = [how.strip().lower() for _, how in query.order]
-    keyed.sort(key=cmp_to_key(lambda a, b: _compare(directions, a, b)))
+
+    def compare(one: tuple[list[Any], Any], other: tuple[list[Any], Any]) -> int:
+        return _compare(directions, one, other)
+
+    keyed.sort(key=cmp_to_key(compare))
     selected = [each for _, each in keyed]
     page = selected[query.skip or 0 :][: query.top]
     return [expected_entity(query, each, {**names, query.at: each}) for each in page], len(selected)

@@ -13,7 +13,7 @@ from tests.support.odata.apply_reference import Row
 from tests.support.odata.reference import compare
 from tests.support.odata.strategies.expressions import conditions, terms
 from tests.support.odata.strategies.literals import literals
-from tests.support.odata.strategies.term import Scope, Term
+from tests.support.odata.strategies.term import Names, Scope, Term
 
 _OF_ENTITY = {
     "Record": {
@@ -112,6 +112,10 @@ def _comparison(chain: Chain, draw: Any) -> Term:
     )
 
 
+def _constant(value: Any) -> Callable[[Names], Any]:
+    return lambda _: value
+
+
 def _compute(chain: Chain, draw: Any) -> None:
     items: list[tuple[str, str, Term]] = []
     for _ in range(draw(st.integers(1, 2))):
@@ -121,7 +125,7 @@ def _compute(chain: Chain, draw: Any) -> None:
             assume(term.text != "null")  # null has no type
         else:
             text, value = draw(literals(kind))
-            term = Term(text, 0, lambda _, value=value: value)
+            term = Term(text, 0, _constant(value))
         items.append((chain.alias(), kind, term))
 
     def step(rows: list[Row]) -> list[Row]:
@@ -137,7 +141,7 @@ def _compute(chain: Chain, draw: Any) -> None:
 
 def _aggregates(chain: Chain, draw: Any) -> list[tuple[str, str, str, Callable[..., Any]]]:
     """Draw aggregates: alias, kind, text, and a function of a group's rows."""
-    results = []
+    results: list[tuple[str, str, str, Callable[[list[Row]], Any]]] = []
     for _ in range(draw(st.integers(1, 3))):
         alias = chain.alias()
         if not chain.exact() or draw(st.integers(0, 3)) == 0:
