@@ -50,7 +50,9 @@ def settings() -> Settings:
         config = Settings.from_env(os.environ)
     except SettingsError as error:
         telemetry.configure(Settings().log_level)  # so that the cause is logged
-        raise MisconfiguredError("A setting of this stage is invalid. The log of the service names it.") from error
+        raise MisconfiguredError(
+            "A setting of this stage is invalid. The log of the service names it."
+        ) from error
     telemetry.configure(config.log_level, config.metrics_namespace)
     return config
 
