@@ -60,10 +60,10 @@ class Buffer:
             UnavailableError: it is unknown whether the record is stored. A retry is safe.
         """
         for _ in range(_PUT_ATTEMPTS):
-            #   phone A ── put ──▶ stored                       201
-            #   phone B ── put ──▶ condition fails, returns A's item    200
-            #   replicator ─────────────────── delete ──▶
-            #   phone C ── put ──▶ condition fails ── get ──▶ gone: put again, Postgres ignores it
+            #   phone A ── put ──▶ stored                                201
+            #   phone B ── put ──▶ condition fails, returns A's item     200
+            #   replicator ──────────── delete ──▶
+            #   phone C ── put ──▶ condition fails ── get ──▶ gone: put again, a no-op in Postgres
             try:
                 self._client.put_item(**self._put_request(record))
             except ClientError as error:

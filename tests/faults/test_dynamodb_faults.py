@@ -1,4 +1,4 @@
-"""DynamoDB that throttles, fails, breaks off and repeats itself: nothing is lost or doubled."""
+"""DynamoDB throttles, fails, disconnects and repeats pages: nothing is lost or duplicated."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ from tests.support.record_counts import assert_replicated, buffered_ids, fill, r
 from tests.support.service import PUNCH, Service, error_of, punch
 
 RECORDS = range(1, 121)
-# A run may end so much after its deadline: the process has to begin, and a call to end.
+# How long after its deadline a run may end: a process has to start, and a call to finish.
 GRACE_S = 6.0
 
 
@@ -41,7 +41,7 @@ def proxy(dynamodb_url: str) -> Iterator[DynamoDBProxy]:
 
 @pytest.fixture
 def variables(variables: dict[str, str], proxy: DynamoDBProxy) -> dict[str, str]:
-    """The environment of a service that has DynamoDB behind the proxy, and takes small steps."""
+    """The environment of a service that reaches DynamoDB through the proxy, with small pages."""
     return variables | {
         "AWS_ENDPOINT_URL_DYNAMODB": proxy.url,
         "REPLICATION_PAGE": "25",
@@ -52,7 +52,7 @@ def variables(variables: dict[str, str], proxy: DynamoDBProxy) -> dict[str, str]
 
 
 def replicate_until_empty(service: Service, dynamodb: Any, table: str) -> int:
-    """Run again and again, as the schedule does, and return how many runs it took."""
+    """Run repeatedly, as the schedule does, until the buffer is empty; return the run count."""
     for runs in range(1, 10):
         try:
             service.replicate()
@@ -60,11 +60,11 @@ def replicate_until_empty(service: Service, dynamodb: Any, table: str) -> int:
             continue
         if not buffered_ids(dynamodb, table):
             return runs
-    raise AssertionError("It never ends.")
+    raise AssertionError("the buffer is not empty after 9 runs")
 
 
-def named(value: Any) -> str | None:
-    """Name a case by its faults."""
+def fault_names(value: Any) -> str | None:
+    """Return the id of a test case: the names of its faults."""
     faults = value if isinstance(value, list) else [value]
     return " ".join(each.__name__ for each in faults) if callable(faults[0]) else None
 
@@ -83,9 +83,9 @@ def named(value: Any) -> str | None:
         ("BatchWriteItem", [unprocessed(every=2)] * 6),
         ("BatchWriteItem", [unprocessed(every=1)] * 3),
     ],
-    ids=named,
+    ids=fault_names,
 )
-def test_a_run_outlasts_what_soon_passes(
+def test_run_survives_transient_faults(
     service: Service,
     proxy: DynamoDBProxy,
     dynamodb: Any,
@@ -100,8 +100,8 @@ def test_a_run_outlasts_what_soon_passes(
 
 
 @pytest.mark.parametrize("operation", ["Scan", "BatchWriteItem"])
-@pytest.mark.parametrize("fault", [THROTTLED, reset_after, captive_portal], ids=named)
-def test_a_run_that_cannot_go_on_says_so_and_the_next_makes_it_whole(
+@pytest.mark.parametrize("fault", [THROTTLED, reset_after, captive_portal], ids=fault_names)
+def test_persistent_fault_fails_the_run_and_later_runs_complete_it(
     service: Service,
     proxy: DynamoDBProxy,
     dynamodb: Any,
@@ -120,11 +120,11 @@ def test_a_run_that_cannot_go_on_says_so_and_the_next_makes_it_whole(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_what_was_deleted_and_is_read_again_dissolves(
+def test_item_that_is_read_again_after_its_deletion_is_a_no_op(
     service: Service, proxy: DynamoDBProxy, dynamodb: Any, table: str
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
-    # Each segment begins with what is there; then it repeats that, and goes on.
+    # Each of the two segments returns its first page, repeats it, and then continues.
     proxy.script("Scan", pass_through, pass_through, stale_page, stale_page)
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
@@ -134,7 +134,7 @@ def test_what_was_deleted_and_is_read_again_dissolves(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_runs_that_meet_every_fault_in_turn_end_exact(
+def test_runs_with_many_faults_replicate_each_record_once(
     service: Service, proxy: DynamoDBProxy, dynamodb: Any, table: str
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
@@ -162,9 +162,9 @@ def test_runs_that_meet_every_fault_in_turn_end_exact(
         ("BatchWriteItem", THROTTLED),
         ("BatchWriteItem", slow(1)),
     ],
-    ids=named,
+    ids=fault_names,
 )
-def test_a_run_under_a_fault_without_end_ends_in_time(
+def test_run_ends_in_time_under_a_permanent_fault(
     service: Service,
     proxy: DynamoDBProxy,
     variables: dict[str, str],
@@ -177,13 +177,13 @@ def test_a_run_under_a_fault_without_end_ends_in_time(
     if fault is stale_page:
         proxy.script("Scan", pass_through, pass_through)
     proxy.always(operation, fault)
-    # A page is many more deletes than there are deleters, as by default.
-    wide = variables | {"REPLICATION_PAGE": "250", "REPLICATION_DELETERS": "1"}
-    process = killed_process.start("replicate", wide, seconds=1.5)
+    # As by default, a page has many more deletes than there are deleters.
+    large_pages = variables | {"REPLICATION_PAGE": "250", "REPLICATION_DELETERS": "1"}
+    process = killed_process.start("replicate", large_pages, seconds=1.5)
     process.join(1.5 + GRACE_S)
-    in_time = process.exitcode is not None
+    ended_in_time = process.exitcode is not None
     killed_process.kill_after(process, 0)
-    assert in_time
+    assert ended_in_time
     assert buffered_ids(dynamodb, table) | replicated_ids(service) == set(accepted)
     proxy.repair()
     service.replicate()
@@ -191,45 +191,45 @@ def test_a_run_under_a_fault_without_end_ends_in_time(
 
 
 @pytest.mark.parametrize(
-    "fault", [THROTTLED, INTERNAL_ERROR, reset_before, reset_after, captive_portal], ids=named
+    "fault", [THROTTLED, INTERNAL_ERROR, reset_before, reset_after, captive_portal], ids=fault_names
 )
-def test_a_phone_that_is_told_to_come_again_loses_no_punch(
+def test_punch_that_got_a_503_can_be_posted_again(
     service: Service, proxy: DynamoDBProxy, dynamodb: Any, table: str, fault: Fault
 ) -> None:
     proxy.always("PutItem", fault)
-    answer = service.post(PUNCH)
-    assert answer.status_code == 503
-    assert error_of(answer)["code"] == "Unavailable"
+    response = service.post(PUNCH)
+    assert response.status_code == 503
+    assert error_of(response)["code"] == "Unavailable"
     proxy.repair()
-    again = service.post(PUNCH)
-    # What was stored though its answer was lost is there already.
-    assert again.status_code == (200 if fault is reset_after else 201)
-    assert buffered_ids(dynamodb, table) == {again.json_body["id"]}
+    repeated = service.post(PUNCH)
+    # If only the response was lost, the first request has stored the record.
+    assert repeated.status_code == (200 if fault is reset_after else 201)
+    assert buffered_ids(dynamodb, table) == {repeated.json_body["id"]}
 
 
 @pytest.mark.parametrize(
     "faults",
     [[THROTTLED], [INTERNAL_ERROR], [reset_after], [SERVICE_UNAVAILABLE, reset_after]],
-    ids=named,
+    ids=fault_names,
 )
-def test_a_put_that_is_tried_again_within_the_call_is_created_once(
+def test_put_that_is_retried_within_a_request_creates_one_record(
     service: Service, proxy: DynamoDBProxy, dynamodb: Any, table: str, faults: list[Fault]
 ) -> None:
     proxy.script("PutItem", *faults)
     created = service.post(PUNCH)
     assert created.status_code == 201
     assert proxy.calls["PutItem"] == len(faults) + 1
-    again = service.post(PUNCH)
-    assert again.status_code == 200
-    assert again.json_body == created.json_body
+    repeated = service.post(PUNCH)
+    assert repeated.status_code == 200
+    assert repeated.json_body == created.json_body
     assert buffered_ids(dynamodb, table) == {created.json_body["id"]}
 
 
-def test_of_an_array_what_is_acknowledged_is_stored_whatever_else_fails(
+def test_acknowledged_records_of_an_array_are_stored_while_others_fail(
     service: Service, proxy: DynamoDBProxy, dynamodb: Any, table: str
 ) -> None:
     body = [punch(each) for each in range(1, 41)]
-    # More faults in a row than a put is tried: some items fail for good.
+    # Some items get more faults in a row than a put has attempts, so they fail.
     proxy.script("PutItem", *[pass_through, THROTTLED, reset_after, INTERNAL_ERROR] * 15)
     items = service.post(body).json_body
     statuses = [item["status"] for item in items]
@@ -243,16 +243,16 @@ def test_of_an_array_what_is_acknowledged_is_stored_whatever_else_fails(
     assert_replicated(service, dynamodb, table, accepted)
 
 
-@pytest.mark.parametrize("fault", [INTERNAL_ERROR, captive_portal], ids=named)
-def test_a_record_that_cannot_be_read_now_is_not_said_to_be_missing(
+@pytest.mark.parametrize("fault", [INTERNAL_ERROR, captive_portal], ids=fault_names)
+def test_unreadable_record_is_unavailable_and_not_missing(
     service: Service, proxy: DynamoDBProxy, fault: Fault
 ) -> None:
     (record_id,) = service.accept([1])
     proxy.always("GetItem", fault)
     proxy.always("Scan", fault)
-    answer = service.get(f"/point-record/{record_id}")
-    assert answer.status_code == 503
-    assert error_of(answer)["code"] == "Unavailable"
+    response = service.get(f"/point-record/{record_id}")
+    assert response.status_code == 503
+    assert error_of(response)["code"] == "Unavailable"
     assert service.get("/health").status_code == 200
     proxy.repair()
     assert service.get(f"/point-record/{record_id}").status_code == 200

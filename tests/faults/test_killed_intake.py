@@ -1,4 +1,4 @@
-"""The server of the routes killed in mid-burst: whatever it has acknowledged is in the buffer."""
+"""The server of the routes is killed in a burst: every acknowledged punch is in the buffer."""
 
 import json
 import os
@@ -26,7 +26,7 @@ PUNCHES = 60
 
 
 class Server:
-    """The server, to be killed and started again on its port."""
+    """The local server, which can be killed and restarted on the same port."""
 
     def __init__(self, home: Path, variables: dict[str, str]) -> None:
         self._home = home
@@ -38,9 +38,9 @@ class Server:
         child, _ = start_api(self._home, self.port, self._variables)
         return child
 
-    def kill_and_start(self) -> None:
+    def kill_and_restart(self) -> None:
         os.kill(self._child.pid, signal.SIGKILL)
-        self._child.stop()  # of a process that is gone, only the rest
+        self._child.stop()  # cleans up after the killed process
         self._child = self._start()
 
     def stop(self) -> None:
@@ -55,7 +55,7 @@ def server(variables: dict[str, str], tmp_path: Path) -> Iterator[Server]:
 
 
 class Phone:
-    """Posts its punches one after the other, each again and again until it is acknowledged."""
+    """Posts its punches in sequence, and retries each until it is acknowledged."""
 
     def __init__(self, port: int, number: int) -> None:
         self._port = port
@@ -65,9 +65,9 @@ class Phone:
     def post_all(self, posted: threading.Semaphore) -> None:
         for each in range(PUNCHES):
             body = json.dumps(punch(self._number * PUNCHES + each + 1)).encode()
-            while (answer := self._post(body)) is None:
+            while (response := self._post(body)) is None:
                 pass
-            status, record = answer
+            status, record = response
             assert status in (200, 201)
             self.acknowledged.append(record["id"])
             posted.release()
@@ -76,16 +76,16 @@ class Phone:
         connection = HTTPConnection(HOST, self._port, timeout=10)
         try:
             connection.request("POST", "/point-record", body, HEADERS)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
         except (OSError, HTTPException, ValueError):
-            return None  # killed before it could say so
+            return None  # the server was killed before it responded
         finally:
             connection.close()
 
 
 @pytest.mark.timeout(120 + 5 * ROUNDS)
-def test_what_a_killed_server_has_acknowledged_is_stored_once(
+def test_every_punch_that_a_killed_server_acknowledged_is_stored_once(
     server: Server, dynamodb: Any, table: str
 ) -> None:
     phones = [Phone(server.port, number) for number in range(PHONES)]
@@ -96,7 +96,7 @@ def test_what_a_killed_server_has_acknowledged_is_stored_once(
         for _ in range(kills):
             for _ in range(PHONES * PUNCHES // (kills + 1)):
                 assert posted.acquire(timeout=30)
-            server.kill_and_start()
+            server.kill_and_restart()
         for burst in bursts:
             burst.result()
     acknowledged = [record_id for phone in phones for record_id in phone.acknowledged]
@@ -104,15 +104,15 @@ def test_what_a_killed_server_has_acknowledged_is_stored_once(
     assert buffered_ids(dynamodb, table) == set(acknowledged)
 
 
-def test_of_fifty_identical_calls_at_once_one_creates_the_record(
+def test_one_of_fifty_concurrent_identical_requests_creates_the_record(
     server: Server, dynamodb: Any, table: str
 ) -> None:
-    together = threading.Barrier(50)
+    barrier = threading.Barrier(50)
 
     def post(_: int) -> int:
         connection = HTTPConnection(HOST, server.port, timeout=20)
         connection.connect()
-        together.wait()
+        barrier.wait()
         connection.request("POST", "/point-record", json.dumps(PUNCH), HEADERS)
         status = connection.getresponse().status
         connection.close()

@@ -1,4 +1,4 @@
-"""Replication killed anywhere: what was accepted is replicated, each once, logged once."""
+"""Replication is killed anywhere: each accepted record is replicated once and logged once."""
 
 import signal
 from itertools import count
@@ -22,14 +22,14 @@ ADD = "chalicelib.postgres.point_records:PointRecordStore.add"
 STATEMENT = "pg8000.native:Connection.run"
 DELETE = "chalicelib.buffer:Buffer.delete"
 
-# Small pages, so that a hundred records meet every point more than once.
-SMALL = {"REPLICATION_PAGE": "25", "REPLICATION_SEGMENTS": "2", "REPLICATION_DELETERS": "2"}
+# Pages so small that a hundred records reach every kill point several times.
+SMALL_PAGES = {"REPLICATION_PAGE": "25", "REPLICATION_SEGMENTS": "2", "REPLICATION_DELETERS": "2"}
 
 
 @pytest.fixture
-def small(variables: dict[str, str]) -> dict[str, str]:
-    """The environment of a replicator that takes small steps."""
-    return variables | SMALL
+def small_pages(variables: dict[str, str]) -> dict[str, str]:
+    """The environment of a replicator with small pages."""
+    return variables | SMALL_PAGES
 
 
 @pytest.mark.parametrize(
@@ -49,27 +49,29 @@ def small(variables: dict[str, str]) -> dict[str, str]:
     ],
     ids=str,
 )
-def test_killed_at_a_point_the_next_run_makes_it_whole(
-    service: Service, small: dict[str, str], dynamodb: Any, table: str, point: KillPoint
+def test_next_run_completes_a_run_that_was_killed_at_a_given_point(
+    service: Service, small_pages: dict[str, str], dynamodb: Any, table: str, point: KillPoint
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 101))
-    assert killed_process.run("replicate", small, point) == -signal.SIGKILL
+    assert killed_process.run("replicate", small_pages, point) == -signal.SIGKILL
     replicated = replicated_ids(service)
-    # At no moment is a record in neither store.
+    # At every instant, each record is in at least one of the stores.
     assert buffered_ids(dynamodb, table) | replicated == set(accepted)
-    assert killed_process.run("replicate", small) == 0
+    assert killed_process.run("replicate", small_pages) == 0
     assert_replicated(service, dynamodb, table, accepted)
 
 
 @pytest.mark.timeout(120 + 2 * ROUNDS)
-def test_killed_at_random_instants_it_loses_and_doubles_nothing(
-    service: Service, small: dict[str, str], dynamodb: Any, table: str
+def test_runs_killed_at_random_times_lose_and_duplicate_nothing(
+    service: Service, small_pages: dict[str, str], dynamodb: Any, table: str
 ) -> None:
     employees = count(1)
 
     def accept_more() -> list[str]:
         return fill(dynamodb, table, [next(employees) for _ in range(150)])
 
-    accepted = killed_process.run_killed_at_random("replicate", small, 2 * ROUNDS, accept_more)
-    assert killed_process.run("replicate", small) == 0
+    accepted = killed_process.run_killed_at_random(
+        "replicate", small_pages, 2 * ROUNDS, accept_more
+    )
+    assert killed_process.run("replicate", small_pages) == 0
     assert_replicated(service, dynamodb, table, accepted)

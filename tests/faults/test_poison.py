@@ -1,4 +1,4 @@
-"""Whatever the buffer holds that is not a point record goes to quarantine and blocks nobody."""
+"""Invalid items of the buffer go to the quarantine, and do not block valid records."""
 
 import json
 from datetime import UTC, datetime
@@ -16,17 +16,17 @@ SUSPECT_ID = SUSPECT["id"]
 
 
 def text(**fields: Any) -> dict[str, str]:
-    """The record of a valid punch with fields replaced, or left out where they are ``...``."""
+    """A valid record with some fields replaced. A field whose value is ``...`` is left out."""
     changed = {**SUSPECT, **fields}
     return {"S": json.dumps({name: each for name, each in changed.items() if each is not ...})}
 
 
 def members(first: str) -> dict[str, str]:
-    """The record of a valid punch with more members, as they are written, before its own."""
+    """A valid record with this JSON text inserted before its own members."""
     return {"S": "{" + first + ", " + text()["S"][1:]}
 
 
-# Each under the id of a valid punch, where it is in the way of that punch.
+# Values of the attribute ``record``, each under the id of a valid punch, which it blocks.
 POISON: dict[str, dict[str, Any]] = {
     "no JSON": {"S": "punch"},
     "empty": {"S": ""},
@@ -60,7 +60,7 @@ POISON: dict[str, dict[str, Any]] = {
     "date without zone": text(createdAt="2026-11-22T08:00:00.0000000"),
     "another punch's id": text(employeeId=8),
     "id that is none": text(id="7"),
-    # What Python reads and Postgres refuses.
+    # Python accepts these, and Postgres rejects them.
     "date by week": text(createdAt="2026-W47-7T08:00:00.000000Z"),
     "too small for a double": members('"latitude": 1e-400'),
     "NUL, overwritten": members('"deviceId": "\\u0000", "deviceId": "d"'),
@@ -68,7 +68,7 @@ POISON: dict[str, dict[str, Any]] = {
 }
 
 
-def test_every_kind_of_poison_is_quarantined_and_its_neighbours_arrive(
+def test_invalid_record_is_quarantined_and_the_rest_of_its_page_is_replicated(
     service: Service, dynamodb: Any, table: str
 ) -> None:
     for number, (kind, record) in enumerate(POISON.items(), start=1):
@@ -101,7 +101,7 @@ def test_every_kind_of_poison_is_quarantined_and_its_neighbours_arrive(
     ],
     ids=lambda item: f"{item!a:.50}",
 )
-def test_an_item_of_another_shape_is_quarantined_as_it_is(
+def test_item_with_other_attributes_is_quarantined(
     service: Service, dynamodb: Any, table: str, item: dict[str, Any]
 ) -> None:
     good = fill(dynamodb, table, GOOD)
@@ -113,20 +113,20 @@ def test_an_item_of_another_shape_is_quarantined_as_it_is(
     assert json.loads(kept)["id"] == item["id"]
 
 
-def test_a_page_of_nothing_but_poison_blocks_nobody(
+def test_pages_of_invalid_items_do_not_block_valid_records(
     service: Service, dynamodb: Any, table: str
 ) -> None:
     good = fill(dynamodb, table, GOOD)
     for first in range(0, 200, 25):
-        junk = [put(f"junk-{each}", {"S": "x"}) for each in range(first, first + 25)]
-        dynamodb.batch_write_item(RequestItems={table: junk})
-    # Refused by Postgres alone: the page is parted until each of them stands alone.
+        invalid_items = [put(f"invalid-{each}", {"S": "x"}) for each in range(first, first + 25)]
+        dynamodb.batch_write_item(RequestItems={table: invalid_items})
+    # Only Postgres rejects these, so the replicator bisects the page until each is isolated.
     records = [parse(punch(each), datetime.now(UTC), 60) for each in range(2_000, 2_020)]
     for record in records:
-        refused = to_json(record) | {"createdAt": "2026-W47-7T08:00:00.000000Z"}
+        invalid = to_json(record) | {"createdAt": "2026-W47-7T08:00:00.000000Z"}
         dynamodb.put_item(
             TableName=table,
-            Item={"id": {"S": str(record.id)}, "record": {"S": json.dumps(refused)}},
+            Item={"id": {"S": str(record.id)}, "record": {"S": json.dumps(invalid)}},
         )
     service.replicate()
     assert service.statuses() == {"AWAITING": len(good)}
@@ -134,7 +134,9 @@ def test_a_page_of_nothing_but_poison_blocks_nobody(
     assert buffered_ids(dynamodb, table) == set()
 
 
-def test_the_same_poison_met_again_is_one_row(service: Service, dynamodb: Any, table: str) -> None:
+def test_invalid_item_that_is_replicated_again_is_quarantined_once(
+    service: Service, dynamodb: Any, table: str
+) -> None:
     for _ in range(2):
         dynamodb.put_item(TableName=table, Item={"id": {"S": "x"}, "record": {"S": "y"}})
         service.replicate()
@@ -144,14 +146,14 @@ def test_the_same_poison_met_again_is_one_row(service: Service, dynamodb: Any, t
 
 
 @pytest.mark.parametrize("kind", ["no JSON", "number", "nested 100,000 deep"])
-def test_a_punch_whose_place_is_taken_by_poison_waits_for_the_quarantine(
+def test_punch_under_the_id_of_an_invalid_item_is_accepted_after_the_quarantine(
     service: Service, dynamodb: Any, table: str, kind: str
 ) -> None:
     dynamodb.batch_write_item(RequestItems={table: [put(SUSPECT_ID, POISON[kind])]})
-    # Not acknowledged, since it is not stored: the phone sends it again.
-    in_the_way = service.post(punch(1_000))
-    assert in_the_way.status_code == 503
-    assert error_of(in_the_way)["code"] == "Unavailable"
+    # The punch is not stored, so it is not acknowledged, and the phone retries.
+    blocked = service.post(punch(1_000))
+    assert blocked.status_code == 503
+    assert error_of(blocked)["code"] == "Unavailable"
     assert service.get(f"/point-record/{SUSPECT_ID}").status_code == 503
     assert service.get("/health").json_body["buffer"]["waiting"] == 1
     service.replicate()

@@ -1,4 +1,4 @@
-"""Replication against the clock: a deadline in the midst of work, and an inflow that never ends."""
+"""Replication and time: a deadline in the middle of the work, and a steady inflow of records."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ MARGIN_S = 0.5
 
 @pytest.fixture
 def variables(variables: dict[str, str]) -> dict[str, str]:
-    """The environment of a service that takes small steps."""
+    """The environment of a service with small pages."""
     return variables | {
         "REPLICATION_PAGE": str(PAGE),
         "REPLICATION_SEGMENTS": "2",
@@ -25,26 +25,27 @@ def variables(variables: dict[str, str]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("enough", [1, 60, 120])
-def test_a_run_whose_time_is_up_finishes_the_page_that_it_has_begun(
-    service: Service, dynamodb: Any, table: str, enough: int
+@pytest.mark.parametrize("replicated_at_deadline", [1, 60, 120])
+def test_run_finishes_its_current_page_when_its_time_is_up(
+    service: Service, dynamodb: Any, table: str, replicated_at_deadline: int
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 201))
 
     def remaining_s() -> float:
-        return 60.0 if service.statuses().get("AWAITING", 0) < enough else MARGIN_S
+        replicated = service.statuses().get("AWAITING", 0)
+        return 60.0 if replicated < replicated_at_deadline else MARGIN_S
 
-    done = container.replicator().run(remaining_s)
-    assert enough <= done.written < enough + PAGE
+    result = container.replicator().run(remaining_s)
+    assert replicated_at_deadline <= result.written < replicated_at_deadline + PAGE
     replicated = replicated_ids(service)
-    # What is in the replica has left the buffer, and nothing else has.
-    assert done.deleted == done.written == len(replicated)
+    # Exactly the replicated records have left the buffer.
+    assert result.deleted == result.written == len(replicated)
     assert buffered_ids(dynamodb, table) == set(accepted) - replicated
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
 
 
-def test_a_run_that_begins_too_late_leaves_all_to_the_next(
+def test_run_with_less_time_than_its_margin_replicates_nothing(
     service: Service, dynamodb: Any, table: str
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 31))
@@ -55,7 +56,7 @@ def test_a_run_that_begins_too_late_leaves_all_to_the_next(
 
 
 @pytest.mark.parametrize("overlapping", [1, 3])
-def test_under_a_steady_inflow_nothing_waits_longer_than_two_runs(
+def test_record_is_replicated_within_two_runs_under_a_steady_inflow(
     service: Service, dynamodb: Any, table: str, overlapping: int
 ) -> None:
     acknowledged: list[str] = []
@@ -69,14 +70,14 @@ def test_under_a_steady_inflow_nothing_waits_longer_than_two_runs(
     with ThreadPoolExecutor(1 + overlapping) as pool:
         posting = pool.submit(post)
         try:
-            marks = [0]  # how many were acknowledged when each run began
-            while marks[-1] < 150:
-                marks.append(len(acknowledged))
-                # While more is coming in, a run goes on until its time is up.
+            counts = [0]  # acknowledged records at the start of each run
+            while counts[-1] < 150:
+                counts.append(len(acknowledged))
+                # While records keep arriving, a run continues until its time is up.
                 runs = [pool.submit(service.replicate, 1.2) for _ in range(overlapping)]
                 for run in runs:
                     run.result()
-                assert buffered_ids(dynamodb, table).isdisjoint(acknowledged[: marks[-2]])
+                assert buffered_ids(dynamodb, table).isdisjoint(acknowledged[: counts[-2]])
         finally:
             stop.set()
         posting.result()

@@ -1,4 +1,4 @@
-"""The buffer on a real DynamoDB endpoint."""
+"""The buffer on a DynamoDB endpoint, and on a scripted client for responses it cannot give."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -26,16 +26,17 @@ def buffer(dynamodb: Any, table: str) -> Buffer:
     return Buffer(dynamodb, table, sleep=lambda _: None)
 
 
-def items(buffer: Buffer, page: int = 7, segments: int = 3) -> list[str]:
+def item_ids(buffer: Buffer, page: int = 7, segments: int = 3) -> list[str]:
+    """Return the ids of all items, scanned page by page."""
     return [
         item["id"]["S"]
         for segment in range(segments)
-        for found in buffer.pages(segment, segments, page)
-        for item in found
+        for page_items in buffer.pages(segment, segments, page)
+        for item in page_items
     ]
 
 
-def test_stores_a_punch_once_and_returns_the_first(buffer: Buffer) -> None:
+def test_put_of_a_stored_punch_returns_the_stored_record(buffer: Buffer) -> None:
     first = punch()
     later = replace(first, created_at=NOW + timedelta(hours=1), device_id="another")
     assert buffer.put(first) == (first, True)
@@ -43,12 +44,12 @@ def test_stores_a_punch_once_and_returns_the_first(buffer: Buffer) -> None:
     assert buffer.get(str(first.id)) == first
 
 
-def test_knows_its_own_record_when_the_answer_to_the_put_was_lost(buffer: Buffer) -> None:
+def test_put_whose_first_response_was_lost_counts_as_created(buffer: Buffer) -> None:
     buffer.put(punch())
     assert buffer.put(punch()) == (punch(), True)
 
 
-def test_one_of_many_at_once_stores_it(buffer: Buffer) -> None:
+def test_one_of_many_concurrent_puts_stores_the_record(buffer: Buffer) -> None:
     instants = [NOW + timedelta(seconds=each) for each in range(20)]
     records = [replace(punch(), created_at=instant) for instant in instants]
     with ThreadPoolExecutor(10) as pool:
@@ -57,7 +58,7 @@ def test_one_of_many_at_once_stores_it(buffer: Buffer) -> None:
     assert len({record for record, _ in stored}) == 1
 
 
-def test_stores_records_together_and_knows_those_that_were_there(buffer: Buffer) -> None:
+def test_put_atomically_tells_new_records_from_stored_ones(buffer: Buffer) -> None:
     first = punch(1)
     buffer.put(first)
     later = replace(first, created_at=NOW + timedelta(hours=1))
@@ -68,35 +69,36 @@ def test_stores_records_together_and_knows_those_that_were_there(buffer: Buffer)
         (punch(3), True),
     ]
     assert buffer.put_atomically([later]) == [(first, False)]
-    assert sorted(items(buffer)) == sorted(str(punch(each).id) for each in (1, 2, 3))
+    assert sorted(item_ids(buffer)) == sorted(str(punch(each).id) for each in (1, 2, 3))
 
 
-def test_stores_none_of_more_records_than_it_can_store_together(buffer: Buffer) -> None:
+def test_put_atomically_rejects_more_records_than_a_transaction_may_write(buffer: Buffer) -> None:
     many = [punch(each) for each in range(1, 102)]
     with pytest.raises(NotImplementedByServiceError, match="100"):
         buffer.put_atomically(many)
-    assert items(buffer) == []
+    assert item_ids(buffer) == []
     assert all(created for _, created in buffer.put_atomically(many[:100]))
-    assert len(items(buffer)) == 100
+    assert len(item_ids(buffer)) == 100
 
 
-def test_records_stored_together_by_many_at_once_are_stored_once(buffer: Buffer) -> None:
+def test_concurrent_transactions_store_each_record_once(buffer: Buffer) -> None:
     def put(number: int) -> list[tuple[PointRecord, bool]]:
         created_at = NOW + timedelta(seconds=number)
-        return buffer.put_atomically([replace(punch(each), created_at=created_at) for each in (1, 2)])
+        records = [replace(punch(each), created_at=created_at) for each in (1, 2)]
+        return buffer.put_atomically(records)
 
     with ThreadPoolExecutor(5) as pool:
         stored = list(pool.map(put, range(10)))
-    assert sum(created for found in stored for _, created in found) == 2
-    assert len({record for found in stored for record, _ in found}) == 2
+    assert sum(created for results in stored for _, created in results) == 2
+    assert len({record for results in stored for record, _ in results}) == 2
 
 
-def test_does_not_acknowledge_records_together_that_nobody_has_stored(dynamodb: Any) -> None:
+def test_put_atomically_without_a_table_is_unavailable(dynamodb: Any) -> None:
     with pytest.raises(UnavailableError):
         Buffer(dynamodb, "nowhere").put_atomically([punch(1), punch(2)])
 
 
-def test_does_not_acknowledge_a_punch_whose_place_holds_junk(
+def test_put_under_the_id_of_an_invalid_item_is_unavailable(
     buffer: Buffer, dynamodb: Any, table: str
 ) -> None:
     dynamodb.put_item(TableName=table, Item={"id": {"S": str(punch().id)}, "x": {"N": "1"}})
@@ -104,61 +106,63 @@ def test_does_not_acknowledge_a_punch_whose_place_holds_junk(
         buffer.put(punch())
 
 
-def test_every_item_is_on_one_page_of_one_segment(buffer: Buffer) -> None:
+def test_each_item_is_on_exactly_one_page_of_one_segment(buffer: Buffer) -> None:
     ids = [str(buffer.put(punch(employee))[0].id) for employee in range(1, 60)]
-    assert sorted(items(buffer)) == sorted(ids)
+    assert sorted(item_ids(buffer)) == sorted(ids)
 
 
-def test_deletes_what_it_is_told_and_nothing_else(buffer: Buffer) -> None:
+def test_delete_removes_the_given_items_and_no_others(buffer: Buffer) -> None:
     ids = [str(buffer.put(punch(employee))[0].id) for employee in range(1, 31)]
     assert buffer.delete(ids[:25]) == 25
-    assert buffer.delete(ids[:25]) == 25  # already gone
-    assert sorted(items(buffer)) == sorted(ids[25:])
+    assert buffer.delete(ids[:25]) == 25  # deleting is idempotent
+    assert sorted(item_ids(buffer)) == sorted(ids[25:])
 
 
-def test_tells_how_much_waits_and_since_when(buffer: Buffer, dynamodb: Any, table: str) -> None:
+def test_pending_has_the_number_of_items_and_the_age_of_the_oldest_record(
+    buffer: Buffer, dynamodb: Any, table: str
+) -> None:
     assert buffer.pending(10) == {"waiting": 0, "more": False, "oldestAgeSeconds": None}
     aged = replace(punch(), created_at=datetime.now(UTC) - timedelta(minutes=5))
     buffer.put(aged)
-    dynamodb.put_item(TableName=table, Item={"id": {"S": "junk"}})
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "invalid"}})
     pending = buffer.pending(10)
     assert (pending["waiting"], pending["more"]) == (2, False)
     assert 300 <= pending["oldestAgeSeconds"] < 360
     assert buffer.pending(1)["more"]
 
 
-class Scripted:
-    """A client that answers what a real endpoint cannot be made to answer at will."""
+class ScriptedClient:
+    """A client that returns or raises the given responses, which an endpoint does not at will."""
 
-    def __init__(self, *answers: object) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: object) -> None:
+        self.responses = list(responses)
         self.calls: list[dict[str, Any]] = []
 
     def __getattr__(self, operation: str) -> Any:
         def call(**request: Any) -> Any:
             self.calls.append(json.loads(json.dumps(request)))
-            answer = self.answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
+            response = self.responses.pop(0)
+            if isinstance(response, Exception):
+                raise response
+            return response
 
         return call
 
 
-def refusal(code: str, **fields: Any) -> ClientError:
+def client_error(code: str, **fields: Any) -> ClientError:
     return ClientError({"Error": {"Code": code}, **fields}, "operation")
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        refusal("ProvisionedThroughputExceededException"),
-        refusal("InternalServerError"),
-        refusal("ResourceNotFoundException"),
+        client_error("ProvisionedThroughputExceededException"),
+        client_error("InternalServerError"),
+        client_error("ResourceNotFoundException"),
         EndpointConnectionError(endpoint_url="http://127.0.0.1"),
     ],
 )
-def test_whatever_the_endpoint_suffers_from_is_unavailability(fault: Exception) -> None:
+def test_every_operation_is_unavailable_if_the_endpoint_fails(fault: Exception) -> None:
     record_id = str(punch().id)
     for call in (
         lambda buffer: buffer.put(punch()),
@@ -168,47 +172,47 @@ def test_whatever_the_endpoint_suffers_from_is_unavailability(fault: Exception) 
         lambda buffer: buffer.pending(10),
     ):
         with pytest.raises(UnavailableError):
-            call(Buffer(Scripted(fault), "t"))
+            call(Buffer(ScriptedClient(fault), "t"))
 
 
-def test_takes_the_stored_item_from_the_refusal_where_it_is_given() -> None:
+def test_put_takes_the_stored_item_from_the_failed_condition() -> None:
     stored = {"id": {"S": "x"}, "record": {"S": json.dumps(to_json(punch()))}}
-    client = Scripted(refusal("ConditionalCheckFailedException", Item=stored))
+    client = ScriptedClient(client_error("ConditionalCheckFailedException", Item=stored))
     assert Buffer(client, "t").put(replace(punch(), device_id="x")) == (punch(), False)
 
 
-def test_puts_again_when_the_record_has_just_moved_on() -> None:
-    client = Scripted(refusal("ConditionalCheckFailedException"), {}, {})
+def test_put_is_retried_if_the_stored_item_has_just_been_deleted() -> None:
+    client = ScriptedClient(client_error("ConditionalCheckFailedException"), {}, {})
     assert Buffer(client, "t").put(punch()) == (punch(), True)
 
 
-def test_goes_on_past_an_empty_page() -> None:
+def test_scan_continues_after_an_empty_page() -> None:
     last = {"Items": [{"id": {"S": "x"}}]}
-    client = Scripted({"Items": [], "LastEvaluatedKey": {"id": {"S": "k"}}}, last)
+    client = ScriptedClient({"Items": [], "LastEvaluatedKey": {"id": {"S": "k"}}}, last)
     assert list(Buffer(client, "t").pages(0, 1, 10)) == [[], last["Items"]]
     assert client.calls[1]["ExclusiveStartKey"] == {"id": {"S": "k"}}
 
 
-def test_sends_unprocessed_deletes_again_and_counts_what_is_left() -> None:
-    def left(*ids: str) -> dict[str, Any]:
+def test_unprocessed_deletes_are_retried_and_not_counted_if_they_remain() -> None:
+    def unprocessed(*ids: str) -> dict[str, Any]:
         requests = [{"DeleteRequest": {"Key": {"id": {"S": each}}}} for each in ids]
         return {"UnprocessedItems": {"t": requests}}
 
-    client = Scripted(left("b", "c"), left("c"), *[left("c")] * 4)
+    client = ScriptedClient(unprocessed("b", "c"), unprocessed("c"), *[unprocessed("c")] * 4)
     assert Buffer(client, "t", sleep=lambda _: None).delete(["a", "b", "c"]) == 2
-    assert client.calls[1]["RequestItems"] == left("b", "c")["UnprocessedItems"]
+    assert client.calls[1]["RequestItems"] == unprocessed("b", "c")["UnprocessedItems"]
 
 
 @pytest.mark.parametrize(
-    "junk", [{}, {"record": {"S": "junk"}}, {"record": {"N": "1"}}, {"x": {"M": {}}}]
+    "invalid", [{}, {"record": {"S": "invalid"}}, {"record": {"N": "1"}}, {"x": {"M": {}}}]
 )
-def test_junk_is_discarded_unless_a_punch_stands_in_its_place_by_now(
-    buffer: Buffer, dynamodb: Any, table: str, junk: dict[str, Any]
+def test_invalid_item_is_deleted_unless_a_punch_has_replaced_it(
+    buffer: Buffer, dynamodb: Any, table: str, invalid: dict[str, Any]
 ) -> None:
     key = {"id": {"S": str(punch().id)}}
-    dynamodb.put_item(TableName=table, Item=key | junk)
-    assert buffer.delete_unchanged(key | junk) == 1
+    dynamodb.put_item(TableName=table, Item=key | invalid)
+    assert buffer.delete_unchanged(key | invalid) == 1
     assert buffer.get(str(punch().id)) is None
-    buffer.put(punch())  # a phone is told that it is stored
-    assert buffer.delete_unchanged(key | junk) == 0  # by a run that had read the junk before
+    buffer.put(punch())  # acknowledged to a phone
+    assert buffer.delete_unchanged(key | invalid) == 0  # by a run that read the invalid item before
     assert buffer.get(str(punch().id)) == punch()

@@ -1,4 +1,4 @@
-"""What the local DynamoDB endpoint must bear beyond what DynamoDB's clients do to it on purpose."""
+"""The local DynamoDB endpoint survives clients that disconnect."""
 
 import socket
 import struct
@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-def test_a_client_that_breaks_off_in_a_request_hurts_nobody(
+def test_endpoint_survives_a_reset_connection_in_the_middle_of_a_request(
     dynamodb_url: str, dynamodb: Any, table: str
 ) -> None:
     url = urlsplit(dynamodb_url)

@@ -1,4 +1,4 @@
-"""What is a valid point record, and what is its name."""
+"""Which point records are valid, and which id a punch has."""
 
 import json
 import math
@@ -21,19 +21,19 @@ def accept(**changes: Any) -> PointRecord:
     return parse({**PUNCH, **changes}, NOW, clock_skew_s=60)
 
 
-def test_keeps_the_instant_in_utc_and_the_offset_that_was_sent() -> None:
+def test_record_has_the_instant_in_utc_and_the_original_offset() -> None:
     record = accept()
     assert record.included_at == datetime(2026, 11, 22, 11, 0, tzinfo=UTC)
     assert record.utc_offset_minutes == -180
     assert record.created_at == NOW
 
 
-def test_names_the_same_punch_alike_however_it_is_written() -> None:
+def test_id_does_not_depend_on_how_the_instant_is_written() -> None:
     same = ["2026-11-22T08:00:00-03:00", "2026-11-22T11:00:00Z", "2026-11-22t11:00:00.000z"]
     assert len({accept(includedAt=text).id for text in same}) == 1
 
 
-def test_the_id_never_changes_from_release_to_release() -> None:
+def test_id_is_the_same_in_every_release() -> None:
     assert str(accept().id) == str(punch_id(121, 2023, "2026-11-22T11:00:00.000000Z"))
     assert str(accept().id) == "df601f81-64b4-59f3-b30d-aed044e488a3"
 
@@ -46,19 +46,19 @@ def test_the_id_never_changes_from_release_to_release() -> None:
         {"includedAt": "2026-11-22T08:00:00.000001-03:00"},
     ],
 )
-def test_names_another_punch_differently(changes: dict[str, Any]) -> None:
+def test_another_punch_has_another_id(changes: dict[str, Any]) -> None:
     assert accept(**changes).id != accept().id
 
 
 @pytest.mark.parametrize("name", ["employeeId", "employerId"])
 @pytest.mark.parametrize("value", [0, -1, 2**63, 1.0, 1e3, True, "1", [1], {}, math.nan])
-def test_refuses_an_id_that_is_no_positive_int64(name: str, value: object) -> None:
-    with pytest.raises(InvalidError) as refused:
+def test_id_that_is_not_a_positive_int64_is_rejected(name: str, value: object) -> None:
+    with pytest.raises(InvalidError) as rejected:
         accept(**{name: value})
-    assert refused.value.target == name
+    assert rejected.value.target == name
 
 
-def test_takes_the_largest_int64() -> None:
+def test_largest_int64_is_accepted() -> None:
     assert accept(employeeId=2**63 - 1).employee_id == 2**63 - 1
 
 
@@ -82,7 +82,7 @@ def test_takes_the_largest_int64() -> None:
         "0000-01-01T00:00:00Z",
         "0001-01-01T00:00:00+00:01",
         "9999-12-31T23:59:59-00:01",
-        "\uff12026-11-22T08:00:00Z",  # a digit, but not of ASCII
+        "\uff12026-11-22T08:00:00Z",  # a digit that is not ASCII
         " 2026-11-22T08:00:00Z",
         "2026-11-22T08:00:00Z\n",
         "",
@@ -91,17 +91,17 @@ def test_takes_the_largest_int64() -> None:
         ["2026-11-22T08:00:00Z"],
     ],
 )
-def test_refuses_what_is_no_instant(text: object) -> None:
-    with pytest.raises(InvalidError) as refused:
+def test_invalid_instant_is_rejected(text: object) -> None:
+    with pytest.raises(InvalidError) as rejected:
         accept(includedAt=text)
-    assert refused.value.target == "includedAt"
+    assert rejected.value.target == "includedAt"
 
 
-def test_cuts_an_instant_to_the_microsecond() -> None:
+def test_instant_is_truncated_to_the_microsecond() -> None:
     assert to_text(read_instant("2026-11-22T08:00:00.123456789Z")) == "2026-11-22T08:00:00.123456Z"
 
 
-def test_takes_a_punch_from_a_clock_a_little_ahead_and_no_further() -> None:
+def test_instant_may_be_in_the_future_by_at_most_the_clock_skew() -> None:
     skewed = to_text(NOW + timedelta(seconds=60))
     assert accept(includedAt=skewed).included_at == NOW + timedelta(seconds=60)
     with pytest.raises(InvalidError, match="future"):
@@ -126,22 +126,22 @@ def test_takes_a_punch_from_a_clock_a_little_ahead_and_no_further() -> None:
         ("accuracyMeters", 1e308),
     ],
 )
-def test_refuses_evidence_out_of_bounds(name: str, value: object) -> None:
-    with pytest.raises(InvalidError) as refused:
+def test_device_or_position_out_of_bounds_is_rejected(name: str, value: object) -> None:
+    with pytest.raises(InvalidError) as rejected:
         accept(**{name: value})
-    assert refused.value.target == name
+    assert rejected.value.target == name
 
 
-def test_names_every_bad_field_at_once() -> None:
+def test_error_has_a_detail_for_every_invalid_field() -> None:
     body = {"employeeId": "x", "includedAt": "now", "latitude": 91, "colour": "red"}
-    with pytest.raises(InvalidError) as refused:
+    with pytest.raises(InvalidError) as rejected:
         parse(body, NOW, clock_skew_s=60)
-    targets = {detail.target for detail in refused.value.details}
+    targets = {detail.target for detail in rejected.value.details}
     assert targets == {"employeeId", "employerId", "includedAt", "latitude", "colour"}
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 1, True])
-def test_refuses_what_is_no_object(body: object) -> None:
+def test_body_that_is_not_an_object_is_rejected(body: object) -> None:
     with pytest.raises(InvalidError, match="JSON object"):
         parse(body, NOW, clock_skew_s=60)
 
@@ -155,7 +155,7 @@ def test_refuses_what_is_no_object(body: object) -> None:
     latitude=st.none() | st.floats(-90, 90) | st.integers(-90, 90),
     accuracy=st.none() | st.floats(0, 40_075_017),
 )
-def test_reads_back_what_it_wrote(
+def test_stored_json_is_read_back_to_the_same_record(
     employee: int,
     employer: int,
     instant: datetime,
@@ -195,6 +195,6 @@ def test_reads_back_what_it_wrote(
         {"colour": "red"},
     ],
 )
-def test_trusts_nothing_that_a_store_holds(changes: dict[str, Any]) -> None:
+def test_invalid_stored_json_is_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         from_json(json.dumps({**to_json(accept()), **changes}))
