@@ -1,4 +1,4 @@
-"""What a fresh process loads and touches: every function imports ``app``; intake starts fast."""
+"""Cold start: every function imports ``app``, so ``app`` may load only what intake needs."""
 
 import json
 import os
@@ -41,11 +41,11 @@ INTAKE = {
     "chalicelib.web.response",
     "chalicelib.strict_json",
 }
-# What only other steps need, and what the deployed package has not at all.
+# Libraries that only other steps need, and modules that are not deployed at all.
 NOT_INTAKE = {"pg8000", "scramp", "sly", "odata_query", "requests", "chardet", "local", "psutil"}
 
-# Each prints one JSON line. boto3 itself reads the environment when it is imported: what counts is
-# what our modules read, so every variable of the settings is one that they would refuse.
+# Each program prints one JSON line. To prove that an import reads no setting, the test sets invalid
+# values, which ``Settings`` would reject. The import of boto3 reads variables of its own.
 IMPORT = """
 import json, sys
 connections = []
@@ -59,13 +59,13 @@ POST = """
 import json, sys
 event = json.load(sys.stdin)
 import app
-answer = app.app(event, None)
-print(json.dumps({"status": answer["statusCode"], "modules": sorted(sys.modules)}))
+response = app.app(event, None)
+print(json.dumps({"status": response["statusCode"], "modules": sorted(sys.modules)}))
 """
 
 
 def run(program: str, variables: dict[str, str], stdin: str = "") -> dict[str, Any]:
-    """Run a program in a fresh interpreter that has these variables and no others."""
+    """Run a program in a fresh interpreter with only these environment variables."""
     path = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
@@ -77,37 +77,35 @@ def run(program: str, variables: dict[str, str], stdin: str = "") -> dict[str, A
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
-def ours(modules: list[str]) -> set[str]:
+def own_modules(modules: list[str]) -> set[str]:
     return {name for name in modules if name.partition(".")[0] == "chalicelib"}
 
 
 @pytest.mark.parametrize("variables", [{}, {"CLOCK_SKEW_S": "x", "MAX_BODY_BYTES": "-1"}], ids=str)
-def test_importing_the_app_reads_no_setting_and_connects_to_nothing(
+def test_import_of_app_reads_no_setting_and_opens_no_connection(
     variables: dict[str, str],
 ) -> None:
-    told = run(IMPORT, variables)
-    assert told["connections"] == []
-    assert ours(told["modules"]) <= INTAKE
+    result = run(IMPORT, variables)
+    assert result["connections"] == []
+    assert own_modules(result["modules"]) <= INTAKE
 
 
-def test_a_post_loads_what_intake_needs_and_nothing_else(dynamodb_url: str, table: str) -> None:
-    variables = environment(
-        dynamodb=dynamodb_url, table=table, postgres="not looked at", legacy="not looked at"
-    )
+def test_post_loads_only_the_modules_of_intake(dynamodb_url: str, table: str) -> None:
+    variables = environment(dynamodb=dynamodb_url, table=table, postgres="unused", legacy="unused")
     event = rest_event(
         "POST",
         "/point-record",
         body=json.dumps(PUNCH),
         headers={"Content-Type": "application/json"},
     )
-    told = run(POST, variables, stdin=json.dumps(event))
-    assert told["status"] == 201
-    assert ours(told["modules"]) == INTAKE
-    assert {name.partition(".")[0] for name in told["modules"]} & NOT_INTAKE == set()
+    result = run(POST, variables, stdin=json.dumps(event))
+    assert result["status"] == 201
+    assert own_modules(result["modules"]) == INTAKE
+    assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
 
 
 CHECK = """
@@ -119,11 +117,12 @@ started = time.process_time()
 container.authenticator()
 print(json.dumps({"ms": (time.process_time() - started) * 1000}))
 """
-# CPU of this machine, at its best of a few: what is imported, and nothing that the machine does.
-MOST_MS = 60
+# CPU time, the best of three runs, so that other load on the machine does not count.
+MAX_MS = 60
 
 
-def test_knowing_who_asks_is_quickly_imported() -> None:
+@pytest.mark.slow
+def test_authenticator_is_built_in_little_cpu_time() -> None:
     variables = environment(dynamodb="", table="", postgres="", legacy="")
     variables["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
-    assert min(run(CHECK, variables)["ms"] for _ in range(3)) < MOST_MS
+    assert min(run(CHECK, variables)["ms"] for _ in range(3)) < MAX_MS

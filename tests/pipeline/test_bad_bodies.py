@@ -1,4 +1,4 @@
-"""Whatever is wrong with a body is told at once, in the one error shape, and reaches no store."""
+"""Invalid bodies and requests: rejected in the one error format, before a store is called."""
 
 import gzip
 import json
@@ -13,30 +13,31 @@ import app
 from tests.support.lambda_events import context, rest_event
 from tests.support.service import PUNCH, Http, Service, environment, error_of, punch, wired
 
-# Nobody listens there: a body that gets as far as a store is answered 503.
+# A port where no server listens. A body that passes validation gets a 503.
 UNREACHABLE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
 def storeless(tmp_path: Path) -> Iterator[Service]:
-    """The service without any store."""
-    nowhere = environment(dynamodb=UNREACHABLE, table="none", postgres="", legacy="")
-    with wired(nowhere):
-        yield Service(Http(tmp_path), None)
+    """The service without a reachable store."""
+    variables = environment(dynamodb=UNREACHABLE, table="none", postgres="", legacy="")
+    with wired(variables):
+        # These tests do not read the database.
+        yield Service(Http(tmp_path), None)  # type: ignore[arg-type]
 
 
 def body(**fields: Any) -> bytes:
-    """A body in which fields are replaced, or left out where they are ``...``."""
+    """Return a punch with these fields replaced; the value ``...`` removes a field."""
     changed = {**PUNCH, **fields}
     return json.dumps({name: value for name, value in changed.items() if value is not ...}).encode()
 
 
 def raw(member: str, **fields: Any) -> bytes:
-    """A body with one more member, as it is written."""
+    """Return a punch with one more member, given as JSON text."""
     return body(**fields)[:-1] + b", " + member.encode() + b"}"
 
 
-def in_(seconds: float) -> str:
+def time_in(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
@@ -45,14 +46,14 @@ def in_(seconds: float) -> str:
     [
         pytest.param(b"", id="empty"),
         pytest.param(b" \n", id="blank"),
-        pytest.param(b"punch", id="a word"),
+        pytest.param(b"punch", id="bare word"),
         pytest.param(b"{'employeeId': 7}", id="single quotes"),
-        pytest.param(body()[:-1], id="cut off"),
-        pytest.param(body() + b"}", id="a brace too much"),
+        pytest.param(body()[:-1], id="truncated"),
+        pytest.param(body() + b"}", id="extra brace"),
         pytest.param(body()[:-1] + b",}", id="trailing comma"),
         pytest.param(b"\xef\xbb\xbf" + body(), id="byte order mark"),
         pytest.param(body().decode().encode("utf-16"), id="UTF-16"),
-        pytest.param(b'{"deviceId": "\xff"}', id="byte that UTF-8 has not"),
+        pytest.param(b'{"deviceId": "\xff"}', id="invalid UTF-8"),
         pytest.param(b'{"deviceId": "\xc0\x80"}', id="overlong UTF-8"),
         pytest.param(b'{"deviceId": "\xed\xa0\x80"}', id="surrogate in UTF-8"),
         pytest.param(b'{"deviceId": "\x00"}', id="raw NUL"),
@@ -65,20 +66,50 @@ def in_(seconds: float) -> str:
         pytest.param(b"[" * 60_000, id="arrays nested 60,000 deep"),
         pytest.param(b'{"a":' * 12_000, id="objects nested 12,000 deep"),
         pytest.param(raw('"latitude": ' + "[" * 30_000 + "]" * 30_000), id="closed, 30,000 deep"),
-        pytest.param(raw('"employeeId": 8'), id="a key twice"),
-        pytest.param(raw('"latitude": {"a": 1, "a": 2}'), id="a key twice, within"),
+        pytest.param(raw('"employeeId": 8'), id="duplicate key"),
+        pytest.param(raw('"latitude": {"a": 1, "a": 2}'), id="duplicate key, nested"),
         pytest.param(b"null", id="null"),
         pytest.param(b"true", id="true"),
-        pytest.param(b"7", id="a number"),
-        pytest.param(b'"punch"', id="a text"),
-        pytest.param(b"[]", id="no record at all"),
+        pytest.param(b"7", id="number"),
+        pytest.param(b'"punch"', id="string"),
+        pytest.param(b"[]", id="empty array"),
         pytest.param(json.dumps([PUNCH] * 101).encode(), id="101 records"),
     ],
 )
-def test_a_body_that_is_no_punch_is_a_bad_request(storeless: Service, sent: bytes) -> None:
-    answer = storeless.post(sent)
-    assert answer.status_code == 400
-    assert error_of(answer)["code"] == "Invalid"
+def test_body_that_is_not_a_punch_is_rejected(storeless: Service, sent: bytes) -> None:
+    response = storeless.post(sent)
+    assert response.status_code == 400
+    assert error_of(response)["code"] == "Invalid"
+
+
+INVALID_IDS: tuple[Any, ...] = (
+    *("7", 7.0, 7.5, True, False, None, ..., [], [7], {}, {"id": 7}, ""),
+    *(0, -1, 2**63, -(2**63), 10**4_000),
+)
+INVALID_INSTANTS: tuple[Any, ...] = (
+    *(None, ..., 1_795_348_800, 1_795_348_800.5, True, [], {}, "", "now"),
+    *("2026-11-22", "2026-11-22T08:00:00", "2026-11-22 08:00:00Z"),
+    *("2026-11-22T08:00Z", "2026-11-22T08:00:00.Z", "2026-11-22T08:00:00,5Z"),
+    *("2026-11-22T08:00:00+0300", "2026-11-22T08:00:00+03", "2026-11-22T08:00:00 Z"),
+    *("2026-11-22T08:00:00+24:00", "2026-11-22T08:00:00-03:60"),
+    *("2026-02-29T08:00:00Z", "2026-11-31T08:00:00Z", "2026-13-01T08:00:00Z"),
+    *("2026-00-01T08:00:00Z", "2026-11-00T08:00:00Z", "2026-11-22T24:00:00Z"),
+    *("2026-11-22T08:60:00Z", "2016-12-31T23:59:60Z", "0000-01-01T00:00:00Z"),
+    *(
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+        "10000-01-01T00:00:00Z",
+    ),
+    *("20261122T080000Z", "2026-W47-7T08:00:00Z", "-2026-11-22T08:00:00Z"),
+    *("\uff12026-11-22T08:00:00Z", "2026-11-22T08:00:00Z\n", " 2026-11-22T08:00:00Z"),
+    *("2026-11-22T08:00:00Z\0", "2026-11-22T08:00:00\u221203:00", "Z" * 10_000),
+    *("9999-12-31T23:59:59Z", "2199-01-01T00:00:00Z"),
+)
+INVALID_NUMBERS: tuple[Any, ...] = ("1", True, [], {}, 10**400)
+INVALID_DEVICE_IDS: tuple[Any, ...] = (
+    *("", "x" * 101, 7, True, [], {}),
+    *("a\0b", "\0", "\ud800", "\udfff x"),
+)
 
 
 @pytest.mark.parametrize(
@@ -87,42 +118,21 @@ def test_a_body_that_is_no_punch_is_a_bad_request(storeless: Service, sent: byte
         *[
             pytest.param(field, body(**{field: value}), id=f"{field} {value!r:.30}")
             for field in ("employeeId", "employerId")
-            for value in (
-                *("7", 7.0, 7.5, True, False, None, ..., [], [7], {}, {"id": 7}, ""),
-                *(0, -1, 2**63, -(2**63), 10**4_000),
-            )
+            for value in INVALID_IDS
         ],
         *[
             pytest.param("includedAt", body(includedAt=value), id=f"includedAt {value!r:.40}")
-            for value in (
-                *(None, ..., 1_795_348_800, 1_795_348_800.5, True, [], {}, "", "now"),
-                *("2026-11-22", "2026-11-22T08:00:00", "2026-11-22 08:00:00Z"),
-                *("2026-11-22T08:00Z", "2026-11-22T08:00:00.Z", "2026-11-22T08:00:00,5Z"),
-                *("2026-11-22T08:00:00+0300", "2026-11-22T08:00:00+03", "2026-11-22T08:00:00 Z"),
-                *("2026-11-22T08:00:00+24:00", "2026-11-22T08:00:00-03:60"),
-                *("2026-02-29T08:00:00Z", "2026-11-31T08:00:00Z", "2026-13-01T08:00:00Z"),
-                *("2026-00-01T08:00:00Z", "2026-11-00T08:00:00Z", "2026-11-22T24:00:00Z"),
-                *("2026-11-22T08:60:00Z", "2016-12-31T23:59:60Z", "0000-01-01T00:00:00Z"),
-                *(
-                    "0001-01-01T00:00:00+00:01",
-                    "9999-12-31T23:59:59-00:01",
-                    "10000-01-01T00:00:00Z",
-                ),
-                *("20261122T080000Z", "2026-W47-7T08:00:00Z", "-2026-11-22T08:00:00Z"),
-                *("\uff12026-11-22T08:00:00Z", "2026-11-22T08:00:00Z\n", " 2026-11-22T08:00:00Z"),
-                *("2026-11-22T08:00:00Z\0", "2026-11-22T08:00:00\u221203:00", "Z" * 10_000),
-                *("9999-12-31T23:59:59Z", "2199-01-01T00:00:00Z"),
-            )
+            for value in INVALID_INSTANTS
         ],
-        pytest.param("includedAt", body(includedAt=in_(600)), id="in ten minutes"),
+        pytest.param("includedAt", body(includedAt=time_in(600)), id="in ten minutes"),
         *[
             pytest.param("deviceId", body(deviceId=value), id=f"deviceId {value!r:.30}")
-            for value in ("", "x" * 101, 7, True, [], {}, "a\0b", "\0", "\ud800", "\udfff x")
+            for value in INVALID_DEVICE_IDS
         ],
         *[
             pytest.param(field, body(**{field: value}), id=f"{field} {value!r:.30}")
             for field, beyond in (("latitude", 90.001), ("longitude", -180.001))
-            for value in ("1", True, [], {}, beyond, 10**400)
+            for value in (*INVALID_NUMBERS, beyond)
         ],
         pytest.param("latitude", raw('"latitude": 1e999'), id="latitude 1e999"),
         pytest.param("accuracyMeters", body(accuracyMeters=-0.1), id="accuracyMeters -0.1"),
@@ -133,23 +143,23 @@ def test_a_body_that_is_no_punch_is_a_bad_request(storeless: Service, sent: byte
         ],
     ],
 )
-def test_a_field_that_is_wrong_is_named(storeless: Service, field: str, sent: bytes) -> None:
-    answer = storeless.post(sent)
-    assert answer.status_code == 400
-    error = error_of(answer)
+def test_invalid_field_is_named(storeless: Service, field: str, sent: bytes) -> None:
+    response = storeless.post(sent)
+    assert response.status_code == 400
+    error = error_of(response)
     assert [detail["target"] for detail in error["details"]] == [field]
     assert field in error["message"]
 
 
-def test_a_good_body_does_reach_for_the_store(storeless: Service) -> None:
-    answer = storeless.post(PUNCH)
-    assert answer.status_code == 503
-    assert error_of(answer)["code"] == "Unavailable"
-    assert int(answer.headers["Retry-After"]) > 0
+def test_valid_body_reaches_the_store(storeless: Service) -> None:
+    response = storeless.post(PUNCH)
+    assert response.status_code == 503
+    assert error_of(response)["code"] == "Unavailable"
+    assert int(response.headers["Retry-After"]) > 0
 
 
-def test_every_field_that_is_wrong_is_named_at_once(storeless: Service) -> None:
-    wrong = {
+def test_all_invalid_fields_are_named_in_one_response(storeless: Service) -> None:
+    invalid = {
         "employeeId": "7",
         "includedAt": "yesterday",
         "deviceId": "",
@@ -158,7 +168,7 @@ def test_every_field_that_is_wrong_is_named_at_once(storeless: Service) -> None:
         "accuracyMeters": -1,
         "employer_id": 121,
     }
-    error = error_of(storeless.post(wrong))
+    error = error_of(storeless.post(invalid))
     assert {detail["target"]: detail["code"] for detail in error["details"]} == {
         "employeeId": "Invalid",
         "employerId": "Missing",
@@ -170,46 +180,49 @@ def test_every_field_that_is_wrong_is_named_at_once(storeless: Service) -> None:
     }
 
 
-def test_a_thousand_unknown_fields_make_no_endless_answer(storeless: Service) -> None:
-    answer = storeless.post({**PUNCH, **{f"field{each}": each for each in range(1_000)}})
-    assert answer.status_code == 400
-    error = error_of(answer)
+def test_errors_of_a_thousand_unknown_fields_are_summarized(storeless: Service) -> None:
+    response = storeless.post({**PUNCH, **{f"field{each}": each for each in range(1_000)}})
+    assert response.status_code == 400
+    error = error_of(response)
     assert len(error["message"]) < 2_000
     *each, last = error["details"]
     assert [detail["target"] for detail in each] == [f"field{number}" for number in range(100)]
-    assert (last["target"], last["message"]) == ("field100", "900 more names are not fields of a point record.")
+    assert (last["target"], last["message"]) == (
+        "field100",
+        "900 more names are not fields of a point record.",
+    )
 
 
 @pytest.mark.parametrize(
     "media_type",
     ["text/plain", "application/xml", "application/x-www-form-urlencoded", "application/jsonp", ""],
 )
-def test_only_json_is_read(storeless: Service, media_type: str) -> None:
-    answer = storeless.post(PUNCH, content_type=media_type)
-    assert answer.status_code == 415
-    assert error_of(answer)["code"] == "UnsupportedMediaType"
-    # It would say that the coding is at fault: RFC 9110, section 12.5.3.
-    assert "Accept-Encoding" not in answer.headers
+def test_media_type_other_than_json_is_rejected(storeless: Service, media_type: str) -> None:
+    response = storeless.post(PUNCH, content_type=media_type)
+    assert response.status_code == 415
+    assert error_of(response)["code"] == "UnsupportedMediaType"
+    # The header would blame the content coding instead: RFC 9110, section 12.5.3.
+    assert "Accept-Encoding" not in response.headers
 
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "identity, gzip"])
-def test_a_compressed_body_is_refused_as_such(storeless: Service, coding: str) -> None:
+def test_compressed_body_is_rejected(storeless: Service, coding: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
-    answer = storeless.http.post("/point-record", headers=headers, body=gzip.compress(body()))
-    assert answer.status_code == 415
-    assert answer.headers["Accept-Encoding"] == "identity"
-    error = error_of(answer)
+    response = storeless.http.post("/point-record", headers=headers, body=gzip.compress(body()))
+    assert response.status_code == 415
+    assert response.headers["Accept-Encoding"] == "identity"
+    error = error_of(response)
     assert (error["code"], error["target"]) == ("UnsupportedContentCoding", "Content-Encoding")
 
 
 @pytest.mark.parametrize("coding", ["", "identity", " Identity "])
-def test_a_body_as_it_is_may_say_so(storeless: Service, coding: str) -> None:
+def test_identity_coding_is_accepted(storeless: Service, coding: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
-    answer = storeless.http.post("/point-record", headers=headers, body=body())
-    assert answer.status_code == 503  # it got as far as a store
+    response = storeless.http.post("/point-record", headers=headers, body=body())
+    assert response.status_code == 503  # the store was called
 
 
-def test_a_body_of_an_image_is_refused_as_such(storeless: Service) -> None:
+def test_image_is_rejected(storeless: Service) -> None:
     event = rest_event(
         "POST", "/point-record", body=b"\x89PNG\r\n", headers={"Content-Type": "image/png"}
     )
@@ -217,23 +230,23 @@ def test_a_body_of_an_image_is_refused_as_such(storeless: Service) -> None:
 
 
 @pytest.mark.parametrize("size", [65_537, 200_000, 6_000_000])
-def test_a_body_over_64_kb_is_too_large_whatever_is_in_it(storeless: Service, size: int) -> None:
-    answer = storeless.post(b"[" * size)
-    assert answer.status_code == 413
-    assert error_of(answer)["code"] == "TooLarge"
+def test_body_over_64_kb_is_too_large(storeless: Service, size: int) -> None:
+    response = storeless.post(b"[" * size)
+    assert response.status_code == 413
+    assert error_of(response)["code"] == "TooLarge"
 
 
 @pytest.mark.parametrize("missing", [None, ""])
-def test_a_call_without_a_body_is_a_bad_request(storeless: Service, missing: str | None) -> None:
-    answer = app.app(rest_event("POST", "/point-record", body=missing), context())
-    assert answer["statusCode"] == 400
-    assert json.loads(answer["body"])["error"]["code"] == "Invalid"
+def test_request_without_a_body_is_rejected(storeless: Service, missing: str | None) -> None:
+    response = app.app(rest_event("POST", "/point-record", body=missing), context())
+    assert response["statusCode"] == 400
+    assert json.loads(response["body"])["error"]["code"] == "Invalid"
 
 
-def test_each_bad_record_of_an_array_gets_an_error_of_its_own(storeless: Service) -> None:
-    answer = storeless.post([punch(0), None, [], {}, {**PUNCH, "employerId": 1.5, "x": 1}])
-    assert answer.status_code == 207
-    results = answer.json_body
+def test_each_invalid_record_of_an_array_gets_its_own_error(storeless: Service) -> None:
+    response = storeless.post([punch(0), None, [], {}, {**PUNCH, "employerId": 1.5, "x": 1}])
+    assert response.status_code == 207
+    results = response.json_body
     assert [each["status"] for each in results] == [400] * 5
     assert [[one["target"] for one in each["error"].get("details", ())] for each in results] == [
         ["employeeId"],
@@ -247,14 +260,14 @@ def test_each_bad_record_of_an_array_gets_an_error_of_its_own(storeless: Service
 @pytest.mark.parametrize(
     "record_id", ["1", "x", "%00", "..%2f", "'; DROP TABLE point_record", "0" * 5_000, "%F0%9F%98"]
 )
-def test_an_id_that_is_no_uuid_is_a_bad_request(storeless: Service, record_id: str) -> None:
-    answer = storeless.get(f"/point-record/{record_id}")
-    assert answer.status_code == 400
-    assert error_of(answer)["target"] == "id"
+def test_id_that_is_not_a_uuid_is_rejected(storeless: Service, record_id: str) -> None:
+    response = storeless.get(f"/point-record/{record_id}")
+    assert response.status_code == 400
+    assert error_of(response)["target"] == "id"
 
 
-def test_a_method_that_the_route_has_not_is_told_in_the_one_error_shape(storeless: Service) -> None:
-    answer = storeless.http.put("/point-record", body=body())
-    assert answer.status_code == 405
-    assert error_of(answer)["code"] == "MethodNotAllowed"
-    assert "POST" in answer.headers["Allow"]
+def test_unsupported_method_is_rejected_in_the_one_error_format(storeless: Service) -> None:
+    response = storeless.http.put("/point-record", body=body())
+    assert response.status_code == 405
+    assert error_of(response)["code"] == "MethodNotAllowed"
+    assert "POST" in response.headers["Allow"]

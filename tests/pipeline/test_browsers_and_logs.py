@@ -1,4 +1,4 @@
-"""What browsers are told, and what no log ever has."""
+"""CORS, the security headers of responses, and secrets that stay out of the log."""
 
 from pathlib import Path
 from typing import Any
@@ -19,77 +19,77 @@ ROUTES = ["/point-record", "/point-record/x", "/odata/PointRecords", "/odata"]
 
 @pytest.mark.parametrize("origins", [PAGE, f"https://other.example, {PAGE}", "*"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_page_of_an_origin_that_is_named_may_ask(
+def test_page_of_an_allowed_origin_may_read_responses(
     variables: dict[str, str], origins: str, route: str, tmp_path: Path
 ) -> None:
     with wired({**variables, "CORS_ORIGINS": origins}):
         http = Http(tmp_path)
-        asked = http.options(route, headers=PREFLIGHT)
-        assert (asked.status_code, asked.body) == (204, b"")
-        assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
-        refused = http.get("/odata", headers={"Origin": PAGE, "Authorization": ""})
-        for answer in (asked, refused, http.get("/odata", headers={"Origin": PAGE})):
-            assert answer.headers["Access-Control-Allow-Origin"] == (
+        preflight = http.options(route, headers=PREFLIGHT)
+        assert (preflight.status_code, preflight.body) == (204, b"")
+        assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+        rejected = http.get("/odata", headers={"Origin": PAGE, "Authorization": ""})
+        for response in (preflight, rejected, http.get("/odata", headers={"Origin": PAGE})):
+            assert response.headers["Access-Control-Allow-Origin"] == (
                 "*" if origins == "*" else PAGE
             )
-            assert answer.headers["Vary"] == "Origin"
-            assert "Access-Control-Allow-Credentials" not in answer.headers
-        assert refused.status_code == 401
+            assert response.headers["Vary"] == "Origin"
+            assert "Access-Control-Allow-Credentials" not in response.headers
+        assert rejected.status_code == 401
 
 
 @pytest.mark.parametrize(
     "origins", ["", "https://app.example.evil", "http://app.example", f"{PAGE}:8443"]
 )
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_page_of_any_other_origin_may_not(
+def test_page_of_another_origin_gets_no_cors_headers(
     variables: dict[str, str], origins: str, route: str, tmp_path: Path
 ) -> None:
     with wired({**variables, "CORS_ORIGINS": origins}):
         http = Http(tmp_path)
-        for answer in (
+        for response in (
             http.options(route, headers=PREFLIGHT),
             http.get("/odata", headers={"Origin": PAGE}),
         ):
-            assert not [name for name in answer.headers if name.startswith("Access-Control")]
+            assert not [name for name in response.headers if name.startswith("Access-Control")]
         assert http.options(route, headers=PREFLIGHT).status_code == 401
 
 
-def test_a_route_tells_its_methods(service: Service) -> None:
+def test_options_of_a_route_returns_its_methods(service: Service) -> None:
     assert service.http.options("/point-record").headers["Allow"] == "POST, OPTIONS"
 
 
-def test_no_answer_is_kept_or_taken_for_a_page(service: Service) -> None:
+def test_responses_forbid_caching_and_rendering(service: Service) -> None:
     (record_id,) = service.accept([1])
-    answers = [
+    responses = [
         service.get("/odata"),
         service.get(f"/point-record/{record_id}"),
         service.get("/point-record/x"),
         service.http.get("/odata", headers={"Authorization": ""}),
         service.http.put("/point-record"),
     ]
-    assert [answer.status_code for answer in answers] == [200, 200, 400, 401, 405]
-    for answer in answers:
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
-        assert "Strict-Transport-Security" not in answer.headers
+    assert [response.status_code for response in responses] == [200, 200, 400, 401, 405]
+    for response in responses:
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert "Strict-Transport-Security" not in response.headers
     over_tls = app.app(rest_event("GET", "/odata"), context())
     assert over_tls["headers"]["Strict-Transport-Security"] == "max-age=31536000"
 
 
-def test_no_secret_is_ever_in_the_log(
+def test_log_has_no_tokens_keys_or_passwords(
     variables: dict[str, str], tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "pa55-w0rd-of-the-database"
-    wrong = f"postgresql://punchclock:{secret}@127.0.0.1:9/x"
+    unreachable = f"postgresql://punchclock:{secret}@127.0.0.1:9/x"
     forged = make_token("x" * 32, Role.INTEGRATION)
     tokens = [OPERATOR["Authorization"], f"Bearer {forged}"]
     tokens.append(authorization(Role.EMPLOYER, 1)["Authorization"])
-    with wired({**variables, "LOG_LEVEL": "DEBUG", "DATABASE_URL": wrong}):
+    with wired({**variables, "LOG_LEVEL": "DEBUG", "DATABASE_URL": unreachable}):
         http = Http(tmp_path)
 
         def fail(*_: object) -> None:
-            raise RuntimeError(f"cannot reach {wrong} with {tokens[0]}")
+            raise RuntimeError(f"cannot reach {unreachable} with {tokens[0]}")
 
         for token in tokens:
             headers = {"Authorization": token, "Content-Type": "application/json"}
@@ -102,6 +102,6 @@ def test_no_secret_is_ever_in_the_log(
     logged = capsys.readouterr()
     text = logged.out + logged.err
     assert "cannot reach" in text
-    for private in (secret, KEY, *(token.removeprefix("Bearer ") for token in tokens)):
-        assert private not in text
-        assert private.rpartition(".")[2] not in text
+    for value in (secret, KEY, *(token.removeprefix("Bearer ") for token in tokens)):
+        assert value not in text
+        assert value.rpartition(".")[2] not in text

@@ -1,4 +1,4 @@
-"""What is wrong with a request is found out before any store is asked, whoever asks."""
+"""Invalid requests of every role are rejected before a store is called."""
 
 import json
 from pathlib import Path
@@ -49,30 +49,30 @@ INVALID: list[tuple[str, str, Any]] = [
 
 @pytest.mark.parametrize("role", TOKENS)
 @pytest.mark.parametrize(("method", "path", "body"), INVALID, ids=str)
-def test_an_invalid_request_reaches_no_store(
+def test_invalid_request_reaches_no_store(
     unreachable: list[Any], tmp_path: Path, role: str, method: str, path: str, body: Any
 ) -> None:
     text = b"" if body is None else json.dumps(body).encode()
     headers = TOKENS[role] | {"Content-Type": "application/json"}
-    answer = Http(tmp_path).request(method, path, headers, text)
-    assert 400 <= answer.status_code < 500, answer.body
-    error_of(answer)
+    response = Http(tmp_path).request(method, path, headers, text)
+    assert 400 <= response.status_code < 500, response.body
+    error_of(response)
     assert unreachable == []
 
 
 @pytest.mark.parametrize("role", TOKENS)
-def test_nor_does_an_invalid_part_of_a_batch(
+def test_invalid_request_of_a_batch_reaches_no_store(
     unreachable: list[Any], tmp_path: Path, role: str
 ) -> None:
-    parts = [
+    requests = [
         {"id": str(number), "method": method, "url": path.removeprefix("/odata/"), "body": body}
         for number, (method, path, body) in enumerate(INVALID)
         if path.startswith("/odata/") and not path.endswith("$batch")
     ]
     headers = TOKENS[role] | {"Content-Type": "application/json"}
-    sent = json.dumps({"requests": parts}).encode()
-    answer = Http(tmp_path).request("POST", "/odata/$batch", headers, sent)
-    replies = answer.json_body["responses"]
-    assert len(replies) == len(parts)
-    assert all(400 <= reply["status"] < 500 for reply in replies), replies
+    sent = json.dumps({"requests": requests}).encode()
+    response = Http(tmp_path).request("POST", "/odata/$batch", headers, sent)
+    responses = response.json_body["responses"]
+    assert len(responses) == len(requests)
+    assert all(400 <= each["status"] < 500 for each in responses), responses
     assert unreachable == []

@@ -1,6 +1,7 @@
-"""A principal is answered the same, to the byte, whether or not there are records of others.
+"""Isolation: responses to a principal do not depend on records that it does not own.
 
-So there is no row, no count and no hint of them: what is another's and what is nowhere are one.
+They are equal to the byte, with and without such records. So neither a row nor a count nor an error
+reveals them: a record of another principal looks like a record that does not exist.
 """
 
 import json
@@ -16,7 +17,7 @@ from tests.support.tokens import authorization
 
 INCLUDED_AT = "2026-11-22T11:00:00.000000Z"
 MINE, COLLEAGUE, STRANGER = (121, 7), (121, 8), (122, 7)
-# Whose the token is, and the records that are not its own.
+# For each role, its token and the owners whose records it may not see.
 PRINCIPALS = {
     "employee": (authorization(Role.EMPLOYEE, *MINE), (COLLEAGUE, STRANGER)),
     "employer": (authorization(Role.EMPLOYER, MINE[0]), (STRANGER,)),
@@ -37,8 +38,8 @@ def batch(*urls: str) -> bytes:
     return json.dumps({"requests": parts}).encode()
 
 
-def ways(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
-    """Requests that would show what is another's, by every way in: method, path and body."""
+def requests_for(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
+    """Return requests that could reveal foreign records, as method, path and body."""
     paths = [
         f"/point-record/{foreign}",
         f"/point-record/{waiting}",
@@ -70,7 +71,7 @@ def ways(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
         "$apply=filter(employerId eq 122 or true)/aggregate(id with countdistinct as n)",
         "$top=1&$count=true",
         "$skip=1&$orderby=id",
-        # Of a record of employer 122, each of these would fail.
+        # On a record of employer 122, each of these would divide by zero.
         "$filter=1 div (employerId sub 122) ne 5",
         "$filter=logs/any(l:1 div (l/point/employerId sub 122) ne 5)",
         "$orderby=1 div (employerId sub 122)",
@@ -104,22 +105,22 @@ def ways(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
     ]
 
 
-def answers(
+def responses_to(
     service: Service, token: dict[str, str], foreign: str, waiting: str
 ) -> dict[str, tuple[int, str, bytes]]:
-    found = {}
-    for method, path, sent in ways(foreign, waiting):
+    responses = {}
+    for method, path, sent in requests_for(foreign, waiting):
         kind = "text/plain" if path.endswith("$query") else "application/json"
-        answer = service.http.request(
+        response = service.http.request(
             method, quote(path, "/?$=&(),:'@"), {**token, "Content-Type": kind}, sent
         )
-        tag = answer.headers.get("ETag", "")
-        found[f"{method} {path}"] = (answer.status_code, tag, bytes(answer.body))
-    return found
+        tag = response.headers.get("ETag", "")
+        responses[f"{method} {path}"] = (response.status_code, tag, bytes(response.body))
+    return responses
 
 
 @pytest.mark.parametrize("role", PRINCIPALS)
-def test_what_is_anothers_is_as_if_it_were_not(service: Service, role: str) -> None:
+def test_foreign_records_do_not_change_responses(service: Service, role: str) -> None:
     token, others = PRINCIPALS[role]
     own = [each for each in (MINE, COLLEAGUE, STRANGER) if each not in others]
     service.post([body(each) for each in own])
@@ -127,7 +128,7 @@ def test_what_is_anothers_is_as_if_it_were_not(service: Service, role: str) -> N
     service.integrate()
     foreign = record_id(others[-1])
     waiting = record_id(others[-1], "2026-11-22T12:00:00.000000Z")
-    before = answers(service, token, foreign, waiting)
+    before = responses_to(service, token, foreign, waiting)
 
     service.post([body(each) for each in others])
     service.replicate()
@@ -136,15 +137,15 @@ def test_what_is_anothers_is_as_if_it_were_not(service: Service, role: str) -> N
     assert service.get(f"/point-record/{foreign}").json_body["status"] == "INTEGRATED"
     assert service.get(f"/point-record/{waiting}").json_body["status"] == "AWAITING"
 
-    after = answers(service, token, foreign, waiting)
+    after = responses_to(service, token, foreign, waiting)
     assert after == before
     assert {status for status, _, _ in after.values()} == {200, 404}
     seen = b"".join(text for _, _, text in after.values())
-    assert str(record_id(MINE)).encode() in seen  # its own, it does see
+    assert str(record_id(MINE)).encode() in seen  # its own record is visible
 
 
 @pytest.mark.parametrize("role", PRINCIPALS)
-def test_no_way_leads_to_posting_for_another(service: Service, role: str) -> None:
+def test_foreign_records_cannot_be_posted_on_any_route(service: Service, role: str) -> None:
     token, others = PRINCIPALS[role]
     token = token | {"Content-Type": "application/json"}
     for other in others:
@@ -177,7 +178,7 @@ def test_no_way_leads_to_posting_for_another(service: Service, role: str) -> Non
     assert service.rows("SELECT employer_id, employee_id FROM point_record") == [MINE]
 
 
-def test_the_token_of_anothers_page_is_none(service: Service) -> None:
+def test_skip_token_of_another_principal_is_rejected_like_garbage(service: Service) -> None:
     service.post([body(STRANGER, includedAt=f"2026-11-22T0{n}:00:00Z") for n in range(3)])
     service.post([body(MINE)])
     service.replicate()
@@ -188,6 +189,6 @@ def test_the_token_of_anothers_page_is_none(service: Service) -> None:
     path = link[link.index("/odata") :]
     assert service.http.get(path, headers=theirs).status_code == 200
     mine = PRINCIPALS["employer"][0]
-    refused = service.http.get(path, headers=mine)
+    rejected = service.http.get(path, headers=mine)
     garbage = service.http.get(f"{path[: path.index('token=')]}token=AAAA", headers=mine)
-    assert (refused.status_code, refused.body) == (400, garbage.body)
+    assert (rejected.status_code, rejected.body) == (400, garbage.body)

@@ -1,4 +1,4 @@
-"""The functions as AWS calls them: the events of API Gateway and of EventBridge."""
+"""Lambda functions called with the events of API Gateway and of EventBridge."""
 
 import json
 from typing import Any
@@ -14,10 +14,10 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 def call(event: dict[str, Any]) -> dict[str, Any]:
-    """Hand over an event as the runtime does, and take the answer as API Gateway reads it."""
-    answer: dict[str, Any] = app.app(json.loads(json.dumps(event)), context())
-    assert set(answer) == {"statusCode", "headers", "multiValueHeaders", "body"}
-    return json.loads(json.dumps(answer))
+    """Call the app with an event as JSON, and return its response as API Gateway reads it."""
+    response: dict[str, Any] = app.app(json.loads(json.dumps(event)), context())
+    assert set(response) == {"statusCode", "headers", "multiValueHeaders", "body"}
+    return json.loads(json.dumps(response))
 
 
 def post(**changes: Any) -> dict[str, Any]:
@@ -34,22 +34,22 @@ def get(record_id: str, **changes: Any) -> dict[str, Any]:
     )
 
 
-def test_a_record_is_found_under_the_location_that_it_was_given(service: Service) -> None:
-    answer = call(post())
-    record = json.loads(answer["body"])
-    assert answer["statusCode"] == 201
-    assert answer["headers"]["Location"] == f"https://{HOST}/api/point-record/{record['id']}"
+def test_location_of_a_new_record_returns_the_record(service: Service) -> None:
+    response = call(post())
+    record = json.loads(response["body"])
+    assert response["statusCode"] == 201
+    assert response["headers"]["Location"] == f"https://{HOST}/api/point-record/{record['id']}"
     assert json.loads(call(get(record["id"]))["body"]) == record
 
 
-def test_the_location_has_the_prefix_under_which_the_service_was_called(service: Service) -> None:
+def test_location_has_the_stage_of_the_request(service: Service) -> None:
     def base(**changes: Any) -> str:
         location: str = call(post(**changes))["headers"]["Location"]
         return location.rpartition("/point-record/")[0]
 
     assert base(stage="dev") == f"https://{HOST}/dev"
     assert base(stage_in_path=False) == f"https://{HOST}"
-    # A stage may have the name of a route, or begin with it.
+    # The name of a stage may equal or begin with that of a route.
     assert base(stage="point-record") == f"https://{HOST}/point-record"
     assert base(stage="point-records") == f"https://{HOST}/point-records"
 
@@ -59,24 +59,24 @@ def test_the_location_has_the_prefix_under_which_the_service_was_called(service:
     [("https", "https"), ("https, http", "https"), ("HTTPS", "https"), ("http, https", "http"),
      ("javascript", "http"), ("", "http")],
 )  # fmt: skip
-def test_a_location_has_the_scheme_that_the_client_spoke(
+def test_location_has_the_scheme_of_the_client(
     service: Service, forwarded: str, scheme: str
 ) -> None:
     event = post()
     event["headers"] |= {"X-Forwarded-Proto": forwarded}
     event["multiValueHeaders"] |= {"X-Forwarded-Proto": [forwarded]}
-    answer = call(event)
-    assert answer["headers"]["Location"].startswith(f"{scheme}://{HOST}/")
-    assert ("Strict-Transport-Security" in answer["headers"]) == (scheme == "https")
+    response = call(event)
+    assert response["headers"]["Location"].startswith(f"{scheme}://{HOST}/")
+    assert ("Strict-Transport-Security" in response["headers"]) == (scheme == "https")
 
 
-def test_a_call_of_the_console_has_no_headers_at_all(service: Service) -> None:
+def test_event_of_the_console_without_headers_is_unauthenticated(service: Service) -> None:
     event = post(stage="test-invoke-stage", stage_in_path=False)
     event |= {"headers": None, "multiValueHeaders": None}
     assert call(event)["statusCode"] == 401
 
 
-def test_a_body_in_base64_is_the_same_body(service: Service) -> None:
+def test_body_in_base64_gives_the_same_record(service: Service) -> None:
     event = rest_event(
         "POST",
         "/point-record",
@@ -88,19 +88,19 @@ def test_a_body_in_base64_is_the_same_body(service: Service) -> None:
     assert call(post())["statusCode"] == 200
 
 
-def test_a_query_that_nobody_asked_for_does_no_harm(service: Service) -> None:
+def test_unknown_query_options_of_a_post_are_ignored(service: Service) -> None:
     assert call(post(query={"x": ["1", "2"], "": [""]}))["statusCode"] == 201
 
 
-def test_an_array_is_answered_item_by_item(service: Service) -> None:
+def test_array_gets_a_status_for_each_item(service: Service) -> None:
     event = rest_event("POST", "/point-record", body=json.dumps([punch(1), {}]), headers=JSON)
-    answer = call(event)
-    assert answer["statusCode"] == 207
-    assert answer["headers"]["Content-Type"] == "application/json"
-    assert [each["status"] for each in json.loads(answer["body"])] == [201, 400]
+    response = call(event)
+    assert response["statusCode"] == 207
+    assert response["headers"]["Content-Type"] == "application/json"
+    assert [each["status"] for each in json.loads(response["body"])] == [201, 400]
 
 
-def test_the_schedules_run_on_the_events_of_a_rule(service: Service) -> None:
+def test_schedules_run_on_events_of_eventbridge(service: Service) -> None:
     call(post())
     assert app.replicate(schedule_event(), context()) is None
     assert service.statuses() == {"AWAITING": 1}
@@ -108,7 +108,7 @@ def test_the_schedules_run_on_the_events_of_a_rule(service: Service) -> None:
     assert service.statuses() == {"INTEGRATED": 1}
 
 
-def test_a_run_without_time_left_does_nothing_and_fails_not(service: Service) -> None:
+def test_run_without_time_left_is_a_no_op(service: Service) -> None:
     call(post())
     app.replicate(schedule_event(), context(seconds=1))
     assert service.statuses() == {}
@@ -117,26 +117,26 @@ def test_a_run_without_time_left_does_nothing_and_fails_not(service: Service) ->
     assert service.statuses() == {"AWAITING": 1}
 
 
-def test_migrating_again_changes_nothing(service: Service) -> None:
+def test_second_migration_is_a_no_op(service: Service) -> None:
     assert app.migrate(operator_event(), context()) == []
 
 
-def test_the_function_of_phones_answers_as_the_routes_do(service: Service) -> None:
-    answer = app.intake(post(stage="prod"), context())
-    assert answer["statusCode"] == 201
-    assert answer["headers"]["Location"].startswith(f"https://{HOST}/prod/point-record/")
+def test_intake_function_responds_like_the_routes(service: Service) -> None:
+    response = app.intake(post(stage="prod"), context())
+    assert response["statusCode"] == 201
+    assert response["headers"]["Location"].startswith(f"https://{HOST}/prod/point-record/")
     assert call(post(stage="prod"))["statusCode"] == 200
 
 
-def test_a_body_that_is_null_is_no_record(service: Service) -> None:
+def test_null_body_is_rejected(service: Service) -> None:
     event = rest_event("POST", "/point-record", body=None, headers=JSON)
     assert event["body"] is None
-    answer = call(event)
-    assert answer["statusCode"] == 400
-    assert json.loads(answer["body"])["error"]["code"] == "Invalid"
+    response = call(event)
+    assert response["statusCode"] == 400
+    assert json.loads(response["body"])["error"]["code"] == "Invalid"
 
 
-def test_of_an_option_that_comes_twice_neither_is_overheard(service: Service) -> None:
+def test_duplicate_query_option_is_rejected(service: Service) -> None:
     def get_records(query: dict[str, list[str]]) -> dict[str, Any]:
         resource, names = "/odata/{resource}", {"resource": "PointRecords"}
         return call(
@@ -151,7 +151,7 @@ def test_of_an_option_that_comes_twice_neither_is_overheard(service: Service) ->
         )
 
     assert get_records({"$top": ["1"], "$count": ["true"]})["statusCode"] == 200
-    answer = get_records({"$top": ["1", "2"]})
-    assert answer["statusCode"] == 400
-    assert "$top" in answer["body"]
-    assert get_records({})["statusCode"] == 200  # and null where there is none
+    response = get_records({"$top": ["1", "2"]})
+    assert response["statusCode"] == 400
+    assert "$top" in response["body"]
+    assert get_records({})["statusCode"] == 200  # without options, the event has null
