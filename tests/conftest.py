@@ -25,7 +25,9 @@ _TESTS = Path(__file__).parent
 # Fixtures that start an engine. Every other fixture with an engine depends on one of these.
 _ENGINE_FIXTURES = {"engines", "packaged", "process"}
 # Directories whose tests start processes or install packages without such a fixture.
-_ENGINE_DIRECTORIES = [_TESTS / name for name in ("aws", "clients", "local_stack")]
+_ENGINE_DIRECTORIES = [
+    _TESTS / name for name in ("aws", "clients", "local_stack", "stores/simulated_legacy")
+]
 
 bypass_proxies()
 

@@ -67,6 +67,7 @@ def test_other_response_is_an_error(response: Callable[[socket.socket], None]) -
         fetch(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("response", [drip, lambda _: time.sleep(6)], ids=["drip", "silence"])
 def test_slow_response_is_aborted(response: Callable[[socket.socket], None]) -> None:
     with serving(response) as url:

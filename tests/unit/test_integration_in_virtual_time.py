@@ -9,6 +9,8 @@ from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.point_record import Status
 from tests.support.virtual_integration import Legacy, Row, World, integrate_until
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = Parameters()
 WORKERS, LATENCY_S = 20, 0.1
 MINUTE_S = 60.0

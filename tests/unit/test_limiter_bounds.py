@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ EVENT = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(EVENT, max_size=80), st.sampled_from([1.0, 6.0, 50.0, 1_000.0]))
 def test_limit_and_wait_stay_within_bounds(events: list[tuple[Any, ...]], max_limit: float) -> None:
     now = 0.0

@@ -86,6 +86,7 @@ def test_snapshot_during_a_tentative_cut_has_the_lower_limit() -> None:
     assert limiter.snapshot()["limit"] < first
 
 
+@pytest.mark.slow
 def test_learned_rate_does_not_fall_when_the_run_before_has_used_the_burst() -> None:
     clock, snapshot = Clock(), None
     legacy = RateLimited(WorkerPool(1_000, 0.05, 1_000), rate=77, burst=134, retry_after_s=1)

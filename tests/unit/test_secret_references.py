@@ -31,6 +31,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     ["ssm:/p/url", "secretsmanager:plain", "secretsmanager:members#url", SECRET],
@@ -39,6 +40,7 @@ def test_reference_to_a_secret_store_is_resolved(value: str, account: None) -> N
     assert read("DATABASE_URL", value, boto3.client) == SECRET
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -90,6 +92,7 @@ def test_unavailable_secret_store_is_an_unavailable_error(error: Exception) -> N
         read("DATABASE_URL", "ssm:/p/url", lambda _: UnavailableStore())
 
 
+@pytest.mark.slow
 def test_secret_is_read_once_per_process(account: None) -> None:
     with wired({"DATABASE_URL": "ssm:/p/url"}):
         assert container.resolved("database_url") == SECRET

@@ -27,7 +27,7 @@ class Parameters:
     slow_start_calls: float = bounded(37.9474, 20, 200, "calls")
     """Most calls that one step adds; at a higher limit a step may add as many as the limit."""
     slow_start_s: float = bounded(1.0552, 0.1, 2, "s")
-    """A step adds no more than the current throughput completes in this time."""
+    """A step leads to no more calls in flight than the current throughput completes in it."""
 
     # The limit in the steady state
     headroom: float = bounded(1.29179, 1, 1.5, "factor")
@@ -37,9 +37,9 @@ class Parameters:
     smoothing: float = bounded(0.600353, 0.2, 1, "exponent")
     """The part of the distance to the target that one window covers. 1: all of it."""
     deviation_scale: float = bounded(1.59656, 0, 2, "standard errors")
-    """The part of a rise that is taken for chance. Higher: more tolerance, later reaction."""
+    """A rise within so many standard errors is chance. Higher: more tolerance, later reaction."""
     no_queue_rise: float = bounded(0.0184873, 0, 0.2, "rise")
-    """Below this rise there is no queue: the base latency is updated, slow start may resume."""
+    """Below this rise there is no queue: the base latency is updated, and slow start may resume."""
     congestion_rise: float = bounded(1.32094, 0.3, 2, "rise")
     """Above this rise a probe starts at once."""
 
@@ -65,11 +65,11 @@ class Parameters:
     initial_background: float = bounded(0.0152339, 0.005, 0.05, "share of calls")
     """Share of failures expected whatever the load, before any has been measured."""
     max_background: float = bounded(0.171278, 0.1, 0.3, "share of calls")
-    """Failures above this share are load, unless they go on with one call in flight."""
+    """Failures above this share are load, unless they continue with one call in flight."""
     ceiling_factor: float = bounded(0.860513, 0.7, 1, "* limit")
     """The ceiling that is set below a limit at which calls failed."""
     failure_deviations: float = bounded(2.5, 2, 4, "standard deviations")
-    """Failures above the background that lead to a cut. Higher: later cuts, fewer false ones."""
+    """Excess over the background that leads to a cut. Higher: later cuts, fewer false ones."""
     outage_probe_s: float = bounded(3.3037, 1, 10, "s")
     """Time between the first calls that are sent into an outage."""
 
@@ -77,9 +77,9 @@ class Parameters:
     rate_margin: float = bounded(0.993618, 0.9, 1, "factor")
     """Calls are paced at the learned rate times this."""
     rate_doubling_pauses: float = bounded(50.0699, 10, 600, "pauses")
-    """The paced rate doubles within so many pauses. Higher: fewer refusals, slower to follow."""
+    """The paced rate doubles in this number of pauses. Higher: fewer refusals, slower to follow."""
     rate_trust: float = bounded(63.934, 3, 100, "factor")
-    """The same in multiples of the time in which the rate was learned; the shorter one counts."""
+    """The same as a multiple of the time in which the rate was learned; the shorter one counts."""
 
 
 # Clock and latencies
@@ -99,11 +99,11 @@ WINDOW_SUCCESSES: Final = 0.5  # share of successes; a window with fewer says no
 VARIANCE_WEIGHT: Final = 0.3  # weight of the newest window in the average variance
 
 # Slow start
-SLOW_START_FULL: Final = 0.6  # * limit; WINDOW_FULL of slow start: the calls that are in flight
+SLOW_START_FULL: Final = 0.6  # * limit; the same in slow start, whose step opens call by call
 SLOW_START_WINDOW: Final = 0.36  # * limit; calls of a window: the last two fifths of a step
-SLOW_START_MIN_CALLS: Final = 4.0  # calls; smallest window
-SLOW_START_MIN_STEP: Final = 0.5  # * limit; a step's growth where slow_start_s allows less
-SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue, after which it resumes
+SLOW_START_MIN_CALLS: Final = 4.0  # calls; smallest window in slow start
+SLOW_START_MIN_STEP: Final = 0.5  # * limit; calls that a step adds if slow_start_s allows fewer
+SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue; then slow start resumes
 
 # Probes
 PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
@@ -121,15 +121,15 @@ CUT_MIN_FACTOR: Final = 0.5  # * limit; deepest single cut
 CUT_MAX_FACTOR: Final = 0.85  # * limit; smallest single cut
 CUT_FLOOR: Final = 0.3  # * limit before the cut; failures of earlier calls cut no further
 CUT_MIN_LIMIT: Final = 2  # calls; below it a cut shows nothing more
-NOISE_CALLS: Final = 50  # calls after which failures are judged
-NOISE_ROUNDS: Final = 2  # * limit; the same, without a cut
+NOISE_CALLS: Final = 50  # calls after a cut, whose failures decide whether they are noise
+NOISE_ROUNDS: Final = 2  # * limit; calls, at least NOISE_CALLS, after which counts restart
 NOISE_SHARE: Final = 0.5  # share of the failures before a cut; more than it afterwards: noise
 NOISE_TOLERANCE: Final = 1.5  # * background; a share below is not cut again
-BACKGROUND_MARGIN: Final = 2  # * observed share; the background falls to this
+BACKGROUND_MARGIN: Final = 2  # * observed share; a background above it and the maximum falls
 
 # Outages
 OUTAGE_MIN_FAILURES: Final = 6  # calls that fail in a row; fewer are no outage
-OUTAGE_ROUNDS: Final = 0.5  # * limit; the same for higher limits
+OUTAGE_ROUNDS: Final = 0.5  # * limit; the same at a limit above 12
 OUTAGE_PROBE_GROWTH: Final = 1.05  # factor; each outage probe waits longer than the last
 OUTAGE_PROBE_MAX_S: Final = 15.0  # s; longest wait between outage probes
 RESUME_FACTOR: Final = 0.9  # * limit; where calls resume after an outage
@@ -137,13 +137,13 @@ RESUME_FACTOR_AGAIN: Final = 0.5  # * limit; the same soon after an outage
 
 # Rate limits
 IDLE_S: Final = 1  # s; a longer time without a call begins a new interval
-IDLE_SLOTS: Final = 3  # calls at the learned rate; added to it
+IDLE_SLOTS: Final = 3  # calls at the learned rate; their time is added to IDLE_S
 CATCH_UP_SLOTS: Final = 2  # calls; most unused slots that are caught up
 RATE_GROWTH_EXPONENT: Final = 3  # growth of the rate over time, as in TCP CUBIC
 MIN_INTERVAL_S: Final = 0.05  # s; a shorter interval counts as this one
 GUESS_PEAK: Final = 0.6  # * admitted rate; bound of the first guess
 GUESS_SCALE: Final = 2.5  # calls / (GUESS_S + interval) * this: a burst lasts 0.4 s or more
-GUESS_S: Final = 1  # s
+GUESS_S: Final = 1  # s; see GUESS_SCALE
 GUESS_DOUBLING_S: Final = 10.0  # s; a guessed rate doubles in this time
 RATE_KEEP: Final = 0.8  # * rate; one interval lowers the rate no further
 MIN_DOUBLING_PAUSE_S: Final = 1.0  # s; a shorter pause counts as this one for rate_doubling_pauses

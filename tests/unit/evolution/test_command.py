@@ -15,6 +15,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_result_depends_neither_on_processes_nor_on_a_resume(tmp_path: Path) -> None:
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     assert main([*SMALL, "--processes", "1", "--out", str(one)]) == 0
@@ -25,6 +26,7 @@ def test_result_depends_neither_on_processes_nor_on_a_resume(tmp_path: Path) -> 
     assert one.read_text() == two.read_text()
 
 
+@pytest.mark.slow
 def test_result_is_a_parameter_file_with_the_scores_of_its_baselines(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     assert main([*SMALL, "--processes", "1", "--out", str(path)]) == 0
@@ -33,6 +35,7 @@ def test_result_is_a_parameter_file_with_the_scores_of_its_baselines(tmp_path: P
     assert held_out.keys() == {"evolved", "random_search", "start", "defaults", "classic"}
 
 
+@pytest.mark.slow
 def test_resume_with_the_state_of_another_search_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

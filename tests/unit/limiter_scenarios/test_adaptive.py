@@ -17,6 +17,8 @@ from bench.legacies.models import (
 )
 from chalicelib.integrator.limiter import adaptive, classic
 
+pytestmark = pytest.mark.slow
+
 
 def run(legacy: Legacy, until: float) -> Trace:
     clock = Clock()

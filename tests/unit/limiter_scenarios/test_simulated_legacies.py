@@ -7,6 +7,8 @@ from bench.legacies.scenarios import FAMILIES, Scenario, draw
 from bench.legacies.score import Operator, Score, fitness, score
 from chalicelib.integrator.limiter import adaptive
 
+pytestmark = pytest.mark.slow
+
 
 class FixedLimit(Operator):
     """A constant limit; it keeps the operator's rate limit and pauses in outages."""

@@ -18,6 +18,8 @@ from bench.legacies.models import (
 )
 from chalicelib.integrator.limiter import adaptive
 
+pytestmark = pytest.mark.slow
+
 
 def run(legacy: Legacy, until: float) -> Trace:
     clock = Clock()

@@ -25,9 +25,10 @@ from chalicelib.strict_json import load_json
 from tests.support.tokens import INTEGRATION
 
 MAX_PARTS = 100
-# Each case took 3 s or more with a parser of quadratic time.
-_LONG = 30_000
-_MAX_CPU_S = 1.0
+# A parser of quadratic time needs 12 s or more for each case. A linear one needs far less than the
+# bound, even while coverage is measured.
+_LONG = 60_000
+_MAX_CPU_S = 5.0
 
 
 def parts_of(request_line: str, header: str = "A: b") -> list[object]:
@@ -66,8 +67,9 @@ PARSERS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PARSERS)
-def test_long_text_is_parsed_or_rejected_within_a_second(case: str) -> None:
+def test_long_text_is_parsed_or_rejected_in_bounded_time(case: str) -> None:
     started = time.process_time()
     try:
         PARSERS[case]()
