@@ -59,7 +59,7 @@ POISON: dict[str, dict[str, Any]] = {
     "year 0": text(includedAt="0000-01-01T00:00:00.000000Z"),
     "date without zone": text(createdAt="2026-11-22T08:00:00.0000000"),
     "another punch's id": text(employeeId=8),
-    "id that is none": text(id="7"),
+    "malformed id": text(id="7"),
     # Python accepts these, and Postgres rejects them.
     "date by week": text(createdAt="2026-W47-7T08:00:00.000000Z"),
     "too small for a double": members('"latitude": 1e-400'),
