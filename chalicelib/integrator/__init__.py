@@ -7,6 +7,7 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``call_pool``: the threads that make the calls.
 - ``legacy_client``: one HTTP call over a kept-alive connection, with a deadline.
 - ``legacy_response``: read a response within bounds, however the server breaks HTTP.
+- ``retry_after``: read how long the legacy asks us to wait.
 - ``outcome``: judge how a call ended (DELIVERED, OVERLOADED, FAILED or REFUSED); has the table.
 - ``retry_policy``: decide a record's new status, and when it is retried; parks it in the end.
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.

@@ -24,8 +24,9 @@ from datetime import UTC, datetime
 from functools import cache
 from urllib.parse import urlsplit
 
-from chalicelib.integrator.legacy_response import LegacyResponse, parse_retry_after
+from chalicelib.integrator.legacy_response import LegacyResponse
 from chalicelib.integrator.outcome import CallResult, judge_error, judge_response
+from chalicelib.integrator.retry_after import requested_wait_s
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 
@@ -113,7 +114,7 @@ class LegacyConnection:
             with self._lock:
                 self._deadline = math.inf
         latency_s = time.monotonic() - started
-        retry_after_s = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+        retry_after_s = requested_wait_s(response.headers, response.status, datetime.now(UTC))
         return judge_response(response.status, content, latency_s, retry_after_s)
 
     def abort_if_overdue(self) -> None:

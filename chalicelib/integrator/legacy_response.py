@@ -11,8 +11,6 @@ import io
 import json
 import socket
 import zlib
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 # A longer body is cut off here, and is then unreadable.
 _MAX_BODY_BYTES = 1_000_000
@@ -128,23 +126,3 @@ def decode(body: bytes, encoding: str | None) -> bytes:
         with contextlib.suppress(zlib.error):
             return zlib.decompressobj(window_bits).decompress(body, _MAX_BODY_BYTES)
     return body
-
-
-def parse_retry_after(text: str | None, now: datetime) -> float | None:
-    """Parse a Retry-After (RFC 9110, section 10.2.3) as seconds from ``now``, from 0 to 300.
-
-    Returns:
-        None if the header is missing, or is neither seconds nor a date.
-    """
-    if text is None:
-        return None
-    try:
-        if text.strip().isascii() and text.strip().isdigit():
-            seconds = float(text)
-        else:
-            date = parsedate_to_datetime(text)
-            # A date without a zone, in the asctime format, is in UTC.
-            seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
-    except (ValueError, OverflowError, IndexError, TypeError):  # all that email.utils raises
-        return None
-    return min(_MAX_RETRY_AFTER_S, max(0.0, seconds))

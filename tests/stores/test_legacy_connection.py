@@ -135,3 +135,15 @@ def test_abort_before_and_after_a_call_is_a_no_op() -> None:
 def test_invalid_url_of_the_legacy_is_a_settings_error(url: str) -> None:
     with pytest.raises(SettingsError, match="LEGACY_URL"):
         LegacyEndpoint(url, 1.0, 1.0, 1.0)
+
+
+def test_retry_after_date_is_measured_by_the_clock_of_the_legacy() -> None:
+    """The clock of this legacy is years ahead of ours."""
+    response = (
+        b"HTTP/1.1 503 Busy\r\nDate: Sun, 22 Nov 2099 12:00:00 GMT\r\n"
+        b"Retry-After: Sun, 22 Nov 2099 12:00:07 GMT\r\nContent-Length: 0\r\n\r\n"
+    )
+    with ScriptedServer(response).running() as server:
+        connection = connection_to(server.url)
+        assert send(connection).retry_after_s == 7.0
+        connection.close()

@@ -1,0 +1,97 @@
+"""Read from a response how long the legacy asks us to wait.
+
+    header                          value                          example
+    ───────────────────────────────────────────────────────────────────────────────────────────
+    Retry-After-Ms (1)              milliseconds                   1500
+    Retry-After (2)                 seconds, or a date             30 | 1.5 | 3, 7 | Sun, 22 Nov …
+    RateLimit-Reset, RateLimit (3)  seconds until the window ends  50 | "default";r=0;t=50
+    X-RateLimit-Reset (3)           the same, or a Unix time       50 | 1795348800
+
+The first one that can be read counts; of several values, the largest. A date is compared with the
+response's own ``Date``, so that a clock that is off on either side does not matter.
+
+(1) Azure services send it beside Retry-After, which is rounded. (2) RFC 9110, section 10.2.3.
+(3) draft-ietf-httpapi-ratelimit-headers, old and new form, and the older custom header. They also
+stand in responses of success, so they count only with 429 and 503.
+"""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+_MAX_WAIT_S = 300.0
+_NUMBER = re.compile(r"[0-9]{1,400}(?:\.[0-9]{1,400})?", re.ASCII)
+# "reset" in drafts 3 to 7, "t" since draft 8.
+_RATE_LIMIT_RESET = re.compile(r"(?:^|[;,\s])(?:reset|t)=([0-9]{1,18})", re.ASCII | re.IGNORECASE)
+_THROTTLING = frozenset({429, 503})
+# X-RateLimit-Reset: larger numbers are a Unix time, which services write in seconds or in ms.
+_UNIX_TIME_S = 1e9
+_UNIX_TIME_MS = 1e12
+
+
+class Headers(Protocol):
+    """The headers of a response; names are case-insensitive."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+
+def requested_wait_s(headers: Headers, status: int, now: datetime) -> float | None:
+    """Return how long the legacy asks us to wait, from 0 to 300 s; None if it does not ask.
+
+    Args:
+        headers: of the response.
+        status: of the response.
+        now: our time, in place of the response's ``Date`` if that is missing or malformed.
+    """
+    sent_at = _date(headers.get("Date", "")) or now
+    wait_s = _milliseconds(headers.get("Retry-After-Ms", ""))
+    if wait_s is None:
+        wait_s = _seconds_or_date(headers.get("Retry-After", ""), sent_at)
+    if wait_s is None and status in _THROTTLING:
+        wait_s = _rate_limit_reset(headers, sent_at)
+    return None if wait_s is None else min(_MAX_WAIT_S, max(0.0, wait_s))
+
+
+def _milliseconds(text: str) -> float | None:
+    milliseconds = _largest(text)
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _seconds_or_date(text: str, sent_at: datetime) -> float | None:
+    date = _date(text)
+    return _largest(text) if date is None else (date - sent_at).total_seconds()
+
+
+def _rate_limit_reset(headers: Headers, sent_at: datetime) -> float | None:
+    reset_s = _largest(headers.get("RateLimit-Reset", ""))
+    if reset_s is None:
+        resets = _RATE_LIMIT_RESET.findall(headers.get("RateLimit", ""))
+        reset_s = max(map(float, resets), default=None)
+    if reset_s is None:
+        reset_s = _largest(headers.get("X-RateLimit-Reset", ""))
+        if reset_s is not None and reset_s >= _UNIX_TIME_S:
+            unix_time_s = reset_s / 1000 if reset_s >= _UNIX_TIME_MS else reset_s
+            reset_s = unix_time_s - sent_at.timestamp()
+    return reset_s
+
+
+def _largest(text: str) -> float | None:
+    """Return the largest of the numbers that a comma separates; None if any is malformed."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_NUMBER.fullmatch(part) for part in parts):
+        return None
+    # A number of hundreds of digits is infinity.
+    return max(float(part) for part in parts)
+
+
+def _date(text: str) -> datetime | None:
+    """Parse an HTTP date, in each of the three formats of RFC 9110, section 5.6.7."""
+    if not text or text[:1].isdigit():  # email.utils reads some lists of numbers as a date
+        return None
+    try:
+        date = parsedate_to_datetime(text)
+        # A date without a zone, in the asctime format, is in UTC.
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, IndexError, TypeError):  # all that email.utils raises
+        return None
