@@ -83,6 +83,8 @@ class _Fixed:
     def on_result(self, *_: object) -> None:
         pass
 
+    on_refused = on_result
+
     def snapshot(self) -> dict[str, float]:
         return {}
 
@@ -114,6 +116,10 @@ class _Watch:
 
     def on_result(self, *arguments: Any) -> None:
         self._limiter.on_result(*arguments)
+        self._record(False)
+
+    def on_refused(self, *arguments: Any) -> None:
+        self._limiter.on_refused(*arguments)
         self._record(False)
 
     def _record(self, is_start: bool) -> None:

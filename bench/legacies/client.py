@@ -57,6 +57,10 @@ def simulate(legacy: Legacy, limiter: Limiter, clock: Clock, until: float) -> Tr
             limit = limiter.limit
             continue
         clock.now, _, sent_at, in_flight, response = heappop(calls)
+        if response.is_refusal:
+            limiter.on_refused(clock.now - sent_at, in_flight)
+            limit = limiter.limit
+            continue
         if response.ok:
             trace.ok_at.append(clock.now)
             trace.latencies_s.append(response.latency_s)

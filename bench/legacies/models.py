@@ -20,6 +20,8 @@ class Response(NamedTuple):
     latency_s: float
     ok: bool = True
     retry_after_s: float | None = None
+    is_refusal: bool = False
+    """The legacy refuses the record for its content."""
 
 
 Legacy = Callable[[float], Response]
@@ -191,3 +193,16 @@ class WithRandomFailures:
         if response.ok and self._rng.random() < self._share:
             return response._replace(ok=False)
         return response
+
+
+class WithRefusedRecords:
+    """A legacy that refuses a share of the records at once, before any work."""
+
+    def __init__(self, inner: Legacy, share: float, seed: int | str = 1) -> None:
+        self._inner, self._share = inner, share
+        self._rng = random.Random(seed)
+
+    def __call__(self, now: float) -> Response:
+        if self._rng.random() < self._share:
+            return Response(NETWORK_S + REFUSAL_S, ok=False, is_refusal=True)
+        return self._inner(now)

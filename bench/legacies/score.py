@@ -61,6 +61,9 @@ class Operator:
     def on_result(self, ok: bool, latency_s: float, inflight: int) -> None:
         """Ignore it: the operator knows the legacy."""
 
+    def on_refused(self, latency_s: float, inflight: int) -> None:
+        """Ignore it: the operator knows the legacy."""
+
     def on_retry_after(self, seconds: float) -> None:
         """Ignore it: the operator knows the legacy."""
 

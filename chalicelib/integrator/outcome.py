@@ -14,8 +14,8 @@
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
 (**) After MAX_ATTEMPTS attempts; OVERLOADED calls do not count.
 
-The limiter counts OVERLOADED and FAILED as failures of the legacy. DELIVERED and REFUSED are
-successes: a record that the legacy refuses says nothing against the legacy's health.
+The limiter counts OVERLOADED and FAILED as failures of the legacy. A REFUSED record says nothing
+against the legacy's health, and nothing about its capacity: only DELIVERED calls measure latency.
 ``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` has the reasons.
 """
 
@@ -38,11 +38,6 @@ class Outcome(StrEnum):
     OVERLOADED = "OVERLOADED"  # the legacy is too busy or unreachable; the record is not at fault
     FAILED = "FAILED"  # the legacy met a fault, perhaps because of the record
     REFUSED = "REFUSED"  # the legacy refuses the record; the record is at fault
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether the legacy worked as it should, whatever it says about the record."""
-        return self in (Outcome.DELIVERED, Outcome.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,11 @@ class Run:
             outcome, retry_after_s = call.result.outcome, call.result.retry_after_s
             if outcome is Outcome.OVERLOADED and retry_after_s is not None:
                 self._limiter.on_retry_after(retry_after_s)
-            self._limiter.on_result(outcome.is_healthy, now - call.sent_at, call.in_flight)
+            if outcome is Outcome.REFUSED:
+                self._limiter.on_refused(now - call.sent_at, call.in_flight)
+            else:
+                is_delivered = outcome is Outcome.DELIVERED
+                self._limiter.on_result(is_delivered, now - call.sent_at, call.in_flight)
             self._unsettled.add(call)
         self._prefetched.count_finished(len(calls), now)
 

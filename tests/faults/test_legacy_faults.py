@@ -40,6 +40,10 @@ class ObservedLimiter:
         self._in_flight -= 1
         self._limiter.on_result(*result)
 
+    def on_refused(self, *result: Any) -> None:
+        self._in_flight -= 1
+        self._limiter.on_refused(*result)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._limiter, name)
 

@@ -15,6 +15,7 @@ MAX_WAIT_S = 60.0
 EVENT = st.one_of(
     st.tuples(st.just("start")),
     st.tuples(st.just("result"), st.booleans(), st.floats(), st.integers(0, 2_000)),
+    st.tuples(st.just("refused"), st.floats(), st.integers(0, 2_000)),
     st.tuples(st.just("retry"), st.floats()),
     st.tuples(st.just("clock"), st.floats(-1e6, 1e6)),
     st.tuples(st.just("round"), st.booleans(), st.floats(0.001, 20), st.integers(1, 60)),
@@ -31,6 +32,8 @@ def test_limit_and_wait_stay_within_bounds(events: list[tuple[Any, ...]], max_li
             limiter.on_start()
         elif kind == "result":
             limiter.on_result(*values)
+        elif kind == "refused":
+            limiter.on_refused(*values)
         elif kind == "retry":
             limiter.on_retry_after(values[0])
         elif kind == "clock":

@@ -74,10 +74,6 @@ def test_error_is_overload_unless_the_bytes_are_not_http(
     assert result.log.startswith(f"No response: {type(error).__name__}")
 
 
-def test_delivery_and_refusal_count_as_healthy() -> None:
-    assert {each for each in Outcome if each.is_healthy} == {Outcome.DELIVERED, Outcome.REFUSED}
-
-
 def test_credentials_are_refused_by_401_403_and_407_only() -> None:
     refused = {
         status

@@ -99,8 +99,15 @@ class AdaptiveLimiter:
         """Note the Retry-After of the next result."""
         self._retry_after_s = min(MAX_WAIT_S, max(MIN_PAUSE_S, seconds))
 
+    def on_refused(self, latency_s: float, inflight: int) -> None:
+        """Learn that the legacy is available, and leave the call out of the sample window."""
+        self._end_call(True, latency_s, inflight, is_sample=False)
+
     def on_result(self, ok: bool, latency_s: float, inflight: int) -> None:
         """Learn from a call that has ended."""
+        self._end_call(ok, latency_s, inflight, is_sample=True)
+
+    def _end_call(self, ok: bool, latency_s: float, inflight: int, *, is_sample: bool) -> None:
         now, gradient = self._clock(), self._gradient
         latency_s = min(MAX_LATENCY_S, max(MIN_LATENCY_S, latency_s))
         sent_at = now - latency_s + CLOCK_ROUNDING_S
@@ -117,9 +124,15 @@ class AdaptiveLimiter:
         if has_moved:
             gradient.begin_window(now)
         elif not self._learned.outage:
-            if ok:
+            if ok and is_sample:
                 gradient.on_success()
-            if gradient.window.on_result(ok, latency_s, inflight, sent_at):
+            window = gradient.window
+            is_complete = (
+                window.on_result(ok, latency_s, inflight, sent_at)
+                if is_sample
+                else window.on_refused(inflight, sent_at)
+            )
+            if is_complete:
                 self.recent_failures = 0
                 if self._failures.limit_before_cut:
                     gradient.begin_window(now)  # the cause of the failures has to be known first

@@ -62,7 +62,7 @@ class SampleWindow:
     def __init__(self, limit: int, size: int, full: float, now: float) -> None:
         self.limit, self._size, self._full = limit, size, full
         self._began_at, self._sent_until = now, math.inf
-        self._sent = self.ended = self.succeeded = 0
+        self._sent = self._refused = self.ended = self.succeeded = 0
         self.latency = self.variance = 0.0  # mean and variance of the log latencies
 
     def on_start(self, in_flight: int, now: float) -> None:
@@ -73,7 +73,7 @@ class SampleWindow:
 
     def on_result(self, ok: bool, latency_s: float, inflight: int, sent_at: float) -> bool:
         """Add a call's result; return whether the window is complete."""
-        if inflight < self._full or not self._began_at <= sent_at < self._sent_until:
+        if not self._includes(inflight, sent_at):
             return False
         self.ended += 1
         if ok:  # Welford's recurrence
@@ -83,7 +83,22 @@ class SampleWindow:
             self.variance += (
                 deviation * deviation * (1 - 1 / self.succeeded) - self.variance
             ) / self.succeeded
-        return self.ended >= WINDOW_COMPLETE * self._size
+        return self._is_complete
+
+    def on_refused(self, inflight: int, sent_at: float) -> bool:
+        """Leave a refused call out of the sample; return whether the window is complete."""
+        if not self._includes(inflight, sent_at):
+            return False
+        self._refused += 1
+        return self._is_complete
+
+    def _includes(self, inflight: int, sent_at: float) -> bool:
+        """Return whether a call belongs to the window: sent in it, while the limit was reached."""
+        return inflight >= self._full and self._began_at <= sent_at < self._sent_until
+
+    @property
+    def _is_complete(self) -> bool:
+        return self.ended >= WINDOW_COMPLETE * (self._size - self._refused)
 
 
 class GradientLimit:

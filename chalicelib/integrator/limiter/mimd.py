@@ -35,6 +35,10 @@ class ClassicLimiter:
         self._in_flight -= 1
         self.recent_failures += not ok
 
+    def on_refused(self, latency_s: float, inflight: int) -> None:
+        """Count a call that has ended."""
+        self.on_result(True, latency_s, inflight)
+
     def on_retry_after(self, seconds: float) -> None:
         """Pause all calls."""
         self.not_before = max(self.not_before, self._clock() + seconds)

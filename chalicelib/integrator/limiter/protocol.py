@@ -28,9 +28,16 @@ class Limiter(Protocol):
         """Report a call that has ended.
 
         Args:
-            ok: the legacy is healthy: it has accepted the record, or refused it for its content.
+            ok: the legacy has accepted the record.
             latency_s: the time since the call was sent.
             inflight: calls in flight when it was sent, itself included.
+        """
+
+    def on_refused(self, latency_s: float, inflight: int) -> None:
+        """Report a call that has ended with a refusal of its record; arguments as above.
+
+        The legacy is available, but a refusal does not take the time of a delivery: it says nothing
+        about the legacy's capacity.
         """
 
     def on_retry_after(self, seconds: float) -> None:

@@ -12,6 +12,7 @@ from bench.legacies.models import (
     Response,
     Spread,
     WithOutages,
+    WithRefusedRecords,
     WorkerPool,
     exponential,
     pareto,
@@ -185,3 +186,21 @@ def test_cold_start_uses_five_hundred_workers_within_two_seconds() -> None:
 def test_cold_start_delivers_two_thousand_records_in_little_more_than_the_least_time() -> None:
     trace = run(WorkerPool(100, 0.1, queue=200), 4)
     assert trace.ok_at[1_999] < 1.35 * 2_000 / 1_000
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+def test_refused_records_do_not_raise_the_limit_over_the_knee(share: float) -> None:
+    def settled_limit(legacy: Legacy) -> float:
+        """Return the mean limit once the capacity is found."""
+        limits = [limit for at, limit in run(legacy, 120).limits if at > 60]
+        return sum(limits) / len(limits)
+
+    pool = WorkerPool(20, 0.2, queue=400)
+    refusing = WithRefusedRecords(WorkerPool(20, 0.2, queue=400), share)
+    assert settled_limit(refusing) < 1.5 * settled_limit(pool)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+def test_legacy_that_refuses_a_share_of_the_records_is_kept_busy(share: float) -> None:
+    trace = run(WithRefusedRecords(WorkerPool(20, 0.2, queue=40), share), 90)
+    assert trace.delivered(5, 90) > 0.93 * 100 * 85
