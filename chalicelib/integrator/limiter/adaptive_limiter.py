@@ -15,10 +15,13 @@ from chalicelib.integrator.limiter.failure_detector import FailureDetector
 from chalicelib.integrator.limiter.gradient import GradientLimit
 from chalicelib.integrator.limiter.parameters import (
     CLOCK_ROUNDING_S,
+    FIRST_LATENCY_S,
     MAX_LATENCY_S,
     MAX_WAIT_S,
     MIN_LATENCY_S,
     MIN_PAUSE_S,
+    RECENT_WEIGHT,
+    RESERVED_LATENCIES,
     RESERVED_SLOTS,
     Parameters,
 )
@@ -52,6 +55,7 @@ class AdaptiveLimiter:
         self._in_flight = self.recent_failures = 0
         self._retry_after_s: float | None = None
         self._reserved_until: list[float] = []  # slots of calls that failed fast, as a heap
+        self._recent_latency_s = min(FIRST_LATENCY_S, math.exp(learned.base_latency))
 
     def snapshot(self) -> dict[str, float]:
         """Return what the limiter has learned; an unfinished probe is dropped."""
@@ -125,6 +129,7 @@ class AdaptiveLimiter:
             gradient.begin_window(now)
         elif not self._learned.outage:
             if ok and is_sample:
+                self._recent_latency_s += RECENT_WEIGHT * (latency_s - self._recent_latency_s)
                 gradient.on_success()
             window = gradient.window
             is_complete = (
@@ -144,6 +149,7 @@ class AdaptiveLimiter:
 
         Otherwise refusals at once would raise the rate of calls.
         """
-        remaining_s = math.exp(self._learned.base_latency) - latency_s
+        base_s = math.exp(self._learned.base_latency)
+        remaining_s = min(base_s, RESERVED_LATENCIES * self._recent_latency_s) - latency_s
         if remaining_s > 0 and len(self._reserved_until) < RESERVED_SLOTS * self._learned.limit:
             heappush(self._reserved_until, now + remaining_s)

@@ -201,6 +201,8 @@ class GradientLimit:
         ``_windows_since_probe`` is 0 afterwards if that limit is a probe's.
         """
         p, learned, limit = self._p, self._learned, window.limit
+        if limit == 1:  # a single call queues behind none of ours: its latency is the base
+            self._update_base(window)
         rise = window.latency - learned.base_latency if learned.base_calls else 0.0
         self._windows_since_probe += 1
         if learned.slow_start:

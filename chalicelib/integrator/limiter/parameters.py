@@ -90,6 +90,9 @@ MIN_PAUSE_S: Final = 0.1  # s; shortest pause after a Retry-After
 CLOCK_ROUNDING_S: Final = 1e-6  # s; added to a computed start: rounding never places it too early
 SAME_INSTANT_S: Final = 2e-6  # s; calls sent within it were sent together
 RESERVED_SLOTS: Final = 2  # * limit; most slots that fast failures keep occupied
+RESERVED_LATENCIES: Final = 2  # * recent latency; longest reservation, if the base is too high
+FIRST_LATENCY_S: Final = 1.0  # s; longest recent latency before the first success of a run
+RECENT_WEIGHT: Final = 0.2  # weight of the newest success in the recent latency
 
 # Windows
 WINDOW_MIN_CALLS: Final = 8  # calls; smallest window in the steady state

@@ -1,0 +1,54 @@
+"""The adaptive limiter finds the capacity of a healthy legacy, whatever state a run has stored."""
+
+import math
+import random
+from dataclasses import fields
+
+import pytest
+
+from bench.legacies.client import Clock, simulate
+from bench.legacies.models import WorkerPool
+from chalicelib.integrator.limiter import adaptive
+from chalicelib.integrator.limiter.state import LearnedState
+
+pytestmark = pytest.mark.slow
+
+WORKERS = 50
+
+
+def share_of_capacity(state: dict[str, float], latency_s: float, seed: int) -> float:
+    """Return the share of the capacity that is used between 30 and 60 s after a restart."""
+    clock = Clock()
+    limiter = adaptive(clock)
+    limiter.restore(state)
+    trace = simulate(WorkerPool(WORKERS, latency_s, WORKERS, seed), limiter, clock, 60)
+    return trace.delivered(30, 60) / (30 * WORKERS / latency_s)
+
+
+@pytest.mark.parametrize("latency_s", [0.075, 0.15, 0.2, 0.3])
+def test_limit_of_one_call_recovers_when_the_work_has_become_slower(latency_s: float) -> None:
+    """With one call in flight no probe is possible; the base latency is 50 ms still."""
+    learned = {"limit": 1.3, "slow_start": 0.0, "base_latency": math.log(0.05), "base_calls": 52.0}
+    state = adaptive(Clock()).snapshot() | learned
+    assert share_of_capacity(state, latency_s, seed=1) > 0.9
+
+
+def any_state(rng: random.Random) -> dict[str, float]:
+    """Draw a state within the bounds of what can be stored, often at a bound; without a rate."""
+    state = {}
+    for each in fields(LearnedState):
+        low, high = each.metadata["low"], each.metadata["high"]
+        if rng.random() < 0.3:
+            state[each.name] = float(rng.choice([low, high]))
+        elif low > 0:
+            state[each.name] = math.exp(rng.uniform(math.log(low), math.log(high)))
+        else:
+            state[each.name] = rng.uniform(low, min(high, 100.0))
+    return state | {"rate": 0.0, "pause_s": 0.0}
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_stored_state_keeps_the_limit_from_growing(seed: int) -> None:
+    rng = random.Random(seed)
+    latency_s = rng.choice([0.05, 0.1, 0.3])
+    assert share_of_capacity(any_state(rng), latency_s, seed) > 0.8
