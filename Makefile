@@ -28,7 +28,7 @@ test: $(DEV) $(WHEELS) ## Run every test
 	@exec $(PYTEST) $(ARGS)
 
 test-fast: $(DEV) ## Run the tests of pure logic and architecture, in ten seconds
-	@exec $(PYTHON) -m pytest -m 'not engines and not slow' $(or $(ARGS),tests/unit tests/architecture)
+	@exec $(PYTEST) -m 'not engines and not slow' $(or $(ARGS),tests/unit tests/architecture)
 
 check: $(DEV) $(WHEELS) ## What CI runs: format, lint, spelling, types, imports, tests with coverage
 	$(PYTHON) -m ruff format --check .
