@@ -1,4 +1,4 @@
-"""Punches to measure with."""
+"""Generate distinct, valid punches for the benchmarks."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ _numbers = itertools.count(1)
 
 
 def punch() -> PointRecord:
-    """Return a punch that no other is like, with all its evidence."""
+    """Return a new punch with device and position; no two of a process have the same identity."""
     number = next(_numbers)
     instant = _START + timedelta(seconds=number)
     body = {

@@ -42,7 +42,7 @@ class Options:
 
 
 def first_population(start: Genes, options: Options, rng: random.Random) -> list[Individual]:
-    """Return the start, mutations of it, and as many individuals drawn uniformly."""
+    """Return one half of the start and its mutations, and one half drawn uniformly."""
     uniform = random_population(len(start), options, rng)[: options.population // 2]
     mutations = [
         Individual(mutate(start, step, options.mutated, rng), step)

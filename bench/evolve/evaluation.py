@@ -1,7 +1,7 @@
 """Evaluate candidates on simulated legacies, on several processes.
 
-All candidates of a round meet the same legacies with the same random numbers (common random
-numbers), so that chance does not decide between them. The number of processes does not change the
+All candidates of a round run on the same legacies with the same random numbers (common random
+numbers), so that noise does not decide between them. The number of processes does not change the
 result.
 """
 

@@ -5,11 +5,12 @@ Two strategies get the same number of evaluations:
 - *Evolution* breeds each population from the last one, and the first one from the start.
 - *Random search* draws each population uniformly from the safe bounds (Bergstra & Bengio, 2012).
 
-Each generation meets other legacies, against overfitting. Evolution ends with the centroid of the
-better half of its last generation: the chance in each individual averages out (Beyer, 1995, calls
-it genetic repair). Random search has no such centroid: the best of each generation meet again in
-the finals, on more legacies. Both winners and the start are then compared on held-out legacies,
-which no seed draws for training.
+Each generation is evaluated on new legacies, against overfitting. Evolution ends with the centroid
+of the better half of its last generation, which averages out the noise of the individuals (genetic
+repair: Beyer, 1995). Its finalists are this centroid and the start. The finalists of random search
+are the best of each generation and the start. The finals use more legacies, and the finalist with
+the highest fitness wins. Both winners and the start are then compared on held-out legacies, which
+no seed draws for training.
 """
 
 import json

@@ -182,7 +182,7 @@ class WithOutages:
 
 
 class WithRandomFailures:
-    """A legacy that loses a share of its responses, whatever the load, after the work is done."""
+    """A legacy that loses a share of its responses after the work, independently of the load."""
 
     def __init__(self, inner: Legacy, share: float, seed: int | str = 1) -> None:
         self._inner, self._share = inner, share

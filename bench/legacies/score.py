@@ -106,8 +106,8 @@ def _p95_s(trace: Trace) -> float:
 def fitness(scores: Sequence[Score]) -> float:
     """Return 0.7 * mean merit + 0.3 * mean merit of the worst fifth.
 
-    The worst cases matter, because a stage has one legacy. A fifth, because a single worst scenario
-    would be chance.
+    The worst cases matter, because a stage has one legacy. The worst fifth is less noisy than the
+    single worst scenario.
     """
     merits = sorted(each.merit for each in scores)
     worst = merits[: max(1, len(merits) // 5)]
