@@ -1,7 +1,8 @@
 """Measure the CPU of rejecting an invalid request, beside accepting a valid one.
 
-An invalid request must not cost more than a valid one. The peer of each row is an accepted request,
-of the same size where one exists; both are measured in turns.
+An invalid request should cost no more than a valid one. The peer of each row is an accepted
+request, of the same size where one exists: no valid punch has 64 KB, so that row exceeds its peer.
+Both are measured in turns.
 """
 
 import itertools
