@@ -60,7 +60,7 @@ def principal_of(claims: Mapping[str, Any], names: ClaimNames) -> Principal:
     roles = _words(_claim(claims, names.role))
     role = next((role for name, role in names.roles if name in roles), None)
     if role is None:
-        raise ForbiddenError(f"The claim {names.role} of the token has no role of this service.")
+        raise ForbiddenError(f"The claim {names.role} of the token names no role of this service.")
     employer = employee = None
     if role is not Role.INTEGRATION:
         employer = _id(claims, names.employer, role)

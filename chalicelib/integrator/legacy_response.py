@@ -1,8 +1,8 @@
 """Read one response of the legacy from the socket, within bounds.
 
 ``http.client`` parses it. This module adds what a server that breaks HTTP makes necessary: bounds
-on everything outside the body, responses without an end, unrequested Content-Encodings, and a
-lenient Retry-After. What a response means is judged in ``outcome``.
+on everything outside the body, responses without an end, and unrequested Content-Encodings. What a
+response means is judged in ``outcome``.
 """
 
 import contextlib
@@ -17,7 +17,6 @@ _MAX_BODY_BYTES = 1_000_000
 # Status line, headers, chunk sizes and trailers together; a normal response has some hundreds.
 _MAX_LINES_BYTES = 262_144
 _READ_BYTES = 65_536
-_MAX_RETRY_AFTER_S = 300.0
 # Window bits for zlib: detect a gzip or zlib header; or expect none, since some servers send
 # headerless data as deflate.
 _WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)

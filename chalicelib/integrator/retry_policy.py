@@ -9,7 +9,7 @@
     FAILED or REFUSED, and attempts reach max_attempts: REJECTED (parked), no next attempt
 
 A Retry-After may delay the next attempt further. Overloads in a row are counted apart from
-attempts, so an outage of a week parks nothing.
+attempts, so overload and silence never park a record.
 """
 
 import random

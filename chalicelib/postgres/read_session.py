@@ -67,7 +67,9 @@ class ReadSession:
         if until is not None:
             left_s = min(left_s, until - time.monotonic())
         if left_s <= 0:
-            raise UnavailableError("There was no time left to run the query. Request less.")
+            raise UnavailableError(
+                "The time limit passed before the query could run. Request less."
+            )
         try:
             with self._transaction(parameters.principal, left_s) as connection:
                 # run() would search every character of the statement for :names, which takes

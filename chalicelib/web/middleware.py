@@ -79,7 +79,7 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
 def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
     """Reject requests without a valid token, on every route; set ``request.principal``.
 
-    The public paths work without a token, and not with an invalid one.
+    The public paths (GET /health) work without a token, and not with an invalid one.
 
     Args:
         principal_of: returns the principal for the values of the Authorization headers, or raises.

@@ -67,7 +67,7 @@ def test_integrations_that_start_together_send_each_record_once_under_one_limit(
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_step_of_the_database_clock_loses_duplicates_and_sticks_no_record(
+def test_step_of_the_database_clock_neither_loses_nor_duplicates_nor_keeps_a_record(
     service: Service,
     variables: dict[str, str],
     legacy: SimulatedLegacy,

@@ -227,7 +227,7 @@ def test_count_option_counts_all_entities_that_match_the_filter(
 @pytest.mark.parametrize(
     "option", [("$top", "-1"), ("$skip", "a"), ("$orderby", "nope"), ("$count", "x")]
 )
-def test_count_path_rejects_invalid_options_that_it_ignores(
+def test_count_path_ignores_valid_options_and_rejects_invalid_ones(
     option: tuple[str, str], client: Client
 ) -> None:
     with pytest.raises(InvalidError):

@@ -48,7 +48,7 @@ def any_state(rng: random.Random) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_no_stored_state_keeps_the_limit_from_growing(seed: int) -> None:
+def test_limit_grows_from_any_stored_state(seed: int) -> None:
     rng = random.Random(seed)
     latency_s = rng.choice([0.05, 0.1, 0.3])
     assert share_of_capacity(any_state(rng), latency_s, seed) > 0.8
