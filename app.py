@@ -19,8 +19,8 @@ from chalicelib.errors import InvalidError, PunchClockError
 from chalicelib.intake import Accepted, as_awaiting
 from chalicelib.principal import Principal, Role
 from chalicelib.web import middleware
-from chalicelib.web.request import base_url, require_json
-from chalicelib.web.response import json_response, respond_safely
+from chalicelib.web.json_response import json_response, respond_safely
+from chalicelib.web.request_checks import base_url, require_json
 
 app = Chalice(app_name="punch-clock")
 

@@ -2,8 +2,8 @@
 
 - ``middleware``: start here. Log ids, the error format, CORS and authentication of every request.
 - ``headers``: read request headers; build the security and CORS headers of responses.
-- ``request``: check that a body is JSON; find the URL under which the client reached the service.
-- ``response``: build JSON responses, and error responses for exceptions.
+- ``request_checks``: check that a body is JSON; find the URL that the client used.
+- ``json_response``: build JSON responses, and error responses for exceptions.
 
 ``chalicelib.error_response`` and ``chalicelib.errors`` define the error format and the statuses.
 """

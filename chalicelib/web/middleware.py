@@ -19,8 +19,8 @@ from chalicelib.web.headers import (
     preflight_headers,
     security_headers,
 )
-from chalicelib.web.request import odata_version
-from chalicelib.web.response import respond_safely
+from chalicelib.web.json_response import respond_safely
+from chalicelib.web.request_checks import odata_version
 
 # Paths that work without a token. To an anonymous caller they only show that the service runs.
 _PUBLIC_PATHS = ("/health",)

@@ -37,8 +37,8 @@ INTAKE = {
     "chalicelib.net",
     "chalicelib.web.headers",
     "chalicelib.web.middleware",
-    "chalicelib.web.request",
-    "chalicelib.web.response",
+    "chalicelib.web.request_checks",
+    "chalicelib.web.json_response",
     "chalicelib.strict_json",
 }
 # Libraries that only other steps need, and modules that are not deployed at all.

@@ -137,6 +137,13 @@ def test_deployed_module_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 
+def test_no_two_deployed_modules_or_packages_have_one_name() -> None:
+    root = PROJECT / "chalicelib"
+    names = [each.stem for each in root.rglob("[!_]*.py")]
+    names += [each.parent.name for each in root.rglob("__init__.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 @pytest.mark.parametrize("path", PACKAGES, ids=relative)
 def test_package_docstring_names_each_module(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

@@ -11,6 +11,6 @@ a request; start there.
 - ``top_skip``: transformations that keep some rows (top, skip, topcount, bottomsum …).
 - ``pipeline``: the state of reading one ``$apply``: expressions, aliases, limits, order.
 - ``relation``: ``Relation``, the rows that a transformation makes, and its SELECT.
-- ``sql``: translate a relation to SQL.
+- ``relation_sql``: translate a relation to SQL.
 - ``page_statements``: the statements of a page of rows as JSON, and of the count.
 """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chalicelib.odata.apply.relation import Attribute, GroupedNavigation, Relation
-from chalicelib.odata.apply.sql import RelationTranslator
+from chalicelib.odata.apply.relation_sql import RelationTranslator
 from chalicelib.odata.ast import TRUE, Node, OrderKey
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.query.skip_token import Value

@@ -6,7 +6,7 @@ it.
 - ``analyzer``: parse and check conditions and orders.
 - ``type_checker``: resolve names and check types.
 - ``scope``: the meaning of names at a place.
-- ``operations``: apply operators and functions to typed operands.
+- ``operators``: apply operators and functions to typed operands.
 - ``functions``: signatures and SQL templates of functions and arithmetic operators.
 - ``casts``, ``coerce``: explicit casts, and implicit conversions.
 - ``regex``: translate ECMAScript patterns for ``matchesPattern``.

@@ -1,6 +1,6 @@
 """Check an expression against the model: turn odata-query's AST into the typed AST.
 
-This module resolves names in their scope; ``operations`` decides what operators and functions do
+This module resolves names in their scope; ``operators`` decides what operators and functions do
 with the operands. Every error has a place. URL Conventions 4.01, section 5.1.1.
 """
 
@@ -26,7 +26,7 @@ from chalicelib.odata.ast import (
     Variable,
 )
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.expressions import operations
+from chalicelib.odata.expressions import operators
 from chalicelib.odata.expressions.scope import Scope
 from chalicelib.odata.expressions.size_limit import require_bounded
 from chalicelib.odata.language.parser import EMPTY_LIST, Path, Word, syntax_error, unsupported
@@ -113,7 +113,7 @@ class _TypeChecker:
             case ast.BinOp():
                 left = self.value(syntax.left, scope, depth)
                 right = self.value(syntax.right, scope, depth)
-                return operations.arithmetic(_word(syntax.op), left, right)
+                return operators.arithmetic(_word(syntax.op), left, right)
             case ast.UnaryOp():
                 return self._unary(syntax, scope, depth)
             case ast.Call():
@@ -216,20 +216,20 @@ class _TypeChecker:
         right = self._value_or_entity(syntax.right, scope, depth)
         if isinstance(left, Instance) or isinstance(right, Instance):
             return _compare_entities(operator, left, right)
-        return operations.comparison(operator, left, right)
+        return operators.comparison(operator, left, right)
 
     def _membership(self, syntax: Any, scope: Scope, depth: int) -> Node:
         operand = self.value(syntax.left, scope, depth)
         members = [
             self.value(each, scope, depth) for each in syntax.right.val if each is not EMPTY_LIST
         ]
-        return operations.membership(_word(syntax.comparator), operand, members)
+        return operators.membership(_word(syntax.comparator), operand, members)
 
     def _unary(self, syntax: Any, scope: Scope, depth: int) -> Node:
         operator = _word(syntax.op)
         if operator.name == "not":
             return Negation(self.condition(syntax.operand, scope, depth))
-        return operations.negation(operator, self.value(syntax.operand, scope, depth))
+        return operators.negation(operator, self.value(syntax.operand, scope, depth))
 
     def _call(self, syntax: Any, scope: Scope, depth: int) -> Node:
         name: Word = syntax.func
@@ -238,8 +238,8 @@ class _TypeChecker:
         if name.name == "case":
             conditions = [self.condition(each, scope, depth) for each in syntax.args[::2]]
             results = [self.value(each, scope, depth) for each in syntax.args[1::2]]
-            return operations.case(name, conditions, results)
-        return operations.call(name, tuple(self.value(each, scope, depth) for each in syntax.args))
+            return operators.case(name, conditions, results)
+        return operators.call(name, tuple(self.value(each, scope, depth) for each in syntax.args))
 
     def _cast(self, name: Word, arguments: list[Any], scope: Scope, depth: int) -> Node:
         if not 1 <= len(arguments) <= 2 or not isinstance(arguments[-1], Path):
@@ -251,7 +251,7 @@ class _TypeChecker:
         if len(arguments) == 2:
             operand = self._value_or_entity(arguments[0], scope, depth)
         if not isinstance(operand, Instance):
-            return operations.cast(name, operand, str(type_path), type_path.at)
+            return operators.cast(name, operand, str(type_path), type_path.at)
         entity = _entity_type(type_path)
         if name.name == "cast":
             raise unsupported("cast of an entity is not supported", name.at)

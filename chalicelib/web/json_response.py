@@ -9,7 +9,7 @@ from chalice.app import Request
 from chalicelib import telemetry
 from chalicelib.error_response import error_body, log_server_error
 from chalicelib.errors import InternalError, PunchClockError
-from chalicelib.web.request import odata_version
+from chalicelib.web.request_checks import odata_version
 
 _JSON = {"Content-Type": "application/json"}
 
