@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-_CREDENTIALS_REFUSED = frozenset({401, 403, 407})
+CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
 _MAX_LOG_CHARS = 8_000
 
@@ -46,6 +46,7 @@ class CallResult:
 
     ``log`` describes the result to people: at most 8,000 characters, and no NUL, which Postgres
     does not store. ``credentials_refused`` is true if the legacy rejected our credentials.
+    ``decided_by`` is the setting whose condition decided; None if the rules of this module did.
     """
 
     outcome: Outcome
@@ -54,6 +55,7 @@ class CallResult:
     log: str | None = None
     retry_after_s: float | None = None
     credentials_refused: bool = False
+    decided_by: str | None = None
 
 
 def judge_response(
@@ -62,7 +64,7 @@ def judge_response(
     """Judge a call that ended with a response."""
     text = body.decode("utf-8", "replace")
     log = f"HTTP {status}: {text}"
-    credentials_refused = status in _CREDENTIALS_REFUSED
+    credentials_refused = status in CREDENTIALS_REFUSED
     if 200 <= status < 300:
         fault = _fault_of_success(status, body)
         if fault is None:
@@ -75,9 +77,7 @@ def judge_response(
         outcome = Outcome.REFUSED
     else:
         outcome = Outcome.FAILED
-    return CallResult(
-        outcome, latency_s, status, _storable(log), retry_after_s, credentials_refused
-    )
+    return CallResult(outcome, latency_s, status, storable(log), retry_after_s, credentials_refused)
 
 
 def judge_error(error: Exception, latency_s: float) -> CallResult:
@@ -95,10 +95,11 @@ def judge_error(error: Exception, latency_s: float) -> CallResult:
         # The message goes on with the host's name, which readers of the log must not see.
         reason = error.verify_message.partition(",")[0]
     log = f"No response: {type(error).__name__}: {reason}"
-    return CallResult(outcome, latency_s, log=_storable(log))
+    return CallResult(outcome, latency_s, log=storable(log))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return the text without what Postgres does not store, cut to the length of a log."""
     return text.replace("\0", "\ufffd")[:_MAX_LOG_CHARS]
 
 
