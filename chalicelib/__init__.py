@@ -5,7 +5,7 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 1. ``intake``: check the body of a POST, and store its records in the ``buffer`` (DynamoDB).
 2. ``replicator``: move records from the buffer to ``postgres``, or to its quarantine.
 3. ``integrator``: send records to the legacy system under an adaptive limit. ``integrator.limiter``
-   decides the limit, and ``integrator.legacy_response`` judges each response.
+   decides the limit, and ``integrator.outcome`` judges each call.
 4. ``odata``: let clients query the records in Postgres.
 
 Around the way of a record:

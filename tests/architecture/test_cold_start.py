@@ -42,7 +42,10 @@ INTAKE = {
     "chalicelib.strict_json",
 }
 # What only other steps need, and what the deployed package has not at all.
-NOT_INTAKE = {"pg8000", "scramp", "sly", "odata_query", "requests", "chardet", "local", "psutil"}
+NOT_INTAKE = {
+    *("pg8000", "scramp", "sly", "odata_query", "pycurl"),
+    *("requests", "chardet", "local", "psutil"),
+}
 
 # Each prints one JSON line. boto3 itself reads the environment when it is imported: what counts is
 # what our modules read, so every variable of the settings is one that they would refuse.
