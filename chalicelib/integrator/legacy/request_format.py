@@ -31,7 +31,6 @@ _RESERVED = {
     "host": "LEGACY_URL",
     "keep-alive": None,
     "proxy-connection": None,
-    "te": None,
     "trailer": None,
     "transfer-encoding": None,
     "upgrade": None,
@@ -48,6 +47,7 @@ class RequestFormat:
         key_header: the name of the header that has the record's id; empty if none has.
         url: fills the placeholders of the URL; None if it has none.
         body: renders the body; None if the body is the record's JSON.
+        encoding: the encoding of the body.
     """
 
     method: str = "POST"
@@ -55,6 +55,7 @@ class RequestFormat:
     key_header: str = "Idempotency-Key"
     url: UrlTemplate | None = None
     body: "BodyTemplate | None" = None
+    encoding: str = "utf-8"
 
     @property
     def is_rendered(self) -> bool:
@@ -93,21 +94,22 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     content_type = settings.legacy_content_type
     key_header = settings.legacy_key_header
     url, source = resolved("legacy_url"), resolved("legacy_body")
-    _check_names(content_type, key_header, has_body=bool(source))
+    encoding = _check_names(content_type, key_header, has_body=bool(source))
     result = RequestFormat(
         settings.legacy_method,
         _header_lines(content_type, resolved("legacy_headers"), key_header),
         key_header,
         UrlTemplate(url) if has_placeholders(url) else None,
         _body_template(source, content_type) if source else None,
+        encoding,
     )
     if result.is_rendered:
         _try(result, content_type)
     return result
 
 
-def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
-    """Check what becomes a header.
+def _check_names(content_type: str, key_header: str, *, has_body: bool) -> str:
+    """Check what becomes a header, and return the encoding of the body.
 
     Raises:
         SettingsError: a value is invalid.
@@ -115,7 +117,7 @@ def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
     if not media_type.is_media_type(content_type):
         raise SettingsError("LEGACY_CONTENT_TYPE must be a media type such as text/xml")
     try:
-        media_type.stated_encoding(content_type)
+        encoding = media_type.stated_encoding(content_type) or "utf-8"
     except ValueError as error:
         raise SettingsError(f"LEGACY_CONTENT_TYPE: {error}. Use one such as utf-8") from None
     if not has_body and not media_type.is_json(content_type):
@@ -126,6 +128,7 @@ def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
         raise SettingsError(
             "LEGACY_KEY_HEADER must be the name of a header such as Idempotency-Key, or empty"
         )
+    return encoding
 
 
 def _header_lines(content_type: str, text: str, key_header: str) -> tuple[str, ...]:
@@ -172,9 +175,8 @@ def _try(result: RequestFormat, content_type: str) -> None:
     Raises:
         SettingsError: that failed, or the body is not what its Content-Type says.
     """
-    encoding = media_type.stated_encoding(content_type) or "utf-8"
     try:
-        _, body = result.render(sample_record(encoding))
+        _, body = result.render(sample_record(result.encoding))
     except UnsendableError as error:
         raise SettingsError(str(error)) from None
     if result.body and (fault := media_type.syntax_fault(body, content_type)):
