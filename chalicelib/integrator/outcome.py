@@ -5,18 +5,23 @@
     204, 205; other 2xx with a body of success (*)       DELIVERED    integrated
     429, 503, 408, 425: too busy, or too early           OVERLOADED   retried, no attempt used up
     401, 403, 407: our credentials are refused           OVERLOADED   retried, no attempt used up
-    no connection, reset, timeout, response cut short    OVERLOADED   retried, no attempt used up
+    no connection, untrusted certificate                 OVERLOADED   retried, no attempt used up
+    reset, timeout, response cut short                   OVERLOADED   retried, then parked (**)
     any other 4xx                                        REFUSED      retried, then parked (**)
     2xx with another body                                FAILED       retried, then parked (**)
     any other status                                     FAILED       retried, then parked (**)
     bytes that are not HTTP                              FAILED       retried, then parked (**)
 
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
-(**) After MAX_ATTEMPTS attempts; OVERLOADED calls do not count.
+(**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
+a call that was sent later was delivered. Otherwise the record waits as after an overload, whatever
+the status is. ``liveness`` decides it.
 
 The limiter counts OVERLOADED and FAILED as failures of the legacy. A REFUSED record says nothing
-against the legacy's health, and nothing about its capacity: only DELIVERED calls measure latency.
-``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` has the reasons.
+against the legacy's health while others are delivered, and nothing about its capacity: only
+DELIVERED calls measure latency. If nothing is delivered, a refusal is a failure as well.
+``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` and ``0024`` have the
+reasons.
 """
 
 import http.client
@@ -28,6 +33,15 @@ from typing import Any
 
 _CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
+# The end of a call that the record may have caused. A refused connection or a name without an
+# address is not among them: the legacy has not seen the record.
+_BREAKS = (
+    TimeoutError,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+    http.client.IncompleteRead,
+)
 _MAX_LOG_CHARS = 8_000
 
 
@@ -37,7 +51,7 @@ class Outcome(StrEnum):
     DELIVERED = "DELIVERED"  # the legacy has the record
     OVERLOADED = "OVERLOADED"  # the legacy is too busy or unreachable; the record is not at fault
     FAILED = "FAILED"  # the legacy met a fault, perhaps because of the record
-    REFUSED = "REFUSED"  # the legacy refuses the record; the record is at fault
+    REFUSED = "REFUSED"  # the legacy refuses the record, or something before the legacy does
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class CallResult:
 
     ``log`` describes the result to people: at most 8,000 characters, and no NUL, which Postgres
     does not store. ``credentials_refused`` is true if the legacy rejected our credentials.
+    ``broke_off`` is true if the call was reset or timed out before a complete response came.
     """
 
     outcome: Outcome
@@ -54,6 +69,12 @@ class CallResult:
     log: str | None = None
     retry_after_s: float | None = None
     credentials_refused: bool = False
+    broke_off: bool = False
+
+    @property
+    def may_be_the_records_fault(self) -> bool:
+        """Whether the record may have caused this result, if others are delivered."""
+        return self.broke_off or self.outcome in (Outcome.FAILED, Outcome.REFUSED)
 
 
 def judge_response(
@@ -95,7 +116,8 @@ def judge_error(error: Exception, latency_s: float) -> CallResult:
         # The message goes on with the host's name, which readers of the log must not see.
         reason = error.verify_message.partition(",")[0]
     log = f"No response: {type(error).__name__}: {reason}"
-    return CallResult(outcome, latency_s, log=_storable(log))
+    broke_off = isinstance(error, _BREAKS)
+    return CallResult(outcome, latency_s, log=_storable(log), broke_off=broke_off)
 
 
 def _storable(text: str) -> str:

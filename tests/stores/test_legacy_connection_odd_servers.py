@@ -70,6 +70,17 @@ def test_status_other_than_success_counts_even_if_the_body_breaks_off(
         connection.close()
 
 
+def test_retry_after_as_a_date_is_measured_by_the_clock_of_the_legacy() -> None:
+    response = (
+        b"HTTP/1.1 429 Too Many Requests\r\nDate: Sun, 22 Nov 2026 12:01:00 GMT\r\n"
+        b"Retry-After: Sun, 22 Nov 2026 12:01:02 GMT\r\nContent-Length: 0\r\n\r\n"
+    )
+    with ScriptedServer(response).running() as server:
+        connection = connection_to(server.url)
+        assert send(connection).retry_after_s == 2.0
+        connection.close()
+
+
 def test_response_sent_before_the_request_was_read_is_received() -> None:
     """A server that closes a connection with unread bytes resets it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -74,6 +74,32 @@ def test_error_is_overload_unless_the_bytes_are_not_http(
     assert result.log.startswith(f"No response: {type(error).__name__}")
 
 
+@pytest.mark.parametrize(
+    ("error", "broke_off"),
+    [
+        (TimeoutError(), True),
+        (ConnectionResetError(), True),
+        (http.client.IncompleteRead(b""), True),
+        (http.client.RemoteDisconnected(""), True),
+        (ConnectionRefusedError(), False),
+        (OSError("the host name has no address"), False),
+    ],
+    ids=repr,
+)
+def test_call_broke_off_only_if_the_legacy_may_have_seen_the_record(
+    error: Exception, broke_off: bool
+) -> None:
+    result = judge_error(error, 0.1)
+    assert result.broke_off == broke_off
+    assert result.may_be_the_records_fault == broke_off
+
+
+def test_failure_and_refusal_may_be_the_records_fault_and_overload_is_not() -> None:
+    statuses = {200: False, 422: True, 404: True, 500: True, 502: True, 429: False, 503: False}
+    for status, may_be in statuses.items():
+        assert judge_response(status, b"{}", 0.1, None).may_be_the_records_fault == may_be
+
+
 def test_credentials_are_refused_by_401_403_and_407_only() -> None:
     refused = {
         status
