@@ -17,6 +17,9 @@
 a call that was sent later was delivered. Otherwise the record waits as after an overload, whatever
 the status is. ``liveness`` decides it.
 
+The operator's conditions are asked before these rules: ``legacy.response_conditions``. A record
+from which no request can be made is REFUSED: it is not sent.
+
 The limiter counts OVERLOADED and FAILED as failures of the legacy. A REFUSED record says nothing
 against the legacy's health while others are delivered, and nothing about its capacity: only
 DELIVERED calls measure latency. If nothing is delivered, a refusal is a failure as well.
@@ -26,11 +29,18 @@ reasons.
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_CREDENTIALS_REFUSED = frozenset({401, 403, 407})
+from chalicelib.integrator.retry_after import requested_wait_s
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+
+CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
 _MAX_LOG_CHARS = 8_000
 # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
@@ -54,7 +64,8 @@ class CallResult:
     ``log`` describes the result to people: at most 8,000 characters, and no NUL, which Postgres
     does not store. ``credentials_refused`` is true if the legacy rejected our credentials.
     ``broke_off`` is true if the request was sent, and the call then ended without a complete
-    response: by a timeout, a reset or a truncated response.
+    response: by a timeout, a reset or a truncated response. ``decided_by`` is the setting whose
+    condition decided; None if the rules of this module did.
     """
 
     outcome: Outcome
@@ -63,6 +74,7 @@ class CallResult:
     log: str | None = None
     retry_after_s: float | None = None
     credentials_refused: bool = False
+    decided_by: str | None = None
     broke_off: bool = False
 
     @property
@@ -71,12 +83,41 @@ class CallResult:
         return self.broke_off or self.outcome in (Outcome.FAILED, Outcome.REFUSED)
 
 
+def judge(
+    conditions: "ResponseConditions | None",
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    latency_s: float,
+    *,
+    is_whole: bool,
+) -> CallResult:
+    """Judge a response: by the conditions, if there are any and the body is whole, or by the rules.
+
+    A condition must not take a part for the whole: "no error in it" holds for many a part.
+
+    Args:
+        conditions: the conditions of the legacy.
+        status: the HTTP status.
+        headers: by lower-case names.
+        body: the body, without a Content-Encoding.
+        latency_s: how long the call took.
+        is_whole: whether all of the body has arrived, and was short enough to be kept.
+    """
+    retry_after_s = requested_wait_s(headers, status, datetime.now(UTC))
+    if conditions and is_whole:
+        result = conditions.judge(status, headers, body, latency_s, retry_after_s)
+        if result is not None:
+            return result
+    return judge_response(status, body, latency_s, retry_after_s)
+
+
 def judge_response(
     status: int, body: bytes, latency_s: float, retry_after_s: float | None
 ) -> CallResult:
-    """Judge a call that ended with a response."""
+    """Judge a call that ended with a response, by the rules of this module."""
     what = f"HTTP {status}"
-    credentials_refused = status in _CREDENTIALS_REFUSED
+    credentials_refused = status in CREDENTIALS_REFUSED
     if 200 <= status < 300:
         fault = _fault_of_success(status, body)
         if fault is None:
@@ -89,7 +130,7 @@ def judge_response(
         outcome = Outcome.REFUSED
     else:
         outcome = Outcome.FAILED
-    log = _storable(f"{what}: {body.decode('utf-8', 'replace')}")
+    log = storable(f"{what}: {body.decode('utf-8', 'replace')}")
     return CallResult(outcome, latency_s, status, log, retry_after_s, credentials_refused)
 
 
@@ -111,7 +152,8 @@ def judge_no_response(
     return CallResult(outcome, latency_s, log=log, broke_off=broke_off)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return the text without what Postgres does not store, cut to the length of a log."""
     return text.replace("\0", "\ufffd")[:_MAX_LOG_CHARS]
 
 
