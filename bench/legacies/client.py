@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from bench.legacies.models import Legacy, Response
 from chalicelib.integrator.limiter.protocol import Limiter
 
-# As in an integration run: a refusal after more results in a row without a delivery is a failure.
+# As in ``integrator.liveness``: a refusal after more results without a delivery is a failure.
 HEALTHY_REFUSALS = 10
 
 
