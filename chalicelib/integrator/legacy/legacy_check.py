@@ -22,7 +22,7 @@ from chalicelib.integrator.legacy.record_values import (
 )
 from chalicelib.integrator.legacy.url_template import UrlTemplate
 from chalicelib.integrator.legacy_client import LegacyEndpoint, connect
-from chalicelib.integrator.legacy_response import decode, final_fields
+from chalicelib.integrator.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.outcome import CallResult, Outcome, judge
 
 MASK = "***"
@@ -37,10 +37,12 @@ _BARE_STATUS = re.compile(rb"\s*(\d{3})[ \t]*(?:\r?\n|\Z)")
 
 # A part of the names of such fields.
 _NAME = r"[\w.-]*(?:passw|pwd|secret|token|api[-_]?key|authorization|nonce)[\w.-]*"
+_ANY_CASE = re.IGNORECASE | re.DOTALL
 _SECRET_FIELDS = (
-    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)[^<]+", re.IGNORECASE),  # XML
-    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', re.IGNORECASE),  # JSON
-    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", re.IGNORECASE),  # a form, an attribute
+    # XML, JSON, and a form or an attribute.
+    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)(?:<!\[CDATA\[.*?\]\]>|[^<])+", _ANY_CASE),
+    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', _ANY_CASE),
+    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", _ANY_CASE),
 )
 
 
@@ -101,8 +103,10 @@ def check(
         connection.close()
     elif response is not None:
         status, headers, body = _parse_response(response)
-        result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=True)
-        warnings += _contradictions(endpoint, status, headers, body)
+        is_whole = len(body) < MAX_BODY_BYTES
+        result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=is_whole)
+        if is_whole:
+            warnings += _contradictions(endpoint, status, headers, body)
     else:
         return Check(request, warnings)
     return Check(
