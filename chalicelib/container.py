@@ -191,6 +191,7 @@ def integrator_run() -> Run:
             connect_timeout_s=config.legacy_connect_timeout_s,
             read_timeout_s=config.legacy_read_timeout_s,
             call_timeout_s=config.legacy_call_timeout_s,
+            keep_alive_s=config.legacy_keep_alive_s,
         )
     )
     return Run(

@@ -87,7 +87,7 @@ class LegacyEndpoint:
     ``connect_timeout_s`` bounds the look-up of the name and the connection, whatever number of
     addresses is tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
     legacy may send nothing: rounded up to whole seconds, and at least 7, since libcurl averages
-    the speed.
+    the speed. ``keep_alive_s`` is how long an idle connection is kept.
 
     Raises:
         SettingsError: ``url`` is not an HTTP URL. Calls to it would look like an endless outage.
@@ -97,6 +97,7 @@ class LegacyEndpoint:
     connect_timeout_s: float
     read_timeout_s: float
     call_timeout_s: float
+    keep_alive_s: float = 4.0
 
     def __post_init__(self) -> None:
         if not is_http_url(self.url):
@@ -106,7 +107,10 @@ class LegacyEndpoint:
 
 
 class LegacyConnection:
-    """A libcurl handle with one kept-alive connection to the legacy, for one call at a time.
+    """A libcurl handle with one connection to the legacy, for one call at a time.
+
+    Either ``send`` makes a whole call. Or ``begin`` prepares one, its user transfers ``handle``
+    among others, and ``end`` judges.
 
     Args:
         endpoint: where to connect to.
@@ -121,10 +125,15 @@ class LegacyConnection:
         self._call_timeout_s = endpoint.call_timeout_s
         self._head = bytearray()  # status lines, headers and trailers of the current response
         self._body = bytearray()
+        self._started = 0.0
         self._is_ended = False  # whether ``_receive`` has ended the response
-        self._ignores_length = False
+        self._is_repeated = self._ignores_length = False
         # Constants of the module, here and below: an attribute of the handle costs ten times more.
         self._curl = curl = pycurl.Curl()
+        # The connection belongs to the handle, also among other transfers, and ends with it.
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+        curl.setopt(pycurl.SHARE, self._share)
         curl.setopt(pycurl.URL, endpoint.url)
         curl.setopt(pycurl.PATH_AS_IS, 1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -154,39 +163,83 @@ class LegacyConnection:
             if authorities := ca_file or default_ca_file():
                 curl.setopt(pycurl.CAINFO, authorities)
 
-    def send(self, idempotency_key: str, body: bytes) -> CallResult:
-        """POST a JSON body and return how the call ended."""
-        started = time.monotonic()
-        curl, head = self._curl, self._head
+    @property
+    def handle(self) -> pycurl.Curl:
+        """The handle to transfer between ``begin`` and ``end``."""
+        return self._curl
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the present or last call opened a connection."""
+        return bool(self._curl.getinfo(pycurl.NUM_CONNECTS))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is open, as far as is known."""
+        return bool(self._curl.getinfo(pycurl.ACTIVESOCKET) != -1)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the present or last call has received a byte."""
+        return bool(self._head)
+
+    def begin(self, idempotency_key: str, body: bytes) -> None:
+        """Prepare to POST a JSON body."""
+        self._started = time.monotonic()
+        curl = self._curl
+        if self._is_repeated:
+            self._set_repeated(False, self._call_timeout_s)
         curl.setopt(pycurl.HTTPHEADER, [*_HEADERS, f"Idempotency-Key: {idempotency_key}"])
         curl.setopt(pycurl.POSTFIELDS, body)
-        error = self._perform()
+        self._clear()
+
+    def end(self, error: int) -> CallResult | None:
+        """Judge a transfer that ended with libcurl's code; return None to have it repeated.
+
+        A call is repeated at most once, on a new connection, in the time that is left.
+        """
+        curl = self._curl
+        if self._is_ended:
+            error = pycurl.E_OK
         status = curl.getinfo(pycurl.RESPONSE_CODE)
+        latency_s = time.monotonic() - self._started
         # Nearly every call: a delivery needs none of the headers.
-        if not error and 200 <= status < 300 and head.endswith(_BLANK_LINE):
-            latency_s = time.monotonic() - started
+        if not error and 200 <= status < 300 and self._head.endswith(_BLANK_LINE):
             result = judge_response(status, bytes(self._body), latency_s, None)
             if result.outcome is Outcome.DELIVERED:
                 return result
-        elif self._deserves_retry(error, status):
-            error = self._retry(error, started)
-            status = curl.getinfo(pycurl.RESPONSE_CODE)
-        return self._judge(error, status, time.monotonic() - started)
+        elif not self._is_repeated and self._deserves_repetition(error, status):
+            remaining_s = self._call_timeout_s - latency_s
+            if remaining_s > 0:
+                # The body then ends where its JSON ends, or with the connection.
+                self._ignores_length = error == _E_WEIRD_SERVER_REPLY
+                self._set_repeated(True, remaining_s)
+                self._clear()
+                return None
+            error = pycurl.E_OPERATION_TIMEDOUT
+        return self._judge(error, status, latency_s)
+
+    def send(self, idempotency_key: str, body: bytes) -> CallResult:
+        """POST a JSON body and return how the call ended."""
+        self.begin(idempotency_key, body)
+        while True:
+            error = int(pycurl.E_OK)
+            try:
+                self._curl.perform()
+            except pycurl.error as failure:
+                error = int(failure.args[0])
+            if result := self.end(error):
+                return result
 
     def close(self) -> None:
         """Close the connection for good."""
         self._curl.close()
+        self._share.close()
 
-    def _perform(self) -> int:
-        """Send the request, receive the response, and return libcurl's code."""
+    def _clear(self) -> None:
         self._head.clear()
         self._body.clear()
         self._is_ended = False
-        try:
-            self._curl.perform()
-        except pycurl.error as error:
-            return pycurl.E_OK if self._is_ended else int(error.args[0])
-        return int(pycurl.E_OK)
 
     def _receive(self, part: bytes) -> int | None:
         """Take a part of the body; end a response without a length once its JSON is complete.
@@ -205,7 +258,7 @@ class LegacyConnection:
             return True
         return _CHUNKED_FIELD.search(self._head) is not None
 
-    def _deserves_retry(self, error: int, status: int) -> bool:
+    def _deserves_repetition(self, error: int, status: int) -> bool:
         """Return whether the call must be repeated before it can be judged.
 
         Sending again is safe: the legacy recognises the idempotency key.
@@ -224,25 +277,12 @@ class LegacyConnection:
             and closes_connection(bytes(self._head))
         )
 
-    def _retry(self, error: int, started: float) -> int:
-        """Repeat the call on a new connection in the time that is left.
-
-        After an invalid Content-Length the body ends where its JSON ends, or with the connection.
-        """
-        remaining_s = started + self._call_timeout_s - time.monotonic()
-        if remaining_s <= 0:
-            return int(pycurl.E_OPERATION_TIMEDOUT)
-        self._ignores_length = error == _E_WEIRD_SERVER_REPLY
-        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
+    def _set_repeated(self, is_repeated: bool, timeout_s: float) -> None:
+        self._is_repeated = is_repeated
+        self._ignores_length = is_repeated and self._ignores_length
+        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(timeout_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._ignores_length)
-        self._curl.setopt(pycurl.FRESH_CONNECT, 1)
-        try:
-            return self._perform()
-        finally:
-            self._ignores_length = False
-            self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
-            self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
-            self._curl.setopt(pycurl.FRESH_CONNECT, 0)
+        self._curl.setopt(pycurl.FRESH_CONNECT, is_repeated)
 
     def _judge(self, error: int, status: int, latency_s: float) -> CallResult:
         """Judge a call that is no plain delivery.

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.call_pool import call_pool_threads
 from tests.support.raw_legacy import SUCCESS, RawLegacy, Respond, response
 from tests.support.record_counts import assert_not_stuck, fill
 from tests.support.service import Service, wired
-from tests.support.waiting import wait_until
 
 # Fewer than the initial limit: all calls are made at once, and then the run has nothing to do.
 RECORDS = range(1, 9)
@@ -220,7 +218,6 @@ def test_every_record_is_delivered_once_the_legacy_is_repaired(
         if kind in (ATTEMPT, NEITHER):
             assert legacy.accepted == set(ids)
         assert_not_stuck(service)
-    wait_until(lambda: not call_pool_threads(), 5)
 
 
 def test_unknown_host_name_uses_up_no_attempts_and_the_records_wait(

@@ -127,9 +127,6 @@ class VirtualCallPool:
         self._is_woken = False
         self.in_flight: dict[str, Claimed] = {}
 
-    def prepare(self, calls: int) -> None:
-        pass
-
     def send(self, record: Claimed, now: float) -> None:
         assert record.id not in self.in_flight
         world = self._world
