@@ -67,11 +67,11 @@ class CallPool:
         connection = self._connections.take(now)
         call = _OpenCall(connection, record, now, len(self.in_flight))
         try:
-            connection.begin(record.id, record.body)
+            result = connection.begin(record.id, record.body)
         except Exception as error:  # noqa: BLE001 - see _fail
             self._fail(call, error)
         else:
-            self._start(call)
+            self._go_on(call, result)
 
     def collect(self, timeout_s: float) -> list[FinishedCall]:
         """Return all calls that have ended; wait up to ``timeout_s`` for one, or for ``wake``."""
@@ -94,21 +94,22 @@ class CallPool:
         self._connections.close()
         self._open.clear()
 
-    def _start(self, call: _OpenCall) -> None:
-        self._open[call.connection.handle] = call
-        self._transfers.start(call.connection.handle)
+    def _go_on(self, call: _OpenCall, result: CallResult | None) -> None:
+        """Finish a call that has a result, transfer one that has none yet."""
+        if result is None:
+            self._open[call.connection.handle] = call
+            self._transfers.start(call.connection.handle)
+        else:
+            self._connections.give_back(call.connection, time.monotonic())
+            self._finish(call, result)
 
     def _end(self, call: _OpenCall, error: int) -> None:
         try:
             result = call.connection.end(error)
         except Exception as failure:  # noqa: BLE001 - see _fail
             self._fail(call, failure)
-            return
-        if result is None:
-            self._start(call)
-            return
-        self._connections.give_back(call.connection, time.monotonic())
-        self._finish(call, result)
+        else:
+            self._go_on(call, result)
 
     def _fail(self, call: _OpenCall, error: Exception) -> None:
         """Fail a call after a bug in this service, which must not end the run of all others."""

@@ -45,7 +45,7 @@ INTAKE = {
 # Libraries that only other steps need, and modules that are not deployed at all.
 NOT_INTAKE = {
     *("pg8000", "scramp", "sly", "odata_query", "pycurl"),
-    *("requests", "chardet", "local", "psutil"),
+    *("jinja2", "markupsafe", "requests", "chardet", "local", "psutil"),
 }
 
 # Each program prints one JSON line. To prove that an import reads no setting, the test sets invalid
@@ -118,6 +118,35 @@ def test_only_the_integrator_imports_pycurl() -> None:
     users = [each.relative_to(PROJECT) for each in sources if imports.search(each.read_text())]
     assert users
     assert {each.parts[:2] for each in users} == {("chalicelib", "integrator")}
+
+
+INTEGRATE = """
+import json, sys
+import app
+from chalicelib import container
+container.integrator_run()
+print(json.dumps({"modules": sorted(sys.modules)}))
+"""
+TEMPLATE = {"LEGACY_BODY": "[{{ employeeId }}]"}
+CONDITION = {"LEGACY_DELIVERED": "status == `202`"}
+LEGACY = "chalicelib.integrator.legacy."
+
+
+@pytest.mark.parametrize("changes", [{}, TEMPLATE, CONDITION], ids=["default", "body", "condition"])
+def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
+    changes: dict[str, str],
+) -> None:
+    url = "http://127.0.0.1:9/"
+    variables = environment(
+        dynamodb="", table="", postgres="postgresql://x@127.0.0.1:9/x", legacy=url
+    )
+    modules = set(run(INTEGRATE, variables | changes)["modules"])
+    assert "chalicelib.integrator.legacy_client" in modules
+    assert (
+        ("jinja2" in modules) == (LEGACY + "request_template" in modules) == (changes == TEMPLATE)
+    )
+    # The library of conditions is loaded in any case: boto3 uses it, too.
+    assert (LEGACY + "response_conditions" in modules) == (changes == CONDITION)
 
 
 CHECK = """

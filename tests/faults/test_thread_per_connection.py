@@ -86,7 +86,7 @@ def run(url: str, records: int = RECORDS, **settings: float) -> RunStats:
             config.legacy_connect_timeout_s,
             config.legacy_read_timeout_s,
             config.legacy_call_timeout_s,
-            config.legacy_keep_alive_s,
+            keep_alive_s=config.legacy_keep_alive_s,
         )
     )
     stats = Run(
