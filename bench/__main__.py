@@ -11,6 +11,7 @@ _BENCHES = {
     "integration": "records a second, beside the capacity of the legacy",
     "integration_backlog": "claiming and settling with up to a million records waiting",
     "integration_cpu": "CPU of a record and of its parts, against a legacy that answers at once",
+    "integration_own": "the same without Postgres; beside another checkout, if BESIDE names one",
     "odata": "a query, beside the same SQL alone",
     "refusals": "CPU of an invalid request, beside an accepted one",
     "replication": "records a second, beside a bare scan and delete and a bare load",

@@ -208,6 +208,7 @@ def legacy_endpoint() -> LegacyEndpoint:
             connect_timeout_s=config.legacy_connect_timeout_s,
             read_timeout_s=config.legacy_read_timeout_s,
             call_timeout_s=config.legacy_call_timeout_s,
+            keep_alive_s=config.legacy_keep_alive_s,
             request=request_format.read(config, resolved),
             conditions=_response_conditions(),
             credentials=legacy_credentials(),

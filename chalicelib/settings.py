@@ -177,6 +177,13 @@ class Settings:
         0.1,
         300,
     )
+    legacy_keep_alive_s: float = setting(
+        4.0,
+        "How long an idle connection to the legacy system is kept. 0: each call opens its own. Set"
+        " it below the keep-alive timeout of the legacy system, if that is shorter.",
+        0,
+        300,
+    )
     legacy_auth: str = setting(
         "none",
         "How calls to the legacy system authenticate (docs/operations.md): none, basic, digest,"
@@ -234,7 +241,7 @@ class Settings:
     )
     limit_max: int = setting(
         200,
-        "Maximum number of concurrent calls, for every policy. Each call uses a thread.",
+        "Maximum number of concurrent calls, for every policy.",
         1,
         1_000,
     )

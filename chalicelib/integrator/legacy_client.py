@@ -16,9 +16,9 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pycurl
 
@@ -70,6 +70,15 @@ _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
 _CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 
 
+Transfer = Generator[pycurl.Curl, int, int]
+Call = Generator[pycurl.Curl, int, CallResult]
+"""A call in progress, as a generator.
+
+It yields a handle whenever a transfer must be made, takes libcurl's code of that transfer, and
+returns how the call ended.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class LegacyEndpoint:
     """The URL of the legacy and the timeouts of a call, in seconds.
@@ -77,7 +86,7 @@ class LegacyEndpoint:
     ``connect_timeout_s`` bounds the look-up of the name and the connection, whatever number of
     addresses is tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
     legacy may send nothing: rounded up to whole seconds, and at least 7, since libcurl averages
-    the speed.
+    the speed. ``keep_alive_s`` is how long an idle connection is kept.
 
     ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
     of ``outcome`` do, if there are any. ``credentials`` are what the legacy asks for, if anything.
@@ -93,6 +102,7 @@ class LegacyEndpoint:
     request: RequestFormat = DEFAULT_FORMAT
     conditions: ResponseConditions | None = None
     credentials: LegacyCredentials | None = None
+    keep_alive_s: float = 4.0
 
     def __post_init__(self) -> None:
         if not is_http_url(self.url):
@@ -119,8 +129,26 @@ def connect(
     return AuthenticatedConnection(endpoint, endpoint.credentials, resolve=resolve)
 
 
+def perform(call: Call) -> CallResult:
+    """Make the transfers of a call, one after another, and return how it ended."""
+    try:
+        handle = next(call)
+        while True:
+            error = int(pycurl.E_OK)
+            try:
+                handle.perform()
+            except pycurl.error as failure:
+                error = int(failure.args[0])
+            handle = call.send(error)
+    except StopIteration as end:
+        return cast(CallResult, end.value)
+
+
 class LegacyConnection:
-    """A libcurl handle with one kept-alive connection to the legacy, for one call at a time.
+    """A libcurl handle with one connection to the legacy, for one call at a time.
+
+    ``send`` makes a whole call. ``call`` leaves the transfers to its user, who may make them among
+    those of other connections.
 
     Args:
         endpoint: where to connect to.
@@ -149,6 +177,10 @@ class LegacyConnection:
         self._ignores_length = False
         # Constants of the module, here and below: an attribute of the handle costs ten times more.
         self._curl = curl = pycurl.Curl()
+        # The connection belongs to the handle, also among other transfers, and ends with it.
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+        curl.setopt(pycurl.SHARE, self._share)
         curl.setopt(pycurl.URL, endpoint.url)
         curl.setopt(pycurl.PATH_AS_IS, 1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -177,7 +209,6 @@ class LegacyConnection:
         self._has_credentials = credentials is not None
         self._ntlm: NtlmConnection | None = None
         self._deadline = 0.0
-        self._request: tuple[list[str], bytes] = ([], b"")
         if credentials is None:
             Transport().apply(curl, endpoint.url)
             return
@@ -187,7 +218,7 @@ class LegacyConnection:
             from chalicelib.integrator.legacy.ntlm import NtlmConnection  # noqa: PLC0415 - rare
 
             self._ntlm = NtlmConnection(
-                curl, self._exchange_in_time, self._head, login.user, login.password
+                curl, self._exchange, self._head, login.user, login.password
             )
 
     def carry(self, headers: Sequence[str]) -> None:
@@ -195,8 +226,27 @@ class LegacyConnection:
         self._headers = [*self._own_headers, *headers]
         self._curl.setopt(pycurl.HTTPHEADER, self._headers)
 
-    def send(self, record_id: str, record: bytes, started: float | None = None) -> CallResult:
-        """Send a record and return how the call ended.
+    @property
+    def is_new(self) -> bool:
+        """Whether the present or last call opened a connection."""
+        return bool(self._curl.getinfo(pycurl.NUM_CONNECTS))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is open, as far as is known."""
+        return bool(self._curl.getinfo(pycurl.ACTIVESOCKET) != -1)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the present or last call has received a byte."""
+        return bool(self._head)
+
+    def send(self, record_id: str, record: bytes) -> CallResult:
+        """Send a record and return how the call ended; arguments as of ``call``."""
+        return perform(self.call(record_id, record))
+
+    def call(self, record_id: str, record: bytes, started: float | None = None) -> Call:
+        """Send a record; see ``Call``.
 
         Args:
             record_id: the id of the record, which is the idempotency key of the request.
@@ -205,6 +255,7 @@ class LegacyConnection:
         """
         started = time.monotonic() if started is None else started
         curl, head = self._curl, self._head
+        head.clear()
         if self._is_rendered:
             try:
                 url, record = self._format.render(record)
@@ -219,10 +270,8 @@ class LegacyConnection:
             headers = [*headers, self._key_prefix + record_id]
             curl.setopt(pycurl.HTTPHEADER, headers)
         curl.setopt(pycurl.POSTFIELDS, record)
-        if self._has_credentials:
-            self._deadline = started + self._call_timeout_s
-            self._request = headers, record
-        error = self._perform()
+        self._deadline = started + self._call_timeout_s
+        error = yield from self._transfer(headers, record)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         # Nearly every call: by the default rules, a delivery needs none of the headers.
         if (
@@ -236,43 +285,34 @@ class LegacyConnection:
             if result.outcome is Outcome.DELIVERED:
                 return result
         elif self._deserves_retry(error, status):
-            error = self._retry(error, started)
+            error = yield from self._retry(error, headers, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
         return self._judge(error, status, time.monotonic() - started)
 
     def close(self) -> None:
         """Close the connection for good."""
         self._curl.close()
+        self._share.close()
 
-    def _perform(self) -> int:
-        """Send the request, receive the response, and return libcurl's code."""
-        if not self._has_credentials:
-            return self._exchange()
-        if self._ntlm is None:
-            return self._exchange_in_time()
-        return self._ntlm.perform(*self._request)
+    def _transfer(self, headers: Sequence[str], record: bytes) -> Transfer:
+        """Send the request and receive the response; return libcurl's code."""
+        if self._ntlm:
+            return (yield from self._ntlm.perform(headers, record))
+        return (yield from self._exchange())
 
-    def _exchange_in_time(self) -> int:
-        """Exchange a request and a response in what is left of the call's time.
-
-        A token or an earlier message of a handshake may have taken a part of it.
-        """
-        remaining_s = self._deadline - time.monotonic()
-        if remaining_s <= 0:
-            self._head.clear()
-            return int(pycurl.E_OPERATION_TIMEDOUT)
-        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
-        return self._exchange()
-
-    def _exchange(self) -> int:
+    def _exchange(self) -> Transfer:
+        """Exchange one request and one response in what is left of the call's time."""
         self._head.clear()
         self._body.clear()
         self._is_ended = False
-        try:
-            self._curl.perform()
-        except pycurl.error as error:
-            return pycurl.E_OK if self._is_ended else int(error.args[0])
-        return int(pycurl.E_OK)
+        if self._has_credentials:
+            # A token or an earlier message of a handshake may have taken a part of it.
+            remaining_s = self._deadline - time.monotonic()
+            if remaining_s <= 0:
+                return int(pycurl.E_OPERATION_TIMEDOUT)
+            self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
+        error = yield self._curl
+        return int(pycurl.E_OK) if self._is_ended else error
 
     def _receive(self, part: bytes) -> int | None:
         """Take a part of the body; end a response without a length once its JSON is complete.
@@ -312,25 +352,24 @@ class LegacyConnection:
             and closes_connection(bytes(self._head))
         )
 
-    def _retry(self, error: int, started: float) -> int:
+    def _retry(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
         """Repeat the call on a new connection in the time that is left.
 
         After an invalid Content-Length the body ends where its JSON ends, or with the connection.
         """
-        remaining_s = started + self._call_timeout_s - time.monotonic()
+        remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
             return int(pycurl.E_OPERATION_TIMEDOUT)
         self._ignores_length = error == E_WEIRD_SERVER_REPLY
         self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._ignores_length)
         self._curl.setopt(pycurl.FRESH_CONNECT, 1)
-        try:
-            return self._perform()
-        finally:
-            self._ignores_length = False
-            self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
-            self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
-            self._curl.setopt(pycurl.FRESH_CONNECT, 0)
+        error = yield from self._transfer(headers, record)
+        self._ignores_length = False
+        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
+        self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
+        self._curl.setopt(pycurl.FRESH_CONNECT, 0)
+        return error
 
     def _judge(self, error: int, status: int, latency_s: float) -> CallResult:
         """Judge a call that is no plain delivery.

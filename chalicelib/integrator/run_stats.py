@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.telemetry import INTEGRATED, event
 

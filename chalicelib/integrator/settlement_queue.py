@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats, delivered_latencies_s, quantile_ms

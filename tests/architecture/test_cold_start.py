@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,14 @@ def test_post_loads_only_the_modules_of_intake(dynamodb_url: str, table: str) ->
     assert result["status"] == 201
     assert own_modules(result["modules"]) == INTAKE
     assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
+
+
+def test_only_the_integrator_imports_pycurl() -> None:
+    imports = re.compile(r"^\s*(?:import|from)\s+pycurl\b", re.MULTILINE)
+    sources = [PROJECT / "app.py", *(PROJECT / "chalicelib").rglob("*.py")]
+    users = [each.relative_to(PROJECT) for each in sources if imports.search(each.read_text())]
+    assert users
+    assert {each.parts[:2] for each in users} == {("chalicelib", "integrator")}
 
 
 INTEGRATE = """

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from chalicelib.integrator.legacy.shared_credentials import CallCredentials, LegacyCredentials
 from chalicelib.integrator.legacy.token_request import TokenError
-from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEndpoint, perform
 from chalicelib.integrator.outcome import CallResult, Outcome
 
 
@@ -37,7 +37,11 @@ class AuthenticatedConnection:
         self._connection: LegacyConnection | None = None
 
     def send(self, record_id: str, record: bytes) -> CallResult:
-        """Send a record and return how the call ended; see ``LegacyConnection.send``."""
+        """Send a record and return how the call ended; see ``LegacyConnection.call``."""
+        return perform(self.call(record_id, record))
+
+    def call(self, record_id: str, record: bytes) -> Call:
+        """Send a record; see ``LegacyConnection.call``. Waits while a token is requested."""
         started = time.monotonic()
         try:
             used = self._credentials.current()
@@ -48,7 +52,7 @@ class AuthenticatedConnection:
                 log=f"Not sent: {error}.",
                 credentials_refused=error.is_refused,
             )
-        result = self._send(used, record_id, record, started)
+        result = yield from self._send(used, record_id, record, started)
         if not result.credentials_refused and result.http_status is not None:
             return result
         if self._credentials.report_refused(used, result.http_status):
@@ -57,18 +61,31 @@ class AuthenticatedConnection:
                 used = self._credentials.current(max_wait_s=max(0.0, remaining_s / 2))
             except TokenError:
                 return result
-            result = self._send(used, record_id, record, started)
+            result = yield from self._send(used, record_id, record, started)
         return result
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the present or last call opened a connection."""
+        return self._connection is None or self._connection.is_new
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is open, as far as is known."""
+        return self._connection is not None and self._connection.is_connected
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the present or last call has received a byte."""
+        return self._connection is not None and self._connection.is_answered
 
     def close(self) -> None:
         """Close the connection for good."""
         if self._connection:
             self._connection.close()
 
-    def _send(
-        self, used: CallCredentials, record_id: str, record: bytes, started: float
-    ) -> CallResult:
-        result = self._connect(used).send(record_id, record, started)
+    def _send(self, used: CallCredentials, record_id: str, record: bytes, started: float) -> Call:
+        result = yield from self._connect(used).call(record_id, record, started)
         return result if result.log is None else replace(result, log=used.redact(result.log))
 
     def _connect(self, used: CallCredentials) -> LegacyConnection:
