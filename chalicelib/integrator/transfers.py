@@ -1,8 +1,8 @@
 """Transfer many requests and responses at once, in one thread: libcurl's multi interface.
 
 libcurl says which sockets it waits for, and until when; the system waits for them.
-All transfers of a thread share one cache of TLS sessions and of names, and one copy of the certificate
-authorities.
+All transfers of a thread share one cache of TLS sessions and of names, and one copy of the
+certificate authorities.
 """
 
 import contextlib
