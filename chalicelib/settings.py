@@ -113,10 +113,17 @@ class Settings:
         "", "URL of the legacy system to which point records are posted.", by_reference=True
     )
     legacy_connect_timeout_s: float = setting(
-        3.0, "Timeout of a connection attempt to the legacy system.", 0.1, 60
+        3.0,
+        "Timeout of connecting to the legacy system: name look-up, all addresses and TLS.",
+        0.1,
+        60,
     )
     legacy_read_timeout_s: float = setting(
-        10.0, "Read timeout: the longest time without a byte from the legacy system.", 0.1, 300
+        10.0,
+        "Read timeout: the longest time without a byte from the legacy system, in whole seconds."
+        " Below 7 s it is 7 s.",
+        0.1,
+        300,
     )
     legacy_call_timeout_s: float = setting(
         15.0,

@@ -5,8 +5,8 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``run``: the loop that claims, sends and settles, and makes every decision of a run.
 - ``prefetch``: hold claimed records until they are sent; decide how many to claim.
 - ``call_pool``: the threads that make the calls.
-- ``legacy_client``: one HTTP call over a kept-alive connection, with a deadline.
-- ``legacy_response``: read a response within bounds, however the server breaks HTTP.
+- ``legacy_client``: one HTTP call over a kept-alive connection of libcurl, within its timeout.
+- ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
 - ``retry_after``: read how long the legacy asks us to wait.
 - ``outcome``: judge how a call ended (DELIVERED, OVERLOADED, FAILED or REFUSED); has the table.
 - ``retry_policy``: decide a record's new status, and when it is retried; parks it in the end.

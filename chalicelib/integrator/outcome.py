@@ -9,7 +9,7 @@
     any other 4xx                                        REFUSED      retried, then parked (**)
     2xx with another body                                FAILED       retried, then parked (**)
     any other status                                     FAILED       retried, then parked (**)
-    bytes that are not HTTP                              FAILED       retried, then parked (**)
+    bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
 
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
 (**) After MAX_ATTEMPTS attempts; OVERLOADED calls do not count.
@@ -19,9 +19,8 @@ against the legacy's health, and nothing about its capacity: only DELIVERED call
 ``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` has the reasons.
 """
 
-import http.client
+import contextlib
 import json
-import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -29,6 +28,9 @@ from typing import Any
 _CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
 _MAX_LOG_CHARS = 8_000
+# Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
+# Kept, since json.loads with an argument makes a decoder for each call.
+_DECODER = json.JSONDecoder(parse_int=float)
 
 
 class Outcome(StrEnum):
@@ -60,14 +62,13 @@ def judge_response(
     status: int, body: bytes, latency_s: float, retry_after_s: float | None
 ) -> CallResult:
     """Judge a call that ended with a response."""
-    text = body.decode("utf-8", "replace")
-    log = f"HTTP {status}: {text}"
+    what = f"HTTP {status}"
     credentials_refused = status in _CREDENTIALS_REFUSED
     if 200 <= status < 300:
         fault = _fault_of_success(status, body)
         if fault is None:
             return CallResult(Outcome.DELIVERED, latency_s, status)
-        log = f"HTTP {status}, but {fault}: {text}"
+        what += f", but {fault}"
         outcome = Outcome.FAILED
     elif credentials_refused or status in _TOO_BUSY:
         outcome = Outcome.OVERLOADED
@@ -75,27 +76,17 @@ def judge_response(
         outcome = Outcome.REFUSED
     else:
         outcome = Outcome.FAILED
-    return CallResult(
-        outcome, latency_s, status, _storable(log), retry_after_s, credentials_refused
-    )
+    log = _storable(f"{what}: {body.decode('utf-8', 'replace')}")
+    return CallResult(outcome, latency_s, status, log, retry_after_s, credentials_refused)
 
 
-def judge_error(error: Exception, latency_s: float) -> CallResult:
-    """Judge a call that ended without a complete response.
+def judge_no_response(outcome: Outcome, reason: str, latency_s: float) -> CallResult:
+    """Judge a call that ended without a complete response, for a reason that people read.
 
-    Silence and refused connections are signs of a system that is too busy or down. Bytes that are
-    not HTTP are a fault of that system.
+    Silence and refused connections are signs of a system that is too busy or down: OVERLOADED.
+    Bytes that are not HTTP are a fault of that system: FAILED.
     """
-    is_malformed = isinstance(error, (http.client.HTTPException, ValueError)) and not isinstance(
-        error, (OSError, http.client.IncompleteRead)
-    )
-    outcome = Outcome.FAILED if is_malformed else Outcome.OVERLOADED
-    reason: object = error
-    if isinstance(error, ssl.SSLCertVerificationError):
-        # The message goes on with the host's name, which readers of the log must not see.
-        reason = error.verify_message.partition(",")[0]
-    log = f"No response: {type(error).__name__}: {reason}"
-    return CallResult(outcome, latency_s, log=_storable(log))
+    return CallResult(outcome, latency_s, log=f"No response: {reason}")
 
 
 def _storable(text: str) -> str:
@@ -124,7 +115,8 @@ def _parse_json(body: bytes) -> Any:
         ValueError: the body is not JSON.
         RecursionError: it is nested too deep.
     """
-    # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
+    with contextlib.suppress(ValueError):
+        return _DECODER.decode(body.decode())
     try:
         return json.loads(body, parse_int=float)
     except UnicodeDecodeError:

@@ -19,7 +19,7 @@ Threads:
 - The main thread, which calls ``run``, makes every decision and owns all state. It waits for
   Postgres at the start, at the end, and while there is nothing to send.
 - The database worker runs one task at a time: a claim, a release, a flush or the run's end.
-- The call pool's workers make HTTP calls. Its supervisor starts them and aborts overdue calls.
+- The call pool's workers make HTTP calls. Its supervisor starts them.
 """
 
 import logging

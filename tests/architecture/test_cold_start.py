@@ -42,7 +42,10 @@ INTAKE = {
     "chalicelib.strict_json",
 }
 # Libraries that only other steps need, and modules that are not deployed at all.
-NOT_INTAKE = {"pg8000", "scramp", "sly", "odata_query", "requests", "chardet", "local", "psutil"}
+NOT_INTAKE = {
+    *("pg8000", "scramp", "sly", "odata_query", "pycurl"),
+    *("requests", "chardet", "local", "psutil"),
+}
 
 # Each program prints one JSON line. To prove that an import reads no setting, the test sets invalid
 # values, which ``Settings`` would reject. The import of boto3 reads variables of its own.

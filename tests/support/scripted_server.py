@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -76,16 +75,3 @@ def send(connection: LegacyConnection) -> CallResult:
 def reset(peer: socket.socket) -> None:
     """Have the server's close reset the connection."""
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-
-def send_until_aborted(connection: LegacyConnection) -> CallResult:
-    """Send in a thread, and abort the call once it is overdue."""
-    results: list[CallResult] = []
-    caller = threading.Thread(target=lambda: results.append(send(connection)))
-    caller.start()
-    deadline = time.monotonic() + 10
-    while caller.is_alive() and time.monotonic() < deadline:
-        connection.abort_if_overdue()
-        caller.join(0.05)
-    (result,) = results
-    return result
