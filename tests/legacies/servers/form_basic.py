@@ -3,6 +3,8 @@
 It accepts with a 202 that has no body. Duplicates and errors are lines of text with status 200.
 """
 
+from datetime import datetime
+
 from flask import Flask, Response, request
 
 from tests.legacies.servers.served import PASSWORD, USER, Database, arguments, recorded, serve
@@ -17,7 +19,8 @@ def application(database: Database) -> Flask:
         if not given or (given.username, given.password) != (USER, PASSWORD):
             return Response("password required", 401, {"WWW-Authenticate": 'Basic realm="HR"'})
         form = request.form
-        at = f"{form['date']}T{form['time']}{form['zone']}"
+        text = f"{form['date']} {form['time']} {form['zone']}"
+        at = datetime.strptime(text, "%d/%m/%Y %H:%M:%S %z").isoformat()
         try:
             is_new = database.add(form["ref"], int(form["badge"]), at)
         except LookupError as error:

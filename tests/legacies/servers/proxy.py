@@ -8,10 +8,10 @@ from proxy.http.proxy import HttpProxyBasePlugin
 from tests.legacies.servers.served import PASSWORD, USER, announce, arguments
 
 
-class PrivateNames(HttpProxyBasePlugin):  # type: ignore[misc]
+class PrivateNames(HttpProxyBasePlugin):
     """Resolve the names of ``hr.example`` to this machine."""
 
-    def resolve_dns(self, host: str, port: int) -> tuple[str | None, tuple[str, int] | None]:
+    def resolve_dns(self, host: str, _: int) -> tuple[str | None, tuple[str, int] | None]:
         return "127.0.0.1" if host.endswith("hr.example") else None, None
 
 

@@ -1,7 +1,8 @@
 """An OAuth2 authorization server (Authlib) that protects a REST endpoint for JSON, and one for XML.
 
-It issues tokens by the client-credentials grant, which live ``--lifetime`` seconds. JSON: a new
-punch gets 201, a duplicate 409, an unknown employee 422. XML: 200 with a result element.
+It issues tokens by the client-credentials grant, which live ``--lifetime`` seconds. JSON, after
+``--latency`` seconds: a new punch gets 201, a duplicate 409, an unknown employee 422. XML: 200 with
+a result element.
 """
 
 import time
@@ -26,7 +27,7 @@ class Client:
     def check_client_secret(self, secret: str) -> bool:
         return secret == PASSWORD
 
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+    def check_endpoint_auth_method(self, method: str, _: str) -> bool:
         return method in ("client_secret_basic", "client_secret_post")
 
     def check_grant_type(self, grant_type: str) -> bool:
@@ -66,7 +67,7 @@ class Validator(BearerTokenValidator):  # type: ignore[misc]
         return self._tokens.get(token_string)
 
 
-def application(database: Database, lifetime_s: int) -> Flask:
+def application(database: Database, lifetime_s: int, latency_s: float) -> Flask:
     app = Flask(__name__)
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": lifetime_s}
     tokens: dict[str, Token] = {}
@@ -87,6 +88,7 @@ def application(database: Database, lifetime_s: int) -> Flask:
     @app.post("/api/v1/employees/<int:employee>/punches")
     @protected(SCOPE)  # type: ignore[untyped-decorator]
     def punch(employee: int) -> tuple[dict[str, Any], int]:
+        time.sleep(latency_s)
         document = request.get_json()
         try:
             is_new = database.add(request.headers["X-Request-Id"], employee, document["clockedAt"])
@@ -109,9 +111,10 @@ def application(database: Database, lifetime_s: int) -> Flask:
 
 
 def main() -> None:
-    options = arguments(__doc__, lifetime=3600)
+    options = arguments(__doc__, lifetime=3600, latency=0.0)
     database = Database(options.database)
-    serve(recorded(application(database, options.lifetime), database), options.port)
+    app = application(database, options.lifetime, options.latency)
+    serve(recorded(app, database), options.port)
 
 
 if __name__ == "__main__":

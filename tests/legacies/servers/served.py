@@ -9,6 +9,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from cheroot.ssl.builtin import BuiltinSSLAdapter
@@ -63,6 +64,12 @@ class Database:
     def _run(self, statement: str, *values: object) -> int:
         with self._lock:
             return self._connection.execute(statement, values).rowcount
+
+
+def local_time(document: dict[str, Any]) -> str:
+    """Return the instant of a record that came as our JSON, in the offset of its device."""
+    zone = timezone(timedelta(minutes=document["utcOffsetMinutes"]))
+    return datetime.fromisoformat(document["includedAt"]).astimezone(zone).isoformat()
 
 
 def arguments(description: str | None, **options: Any) -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """A SOAP 1.1 server: spyne, with the lxml validator, as its manual recommends.
 
-It answers a duplicate and an unknown employee with a fault; ``--fault-status`` is 500, as SOAP 1.1
-demands, or 200, as many servers do.
+It answers with a fault for a duplicate, for an unknown employee, and once for its busy employee.
+``--fault-status`` is that of SOAP 1.1, 500, or 200, as many servers have it.
 """
 
 import importlib
@@ -23,7 +23,13 @@ from tests.legacies.servers.served import Database, arguments, recorded, serve  
 NAMESPACE = "urn:hr.example:clock"
 
 
+# The server is busy when this employee's first punch arrives.
+BUSY_EMPLOYEE = 503
+
+
 def service(database: Database) -> type[ServiceBase]:
+    busy = [BUSY_EMPLOYEE]
+
     class Clock(ServiceBase):  # type: ignore[misc]
         @rpc(
             Unicode(min_occurs=1, nillable=False),
@@ -33,6 +39,9 @@ def service(database: Database) -> type[ServiceBase]:
             _out_variable_name="Result",
         )  # type: ignore[untyped-decorator]
         def RegisterPunch(ctx: Any, Key: str, Employee: int, At: datetime) -> str:  # noqa: N802, N803, N805
+            if Employee in busy:
+                busy.remove(Employee)
+                raise Fault("Server.Busy", "try again later")
             try:
                 if not database.add(Key, Employee, At.isoformat()):
                     raise Fault("Client.AlreadyRegistered", f"punch {Key} is already registered")
@@ -48,7 +57,7 @@ class FaultStatus(Soap11):  # type: ignore[misc]
 
     status = ""
 
-    def fault_to_http_response_code(self, fault: Fault) -> str:
+    def fault_to_http_response_code(self, _: Fault) -> str:
         return self.status
 
 

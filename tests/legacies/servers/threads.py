@@ -10,7 +10,13 @@ from typing import Any
 from flask import Flask, request
 from paste import httpserver
 
-from tests.legacies.servers.served import Database, announce, arguments, recorded
+from tests.legacies.servers.served import (
+    Database,
+    announce,
+    arguments,
+    local_time,
+    recorded,
+)
 
 
 def application(database: Database, latency_s: float) -> Flask:
@@ -22,7 +28,7 @@ def application(database: Database, latency_s: float) -> Flask:
         document = request.get_json()
         key = request.headers["Idempotency-Key"]
         try:
-            database.add(key, document["employeeId"], document["includedAt"])
+            database.add(key, document["employeeId"], local_time(document))
         except LookupError as error:
             return {"message": str(error.args[0])}, 422
         return {"message": "success"}, 200

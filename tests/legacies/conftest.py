@@ -1,0 +1,31 @@
+"""Fixtures: the service in this process, with the profile of a recipe and the recipe's server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.legacies.recipes import Recipe
+from tests.pipeline.conftest import service
+from tests.support.service import environment
+
+__all__ = ["service"]
+
+
+@pytest.fixture
+def recipe(request: pytest.FixtureRequest, tmp_path: Path, engines: Path) -> Iterator[Recipe]:
+    """The recipe that the test's parameter names, with its server running."""
+    with Recipe.running(request.param, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def variables(dynamodb_url: str, table: str, database_url: str, recipe: Recipe) -> dict[str, str]:
+    """The environment of the service: retries within tenths of a second, and parked early."""
+    return {
+        **environment(dynamodb=dynamodb_url, table=table, postgres=database_url, legacy=""),
+        **recipe.settings,
+        "RETRY_BASE_S": "0.1",
+        "OVERLOAD_RETRY_MAX_S": "0.3",
+        "MAX_ATTEMPTS": "3",
+    }
