@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from tests.legacies.recipes import PROFILES, Recipe
-from tests.legacies.servers.served import PASSWORD, UNKNOWN_EMPLOYEE
-from tests.legacies.servers.soap import BUSY_EMPLOYEE
+from tests.legacies.servers.served import BUSY_EMPLOYEE, PASSWORD, UNKNOWN_EMPLOYEE
 from tests.support.service import Service
 from tests.support.waiting import wait_until
 
 NAMES = ["rest-oauth2", "xml-oauth2", "soap", "form-basic", "mutual-tls", "proxy", "threads"]
 each_recipe = pytest.mark.parametrize("recipe", NAMES, indirect=True)
 
-# Of devices in São Paulo, Delhi, Reykjavík and Taiohae.
-OFFSETS = [timedelta(minutes=minutes) for minutes in (-180, 330, 0, -570)]
+# Of devices in São Paulo, Delhi, Reykjavík and Honolulu. Of Taiohae's offset, spyne 2.14 reads
+# -09:30 as -08:30.
+OFFSETS = [timedelta(minutes=minutes) for minutes in (-180, 330, 0, -600)]
 
 
 def punch(employee: int) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_duplicate_is_integrated_and_refused_record_is_parked_with_its_reason(
 
 
 # What the client of HTTP adds, and a proxy.
-ADDED_HEADERS = {"authorization", "via"}
+ADDED_HEADERS = {"accept-encoding", "authorization", "via"}
 
 
 @each_recipe
@@ -150,7 +150,10 @@ def test_check_prints_the_request_that_the_server_receives(
     headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in lines)}
     method, target, received_headers, received_body = received
     assert start == f"{method} {target} HTTP/1.1"
-    assert body == received_body + "\n"
+    if "LEGACY_BODY" in recipe.settings:
+        assert body == received_body + "\n"
+    else:
+        assert json.loads(body) == json.loads(received_body)
     assert {
         name: received_headers.get(name) for name, value in headers.items() if value != "***"
     } == {name: value for name, value in headers.items() if value != "***"}

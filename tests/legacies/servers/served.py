@@ -17,6 +17,8 @@ from cheroot.wsgi import Server
 
 # An employee that no legacy of these tests knows. They refuse his punches.
 UNKNOWN_EMPLOYEE = 404
+# The SOAP server is busy when this employee's first punch arrives.
+BUSY_EMPLOYEE = 503
 
 # One process has one set of credentials. They are in the profiles of docs/legacies.md.
 USER, PASSWORD = "punch-clock", "s3cret & long"

@@ -18,13 +18,9 @@ from spyne import Application, DateTime, Fault, Integer, ServiceBase, Unicode, r
 from spyne.protocol.soap import Soap11  # noqa: E402
 from spyne.server.wsgi import WsgiApplication  # noqa: E402
 
-from tests.legacies.servers.served import Database, arguments, recorded, serve  # noqa: E402
+from tests.legacies.servers.served import BUSY_EMPLOYEE, Database, arguments, recorded, serve  # noqa: E402
 
 NAMESPACE = "urn:hr.example:clock"
-
-
-# The server is busy when this employee's first punch arrives.
-BUSY_EMPLOYEE = 503
 
 
 def service(database: Database) -> type[ServiceBase]:
