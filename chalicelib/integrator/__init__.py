@@ -13,6 +13,7 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.
 - ``database_worker``: the thread that runs the database tasks, one at a time.
 - ``run_stats``: count what a run did, and log it.
+- ``legacy``: how to speak to this legacy: the requests it reads, what its responses mean.
 - ``limiter``: decide the limit, the most calls that may be in flight.
 
 The SQL of claims and settlements is in ``chalicelib.postgres.claims``.

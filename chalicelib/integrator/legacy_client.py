@@ -4,7 +4,7 @@ Invariants:
 
 - Whatever the legacy does ends in one of the four outcomes, never in an exception.
 - No call outlasts its timeout: libcurl's covers the name look-up, TLS and every byte.
-- Every attempt of a record carries the same ``Idempotency-Key``: the record's id.
+- Every attempt of a record is the same request, with the record's id as its idempotency key.
 - No log of a result names the host or the URL: employees may read it. libcurl's own messages do.
 
 libcurl frames the responses. Its verdict on a broken one is mapped to an outcome here;
@@ -17,22 +17,33 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pycurl
 
+from chalicelib.integrator.legacy.record_values import UnsendableError
+from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
 from chalicelib.integrator.legacy_response import (
     closes_connection,
     decode,
     final_fields,
     is_json_object,
 )
-from chalicelib.integrator.outcome import CallResult, Outcome, judge_no_response, judge_response
-from chalicelib.integrator.retry_after import requested_wait_s
+from chalicelib.integrator.outcome import (
+    CallResult,
+    Outcome,
+    judge,
+    judge_no_response,
+    judge_response,
+    storable,
+)
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
 
 # libcurl ends a response with a longer body; then a 2xx is unreadable, and another status counts.
 _MAX_BODY_BYTES = 1_000_000
@@ -45,9 +56,7 @@ _SPEED_WINDOW_S = 6
 _AMAZON_LINUX_CA_FILE = "/etc/pki/tls/certs/ca-bundle.crt"
 
 _HEADERS = (
-    "Accept: application/json",
     "Accept-Encoding: identity",
-    "Content-Type: application/json",
     "Expect:",  # libcurl must not wait for a 100 Continue
 )
 _BLANK_LINE = (b"\n\r\n", b"\n\n")
@@ -89,6 +98,9 @@ class LegacyEndpoint:
     legacy may send nothing: rounded up to whole seconds, and at least 7, since libcurl averages
     the speed.
 
+    ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
+    of ``outcome`` do, if there are any.
+
     Raises:
         SettingsError: ``url`` is not an HTTP URL. Calls to it would look like an endless outage.
     """
@@ -97,6 +109,8 @@ class LegacyEndpoint:
     connect_timeout_s: float
     read_timeout_s: float
     call_timeout_s: float
+    request: RequestFormat = DEFAULT_FORMAT
+    conditions: "ResponseConditions | None" = None
 
     def __post_init__(self) -> None:
         if not is_http_url(self.url):
@@ -119,6 +133,11 @@ class LegacyConnection:
         self, endpoint: LegacyEndpoint, *, ca_file: str | None = None, resolve: Sequence[str] = ()
     ) -> None:
         self._call_timeout_s = endpoint.call_timeout_s
+        self._format = request = endpoint.request
+        self._is_rendered = request.is_rendered
+        self._conditions = endpoint.conditions
+        self._headers = [*_HEADERS, *(_curl_header(each) for each in request.headers)]
+        self._key_prefix = f"{request.key_header}: " if request.key_header else ""
         self._head = bytearray()  # status lines, headers and trailers of the current response
         self._body = bytearray()
         self._is_ended = False  # whether ``_receive`` has ended the response
@@ -131,6 +150,8 @@ class LegacyConnection:
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.HTTP09_ALLOWED, 0)
         curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        curl.setopt(pycurl.HTTPHEADER, self._headers)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
         curl.setopt(pycurl.PROXY, "")  # not the environment's
@@ -154,16 +175,36 @@ class LegacyConnection:
             if authorities := ca_file or default_ca_file():
                 curl.setopt(pycurl.CAINFO, authorities)
 
-    def send(self, idempotency_key: str, body: bytes) -> CallResult:
-        """POST a JSON body and return how the call ended."""
+    def send(self, record_id: str, record: bytes) -> CallResult:
+        """Send a record and return how the call ended.
+
+        Args:
+            record_id: the id of the record, which is the idempotency key of the request.
+            record: the JSON of the record.
+        """
         started = time.monotonic()
         curl, head = self._curl, self._head
-        curl.setopt(pycurl.HTTPHEADER, [*_HEADERS, f"Idempotency-Key: {idempotency_key}"])
-        curl.setopt(pycurl.POSTFIELDS, body)
+        if self._is_rendered:
+            try:
+                url, record = self._format.render(record)
+            except UnsendableError as reason:
+                # Like a refusal: it says nothing against the legacy, and may park the record.
+                log = storable(f"Not sent: {reason}.")
+                return CallResult(Outcome.REFUSED, time.monotonic() - started, log=log)
+            if url:
+                curl.setopt(pycurl.URL, url)
+        if self._key_prefix:
+            curl.setopt(pycurl.HTTPHEADER, [*self._headers, self._key_prefix + record_id])
+        curl.setopt(pycurl.POSTFIELDS, record)
         error = self._perform()
         status = curl.getinfo(pycurl.RESPONSE_CODE)
-        # Nearly every call: a delivery needs none of the headers.
-        if not error and 200 <= status < 300 and head.endswith(_BLANK_LINE):
+        # Nearly every call: by the default rules, a delivery needs none of the headers.
+        if (
+            not error
+            and 200 <= status < 300
+            and self._conditions is None
+            and head.endswith(_BLANK_LINE)
+        ):
             latency_s = time.monotonic() - started
             result = judge_response(status, bytes(self._body), latency_s, None)
             if result.outcome is Outcome.DELIVERED:
@@ -255,8 +296,14 @@ class LegacyConnection:
         if fields is None or (is_broken and 200 <= status < 300):
             return judge_no_response(*self._explain(error), latency_s)
         body = decode(bytes(self._body), fields.get("content-encoding"))
-        retry_after_s = requested_wait_s(fields, status, datetime.now(UTC))
-        return judge_response(status, body, latency_s, retry_after_s)
+        return judge(
+            self._conditions,
+            status,
+            fields,
+            body,
+            latency_s,
+            is_whole=not error and len(body) < _MAX_BODY_BYTES,
+        )
 
     def _explain(self, error: int) -> tuple[Outcome, str]:
         """Return the outcome and the reason of a call without a complete response."""
@@ -283,6 +330,12 @@ def default_ca_file() -> str | None:
     if cafile := ssl.get_default_verify_paths().cafile:
         return cafile
     return _AMAZON_LINUX_CA_FILE if Path(_AMAZON_LINUX_CA_FILE).exists() else None
+
+
+def _curl_header(line: str) -> str:
+    """Return a header line for libcurl, which takes a line without a value for a removal."""
+    name, _, value = line.partition(": ")
+    return line if value else f"{name};"
 
 
 def _milliseconds(seconds: float) -> int:

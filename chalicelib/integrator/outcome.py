@@ -14,6 +14,9 @@
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
 (**) After MAX_ATTEMPTS attempts; OVERLOADED calls do not count.
 
+The operator's conditions are asked before these rules: ``legacy.response_conditions``. A record
+from which no request can be made is REFUSED: it is not sent.
+
 The limiter counts OVERLOADED and FAILED as failures of the legacy. A REFUSED record says nothing
 against the legacy's health, and nothing about its capacity: only DELIVERED calls measure latency.
 ``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` has the reasons.
@@ -21,11 +24,18 @@ against the legacy's health, and nothing about its capacity: only DELIVERED call
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_CREDENTIALS_REFUSED = frozenset({401, 403, 407})
+from chalicelib.integrator.retry_after import requested_wait_s
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+
+CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
 _MAX_LOG_CHARS = 8_000
 # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
@@ -48,6 +58,7 @@ class CallResult:
 
     ``log`` describes the result to people: at most 8,000 characters, and no NUL, which Postgres
     does not store. ``credentials_refused`` is true if the legacy rejected our credentials.
+    ``decided_by`` is the setting whose condition decided; None if the rules of this module did.
     """
 
     outcome: Outcome
@@ -56,14 +67,44 @@ class CallResult:
     log: str | None = None
     retry_after_s: float | None = None
     credentials_refused: bool = False
+    decided_by: str | None = None
+
+
+def judge(
+    conditions: "ResponseConditions | None",
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    latency_s: float,
+    *,
+    is_whole: bool,
+) -> CallResult:
+    """Judge a response: by the conditions, if there are any and the body is whole, or by the rules.
+
+    A condition must not take a part for the whole: "no error in it" holds for many a part.
+
+    Args:
+        conditions: the conditions of the legacy.
+        status: the HTTP status.
+        headers: by lower-case names.
+        body: the body, without a Content-Encoding.
+        latency_s: how long the call took.
+        is_whole: whether all of the body has arrived, and was short enough to be kept.
+    """
+    retry_after_s = requested_wait_s(headers, status, datetime.now(UTC))
+    if conditions and is_whole:
+        result = conditions.judge(status, headers, body, latency_s, retry_after_s)
+        if result is not None:
+            return result
+    return judge_response(status, body, latency_s, retry_after_s)
 
 
 def judge_response(
     status: int, body: bytes, latency_s: float, retry_after_s: float | None
 ) -> CallResult:
-    """Judge a call that ended with a response."""
+    """Judge a call that ended with a response, by the rules of this module."""
     what = f"HTTP {status}"
-    credentials_refused = status in _CREDENTIALS_REFUSED
+    credentials_refused = status in CREDENTIALS_REFUSED
     if 200 <= status < 300:
         fault = _fault_of_success(status, body)
         if fault is None:
@@ -76,7 +117,7 @@ def judge_response(
         outcome = Outcome.REFUSED
     else:
         outcome = Outcome.FAILED
-    log = _storable(f"{what}: {body.decode('utf-8', 'replace')}")
+    log = storable(f"{what}: {body.decode('utf-8', 'replace')}")
     return CallResult(outcome, latency_s, status, log, retry_after_s, credentials_refused)
 
 
@@ -89,7 +130,8 @@ def judge_no_response(outcome: Outcome, reason: str, latency_s: float) -> CallRe
     return CallResult(outcome, latency_s, log=f"No response: {reason}")
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return the text without what Postgres does not store, cut to the length of a log."""
     return text.replace("\0", "\ufffd")[:_MAX_LOG_CHARS]
 
 

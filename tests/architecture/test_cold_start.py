@@ -44,7 +44,7 @@ INTAKE = {
 # Libraries that only other steps need, and modules that are not deployed at all.
 NOT_INTAKE = {
     *("pg8000", "scramp", "sly", "odata_query", "pycurl"),
-    *("requests", "chardet", "local", "psutil"),
+    *("jinja2", "markupsafe", "requests", "chardet", "local", "psutil"),
 }
 
 # Each program prints one JSON line. To prove that an import reads no setting, the test sets invalid
@@ -109,6 +109,35 @@ def test_post_loads_only_the_modules_of_intake(dynamodb_url: str, table: str) ->
     assert result["status"] == 201
     assert own_modules(result["modules"]) == INTAKE
     assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
+
+
+INTEGRATE = """
+import json, sys
+import app
+from chalicelib import container
+container.integrator_run()
+print(json.dumps({"modules": sorted(sys.modules)}))
+"""
+TEMPLATE = {"LEGACY_BODY": "[{{ employeeId }}]"}
+CONDITION = {"LEGACY_DELIVERED": "status == `202`"}
+LEGACY = "chalicelib.integrator.legacy."
+
+
+@pytest.mark.parametrize("changes", [{}, TEMPLATE, CONDITION], ids=["default", "body", "condition"])
+def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
+    changes: dict[str, str],
+) -> None:
+    url = "http://127.0.0.1:9/"
+    variables = environment(
+        dynamodb="", table="", postgres="postgresql://x@127.0.0.1:9/x", legacy=url
+    )
+    modules = set(run(INTEGRATE, variables | changes)["modules"])
+    assert "chalicelib.integrator.legacy_client" in modules
+    assert (
+        ("jinja2" in modules) == (LEGACY + "request_template" in modules) == (changes == TEMPLATE)
+    )
+    # The library of conditions is loaded in any case: boto3 uses it, too.
+    assert (LEGACY + "response_conditions" in modules) == (changes == CONDITION)
 
 
 CHECK = """

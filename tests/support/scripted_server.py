@@ -1,5 +1,6 @@
 """A server that responds as scripted, and a connection of the integrator's client to it."""
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -55,12 +56,14 @@ class ScriptedServer:
 
 
 def _read_request(peer: socket.socket) -> bytes:
+    """Read the head and the body of a request; what the client has sent if it closes before."""
     request = b""
-    while b"}" not in request:
-        part = peer.recv(65_536)
-        if not part:
-            break
+    while part := peer.recv(65_536):
         request += part
+        head, blank, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if blank and len(body) >= (int(length[1]) if length else 0):
+            break
     return request
 
 
