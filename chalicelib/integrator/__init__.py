@@ -9,6 +9,8 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
 - ``retry_after``: read how long the legacy asks us to wait.
 - ``outcome``: judge how a call ended (DELIVERED, OVERLOADED, FAILED or REFUSED); has the table.
+- ``retry_after``: read from a response how long to wait.
+- ``liveness``: decide whether a failed call is the record's fault or the legacy's.
 - ``retry_policy``: decide a record's new status, and when it is retried; parks it in the end.
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.
 - ``database_worker``: the thread that runs the database tasks, one at a time.

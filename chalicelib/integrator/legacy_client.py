@@ -294,7 +294,8 @@ class LegacyConnection:
         fields = final_fields(bytes(self._head))
         is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
         if fields is None or (is_broken and 200 <= status < 300):
-            return judge_no_response(*self._explain(error), latency_s)
+            outcome, reason = self._explain(error)
+            return judge_no_response(outcome, reason, latency_s, broke_off=self._is_sent())
         body = decode(bytes(self._body), fields.get("content-encoding"))
         return judge(
             self._conditions,
@@ -305,11 +306,14 @@ class LegacyConnection:
             is_whole=not error and len(body) < _MAX_BODY_BYTES,
         )
 
+    def _is_sent(self) -> bool:
+        """Return whether libcurl began to send the request; before that, it connects."""
+        return bool(self._curl.getinfo(pycurl.REQUEST_SIZE) > 0)
+
     def _explain(self, error: int) -> tuple[Outcome, str]:
         """Return the outcome and the reason of a call without a complete response."""
         if error == pycurl.E_OPERATION_TIMEDOUT:
-            is_sent = self._curl.getinfo(pycurl.REQUEST_SIZE) > 0
-            what = "response" if is_sent else "connection"
+            what = "response" if self._is_sent() else "connection"
             return Outcome.OVERLOADED, f"timeout while waiting for the {what}"
         if error == pycurl.E_PEER_FAILED_VERIFICATION:
             # 0 or 1 (unspecified) if the chain is trusted, but the certificate is for another host.

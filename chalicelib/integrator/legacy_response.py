@@ -10,7 +10,7 @@ import re
 import zlib
 
 # A longer decoded body is cut off here, and is then unreadable.
-_MAX_BODY_BYTES = 1_000_000
+MAX_BODY_BYTES = 1_000_000
 # Window bits for zlib: detect a gzip or zlib header; or expect none, since some servers send
 # headerless data as deflate.
 _WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
@@ -71,5 +71,5 @@ def decode(body: bytes, encoding: str | None) -> bytes:
         return body
     for window_bits in _WINDOW_BITS:
         with contextlib.suppress(zlib.error):
-            return zlib.decompressobj(window_bits).decompress(body, _MAX_BODY_BYTES)
+            return zlib.decompressobj(window_bits).decompress(body, MAX_BODY_BYTES)
     return body

@@ -5,21 +5,26 @@
     204, 205; other 2xx with a body of success (*)       DELIVERED    integrated
     429, 503, 408, 425: too busy, or too early           OVERLOADED   retried, no attempt used up
     401, 403, 407: our credentials are refused           OVERLOADED   retried, no attempt used up
-    no connection, reset, timeout, response cut short    OVERLOADED   retried, no attempt used up
+    no connection, untrusted certificate                 OVERLOADED   retried, no attempt used up
+    reset, timeout, response cut short                   OVERLOADED   retried, then parked (**)
     any other 4xx                                        REFUSED      retried, then parked (**)
     2xx with another body                                FAILED       retried, then parked (**)
     any other status                                     FAILED       retried, then parked (**)
     bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
 
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
-(**) After MAX_ATTEMPTS attempts; OVERLOADED calls do not count.
+(**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
+a call that was sent later was delivered. Otherwise the record waits as after an overload, whatever
+the status is. ``liveness`` decides it.
 
 The operator's conditions are asked before these rules: ``legacy.response_conditions``. A record
 from which no request can be made is REFUSED: it is not sent.
 
 The limiter counts OVERLOADED and FAILED as failures of the legacy. A REFUSED record says nothing
-against the legacy's health, and nothing about its capacity: only DELIVERED calls measure latency.
-``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` has the reasons.
+against the legacy's health while others are delivered, and nothing about its capacity: only
+DELIVERED calls measure latency. If nothing is delivered, a refusal is a failure as well.
+``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` and ``0024`` have the
+reasons.
 """
 
 import contextlib
@@ -49,7 +54,7 @@ class Outcome(StrEnum):
     DELIVERED = "DELIVERED"  # the legacy has the record
     OVERLOADED = "OVERLOADED"  # the legacy is too busy or unreachable; the record is not at fault
     FAILED = "FAILED"  # the legacy met a fault, perhaps because of the record
-    REFUSED = "REFUSED"  # the legacy refuses the record; the record is at fault
+    REFUSED = "REFUSED"  # the legacy refuses the record, or something before the legacy does
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,9 @@ class CallResult:
 
     ``log`` describes the result to people: at most 8,000 characters, and no NUL, which Postgres
     does not store. ``credentials_refused`` is true if the legacy rejected our credentials.
-    ``decided_by`` is the setting whose condition decided; None if the rules of this module did.
+    ``broke_off`` is true if the request was sent, and the call then ended without a complete
+    response: by a timeout, a reset or a truncated response. ``decided_by`` is the setting whose
+    condition decided; None if the rules of this module did.
     """
 
     outcome: Outcome
@@ -68,6 +75,12 @@ class CallResult:
     retry_after_s: float | None = None
     credentials_refused: bool = False
     decided_by: str | None = None
+    broke_off: bool = False
+
+    @property
+    def may_be_the_records_fault(self) -> bool:
+        """Whether the record may have caused this result, if others are delivered."""
+        return self.broke_off or self.outcome in (Outcome.FAILED, Outcome.REFUSED)
 
 
 def judge(
@@ -121,13 +134,22 @@ def judge_response(
     return CallResult(outcome, latency_s, status, log, retry_after_s, credentials_refused)
 
 
-def judge_no_response(outcome: Outcome, reason: str, latency_s: float) -> CallResult:
+def judge_no_response(
+    outcome: Outcome, reason: str, latency_s: float, *, broke_off: bool
+) -> CallResult:
     """Judge a call that ended without a complete response, for a reason that people read.
 
     Silence and refused connections are signs of a system that is too busy or down: OVERLOADED.
     Bytes that are not HTTP are a fault of that system: FAILED.
+
+    Args:
+        outcome: one of these two.
+        reason: why there is no response, without the legacy's name.
+        latency_s: the time since the call began.
+        broke_off: whether the request was sent, so that the record may be the cause.
     """
-    return CallResult(outcome, latency_s, log=f"No response: {reason}")
+    log = f"No response: {reason}"
+    return CallResult(outcome, latency_s, log=log, broke_off=broke_off)
 
 
 def storable(text: str) -> str:

@@ -57,8 +57,8 @@ class Collapse:
 class Outage:
     """Fail every call until the outage is over."""
 
-    fault: Literal["refuse", "reset", "503", "hang"] = setting(
-        "503", "How calls fail; refuse closes the listening socket and all other connections."
+    fault: Literal["refuse", "reset", "hang", "302", "404", "409", "423", "502", "503", "504"] = (
+        setting("503", "How calls fail; refuse closes the listening socket and all connections.")
     )
     for_s: float | None = setting(
         None, "How long, in s; null: until the next change.", 0.01, 86_400

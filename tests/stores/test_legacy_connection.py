@@ -17,6 +17,8 @@ from tests.support.scripted_server import (
     send,
 )
 
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+
 
 def drip(peer: socket.socket) -> None:
     for byte in SUCCESS:
@@ -47,8 +49,7 @@ def test_call_sends_json_and_the_idempotency_key_and_keeps_the_connection() -> N
 
 
 def test_call_opens_another_connection_if_the_server_closed_the_kept_one() -> None:
-    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
-    with ScriptedServer(lambda peer: peer.sendall(closing), SUCCESS).running() as server:
+    with ScriptedServer(CLOSING, SUCCESS).running() as server:
         connection = connection_to(server.url)
         assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
         connection.close()
@@ -82,6 +83,7 @@ def test_broken_response_is_an_outcome_and_does_not_affect_the_next_call(
         connection = connection_to(server.url)
         result = send(connection)
         assert result.outcome is outcome, result
+        assert result.may_be_the_records_fault
         assert result.log
         assert send(connection).outcome is Outcome.DELIVERED
         connection.close()
@@ -99,11 +101,25 @@ def test_redirect_is_not_followed() -> None:
 def test_refused_connection_is_an_overload() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert send(connection_to(f"http://127.0.0.1:{port}/")).outcome is Outcome.OVERLOADED
+    result = send(connection_to(f"http://127.0.0.1:{port}/"))
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.may_be_the_records_fault
+
+
+def test_connection_that_is_refused_after_a_delivery_is_an_overload() -> None:
+    with ScriptedServer(CLOSING).running() as server:
+        connection = connection_to(server.url)
+        assert send(connection).outcome is Outcome.DELIVERED
+    result = send(connection)
+    connection.close()
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.may_be_the_records_fault
 
 
 def test_unknown_host_name_is_an_overload() -> None:
-    assert send(connection_to("http://legacy.invalid/")).outcome is Outcome.OVERLOADED
+    result = send(connection_to("http://legacy.invalid/"))
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.may_be_the_records_fault
 
 
 @pytest.mark.parametrize("respond", [drip, drip_body])
@@ -113,6 +129,7 @@ def test_dripping_response_ends_at_the_timeout_of_the_call(respond: Respond) -> 
         result = send(connection)
         assert result.outcome is Outcome.OVERLOADED
         assert result.log == "No response: timeout while waiting for the response"
+        assert result.broke_off
         assert result.latency_s < 2
         connection.close()
 

@@ -90,6 +90,7 @@ def test_certificate_of_another_host_is_an_overload_and_the_log_omits_the_host(
         result = send(connection)
         connection.close()
     assert result.outcome is Outcome.OVERLOADED
+    assert not result.broke_off
     assert result.log == "No response: the certificate is for another host"
 
 
@@ -99,6 +100,7 @@ def test_certificate_of_an_unknown_authority_is_an_overload(certificate: Path) -
         result = send(connection)
         connection.close()
     assert result.outcome is Outcome.OVERLOADED
+    assert not result.broke_off
     assert result.log == "No response: the certificate is not trusted (OpenSSL error 18)"
 
 
@@ -109,5 +111,6 @@ def test_unanswered_handshake_ends_at_the_timeout_of_the_call(certificate: Path)
         result = send(connection)
         connection.close()
     assert result.outcome is Outcome.OVERLOADED
+    assert not result.broke_off
     assert result.log == "No response: timeout while waiting for the connection"
     assert result.latency_s < 2

@@ -63,6 +63,13 @@ def test_default_request_is_shown_for_a_given_record() -> None:
             },
             '<w:Password Type="x" xmlns:w="y">***</w:Password>',
         ),
+        (
+            {
+                "legacy_content_type": "text/xml",
+                "legacy_body": "<a><secret>x<![CDATA[hush</secret>]]>y</secret></a>",
+            },
+            "<a><secret>***</secret></a>",
+        ),
         ({"legacy_body": '{"apiKey": "hu\\"sh", "e": 1}'}, '{"apiKey": ***, "e": 1}'),
         (
             {

@@ -18,11 +18,12 @@ from chalicelib.integrator.legacy.record_values import (
     UnsendableError,
     sample_record,
     smallest_sample_record,
+    to_json,
     values_of,
 )
 from chalicelib.integrator.legacy.url_template import UrlTemplate
 from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
-from chalicelib.integrator.legacy_response import decode, final_fields
+from chalicelib.integrator.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.outcome import CallResult, Outcome, judge
 
 MASK = "***"
@@ -37,10 +38,12 @@ _BARE_STATUS = re.compile(rb"\s*(\d{3})[ \t]*(?:\r?\n|\Z)")
 
 # A part of the names of such fields.
 _NAME = r"[\w.-]*(?:passw|pwd|secret|token|api[-_]?key|authorization|nonce)[\w.-]*"
+_ANY_CASE = re.IGNORECASE | re.DOTALL
 _SECRET_FIELDS = (
-    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)[^<]+", re.IGNORECASE),  # XML
-    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', re.IGNORECASE),  # JSON
-    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", re.IGNORECASE),  # a form, an attribute
+    # XML, JSON, and a form or an attribute.
+    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)(?:<!\[CDATA\[.*?\]\]>|[^<])+", _ANY_CASE),
+    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', _ANY_CASE),
+    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", _ANY_CASE),
 )
 
 
@@ -101,8 +104,10 @@ def check(
         connection.close()
     elif response is not None:
         status, headers, body = _parse_response(response)
-        result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=True)
-        warnings += _contradictions(endpoint, status, headers, body)
+        is_whole = len(body) < MAX_BODY_BYTES
+        result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=is_whole)
+        if is_whole:
+            warnings += _contradictions(endpoint, status, headers, body)
     else:
         return Check(request, warnings)
     return Check(
@@ -122,7 +127,7 @@ def _record(punch: object) -> bytes:
         InvalidError: the punch is invalid.
     """
     record = point_record.to_json(point_record.parse(punch, datetime.now(UTC), _CLOCK_SKEW_S))
-    return json.dumps({name: record[name] for name in PROPERTIES if name in record}).encode()
+    return to_json({name: record[name] for name in PROPERTIES if name in record})
 
 
 def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:

@@ -67,6 +67,12 @@ def test_outage_without_a_duration_lasts_until_it_is_changed(legacy: LegacyProce
     assert legacy.send().status_code == 200
 
 
+@pytest.mark.parametrize("status", [302, 404, 409, 423, 502, 503, 504])
+def test_outage_may_have_any_status_of_a_gateway(legacy: LegacyProcess, status: int) -> None:
+    legacy.set(outage={"fault": str(status)})
+    assert legacy.send().status_code == status
+
+
 def test_outage_with_a_duration_ends(legacy: LegacyProcess) -> None:
     legacy.set(outage={"fault": "503", "for_s": 0.1})
 
