@@ -14,8 +14,9 @@ __all__ = ["service"]
 
 @pytest.fixture
 def recipe(request: pytest.FixtureRequest, tmp_path: Path, engines: Path) -> Iterator[Recipe]:
-    """The recipe that the test's parameter names, with its server running."""
-    with Recipe.running(request.param, tmp_path) as running:
+    """The recipe of the test's parameter, its name and options of its server, running."""
+    name, *options = request.param.split(maxsplit=2)
+    with Recipe.running(name, tmp_path, *options) as running:
         yield running
 
 
