@@ -18,11 +18,11 @@ from local.child_process import ChildProcess
 from local.loopback import free_port
 from tests.legacies.servers.served import PASSWORD, USER
 
-_DOCUMENT = Path(__file__).parents[2] / "docs/legacies.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/legacies.md"
 PROFILES = dict(
     re.findall(
         r"^```ini\n# ([\w-]+)\.env\n(.+?)^```$",
-        _DOCUMENT.read_text(encoding="utf-8"),
+        DOCUMENT.read_text(encoding="utf-8"),
         re.MULTILINE | re.DOTALL,
     )
 )
