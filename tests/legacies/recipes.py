@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 import trustme
-from local.legacy_profile import read_profile
 
 from local.child_process import ChildProcess
+from local.legacy_profile import read_profile
 from local.loopback import free_port
 from tests.legacies.servers.served import PASSWORD, USER
 

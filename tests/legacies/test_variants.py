@@ -13,7 +13,7 @@ from tests.support.service import Service, wired
 
 @pytest.mark.parametrize("recipe", ["rest-oauth2 --lifetime=2 --latency=0.2"], indirect=True)
 def test_token_is_renewed_before_it_expires_during_a_run(service: Service, recipe: Recipe) -> None:
-    ids = {}
+    ids: dict[int, str] = {}
     for first in (1, 101, 201):
         ids |= accept(service, list(range(first, first + 100)))
     service.integrate()
@@ -28,7 +28,7 @@ def test_token_is_renewed_before_it_expires_during_a_run(service: Service, recip
 
 @pytest.mark.parametrize("recipe", ["threads"], indirect=True)
 def test_few_threads_are_not_occupied_by_kept_connections(service: Service, recipe: Recipe) -> None:
-    ids = {}
+    ids: dict[int, str] = {}
     for first in (1, 101, 201):
         ids |= accept(service, list(range(first, first + 100)))
     started = time.monotonic()

@@ -54,11 +54,11 @@ class Token:
         return self._scope
 
 
-class Grant(ClientCredentialsGrant):  # type: ignore[misc]
+class Grant(ClientCredentialsGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
 
 
-class Validator(BearerTokenValidator):  # type: ignore[misc]
+class Validator(BearerTokenValidator):
     def __init__(self, tokens: dict[str, Token]) -> None:
         super().__init__()
         self._tokens = tokens
