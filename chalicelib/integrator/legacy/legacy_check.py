@@ -235,4 +235,7 @@ def _fate(result: CallResult, max_attempts: int) -> str:
         return "The record is integrated."
     if result.outcome is Outcome.OVERLOADED:
         return "The record is sent again later. No attempt is used up."
-    return f"The record is sent again later. After {max_attempts} such attempts it is parked."
+    return (
+        f"The record is sent again later. After {max_attempts} such attempts, each while other"
+        " records are delivered, it is parked."
+    )
