@@ -26,13 +26,17 @@ def test_token_is_renewed_before_it_expires_during_a_run(service: Service, recip
     ]
 
 
+@pytest.mark.parametrize("keep_alive_s", ["0", "60"])
 @pytest.mark.parametrize("recipe", ["threads"], indirect=True)
-def test_few_threads_are_not_occupied_by_kept_connections(service: Service, recipe: Recipe) -> None:
+def test_few_threads_are_not_occupied_by_kept_connections(
+    service: Service, recipe: Recipe, variables: dict[str, str], keep_alive_s: str
+) -> None:
     ids: dict[int, str] = {}
     for first in (1, 101, 201):
         ids |= accept(service, list(range(first, first + 100)))
-    started = time.monotonic()
-    service.integrate()
+    with wired({**variables, "LEGACY_KEEP_ALIVE_S": keep_alive_s}):
+        started = time.monotonic()
+        service.integrate()
     # 5 threads of 0.05 s each take 3 s. If kept connections occupied them, it would be minutes.
     assert time.monotonic() - started < 15
     assert service.statuses() == {"INTEGRATED": 300}
