@@ -207,8 +207,9 @@ class Settings:
     legacy_client_secret: str = setting("", "Secret of LEGACY_CLIENT_ID.", by_reference=True)
     legacy_client_auth: str = setting(
         "basic",
-        "Where the token request carries the client id and secret: basic (a header), or body.",
-        choices=("basic", "body"),
+        "How the token request carries the client id and secret: basic (a header, form-encoded as"
+        " RFC 6749 says), basic-raw (a header, as they are) or body.",
+        choices=("basic", "basic-raw", "body"),
     )
     legacy_scope: str = setting("", "Scope of the token request, if it needs one.")
     legacy_audience: str = setting("", "Audience of the token request, if it needs one.")

@@ -10,13 +10,12 @@ from urllib.parse import parse_qs
 import pytest
 import trustme
 
-from chalicelib.integrator.legacy import token_cache
 from chalicelib.integrator.legacy.token_request import Token, TokenClient, TokenError
 from chalicelib.integrator.legacy.transport import Transport, parse_proxy
 from chalicelib.integrator.outcome import Outcome
 from tests.stores.test_legacy_connection_tls import context_of
 from tests.support.authorization_server import AuthorizationServer, Client
-from tests.support.credentials import connected
+from tests.support.credentials import connected, credentials_of
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.raw_legacy import response as raw_response
 from tests.support.scripted_server import ScriptedServer
@@ -58,10 +57,7 @@ def test_authorization_server_refuses_a_wrong_secret() -> None:
     assert str(raised.value) == "the token endpoint refuses our client: invalid_client (HTTP 401)"
 
 
-def test_calls_share_a_token_and_a_revoked_one_is_renewed_within_the_call(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(token_cache, "_MIN_AGE_S", 0.0)
+def test_calls_share_a_token_and_a_revoked_one_is_renewed_within_the_call() -> None:
     with AuthorizationServer().running() as issuer:
 
         def answer(each: Request) -> Response:
@@ -80,6 +76,16 @@ def test_calls_share_a_token_and_a_revoked_one_is_renewed_within_the_call(
     assert [each.headers["Authorization"] for each in legacy.requests] == [
         f"Bearer {issuer.issued[number]}" for number in (0, 0, 0, 0, 1)
     ]
+
+
+def test_secret_that_the_server_does_not_decode_is_sent_as_it_is() -> None:
+    with AuthorizationServer().running() as server:
+        server.client.secret = "p&s s+%"
+        settings = settings_of(server)
+        with pytest.raises(TokenError, match="invalid_client"):
+            credentials_of(settings).current()
+        assert credentials_of({**settings, "LEGACY_CLIENT_AUTH": "basic-raw"}).current().token
+    assert len(server.issued) == 1
 
 
 @pytest.mark.parametrize("in_body", [False, True])

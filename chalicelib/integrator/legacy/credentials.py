@@ -133,11 +133,16 @@ def _login(mode: str, values: Mapping[str, str]) -> Login | None:
 
 
 def _token_client(settings: Settings, values: Mapping[str, str]) -> TokenClient:
+    if settings.legacy_client_auth == "basic-raw" and ":" in values["legacy_client_id"]:
+        raise SettingsError(
+            "LEGACY_CLIENT_ID must not contain a colon with LEGACY_CLIENT_AUTH=basic-raw"
+        )
     return TokenClient(
         url=values["legacy_token_url"],
         client_id=values["legacy_client_id"],
         client_secret=values["legacy_client_secret"],
         sends_secret_in_body=settings.legacy_client_auth == "body",
+        encodes_basic=settings.legacy_client_auth == "basic",
         scope=settings.legacy_scope,
         audience=settings.legacy_audience,
     )

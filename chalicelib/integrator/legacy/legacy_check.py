@@ -18,6 +18,7 @@ from chalicelib.integrator.legacy.record_values import (
     UnsendableError,
     sample_record,
     smallest_sample_record,
+    to_json,
     values_of,
 )
 from chalicelib.integrator.legacy.url_template import UrlTemplate
@@ -126,7 +127,7 @@ def _record(punch: object) -> bytes:
         InvalidError: the punch is invalid.
     """
     record = point_record.to_json(point_record.parse(punch, datetime.now(UTC), _CLOCK_SKEW_S))
-    return json.dumps({name: record[name] for name in PROPERTIES if name in record}).encode()
+    return to_json({name: record[name] for name in PROPERTIES if name in record})
 
 
 def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:

@@ -14,6 +14,7 @@ Invariants:
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +25,9 @@ from chalicelib.integrator.legacy.token_request import Token, TokenError
 # Pauses after requests that failed: they double from the first to the longest.
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
-# A younger token that is refused is not renewed: the next would be refused as well.
-_MIN_AGE_S = 30.0
+# A token that is refused is renewed at once, but not again within this time: the legacy may refuse
+# every token.
+_RENEWALS_APART_S = 30.0
 
 
 class TokenCache:
@@ -56,6 +58,7 @@ class TokenCache:
         self._is_requesting = False
         self._failures = 0
         self._retry_at = 0.0
+        self._refused_at = -math.inf  # when a token was last renewed because it was refused
 
     def prepare(self) -> None:
         """Begin to request a token if one is needed; do not wait."""
@@ -90,8 +93,10 @@ class TokenCache:
         """
         with self._changed:
             if token is self._token:
-                if self._clock() - token.issued_at < _MIN_AGE_S:
+                now = self._clock()
+                if 0 <= now - self._refused_at < _RENEWALS_APART_S:
                     return False
+                self._refused_at = now
                 self._token = None
                 self._request_if_needed()
             return True

@@ -77,6 +77,7 @@ class TokenClient:
     sends_secret_in_body: bool
     scope: str
     audience: str
+    encodes_basic: bool = True
 
     def __post_init__(self) -> None:
         url = urlsplit(self.url) if is_http_url(self.url) else None
@@ -155,8 +156,12 @@ class TokenClient:
 
     @property
     def basic(self) -> str:
-        """The client id and secret as Basic credentials, form-encoded: RFC 6749, section 2.3.1."""
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+        """The client id and secret as Basic credentials.
+
+        RFC 6749, section 2.3.1, has them form-encoded. Many servers do not decode them.
+        """
+        encode = quote_plus if self.encodes_basic else str
+        pair = f"{encode(self.client_id)}:{encode(self.client_secret)}"
         return b64encode(pair.encode()).decode()
 
     def _form(self) -> str:

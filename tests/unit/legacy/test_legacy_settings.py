@@ -95,6 +95,10 @@ def test_contradiction_names_the_settings(environ: dict[str, str], message: str)
             {**OAUTH2, "LEGACY_TOKEN_URL": "http://issuer.example/token"},
             "LEGACY_TOKEN_URL must be a URL such as https://issuer.example/token",
         ),
+        (
+            {**OAUTH2, "LEGACY_CLIENT_ID": "a:b", "LEGACY_CLIENT_AUTH": "basic-raw"},
+            "LEGACY_CLIENT_ID must not contain a colon",
+        ),
         ({**OAUTH2, "LEGACY_TOKEN_URL": "issuer"}, "LEGACY_TOKEN_URL must be a URL such as"),
     ],
 )

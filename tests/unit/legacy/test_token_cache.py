@@ -118,7 +118,6 @@ def test_wait_for_an_endpoint_that_hangs_is_bounded(endpoint: Endpoint) -> None:
 
 def test_many_refused_calls_renew_the_token_once(endpoint: Endpoint) -> None:
     token = endpoint.cache.current()
-    endpoint.now += 31
     endpoint.may_answer.clear()
     assert all(endpoint.cache.refuse(token) for _ in range(50))
     endpoint.may_answer.set()
@@ -128,12 +127,18 @@ def test_many_refused_calls_renew_the_token_once(endpoint: Endpoint) -> None:
     assert endpoint.requests == 2
 
 
-def test_new_token_that_is_refused_is_not_renewed_at_once(endpoint: Endpoint) -> None:
-    token = endpoint.cache.current()
+def test_refused_tokens_are_renewed_at_once_and_then_twice_a_minute(endpoint: Endpoint) -> None:
+    first = endpoint.cache.current()
+    endpoint.now += 1
+    assert endpoint.cache.refuse(first)
+    second = endpoint.cache.current()
     endpoint.now += 29
-    assert not endpoint.cache.refuse(token)
-    assert endpoint.cache.current() is token
-    assert endpoint.requests == 1
+    assert not endpoint.cache.refuse(second)
+    assert endpoint.cache.current() is second
+    assert endpoint.requests == 2
+    endpoint.now += 1
+    assert endpoint.cache.refuse(second)
+    assert endpoint.cache.current().text == "token-3"
 
 
 def test_changed_credentials_end_the_pause(endpoint: Endpoint) -> None:
