@@ -35,6 +35,7 @@ INTAKE = {
     "chalicelib.identity.token_claims",
     "chalicelib.identity.factory",
     "chalicelib.identity.jwks",
+    "chalicelib.identity.verified_tokens",
     "chalicelib.instant",
     "chalicelib.intake",
     "chalicelib.point_record",
