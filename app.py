@@ -231,6 +231,16 @@ def reconcile_period(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], di
     return asdict(result), result.counts
 
 
+@operator_command("send", redacted=["record", "response"], name="legacy-check")
+def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Show the request for a record, and judge the response in the event: ``{"response": "…"}``.
+
+    ``{"send": true}`` sends the record and judges the legacy's own response.
+    """
+    result = container.check_legacy(event)
+    return asdict(result), {"outcome": result.outcome, "decidedBy": result.decided_by}
+
+
 @operator_command()
 def migrate(*_: Any) -> tuple[list[str], dict[str, Any]]:
     """Apply every new migration to the database, and return their names."""

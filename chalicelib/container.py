@@ -25,6 +25,9 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
+    from chalicelib.integrator.legacy.legacy_check import Check
+    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+    from chalicelib.integrator.legacy_client import LegacyEndpoint
     from chalicelib.integrator.run import Run
     from chalicelib.odata.router import Router
     from chalicelib.operations.quarantine import Release
@@ -72,9 +75,13 @@ def resolved(name: str) -> str:
     try:
         return secret_references.read(name.upper(), value, aws.secrets)
     except secret_references.MissingFileError as error:
+        hint = (
+            " On a single machine, start the stack first: run `make run` in another terminal."
+            if name in ("database_url", "jwt_key")
+            else ""
+        )
         raise MisconfiguredError(
-            f"{name.upper()} refers to a file that does not exist. On a single machine, start the"
-            " stack first: run `make run` in another terminal."
+            f"{name.upper()} refers to a file that does not exist.{hint}"
         ) from error
     except SettingsError as error:
         raise MisconfiguredError(
@@ -166,25 +173,59 @@ def replicator() -> Replicator:
     )
 
 
+def legacy_endpoint() -> LegacyEndpoint:
+    """Build what the integrator must know of the legacy, and try it with a sample record.
+
+    Raises:
+        MisconfiguredError: a setting is invalid. The message names it, the place and the reason.
+    """
+    from chalicelib.integrator.legacy import request_format
+    from chalicelib.integrator.legacy_client import LegacyEndpoint
+
+    config = settings()
+    try:
+        return LegacyEndpoint(
+            resolved("legacy_url"),
+            connect_timeout_s=config.legacy_connect_timeout_s,
+            read_timeout_s=config.legacy_read_timeout_s,
+            call_timeout_s=config.legacy_call_timeout_s,
+            request=request_format.read(config, resolved),
+            conditions=_response_conditions(),
+        )
+    except SettingsError as error:
+        raise MisconfiguredError(str(error)) from error
+
+
+def _response_conditions() -> ResponseConditions | None:
+    """Read the conditions on responses; without any, JMESPath is not imported.
+
+    Raises:
+        SettingsError: a condition is invalid.
+    """
+    config = settings()
+    if not (
+        config.legacy_delivered
+        or config.legacy_duplicate
+        or config.legacy_retry
+        or config.legacy_refused
+    ):
+        return None
+    from chalicelib.integrator.legacy import response_conditions
+
+    return response_conditions.read(resolved)
+
+
 def integrator_run() -> Run:
     """Build a run of the integrator. Unlike everything else here, each run is a new object."""
     from chalicelib.integrator import limiter
     from chalicelib.integrator.call_pool import CallPool
     from chalicelib.integrator.database_worker import DatabaseWorker
-    from chalicelib.integrator.legacy_client import LegacyEndpoint
     from chalicelib.integrator.retry_policy import RetryPolicy
     from chalicelib.integrator.run import Run
     from chalicelib.postgres.claims import Claims
 
     config = settings()
-    call_pool = CallPool(
-        LegacyEndpoint(
-            resolved("legacy_url"),
-            connect_timeout_s=config.legacy_connect_timeout_s,
-            read_timeout_s=config.legacy_read_timeout_s,
-            call_timeout_s=config.legacy_call_timeout_s,
-        )
-    )
+    call_pool = CallPool(legacy_endpoint())
     return Run(
         Claims(database(), run_lease_s=config.run_lease_s, record_lease_s=config.record_lease_s),
         call_pool,
@@ -307,6 +348,19 @@ def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Rep
         lambda text, principal: translate_filter(text, principal, bounds),
         DeadLetters(database()),
         remaining_s,
+    )
+
+
+def check_legacy(event: Mapping[str, Any]) -> Check:
+    """Show a request to the legacy, and judge a response; see ``legacy_check.check``."""
+    from chalicelib.integrator.legacy import legacy_check
+
+    return legacy_check.check(
+        legacy_endpoint(),
+        settings().max_attempts,
+        punch=event.get("record"),
+        response=event.get("response"),
+        send=event.get("send", False),
     )
 
 

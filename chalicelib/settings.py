@@ -110,13 +110,65 @@ class Settings:
     )
 
     legacy_url: str = setting(
-        "", "URL of the legacy system to which point records are posted.", by_reference=True
+        "",
+        "URL of the legacy system, to which each record is sent. A placeholder such as {employeeId}"
+        " stands for a property of the record.",
+        by_reference=True,
+    )
+    legacy_method: str = setting(
+        "POST", "Method of the requests to the legacy system.", choices=("POST", "PUT", "PATCH")
+    )
+    legacy_content_type: str = setting(
+        "application/json",
+        "Content-Type of the requests. It decides how LEGACY_BODY is escaped. Its charset decides"
+        " how the body is encoded.",
+    )
+    legacy_body: str = setting(
+        "",
+        "Jinja2 template of the body. Empty: the record as JSON.",
+        by_reference=True,
+    )
+    legacy_headers: str = setting(
+        "",
+        "Further headers of the requests, one a line, such as SOAPAction: register.",
+        by_reference=True,
+    )
+    legacy_key_header: str = setting(
+        "Idempotency-Key",
+        "Header that has the id of the record, the same at each attempt. Empty: none.",
+    )
+    legacy_delivered: str = setting(
+        "",
+        "JMESPath condition on a response: the record is delivered. If set, no other 2xx is a"
+        " delivery.",
+        by_reference=True,
+    )
+    legacy_duplicate: str = setting(
+        "",
+        "JMESPath condition on a response: the legacy already had the record, so it is delivered.",
+        by_reference=True,
+    )
+    legacy_retry: str = setting(
+        "",
+        "JMESPath condition on a response: the legacy is too busy. The record is retried, and no"
+        " attempt is used up.",
+        by_reference=True,
+    )
+    legacy_refused: str = setting(
+        "", "JMESPath condition on a response: the legacy refuses the record.", by_reference=True
     )
     legacy_connect_timeout_s: float = setting(
-        3.0, "Timeout of a connection attempt to the legacy system.", 0.1, 60
+        3.0,
+        "Timeout of connecting to the legacy system: name look-up, all addresses and TLS.",
+        0.1,
+        60,
     )
     legacy_read_timeout_s: float = setting(
-        10.0, "Read timeout: the longest time without a byte from the legacy system.", 0.1, 300
+        10.0,
+        "Read timeout: the longest time without a byte from the legacy system, in whole seconds."
+        " Below 7 s it is 7 s.",
+        0.1,
+        300,
     )
     legacy_call_timeout_s: float = setting(
         15.0,

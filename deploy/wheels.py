@@ -1,9 +1,9 @@
 """``python -m deploy.wheels DIRECTORY``: download the wheels of ``requirements.txt`` for Lambda.
 
-``make`` calls it once, so that packaging needs no registry. Compiled wheels (cffi, cryptography)
-are taken for the version of ``RUNTIME`` and for Lambda's Linux, whichever interpreter and system
-run this. The wheels of the running interpreter's version are downloaded too: the tests run the
-code of a zip, which works only with wheels of their own version.
+``make`` calls it once, so that packaging needs no registry. Compiled wheels (cffi, cryptography,
+pycurl) are taken for the version of ``RUNTIME`` and for Lambda's Linux, whichever interpreter and
+system run this. The wheels of the running interpreter's version are downloaded too: the tests run
+the code of a zip, which works only with wheels of their own version.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from deploy.runtime import RUNNING, RUNTIME, version
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 
-# Every Python runtime of Lambda on x86_64 provides glibc 2.17 (PEP 599) or newer.
-_PLATFORM = "manylinux2014_x86_64"
+# ``RUNTIME`` is Amazon Linux 2023, which has glibc 2.34 (as every Python runtime since 3.12):
+# wheels for glibc 2.28 run there, and pycurl has no older ones. pip takes each tag literally.
+_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
@@ -49,7 +50,8 @@ def install(wheels: Path, runtime: str, into: Path) -> None:
 def _only(runtime: str) -> tuple[str, ...]:
     """Return the options that restrict pip to wheels for a runtime."""
     return (
-        *("--only-binary", ":all:", "--platform", _PLATFORM),
+        *("--only-binary", ":all:"),
+        *(option for each in _PLATFORMS for option in ("--platform", each)),
         *("--implementation", "cp", "--python-version", version(runtime)),
     )
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from chalicelib.net import is_http_url
@@ -21,13 +22,24 @@ def integer(low: int = 0, high: float = math.inf) -> Callable[[str], int]:
     return lambda text: _parse_in_range(int, "an integer", text, low, high)
 
 
-def http_url(text: str) -> str:
-    """Return the text if it is a URL that the service can send requests to."""
-    if not is_http_url(text):
+def url_or_file(text: str) -> str | Path:
+    """Return the text if it is a URL, or else the path of a file."""
+    if is_http_url(text):
+        return text
+    path = Path(text)
+    if not path.is_file():
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not an HTTP URL such as http://127.0.0.1:9000/path"
+            f"{text!r} is not an HTTP URL such as http://127.0.0.1:9000/path, nor a file"
         )
-    return text
+    return path
+
+
+def existing_file(text: str) -> Path:
+    """Return the path of a file that exists."""
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file")
+    return path
 
 
 def json_text(text: str) -> Any:

@@ -12,6 +12,7 @@ The order of a start: ``→`` waits for everything to its left, lines run concur
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,14 +59,14 @@ class StackOptions:
         port: the API's port; 0 takes any free one, None the default one if it is free.
         default_ports: whether the other servers take their default ports where these are free.
         tick_s: seconds between two runs of a schedule; 0 runs no schedule.
-        legacy_url: the URL that receives records instead of the simulated legacy.
+        legacy: the settings of the legacy that receives records; empty for the simulated one.
     """
 
     home: Path
     port: int | None
     default_ports: bool
     tick_s: float
-    legacy_url: str | None
+    legacy: Mapping[str, str]
 
 
 class Display(Protocol):
@@ -160,8 +161,8 @@ class Stack:
         try:
             database = self._launch_postgres()
             servers["postgres"] = database.server
-            if self._options.legacy_url:
-                self.urls["legacy"] = self._options.legacy_url
+            if self._options.legacy:
+                self.urls["legacy"] = self._options.legacy["LEGACY_URL"]
             else:
                 self._display.start(_STEPS["legacy"])
                 servers["legacy"] = launch_legacy(self._options.home, self._port("legacy"))
@@ -249,6 +250,7 @@ class Stack:
             "pids": {name: child.pid for name, child in self._children.items()},
             "log": str(home / "log/api.log"),
             "jwt_key": str(key_file(home)),
+            "legacy_settings": dict(self._options.legacy),
         }
 
     def _write(self) -> None:

@@ -42,13 +42,14 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
-    """Write ``stack.json`` and ``aws.config``, readable by their owner only: one has a password.
+    """Write ``stack.json`` and ``aws.config``, readable by their owner only: one has secrets.
 
     Args:
         home: the stack's directory.
         stack: the URLs ``api``, ``postgres``, ``dynamodb`` and ``legacy``; ``pids``, the ids of the
             stack's own processes by name (an external store or legacy has none); ``log``, the log
-            file of the app; ``jwt_key``, the file of the key that signs tokens.
+            file of the app; ``jwt_key``, the file of the key that signs tokens;
+            ``legacy_settings``, the settings of a legacy that is not the simulated one.
     """
     _write(home / _AWS_CONFIG, _aws_config(stack))
     _write(home / _STACK, json.dumps(stack, indent=2) + "\n")
@@ -92,6 +93,7 @@ def app_environment(stack: Mapping[str, Any]) -> dict[str, str]:
         "ACCEPTED_LOG": f"file:{stack['log']}",
         "JWT_KEY": f"file:{stack['jwt_key']}",
         "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if is_simulated else ""),
+        **stack["legacy_settings"],
         "AWS_ENDPOINT_URL_DYNAMODB": stack["dynamodb"],
         **_credentials(stack),
     }

@@ -5,14 +5,17 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``run``: the loop that claims, sends and settles, and makes every decision of a run.
 - ``prefetch``: hold claimed records until they are sent; decide how many to claim.
 - ``call_pool``: the threads that make the calls.
-- ``legacy_client``: one HTTP call over a kept-alive connection, with a deadline.
-- ``legacy_response``: read a response within bounds, however the server breaks HTTP.
+- ``legacy_client``: one HTTP call over a kept-alive connection of libcurl, within its timeout.
+- ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
 - ``retry_after``: read how long the legacy asks us to wait.
 - ``outcome``: judge how a call ended (DELIVERED, OVERLOADED, FAILED or REFUSED); has the table.
+- ``retry_after``: read from a response how long to wait.
+- ``liveness``: decide whether a failed call is the record's fault or the legacy's.
 - ``retry_policy``: decide a record's new status, and when it is retried; parks it in the end.
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.
 - ``database_worker``: the thread that runs the database tasks, one at a time.
 - ``run_stats``: count what a run did, and log it.
+- ``legacy``: how to speak to this legacy: the requests it reads, what its responses mean.
 - ``limiter``: decide the limit, the most calls that may be in flight.
 
 The SQL of claims and settlements is in ``chalicelib.postgres.claims``.

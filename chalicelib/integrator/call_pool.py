@@ -6,8 +6,10 @@ own: the run decides how many calls it hands over.
 Threads:
 
 - Workers: each makes one call at a time.
-- One supervisor: starts the workers, ahead of demand if the run announces it, and aborts calls
-  that have passed their deadline. Starting a thread takes time, so ``send`` never starts one.
+- One supervisor: starts the workers, ahead of demand if the run announces it. Starting a thread
+  takes time, so ``send`` never starts one.
+
+libcurl ends a call that passes its timeout, so nobody has to abort one.
 """
 
 import contextlib
@@ -25,8 +27,8 @@ from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.postgres.claims import Claimed
 
 THREAD_NAME_PREFIX = "call-pool-"
-# The supervisor's period: an overdue call is aborted at most this late.
-_SUPERVISE_EVERY_S = 0.25
+# Pause before the supervisor retries to start a thread that the system has refused.
+_START_RETRY_S = 0.25
 # Pause between two threads started ahead of demand, so that running calls do not suffer.
 _START_PAUSE_S = 0.0005
 
@@ -64,7 +66,6 @@ class CallPool:
         self._max_queue_s = max_queue_s
         self._calls: queue.SimpleQueue[tuple[Claimed, float, int] | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[FinishedCall | None] = queue.SimpleQueue()
-        self._connections: list[LegacyConnection] = []
         # Last in, first out: surplus connections stay idle until the legacy closes them.
         self._idle_connections: deque[LegacyConnection] = deque()
         self._threads: list[threading.Thread] = []
@@ -111,28 +112,29 @@ class CallPool:
         self._needs_supervisor.set()
 
     def _supervise(self) -> None:
-        """Start threads and abort overdue calls until the pool is closed and all calls ended."""
-        while not self._is_closed or any(thread.is_alive() for thread in self._threads):
-            self._needs_supervisor.wait(_SUPERVISE_EVERY_S)
+        """Start threads until the pool is closed."""
+        retry_s = None
+        while not self._is_closed:
+            self._needs_supervisor.wait(retry_s)
             self._needs_supervisor.clear()
-            self._start_threads()
-            for connection in tuple(self._connections):
-                connection.abort_if_overdue()
+            retry_s = None if self._start_threads() else _START_RETRY_S
 
-    def _start_threads(self) -> None:
+    def _start_threads(self) -> bool:
+        """Start the threads that are missing; return whether the system allowed it."""
         while len(self._threads) < self._target_threads:
             if len(self._threads) >= len(self.in_flight):
                 time.sleep(_START_PAUSE_S)
             thread = self._new_thread(self._work, "worker")
             try:
                 thread.start()
-            except RuntimeError as error:  # the system's limit; the supervisor tries again soon
+            except RuntimeError as error:  # the system's limit
                 telemetry.event("cannot start a thread", level=logging.WARNING, reason=str(error))
-                return
+                return False
             self._threads.append(thread)
+        return True
 
     def _new_thread(self, target: Callable[[], None], role: str) -> threading.Thread:
-        # A daemon: a thread stuck in a name look-up must not keep the process from exiting.
+        # A daemon: an open call must not keep the process from exiting.
         return threading.Thread(target=target, name=THREAD_NAME_PREFIX + role, daemon=True)
 
     def _work(self) -> None:
@@ -155,17 +157,16 @@ class CallPool:
         """Make a call; catch everything, since a dead thread would leave it in flight for ever."""
         started = time.monotonic()
         try:
-            connection = self._idle_connections.pop()
-        except IndexError:
-            connection = LegacyConnection(self._endpoint)
-            self._connections.append(connection)
-        try:
-            return connection.send(record.id, record.body)
+            try:
+                connection = self._idle_connections.pop()
+            except IndexError:
+                connection = LegacyConnection(self._endpoint)
+            result = connection.send(record.id, record.body)
+            # After an exception it is dropped instead: its state is unknown.
+            self._idle_connections.append(connection)
+            return result
         except Exception as error:  # noqa: BLE001 - the last resort, for a bug in this service
             telemetry.error("internal error in a call", error, id=record.id)
-            connection.close()
             latency_s = time.monotonic() - started
             log = "Internal error of this service; the legacy may have received the record."
             return CallResult(Outcome.FAILED, latency_s, log=log)
-        finally:
-            self._idle_connections.append(connection)

@@ -1,48 +1,105 @@
-"""Call the legacy HR system by HTTP: one record per request.
+"""Call the legacy HR system by HTTP: one record per request, through libcurl.
 
 Invariants:
 
 - Whatever the legacy does ends in one of the four outcomes, never in an exception.
-- Another thread can abort a call that has passed its deadline.
-- Every attempt of a record carries the same ``Idempotency-Key``: the record's id.
+- No call outlasts its timeout: libcurl's covers the name look-up, TLS and every byte.
+- Every attempt of a record is the same request, with the record's id as its idempotency key.
+- No log of a result names the host or the URL: employees may read it. libcurl's own messages do.
 
-This is the standard library's client. The libraries on top of it (urllib3, requests) cost two to
-five times the CPU per call, and hide the socket that a deadline has to close
-(docs/decisions/0003).
+libcurl frames the responses. Its verdict on a broken one is mapped to an outcome here;
+``legacy_response`` reads what libcurl leaves to its user (docs/decisions/0003 and 0004).
 """
 
-import contextlib
-import http.client
 import math
-import socket
+import re
 import ssl
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chalicelib.integrator.legacy_response import LegacyResponse
-from chalicelib.integrator.outcome import CallResult, judge_error, judge_response
-from chalicelib.integrator.retry_after import requested_wait_s
+import pycurl
+
+from chalicelib.integrator.legacy.record_values import UnsendableError
+from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
+from chalicelib.integrator.legacy_response import (
+    closes_connection,
+    decode,
+    final_fields,
+    is_json_object,
+)
+from chalicelib.integrator.outcome import (
+    CallResult,
+    Outcome,
+    judge,
+    judge_no_response,
+    judge_response,
+    storable,
+)
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
 
-@cache
-def default_tls_context() -> ssl.SSLContext:
-    """Return the context that all connections share: loading the certificates takes some 40 ms."""
-    return ssl.create_default_context()
+# libcurl ends a response with a longer body; then a 2xx is unreadable, and another status counts.
+_MAX_BODY_BYTES = 1_000_000
+# libcurl accepts header lines of up to 100 KB, and 300 KB of them. It reports more than that with
+# the code of a reset, but by then it has passed on at least this much.
+_EXCESSIVE_HEAD_BYTES = 200_000
+# libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
+_SPEED_WINDOW_S = 6
+# Where Amazon Linux keeps its certificate authorities.
+_AMAZON_LINUX_CA_FILE = "/etc/pki/tls/certs/ca-bundle.crt"
+
+_HEADERS = (
+    "Accept-Encoding: identity",
+    "Expect:",  # libcurl must not wait for a 100 Continue
+)
+_BLANK_LINE = (b"\n\r\n", b"\n\n")
+_JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
+_LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
+_CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
+
+# Codes that pycurl has no name for, or an old one.
+_E_WEIRD_SERVER_REPLY: int = pycurl.E_FTP_WEIRD_SERVER_REPLY
+_E_TOO_LARGE = 100
+
+# libcurl's codes for calls without a complete response. Any other code is an overload, too.
+_ERRORS: dict[int, tuple[Outcome, str]] = {
+    pycurl.E_OK: (Outcome.OVERLOADED, "the response broke off in its headers"),
+    pycurl.E_COULDNT_RESOLVE_HOST: (Outcome.OVERLOADED, "the host name was not resolved"),
+    pycurl.E_COULDNT_CONNECT: (Outcome.OVERLOADED, "the connection was not established"),
+    pycurl.E_SSL_CONNECT_ERROR: (Outcome.OVERLOADED, "the TLS handshake failed"),
+    pycurl.E_SSL_CACERT_BADFILE: (
+        Outcome.OVERLOADED,
+        "the certificate authorities could not be read",
+    ),
+    pycurl.E_GOT_NOTHING: (Outcome.OVERLOADED, "the connection was closed without a response"),
+    pycurl.E_SEND_ERROR: (Outcome.OVERLOADED, "the connection broke while sending"),
+    pycurl.E_RECV_ERROR: (Outcome.OVERLOADED, "the connection or the response broke"),
+    pycurl.E_PARTIAL_FILE: (Outcome.OVERLOADED, "the response broke off in its body"),
+    pycurl.E_UNSUPPORTED_PROTOCOL: (Outcome.FAILED, "the response is not HTTP/1.1"),
+    _E_WEIRD_SERVER_REPLY: (Outcome.FAILED, "the headers of the response are invalid"),
+    _E_TOO_LARGE: (Outcome.FAILED, "the response has too many or too long headers"),
+    pycurl.E_FILESIZE_EXCEEDED: (Outcome.FAILED, "the body of the response is too long"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyEndpoint:
     """The URL of the legacy and the timeouts of a call, in seconds.
 
-    ``connect_timeout_s`` bounds the connection to one address, ``read_timeout_s`` each read, and
-    ``call_timeout_s`` the whole call.
+    ``connect_timeout_s`` bounds the look-up of the name and the connection, whatever number of
+    addresses is tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
+    legacy may send nothing: rounded up to whole seconds, and at least 7, since libcurl averages
+    the speed.
+
+    ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
+    of ``outcome`` do, if there are any.
 
     Raises:
         SettingsError: ``url`` is not an HTTP URL. Calls to it would look like an endless outage.
@@ -52,6 +109,8 @@ class LegacyEndpoint:
     connect_timeout_s: float
     read_timeout_s: float
     call_timeout_s: float
+    request: RequestFormat = DEFAULT_FORMAT
+    conditions: "ResponseConditions | None" = None
 
     def __post_init__(self) -> None:
         if not is_http_url(self.url):
@@ -61,171 +120,228 @@ class LegacyEndpoint:
 
 
 class LegacyConnection:
-    """A kept-alive connection to the legacy, for one call at a time.
-
-    One thread at a time may ``send``; any other thread may ``abort_if_overdue``.
+    """A libcurl handle with one kept-alive connection to the legacy, for one call at a time.
 
     Args:
         endpoint: where to connect to.
-        tls_context: returns the TLS context, if the endpoint's URL is https.
+        ca_file: a PEM file of the certificate authorities to trust instead of the system's.
+        resolve: addresses that replace the name look-up, each as ``HOST:PORT:ADDRESS,ADDRESS…``
+            (CURLOPT_RESOLVE).
     """
 
     def __init__(
-        self,
-        endpoint: LegacyEndpoint,
-        tls_context: Callable[[], ssl.SSLContext] = default_tls_context,
+        self, endpoint: LegacyEndpoint, *, ca_file: str | None = None, resolve: Sequence[str] = ()
     ) -> None:
-        self._endpoint = endpoint
-        self._tls_context = tls_context
-        parts = urlsplit(endpoint.url)
-        self._is_https = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if self._is_https else 80)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._head = (
-            f"POST {target} HTTP/1.1\r\n"
-            f"Host: {parts.netloc}\r\n"
-            "Accept: application/json\r\n"
-            "Accept-Encoding: identity\r\n"
-            "Content-Type: application/json\r\n"
+        self._call_timeout_s = endpoint.call_timeout_s
+        self._format = request = endpoint.request
+        self._is_rendered = request.is_rendered
+        self._conditions = endpoint.conditions
+        self._headers = [*_HEADERS, *(_curl_header(each) for each in request.headers)]
+        self._key_prefix = f"{request.key_header}: " if request.key_header else ""
+        self._head = bytearray()  # status lines, headers and trailers of the current response
+        self._body = bytearray()
+        self._is_ended = False  # whether ``_receive`` has ended the response
+        self._ignores_length = False
+        # Constants of the module, here and below: an attribute of the handle costs ten times more.
+        self._curl = curl = pycurl.Curl()
+        curl.setopt(pycurl.URL, endpoint.url)
+        curl.setopt(pycurl.PATH_AS_IS, 1)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.HTTP09_ALLOWED, 0)
+        curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        curl.setopt(pycurl.HTTPHEADER, self._headers)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+        curl.setopt(pycurl.PROXY, "")  # not the environment's
+        curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
+        curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
+        curl.setopt(pycurl.TCP_NODELAY, 1)
+        curl.setopt(pycurl.MAXCONNECTS, 1)
+        curl.setopt(pycurl.MAXFILESIZE, _MAX_BODY_BYTES)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(endpoint.connect_timeout_s))
+        curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(endpoint.call_timeout_s))
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+        curl.setopt(
+            pycurl.LOW_SPEED_TIME, max(1, math.ceil(endpoint.read_timeout_s) - _SPEED_WINDOW_S)
         )
-        # The lock guards the three attributes below.
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._deadline = math.inf  # of the current call
-        self._is_overdue = False  # whether the current call has passed its deadline
+        curl.setopt(pycurl.HEADERFUNCTION, self._head.extend)
+        curl.setopt(pycurl.WRITEFUNCTION, self._receive)
+        if resolve:
+            curl.setopt(pycurl.RESOLVE, list(resolve))
+        if endpoint.url.lower().startswith("https:"):
+            curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+            if authorities := ca_file or default_ca_file():
+                curl.setopt(pycurl.CAINFO, authorities)
 
-    def send(self, idempotency_key: str, body: bytes) -> CallResult:
-        """POST a JSON body and return how the call ended."""
-        started = time.monotonic()
-        with self._lock:
-            self._deadline = started + self._endpoint.call_timeout_s
-            self._is_overdue = False
-        try:
-            response, content = self._exchange(idempotency_key, body)
-            # An abort closes the socket, which can look like the end of a body.
-            if self._is_overdue and response.is_success:
-                raise TimeoutError
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            cause = TimeoutError("the call exceeded its deadline") if self._is_overdue else error
-            return judge_error(cause, time.monotonic() - started)
-        finally:
-            with self._lock:
-                self._deadline = math.inf
-        latency_s = time.monotonic() - started
-        retry_after_s = requested_wait_s(response.headers, response.status, datetime.now(UTC))
-        return judge_response(response.status, content, latency_s, retry_after_s)
+    def send(self, record_id: str, record: bytes) -> CallResult:
+        """Send a record and return how the call ended.
 
-    def abort_if_overdue(self) -> None:
-        """Abort the current call if it has passed its deadline; its ``send`` then returns at once.
-
-        A read timeout is not enough: a response that drips one byte a second never times out.
+        Args:
+            record_id: the id of the record, which is the idempotency key of the request.
+            record: the JSON of the record.
         """
-        with self._lock:
-            if time.monotonic() >= self._deadline and self._socket is not None:
-                self._is_overdue = True
-                with contextlib.suppress(OSError):  # the connection has just ended anyway
-                    # Not SSLSocket.shutdown: it discards the TLS state that the reader still uses.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        started = time.monotonic()
+        curl, head = self._curl, self._head
+        if self._is_rendered:
+            try:
+                url, record = self._format.render(record)
+            except UnsendableError as reason:
+                # Like a refusal: it says nothing against the legacy, and may park the record.
+                log = storable(f"Not sent: {reason}.")
+                return CallResult(Outcome.REFUSED, time.monotonic() - started, log=log)
+            if url:
+                curl.setopt(pycurl.URL, url)
+        if self._key_prefix:
+            curl.setopt(pycurl.HTTPHEADER, [*self._headers, self._key_prefix + record_id])
+        curl.setopt(pycurl.POSTFIELDS, record)
+        error = self._perform()
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        # Nearly every call: by the default rules, a delivery needs none of the headers.
+        if (
+            not error
+            and 200 <= status < 300
+            and self._conditions is None
+            and head.endswith(_BLANK_LINE)
+        ):
+            latency_s = time.monotonic() - started
+            result = judge_response(status, bytes(self._body), latency_s, None)
+            if result.outcome is Outcome.DELIVERED:
+                return result
+        elif self._deserves_retry(error, status):
+            error = self._retry(error, started)
+            status = curl.getinfo(pycurl.RESPONSE_CODE)
+        return self._judge(error, status, time.monotonic() - started)
 
     def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        with self._lock:
-            sock, self._socket = self._socket, None
-        if sock:
-            sock.close()
+        """Close the connection for good."""
+        self._curl.close()
 
-    def _exchange(self, idempotency_key: str, body: bytes) -> tuple[LegacyResponse, bytes]:
-        """Send the request and read the whole response."""
-        head = (
-            f"{self._head}Idempotency-Key: {idempotency_key}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        # In one piece: if a server answers the head and closes, a body sent later meets a reset.
-        request = head.encode() + body
-        with self._try_kept_connection(request) or self._request(request) as response:
-            content = response.read_body()
-            if not response.keeps_connection:
-                self.close()  # the next call must not read what is left of this response
-        return response, content
+    def _perform(self) -> int:
+        """Send the request, receive the response, and return libcurl's code."""
+        self._head.clear()
+        self._body.clear()
+        self._is_ended = False
+        try:
+            self._curl.perform()
+        except pycurl.error as error:
+            return pycurl.E_OK if self._is_ended else int(error.args[0])
+        return int(pycurl.E_OK)
 
-    def _try_kept_connection(self, request: bytes) -> LegacyResponse | None:
-        """Send a request over the kept connection; return None if a new connection is needed.
+    def _receive(self, part: bytes) -> int | None:
+        """Take a part of the body; end a response without a length once its JSON is complete.
 
-        A server may close a kept connection at any time (RFC 9112, section 9.3.1). A server that
-        does not read bodies takes the last body for the start of this request, answers 400 and
-        closes. In both cases sending again is safe: the legacy recognises the idempotency key.
+        Such a body ends when the server closes the connection, and some servers never do.
         """
-        if not self._socket:
-            return None
-        if not _is_stale(self._socket):
-            with contextlib.suppress(ConnectionError):
-                response = self._request(request)
-                if not (response.status == http.client.BAD_REQUEST and response.will_close):
-                    return response
-                response.close()
-        if self._is_overdue:
-            raise TimeoutError
-        self.close()
+        body = self._body
+        body += part
+        if part[-1] in _JSON_END and not self._has_length() and is_json_object(body):
+            self._is_ended = True
+            return 0  # to libcurl an error: it closes the connection
         return None
 
-    def _request(self, request: bytes) -> LegacyResponse:
-        """Send a request and read the head of its response, but not the body."""
-        sock = self._socket or self._connect()
-        # A name look-up has no timeout. After a late one, nothing must be sent any more.
-        self._remaining_s()
-        sock.sendall(request)
-        return LegacyResponse(sock)
+    def _has_length(self) -> bool:
+        if _LENGTH_FIELD.search(self._head) and not self._ignores_length:
+            return True
+        return _CHUNKED_FIELD.search(self._head) is not None
 
-    def _connect(self) -> socket.socket:
-        """Open a connection that ``abort_if_overdue`` can close, even during the TLS handshake."""
-        sock = self._open_socket()
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._is_https:
-                sock = self._tls_context().wrap_socket(
-                    sock, server_hostname=self._host, do_handshake_on_connect=False
-                )
-            with self._lock:
-                self._socket = sock
-            if isinstance(sock, ssl.SSLSocket):
-                sock.do_handshake()
-            sock.settimeout(self._endpoint.read_timeout_s)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+    def _deserves_retry(self, error: int, status: int) -> bool:
+        """Return whether the call must be repeated before it can be judged.
 
-    def _open_socket(self) -> socket.socket:
-        """Connect to the first address of the host that accepts, before the call's deadline."""
-        failure: OSError | None = None
-        for *_, (host, *_) in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
-            timeout_s = min(self._endpoint.connect_timeout_s, self._remaining_s())
-            try:
-                return socket.create_connection((str(host), self._port), timeout_s)
-            except OSError as error:
-                failure = error
-        raise failure or OSError("the host name has no address")
+        Sending again is safe: the legacy recognises the idempotency key.
 
-    def _remaining_s(self) -> float:
-        """Return the time until the call's deadline; raise TimeoutError if it has passed."""
-        remaining_s = self._deadline - time.monotonic()
+        - A server that does not read bodies takes the last body for the start of this request,
+          answers 400 and closes.
+        - libcurl discards a response whose Content-Length is invalid, as RFC 9112, section 6.3
+          demands. A legacy that always sends one would have its deliveries repeated without end.
+        """
+        if error == _E_WEIRD_SERVER_REPLY:
+            # One code for all invalid headers: only the text tells which.
+            return "Content-Length" in self._curl.errstr()
+        return (
+            status == 400
+            and not self._curl.getinfo(pycurl.NUM_CONNECTS)
+            and closes_connection(bytes(self._head))
+        )
+
+    def _retry(self, error: int, started: float) -> int:
+        """Repeat the call on a new connection in the time that is left.
+
+        After an invalid Content-Length the body ends where its JSON ends, or with the connection.
+        """
+        remaining_s = started + self._call_timeout_s - time.monotonic()
         if remaining_s <= 0:
-            self._is_overdue = True
-            raise TimeoutError
-        return remaining_s
+            return int(pycurl.E_OPERATION_TIMEDOUT)
+        self._ignores_length = error == _E_WEIRD_SERVER_REPLY
+        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
+        self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._ignores_length)
+        self._curl.setopt(pycurl.FRESH_CONNECT, 1)
+        try:
+            return self._perform()
+        finally:
+            self._ignores_length = False
+            self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
+            self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
+            self._curl.setopt(pycurl.FRESH_CONNECT, 0)
+
+    def _judge(self, error: int, status: int, latency_s: float) -> CallResult:
+        """Judge a call that is no plain delivery.
+
+        Only the body of a 2xx says whether the record was accepted. If the body of any other
+        response breaks off, times out or is too long, its status is enough.
+        """
+        fields = final_fields(bytes(self._head))
+        is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
+        if fields is None or (is_broken and 200 <= status < 300):
+            outcome, reason = self._explain(error)
+            return judge_no_response(outcome, reason, latency_s, broke_off=self._is_sent())
+        body = decode(bytes(self._body), fields.get("content-encoding"))
+        return judge(
+            self._conditions,
+            status,
+            fields,
+            body,
+            latency_s,
+            is_whole=not error and len(body) < _MAX_BODY_BYTES,
+        )
+
+    def _is_sent(self) -> bool:
+        """Return whether libcurl began to send the request; before that, it connects."""
+        return bool(self._curl.getinfo(pycurl.REQUEST_SIZE) > 0)
+
+    def _explain(self, error: int) -> tuple[Outcome, str]:
+        """Return the outcome and the reason of a call without a complete response."""
+        if error == pycurl.E_OPERATION_TIMEDOUT:
+            what = "response" if self._is_sent() else "connection"
+            return Outcome.OVERLOADED, f"timeout while waiting for the {what}"
+        if error == pycurl.E_PEER_FAILED_VERIFICATION:
+            # 0 or 1 (unspecified) if the chain is trusted, but the certificate is for another host.
+            if (code := self._curl.getinfo(pycurl.SSL_VERIFYRESULT)) > 1:
+                return Outcome.OVERLOADED, f"the certificate is not trusted (OpenSSL error {code})"
+            return Outcome.OVERLOADED, "the certificate is for another host"
+        if error == pycurl.E_RECV_ERROR and len(self._head) >= _EXCESSIVE_HEAD_BYTES:
+            error = _E_TOO_LARGE
+        return _ERRORS.get(error, (Outcome.OVERLOADED, f"libcurl error {error}"))
 
 
-def _is_stale(sock: socket.socket) -> bool:
-    """Return whether an idle connection is closed, or has bytes that belong to no request."""
-    timeout = sock.gettimeout()
-    sock.setblocking(False)
-    try:
-        sock.recv(1)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return False
-    except OSError:
-        return True
-    finally:
-        sock.settimeout(timeout)
-    return True
+@cache
+def default_ca_file() -> str | None:
+    """Return the system's certificate authorities: the interpreter's, or those of Amazon Linux.
+
+    libcurl's own default is a path of the machine that built it. None leaves it at that.
+    """
+    if cafile := ssl.get_default_verify_paths().cafile:
+        return cafile
+    return _AMAZON_LINUX_CA_FILE if Path(_AMAZON_LINUX_CA_FILE).exists() else None
+
+
+def _curl_header(line: str) -> str:
+    """Return a header line for libcurl, which takes a line without a value for a removal."""
+    name, _, value = line.partition(": ")
+    return line if value else f"{name};"
+
+
+def _milliseconds(seconds: float) -> int:
+    # At least 1: libcurl takes 0 for no timeout.
+    return max(1, math.ceil(seconds * 1000))

@@ -5,30 +5,47 @@
     204, 205; other 2xx with a body of success (*)       DELIVERED    integrated
     429, 503, 408, 425: too busy, or too early           OVERLOADED   retried, no attempt used up
     401, 403, 407: our credentials are refused           OVERLOADED   retried, no attempt used up
-    no connection, reset, timeout, response cut short    OVERLOADED   retried, no attempt used up
+    no connection, untrusted certificate                 OVERLOADED   retried, no attempt used up
+    reset, timeout, response cut short                   OVERLOADED   retried, then parked (**)
     any other 4xx                                        REFUSED      retried, then parked (**)
     2xx with another body                                FAILED       retried, then parked (**)
     any other status                                     FAILED       retried, then parked (**)
-    bytes that are not HTTP                              FAILED       retried, then parked (**)
+    bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
 
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
-(**) After MAX_ATTEMPTS attempts; OVERLOADED calls do not count.
+(**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
+a call that was sent later was delivered. Otherwise the record waits as after an overload, whatever
+the status is. ``liveness`` decides it.
+
+The operator's conditions are asked before these rules: ``legacy.response_conditions``. A record
+from which no request can be made is REFUSED: it is not sent.
 
 The limiter counts OVERLOADED and FAILED as failures of the legacy. A REFUSED record says nothing
-against the legacy's health, and nothing about its capacity: only DELIVERED calls measure latency.
-``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` has the reasons.
+against the legacy's health while others are delivered, and nothing about its capacity: only
+DELIVERED calls measure latency. If nothing is delivered, a refusal is a failure as well.
+``retry_policy`` decides when a record is retried. ``docs/decisions/0004`` and ``0024`` have the
+reasons.
 """
 
-import http.client
+import contextlib
 import json
-import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_CREDENTIALS_REFUSED = frozenset({401, 403, 407})
+from chalicelib.integrator.retry_after import requested_wait_s
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+
+CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
 _MAX_LOG_CHARS = 8_000
+# Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
+# Kept, since json.loads with an argument makes a decoder for each call.
+_DECODER = json.JSONDecoder(parse_int=float)
 
 
 class Outcome(StrEnum):
@@ -37,7 +54,7 @@ class Outcome(StrEnum):
     DELIVERED = "DELIVERED"  # the legacy has the record
     OVERLOADED = "OVERLOADED"  # the legacy is too busy or unreachable; the record is not at fault
     FAILED = "FAILED"  # the legacy met a fault, perhaps because of the record
-    REFUSED = "REFUSED"  # the legacy refuses the record; the record is at fault
+    REFUSED = "REFUSED"  # the legacy refuses the record, or something before the legacy does
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,9 @@ class CallResult:
 
     ``log`` describes the result to people: at most 8,000 characters, and no NUL, which Postgres
     does not store. ``credentials_refused`` is true if the legacy rejected our credentials.
+    ``broke_off`` is true if the request was sent, and the call then ended without a complete
+    response: by a timeout, a reset or a truncated response. ``decided_by`` is the setting whose
+    condition decided; None if the rules of this module did.
     """
 
     outcome: Outcome
@@ -54,20 +74,55 @@ class CallResult:
     log: str | None = None
     retry_after_s: float | None = None
     credentials_refused: bool = False
+    decided_by: str | None = None
+    broke_off: bool = False
+
+    @property
+    def may_be_the_records_fault(self) -> bool:
+        """Whether the record may have caused this result, if others are delivered."""
+        return self.broke_off or self.outcome in (Outcome.FAILED, Outcome.REFUSED)
+
+
+def judge(
+    conditions: "ResponseConditions | None",
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    latency_s: float,
+    *,
+    is_whole: bool,
+) -> CallResult:
+    """Judge a response: by the conditions, if there are any and the body is whole, or by the rules.
+
+    A condition must not take a part for the whole: "no error in it" holds for many a part.
+
+    Args:
+        conditions: the conditions of the legacy.
+        status: the HTTP status.
+        headers: by lower-case names.
+        body: the body, without a Content-Encoding.
+        latency_s: how long the call took.
+        is_whole: whether all of the body has arrived, and was short enough to be kept.
+    """
+    retry_after_s = requested_wait_s(headers, status, datetime.now(UTC))
+    if conditions and is_whole:
+        result = conditions.judge(status, headers, body, latency_s, retry_after_s)
+        if result is not None:
+            return result
+    return judge_response(status, body, latency_s, retry_after_s)
 
 
 def judge_response(
     status: int, body: bytes, latency_s: float, retry_after_s: float | None
 ) -> CallResult:
-    """Judge a call that ended with a response."""
-    text = body.decode("utf-8", "replace")
-    log = f"HTTP {status}: {text}"
-    credentials_refused = status in _CREDENTIALS_REFUSED
+    """Judge a call that ended with a response, by the rules of this module."""
+    what = f"HTTP {status}"
+    credentials_refused = status in CREDENTIALS_REFUSED
     if 200 <= status < 300:
         fault = _fault_of_success(status, body)
         if fault is None:
             return CallResult(Outcome.DELIVERED, latency_s, status)
-        log = f"HTTP {status}, but {fault}: {text}"
+        what += f", but {fault}"
         outcome = Outcome.FAILED
     elif credentials_refused or status in _TOO_BUSY:
         outcome = Outcome.OVERLOADED
@@ -75,30 +130,30 @@ def judge_response(
         outcome = Outcome.REFUSED
     else:
         outcome = Outcome.FAILED
-    return CallResult(
-        outcome, latency_s, status, _storable(log), retry_after_s, credentials_refused
-    )
+    log = storable(f"{what}: {body.decode('utf-8', 'replace')}")
+    return CallResult(outcome, latency_s, status, log, retry_after_s, credentials_refused)
 
 
-def judge_error(error: Exception, latency_s: float) -> CallResult:
-    """Judge a call that ended without a complete response.
+def judge_no_response(
+    outcome: Outcome, reason: str, latency_s: float, *, broke_off: bool
+) -> CallResult:
+    """Judge a call that ended without a complete response, for a reason that people read.
 
-    Silence and refused connections are signs of a system that is too busy or down. Bytes that are
-    not HTTP are a fault of that system.
+    Silence and refused connections are signs of a system that is too busy or down: OVERLOADED.
+    Bytes that are not HTTP are a fault of that system: FAILED.
+
+    Args:
+        outcome: one of these two.
+        reason: why there is no response, without the legacy's name.
+        latency_s: the time since the call began.
+        broke_off: whether the request was sent, so that the record may be the cause.
     """
-    is_malformed = isinstance(error, (http.client.HTTPException, ValueError)) and not isinstance(
-        error, (OSError, http.client.IncompleteRead)
-    )
-    outcome = Outcome.FAILED if is_malformed else Outcome.OVERLOADED
-    reason: object = error
-    if isinstance(error, ssl.SSLCertVerificationError):
-        # The message goes on with the host's name, which readers of the log must not see.
-        reason = error.verify_message.partition(",")[0]
-    log = f"No response: {type(error).__name__}: {reason}"
-    return CallResult(outcome, latency_s, log=_storable(log))
+    log = f"No response: {reason}"
+    return CallResult(outcome, latency_s, log=log, broke_off=broke_off)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return the text without what Postgres does not store, cut to the length of a log."""
     return text.replace("\0", "\ufffd")[:_MAX_LOG_CHARS]
 
 
@@ -124,7 +179,8 @@ def _parse_json(body: bytes) -> Any:
         ValueError: the body is not JSON.
         RecursionError: it is nested too deep.
     """
-    # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
+    with contextlib.suppress(ValueError):
+        return _DECODER.decode(body.decode())
     try:
         return json.loads(body, parse_int=float)
     except UnicodeDecodeError:

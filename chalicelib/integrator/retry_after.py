@@ -16,9 +16,9 @@ stand in responses of success, so they count only with 429 and 503.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Protocol
 
 _MAX_WAIT_S = 300.0
 _NUMBER = re.compile(r"[0-9]{1,400}(?:\.[0-9]{1,400})?", re.ASCII)
@@ -30,26 +30,20 @@ _UNIX_TIME_S = 1e9
 _UNIX_TIME_MS = 1e12
 
 
-class Headers(Protocol):
-    """The headers of a response; names are case-insensitive."""
-
-    def get(self, name: str, default: str, /) -> str: ...
-
-
-def requested_wait_s(headers: Headers, status: int, now: datetime) -> float | None:
+def requested_wait_s(fields: Mapping[str, str], status: int, now: datetime) -> float | None:
     """Return how long the legacy asks us to wait, from 0 to 300 s; None if it does not ask.
 
     Args:
-        headers: of the response.
+        fields: the header fields of the response, by their names in lower case.
         status: of the response.
         now: our time, in place of the response's ``Date`` if that is missing or malformed.
     """
-    sent_at = _date(headers.get("Date", "")) or now
-    wait_s = _milliseconds(headers.get("Retry-After-Ms", ""))
+    sent_at = _date(fields.get("date", "")) or now
+    wait_s = _milliseconds(fields.get("retry-after-ms", ""))
     if wait_s is None:
-        wait_s = _seconds_or_date(headers.get("Retry-After", ""), sent_at)
+        wait_s = _seconds_or_date(fields.get("retry-after", ""), sent_at)
     if wait_s is None and status in _THROTTLING:
-        wait_s = _rate_limit_reset(headers, sent_at)
+        wait_s = _rate_limit_reset(fields, sent_at)
     return None if wait_s is None else min(_MAX_WAIT_S, max(0.0, wait_s))
 
 
@@ -63,13 +57,13 @@ def _seconds_or_date(text: str, sent_at: datetime) -> float | None:
     return _largest(text) if date is None else (date - sent_at).total_seconds()
 
 
-def _rate_limit_reset(headers: Headers, sent_at: datetime) -> float | None:
-    reset_s = _largest(headers.get("RateLimit-Reset", ""))
+def _rate_limit_reset(fields: Mapping[str, str], sent_at: datetime) -> float | None:
+    reset_s = _largest(fields.get("ratelimit-reset", ""))
     if reset_s is None:
-        resets = _RATE_LIMIT_RESET.findall(headers.get("RateLimit", ""))
+        resets = _RATE_LIMIT_RESET.findall(fields.get("ratelimit", ""))
         reset_s = max(map(float, resets), default=None)
     if reset_s is None:
-        reset_s = _largest(headers.get("X-RateLimit-Reset", ""))
+        reset_s = _largest(fields.get("x-ratelimit-reset", ""))
         if reset_s is not None and reset_s >= _UNIX_TIME_S:
             unix_time_s = reset_s / 1000 if reset_s >= _UNIX_TIME_MS else reset_s
             reset_s = unix_time_s - sent_at.timestamp()

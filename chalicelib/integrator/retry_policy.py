@@ -1,15 +1,18 @@
 """Decide a record's new state after an attempt: its status, and when it is retried.
 
-    outcome      attempts    new status      next attempt
-    ───────────────────────────────────────────────────────────────────────────────────────
-    DELIVERED    +1          INTEGRATED      none
-    OVERLOADED   unchanged   ERROR           backoff by overloads, up to overload_retry_max_s
-    FAILED       +1          ERROR           backoff by attempts, up to retry_max_s
-    REFUSED      +1          ERROR           the same
-    FAILED or REFUSED, and attempts reach max_attempts: REJECTED (parked), no next attempt
+    the call                   attempts    new status      next attempt
+    ─────────────────────────────────────────────────────────────────────────────────────────────
+    is delivered               +1          INTEGRATED      none
+    does not count (*)         unchanged   ERROR           backoff by overloads, up to
+                                                           overload_retry_max_s
+    counts                     +1          ERROR           backoff by attempts, up to retry_max_s
+    counts, and attempts       +1          REJECTED        none: the record is parked
+    reach max_attempts
+
+(*) The legacy was overloaded, or was not shown to be alive for others: see ``liveness``.
 
 A Retry-After may delay the next attempt further. Overloads in a row are counted apart from
-attempts, so overload and silence never park a record.
+attempts, so an outage never parks a record, whatever its status is.
 """
 
 import random
@@ -35,14 +38,20 @@ class RetryPolicy:
     def from_settings(cls, settings: Settings) -> "RetryPolicy":
         return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)})
 
-    def settlement_of(self, call: FinishedCall, rng: random.Random) -> Settlement:
-        """Return the record's new state after a call; see the table at the head of this module."""
+    def settlement_of(self, call: FinishedCall, rng: random.Random, *, counts: bool) -> Settlement:
+        """Return the record's new state after a call; see the table at the head of this module.
+
+        Args:
+            call: the call that has ended.
+            rng: the randomness of the backoff.
+            counts: whether the call uses up an attempt. A delivery always does.
+        """
         record, result = call.record, call.result
         attempts, overloads = record.attempts + 1, 0
         wait_s: float | None = None
         if result.outcome is Outcome.DELIVERED:
             status = Status.INTEGRATED
-        elif result.outcome is Outcome.OVERLOADED:
+        elif not counts:
             status = Status.ERROR
             attempts, overloads = record.attempts, record.overloads + 1
             wait_s = backoff_s(overloads, self.retry_base_s, self.overload_retry_max_s, rng)

@@ -19,10 +19,11 @@ Threads:
 - The main thread, which calls ``run``, makes every decision and owns all state. It waits for
   Postgres at the start, at the end, and while there is nothing to send.
 - The database worker runs one task at a time: a claim, a release, a flush or the run's end.
-- The call pool's workers make HTTP calls. Its supervisor starts them and aborts overdue calls.
+- The call pool's workers make HTTP calls. Its supervisor starts them.
 """
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -31,8 +32,9 @@ from chalicelib.errors import UnavailableError
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
 from chalicelib.integrator.limiter.protocol import Clock, Limiter
+from chalicelib.integrator.liveness import Liveness
 from chalicelib.integrator.outcome import Outcome
-from chalicelib.integrator.prefetch import PrefetchQueue, peak_calls
+from chalicelib.integrator.prefetch import PrefetchQueue, is_suspect, max_suspects, peak_calls
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats
 from chalicelib.integrator.settlement_queue import SettlementQueue
@@ -43,6 +45,9 @@ from chalicelib.telemetry import event, logger
 _SETTLE_MARGIN_S = 2.0
 # A run without work waits for a record that is due within this time.
 _LINGER_S = 5.0
+# A call that did not deliver its record is held this long, in the hope that one sent later shows
+# whether the legacy was alive. Half of the time that a record may wait if that is less.
+_HOLD_S = 5.0
 # Pause between two attempts while Postgres is unavailable.
 _DATABASE_RETRY_S = 0.5
 
@@ -91,12 +96,17 @@ class Run:
         # call's start as its end minus its latency, and has to get exactly the recorded start.
         self._limiter = make_limiter(lambda: self._now)
         self._stats = RunStats(self._limiter.limit, self._limiter.limit)
-        max_wait_s = claims.record_lease_s - call_pool.call_timeout_s - _SETTLE_MARGIN_S
-        self._prefetched = PrefetchQueue(max_wait_s, self._now)
+        # The lease covers the wait before the call, the call, and the time that it is held after.
+        spare_s = claims.record_lease_s - call_pool.call_timeout_s - _SETTLE_MARGIN_S
+        hold_s = min(_HOLD_S, spare_s / 2)
+        self._prefetched = PrefetchQueue(spare_s - hold_s, self._now)
+        self._liveness = Liveness()
+        self._suspects_in_flight = 0
         self._unsettled = SettlementQueue(
             retry_policy,
             rng,
             batch_size=settle_batch,
+            hold_s=hold_s,
             limit_policy=limit_policy,
             stats=self._stats,
         )
@@ -149,6 +159,7 @@ class Run:
             try:
                 self._database.collect()
                 self._send()
+                self._unsettled.decide(self._liveness.delivered, self._read_clock())
                 self._submit_database_task(may_claim)
                 self._collect_calls()
                 if self._is_idle() and not (
@@ -164,6 +175,9 @@ class Run:
     def _finish(self, remaining_s: Callable[[], float]) -> None:
         """Settle all outcomes, return unsent records to the queue, and end the run's lease."""
         self._database.wait(remaining_s())
+        self._alarm_if_nothing_is_delivered(run_ends=True)
+        # Held calls are settled as overloads: no call follows that could show more.
+        self._unsettled.decide(self._liveness.delivered, math.inf)
         while self._unsettled:
             self._flush()
             self._database.wait(remaining_s())
@@ -185,9 +199,11 @@ class Run:
             (now := self._read_clock()) < self._leased_until
             and len(in_flight) < int(self._limiter.limit)
             and self._limiter.not_before <= now
-            and (record := self._prefetched.pop(now))
+            and (record := self._next_record(now))
         ):
             self._limiter.on_start()
+            self._liveness.on_start(record.id)
+            self._suspects_in_flight += is_suspect(record)
             self._calls.send(record, now)
             self._stats.sent += 1
             self._stats.most_in_flight = max(self._stats.most_in_flight, len(in_flight))
@@ -207,7 +223,9 @@ class Run:
         wake_at = now + self._settle_interval_s
         if self._unsettled and not self._database.is_busy:
             wake_at = min(wake_at, max(self._flush_at, self._database_retry_at))
-        if self._prefetched and len(self._calls.in_flight) < int(self._limiter.limit):
+        if len(self._calls.in_flight) < int(self._limiter.limit) and self._prefetched.has_sendable(
+            with_suspects=self._may_send_suspects()
+        ):
             wake_at = min(wake_at, self._limiter.not_before)
         calls = self._calls.collect(wake_at - now)
         now = self._read_clock()
@@ -215,12 +233,16 @@ class Run:
             outcome, retry_after_s = call.result.outcome, call.result.retry_after_s
             if outcome is Outcome.OVERLOADED and retry_after_s is not None:
                 self._limiter.on_retry_after(retry_after_s)
-            if outcome is Outcome.REFUSED:
-                self._limiter.on_refused(now - call.sent_at, call.in_flight)
+            undecided = self._liveness.on_result(call.record.id, call.result)
+            latency_s = now - call.sent_at
+            if outcome is Outcome.REFUSED and self._liveness.refusals_are_healthy:
+                self._limiter.on_refused(latency_s, call.in_flight)
             else:
                 is_delivered = outcome is Outcome.DELIVERED
-                self._limiter.on_result(is_delivered, now - call.sent_at, call.in_flight)
-            self._unsettled.add(call)
+                self._limiter.on_result(is_delivered, latency_s, call.in_flight)
+            self._suspects_in_flight -= is_suspect(call.record)
+            self._unsettled.add(call, undecided, now)
+        self._alarm_if_nothing_is_delivered()
         self._prefetched.count_finished(len(calls), now)
 
     def _submit_database_task(self, may_claim: bool) -> None:
@@ -279,8 +301,26 @@ class Run:
             lambda: self._claims.flush(batch.settlements, batch.sample, learned), on_result
         )
 
+    def _next_record(self, now: float) -> Claimed | None:
+        """Take the next record from the prefetch queue.
+
+        In a silence it is the newest: the oldest may be a block of bad records, and each of them
+        would cost a probe before a good one ends the silence.
+        """
+        return self._prefetched.pop(
+            now, with_suspects=self._may_send_suspects(), newest=self._liveness.is_silent
+        )
+
+    def _may_send_suspects(self) -> bool:
+        """Return whether one more suspect may be in flight."""
+        return self._suspects_in_flight < max_suspects(self._limiter.limit)
+
+    def _alarm_if_nothing_is_delivered(self, *, run_ends: bool = False) -> None:
+        if self._liveness.begins_to_deliver_nothing(run_ends=run_ends):
+            event("the legacy delivers nothing", level=logging.ERROR, sent=self._stats.sent)
+
     def _is_idle(self) -> bool:
-        """Return whether no record and no database task is in progress."""
+        """Return whether no record and no database task is in progress, apart from held calls."""
         return not (
             self._prefetched or self._calls.in_flight or self._unsettled or self._database.is_busy
         )

@@ -3,6 +3,10 @@
 Invariant: each outcome is settled once. A batch whose flush Postgres did not confirm stays at the
 head of the queue and is flushed again unchanged, which ``Claims.flush`` makes idempotent.
 
+A call that did not deliver its record may be the record's fault or the legacy's. Until a call that
+was sent later is delivered, the queue holds it: undecided, for a bounded time. Then it is settled
+as an overload. A held record is leased like one in flight: if the run dies, it is sent again.
+
 This module does no I/O. The run adds calls, flushes batches, and confirms them.
 """
 
@@ -25,6 +29,15 @@ _MAX_BATCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """A call that counts as an attempt if one of a higher number is delivered by ``until``."""
+
+    call: FinishedCall
+    number: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The settlements of one flush, and their statistics."""
 
@@ -39,6 +52,7 @@ class SettlementQueue:
         retry_policy: decides each record's new state.
         rng: the randomness of the backoff.
         batch_size: most settlements of one flush.
+        hold_s: how long a call may be held undecided.
         limit_policy: the name of the limiter's policy, for the statistics.
         stats: what the run counts; each batch is added to it once.
     """
@@ -49,23 +63,29 @@ class SettlementQueue:
         rng: random.Random,
         *,
         batch_size: int,
+        hold_s: float,
         limit_policy: str,
         stats: RunStats,
     ) -> None:
         self._retry_policy = retry_policy
         self._rng = rng
         self._batch_size = batch_size
+        self._hold_s = hold_s
         self._limit_policy = limit_policy
         self._stats = stats
-        self._calls: deque[FinishedCall] = deque()
+        # Decided calls, each with whether it counts as an attempt.
+        self._calls: deque[tuple[FinishedCall, bool]] = deque()
+        self._held: deque[_Held] = deque()
         self._unconfirmed: Batch | None = None
 
     def __bool__(self) -> bool:
+        """Return whether there is something to flush; held calls are not."""
         return bool(self._calls or self._unconfirmed)
 
     def record_ids(self) -> Iterator[str]:
         """Yield the ids of all records whose outcomes are not settled."""
-        yield from (call.record.id for call in self._calls)
+        yield from (call.record.id for call, _ in self._calls)
+        yield from (each.call.record.id for each in self._held)
         if self._unconfirmed:
             yield from (each.id for each in self._unconfirmed.settlements)
 
@@ -79,8 +99,28 @@ class SettlementQueue:
         """Whether so many calls wait that a flush takes precedence over a claim."""
         return len(self._calls) >= _MAX_BATCHES * self._batch_size
 
-    def add(self, call: FinishedCall) -> None:
-        self._calls.append(call)
+    def add(self, call: FinishedCall, undecided: int | None, now: float) -> None:
+        """Add a call; hold it if ``Liveness`` has returned its number, as it is undecided."""
+        if undecided is not None:
+            self._held.append(_Held(call, undecided, now + self._hold_s))
+        else:
+            self._calls.append((call, False))
+
+    def decide(self, delivered: int, now: float) -> None:
+        """Decide held calls: those sent before a delivered call, and those held too long.
+
+        Args:
+            delivered: the highest number of a call that was delivered.
+            now: the present; infinity decides all.
+        """
+        for _ in range(len(self._held)):
+            each = self._held.popleft()
+            if each.number < delivered:
+                self._calls.append((each.call, True))
+            elif now >= each.until:
+                self._calls.append((each.call, False))
+            else:
+                self._held.append(each)
 
     def next_batch(self, limit: float, in_flight: int) -> Batch:
         """Return the batch to flush: the unconfirmed one, or else a new one, empty if none wait.
@@ -91,10 +131,14 @@ class SettlementQueue:
         """
         if self._unconfirmed is None:
             count = min(len(self._calls), self._batch_size)
-            calls = [self._calls.popleft() for _ in range(count)]
-            settlements = [self._retry_policy.settlement_of(each, self._rng) for each in calls]
+            decided = [self._calls.popleft() for _ in range(count)]
+            settlements = [
+                self._retry_policy.settlement_of(call, self._rng, counts=counts)
+                for call, counts in decided
+            ]
             self._stats.parked += sum(each.status is Status.REJECTED for each in settlements)
-            self._unconfirmed = Batch(settlements, self._sample(calls, limit, in_flight))
+            sample = self._sample([call for call, _ in decided], limit, in_flight)
+            self._unconfirmed = Batch(settlements, sample)
         return self._unconfirmed
 
     def confirm(self) -> None:

@@ -5,5 +5,6 @@
 - ``status``: show how many records each stage holds.
 - ``tick``: run a schedule once.
 - ``reconcile``, ``release``, ``replay``: the operator commands.
+- ``legacy``: check the settings of a legacy.
 - ``burst``: send load and account for every punch.
 """

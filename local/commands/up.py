@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from chalicelib.principal import Role
-from local.arguments import http_url, integer, number
+from local.arguments import integer, number, url_or_file
 from local.child_process import StartError, end_orphans
+from local.legacy_profile import ProfileError, check_profile, read_profile
 from local.loopback import NoFreePortError
 from local.stack import DEFAULT_PORTS, Stack, StackOptions
 from local.stack_file import DEFAULT_HOME
@@ -58,21 +59,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--legacy",
-        type=http_url,
-        metavar="URL",
-        help="POST records to this URL instead of to a simulated legacy system",
+        type=url_or_file,
+        metavar="URL|FILE",
+        help="send records to this URL, or to the legacy that this profile describes"
+        " (docs/operations.md), instead of to a simulated one",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a stack; return 0 if a signal stopped it, 1 if it could not start."""
     console = Console(highlight=False, soft_wrap=True)
+    try:
+        legacy = _legacy_settings(arguments.legacy)
+    except ProfileError as error:
+        console.print(escape(str(error)), style="red")
+        return 1
     options = StackOptions(
         home=arguments.data.resolve(),
         port=arguments.port,
         default_ports=arguments.data.resolve() == DEFAULT_HOME.resolve(),
         tick_s=arguments.tick,
-        legacy_url=arguments.legacy,
+        legacy=legacy,
     )
     try:
         with _exclusive(options.home):
@@ -81,6 +88,21 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(escape(str(error)), style="red")
         return 1
     return 0
+
+
+def _legacy_settings(legacy: str | Path | None) -> dict[str, str]:
+    """Return the settings of the legacy that an argument names; none for the simulated legacy.
+
+    Raises:
+        ProfileError: the profile is invalid.
+    """
+    if legacy is None:
+        return {}
+    if isinstance(legacy, str):
+        return {"LEGACY_URL": legacy}
+    profile = read_profile(legacy)
+    check_profile(profile)
+    return profile
 
 
 def _run(options: StackOptions, console: Console) -> None:
@@ -146,7 +168,7 @@ def _welcome(urls: dict[str, str], options: StackOptions) -> str:
     """Return the text that says where everything is and how to try it."""
     api, legacy = urls["api"], urls["legacy"]
     punch = '{"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03:00"}'
-    report = "" if options.legacy_url else f"\n    curl {legacy}/report"
+    report = "" if options.legacy else f"\n    curl {legacy}/report"
     key = read_key(options.home)
     employee = make_token(key, Role.EMPLOYEE, 1, 7, lasts_s=_TOKEN_LIFETIME_S)
     employer = make_token(key, Role.EMPLOYER, 1, lasts_s=_TOKEN_LIFETIME_S)

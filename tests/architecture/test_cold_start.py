@@ -56,10 +56,14 @@ NOT_INTAKE = {
     "boto3",
     "botocore",
     "chardet",
+    "jinja2",
+    "jmespath",
     "local",
+    "markupsafe",
     "odata_query",
     "pg8000",
     "psutil",
+    "pycurl",
     "requests",
     "scramp",
     "sly",
@@ -146,6 +150,38 @@ def test_post_imports_boto3_where_the_environment_is_not_enough(
     assert result["status"] == 201
     assert own_modules(result["modules"]) - INTAKE == {"chalicelib.dynamodb.boto_client"}
     assert "boto3" in result["modules"]
+
+
+INTEGRATE = """
+import json, sys
+import app
+from chalicelib import container
+container.integrator_run()
+print(json.dumps({"modules": sorted(sys.modules)}))
+"""
+TEMPLATE = {"LEGACY_BODY": "[{{ employeeId }}]"}
+CONDITION = {"LEGACY_DELIVERED": "status == `202`"}
+LEGACY = "chalicelib.integrator.legacy."
+
+
+@pytest.mark.parametrize("changes", [{}, TEMPLATE, CONDITION], ids=["default", "body", "condition"])
+def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
+    changes: dict[str, str],
+) -> None:
+    url = "http://127.0.0.1:9/"
+    variables = environment(
+        dynamodb="", table="", postgres="postgresql://x@127.0.0.1:9/x", legacy=url
+    )
+    modules = set(run(INTEGRATE, variables | changes)["modules"])
+    assert "chalicelib.integrator.legacy_client" in modules
+    assert (
+        ("jinja2" in modules) == (LEGACY + "request_template" in modules) == (changes == TEMPLATE)
+    )
+    assert (
+        ("jmespath" in modules)
+        == (LEGACY + "response_conditions" in modules)
+        == (changes == CONDITION)
+    )
 
 
 CHECK = """

@@ -30,11 +30,12 @@ from tests.support.tokens import OPERATOR, operator_event
 # The libraries of Lambda's Python runtime that the code uses.
 RUNTIME_LIBRARIES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 JSON = {"Content-Type": "application/json", **OPERATOR}
-# docs/decisions/0015 states 7.5 MB; one more library exceeds this.
-MAX_ZIP_BYTES = 8_000_000
+# docs/decisions/0015 states 14.6 MB; one more compiled library exceeds this.
+MAX_ZIP_BYTES = 15_000_000
 
-# What every Python runtime of Lambda on x86_64 can load (PEP 599, PEP 600).
-PLATFORMS = ["manylinux2014_x86_64", "manylinux_2_17_x86_64"]
+# What Lambda's Python runtimes since 3.12 on x86_64 can load (PEP 599, PEP 600): they are Amazon
+# Linux 2023, with glibc 2.34.
+PLATFORMS = ["manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64"]
 
 # The runtime whose code can be run here.
 EXECUTABLE = RUNTIME if interpreter(RUNTIME) else RUNNING
@@ -178,7 +179,12 @@ def test_wheels_in_the_deployed_zip_fit_the_pinned_runtime(packaged: Path) -> No
             for name in packed.namelist()
             if name.endswith(".dist-info/WHEEL")
         ]
-        libraries = [name for name in packed.namelist() if name.endswith(".so")]
+        # Not those that a wheel brings for its own modules: they do not depend on Python.
+        libraries = [
+            name
+            for name in packed.namelist()
+            if name.endswith(".so") and not name.partition("/")[0].endswith(".libs")
+        ]
     python = tuple(int(each) for each in version(RUNTIME).split("."))
     digits = version(RUNTIME).replace(".", "")
     supported = {

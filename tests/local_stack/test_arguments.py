@@ -16,6 +16,12 @@ from tests.support.running_stack import local
         ("up --tick inf", "--tick: 'inf' is not a number, 0 or more"),
         ("up --legacy legacy.example", "--legacy: 'legacy.example' is not an HTTP URL"),
         ("up --legacy http://[::1/", "--legacy: 'http://[::1/' is not an HTTP URL"),
+        (
+            "up --legacy /nowhere/hr.env",
+            "'/nowhere/hr.env' is not an HTTP URL such as http://127.0.0.1:9000/path, nor a file",
+        ),
+        ("legacy check --legacy /nowhere/hr.env", "--legacy: '/nowhere/hr.env' is not a file"),
+        ("legacy check --record {bad", "--record: is not JSON: Expecting property name"),
         ("token --hours nan", "--hours: 'nan' is not a number, 0 or more"),
         (
             "token --employer 0",

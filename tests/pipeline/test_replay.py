@@ -10,39 +10,46 @@ from chalicelib.errors import InvalidError, NotImplementedByServiceError
 from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.sql.filter import translate_filter
 from chalicelib.operations.replay import Replay, replay
+from chalicelib.point_record import Status
+from chalicelib.postgres.claims import Claimed, Claims, Sample, Settlement
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.dead_letters import DeadLetters
 from tests.conftest import SimulatedLegacy
 from tests.support.lambda_events import context
-from tests.support.service import Service, wired
+from tests.support.service import Service
 from tests.support.tokens import INTEGRATION, operator_event
-
-
-@pytest.fixture
-def service(service: Service, variables: dict[str, str]) -> Any:
-    """The service, configured to park a record at its first refusal."""
-    with wired(variables | {"MAX_ATTEMPTS": "1"}):
-        yield service
 
 
 def run_replay(text: str, seconds: float = 60.0) -> dict[str, Any]:
     return app.replay(operator_event(filter=text), context(seconds))
 
 
-def park(service: Service, legacy: SimulatedLegacy, employees: range) -> list[str]:
-    """Let the legacy refuse one punch of each employee, and return the ids of the records."""
+def park(service: Service, employees: range) -> list[str]:
+    """Store one punch of each employee as parked, and return the ids of the records."""
     ids = service.accept(employees)
-    legacy.set(answer={"status": 422, "body": "unknown", "only_ids": ids})
     service.replicate()
-    service.integrate()
-    legacy.set(answer=None)
+    park_due_records()
     return ids
+
+
+def park_due_records() -> list[Claimed]:
+    """Settle all due records as the integrator does after a record's last refusal."""
+    claims = Claims(container.database(), run_lease_s=30, record_lease_s=30)
+    claims.begin()
+    claimed = claims.claim(1_000)
+    settlements = [
+        Settlement(each.id, Status.REJECTED, 8, 8, 0, None, "HTTP 422: unknown", 422, 5)
+        for each in claimed
+    ]
+    claims.flush(settlements, Sample(10.0, 0, 0, 0, len(claimed), None, None, "adaptive"), {})
+    claims.end([])
+    return claimed
 
 
 def test_replay_returns_the_selected_parked_records_to_the_queue(
     service: Service, legacy: SimulatedLegacy
 ) -> None:
-    ids = park(service, legacy, range(1, 11))
+    ids = park(service, range(1, 11))
     (waiting,) = service.accept([99])
     service.replicate()
     assert service.statuses() == {"REJECTED": 10, "AWAITING": 1}
@@ -56,7 +63,7 @@ def test_replay_returns_the_selected_parked_records_to_the_queue(
     assert sorted(legacy.accepted_ids()) == sorted([*ids[:4], waiting])
     assert service.logs(ids[0]) == [
         (0, "AWAITING", None),
-        (1, "REJECTED", 422),
+        (8, "REJECTED", 422),
         (0, "AWAITING", None),
         (1, "INTEGRATED", 200),
     ]
@@ -65,37 +72,26 @@ def test_replay_returns_the_selected_parked_records_to_the_queue(
     assert logs == [("Replayed by ada.",)]
 
 
-def test_replay_ignores_a_record_until_it_is_parked_again(
-    service: Service, legacy: SimulatedLegacy
-) -> None:
-    (record_id,) = park(service, legacy, range(1, 2))
-    legacy.set(answer={"status": 422, "body": "still unknown"})
+def test_replay_ignores_a_record_until_it_is_parked_again(service: Service) -> None:
+    (record_id,) = park(service, range(1, 2))
     for _ in range(2):
         assert run_replay("employerId eq 121")["replayed"] == 1
         assert run_replay("employerId eq 121")["replayed"] == 0  # no longer parked
-        service.integrate()
+        park_due_records()
         assert service.statuses() == {"REJECTED": 1}
     refusals = [status for _, status, _ in service.logs(record_id) if status == "REJECTED"]
     assert len(refusals) == 3
 
 
-def test_a_replayed_record_has_all_its_attempts_again(
-    service: Service, legacy: SimulatedLegacy, variables: dict[str, str]
-) -> None:
-    with wired(variables | {"MAX_ATTEMPTS": "2", "RETRY_BASE_S": "0"}):
-        ids = service.accept(range(1, 2))
-        legacy.set(answer={"status": 422, "body": "unknown"})
-        service.replicate()
-        service.integrate()
-        run_replay("true")
-        service.integrate()
-    refused_twice = [(1, "ERROR", 422), (2, "REJECTED", 422)]
-    arrival = replayed = (0, "AWAITING", None)
-    assert service.logs(ids[0]) == [arrival, *refused_twice, replayed, *refused_twice]
+def test_a_replayed_record_has_all_its_attempts_again(service: Service) -> None:
+    park(service, range(1, 2))
+    run_replay("true")
+    (claimed,) = park_due_records()
+    assert (claimed.attempts, claimed.overloads) == (0, 0)
 
 
-def test_replay_leaves_other_records_unchanged(service: Service, legacy: SimulatedLegacy) -> None:
-    parked = park(service, legacy, range(1, 4))
+def test_replay_leaves_other_records_unchanged(service: Service) -> None:
+    parked = park(service, range(1, 4))
     service.accept([50])
     service.replicate()
     service.integrate()
@@ -109,8 +105,8 @@ def test_replay_leaves_other_records_unchanged(service: Service, legacy: Simulat
     assert service.logs(awaiting) == [(0, "AWAITING", None)]
 
 
-def test_replay_filter_may_select_by_the_log(service: Service, legacy: SimulatedLegacy) -> None:
-    park(service, legacy, range(1, 4))
+def test_replay_filter_may_select_by_the_log(service: Service) -> None:
+    park(service, range(1, 4))
     assert run_replay("logs/any(l:l/httpStatus eq 500)")["replayed"] == 0
     unknown = "logs/any(l:l/httpStatus eq 422 and contains(l/log,'unknown'))"
     assert run_replay(unknown)["replayed"] == 3
@@ -129,7 +125,7 @@ def test_replay_in_several_batches_replays_each_record_once(
             batch=7,
         )
 
-    ids = park(service, legacy, range(1, 101))
+    ids = park(service, range(1, 101))
     assert in_batches("employeeId mod 2 eq 0", seconds=60) == Replay(50, more=False)
     assert in_batches("true", seconds=0) == Replay(0, more=True)  # no time for even one batch
     assert in_batches("true", seconds=60) == Replay(50, more=False)
@@ -142,10 +138,8 @@ def test_replay_in_several_batches_replays_each_record_once(
     assert logged == [(1,)]
 
 
-def test_a_replayed_record_is_neither_missing_nor_unlogged(
-    service: Service, legacy: SimulatedLegacy
-) -> None:
-    ids = park(service, legacy, range(1, 4))
+def test_a_replayed_record_is_neither_missing_nor_unlogged(service: Service) -> None:
+    ids = park(service, range(1, 4))
     run_replay("true")
     locations = container.point_record_store().locate(ids)
     assert locations.records == set(ids)
@@ -165,10 +159,8 @@ def test_a_replayed_record_is_neither_missing_nor_unlogged(
         ("true" + " and true" * 1_000, "longer"),
     ],
 )
-def test_an_invalid_filter_replays_no_record(
-    service: Service, legacy: SimulatedLegacy, text: str, reason: str
-) -> None:
-    park(service, legacy, range(1, 2))
+def test_an_invalid_filter_replays_no_record(service: Service, text: str, reason: str) -> None:
+    park(service, range(1, 2))
     with pytest.raises((InvalidError, NotImplementedByServiceError)) as caught:
         run_replay(text)
     assert reason in caught.value.message

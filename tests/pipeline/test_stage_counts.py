@@ -39,7 +39,6 @@ def test_accepted_equals_delivered_plus_waiting_plus_parked_during_a_run(
     ids = service.accept(range(1, 201))
     legacy.set(
         latency_ms=30,
-        lost_reply_rate=0.05,
         answer={"status": 422, "body": "unknown", "only_ids": ids[:20]},
     )
     service.replicate()
@@ -54,7 +53,6 @@ def test_accepted_equals_delivered_plus_waiting_plus_parked_during_a_run(
         assert_balanced(service, 200)
         assert checks > 1
         service.advance_time(3_600)
-        legacy.set(lost_reply_rate=0)
         service.integrate()
         assert_balanced(service, 200)
         counts = service.get("/health").json_body["replica"]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from chalicelib.integrator.legacy_client import LegacyEndpoint
+from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.settings import SettingsError
 from tests.support.scripted_server import (
@@ -15,14 +15,19 @@ from tests.support.scripted_server import (
     connection_to,
     reset,
     send,
-    send_until_aborted,
 )
+
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def drip(peer: socket.socket) -> None:
     for byte in SUCCESS:
         peer.sendall(bytes([byte]))
         time.sleep(0.05)
+
+
+def hang(peer: socket.socket) -> None:
+    peer.recv(1)
 
 
 def drip_body(peer: socket.socket) -> None:
@@ -44,8 +49,7 @@ def test_call_sends_json_and_the_idempotency_key_and_keeps_the_connection() -> N
 
 
 def test_call_opens_another_connection_if_the_server_closed_the_kept_one() -> None:
-    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
-    with ScriptedServer(lambda peer: peer.sendall(closing), SUCCESS).running() as server:
+    with ScriptedServer(CLOSING, SUCCESS).running() as server:
         connection = connection_to(server.url)
         assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
         connection.close()
@@ -57,9 +61,9 @@ def test_call_opens_another_connection_if_the_server_closed_the_kept_one() -> No
     [
         (reset, Outcome.OVERLOADED),
         (lambda _: None, Outcome.OVERLOADED),  # closes without a response
-        (lambda _: time.sleep(1.5), Outcome.OVERLOADED),  # silence
+        (lambda _: time.sleep(6), Outcome.OVERLOADED),  # silence
         (lambda peer: peer.sendall(SUCCESS[:60]), Outcome.OVERLOADED),  # breaks off in the body
-        (lambda peer: peer.sendall(SUCCESS[:10]), Outcome.FAILED),  # … in the status line
+        (lambda peer: peer.sendall(SUCCESS[:10]), Outcome.OVERLOADED),  # … in the status line
         (lambda peer: peer.sendall(SUCCESS[:20]), Outcome.OVERLOADED),  # … in the headers
         (lambda peer: peer.sendall(b"220 smtp.example ESMTP\r\n\r\n"), Outcome.FAILED),
         (lambda peer: peer.sendall(b"HTTP/1.1 abc\r\n\r\n"), Outcome.FAILED),
@@ -69,7 +73,7 @@ def test_call_opens_another_connection_if_the_server_closed_the_kept_one() -> No
             ),
             Outcome.OVERLOADED,
         ),
-        (lambda peer: peer.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 99_999), Outcome.FAILED),
+        (lambda peer: peer.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 110_000), Outcome.FAILED),
     ],
 )
 def test_broken_response_is_an_outcome_and_does_not_affect_the_next_call(
@@ -79,6 +83,7 @@ def test_broken_response_is_an_outcome_and_does_not_affect_the_next_call(
         connection = connection_to(server.url)
         result = send(connection)
         assert result.outcome is outcome, result
+        assert result.may_be_the_records_fault
         assert result.log
         assert send(connection).outcome is Outcome.DELIVERED
         connection.close()
@@ -96,32 +101,73 @@ def test_redirect_is_not_followed() -> None:
 def test_refused_connection_is_an_overload() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert send(connection_to(f"http://127.0.0.1:{port}/")).outcome is Outcome.OVERLOADED
+    result = send(connection_to(f"http://127.0.0.1:{port}/"))
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.may_be_the_records_fault
+
+
+def test_connection_that_is_refused_after_a_delivery_is_an_overload() -> None:
+    with ScriptedServer(CLOSING).running() as server:
+        connection = connection_to(server.url)
+        assert send(connection).outcome is Outcome.DELIVERED
+    result = send(connection)
+    connection.close()
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.may_be_the_records_fault
 
 
 def test_unknown_host_name_is_an_overload() -> None:
-    assert send(connection_to("http://legacy.invalid/")).outcome is Outcome.OVERLOADED
+    result = send(connection_to("http://legacy.invalid/"))
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.may_be_the_records_fault
 
 
 @pytest.mark.parametrize("respond", [drip, drip_body])
-def test_dripping_response_is_aborted_after_the_deadline(respond: Respond) -> None:
+def test_dripping_response_ends_at_the_timeout_of_the_call(respond: Respond) -> None:
     with ScriptedServer(respond).running() as server:
         connection = connection_to(server.url, call_timeout_s=0.3)
-        result = send_until_aborted(connection)
+        result = send(connection)
         assert result.outcome is Outcome.OVERLOADED
+        assert result.log == "No response: timeout while waiting for the response"
+        assert result.broke_off
         assert result.latency_s < 2
         connection.close()
 
 
-def test_abort_before_and_after_a_call_is_a_no_op() -> None:
-    with ScriptedServer(SUCCESS, SUCCESS).running() as server:
+@pytest.mark.slow
+def test_silence_of_the_read_timeout_ends_a_call_within_the_granularity_of_libcurl() -> None:
+    """libcurl's mean of the speed makes the shortest read timeout one of 7 s."""
+    with ScriptedServer(hang).running() as server:
+        connection = LegacyConnection(LegacyEndpoint(server.url, 1.0, 0.1, 60.0))
+        result = send(connection)
+        connection.close()
+    assert result.outcome is Outcome.OVERLOADED
+    assert 5 < result.latency_s < 12
+
+
+def test_request_has_no_header_that_libcurl_adds_by_itself() -> None:
+    with ScriptedServer(SUCCESS).running() as server:
         connection = connection_to(server.url)
-        connection.abort_if_overdue()
-        assert send(connection).outcome is Outcome.DELIVERED
-        connection.abort_if_overdue()
+        send(connection)
+        connection.close()
+    head = server.requests[0].partition(b"\r\n\r\n")[0]
+    names = {line.partition(b":")[0].decode().lower() for line in head.split(b"\r\n")[1:]}
+    assert names == {
+        "host",
+        "accept",
+        "accept-encoding",
+        "content-type",
+        "content-length",
+        "idempotency-key",
+    }
+
+
+def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with ScriptedServer(SUCCESS).running() as server:
+        connection = connection_to(server.url)
         assert send(connection).outcome is Outcome.DELIVERED
         connection.close()
-    assert server.connections == 1
 
 
 @pytest.mark.parametrize(

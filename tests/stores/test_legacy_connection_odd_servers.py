@@ -1,10 +1,16 @@
 """One call to a server that breaks HTTP or is unreachable: it ends, with the right outcome."""
 
+import json
+import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -62,7 +68,7 @@ def test_status_other_than_success_counts_even_if_the_body_breaks_off(
     status: bytes, outcome: Outcome, end: Respond
 ) -> None:
     with ScriptedServer(unfinished(status, end), SUCCESS).running() as server:
-        connection = LegacyConnection(LegacyEndpoint(server.url, 1.0, 0.1, 5.0))
+        connection = LegacyConnection(LegacyEndpoint(server.url, 1.0, 1.0, 0.3))
         result = send(connection)
         assert (result.outcome, result.http_status) == (outcome, int(status[:3]))
         assert result.retry_after_s == 7
@@ -151,23 +157,139 @@ def unresponsive_port() -> Iterator[int]:
             each.close()
 
 
-@pytest.mark.parametrize("connect_timeout_s", [0.1, 30.0])
-def test_many_unresponsive_addresses_share_the_deadline_of_the_call(
-    unresponsive_port: int, monkeypatch: pytest.MonkeyPatch, connect_timeout_s: float
+@pytest.mark.parametrize(("connect_timeout_s", "call_timeout_s"), [(0.3, 30.0), (30.0, 0.3)])
+def test_many_unresponsive_addresses_share_the_timeouts_of_the_call(
+    unresponsive_port: int, connect_timeout_s: float, call_timeout_s: float
 ) -> None:
-    getaddrinfo = socket.getaddrinfo
-
-    def hundred_addresses(host: str, *arguments: Any, **named: Any) -> Any:
-        return (
-            getaddrinfo("127.0.0.1", *arguments, **named) * 100
-            if host == "legacy.test"
-            else getaddrinfo(host, *arguments, **named)
-        )
-
-    monkeypatch.setattr(socket, "getaddrinfo", hundred_addresses)
-    url = f"http://legacy.test:{unresponsive_port}/"
-    connection = LegacyConnection(LegacyEndpoint(url, connect_timeout_s, 1.0, 0.3))
+    addresses = ",".join(f"127.0.0.{number}" for number in range(1, 101))
+    connection = LegacyConnection(
+        LegacyEndpoint(
+            f"http://legacy.test:{unresponsive_port}/", connect_timeout_s, 1.0, call_timeout_s
+        ),
+        resolve=[f"legacy.test:{unresponsive_port}:{addresses}"],
+    )
     result = send(connection)
+    connection.close()
     assert result.outcome is Outcome.OVERLOADED
-    assert result.log == "No response: TimeoutError: the call exceeded its deadline"
-    assert result.latency_s < 5  # a connect timeout for each address would be ten
+    assert result.log == "No response: timeout while waiting for the connection"
+    assert not result.broke_off
+    assert result.latency_s < 5  # a connect timeout for each address would be 30
+
+
+def test_dead_addresses_of_the_legacy_do_not_prevent_a_delivery() -> None:
+    with ScriptedServer(SUCCESS).running() as server:
+        port = int(server.url.split(":")[2].partition("/")[0])
+        connection = LegacyConnection(
+            LegacyEndpoint(f"http://legacy.test:{port}/", 3.0, 10.0, 15.0),
+            resolve=[f"legacy.test:{port}:127.0.0.2,127.0.0.3,127.0.0.1"],
+        )
+        assert send(connection).outcome is Outcome.DELIVERED
+        connection.close()
+
+
+@pytest.mark.parametrize("lengths", [("many",), ("-5",), ("22", "9")])
+@pytest.mark.parametrize("closes", [True, False])
+def test_success_with_an_invalid_length_is_delivered_by_the_second_request(
+    lengths: tuple[str, ...], closes: bool
+) -> None:
+    """libcurl discards it; without the retry, the record would be sent until it is parked."""
+    fields = "".join(f"Content-Length: {each}\r\n" for each in lengths)
+    response = f"HTTP/1.1 200 OK\r\n{fields}\r\n".encode() + b'{"message": "success"}'
+
+    def respond(peer: socket.socket) -> None:
+        peer.sendall(response)
+        if not closes:
+            peer.recv(1)  # until the client closes
+
+    with ScriptedServer(respond, respond, SUCCESS).running() as server:
+        connection = connection_to(server.url)
+        assert send(connection).outcome is Outcome.DELIVERED
+        assert len(server.requests) == 2
+        assert send(connection).outcome is Outcome.DELIVERED
+        connection.close()
+    assert len(server.requests) == 3
+
+
+def test_retry_does_not_outlast_the_timeout_of_the_call() -> None:
+    def invalid_and_late(peer: socket.socket) -> None:
+        time.sleep(0.3)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}")
+
+    with ScriptedServer(invalid_and_late, lambda _: time.sleep(1)).running() as server:
+        connection = connection_to(server.url, call_timeout_s=0.6)
+        result = send(connection)
+        connection.close()
+    assert result.outcome is Outcome.OVERLOADED
+    assert result.latency_s < 0.9
+
+
+def test_headers_without_a_colon_are_a_failure_and_are_not_sent_again() -> None:
+    invalid = b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\n{}"
+    with ScriptedServer(lambda peer: peer.sendall(invalid)).running() as server:
+        connection = connection_to(server.url)
+        result = send(connection)
+        connection.close()
+    assert result.outcome is Outcome.FAILED
+    assert result.log == "No response: the headers of the response are invalid"
+    assert len(server.requests) == 1
+
+
+# Delays each look-up, and resolves every name to this machine.
+SLOW_RESOLVER = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <unistd.h>
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found) {
+    int (*original)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
+        dlsym(RTLD_NEXT, "getaddrinfo");
+    usleep(1000000);
+    write(2, "resolved\\n", 9);
+    return original("127.0.0.1", service, hints, found);
+}
+"""
+CALL_LEGACY_TEST = """
+import json, socket, sys, time
+from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    url = f"http://legacy.test:{listener.getsockname()[1]}/"
+    connection = LegacyConnection(LegacyEndpoint(url, 30.0, 30.0, float(sys.argv[1])))
+    result = connection.send("a-key", b"{}")
+    time.sleep(2)  # the look-up ends meanwhile
+    listener.settimeout(0.1)
+    try:
+        was_called = bool(listener.accept())
+    except TimeoutError:
+        was_called = False
+print(json.dumps([result.outcome, result.log, result.latency_s, was_called]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, to delay getaddrinfo")
+@pytest.mark.parametrize(("call_timeout_s", "is_called"), [(0.3, False), (1.5, True)])
+def test_name_that_is_resolved_after_the_timeout_is_not_called(
+    tmp_path: Path, call_timeout_s: float, is_called: bool
+) -> None:
+    """By then another run may hold the record."""
+    library = tmp_path / "slow_resolver.so"
+    (tmp_path / "slow_resolver.c").write_text(SLOW_RESOLVER)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-o", library, tmp_path / "slow_resolver.c", "-ldl"], check=True
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", CALL_LEGACY_TEST, str(call_timeout_s)],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "resolved" in done.stderr  # the call's look-up did go through the delayed one
+    outcome, log, latency_s, was_called = json.loads(done.stdout)
+    assert outcome == "OVERLOADED"
+    awaited = "response" if is_called else "connection"
+    assert log == f"No response: timeout while waiting for the {awaited}"
+    assert latency_s < call_timeout_s + 0.5
+    assert was_called is is_called

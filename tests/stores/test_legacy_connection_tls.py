@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
-from tests.support.scripted_server import SUCCESS, send, send_until_aborted
+from tests.support.scripted_server import SUCCESS, send
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def certificate(tmp_path: Path) -> Path:
 
 def connection_to(url: str, certificate: Path, call_timeout_s: float = 5.0) -> LegacyConnection:
     """Return a connection that trusts the certificate, and no other."""
-    context = ssl.create_default_context(cafile=certificate)
-    return LegacyConnection(LegacyEndpoint(url, 30.0, 30.0, call_timeout_s), lambda: context)
+    endpoint = LegacyEndpoint(url, 30.0, 30.0, call_timeout_s)
+    return LegacyConnection(endpoint, ca_file=str(certificate))
 
 
 @contextmanager
@@ -60,11 +60,12 @@ def tls_server(certificate: Path) -> Iterator[int]:
 
         def serve() -> None:
             peer, _ = listener.accept()
-            # The client ends the handshake if it does not trust the certificate.
+            # The client closes the connection if it does not trust the certificate.
             with suppress(OSError), context.wrap_socket(peer, server_side=True) as secure:
-                while b"}" not in secure.recv(65_536):
-                    pass
-                secure.sendall(SUCCESS)
+                while part := secure.recv(65_536):
+                    if b"}" in part:
+                        secure.sendall(SUCCESS)
+                        break
 
         server = threading.Thread(target=serve)
         server.start()
@@ -80,20 +81,36 @@ def test_call_over_tls_is_delivered(certificate: Path) -> None:
         connection.close()
 
 
-def test_untrusted_certificate_is_an_overload_and_the_log_omits_the_host(certificate: Path) -> None:
+def test_certificate_of_another_host_is_an_overload_and_the_log_omits_the_host(
+    certificate: Path,
+) -> None:
     with tls_server(certificate) as port:
         # The certificate is for localhost, not for this address.
         connection = connection_to(f"https://127.0.0.1:{port}/point-records", certificate)
         result = send(connection)
         connection.close()
     assert result.outcome is Outcome.OVERLOADED
-    assert result.log is not None
-    assert result.log.startswith("No response: SSLCertVerificationError: IP address mismatch")
-    assert "127.0.0.1" not in result.log
+    assert not result.broke_off
+    assert result.log == "No response: the certificate is for another host"
 
 
-def test_unanswered_handshake_is_aborted_after_the_deadline(certificate: Path) -> None:
+def test_certificate_of_an_unknown_authority_is_an_overload(certificate: Path) -> None:
+    with tls_server(certificate) as port:
+        connection = LegacyConnection(LegacyEndpoint(f"https://localhost:{port}/", 30.0, 30.0, 5.0))
+        result = send(connection)
+        connection.close()
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.broke_off
+    assert result.log == "No response: the certificate is not trusted (OpenSSL error 18)"
+
+
+def test_unanswered_handshake_ends_at_the_timeout_of_the_call(certificate: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://localhost:{listener.getsockname()[1]}/point-records"
         connection = connection_to(url, certificate, call_timeout_s=0.2)
-        assert send_until_aborted(connection).outcome is Outcome.OVERLOADED
+        result = send(connection)
+        connection.close()
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.broke_off
+    assert result.log == "No response: timeout while waiting for the connection"
+    assert result.latency_s < 2

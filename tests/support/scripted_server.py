@@ -1,8 +1,8 @@
 """A server that responds as scripted, and a connection of the integrator's client to it."""
 
+import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -56,12 +56,14 @@ class ScriptedServer:
 
 
 def _read_request(peer: socket.socket) -> bytes:
+    """Read the head and the body of a request; what the client has sent if it closes before."""
     request = b""
-    while b"}" not in request:
-        part = peer.recv(65_536)
-        if not part:
-            break
+    while part := peer.recv(65_536):
         request += part
+        head, blank, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if blank and len(body) >= (int(length[1]) if length else 0):
+            break
     return request
 
 
@@ -76,16 +78,3 @@ def send(connection: LegacyConnection) -> CallResult:
 def reset(peer: socket.socket) -> None:
     """Have the server's close reset the connection."""
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-
-def send_until_aborted(connection: LegacyConnection) -> CallResult:
-    """Send in a thread, and abort the call once it is overdue."""
-    results: list[CallResult] = []
-    caller = threading.Thread(target=lambda: results.append(send(connection)))
-    caller.start()
-    deadline = time.monotonic() + 10
-    while caller.is_alive() and time.monotonic() < deadline:
-        connection.abort_if_overdue()
-        caller.join(0.05)
-    (result,) = results
-    return result

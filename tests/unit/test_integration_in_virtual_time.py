@@ -1,6 +1,9 @@
 """Outages of minutes, and one poison record among a thousand, in virtual time."""
 
+import logging
 import random
+from collections import Counter
+from statistics import median
 
 import pytest
 
@@ -24,7 +27,8 @@ def healthy(now: float, key: str, in_flight: int) -> CallResult:
 
 
 def no_response(latency_s: float, error: str) -> CallResult:
-    return CallResult(Outcome.OVERLOADED, latency_s, log=f"No response: {error}")
+    log, broke_off = f"No response: {error}", "Refused" not in error
+    return CallResult(Outcome.OVERLOADED, latency_s, log=log, broke_off=broke_off)
 
 
 OUTAGES: dict[str, CallResult] = {
@@ -34,6 +38,12 @@ OUTAGES: dict[str, CallResult] = {
     "429 with Retry-After": CallResult(
         Outcome.OVERLOADED, 0.02, 429, "HTTP 429", retry_after_s=300.0
     ),
+    "502": CallResult(Outcome.FAILED, 0.02, 502, "HTTP 502: bad gateway"),
+    "504": CallResult(Outcome.FAILED, 10.0, 504, "HTTP 504: gateway timeout"),
+    "404 from a gateway": CallResult(Outcome.REFUSED, 0.001, 404, "HTTP 404: no route"),
+    "423": CallResult(Outcome.REFUSED, 0.02, 423, "HTTP 423: locked"),
+    "302": CallResult(Outcome.FAILED, 0.02, 302, "HTTP 302: to the login page"),
+    "409 in progress": CallResult(Outcome.REFUSED, 0.02, 409, "HTTP 409: still worked on"),
     "401": CallResult(Outcome.OVERLOADED, 0.02, 401, "HTTP 401: who?", credentials_refused=True),
 }
 
@@ -46,7 +56,19 @@ def with_outage(result: CallResult, since: float, until: float) -> Legacy:
 
 @pytest.mark.parametrize(
     ("outage", "minutes"),
-    [("refused", 30), ("hangs", 30), ("503", 30), ("429 with Retry-After", 10), ("401", 10)],
+    [
+        ("refused", 30),
+        ("hangs", 30),
+        ("503", 30),
+        ("429 with Retry-After", 10),
+        ("401", 10),
+        ("502", 10),
+        ("504", 10),
+        ("404 from a gateway", 10),
+        ("423", 10),
+        ("302", 10),
+        ("409 in progress", 10),
+    ],
 )
 def test_outage_uses_up_no_attempt_and_is_followed_by_no_stampede(
     outage: str, minutes: int
@@ -75,12 +97,17 @@ def test_outage_uses_up_no_attempt_and_is_followed_by_no_stampede(
 
 
 def settle_times(legacy: Legacy, poison: str, statuses: dict[Status, int]) -> list[float]:
-    """Integrate a thousand records; return when each one except ``poison`` was settled."""
-    world = World(legacy, {f"r{n}": Row(due_at=0.0) for n in range(1_000)})
-    # A day, or half an hour if a record is retried for ever.
-    integrate_until(world, 1_800 if Status.ERROR in statuses else 86_400)
-    assert world.counts() == statuses
-    return [row.settled_at for key, row in world.rows.items() if key != poison]
+    """Integrate a thousand records; return when each one except ``poison`` was settled.
+
+    Two good records a minute follow, since a record is parked only while others are delivered.
+    """
+    rows = {f"r{n}": Row(due_at=0.0) for n in range(1_000)}
+    later = {f"later{n}": Row(due_at=30.0 * n) for n in range(120)}
+    world = World(legacy, rows | later)
+    integrate_until(world, 3_600)
+    counts = Counter(row.status for row in rows.values())
+    assert counts == statuses
+    return [row.settled_at for key, row in rows.items() if key != poison]
 
 
 @pytest.mark.parametrize(
@@ -90,8 +117,7 @@ def settle_times(legacy: Legacy, poison: str, statuses: dict[Status, int]) -> li
         (CallResult(Outcome.REFUSED, LATENCY_S, 422, "HTTP 422: no"), Status.REJECTED, 1.01),
         (CallResult(Outcome.FAILED, 0.001, 500, "HTTP 500: at once"), Status.REJECTED, 1.01),
         # A record that hangs occupies one of some twenty workers until all others are delivered.
-        # It is retried for ever, since a timeout does not count as the record's fault.
-        (no_response(10.0, "TimeoutError"), Status.ERROR, 1.03),
+        (no_response(10.0, "TimeoutError"), Status.REJECTED, 1.03),
     ],
     ids=str,
 )
@@ -107,3 +133,113 @@ def test_one_poison_record_among_a_thousand_hardly_delays_the_others(
     with_poison = settle_times(poisoned, poison, {Status.INTEGRATED: 999, final_status: 1})
     assert sum(with_poison) <= max_factor * sum(without)
     assert max(with_poison) <= max_factor * max(without) + 0.25  # one settle interval
+
+
+NOTHING_DELIVERED = "the legacy delivers nothing"
+STATUS_OUTAGES = ["502", "504", "404 from a gateway", "423", "302", "409 in progress"]
+
+
+@pytest.mark.parametrize("outage", STATUS_OUTAGES)
+def test_ten_minutes_without_a_delivery_park_none_of_five_records(
+    outage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(
+        with_outage(OUTAGES[outage], 0.0, 600.0), {f"r{n}": Row(due_at=0.0) for n in range(5)}
+    )
+    with caplog.at_level(logging.ERROR):
+        integrate_until(world, 3_600)
+    assert world.counts() == {Status.INTEGRATED: 5}
+    assert max(row.attempts for row in world.rows.values()) <= 2
+    assert max(row.settled_at for row in world.rows.values()) <= 600 + 2 * MINUTE_S
+    assert len(world.calls) <= 5 * 600 / 30 + 60  # the backoff of overloads, up to 60 s
+    assert NOTHING_DELIVERED in caplog.messages
+
+
+@pytest.mark.parametrize("outage", STATUS_OUTAGES)
+def test_cold_start_into_an_outage_brakes_to_probes_and_parks_none_of_5000(
+    outage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    until = 180.0
+    world = World(
+        with_outage(OUTAGES[outage], 0.0, until), {f"r{n}": Row(due_at=0.0) for n in range(5_000)}
+    )
+    with caplog.at_level(logging.ERROR):
+        integrate_until(world, 3_600)
+    assert world.counts() == {Status.INTEGRATED: 5_000}
+    during = [at for at, _, _ in world.calls if at < until]
+    assert len(during) <= 2 * until  # 40,000 when a refusal was always healthy
+    assert max(row.attempts for row in world.rows.values()) <= 2
+    assert NOTHING_DELIVERED in caplog.messages
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        CallResult(Outcome.FAILED, LATENCY_S, 500, "HTTP 500: crash"),
+        CallResult(Outcome.REFUSED, 0.001, 422, "HTTP 422: no"),
+        no_response(10.0, "TimeoutError"),
+    ],
+    ids=str,
+)
+def test_bad_record_alone_waits_and_is_parked_once_others_are_delivered(
+    result: CallResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    others_since = 3_600.0
+    rows = {"bad": Row(due_at=0.0)}
+    rows |= {f"r{n}": Row(due_at=others_since + n * 20) for n in range(180)}
+    world = World(
+        lambda now, key, in_flight: result if key == "bad" else healthy(now, key, in_flight), rows
+    )
+    with caplog.at_level(logging.ERROR):
+        integrate_until(world, others_since)
+    assert (rows["bad"].status, rows["bad"].attempts) == (Status.ERROR, 0)
+    assert len(world.calls) <= others_since / 30 + 10
+    assert NOTHING_DELIVERED not in caplog.messages  # one record proves nothing
+    integrate_until(world, others_since + 7_200)
+    assert world.counts() == {Status.INTEGRATED: 180, Status.REJECTED: 1}
+
+
+def test_hundred_records_that_time_out_are_parked_and_hold_up_no_good_ones() -> None:
+    bad = {f"bad{n}": Row(due_at=0.0) for n in range(100)}
+    # Twenty good punches a second for half an hour.
+    arrivals = {f"r{n}": n / 20 for n in range(36_000)}
+    world = World(
+        lambda now, key, in_flight: (
+            no_response(10.0, "TimeoutError") if key in bad else healthy(now, key, in_flight)
+        ),
+        bad | {key: Row(due_at=at) for key, at in arrivals.items()},
+    )
+    integrate_until(world, 3_600)
+    assert {row.status for row in bad.values()} == {Status.REJECTED}
+    assert world.counts() == {Status.INTEGRATED: len(arrivals), Status.REJECTED: len(bad)}
+    waits = [world.rows[key].settled_at - at for key, at in arrivals.items()]
+    calls = sum(key in bad for _, key, _ in world.calls)
+    assert calls <= 100 * 2 * 8  # 4,552 an hour for ever when a timeout never counted
+    assert median(waits) <= 1.0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_share_of_refused_records_does_not_lower_the_limit(share: float) -> None:
+    def refuses(now: float, key: str, in_flight: int) -> CallResult:
+        if random.Random(key).random() < share:
+            return CallResult(Outcome.REFUSED, LATENCY_S, 422, "HTTP 422: no")
+        return healthy(now, key, in_flight)
+
+    def duration_s(legacy: Legacy) -> float:
+        world = World(legacy, {f"r{n}": Row(due_at=0.0) for n in range(5_000)})
+        integrate_until(world, 60)
+        return max(at for at, _, _ in world.calls[:5_000])
+
+    assert duration_s(refuses) <= 1.1 * duration_s(healthy)
+
+
+def test_block_of_refused_records_at_the_head_of_the_queue_delays_the_others_by_a_minute() -> None:
+    bad = {f"bad{n:03}": Row(due_at=-1.0) for n in range(100)}
+    good = {f"r{n}": Row(due_at=0.0) for n in range(900)}
+    refusal = CallResult(Outcome.REFUSED, LATENCY_S, 422, "HTTP 422: no")
+    world = World(
+        lambda now, key, in_flight: refusal if key in bad else healthy(now, key, in_flight),
+        bad | good,
+    )
+    integrate_until(world, 300)
+    assert max(row.settled_at for row in good.values()) <= 60

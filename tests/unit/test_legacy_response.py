@@ -1,10 +1,15 @@
-"""A Content-Encoding that was not requested is undone within bounds."""
+"""What the client reads from a response itself: the head and the encoding."""
 
 import zlib
 
 import pytest
 
-from chalicelib.integrator.legacy_response import decode
+from chalicelib.integrator.legacy_response import (
+    closes_connection,
+    decode,
+    final_fields,
+    is_json_object,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,3 +30,60 @@ def test_body_that_cannot_be_decoded_is_unchanged(encoding: str | None) -> None:
 def test_decoded_body_is_bounded() -> None:
     bomb = zlib.compress(b" " * 50_000_000)
     assert len(decode(bomb, "deflate")) == 1_000_000
+
+
+OK = b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\n\r\n"
+EARLY = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("received", "retry_after"),
+    [
+        (OK, "7"),
+        (OK.replace(b"\r\n", b"\n"), "7"),
+        (EARLY + OK, "7"),
+        (OK + b"Retry-After: 8\r\n", "7"),  # a trailer
+        (b"HTTP/1.1 101 Switching\r\nRetry-After: 1\r\n\r\n", "1"),
+        (OK.replace(b"\r\n\r\n", b"\r\nretry-after: 8\r\n\r\n"), "7"),  # the first one counts
+    ],
+)
+def test_fields_are_those_of_the_final_response(received: bytes, retry_after: str) -> None:
+    fields = final_fields(received)
+    assert fields is not None
+    assert fields["retry-after"] == retry_after
+
+
+@pytest.mark.parametrize("received", [b"", OK[:-2], OK[:20], EARLY, EARLY + OK[:-2]])
+def test_head_that_breaks_off_has_no_fields(received: bytes) -> None:
+    assert final_fields(received) is None
+
+
+@pytest.mark.parametrize(
+    ("received", "closes"),
+    [
+        (b"HTTP/1.1 400 No\r\nConnection: Close\r\n\r\n", True),
+        (b"HTTP/1.0 400 No\r\n\r\n", True),
+        (b"HTTP/1.1 400 No\r\nConnection: keep-alive\r\n\r\n", False),
+        (OK, False),
+        (b"", False),
+    ],
+)
+def test_closing_of_the_connection_is_announced_by_the_header_or_the_version(
+    received: bytes, closes: bool
+) -> None:
+    assert closes_connection(received) is closes
+
+
+@pytest.mark.parametrize(
+    ("body", "is_complete"),
+    [
+        (b'{"a": {}}', True),
+        (b"{} \r\n", True),
+        (b'{"a": {}', False),
+        (b"{}}", False),
+        (b"[{}]", False),
+        (b'{"a":' * 50_000 + b"}", False),
+    ],
+)
+def test_json_object_is_complete_once_it_is_parsed(body: bytes, is_complete: bool) -> None:
+    assert is_json_object(body) is is_complete

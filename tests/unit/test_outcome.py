@@ -1,10 +1,8 @@
 """How a call is judged: the outcome, and the log that people read."""
 
-import http.client
-
 import pytest
 
-from chalicelib.integrator.outcome import Outcome, judge_error, judge_response
+from chalicelib.integrator.outcome import Outcome, judge_no_response, judge_response
 
 
 @pytest.mark.parametrize(
@@ -50,28 +48,22 @@ def test_response_is_judged_as_one_of_four_outcomes(
     assert judge_response(status, body, 0.1, None).outcome is outcome
 
 
-@pytest.mark.parametrize(
-    ("error", "outcome"),
-    [
-        (ConnectionRefusedError(), Outcome.OVERLOADED),
-        (ConnectionResetError(), Outcome.OVERLOADED),
-        (TimeoutError(), Outcome.OVERLOADED),
-        (OSError("the host name has no address"), Outcome.OVERLOADED),
-        (http.client.IncompleteRead(b""), Outcome.OVERLOADED),
-        (http.client.RemoteDisconnected(""), Outcome.OVERLOADED),
-        (http.client.BadStatusLine("220 smtp.example"), Outcome.FAILED),
-        (http.client.HTTPException(), Outcome.FAILED),
-        (ValueError(), Outcome.FAILED),
-    ],
-    ids=repr,
-)
-def test_error_is_overload_unless_the_bytes_are_not_http(
-    error: Exception, outcome: Outcome
-) -> None:
-    result = judge_error(error, 0.1)
-    assert result.outcome is outcome
-    assert result.log is not None
-    assert result.log.startswith(f"No response: {type(error).__name__}")
+def test_call_without_a_response_has_the_given_outcome_and_its_reason_in_the_log() -> None:
+    result = judge_no_response(Outcome.FAILED, "the response is not HTTP/1.1", 0.1, broke_off=True)
+    assert (result.outcome, result.http_status) == (Outcome.FAILED, None)
+    assert result.log == "No response: the response is not HTTP/1.1"
+
+
+def test_call_without_a_response_may_be_the_records_fault_only_if_the_request_was_sent() -> None:
+    for broke_off in (False, True):
+        result = judge_no_response(Outcome.OVERLOADED, "a timeout", 0.1, broke_off=broke_off)
+        assert result.may_be_the_records_fault == broke_off
+
+
+def test_failure_and_refusal_may_be_the_records_fault_and_overload_is_not() -> None:
+    statuses = {200: False, 422: True, 404: True, 500: True, 502: True, 429: False, 503: False}
+    for status, may_be in statuses.items():
+        assert judge_response(status, b"{}", 0.1, None).may_be_the_records_fault == may_be
 
 
 def test_credentials_are_refused_by_401_403_and_407_only() -> None:

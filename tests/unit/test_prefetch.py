@@ -1,6 +1,6 @@
 """The prefetch queue: large enough to hide the next claim, and bounded."""
 
-from chalicelib.integrator.prefetch import PrefetchQueue, peak_calls
+from chalicelib.integrator.prefetch import PrefetchQueue, max_suspects, peak_calls
 from chalicelib.postgres.claims import Claimed
 
 
@@ -78,3 +78,34 @@ def test_clear_needs_a_release_only_if_it_discarded_records() -> None:
     queue.clear()
     assert queue.needs_release
     assert not queue
+
+
+def test_suspects_go_first_and_not_at_all_without_a_place_for_them() -> None:
+    queue = PrefetchQueue(30.0, 0.0)
+    suspect, good = Claimed("suspect", b"{}", 1, 0), Claimed("good", b"{}", 0, 3)
+    queue.add([good, suspect, good], 0.0)
+    assert queue.pop(0.0, with_suspects=False) is good
+    assert queue.pop(0.0) is suspect
+    queue.add([suspect], 0.0)
+    assert queue.pop(0.0, with_suspects=False) is good
+    assert not queue.has_sendable(with_suspects=False)
+    assert queue.has_sendable(with_suspects=True)
+
+
+def test_suspects_do_not_keep_the_run_from_claiming_others() -> None:
+    queue = PrefetchQueue(30.0, 0.0)
+    queue.add([Claimed(str(number), b"{}", 1, 0) for number in range(1_000)], 0.0)
+    assert queue.deficit(10.0, 0.0) == 150
+    queue.add([Claimed(str(number), b"{}", 1, 0) for number in range(9_000)], 0.0)
+    assert queue.deficit(10.0, 0.0) == 0
+
+
+def test_suspects_get_half_of_the_places_and_at_least_one() -> None:
+    assert [max_suspects(limit) for limit in (1.0, 1.9, 2.0, 7.5, 20.0)] == [1, 1, 1, 3, 10]
+
+
+def test_newest_record_goes_first_on_request() -> None:
+    queue = PrefetchQueue(30.0, 0.0)
+    queue.add(records(3), 0.0)
+    ids = [each.id for _ in range(3) if (each := queue.pop(0.0, newest=True))]
+    assert ids == ["2", "1", "0"]

@@ -34,48 +34,46 @@ def test_backoff_of_many_records_differs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status", "attempts", "overloads"),
+    ("outcome", "counts", "status", "attempts", "overloads"),
     [
-        (Outcome.DELIVERED, Status.INTEGRATED, 7, 0),
-        (Outcome.OVERLOADED, Status.ERROR, 6, 4),
-        (Outcome.FAILED, Status.ERROR, 7, 0),
-        (Outcome.REFUSED, Status.ERROR, 7, 0),
+        (Outcome.DELIVERED, True, Status.INTEGRATED, 7, 0),
+        (Outcome.OVERLOADED, False, Status.ERROR, 6, 4),
+        (Outcome.OVERLOADED, True, Status.ERROR, 7, 0),  # a timeout while others are delivered
+        (Outcome.FAILED, False, Status.ERROR, 6, 4),
+        (Outcome.FAILED, True, Status.ERROR, 7, 0),
+        (Outcome.REFUSED, False, Status.ERROR, 6, 4),
+        (Outcome.REFUSED, True, Status.ERROR, 7, 0),
     ],
 )
-def test_outcome_decides_the_status_and_the_counts(
-    outcome: Outcome, status: Status, attempts: int, overloads: int
+def test_call_that_counts_uses_up_an_attempt_and_another_waits_as_an_overload(
+    outcome: Outcome, counts: bool, status: Status, attempts: int, overloads: int
 ) -> None:
     call = FinishedCall(Claimed("an-id", b"{}", 6, 3), CallResult(outcome, 0.1), 0.0, 1)
-    settlement = POLICY.settlement_of(call, random.Random(7))
+    settlement = POLICY.settlement_of(call, random.Random(7), counts=counts)
     assert settlement.status is status
     assert (settlement.attempts, settlement.overloads) == (attempts, overloads)
     assert (settlement.wait_s is None) == (outcome is Outcome.DELIVERED)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "status"),
-    [
-        (Outcome.OVERLOADED, Status.ERROR),
-        (Outcome.FAILED, Status.REJECTED),
-        (Outcome.REFUSED, Status.REJECTED),
-    ],
-)
-def test_last_attempt_parks_the_record_unless_the_legacy_was_overloaded(
-    outcome: Outcome, status: Status
+@pytest.mark.parametrize(("counts", "status"), [(False, Status.ERROR), (True, Status.REJECTED)])
+@pytest.mark.parametrize("outcome", [Outcome.OVERLOADED, Outcome.FAILED, Outcome.REFUSED])
+def test_last_attempt_parks_the_record_only_if_it_counts(
+    outcome: Outcome, counts: bool, status: Status
 ) -> None:
     result = CallResult(outcome, 0.1, retry_after_s=300.0)
     call = FinishedCall(Claimed("an-id", b"{}", 7, 0), result, 0.0, 1)
-    settlement = POLICY.settlement_of(call, random.Random(7))
+    settlement = POLICY.settlement_of(call, random.Random(7), counts=counts)
     assert settlement.status is status
     assert settlement.wait_s == (None if status is Status.REJECTED else 300.0)
 
 
+@pytest.mark.parametrize("counts", [False, True])
 @pytest.mark.parametrize("outcome", [Outcome.OVERLOADED, Outcome.FAILED, Outcome.REFUSED])
-def test_record_is_not_retried_before_the_retry_after(outcome: Outcome) -> None:
+def test_record_is_not_retried_before_the_retry_after(outcome: Outcome, counts: bool) -> None:
     result = CallResult(outcome, 0.1, retry_after_s=300.0)
     call = FinishedCall(Claimed("an-id", b"{}", 0, 0), result, 0.0, 1)
-    assert POLICY.settlement_of(call, random.Random(7)).wait_s == 300
+    assert POLICY.settlement_of(call, random.Random(7), counts=counts).wait_s == 300
     without = replace(call, result=replace(result, retry_after_s=None))
-    wait_s = POLICY.settlement_of(without, random.Random(7)).wait_s
+    wait_s = POLICY.settlement_of(without, random.Random(7), counts=counts).wait_s
     assert wait_s is not None
     assert wait_s <= 1

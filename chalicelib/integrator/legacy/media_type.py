@@ -1,0 +1,131 @@
+"""Read from a Content-Type which characters and which syntax a body has.
+
+Only encodings of text that are in use on the web are accepted: some of Python's other codecs need
+quadratic time, or execute escapes.
+"""
+
+import codecs
+import json
+import re
+from urllib.parse import parse_qsl
+from xml.parsers import expat
+
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s";]+)', re.IGNORECASE)
+_TEXT_ENCODING = re.compile(
+    r"(?:us-?)?ascii|utf-?(?:8|16|32)(?:-?[lb]e)?|(?:iso-?)?8859-?\d{1,2}|latin-?1|iso-8859-\d{1,2}"
+    r"|(?:windows-|cp)\d{3,4}|koi8-[ru]|shift_?jis|euc-?(?:jp|kr)|gb(?:k|2312|18030)|big5",
+    re.IGNORECASE,
+)
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like that of UTF-16, so it comes first
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_XML_DECLARATION = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
+# https://url.spec.whatwg.org/#application/x-www-form-urlencoded, and what servers accept besides.
+_FORM = re.compile(r"[A-Za-z0-9*\-._~+%/=&]*")
+
+
+def is_media_type(content_type: str) -> bool:
+    """Return whether the text is a media type, perhaps with parameters, on one line."""
+    essence = content_type.partition(";")[0].strip()
+    return (
+        content_type.isascii()
+        and content_type.isprintable()
+        and _MEDIA_TYPE.fullmatch(essence) is not None
+    )
+
+
+def is_json(content_type: str) -> bool:
+    """Return whether the media type is JSON, or a format that is JSON (RFC 6839)."""
+    essence = _essence(content_type)
+    return essence in ("application/json", "text/json") or essence.endswith("+json")
+
+
+def is_xml(content_type: str) -> bool:
+    """Return whether the media type is XML, or a format that is XML (RFC 7303)."""
+    essence = _essence(content_type)
+    return essence in ("application/xml", "text/xml") or essence.endswith("+xml")
+
+
+def is_form(content_type: str) -> bool:
+    """Return whether the media type is that of an HTML form."""
+    return _essence(content_type) == "application/x-www-form-urlencoded"
+
+
+def stated_encoding(content_type: str) -> str | None:
+    """Return the ``charset`` of a Content-Type; None if it states none.
+
+    Raises:
+        ValueError: it is not a text encoding that this service knows. The message quotes it.
+    """
+    match = _CHARSET.search(content_type)
+    if match is None:
+        return None
+    name = match[1].strip("'")
+    if (encoding := _known_encoding(name)) is None:
+        raise ValueError(f"the charset {name[:40]!r} is unknown")
+    return encoding
+
+
+def decode_text(body: bytes, content_type: str = "") -> str:
+    """Decode a body that another system sent; never fail.
+
+    The encoding is that of the byte order mark, or else of the Content-Type, or else of the XML
+    declaration (RFC 7303, section 3), or else UTF-8. What is not UTF-8 is read as Latin-1.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if body.startswith(mark):
+            return body.decode(encoding, "replace")
+    stated = _CHARSET.search(content_type)
+    declared = None if stated else _XML_DECLARATION.match(body[:400])
+    name = stated[1] if stated else declared[1].decode("ascii") if declared else "utf-8"
+    try:
+        return body.decode(_known_encoding(name) or "utf-8")
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
+
+
+def syntax_fault(body: bytes, content_type: str) -> str | None:
+    """Return why a body is not what its Content-Type says; None if it is, or if nobody can tell."""
+    try:
+        if is_json(content_type):
+            json.loads(body)
+        elif is_xml(content_type):
+            expat.ParserCreate().Parse(body, True)
+        elif is_form(content_type):
+            return _form_fault(body.decode("latin-1"))
+    except (ValueError, RecursionError) as error:
+        return f"the body is not JSON: {error}"
+    except expat.ExpatError as error:
+        return f"the body is not XML: {error}"
+    return None
+
+
+def _form_fault(text: str) -> str | None:
+    valid = _FORM.match(text)
+    end = valid.end() if valid else 0
+    if end < len(text):
+        return f"the form has an unencoded {text[end]!r}"
+    try:
+        parse_qsl(text, keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        return "the form has a field without ="
+    return None
+
+
+def _essence(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _known_encoding(name: str) -> str | None:
+    """Return Python's name of a text encoding; None if this service does not accept it."""
+    if _TEXT_ENCODING.fullmatch(name) is None:
+        return None
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return None

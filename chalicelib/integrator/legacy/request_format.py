@@ -1,0 +1,199 @@
+"""Decide everything of a request but the record: method, URL, headers and the format of the body.
+
+By default the JSON of a record is POSTed as it is. Invariant: a format that was made by ``read``
+has already rendered a record, so that a fault of the settings ends a run before it claims records.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chalicelib.integrator.legacy import media_type
+from chalicelib.integrator.legacy.record_values import (
+    UnsendableError,
+    sample_record,
+    smallest_sample_record,
+    values_of,
+)
+from chalicelib.integrator.legacy.url_template import UrlTemplate
+from chalicelib.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.request_template import BodyTemplate
+
+_JSON = "application/json"
+# RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+# Headers that the client writes itself, and the setting that decides each, if one does.
+_RESERVED = {
+    "accept-encoding": None,
+    "connection": None,
+    "content-encoding": None,
+    "content-length": None,
+    "content-type": "LEGACY_CONTENT_TYPE",
+    "expect": None,
+    "host": "LEGACY_URL",
+    "keep-alive": None,
+    "proxy-connection": None,
+    "trailer": None,
+    "transfer-encoding": None,
+    "upgrade": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFormat:
+    """The format of all requests of a run.
+
+    Attributes:
+        method: the method.
+        headers: the lines ``Name: value`` that every request has, ``Content-Type`` among them.
+        key_header: the name of the header that has the record's id; empty if none has.
+        url: fills the placeholders of the URL; None if it has none.
+        body: renders the body; None if the body is the record's JSON.
+        content_type: the Content-Type of the body.
+    """
+
+    method: str = "POST"
+    headers: tuple[str, ...] = (f"Accept: {_JSON}", f"Content-Type: {_JSON}")
+    key_header: str = "Idempotency-Key"
+    url: UrlTemplate | None = None
+    body: "BodyTemplate | None" = None
+    content_type: str = _JSON
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether a request has more of the record than its JSON and its id."""
+        return self.url is not None or self.body is not None
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the body."""
+        return media_type.stated_encoding(self.content_type) or "utf-8"
+
+    def render(self, record: bytes) -> tuple[str | None, bytes]:
+        """Return the URL (None if it has no placeholder) and the body for a record.
+
+        Args:
+            record: the JSON of the record.
+
+        Raises:
+            UnsendableError: no request can be made from this record.
+        """
+        values = values_of(record)
+        return (
+            self.url.fill(values) if self.url else None,
+            self.body.render(values) if self.body else record,
+        )
+
+
+DEFAULT_FORMAT = RequestFormat()
+
+
+def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
+    """Read the format from the settings, and try it with a sample record.
+
+    Args:
+        settings: the settings.
+        resolved: returns the value of a setting that may be a reference; see ``container``.
+
+    Raises:
+        SettingsError: a setting is invalid. The message names it, the place and the reason.
+    """
+    content_type = settings.legacy_content_type
+    key_header = settings.legacy_key_header
+    url, source = resolved("legacy_url"), resolved("legacy_body")
+    _check_names(content_type, key_header, has_body=bool(source))
+    url_template = UrlTemplate(url)
+    result = RequestFormat(
+        settings.legacy_method,
+        _header_lines(content_type, resolved("legacy_headers"), key_header),
+        key_header,
+        url_template if url_template.has_placeholders else None,
+        _body_template(source, content_type) if source else None,
+        content_type,
+    )
+    if result.is_rendered:
+        _try(result)
+    return result
+
+
+def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
+    """Check what becomes a header.
+
+    Raises:
+        SettingsError: a value is invalid.
+    """
+    if not media_type.is_media_type(content_type):
+        raise SettingsError("LEGACY_CONTENT_TYPE must be a media type such as text/xml")
+    try:
+        media_type.stated_encoding(content_type)
+    except ValueError as error:
+        raise SettingsError(f"LEGACY_CONTENT_TYPE: {error}. Use one such as utf-8") from None
+    if not has_body and not media_type.is_json(content_type):
+        raise SettingsError(
+            "LEGACY_CONTENT_TYPE is not JSON, so it needs a template in LEGACY_BODY"
+        )
+    if key_header and not (_TOKEN.fullmatch(key_header) and key_header.lower() not in _RESERVED):
+        raise SettingsError(
+            "LEGACY_KEY_HEADER must be the name of a header such as Idempotency-Key, or empty"
+        )
+
+
+def _header_lines(content_type: str, text: str, key_header: str) -> tuple[str, ...]:
+    """Return the header lines of every request: ours, and those of LEGACY_HEADERS.
+
+    Raises:
+        SettingsError: a line is malformed, or sets a header that is not for it to set.
+    """
+    extra = [
+        _header_line(each.strip(), key_header) for each in re.split(r"\r?\n", text) if each.strip()
+    ]
+    names = {each.partition(":")[0].lower() for each in extra}
+    accept = _JSON if media_type.is_json(content_type) else "*/*"
+    ours = [] if "accept" in names else [f"Accept: {accept}"]
+    return (*ours, f"Content-Type: {content_type}", *extra)
+
+
+def _header_line(line: str, key_header: str) -> str:
+    name, colon, value = line.partition(":")
+    # No message quotes a line: it may be a secret.
+    if not colon or not _TOKEN.fullmatch(name):
+        raise SettingsError('LEGACY_HEADERS must have lines such as SOAPAction: "register"')
+    if not (value.isascii() and value.replace("\t", " ").isprintable()):
+        raise SettingsError(f"LEGACY_HEADERS: the value of {name} must be printable ASCII")
+    if (lower := name.lower()) in _RESERVED:
+        instead = f". Set {_RESERVED[lower]}" if _RESERVED[lower] else ""
+        raise SettingsError(f"LEGACY_HEADERS must not set {name}{instead}")
+    if lower == key_header.lower():
+        raise SettingsError(f"LEGACY_HEADERS must not set {name}: LEGACY_KEY_HEADER does")
+    return f"{name}: {value.strip()}"
+
+
+def _body_template(source: str, content_type: str) -> "BodyTemplate":
+    from chalicelib.integrator.legacy.request_template import (  # noqa: PLC0415 - only if set
+        BodyTemplate,
+    )
+
+    return BodyTemplate(source, content_type)
+
+
+def _try(result: RequestFormat) -> None:
+    """Make a request from each sample record. One without optional properties may be unsendable.
+
+    Raises:
+        SettingsError: that failed, or the body is not what its Content-Type says.
+    """
+    try:
+        bodies = [result.render(sample_record(result.encoding))[1]]
+    except UnsendableError as error:
+        raise SettingsError(str(error)) from None
+    with contextlib.suppress(UnsendableError):
+        bodies.append(result.render(smallest_sample_record())[1])
+    faults = [media_type.syntax_fault(each, result.content_type) for each in bodies if result.body]
+    samples = ("has characters that the template must escape", "lacks deviceId and the position")
+    for fault, sample in zip(faults, samples, strict=False):
+        if fault:
+            raise SettingsError(f"LEGACY_BODY: {fault}. The sample record {sample}")

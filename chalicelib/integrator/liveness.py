@@ -1,0 +1,95 @@
+"""Liveness: decide from deliveries whether a failed call is the record's fault or the legacy's.
+
+A failed or refused call, and one without a response, counts as an attempt only if the legacy was
+alive for others: a call that was sent later was delivered. Calls that were sent during a silence,
+after ``_SILENCE_CALLS`` results in a row without a delivery, never count: at the end of an outage
+the next probe is delivered, and that says nothing about the record of the last one.
+
+A refusal is a sign of health only while deliveries happen. A gateway that answers 404 for a legacy
+that is away refuses every record, and the limiter must see failures.
+
+This module does no I/O. The run reports calls and results in the order in which they happen.
+"""
+
+from chalicelib.integrator.outcome import CallResult, Outcome
+
+# As many results in a row without a delivery are a silence. Of bad records that arrive in a row,
+# only the first ones pay with an attempt; the others pay when they are retried.
+_SILENCE_CALLS = 3
+# A refusal is healthy after at most this many results in a row without a delivery. If half of all
+# records are refused for their content, one refusal in a thousand comes after a longer row. A
+# higher number lets the limit rise on the first refusals of an outage.
+_HEALTHY_CALLS = 10
+# After more results in a row without a delivery, the legacy delivers nothing.
+_ALARM_CALLS = 30
+# As many different records without a delivery mean that the legacy delivers nothing. With fewer,
+# the records may be at fault.
+_MIN_RECORDS = 3
+
+
+class Liveness:
+    """What the deliveries of one run show about the legacy. It belongs to one thread.
+
+    Calls have numbers in the order in which they are sent; a clock may give two calls one instant.
+
+    Attributes:
+        delivered: the highest number of a call that was delivered; 0 without any.
+    """
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self._sent = 0
+        # The calls in flight by record id: the number, and whether it was sent in a silence.
+        self._in_flight: dict[str, tuple[int, bool]] = {}
+        self._results_since_delivery = 0
+        self._has_delivered = False
+        self._undelivered: set[str] = set()  # failed and refused since the last delivery
+        self._has_alarmed = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the latest results were no deliveries."""
+        return self._results_since_delivery >= _SILENCE_CALLS
+
+    def on_start(self, record_id: str) -> None:
+        """Note a call that is being sent."""
+        self._sent += 1
+        self._in_flight[record_id] = (self._sent, self.is_silent)
+
+    def on_result(self, record_id: str, result: CallResult) -> int | None:
+        """Note a call's result.
+
+        Returns:
+            The call's number, if it is undecided: it counts as an attempt once ``delivered`` is
+            higher. None if it never counts, or has delivered its record.
+        """
+        number, in_silence = self._in_flight.pop(record_id)
+        if result.outcome is Outcome.DELIVERED:
+            self.delivered = max(self.delivered, number)
+            self._results_since_delivery = 0
+            self._has_delivered, self._has_alarmed = True, False
+            self._undelivered.clear()
+            return None
+        self._results_since_delivery += 1
+        if result.outcome is not Outcome.OVERLOADED and len(self._undelivered) < _MIN_RECORDS:
+            self._undelivered.add(record_id)
+        return number if result.may_be_the_records_fault and not in_silence else None
+
+    @property
+    def refusals_are_healthy(self) -> bool:
+        """Whether a refusal says nothing against the health of the legacy."""
+        return self._has_delivered and self._results_since_delivery <= _HEALTHY_CALLS
+
+    def begins_to_deliver_nothing(self, *, run_ends: bool = False) -> bool:
+        """Return whether all is failed or refused; True once, until the next delivery.
+
+        Args:
+            run_ends: no more calls follow, so a few records are enough if none was delivered.
+        """
+        is_sure = self._results_since_delivery > _ALARM_CALLS or (
+            run_ends and not self._has_delivered
+        )
+        if self._has_alarmed or not is_sure or len(self._undelivered) < _MIN_RECORDS:
+            return False
+        self._has_alarmed = True
+        return True

@@ -1,0 +1,189 @@
+"""Requests in the operator's format, and responses judged by the operator's conditions."""
+
+import gzip
+import json
+import socket
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.integrator.legacy.request_format import read
+from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.outcome import CallResult, Outcome
+from chalicelib.settings import Settings
+from tests.support.scripted_server import SUCCESS, ScriptedServer, connection_to, send
+
+RECORD: dict[str, Any] = {
+    "id": "6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11",
+    "employeeId": 7,
+    "employerId": 121,
+    "includedAt": "2026-11-22T11:00:00.000000Z",
+    "utcOffsetMinutes": -180,
+    "deviceId": "Zoë's <gate>",
+}
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+SOAP = {
+    "legacy_method": "PUT",
+    "legacy_content_type": "text/xml; charset=utf-8",
+    "legacy_body": "<punch e='{{ employeeId }}'>{{ deviceId }}"
+    " {{ local.strftime('%H:%M') }}</punch>",
+    "legacy_headers": 'SOAPAction: "urn:register"\nX-Tenant: 7\nX-Empty:',
+    "legacy_key_header": "X-Request-Id",
+}
+
+
+def connection(base: str, url: str, conditions: dict[str, str], **values: str) -> LegacyConnection:
+    settings = Settings(legacy_url=base.partition("/point")[0] + url, **values)  # type: ignore[arg-type]
+    endpoint = LegacyEndpoint(
+        settings.legacy_url,
+        1.0,
+        10.0,
+        5.0,
+        read(settings, lambda name: str(getattr(settings, name))),
+        ResponseConditions(conditions) if conditions else None,
+    )
+    return LegacyConnection(endpoint)
+
+
+def send_record(connection: LegacyConnection, **changes: Any) -> CallResult:
+    record = {**RECORD, **changes}
+    present = {name: each for name, each in record.items() if each is not None}
+    return connection.send(record["id"], json.dumps(present, ensure_ascii=False).encode())
+
+
+def test_default_request_on_the_wire() -> None:
+    with ScriptedServer(SUCCESS).running() as server:
+        assert send(connection_to(server.url)).outcome is Outcome.DELIVERED
+    host = server.url.split("/")[2]
+    assert server.requests == [
+        b"POST /point-records?unit=7 HTTP/1.1\r\n"
+        b"Host: %s\r\n"
+        b"Accept-Encoding: identity\r\n"
+        b"Accept: application/json\r\n"
+        b"Content-Type: application/json\r\n"
+        b"Idempotency-Key: a-key\r\n"
+        b"Content-Length: 15\r\n\r\n"
+        b'{"id": "a-key"}' % host.encode()
+    ]
+
+
+def test_request_in_the_operators_format_on_the_wire() -> None:
+    conditions = {"LEGACY_DELIVERED": "status == `202`"}
+    with ScriptedServer(ACCEPTED, ACCEPTED).running() as server:
+        legacy = connection(server.url, "/e/{employeeId}/p?d={deviceId}", conditions, **SOAP)
+        assert send_record(legacy).outcome is Outcome.DELIVERED
+        assert send_record(legacy, employeeId=8, deviceId="x/y").outcome is Outcome.DELIVERED
+    first, second = server.requests
+    head, _, body = first.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "PUT /e/7/p?d=Zo%C3%AB%27s%20%3Cgate%3E HTTP/1.1"
+    assert lines[2:] == [
+        "Accept-Encoding: identity",
+        "Accept: */*",
+        "Content-Type: text/xml; charset=utf-8",
+        'SOAPAction: "urn:register"',
+        "X-Tenant: 7",
+        "X-Empty:",
+        f"X-Request-Id: {RECORD['id']}",
+        f"Content-Length: {len(body)}",
+    ]
+    assert body.decode() == "<punch e='7'>Zoë&#39;s &lt;gate&gt; 08:00</punch>"
+    assert second.startswith(b"PUT /e/8/p?d=x%2Fy HTTP/1.1\r\n")
+    assert second.endswith(b"<punch e='8'>x/y 08:00</punch>")
+    assert server.connections == 1
+
+
+def test_request_without_a_key_header() -> None:
+    with ScriptedServer(SUCCESS, SUCCESS).running() as server:
+        legacy = connection(server.url, "/p", {}, legacy_key_header="", legacy_method="PATCH")
+        for _ in range(2):
+            assert send_record(legacy).outcome is Outcome.DELIVERED
+    for request in server.requests:
+        assert request.startswith(b"PATCH /p HTTP/1.1\r\n")
+        assert RECORD["id"].encode() not in request.partition(b"\r\n\r\n")[0]
+
+
+def test_record_from_which_no_request_can_be_made_is_not_sent_and_the_next_one_is() -> None:
+    with ScriptedServer(SUCCESS, SUCCESS).running() as server:
+        legacy = connection(
+            server.url, "/p/{employeeId}", {}, legacy_body="[{{ deviceId|length }}]"
+        )
+        assert send_record(legacy).outcome is Outcome.DELIVERED
+        unsendable = send_record(legacy, employeeId=8, deviceId=None)
+        assert send_record(legacy, employeeId=9).outcome is Outcome.DELIVERED
+    assert replace(unsendable, latency_s=0) == CallResult(
+        Outcome.REFUSED, 0, log="Not sent: LEGACY_BODY, line 1: 'deviceId' is undefined."
+    )
+    assert [each.split()[1] for each in server.requests] == [b"/p/7", b"/p/9"]
+
+
+FAULT = b"<s:Envelope><s:Body><s:Fault><faultcode>%s</faultcode></s:Fault></s:Body></s:Envelope>"
+CONDITIONS = {
+    "LEGACY_DELIVERED": "status == `202` || body.ok == `true`",
+    "LEGACY_DUPLICATE": "status == `409` && contains(body, 'already registered')",
+    "LEGACY_RETRY": "contains(body, 'Server')",
+    "LEGACY_REFUSED": "contains(body, ':Fault>')",
+}
+
+
+def response(status: str, body: bytes, *fields: str, length: int | None = None) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {length or len(body)}", *fields]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "decided_by"),
+    [
+        (ACCEPTED, Outcome.DELIVERED, "LEGACY_DELIVERED"),
+        (response("200 OK", b'{"ok": true}'), Outcome.DELIVERED, "LEGACY_DELIVERED"),
+        (response("200 OK", b'{"ok": false}'), Outcome.FAILED, None),
+        (response("200 OK", b"<html>Log in"), Outcome.FAILED, None),
+        (response("204 No Content", b""), Outcome.FAILED, None),
+        (response("200 OK", FAULT % b"Client"), Outcome.REFUSED, "LEGACY_REFUSED"),
+        (response("500 Oh", FAULT % b"Client"), Outcome.REFUSED, "LEGACY_REFUSED"),
+        (response("500 Oh", FAULT % b"Server"), Outcome.OVERLOADED, "LEGACY_RETRY"),
+        (response("409 No", b"already registered"), Outcome.DELIVERED, "LEGACY_DUPLICATE"),
+        (response("409 No", b"another conflict"), Outcome.REFUSED, None),
+        (response("503 Busy", b""), Outcome.OVERLOADED, None),
+        (
+            response("409 No", gzip.compress(b"already registered"), "Content-Encoding: gzip"),
+            Outcome.DELIVERED,
+            "LEGACY_DUPLICATE",
+        ),
+        # A part of a body: no condition may judge it.
+        (response("409 No", b"already registered", length=100), Outcome.REFUSED, None),
+        (response("202 OK", b"x", length=100), Outcome.OVERLOADED, None),
+        (
+            response("409 No", b"already registered" + b" " * 1_000_000),
+            Outcome.REFUSED,
+            None,
+        ),
+        (
+            response(
+                "409 No",
+                gzip.compress(b"already registered" + b" " * 2_000_000),
+                "Content-Encoding: gzip",
+            ),
+            Outcome.REFUSED,
+            None,
+        ),
+    ],
+)
+def test_response_is_judged_by_conditions_and_then_by_the_rules(
+    answer: bytes, outcome: Outcome, decided_by: str | None
+) -> None:
+    def respond(peer: socket.socket) -> None:
+        peer.sendall(answer)
+
+    with ScriptedServer(respond).running() as server:
+        result = send_record(connection(server.url, "/p", CONDITIONS))
+    assert (result.outcome, result.decided_by) == (outcome, decided_by)
+
+
+def test_a_retry_by_a_condition_waits_as_long_as_the_legacy_asks() -> None:
+    answer = response("200 OK", FAULT % b"Server", "Retry-After: 17")
+    with ScriptedServer(answer).running() as server:
+        result = send_record(connection(server.url, "/p", CONDITIONS))
+    assert (result.outcome, result.retry_after_s) == (Outcome.OVERLOADED, 17)

@@ -1,0 +1,99 @@
+"""Liveness: when a call may count as an attempt, when a refusal is healthy, when to alarm."""
+
+import pytest
+
+from chalicelib.integrator.liveness import Liveness
+from chalicelib.integrator.outcome import CallResult, Outcome
+
+DELIVERED = CallResult(Outcome.DELIVERED, 0.1, 200)
+REFUSED = CallResult(Outcome.REFUSED, 0.1, 404)
+FAILED = CallResult(Outcome.FAILED, 0.1, 502)
+BUSY = CallResult(Outcome.OVERLOADED, 0.1, 503)
+TIMEOUT = CallResult(Outcome.OVERLOADED, 10.0, broke_off=True)
+
+
+def call(liveness: Liveness, record_id: str, result: CallResult) -> int | None:
+    liveness.on_start(record_id)
+    return liveness.on_result(record_id, result)
+
+
+@pytest.mark.parametrize(
+    ("result", "number"),
+    [(DELIVERED, None), (REFUSED, 1), (FAILED, 1), (TIMEOUT, 1), (BUSY, None)],
+    ids=str,
+)
+def test_call_is_undecided_unless_it_is_delivered_or_the_legacy_is_busy(
+    result: CallResult, number: int | None
+) -> None:
+    assert call(Liveness(), "r", result) == number
+
+
+@pytest.mark.parametrize("result", [REFUSED, FAILED, TIMEOUT, BUSY], ids=str)
+def test_call_that_was_sent_in_a_silence_never_counts(result: CallResult) -> None:
+    liveness = Liveness()
+    for number in range(3):
+        call(liveness, str(number), result)
+    assert call(liveness, "r", FAILED) is None
+    call(liveness, "good", DELIVERED)
+    assert call(liveness, "r", FAILED) == 6
+
+
+def test_delivered_is_the_call_that_was_sent_last_whichever_ended_last() -> None:
+    liveness = Liveness()
+    for record_id in "abcd":
+        liveness.on_start(record_id)
+    assert liveness.on_result("d", FAILED) == 4
+    for record_id in "acb":
+        liveness.on_result(record_id, DELIVERED)
+    assert liveness.delivered == 3  # so the call "d" is not decided yet
+
+
+def test_refusal_is_healthy_only_while_deliveries_happen() -> None:
+    liveness = Liveness()
+    call(liveness, "bad", REFUSED)
+    assert not liveness.refusals_are_healthy  # nothing was delivered yet
+    call(liveness, "good", DELIVERED)
+    healthy = []
+    for _ in range(40):
+        call(liveness, "bad", REFUSED)
+        healthy.append(liveness.refusals_are_healthy)
+    assert healthy == [True] * 10 + [False] * 30
+
+
+def test_alarm_comes_once_after_many_results_and_again_after_a_delivery() -> None:
+    liveness = Liveness()
+    for _ in range(2):
+        alarms = []
+        for number in range(60):
+            call(liveness, str(number), REFUSED)
+            alarms.append(liveness.begins_to_deliver_nothing())
+        assert [number for number, alarm in enumerate(alarms) if alarm] == [30]
+        assert not liveness.begins_to_deliver_nothing(run_ends=True)
+        call(liveness, "good", DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("results", "alarms"),
+    [
+        ([FAILED] * 3, True),
+        ([FAILED] * 2, False),  # the two records may be at fault
+        ([BUSY] * 5, False),  # an overload has alarms of its own: WaitingAge, Stalled
+        ([DELIVERED, *[FAILED] * 5], False),
+    ],
+    ids=str,
+)
+def test_end_of_a_run_alarms_if_several_records_were_answered_and_none_delivered(
+    results: list[CallResult], alarms: bool
+) -> None:
+    liveness = Liveness()
+    for number, result in enumerate(results):
+        call(liveness, str(number), result)
+    assert liveness.begins_to_deliver_nothing(run_ends=True) == alarms
+
+
+def test_one_bad_record_that_is_retried_for_long_does_not_alarm() -> None:
+    liveness = Liveness()
+    for _ in range(100):
+        call(liveness, "bad", REFUSED)
+    assert not liveness.begins_to_deliver_nothing()
+    assert not liveness.begins_to_deliver_nothing(run_ends=True)
