@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 _RECEIVE_BYTES = 65_536
-# As many as boto3 may keep. Further connections are closed after their request.
+# As many as boto3 may keep.
 _MAX_KEPT = 64
 # Firewalls and NAT gateways forget an idle connection without a word, AWS' own after 350 s. In a
 # frozen Lambda environment, it may be hours old.
@@ -117,12 +117,19 @@ class ConnectionPool:
         except BaseException:
             connection.close()  # amid a response, it cannot take another request
             raise
-        if response.keeps_connection and len(self._kept) < _MAX_KEPT:
-            connection.idle_since = self._clock()
-            self._kept.append(connection)
+        if response.keeps_connection:
+            self._keep(connection)
         else:
             connection.close()
         return response
+
+    def _keep(self, connection: "_Connection") -> None:
+        """Keep a connection for later requests; close the one of too many that is idle longest."""
+        connection.idle_since = self._clock()
+        self._kept.append(connection)
+        if len(self._kept) > _MAX_KEPT:
+            with contextlib.suppress(IndexError):  # other threads have taken them all
+                self._kept.popleft().close()
 
     def _take(self) -> "_Connection | None":
         """Return a kept connection that seems to be open, or None."""

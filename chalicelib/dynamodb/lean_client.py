@@ -146,7 +146,7 @@ class LeanClient:
         """Follow DynamoDB's clock if it differs; return whether another signature may help."""
         try:
             skew_s = parsedate_to_datetime(date).timestamp() - self._clock()
-        except ValueError:
+        except (ValueError, OverflowError):  # no date, or none of the years 1 to 9999
             return False
         if abs(skew_s - self._skew_s) < _MIN_SKEW_S:
             return False
@@ -200,7 +200,8 @@ def _fields(operation: str, response: Response) -> dict[str, Any]:
         return fields
     fields = fields if isinstance(fields, dict) else {}
     code = error_code(status, fields)
-    text = fields.get("message", fields.get("Message", "no message"))
+    # Only the first line: after it, a rejected signature is explained, with the session token.
+    text = str(fields.get("message", fields.get("Message", "no message"))).partition("\n")[0]
     request_id = headers.get("x-amzn-requestid", "unknown")
     message = f"{operation}: {code} (status {status}, request {request_id}): {text}"
     raise _AttemptError(message, retry_of(status, code), code, fields, headers=headers)

@@ -20,6 +20,9 @@ class Credentials(NamedTuple):
     secret_key: str
     session_token: str = ""
 
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key!r}, …)"  # no secret gets into a log
+
 
 class Signer:
     """Signs the requests of one service and region with fixed credentials. Thread-safe."""

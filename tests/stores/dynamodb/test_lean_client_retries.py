@@ -117,7 +117,9 @@ def test_failure_that_a_retry_does_not_help_is_raised_at_once(answer: bytes, cod
 
 
 def test_error_names_operation_status_and_request() -> None:
-    rejected = RawDynamoDB(error("ValidationException", message="Bad."))
+    # AWS explains a wrong signature by the request that it has rebuilt, secrets included.
+    explained = "Bad.\n\nThe Canonical String for this request should have been 'POST … token'"
+    rejected = RawDynamoDB(error("ValidationException", message=explained))
     with rejected.running() as endpoint, pytest.raises(DynamoDBError) as caught:
         client_of(endpoint).put_item(**PUT)
     assert str(caught.value) == (
@@ -195,7 +197,16 @@ def test_clock_that_differs_is_corrected(code: str, ahead_s: int) -> None:
         assert sleeps == []
 
 
-@pytest.mark.parametrize("date", [formatdate(NOW + 100, usegmt=True), "yesterday", ""])
+DATES = [
+    formatdate(NOW + 100, usegmt=True),
+    "yesterday",
+    "",
+    "Mon, 32 Jan 2026 00:00:00 GMT",
+    "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+]
+
+
+@pytest.mark.parametrize("date", DATES)
 def test_wrong_signature_of_a_right_time_is_an_error(date: str) -> None:
     with RawDynamoDB(error("InvalidSignatureException", Date=date)).running() as endpoint:
         with pytest.raises(DynamoDBError) as caught:

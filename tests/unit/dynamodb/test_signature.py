@@ -85,6 +85,12 @@ def test_signing_key_is_that_of_the_published_example() -> None:
     assert key.hex() == "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"
 
 
+def test_text_of_credentials_has_no_secret() -> None:
+    text = repr(Credentials(*KEYS, TOKEN))
+    assert KEYS[1] not in text
+    assert TOKEN not in text
+
+
 def test_key_changes_with_the_day_and_back() -> None:
     signer = Signer(Credentials(*KEYS), "us-east-1", "service")
     first = signer.sign(HOST, b"", AT)
