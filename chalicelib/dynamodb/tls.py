@@ -8,6 +8,9 @@ from pathlib import Path
 def context(certificates: str = "") -> ssl.SSLContext:
     """Return a context that verifies the server's certificate and name.
 
+    It accepts what boto3 accepts: ``ssl.create_default_context`` would be stricter from Python 3.13
+    on, and reject the certificates of some companies' proxies, which AWS_CA_BUNDLE may name.
+
     Args:
         certificates: the path of a file or directory of CA certificates; empty: those of boto3.
 
@@ -15,10 +18,13 @@ def context(certificates: str = "") -> ssl.SSLContext:
         OSError: the file does not exist, or has no certificate.
     """
     path = certificates or certificates_of_boto3()
-    is_directory = path is not None and Path(path).is_dir()
-    built = ssl.create_default_context(
-        cafile=None if is_directory else path, capath=path if is_directory else None
-    )
+    built = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if path is None:
+        built.load_default_certs()
+    elif Path(path).is_dir():
+        built.load_verify_locations(capath=path)
+    else:
+        built.load_verify_locations(path)
     built.set_alpn_protocols(["http/1.1"])
     return built
 
