@@ -68,9 +68,12 @@ def read(environ: Mapping[str, str]) -> AwsEnvironment | None:
     """Return the environment's credentials, region and endpoint; None if boto3 has to find them."""
     if not LEFT_TO_BOTO3.isdisjoint(environ) or _has_files(environ):
         return None
+    certificates = environ.get("AWS_CA_BUNDLE")
+    if certificates is not None and not certificates.strip():
+        return None  # an error of boto3
     region = environ.get("AWS_DEFAULT_REGION", "")
     credentials = _credentials(environ)
-    server = _server(environ, region, environ.get("AWS_CA_BUNDLE", ""))
+    server = _server(environ, region, certificates or "")
     if credentials is None or server is None or _has_proxy(environ, server):
         return None
     return AwsEnvironment(credentials, region, server)

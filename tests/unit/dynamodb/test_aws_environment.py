@@ -252,6 +252,8 @@ def test_own_certificates_are_those_of_the_server() -> None:
     found = read({**LAMBDA, "AWS_CA_BUNDLE": "/etc/ca.pem"})
     assert found is not None
     assert found.server.certificates == "/etc/ca.pem"
+    for empty in ("", " "):
+        assert read({**LAMBDA, "AWS_CA_BUNDLE": empty}) is None
 
 
 def test_client_is_lean_or_boto3s(monkeypatch: pytest.MonkeyPatch) -> None:
