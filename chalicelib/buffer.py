@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from chalicelib.dynamodb.call_error import DynamoDBError
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, from_json, to_json
 

@@ -8,7 +8,7 @@
 - ``connection_pool``: keep connections, and send a request over one.
 - ``tls``: the TLS context of those connections.
 - ``http_response``: read one HTTP/1.1 response, or tell that it is none.
-- ``call_error``: the error of a call, and how to retry it.
+- ``dynamodb_error``: the error of a call, and how to retry it.
 - ``retries``: how often and when to retry.
 
 ``chalicelib.buffer`` is the only user.

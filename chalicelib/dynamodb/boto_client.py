@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from chalicelib.dynamodb.call_error import DynamoDBError
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.dynamodb.retries import MAX_ATTEMPTS
 from chalicelib.errors import MisconfiguredError
 

@@ -16,8 +16,8 @@ from typing import Any
 from zlib import crc32
 
 from chalicelib.dynamodb.aws_environment import AwsEnvironment, host_header
-from chalicelib.dynamodb.call_error import DynamoDBError, Retry, error_code, retry_of
 from chalicelib.dynamodb.connection_pool import ConnectionPool, NoResponseError
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError, Retry, error_code, retry_of
 from chalicelib.dynamodb.http_response import Response
 from chalicelib.dynamodb.retries import MAX_ATTEMPTS, RetryBudget, delay_s
 from chalicelib.dynamodb.signature import Signer

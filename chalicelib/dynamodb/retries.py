@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from chalicelib.dynamodb.call_error import Retry
+from chalicelib.dynamodb.dynamodb_error import Retry
 
 MAX_ATTEMPTS = 3
 # Seconds: the longest first delay. It doubles with each further attempt.

@@ -21,7 +21,7 @@ INTAKE = {
     "chalicelib.content_coding",
     "chalicelib.dynamodb",
     "chalicelib.dynamodb.aws_environment",
-    "chalicelib.dynamodb.call_error",
+    "chalicelib.dynamodb.dynamodb_error",
     "chalicelib.dynamodb.client",
     "chalicelib.dynamodb.connection_pool",
     "chalicelib.dynamodb.http_response",

@@ -32,7 +32,7 @@ from tests.support.deployed_template import statements as statements_of
 from tests.support.dynamodb_proxy import Call as ProxiedCall
 from tests.support.dynamodb_proxy import DynamoDBProxy, Response, running
 from tests.support.lambda_events import context, rest_event, schedule_event
-from tests.support.service import punch, reset_container
+from tests.support.service import punch, reset_container, wired
 from tests.support.tokens import OPERATOR, operator_event
 
 Call = tuple[str, str]  # an action and the ARN of its resource
@@ -125,6 +125,16 @@ def replicate() -> None:
     app.replicate(schedule_event(), context())
 
 
+def integrate() -> None:
+    """Run with credentials, as docs/operations.md sets them."""
+    name = "/punch-clock/prod/legacy-credentials"
+    members = {"user": "ann", "password": "hush-hush"}
+    boto3.client("ssm").put_parameter(Name=name, Value=json.dumps(members), Type="SecureString")
+    login = {f"LEGACY_{member.upper()}": f"ssm:{name}#{member}" for member in members}
+    with wired({"LEGACY_AUTH": "basic", **login}):
+        app.integrate(schedule_event(), context())
+
+
 def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     logs = boto3.client("logs")
     line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
@@ -148,7 +158,7 @@ USES: dict[str, Callable[[DynamoDBProxy], object]] = {
     ROUTES: call_routes,
     "intake": lambda dynamodb: post_duplicate(app.intake, dynamodb),
     "replicate": lambda _: replicate(),
-    "integrate": lambda _: app.integrate(schedule_event(), context()),
+    "integrate": lambda _: integrate(),
     "reconcile": lambda _: reconcile(app.reconcile, schedule_event()),
     "reconcile-period": lambda _: reconcile(app.reconcile_period, operator_event()),
     "observe": lambda _: app.observe(schedule_event(), context()),
@@ -250,6 +260,7 @@ def is_setup(function: str, call: Call) -> bool:
     logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     return action in {
         "replicate": {"dynamodb:PutItem"},
+        "integrate": {"ssm:PutParameter"},
         "reconcile": logs,
         "reconcile-period": logs,
     }.get(function, set())

@@ -131,7 +131,7 @@ def test_check_prints_the_request_and_judges_standard_input(tmp_path: Path) -> N
     assert judged.returncode == 0
     assert judged.stdout.decode().endswith(
         "\nThe response is judged REFUSED by LEGACY_REFUSED.\nThe record is sent again later."
-        " After 8 such attempts it is parked.\n"
+        " After 8 such attempts, each while other records are delivered, it is parked.\n"
         "Its log: HTTP 200, judged by LEGACY_REFUSED: <s:Fault>é</s:Fault>\n"
     )
 

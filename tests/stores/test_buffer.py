@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.buffer import Buffer
-from chalicelib.dynamodb.call_error import DynamoDBError
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, parse, to_json
 from tests.support.dynamodb_clients import by_boto3, lean, variables

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.dynamodb.boto_client import Boto3Client
-from chalicelib.dynamodb.call_error import DynamoDBError
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from tests.support.dynamodb_clients import by_boto3, lean, variables
 from tests.support.raw_dynamodb import RawDynamoDB, Request, error, response
 

@@ -10,7 +10,7 @@ from zlib import crc32
 import pytest
 
 from chalicelib.buffer import Buffer
-from chalicelib.dynamodb.call_error import DynamoDBError
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.dynamodb.lean_client import LeanClient
 from chalicelib.errors import UnavailableError
 from chalicelib.point_record import parse

@@ -12,7 +12,7 @@ from botocore.retries.quota import RetryQuota
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.dynamodb.call_error import Retry, error_code, retry_of
+from chalicelib.dynamodb.dynamodb_error import Retry, error_code, retry_of
 from chalicelib.dynamodb.retries import MAX_ATTEMPTS, RetryBudget, delay_s
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
