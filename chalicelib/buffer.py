@@ -14,8 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, from_json, to_json
 
@@ -37,7 +36,7 @@ class Buffer:
     """The table of accepted records.
 
     Args:
-        client: ``boto3.client("dynamodb")``, or ``aws.dynamodb()``, which is the same but faster.
+        client: a client of DynamoDB: ``dynamodb.client.connect``.
         table: the name of the table.
         sleep: waits for a number of seconds between two attempts at a batch.
     """
@@ -66,18 +65,16 @@ class Buffer:
             #   phone C ── put ──▶ condition fails ── get ──▶ gone: put again, a no-op in Postgres
             try:
                 self._client.put_item(**self._put_request(record))
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            except DynamoDBError as error:
+                if error.code != "ConditionalCheckFailedException":
                     _raise_unavailable(error)
-                item = error.response.get("Item") or self._get(str(record.id))
+                item = error.fields.get("Item") or self._get(str(record.id))
                 if item is None:
                     continue
                 stored = _parse(item)
                 # An equal record, with the same createdAt, is from an attempt of this call whose
                 # response was lost.
                 return stored, stored == record
-            except BotoCoreError as error:
-                _raise_unavailable(error)
             else:
                 return record, True
         raise UnavailableError("The record could not be stored. Send it again.")
@@ -107,13 +104,11 @@ class Buffer:
                 if new:
                     items = [{"Put": self._put_request(each)} for each in new]
                     self._client.transact_write_items(TransactItems=items)
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "TransactionCanceledException":
+            except DynamoDBError as error:
+                if error.code != "TransactionCanceledException":
                     _raise_unavailable(error)
                 # Some records exist already, or a concurrent transaction writes one of them.
-                existing |= self._existing(new, error.response["CancellationReasons"])
-            except BotoCoreError as error:
-                _raise_unavailable(error)
+                existing |= self._existing(new, error.fields["CancellationReasons"])
             else:
                 stored = requested | existing
                 # As in ``put``: an equal record is from an attempt whose response was lost.
@@ -169,7 +164,7 @@ class Buffer:
         while True:
             try:
                 response = self._client.scan(**request)
-            except (ClientError, BotoCoreError) as error:
+            except DynamoDBError as error:
                 _raise_unavailable(error)
             yield response["Items"]
             if "LastEvaluatedKey" not in response:
@@ -193,7 +188,7 @@ class Buffer:
                 break
             try:
                 response = self._client.batch_write_item(RequestItems={self._table: requests})
-            except (ClientError, BotoCoreError) as error:
+            except DynamoDBError as error:
                 _raise_unavailable(error)
             requests = response["UnprocessedItems"].get(self._table, [])
             if not requests:
@@ -224,11 +219,9 @@ class Buffer:
                 ExpressionAttributeNames={"#record": "record"},
                 ExpressionAttributeValues={":it": {"S": value}},
             )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        except DynamoDBError as error:
+            if error.code == "ConditionalCheckFailedException":
                 return 0
-            _raise_unavailable(error)
-        except BotoCoreError as error:
             _raise_unavailable(error)
         return 1
 
@@ -247,7 +240,7 @@ class Buffer:
             request = {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "id"}
             try:
                 response = self._client.batch_get_item(RequestItems={self._table: request})
-            except (ClientError, BotoCoreError) as error:
+            except DynamoDBError as error:
                 _raise_unavailable(error)
             existing.update(item["id"]["S"] for item in response["Responses"].get(self._table, []))
             unprocessed = response["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"]
@@ -267,7 +260,7 @@ class Buffer:
         """
         try:
             response = self._client.scan(TableName=self._table, Limit=max_count)
-        except (ClientError, BotoCoreError) as error:
+        except DynamoDBError as error:
             _raise_unavailable(error)
         accepted_at = []
         for item in response["Items"]:
@@ -289,7 +282,7 @@ class Buffer:
             response = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True
             )
-        except (ClientError, BotoCoreError) as error:
+        except DynamoDBError as error:
             _raise_unavailable(error)
         item: Item | None = response.get("Item")
         return item
@@ -304,11 +297,11 @@ def _parse(item: Item) -> PointRecord:
     """
     try:
         return from_json(item["record"]["S"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UnavailableError(
             "Invalid data blocks this record for now. Try again in a few minutes."
         ) from error
 
 
-def _raise_unavailable(error: ClientError | BotoCoreError) -> NoReturn:
+def _raise_unavailable(error: DynamoDBError) -> NoReturn:
     raise UnavailableError(_UNAVAILABLE) from error

@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError
-
-from chalicelib import aws, telemetry
+from chalicelib import telemetry
 from chalicelib.buffer import Buffer
+from chalicelib.dynamodb import client as dynamodb_client
 from chalicelib.errors import MisconfiguredError
 from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
@@ -82,7 +81,7 @@ def _read(name: str, texts: dict[str, str | None]) -> str:
     value: str = getattr(settings(), name)
     if not is_reference(value):
         return value
-    from chalicelib import secret_references
+    from chalicelib import aws, secret_references
 
     try:
         return secret_references.read(name.upper(), value, aws.secrets, texts)
@@ -103,15 +102,8 @@ def _read(name: str, texts: dict[str, str | None]) -> str:
 
 @cache
 def dynamodb() -> Any:
-    """Build the DynamoDB client of the buffer.
-
-    Raises:
-        MisconfiguredError: this process has no AWS region, or a profile that does not exist.
-    """
-    try:
-        return aws.dynamodb()
-    except BotoCoreError as error:
-        raise MisconfiguredError("The AWS region or profile of this stage is missing.") from error
+    """Build the DynamoDB client of the buffer; see ``dynamodb.client.connect``."""
+    return dynamodb_client.connect(os.environ)
 
 
 @cache
@@ -361,6 +353,7 @@ def perform(
 
 def reconcile(since: object = None, until: object = None) -> Reconciliation:
     """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
+    from chalicelib import aws
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))

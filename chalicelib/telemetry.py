@@ -87,7 +87,13 @@ def bound() -> Mapping[str, Any]:
 
 def event(message: str, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event."""
-    logger.log(level, message, extra={"fields": fields})
+    if logger.isEnabledFor(level):
+        # ``logger.log`` would also look for the caller's file and line, which no line shows.
+        logger.handle(
+            logger.makeRecord(
+                logger.name, level, "", 0, message, (), None, extra={"fields": fields}
+            )
+        )
 
 
 def audit(message: str, level: int = logging.INFO, **fields: Any) -> None:
