@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from bench.evolve.algorithm import Options
+from bench.evolve.algorithm import MAX_STEP, Options
 from bench.evolve.evaluation import Candidate, evaluator
 from bench.evolve.genome import Genome
 from bench.evolve.search import Plan, Search
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     number("--population", default=plan.options.population, help="candidates of a generation")
     parser.add_argument(
         "--first-step",
-        type=float,
+        type=_step,
         default=plan.options.first_step,
         help="mutation step of the first population; a small one searches near the start",
     )
@@ -154,6 +154,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _step(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MAX_STEP:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {MAX_STEP}, not {value}")
     return value
 
 
