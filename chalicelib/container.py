@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.integrator.legacy.legacy_check import Check
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
     from chalicelib.integrator.legacy_client import LegacyEndpoint
     from chalicelib.integrator.run import Run
     from chalicelib.odata.router import Router
@@ -68,13 +69,23 @@ def resolved(name: str) -> str:
         MisconfiguredError: the target cannot be read, and a retry would not help.
         UnavailableError: the target cannot be read now.
     """
+    return _read(name, {})
+
+
+def _read(name: str, texts: dict[str, str | None]) -> str:
+    """Read the value of a setting; see ``resolved``, and ``secret_references.read`` for ``texts``.
+
+    Raises:
+        MisconfiguredError: the target cannot be read, and a retry would not help.
+        UnavailableError: the target cannot be read now.
+    """
     value: str = getattr(settings(), name)
     if not is_reference(value):
         return value
     from chalicelib import secret_references
 
     try:
-        return secret_references.read(name.upper(), value, aws.secrets)
+        return secret_references.read(name.upper(), value, aws.secrets, texts)
     except secret_references.MissingFileError as error:
         hint = (
             " On a single machine, start the stack first: run `make run` in another terminal."
@@ -199,6 +210,7 @@ def legacy_endpoint() -> LegacyEndpoint:
             call_timeout_s=config.legacy_call_timeout_s,
             request=request_format.read(config, resolved),
             conditions=_response_conditions(),
+            credentials=legacy_credentials(),
         )
     except SettingsError as error:
         raise MisconfiguredError(str(error)) from error
@@ -223,6 +235,32 @@ def _response_conditions() -> ResponseConditions | None:
     return response_conditions.read(resolved)
 
 
+@cache
+def legacy_credentials() -> LegacyCredentials | None:
+    """Build the credentials of the calls to the legacy; None if it asks for none.
+
+    Raises:
+        MisconfiguredError: a reference cannot be read, and a retry would not help.
+        SettingsError: a credential is invalid.
+        UnavailableError: a reference cannot be read now.
+    """
+    config = settings()
+    proxies = [os.environ[name] for name in _PROXY_VARIABLES if name in os.environ]
+    if not (config.legacy_credentials or any("@" in each for each in proxies)):
+        return None
+    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+
+    def read(names: Sequence[str]) -> dict[str, str]:
+        texts: dict[str, str | None] = {}
+        return {name: _read(name, texts) for name in names}
+
+    return LegacyCredentials(config, read, environment_proxies=proxies)
+
+
+# The variables that libcurl reads.
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
 def integrator_run() -> Run:
     """Build a run of the integrator. Unlike everything else here, each run is a new object."""
     from chalicelib.integrator import limiter
@@ -233,7 +271,10 @@ def integrator_run() -> Run:
     from chalicelib.postgres.claims import Claims
 
     config = settings()
-    call_pool = CallPool(legacy_endpoint())
+    endpoint = legacy_endpoint()
+    if endpoint.credentials:
+        endpoint.credentials.prepare()  # a token comes while the run claims its first records
+    call_pool = CallPool(endpoint)
     return Run(
         Claims(database(), run_lease_s=config.run_lease_s, record_lease_s=config.record_lease_s),
         call_pool,

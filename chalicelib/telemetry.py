@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ ACCEPTED = "accepted"
 REPLICATED = "replicated"
 INTEGRATED = "integrated"
 OBSERVED = "observed"
+CREDENTIALS_REFUSED = "our credentials are refused"
 
 # The metrics of an event: for each, the field that has the value, and the unit.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
@@ -40,6 +41,8 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "latency_p50": ("latency_p50_ms", "Milliseconds"),
         "latency_p95": ("latency_p95_ms", "Milliseconds"),
     },
+    # A run of its own may last a quarter of an hour, so an alarm does not wait for its end.
+    CREDENTIALS_REFUSED: {"credentials_refused": ("calls", "Count")},
     OBSERVED: {
         "buffered": ("buffered", "Count"),
         "buffered_age": ("buffered_age_s", "Seconds"),
@@ -98,6 +101,16 @@ def error(message: str, cause: BaseException, **fields: Any) -> None:
     logger.error(message, exc_info=cause, extra={"fields": fields})
 
 
+def redact_with(redact: Callable[[str], str]) -> None:
+    """Apply ``redact`` to every further line: it knows secrets that are in use.
+
+    It replaces the one of the last call.
+    """
+    for handler in logger.handlers:
+        if isinstance(handler.formatter, JsonLines):
+            handler.formatter.redact_known = redact
+
+
 def _redact(line: str) -> str:
     """Redact passwords and tokens, which the messages of libraries may quote."""
     if "://" in line:
@@ -118,6 +131,7 @@ class JsonLines(logging.Formatter):
     def __init__(self, namespace: str = "") -> None:
         super().__init__()
         self._namespace = namespace
+        self.redact_known: Callable[[str], str] = str
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -131,7 +145,7 @@ class JsonLines(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if self._namespace and record.msg in METRICS:
             self._add_metrics(line, METRICS[record.msg], record.created)
-        return _redact(json.dumps(line, default=str))
+        return _redact(self.redact_known(json.dumps(line, default=str)))
 
     def _add_metrics(
         self, line: dict[str, Any], metrics: Mapping[str, tuple[str, str]], created: float

@@ -9,6 +9,7 @@ from typing import Any
 import pg8000.native
 import pytest
 import requests
+from hypothesis import settings as hypothesis_settings
 
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
@@ -30,6 +31,9 @@ _ENGINE_DIRECTORIES = [
 ]
 
 bypass_proxies()
+# The time of an example depends on what else the machine does.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

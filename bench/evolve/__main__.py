@@ -81,7 +81,7 @@ def _candidate(parameters: Parameters) -> Candidate:
 
 
 def _start(start: str) -> Parameters:
-    """Return the parameters to start with: the middle of the bounds, the defaults, or a file's."""
+    """Return the parameters to start with: the defaults, the middle of the bounds, or a file's."""
     if start == "defaults":
         return Parameters()
     if start == "middle":
@@ -135,8 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     number("--steps", help="stop after this number of steps; --resume continues")
     parser.add_argument(
         "--start",
-        default="middle",
-        help="first candidate: middle (of the safe bounds), defaults, or a parameter file",
+        default="defaults",
+        help="first candidate: defaults, middle (of the safe bounds), or a parameter file",
     )
     parser.add_argument("--out", type=Path, required=True, help="parameter file to write")
     parser.add_argument("--state", type=Path, help="state file (default: OUT.state.json)")

@@ -6,6 +6,9 @@ from heapq import heappop, heappush
 from bench.legacies.models import Legacy, Response
 from chalicelib.integrator.limiter.protocol import Limiter
 
+# As in ``integrator.liveness``: a refusal after more results without a delivery is a failure.
+HEALTHY_REFUSALS = 10
+
 
 class Clock:
     """Virtual time, in seconds."""
@@ -23,7 +26,7 @@ class Trace:
     ok_at: list[float] = field(default_factory=list)
     """When each successful call ended."""
     failed_at: list[float] = field(default_factory=list)
-    """When each failed call ended."""
+    """When each failed call ended; a refusal fails if the legacy delivers nothing."""
     latencies_s: list[float] = field(default_factory=list)
     """The latency of each successful call."""
     limits: list[tuple[float, float]] = field(default_factory=list)
@@ -42,7 +45,7 @@ def simulate(legacy: Legacy, limiter: Limiter, clock: Clock, until: float) -> Tr
     """Send as many calls as the limiter allows, until ``until``; drop the calls then in flight."""
     trace = Trace()
     calls: list[tuple[float, int, float, int, Response]] = []
-    number = 0
+    number = since_delivery = 0
     limit = limiter.limit
     while clock.now < until:
         while (is_free := len(calls) < max(1, int(limit))) and limiter.not_before <= clock.now:
@@ -57,11 +60,13 @@ def simulate(legacy: Legacy, limiter: Limiter, clock: Clock, until: float) -> Tr
             limit = limiter.limit
             continue
         clock.now, _, sent_at, in_flight, response = heappop(calls)
-        if response.is_refusal:
+        since_delivery += 1
+        if response.is_refusal and trace.ok_at and since_delivery <= HEALTHY_REFUSALS:
             limiter.on_refused(clock.now - sent_at, in_flight)
             limit = limiter.limit
             continue
         if response.ok:
+            since_delivery = 0
             trace.ok_at.append(clock.now)
             trace.latencies_s.append(response.latency_s)
         else:

@@ -4,6 +4,7 @@ A legacy is a function from the time at which a call reaches it to the response 
 sees. A call that times out still occupies the legacy until its work is done, as in reality.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush, heapreplace
@@ -21,8 +22,15 @@ class Response(NamedTuple):
     ok: bool = True
     retry_after_s: float | None = None
     is_refusal: bool = False
-    """The legacy refuses the record for its content."""
+    """A refusal of the record, such as 422."""
 
+
+BUSY = Response(NETWORK_S + REFUSAL_S, ok=False)
+"""503 at once."""
+HANGS = Response(CALL_TIMEOUT_S, ok=False)
+"""No response: the client gives up."""
+REFUSED = Response(NETWORK_S + REFUSAL_S, ok=False, is_refusal=True)
+"""The record is refused at once: 422, or 404 from a gateway whose legacy is away."""
 
 Legacy = Callable[[float], Response]
 Spread = Callable[[random.Random], float]
@@ -81,7 +89,7 @@ class WorkerPool:
         start = free[0]
         if start > now:
             if len(starts) >= self._queue:
-                return Response(NETWORK_S + REFUSAL_S, ok=False)
+                return BUSY
             heappush(starts, start)
         else:
             start = now
@@ -165,32 +173,42 @@ class RateLimited:
         return self._inner(now)
 
 
+def retry_after(seconds: float) -> Response:
+    """Return 503 at once with a Retry-After."""
+    return BUSY._replace(retry_after_s=seconds)
+
+
 class WithOutages:
-    """A legacy with outages: (since, until, hangs).
+    """A legacy with outages: (since, until, what each call gets meanwhile)."""
 
-    In an outage each call is refused at once, or hangs until it times out.
-    """
-
-    def __init__(self, inner: Legacy, outages: Sequence[tuple[float, float, bool]]) -> None:
+    def __init__(self, inner: Legacy, outages: Sequence[tuple[float, float, Response]]) -> None:
         self._inner, self._outages = inner, outages
 
     def __call__(self, now: float) -> Response:
-        for since, until, hangs in self._outages:
+        for since, until, response in self._outages:
             if since <= now < until:
-                return Response(CALL_TIMEOUT_S if hangs else NETWORK_S + REFUSAL_S, ok=False)
+                return response
         return self._inner(now)
 
 
 class WithRandomFailures:
     """A legacy that loses a share of its responses after the work, independently of the load."""
 
-    def __init__(self, inner: Legacy, share: float, seed: int | str = 1) -> None:
+    def __init__(
+        self,
+        inner: Legacy,
+        share: float,
+        seed: int | str = 1,
+        since: float = 0.0,
+        until: float = math.inf,
+    ) -> None:
         self._inner, self._share = inner, share
+        self._since, self._until = since, until
         self._rng = random.Random(seed)
 
     def __call__(self, now: float) -> Response:
         response = self._inner(now)
-        if response.ok and self._rng.random() < self._share:
+        if response.ok and self._since <= now < self._until and self._rng.random() < self._share:
             return response._replace(ok=False)
         return response
 
@@ -203,6 +221,30 @@ class WithRefusedRecords:
         self._rng = random.Random(seed)
 
     def __call__(self, now: float) -> Response:
-        if self._rng.random() < self._share:
-            return Response(NETWORK_S + REFUSAL_S, ok=False, is_refusal=True)
-        return self._inner(now)
+        return REFUSED if self._rng.random() < self._share else self._inner(now)
+
+
+class ThreadPerConnection:
+    """Threads that are each bound to one open connection, which the client keeps and uses again.
+
+    With more calls in flight than threads, the others are sent on new connections. Those get no
+    thread as long as the client keeps the bound connections busy: the calls hang.
+    """
+
+    def __init__(
+        self, count: int, mean_s: float, seed: int | str = 1, spread: Spread = _LOGNORMAL_05
+    ) -> None:
+        self._count, self._mean_s = count, mean_s
+        self._ends: list[float] = []
+        self._rng = random.Random(seed)
+        self._spread = spread
+
+    def __call__(self, now: float) -> Response:
+        ends = self._ends
+        while ends and ends[0] <= now:
+            heappop(ends)
+        if len(ends) >= self._count:
+            return HANGS
+        took_s = self._mean_s * self._spread(self._rng)
+        heappush(ends, now + NETWORK_S + took_s)  # the next request comes after the response
+        return respond_after(took_s)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from bench.legacies.client import Clock, Trace, simulate
-from bench.legacies.scenarios import Scenario
+from bench.legacies.draws import Scenario
 from chalicelib.integrator.limiter.protocol import Limiter
 
 MAX_LIMIT = 1_000.0
@@ -27,12 +27,12 @@ class Score:
     def merit(self) -> float:
         """The ratio, less a price for failures and for latency, which other clients would notice.
 
-        One failed call per record costs 0.25. Latency costs up to 0.05, from 1.3 to 2.3 times the
+        One failed call per record costs 0.5. Latency costs up to 0.05, from 1.3 to 2.3 times the
         operator's.
         """
         return (
             self.ratio
-            - 0.25 * min(1.0, self.excess)
+            - 0.5 * min(1.0, self.excess)
             - 0.05 * min(1.0, max(0.0, self.slowness - 1.3))
         )
 
@@ -104,11 +104,11 @@ def _p95_s(trace: Trace) -> float:
 
 
 def fitness(scores: Sequence[Score]) -> float:
-    """Return 0.7 * mean merit + 0.3 * mean merit of the worst fifth.
+    """Return 0.5 * mean merit + 0.5 * mean merit of the worst fifth.
 
     The worst cases matter, because a stage has one legacy. The worst fifth is less noisy than the
     single worst scenario.
     """
     merits = sorted(each.merit for each in scores)
     worst = merits[: max(1, len(merits) // 5)]
-    return 0.7 * sum(merits) / len(merits) + 0.3 * sum(worst) / len(worst)
+    return 0.5 * sum(merits) / len(merits) + 0.5 * sum(worst) / len(worst)

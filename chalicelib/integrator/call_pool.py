@@ -12,6 +12,8 @@ Threads:
 libcurl ends a call that passes its timeout, so nobody has to abort one.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import queue
@@ -20,11 +22,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chalicelib import telemetry
-from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy_client import LegacyEndpoint, connect
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.postgres.claims import Claimed
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+    from chalicelib.integrator.legacy_client import LegacyConnection
 
 THREAD_NAME_PREFIX = "call-pool-"
 # Pause before the supervisor retries to start a thread that the system has refused.
@@ -67,7 +74,7 @@ class CallPool:
         self._calls: queue.SimpleQueue[tuple[Claimed, float, int] | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[FinishedCall | None] = queue.SimpleQueue()
         # Last in, first out: surplus connections stay idle until the legacy closes them.
-        self._idle_connections: deque[LegacyConnection] = deque()
+        self._idle_connections: deque[LegacyConnection | AuthenticatedConnection] = deque()
         self._threads: list[threading.Thread] = []
         self._target_threads = 0
         self._needs_supervisor = threading.Event()
@@ -160,7 +167,7 @@ class CallPool:
             try:
                 connection = self._idle_connections.pop()
             except IndexError:
-                connection = LegacyConnection(self._endpoint)
+                connection = connect(self._endpoint)
             result = connection.send(record.id, record.body)
             # After an exception it is dropped instead: its state is unknown.
             self._idle_connections.append(connection)

@@ -10,7 +10,7 @@ import re
 import zlib
 
 # A longer decoded body is cut off here, and is then unreadable.
-_MAX_BODY_BYTES = 1_000_000
+MAX_BODY_BYTES = 1_000_000
 # Window bits for zlib: detect a gzip or zlib header; or expect none, since some servers send
 # headerless data as deflate.
 _WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
@@ -22,16 +22,19 @@ _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d")
 def final_fields(received: bytes) -> dict[str, str] | None:
     """Return the header fields of the final response, by their names in lower case.
 
-    Interim responses before it are skipped (RFC 9110, section 15.2), trailers after it ignored.
+    Responses before it are skipped: interim ones (RFC 9110, section 15.2) and challenges that
+    libcurl has answered. So are trailers after it.
 
     Returns:
         None if there is no final response or its headers break off; libcurl reports a connection
         that closes in the headers as a success.
     """
-    # What follows the last blank line is cut off, or a trailer.
-    for head in _BLANK_LINE.split(received)[:-1]:
-        if not _INTERIM.match(head):
-            return _parse_fields(head)
+    *heads, rest = _BLANK_LINE.split(received)
+    if rest.startswith(b"HTTP/"):
+        return None
+    for head in reversed(heads):
+        if head.startswith(b"HTTP/"):
+            return None if _INTERIM.match(head) else _parse_fields(head)
     return None
 
 
@@ -71,5 +74,5 @@ def decode(body: bytes, encoding: str | None) -> bytes:
         return body
     for window_bits in _WINDOW_BITS:
         with contextlib.suppress(zlib.error):
-            return zlib.decompressobj(window_bits).decompress(body, _MAX_BODY_BYTES)
+            return zlib.decompressobj(window_bits).decompress(body, MAX_BODY_BYTES)
     return body

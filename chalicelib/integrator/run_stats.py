@@ -22,6 +22,7 @@ class RunStats:
     sent: int = 0
     parked: int = 0
     delivers: bool | None = None
+    credentials_refused: int = 0
     most_in_flight: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     latencies_s: "array[float]" = field(default_factory=lambda: array("d"))
@@ -36,6 +37,7 @@ class RunStats:
             **{outcome.lower(): self.outcomes[outcome] for outcome in Outcome},
             parked=self.parked,
             nothing_delivered=None if self.delivers is None else int(not self.delivers),
+            credentials_refused=self.credentials_refused,
             limit_first=round(self.limit_first, 3),
             limit_last=round(self.limit_last, 3),
             most_in_flight=self.most_in_flight,

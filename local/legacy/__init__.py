@@ -3,6 +3,8 @@
 - ``server``: the routes, and the listening socket, which an outage may close.
 - ``system``: handle one point record: a fault or work, acceptance, the response.
 - ``capacity``: workers, the time their work takes, and the rate limit.
+- ``threads``: threads that are bound to connections.
+- ``clock``: a clock that may be off.
 - ``settings``: everything that can be set, and its validation.
 - ``ledger``: count the calls and keep the accepted records.
 

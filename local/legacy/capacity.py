@@ -8,8 +8,6 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from random import Random
 
 from local.legacy.settings import LegacySettings, RateLimit
@@ -93,10 +91,3 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
-
-    def retry_after(self) -> str:
-        """Return the Retry-After: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
-        wait_s = self._limit.retry_after_s
-        if self._limit.retry_after == "seconds":
-            return str(wait_s)
-        return format_datetime(datetime.now(UTC) + timedelta(seconds=wait_s), usegmt=True)

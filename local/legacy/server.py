@@ -19,6 +19,7 @@ from chalicelib.errors import InvalidError
 from chalicelib.strict_json import load_json
 from local.legacy.ledger import Ledger
 from local.legacy.system import LegacySystem, reset_connection
+from local.legacy.threads import Connection, ConnectionThreads
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -41,6 +42,18 @@ async def serve(host: str, port: int, journal: Path | None) -> None:
     await server.close()
 
 
+class _HttpServer(web.Server):
+    """Tells the threads which connections are closed."""
+
+    def __init__(self, route: Handler, threads: ConnectionThreads) -> None:
+        super().__init__(route, handler_cancellation=True, access_log=None)
+        self._threads = threads
+
+    def connection_lost(self, handler: Connection, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._threads.lost(handler)
+
+
 class Server:
     """The routes, and the listening socket, which an outage may close for some time."""
 
@@ -54,7 +67,7 @@ class Server:
             "/reset": {"POST": self._reset},
         }
         # If a client disconnects, the handler is cancelled, but the work on the call goes on.
-        self._http = web.Server(self._route, handler_cancellation=True, access_log=None)
+        self._http = _HttpServer(self._route, self._legacy.threads)
         self._listener: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
 

@@ -1,7 +1,7 @@
 """The settings of the simulated legacy, and their strict validation from JSON.
 
 Invariants: a change is applied completely or not at all, and an error names every invalid field.
-``capacity`` (speed) and ``system`` (faults) implement the settings.
+``capacity`` and ``threads`` (speed) and ``system`` (faults) implement the settings.
 """
 
 import re
@@ -63,10 +63,24 @@ class Outage:
     for_s: float | None = setting(
         None, "How long, in s; null: until the next change.", 0.01, 86_400
     )
+    retry_after_s: int | None = setting(
+        None, "Retry-After of a response, in whole seconds; null: none.", 0, 3600
+    )
+    retry_after: Literal["seconds", "date"] = setting("seconds", "Format of Retry-After.")
 
     def __post_init__(self) -> None:
         if self.fault == "refuse" and self.for_s is None:
             raise ValueError("must have a for_s with refuse: no request could end the outage")
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadPerConnection:
+    """Bind a thread to each open connection; calls on further connections wait for a thread."""
+
+    threads: int = setting(10, "Connections served at once.", 1, 100_000)
+    keep_alive_s: float = setting(
+        60.0, "When an idle connection is closed, in s; 0: after each response.", 0, 3600
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,19 @@ class LegacySettings:
     lost_reply_rate: float = setting(
         0.0, "Share accepted whose connection is reset instead of a response.", 0, 1
     )
+    refused_share: float = setting(
+        0.0, "Share of the records answered with 422 at once: always the same records.", 0, 1
+    )
+    conflict_in_progress: bool = setting(
+        False, "Answer 409 at once while the first call of the same key is worked on."
+    )
+    clock_ahead_s: float = setting(
+        0.0,
+        "How far the clock is ahead, in s: the one of Date and of a Retry-After that is a date.",
+        -86_400,
+        86_400,
+    )
+    thread_per_connection: ThreadPerConnection | None = None
     rate_limit: RateLimit | None = None
     brown_out: BrownOut | None = None
     collapse: Collapse | None = None

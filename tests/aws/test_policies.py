@@ -30,7 +30,7 @@ from tests.support.deployed_template import (
 )
 from tests.support.deployed_template import statements as statements_of
 from tests.support.lambda_events import context, rest_event, schedule_event
-from tests.support.service import punch
+from tests.support.service import punch, wired
 from tests.support.tokens import OPERATOR, operator_event
 
 Call = tuple[str, str]  # an action and the ARN of its resource
@@ -129,6 +129,16 @@ def replicate() -> None:
     app.replicate(schedule_event(), context())
 
 
+def integrate() -> None:
+    """Run with credentials, as docs/operations.md sets them."""
+    name = "/punch-clock/prod/legacy-credentials"
+    members = {"user": "ann", "password": "hush-hush"}
+    boto3.client("ssm").put_parameter(Name=name, Value=json.dumps(members), Type="SecureString")
+    login = {f"LEGACY_{member.upper()}": f"ssm:{name}#{member}" for member in members}
+    with wired({"LEGACY_AUTH": "basic", **login}):
+        app.integrate(schedule_event(), context())
+
+
 def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     logs = boto3.client("logs")
     line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
@@ -151,7 +161,7 @@ USES: dict[str, Callable[[], object]] = {
     ROUTES: call_routes,
     "intake": lambda: post_duplicate(app.intake),
     "replicate": replicate,
-    "integrate": lambda: app.integrate(schedule_event(), context()),
+    "integrate": integrate,
     "reconcile": lambda: reconcile(app.reconcile, schedule_event()),
     "reconcile-period": lambda: reconcile(app.reconcile_period, operator_event()),
     "observe": lambda: app.observe(schedule_event(), context()),
@@ -244,6 +254,7 @@ def is_setup(function: str, call: Call) -> bool:
     logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     return action in {
         "replicate": {"dynamodb:PutItem"},
+        "integrate": {"ssm:PutParameter"},
         "reconcile": logs,
         "reconcile-period": logs,
     }.get(function, set())

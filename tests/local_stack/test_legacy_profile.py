@@ -87,6 +87,7 @@ def test_malformed_profile_is_refused_with_its_line(
         ("LEGACY_BODY='{{ x }}'", "LEGACY_BODY, line 1: x is no property of a record"),
         ("LEGACY_BODY=file:none.xml", r"LEGACY_BODY refers to file:/.*/none\.xml, which does not"),
         ("LEGACY_RETRY=status", None),
+        ("LEGACY_CONTENT_TYPE=text/xml", "LEGACY_CONTENT_TYPE is not JSON, so it needs a template"),
         ("LEGACY_RETRY=503", "LEGACY_RETRY is not a JMESPath expression"),
     ],
 )
@@ -98,6 +99,12 @@ def test_settings_of_a_profile_are_checked_as_in_a_run(
         check_profile(profile)
         return
     with pytest.raises(ProfileError, match=message):
+        check_profile(profile)
+
+
+def test_url_of_a_profile_is_checked(tmp_path: Path) -> None:
+    profile = read_profile(write_profile(tmp_path, "", "LEGACY_URL=hr.example"))
+    with pytest.raises(ProfileError, match="LEGACY_URL must be a URL such as"):
         check_profile(profile)
 
 
@@ -124,7 +131,7 @@ def test_check_prints_the_request_and_judges_standard_input(tmp_path: Path) -> N
     assert judged.returncode == 0
     assert judged.stdout.decode().endswith(
         "\nThe response is judged REFUSED by LEGACY_REFUSED.\nThe record is sent again later."
-        " After 8 such attempts it is parked.\n"
+        " After 8 such attempts, each while other records are delivered, it is parked.\n"
         "Its log: HTTP 200, judged by LEGACY_REFUSED: <s:Fault>é</s:Fault>\n"
     )
 

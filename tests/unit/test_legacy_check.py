@@ -14,6 +14,11 @@ from chalicelib.settings import Settings
 
 PUNCH = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
 
+PARKED = (
+    "The record is sent again later. After 8 such attempts, each while other records are delivered,"
+    " it is parked."
+)
+
 
 def endpoint(conditions: dict[str, str] | None = None, **values: Any) -> LegacyEndpoint:
     settings = Settings(**{"legacy_url": "https://hr.example/punches", **values})
@@ -62,6 +67,13 @@ def test_default_request_is_shown_for_a_given_record() -> None:
                 "legacy_body": '<w:Password Type="x" xmlns:w="y">hush</w:Password>',
             },
             '<w:Password Type="x" xmlns:w="y">***</w:Password>',
+        ),
+        (
+            {
+                "legacy_content_type": "text/xml",
+                "legacy_body": "<a><secret>x<![CDATA[hush</secret>]]>y</secret></a>",
+            },
+            "<a><secret>***</secret></a>",
         ),
         ({"legacy_body": '{"apiKey": "hu\\"sh", "e": 1}'}, '{"apiKey": ***, "e": 1}'),
         (
@@ -115,8 +127,8 @@ def test_response_in_any_form_is_judged(
     [
         ("DELIVERED", "204", "The record is integrated."),
         ("OVERLOADED", "503", "The record is sent again later. No attempt is used up."),
-        ("REFUSED", "422", "The record is sent again later. After 8 such attempts it is parked."),
-        ("FAILED", "500", "The record is sent again later. After 8 such attempts it is parked."),
+        ("REFUSED", "422", PARKED),
+        ("FAILED", "500", PARKED),
     ],
 )
 def test_check_says_what_happens_to_the_record(outcome: str, response: str, fate: str) -> None:

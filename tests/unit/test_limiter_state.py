@@ -1,7 +1,14 @@
 """The state that the adaptive limiter reports."""
 
 from bench.legacies.client import Clock, simulate
-from bench.legacies.models import Legacy, RateLimited, Response, WithOutages, WorkerPool
+from bench.legacies.models import (
+    BUSY,
+    Legacy,
+    RateLimited,
+    Response,
+    WithOutages,
+    WorkerPool,
+)
 from chalicelib.integrator.limiter import adaptive
 from chalicelib.integrator.limiter.adaptive_limiter import AdaptiveLimiter
 from chalicelib.integrator.limiter.state import LimiterState
@@ -43,7 +50,7 @@ def test_failures_lead_to_a_tentative_cut() -> None:
 
 
 def test_outage_lasts_until_a_call_succeeds() -> None:
-    outage = WithOutages(WorkerPool(20, 0.2, queue=100), [(0.0, 10.0, False)])
+    outage = WithOutages(WorkerPool(20, 0.2, queue=100), [(0.0, 10.0, BUSY)])
     clock, limiter = fresh()
     seen = []
     for until in (5, 15):

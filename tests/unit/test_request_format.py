@@ -91,7 +91,7 @@ def test_headers_are_lines_after_ours() -> None:
         ({"legacy_headers": "Transfer-Encoding: chunked"}, "must not set Transfer-Encoding"),
         ({"legacy_headers": "Connection: close"}, "must not set Connection"),
         ({"legacy_headers": "Expect: 100-continue"}, "must not set Expect"),
-        ({"legacy_headers": "idempotency-key: 7"}, "idempotency-key: LEGACY_KEY_HEADER does"),
+        ({"legacy_headers": "idempotency-key: 7"}, "idempotency-key. Set LEGACY_KEY_HEADER"),
         (
             {"legacy_body": '{\n"device": "{{ deviceId }}"}'},
             "LEGACY_BODY: the body is not JSON: .*line 2 column",
@@ -112,6 +112,12 @@ def test_headers_are_lines_after_ours() -> None:
             {"legacy_body": "a=1&{{ employeeId }}", "legacy_content_type": FORM},
             "LEGACY_BODY: the form has a field without =",
         ),
+        (
+            {"legacy_body": '{"lat": {{ latitude | default("") }}}'},
+            "LEGACY_BODY: the body is not JSON: .* The sample record lacks deviceId and the positi",
+        ),
+        ({"legacy_url": ""}, "^LEGACY_URL must be a URL such as"),
+        ({"legacy_url": "https://user:hush@hr.example/"}, "^LEGACY_URL must be a URL such as"),
         ({"legacy_body": "\n{{ 1 / 0 }}"}, "^LEGACY_BODY, line 2: ZeroDivisionError"),
         ({"legacy_body": "{{ employee }}"}, "^LEGACY_BODY, line 1: employee is no property"),
         ({"legacy_url": "https://hr.example/{name}"}, "^LEGACY_URL has the placeholder {name}"),
@@ -147,6 +153,10 @@ def test_template_that_escapes_what_its_syntax_reserves_is_accepted(
     result = read_format(**values)
     assert result.body
     assert result.render(sample_record("latin-1"))[1].startswith(expected)
+
+
+def test_template_may_need_a_property_that_records_may_lack() -> None:
+    assert read_format(legacy_body="[{{ latitude }}]").is_rendered
 
 
 def test_sample_records_have_every_property_and_only_the_required_ones() -> None:

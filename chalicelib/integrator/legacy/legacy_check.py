@@ -6,7 +6,7 @@ masked: those of headers, of the URL's query, and of fields of the body with suc
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -21,8 +21,8 @@ from chalicelib.integrator.legacy.record_values import (
     values_of,
 )
 from chalicelib.integrator.legacy.url_template import UrlTemplate
-from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
-from chalicelib.integrator.legacy_response import decode, final_fields
+from chalicelib.integrator.legacy_client import LegacyEndpoint, connect
+from chalicelib.integrator.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.outcome import CallResult, Outcome, judge
 
 MASK = "***"
@@ -37,10 +37,12 @@ _BARE_STATUS = re.compile(rb"\s*(\d{3})[ \t]*(?:\r?\n|\Z)")
 
 # A part of the names of such fields.
 _NAME = r"[\w.-]*(?:passw|pwd|secret|token|api[-_]?key|authorization|nonce)[\w.-]*"
+_ANY_CASE = re.IGNORECASE | re.DOTALL
 _SECRET_FIELDS = (
-    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)[^<]+", re.IGNORECASE),  # XML
-    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', re.IGNORECASE),  # JSON
-    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", re.IGNORECASE),  # a form, an attribute
+    # XML, JSON, and a form or an attribute.
+    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)(?:<!\[CDATA\[.*?\]\]>|[^<])+", _ANY_CASE),
+    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', _ANY_CASE),
+    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", _ANY_CASE),
 )
 
 
@@ -96,13 +98,15 @@ def check(
         raise InvalidError(f"{error}.", target="record") from error
     warnings = _warnings(endpoint)
     if send:
-        connection = LegacyConnection(endpoint)
+        connection = connect(endpoint)
         result = connection.send(json.loads(record)["id"], record)
         connection.close()
     elif response is not None:
         status, headers, body = _parse_response(response)
-        result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=True)
-        warnings += _contradictions(endpoint, status, headers, body)
+        is_whole = len(body) < MAX_BODY_BYTES
+        result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=is_whole)
+        if is_whole:
+            warnings += _contradictions(endpoint, status, headers, body)
     else:
         return Check(request, warnings)
     return Check(
@@ -141,12 +145,17 @@ def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
         f"{request.method} {target} HTTP/1.1",
         f"Host: {url.netloc}",
         *(_masked_header(each) for each in request.headers),
+        *(_masked_header(each) for each in _credential_headers(endpoint)),
         *([key] if request.key_header else []),
         f"Content-Length: {len(body)}",
         "",
         _masked_body(body.decode(request.encoding)),
     ]
     return "\n".join(lines)
+
+
+def _credential_headers(endpoint: LegacyEndpoint) -> Sequence[str]:
+    return endpoint.credentials.sample_headers if endpoint.credentials else ()
 
 
 def _masked_query(url: str) -> str:
@@ -225,4 +234,7 @@ def _fate(result: CallResult, max_attempts: int) -> str:
         return "The record is integrated."
     if result.outcome is Outcome.OVERLOADED:
         return "The record is sent again later. No attempt is used up."
-    return f"The record is sent again later. After {max_attempts} such attempts it is parked."
+    return (
+        f"The record is sent again later. After {max_attempts} such attempts, each while other"
+        " records are delivered, it is parked."
+    )

@@ -4,37 +4,27 @@ By default the JSON of a record is POSTed as it is. Invariant: a format that was
 has already rendered a record, so that a fault of the settings ends a run before it claims records.
 """
 
-import re
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chalicelib.integrator.legacy import media_type
-from chalicelib.integrator.legacy.record_values import UnsendableError, sample_record, values_of
-from chalicelib.integrator.legacy.url_template import UrlTemplate, has_placeholders
+from chalicelib.integrator.legacy import header_lines, media_type
+from chalicelib.integrator.legacy.record_values import (
+    UnsendableError,
+    sample_record,
+    smallest_sample_record,
+    values_of,
+)
+from chalicelib.integrator.legacy.url_template import UrlTemplate
 from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.request_template import BodyTemplate
 
 _JSON = "application/json"
-# RFC 9110, section 5.6.2.
-_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
-# Headers that the client writes itself, and the setting that decides each, if one does.
-_RESERVED = {
-    "accept-encoding": None,
-    "connection": None,
-    "content-encoding": None,
-    "content-length": None,
-    "content-type": "LEGACY_CONTENT_TYPE",
-    "expect": None,
-    "host": "LEGACY_URL",
-    "keep-alive": None,
-    "proxy-connection": None,
-    "trailer": None,
-    "transfer-encoding": None,
-    "upgrade": None,
-}
+# Credentials in LEGACY_HEADERS would appear in logs that people read.
+_RESERVED = {**header_lines.RESERVED, "authorization": "LEGACY_AUTH"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +37,7 @@ class RequestFormat:
         key_header: the name of the header that has the record's id; empty if none has.
         url: fills the placeholders of the URL; None if it has none.
         body: renders the body; None if the body is the record's JSON.
-        encoding: the encoding of the body.
+        content_type: the Content-Type of the body.
     """
 
     method: str = "POST"
@@ -55,12 +45,17 @@ class RequestFormat:
     key_header: str = "Idempotency-Key"
     url: UrlTemplate | None = None
     body: "BodyTemplate | None" = None
-    encoding: str = "utf-8"
+    content_type: str = _JSON
 
     @property
     def is_rendered(self) -> bool:
         """Whether a request has more of the record than its JSON and its id."""
         return self.url is not None or self.body is not None
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the body."""
+        return media_type.stated_encoding(self.content_type) or "utf-8"
 
     def render(self, record: bytes) -> tuple[str | None, bytes]:
         """Return the URL (None if it has no placeholder) and the body for a record.
@@ -94,22 +89,23 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     content_type = settings.legacy_content_type
     key_header = settings.legacy_key_header
     url, source = resolved("legacy_url"), resolved("legacy_body")
-    encoding = _check_names(content_type, key_header, has_body=bool(source))
+    _check_names(content_type, key_header, has_body=bool(source))
+    url_template = UrlTemplate(url)
     result = RequestFormat(
         settings.legacy_method,
         _header_lines(content_type, resolved("legacy_headers"), key_header),
         key_header,
-        UrlTemplate(url) if has_placeholders(url) else None,
+        url_template if url_template.has_placeholders else None,
         _body_template(source, content_type) if source else None,
-        encoding,
+        content_type,
     )
     if result.is_rendered:
-        _try(result, content_type)
+        _try(result)
     return result
 
 
-def _check_names(content_type: str, key_header: str, *, has_body: bool) -> str:
-    """Check what becomes a header, and return the encoding of the body.
+def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
+    """Check what becomes a header.
 
     Raises:
         SettingsError: a value is invalid.
@@ -117,18 +113,17 @@ def _check_names(content_type: str, key_header: str, *, has_body: bool) -> str:
     if not media_type.is_media_type(content_type):
         raise SettingsError("LEGACY_CONTENT_TYPE must be a media type such as text/xml")
     try:
-        encoding = media_type.stated_encoding(content_type) or "utf-8"
+        media_type.stated_encoding(content_type)
     except ValueError as error:
         raise SettingsError(f"LEGACY_CONTENT_TYPE: {error}. Use one such as utf-8") from None
     if not has_body and not media_type.is_json(content_type):
         raise SettingsError(
             "LEGACY_CONTENT_TYPE is not JSON, so it needs a template in LEGACY_BODY"
         )
-    if key_header and not (_TOKEN.fullmatch(key_header) and key_header.lower() not in _RESERVED):
+    if key_header and not header_lines.is_header_name(key_header):
         raise SettingsError(
             "LEGACY_KEY_HEADER must be the name of a header such as Idempotency-Key, or empty"
         )
-    return encoding
 
 
 def _header_lines(content_type: str, text: str, key_header: str) -> tuple[str, ...]:
@@ -137,28 +132,12 @@ def _header_lines(content_type: str, text: str, key_header: str) -> tuple[str, .
     Raises:
         SettingsError: a line is malformed, or sets a header that is not for it to set.
     """
-    extra = [
-        _header_line(each.strip(), key_header) for each in re.split(r"\r?\n", text) if each.strip()
-    ]
+    reserved = {**_RESERVED, key_header.lower(): "LEGACY_KEY_HEADER"}
+    extra = header_lines.read("LEGACY_HEADERS", text, 'SOAPAction: "register"', reserved)
     names = {each.partition(":")[0].lower() for each in extra}
     accept = _JSON if media_type.is_json(content_type) else "*/*"
     ours = [] if "accept" in names else [f"Accept: {accept}"]
     return (*ours, f"Content-Type: {content_type}", *extra)
-
-
-def _header_line(line: str, key_header: str) -> str:
-    name, colon, value = line.partition(":")
-    # No message quotes a line: it may be a secret.
-    if not colon or not _TOKEN.fullmatch(name):
-        raise SettingsError('LEGACY_HEADERS must have lines such as SOAPAction: "register"')
-    if not (value.isascii() and value.replace("\t", " ").isprintable()):
-        raise SettingsError(f"LEGACY_HEADERS: the value of {name} must be printable ASCII")
-    if (lower := name.lower()) in _RESERVED:
-        instead = f". Set {_RESERVED[lower]}" if _RESERVED[lower] else ""
-        raise SettingsError(f"LEGACY_HEADERS must not set {name}{instead}")
-    if lower == key_header.lower():
-        raise SettingsError(f"LEGACY_HEADERS must not set {name}: LEGACY_KEY_HEADER does")
-    return f"{name}: {value.strip()}"
 
 
 def _body_template(source: str, content_type: str) -> "BodyTemplate":
@@ -169,17 +148,20 @@ def _body_template(source: str, content_type: str) -> "BodyTemplate":
     return BodyTemplate(source, content_type)
 
 
-def _try(result: RequestFormat, content_type: str) -> None:
-    """Make a request from the sample record.
+def _try(result: RequestFormat) -> None:
+    """Make a request from each sample record. One without optional properties may be unsendable.
 
     Raises:
         SettingsError: that failed, or the body is not what its Content-Type says.
     """
     try:
-        _, body = result.render(sample_record(result.encoding))
+        bodies = [result.render(sample_record(result.encoding))[1]]
     except UnsendableError as error:
         raise SettingsError(str(error)) from None
-    if result.body and (fault := media_type.syntax_fault(body, content_type)):
-        raise SettingsError(
-            f"LEGACY_BODY: {fault}. The sample record has characters that the template must escape"
-        )
+    with contextlib.suppress(UnsendableError):
+        bodies.append(result.render(smallest_sample_record())[1])
+    faults = [media_type.syntax_fault(each, result.content_type) for each in bodies if result.body]
+    samples = ("has characters that the template must escape", "lacks deviceId and the position")
+    for fault, sample in zip(faults, samples, strict=False):
+        if fault:
+            raise SettingsError(f"LEGACY_BODY: {fault}. The sample record {sample}")

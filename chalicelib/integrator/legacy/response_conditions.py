@@ -1,8 +1,8 @@
 """Judge responses by the operator's conditions: JMESPath expressions over the response.
 
-A condition sees ``{status, headers, body}``. ``headers`` has lower-case names; ``body`` is JSON if
-it is JSON, and text otherwise. A condition holds only if its result is ``true``: with any other
-result, and with an error, it does not hold, and the first such case is logged.
+A condition sees ``{status, headers, body}``. ``headers`` has lower-case names, and the first value
+of each; ``body`` is JSON if it is JSON, and text otherwise. A condition holds only if its result is
+``true``. With any other result, and with an error, it does not hold; the first such case is logged.
 
     asked in this order   the call is
     ─────────────────────────────────────────────────────────────
@@ -57,6 +57,13 @@ _PATHS = frozenset(
 _MAX_INTEGER_DIGITS = 18
 
 
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One condition: the setting it comes from, and its compiled expression."""
@@ -103,8 +110,8 @@ class ResponseConditions:
         Returns:
             None if the default rules must judge it.
         """
-        setting = next(self.matching(status, headers, body), None)
         text = media_type.decode_text(body, headers.get("content-type", ""))
+        setting = next(self._matching(status, headers, text), None)
         if setting is None:
             if not (self._defines_delivery and 200 <= status < 300):
                 return None
@@ -128,7 +135,11 @@ class ResponseConditions:
 
     def matching(self, status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
         """Yield the setting of each condition that holds, in order."""
-        response = {"status": status, "headers": headers, "body": _value(body, headers)}
+        text = media_type.decode_text(body, headers.get("content-type", ""))
+        return self._matching(status, headers, text)
+
+    def _matching(self, status: int, headers: Mapping[str, str], text: str) -> Iterator[str]:
+        response = {"status": status, "headers": headers, "body": _value(text)}
         for each in self._conditions:
             if self._holds(each, response):
                 yield each.setting
@@ -172,17 +183,12 @@ def read(resolved: Callable[[str], str]) -> ResponseConditions | None:
     return ResponseConditions(texts) if any(texts.values()) else None
 
 
-def _value(body: bytes, headers: Mapping[str, str]) -> Any:
+def _value(text: str) -> Any:
     """Return what conditions see of a body: JSON, or else text."""
-    text = media_type.decode_text(body, headers.get("content-type", ""))
     try:
-        return json.loads(text, parse_int=_integer)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         return text
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
 
 
 def _compile(setting: str, text: str) -> Any:

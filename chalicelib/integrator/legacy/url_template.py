@@ -43,8 +43,13 @@ class UrlTemplate:
             )
         if _PLACEHOLDER.search(urlsplit(text).netloc):
             raise SettingsError("LEGACY_URL must not have a placeholder in its host or port")
-        if has_placeholders("".join(self._parts[::2])):
+        if any(brace in part for brace in "{}" for part in self._parts[::2]):
             raise SettingsError("LEGACY_URL has a brace without its counterpart. Write %7B or %7D")
+
+    @property
+    def has_placeholders(self) -> bool:
+        """Whether the URL differs from one record to the next."""
+        return len(self._parts) > 1
 
     def fill(self, values: Mapping[str, Any]) -> str:
         """Return the URL for a record.
@@ -63,8 +68,3 @@ class UrlTemplate:
         if any(each in (".", "..") for each in urlsplit(url).path.split("/")):
             raise UnsendableError("LEGACY_URL has a path segment that is only dots for this record")
         return url
-
-
-def has_placeholders(text: str) -> bool:
-    """Return whether a URL has placeholders, or braces that look like one."""
-    return "{" in text or "}" in text

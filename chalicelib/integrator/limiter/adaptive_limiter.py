@@ -61,7 +61,9 @@ class AdaptiveLimiter:
         """Return what the limiter has learned; an unfinished probe is dropped."""
         snapshot = self._learned.snapshot()
         snapshot["limit"] = (self._gradient.above_probe or self._learned).limit
-        snapshot["pause_s"] = max(0.0, self._rate.not_before - self._clock())
+        # No success since the last refusal: the next run begins as after a pause.
+        least_s = MIN_PAUSE_S if self._rate.is_refused else 0.0
+        snapshot["pause_s"] = max(least_s, self._rate.not_before - self._clock())
         return snapshot
 
     @property
@@ -122,10 +124,15 @@ class AdaptiveLimiter:
         if retry_after_s is not None:
             self._rate.on_refusal(now, sent_at, retry_after_s)
         else:
-            if not ok:
+            if ok:
+                self._rate.on_success(now, sent_at)
+            else:
                 self._reserve_slot(now, latency_s)
             has_moved = self._failures.on_result(ok, sent_at, now)
         if has_moved:
+            if self._failures.needs_probe:
+                self._failures.needs_probe = False
+                gradient.probe_soon()
             gradient.begin_window(now)
         elif not self._learned.outage:
             if ok and is_sample:

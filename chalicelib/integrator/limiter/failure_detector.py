@@ -11,6 +11,8 @@ from chalicelib.integrator.limiter.parameters import (
     CUT_MIN_LIMIT,
     CUT_SPARE_FAILURES,
     NOISE_CALLS,
+    NOISE_FAILURES,
+    NOISE_MAX_SHARE,
     NOISE_ROUNDS,
     NOISE_SHARE,
     NOISE_TOLERANCE,
@@ -30,11 +32,13 @@ class FailureDetector:
 
     - More failures than the background explains: a *tentative cut*. If the failures go on at the
       lower limit, they are noise: the limit is restored and the background rate learned. If they
-      stop, they were load: the limit stays below a ceiling.
+      stop, they were load: the limit stays below a ceiling. If they become fewer, but are still too
+      many, another cut follows.
     - Only failures for a while: an *outage*. Single outage probes follow, until one succeeds.
 
     Attributes:
         limit_before_cut: during a tentative cut, the limit before it; otherwise None.
+        needs_probe: after several cuts in a row, True until the limiter sets it to False.
         not_before: during an outage, the time of the next outage probe.
     """
 
@@ -43,8 +47,9 @@ class FailureDetector:
         # A higher background may be load by now: this run has to measure it again.
         learned.background = min(learned.background, parameters.max_background)
         self.limit_before_cut: float | None = None
+        self.needs_probe = False
         self.not_before = 0.0
-        self._share_before_cut = self._slow_start_before_cut = 0.0
+        self._share_before_cut = self._slow_start_before_cut = self._limit_before_cuts = 0.0
         self._calls = self._failures = self._failures_in_a_row = 0
         self._resume_factor, self._probe_wait_s = RESUME_FACTOR, parameters.outage_probe_s
         self._limit_since = -math.inf  # calls sent earlier were sent at another limit
@@ -108,24 +113,53 @@ class FailureDetector:
                 learned.background = min(
                     learned.background, max(p.max_background, BACKGROUND_MARGIN * share)
                 )
-        elif self._calls >= NOISE_CALLS:
-            tolerated = max(p.max_background, NOISE_TOLERANCE * learned.background)
-            if share >= tolerated and learned.limit >= CUT_MIN_LIMIT:
+        elif self._calls >= min(NOISE_CALLS, NOISE_FAILURES / self._share_before_cut):
+            if self._must_cut_again(share, before):
                 return self._cut(share, now)
-            learned.background, self.limit_before_cut = share, None
-            if share > NOISE_SHARE * self._share_before_cut:  # noise
-                learned.slow_start = self._slow_start_before_cut
-                return self._move(max(before, learned.limit), now)
-            ceiling = learned.limit if self._slow_start_before_cut else before * p.ceiling_factor
-            learned.ceiling = ceiling
-            return self._move(learned.limit, now)
+            return self._end_cut(share, before, now)
         return False
+
+    def _must_cut_again(self, share: float, before: float) -> bool:
+        """Return whether the failures of a cut are too many, and may still be load.
+
+        If load is their cause, the legacy goes on accepting as many calls as before the cut. If
+        they are noise, their share stays. With most calls failing, the two are too close to tell.
+        (A larger share than before is load, too: failures at once come before the first successes.)
+        """
+        learned, share_before = self._learned, self._share_before_cut
+        tolerated = max(self._p.max_background, NOISE_TOLERANCE * learned.background)
+        if share < tolerated or learned.limit < CUT_MIN_LIMIT:
+            return False
+        share_by_load = max(0.0, 1 - (1 - share_before) * before / learned.limit)
+        is_as_before = (share_by_load + share_before) / 2 <= share <= (1 + share_before) / 2
+        return share_before > NOISE_MAX_SHARE or not is_as_before
+
+    def _end_cut(self, share: float, before: float, now: float) -> bool:
+        """Restore the limit if the failures were noise; otherwise set a ceiling."""
+        learned, highest = self._learned, self._limit_before_cuts
+        is_noise = share > NOISE_SHARE * self._share_before_cut
+        if is_noise or self._calls >= NOISE_CALLS:
+            learned.background = share
+        self.limit_before_cut = None
+        if is_noise:
+            learned.slow_start = self._slow_start_before_cut
+            return self._move(max(highest, learned.limit), now)
+        if before < highest:
+            # The failures may as well have ended by themselves: the limit has to grow back soon.
+            learned.ceiling, self.needs_probe = highest, True
+        else:
+            was_step = self._slow_start_before_cut
+            learned.ceiling = learned.limit if was_step else before * self._p.ceiling_factor
+        return self._move(learned.limit, now)
 
     def _cut(self, share: float, now: float) -> bool:
         """Cut the limit by the share of failures, and remember what to restore."""
         learned = self._learned
+        if self.limit_before_cut is None:
+            self._limit_before_cuts = learned.limit
+            self._slow_start_before_cut = learned.slow_start
         self.limit_before_cut, self._share_before_cut = learned.limit, share
-        self._slow_start_before_cut, learned.slow_start = learned.slow_start, 0.0
+        learned.slow_start = 0.0
         factor = min(CUT_MAX_FACTOR, max(CUT_MIN_FACTOR, 1 - share))
         return self._move(learned.limit * factor, now)
 

@@ -32,7 +32,9 @@ import math
 
 from chalicelib.integrator.limiter.parameters import (
     CEILING_GROWTH,
+    CEILING_GROWTH_AGE,
     CEILING_GROWTH_STEP,
+    CEILING_WINDOWS,
     NO_CEILING,
     PROBE_MIN_FACTOR,
     PROBE_QUEUE,
@@ -114,6 +116,7 @@ class GradientLimit:
     ) -> None:
         self._p, self._learned, self._max_limit = parameters, learned, max_limit
         self._windows_since_probe = self._windows_without_queue = 0
+        self._ceiling, self._ceiling_windows = learned.ceiling, 0
         self._calls_per_success = 0.0  # by which a success raises the limit in slow start
         self.begin_window(now)
 
@@ -138,6 +141,10 @@ class GradientLimit:
         self.window = SampleWindow(limit, int(size), full, now)
         self.above_probe: SampleWindow | None = None
 
+    def probe_soon(self) -> None:
+        """Have a probe follow the next window."""
+        self._windows_since_probe = int(self._p.probe_interval)
+
     def on_success(self) -> None:
         """Open a part of the current step of slow start."""
         self._step_successes += 1
@@ -149,8 +156,7 @@ class GradientLimit:
         window, above, learned = self.window, self.above_probe, self._learned
         step_to, probes = 0.0, False
         if window.succeeded > WINDOW_SUCCESSES * window.ended:
-            growth = CEILING_GROWTH + CEILING_GROWTH_STEP * self._windows_without_queue
-            learned.ceiling = min(NO_CEILING, growth * learned.ceiling)
+            self._raise_ceiling()
             learned.variance += VARIANCE_WEIGHT * (window.variance - learned.variance)
             if above:
                 self._end_probe(window, above)
@@ -166,6 +172,15 @@ class GradientLimit:
             probes = not (self._windows_since_probe or above or learned.slow_start)
         self.begin_window(now, step_to)
         self.above_probe = window if probes else None
+
+    def _raise_ceiling(self) -> None:
+        """Raise the ceiling, the faster the longer ago calls failed at it."""
+        learned = self._learned
+        is_same = learned.ceiling == self._ceiling
+        self._ceiling_windows = self._ceiling_windows + 1 if is_same else 0
+        growth = CEILING_GROWTH + CEILING_GROWTH_STEP * self._windows_without_queue
+        growth += CEILING_GROWTH_AGE * max(0, self._ceiling_windows - CEILING_WINDOWS) ** 2
+        learned.ceiling = self._ceiling = min(NO_CEILING, growth * learned.ceiling)
 
     def _error(self, window: SampleWindow) -> float:
         """Return the standard error of a window's rise."""

@@ -115,6 +115,8 @@ PROBE_QUEUE: Final = 0.85  # share of the limit's log reduction; a larger relief
 # Ceiling
 NO_CEILING: Final = 1e6  # calls; a ceiling this high limits nothing
 CEILING_GROWTH: Final = 1.02  # factor of the ceiling in each window
+CEILING_WINDOWS: Final = 8  # windows; in them the ceiling regains the limit at which calls failed
+CEILING_GROWTH_AGE: Final = 0.003  # added to the factor, * (windows after these)²
 CEILING_GROWTH_STEP: Final = 0.05  # added to it for each window in a row without a queue
 
 # Failures
@@ -125,6 +127,8 @@ CUT_MAX_FACTOR: Final = 0.85  # * limit; smallest single cut
 CUT_FLOOR: Final = 0.3  # * limit before the cut; failures of earlier calls cut no further
 CUT_MIN_LIMIT: Final = 2  # calls; below it a cut shows nothing more
 NOISE_CALLS: Final = 50  # calls after a cut, whose failures decide whether they are noise
+NOISE_FAILURES: Final = 8  # failures; so many are to be expected of noise: fewer calls decide
+NOISE_MAX_SHARE: Final = 0.7  # share of failures before a cut; above it noise is not looked for
 NOISE_ROUNDS: Final = 2  # * limit; calls, at least NOISE_CALLS, after which counts restart
 NOISE_SHARE: Final = 0.5  # share of the failures before a cut; more than it afterwards: noise
 NOISE_TOLERANCE: Final = 1.5  # * background; a share below is not cut again
@@ -142,7 +146,9 @@ RESUME_FACTOR_AGAIN: Final = 0.5  # * limit; the same soon after an outage
 IDLE_S: Final = 1  # s; a longer time without a call begins a new interval
 IDLE_SLOTS: Final = 3  # calls at the learned rate; their time is added to IDLE_S
 CATCH_UP_SLOTS: Final = 2  # calls; most unused slots that are caught up
-RATE_GROWTH_EXPONENT: Final = 3  # growth of the rate over time, as in TCP CUBIC
+RATE_GROWTH_EXPONENT: Final = 3  # doublings of the rate = (time / doubling time) ** this
+MAX_DOUBLINGS: Final = 64.0  # doublings; the paced rate grows no further
+MAX_SLOT_S: Final = 10.0  # s; longest time between two calls, however low the learned rate is
 MIN_INTERVAL_S: Final = 0.05  # s; a shorter interval counts as this one
 GUESS_PEAK: Final = 0.6  # * admitted rate; bound of the first guess
 GUESS_SCALE: Final = 2.5  # calls / (GUESS_S + interval) * this: a burst lasts 0.4 s or more

@@ -10,14 +10,20 @@ from chalicelib.integrator.limiter.parameters import (
     GUESS_SCALE,
     IDLE_S,
     IDLE_SLOTS,
+    MAX_DOUBLINGS,
+    MAX_SLOT_S,
     MAX_WAIT_S,
     MIN_DOUBLING_PAUSE_S,
     MIN_INTERVAL_S,
+    MIN_PAUSE_S,
     RATE_GROWTH_EXPONENT,
     RATE_KEEP,
     Parameters,
 )
 from chalicelib.integrator.limiter.state import LearnedState
+
+# What a lesson changes in the learned state.
+_RATE = ("rate", "burst", "rate_age_s", "rate_doubling_s")
 
 
 class RateEstimator:
@@ -27,8 +33,13 @@ class RateEstimator:
     holds + rate * time. In the first interval it holds the whole burst, after a pause at most
     rate * pause: two intervals of different length give rate and burst.
 
-    The paced rate grows slowly at first and ever faster later, as in TCP CUBIC (RFC 9438 §4.2). It
-    grows the slower the longer the pauses are.
+    The paced rate grows slowly at first, as in TCP CUBIC (RFC 9438 §4.2), and exponentially later.
+    It grows the slower the longer the pauses are.
+
+    An *empty* interval admits no call: the legacy is unavailable, rather than limiting a rate. What
+    the interval before it has taught is forgotten. One call then goes ahead after each pause, and
+    the others follow once it has succeeded. A bucket that fills by less than a call per pause has
+    empty intervals too. What an interval after an empty one teaches is kept, but as a guess only.
 
     Attributes:
         not_before: the time before which the pace or a pause allows no call.
@@ -38,7 +49,10 @@ class RateEstimator:
         self._p, self._learned = parameters, learned
         self._first_interval = 0, math.inf  # calls admitted, and its seconds
         self._refused_at: float | None = None
-        self.not_before, self._pause_s, self._last_sent_at = not_before, 0.0, -math.inf
+        self.not_before, self._pause_s, self._last_sent_at = not_before, MIN_PAUSE_S, -math.inf
+        self._is_ahead = learned.pause_s > 0  # one call goes ahead of the others
+        self._follows_empty = False
+        self._before_lesson: dict[str, float] = {}  # what the last lesson replaced, by name
         self._begin_interval(0.0, math.inf)
 
     def _begin_interval(self, now: float, rested_s: float) -> None:
@@ -46,25 +60,43 @@ class RateEstimator:
         self._began_at, self._rested_s = now, rested_s
         self._sent = self._refused = 0
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether no call has succeeded since the last refusal."""
+        return self._is_ahead or self._refused_at is not None
+
     def on_start(self, now: float) -> None:
         """Count a call that is sent, and set the time of the next."""
         learned = self._learned
         if self._refused_at is not None:
-            self._learn(self._refused_at - self._began_at)
-            self._begin_interval(now, self._pause_s)
-            self._refused_at = None
-        growth = (learned.rate_age_s / learned.rate_doubling_s) ** RATE_GROWTH_EXPONENT
-        rate = learned.rate * (1 + growth)
+            self._end_interval(self._refused_at - self._began_at, now)
         since_last_s = max(0.0, now - self._last_sent_at)
-        if since_last_s > IDLE_S + (IDLE_SLOTS / rate if rate else 0.0):
-            self._begin_interval(now, since_last_s)
-        else:
+        if since_last_s <= IDLE_S + IDLE_SLOTS * self._slot_s():
             learned.rate_age_s += since_last_s
+        elif not (self._is_ahead and self._sent):
+            self._begin_interval(now, since_last_s)
         self._last_sent_at = now
         self._sent += 1
-        if rate:
-            earliest = min(max(self.not_before, now - CATCH_UP_SLOTS / rate), now + MAX_WAIT_S)
-            self.not_before = earliest + 1 / rate
+        slot_s = self._slot_s()
+        if self._is_ahead:
+            self.not_before = now + max(self._pause_s, slot_s)
+        elif slot_s:
+            earliest = min(max(self.not_before, now - CATCH_UP_SLOTS * slot_s), now + MAX_WAIT_S)
+            self.not_before = earliest + slot_s
+
+    def _slot_s(self) -> float:
+        """Return the time between two calls at the paced rate; 0 without a rate."""
+        learned = self._learned
+        if not learned.rate:
+            return 0.0
+        doublings = (learned.rate_age_s / learned.rate_doubling_s) ** RATE_GROWTH_EXPONENT
+        return min(MAX_SLOT_S, math.pow(0.5, min(MAX_DOUBLINGS, doublings)) / learned.rate)
+
+    def on_success(self, now: float, sent_at: float) -> None:
+        """Let the other calls follow the one that has gone ahead."""
+        if self._is_ahead and self._refused_at is None and sent_at >= self._began_at:
+            self._is_ahead = False
+            self.not_before = max(now, self._last_sent_at + self._slot_s())
 
     def on_refusal(self, now: float, sent_at: float, pause_s: float) -> None:
         """Count a refused call; the first one of an interval pauses all calls."""
@@ -74,6 +106,22 @@ class RateEstimator:
         if self._refused_at is None:
             self._refused_at, self._pause_s = sent_at, pause_s
             self.not_before = self._last_sent_at = now + pause_s
+
+    def _end_interval(self, seconds: float, now: float) -> None:
+        """Learn from an interval that a refusal has ended, and begin the next one."""
+        learned, rested_s, self._refused_at = self._learned, self._pause_s, None
+        is_empty = self._sent <= self._refused
+        if is_empty:
+            rested_s += self._rested_s + seconds
+            for name, value in self._before_lesson.items():
+                setattr(learned, name, value)
+            self._before_lesson = {}
+        else:
+            lesson = {} if self._follows_empty else {each: getattr(learned, each) for each in _RATE}
+            self._before_lesson = lesson
+            self._learn(seconds)
+        self._follows_empty = self._is_ahead = is_empty
+        self._begin_interval(now, rested_s)
 
     def _learn(self, seconds: float) -> None:
         """Estimate rate and burst from the calls that the last interval admitted.
@@ -98,6 +146,8 @@ class RateEstimator:
             learned.rate = p.rate_margin * rate
         else:
             learned.rate = math.sqrt(lowest * highest)
+        if self._follows_empty:
+            learned.burst = -1
         doubling_s = p.rate_doubling_pauses * max(MIN_DOUBLING_PAUSE_S, self._pause_s)
         doubling_s = min(doubling_s, p.rate_trust * seconds)
         learned.rate_doubling_s = doubling_s if learned.burst >= 0 else GUESS_DOUBLING_S

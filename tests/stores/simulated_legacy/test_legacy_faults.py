@@ -1,5 +1,10 @@
 """The faults of the simulated legacy."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
 import pytest
 import requests
 
@@ -99,3 +104,68 @@ def test_connection_that_began_a_refusing_outage_can_end_it(legacy: LegacyProces
         assert not is_listening(legacy)
         kept.put(f"{legacy.url}/settings", json={"outage": None}, timeout=10)
     assert legacy.send().status_code == 200
+
+
+def test_outage_may_tell_when_to_try_again(legacy: LegacyProcess) -> None:
+    legacy.set(outage={"fault": "503", "retry_after_s": 300})
+    response = legacy.send()
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "300")
+
+
+def test_same_records_are_refused_again_and_again(legacy: LegacyProcess) -> None:
+    def refused(share: float) -> set[str]:
+        legacy.set(refused_share=share)
+        statuses = {f"r{n}": legacy.send(f"r{n}").status_code for n in range(100)}
+        assert set(statuses.values()) == {200, 422}
+        return {record_id for record_id, status in statuses.items() if status == 422}
+
+    some = refused(0.3)
+    assert 15 < len(some) < 45
+    assert refused(0.3) == some
+    assert refused(0.6) > some
+    assert not set(legacy.accepted_ids()) & some
+    legacy.set(refused_share=1)
+    assert legacy.send().status_code == 422
+
+
+def test_key_in_progress_gets_409_until_its_first_call_has_ended(legacy: LegacyProcess) -> None:
+    legacy.set(conflict_in_progress=True, latency_ms=500, distribution="constant")
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(legacy.send, "a")
+        wait_until(lambda: legacy.report()["in_flight"] == 1)
+        legacy.set(latency_ms=0)
+        conflict = legacy.send("a")
+        assert conflict.status_code == 409
+        assert "in progress" in json.loads(conflict.text)["message"]
+        assert legacy.send("b").status_code == 200
+        assert first.result().status_code == 200
+    assert legacy.send("a").status_code == 200
+    assert legacy.report()["duplicates"] == 1
+
+
+def test_key_stays_in_progress_after_its_client_is_gone(legacy: LegacyProcess) -> None:
+    legacy.set(conflict_in_progress=True, latency_ms=500, distribution="constant")
+    with pytest.raises(requests.ReadTimeout):
+        legacy.send("a", timeout=0.1)
+    assert legacy.send("a").status_code == 409
+    wait_until(lambda: legacy.accepted_ids() == ["a"])
+    assert legacy.send("a").status_code == 200
+
+
+@pytest.mark.parametrize("ahead_s", [60.0, -3_600.0])
+def test_clock_that_is_off_dates_responses_and_retry_after(
+    legacy: LegacyProcess, ahead_s: float
+) -> None:
+    def offset_s(response: requests.Response, header: str) -> float:
+        at = parsedate_to_datetime(response.headers[header])
+        return (at - datetime.now(UTC)).total_seconds()
+
+    legacy.set(
+        clock_ahead_s=ahead_s,
+        rate_limit={"per_s": 0.001, "burst": 1, "retry_after_s": 7, "retry_after": "date"},
+    )
+    assert offset_s(legacy.send(), "Date") == pytest.approx(ahead_s, abs=3)
+    limited = legacy.send()
+    assert limited.status_code == 429
+    assert offset_s(limited, "Date") == pytest.approx(ahead_s, abs=3)
+    assert offset_s(limited, "Retry-After") == pytest.approx(ahead_s + 7, abs=3)

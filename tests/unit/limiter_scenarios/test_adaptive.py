@@ -6,7 +6,10 @@ import pytest
 
 from bench.legacies.client import Clock, Trace, simulate
 from bench.legacies.models import (
+    BUSY,
+    HANGS,
     NETWORK_S,
+    REFUSED,
     Legacy,
     RateLimited,
     Response,
@@ -77,9 +80,11 @@ def test_slower_work_does_not_lower_the_limit() -> None:
     assert run(slowing, 90).delivered(40, 90) > 0.88 * 20 / 0.6 * 50
 
 
-@pytest.mark.parametrize("hangs", [False, True])
-def test_outage_causes_few_calls_and_throughput_recovers_within_four_seconds(hangs: bool) -> None:
-    trace = run(WithOutages(WorkerPool(20, 0.2, queue=20), [(20, 50, hangs)]), 80)
+@pytest.mark.parametrize("response", [BUSY, HANGS, REFUSED])
+def test_outage_causes_few_calls_and_throughput_recovers_within_four_seconds(
+    response: Response,
+) -> None:
+    trace = run(WithOutages(WorkerPool(20, 0.2, queue=20), [(20, 50, response)]), 80)
     assert len(trace.failed_at) < 100
     assert trace.delivered(54, 80) > 0.88 * 100 * 26
 

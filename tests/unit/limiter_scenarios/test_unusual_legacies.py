@@ -7,6 +7,7 @@ import pytest
 
 from bench.legacies.client import Clock, Trace, simulate
 from bench.legacies.models import (
+    HANGS,
     Legacy,
     RateLimited,
     Response,
@@ -141,7 +142,7 @@ def test_retry_after_of_zero_or_an_hour_is_bounded(retry_after_s: float, band: f
 
 
 def test_legacy_that_hangs_at_first_is_used_once_it_responds() -> None:
-    trace = run(WithOutages(WorkerPool(20, 0.2, queue=20), [(0, 30, True)]), 70)
+    trace = run(WithOutages(WorkerPool(20, 0.2, queue=20), [(0, 30, HANGS)]), 70)
     assert len(trace.failed_at) < 120  # with the failures of one step of slow start too far
     assert trace.delivered(44, 70) > 0.85 * 100 * 26
 

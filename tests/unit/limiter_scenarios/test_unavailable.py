@@ -1,0 +1,133 @@
+"""The adaptive limiter after faults of minutes: Retry-After is no rate, and noise is no load."""
+
+import json
+import random
+from statistics import fmean
+
+import pytest
+
+from bench.legacies.client import Clock, Trace, simulate
+from bench.legacies.models import (
+    Legacy,
+    RateLimited,
+    Response,
+    ScheduledPool,
+    ThreadPerConnection,
+    WithOutages,
+    WithRandomFailures,
+    WorkerPool,
+    retry_after,
+)
+from chalicelib.integrator.limiter import adaptive
+
+pytestmark = pytest.mark.slow
+
+CAPACITY = 100  # calls/s
+SINCE, UNTIL = 60.0, 360.0
+
+
+def pool() -> WorkerPool:
+    return WorkerPool(20, 0.2, queue=20)
+
+
+def run(legacy: Legacy, until: float, cycle_s: float = 0.0) -> Trace:
+    """Run until a time, in one run, or in runs of ``cycle_s`` that pass on what they learn."""
+    clock, whole, snapshot = Clock(), Trace(), None
+    while clock.now < until:
+        limiter = adaptive(clock)
+        limiter.restore(json.loads(snapshot) if snapshot else None)
+        trace = simulate(legacy, limiter, clock, min(until, clock.now + (cycle_s or until)))
+        whole.ok_at += trace.ok_at
+        whole.failed_at += trace.failed_at
+        whole.limits += trace.limits
+        snapshot = json.dumps(limiter.snapshot())
+    return whole
+
+
+@pytest.mark.parametrize("cycle_s", [0.0, 60.0])
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 30.0, 120.0])
+def test_retry_after_of_five_minutes_is_not_learned_as_a_rate(
+    seconds: float, cycle_s: float
+) -> None:
+    legacy = WithOutages(pool(), [(SINCE, UNTIL, retry_after(seconds))])
+    trace = run(legacy, UNTIL + 120, cycle_s)
+    back = min(at for at in trace.ok_at if at >= UNTIL)
+    assert back <= UNTIL + min(seconds, 60.0) + 0.5
+    assert trace.delivered(back, back + 10) > 0.9 * CAPACITY * 10
+    # A call for each pause, and the calls in flight when the outage began; some more for each run.
+    probes = (UNTIL - SINCE) / min(seconds, 60.0)
+    assert trace.failed(SINCE, UNTIL) < 1.2 * probes + 40 + (60 if cycle_s else 0)
+
+
+def test_demand_before_an_outage_is_not_learned_as_a_rate() -> None:
+    """At night a legacy gets two calls a second, and goes away; in the morning come many."""
+    legacy, clock = WithOutages(pool(), [(SINCE, UNTIL, retry_after(10.0))]), Clock()
+    limiter = adaptive(clock)
+    while clock.now < UNTIL + 60:
+        if limiter.not_before > clock.now:
+            clock.now += 0.1
+            continue
+        limiter.on_start()
+        response = legacy(clock.now)
+        clock.now += response.latency_s
+        if response.retry_after_s is not None:
+            limiter.on_retry_after(response.retry_after_s)
+        limiter.on_result(response.ok, response.latency_s, 1)
+        clock.now += 0.5 - response.latency_s % 0.5
+    morning = clock.now
+    trace = simulate(legacy, limiter, clock, morning + 10)
+    assert trace.delivered(morning, morning + 10) > 0.85 * CAPACITY * 10
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 30.0])
+def test_few_calls_admitted_during_an_outage_slow_the_recovery_by_half_a_minute_at_most(
+    seconds: float, share: float
+) -> None:
+    healthy, rng = pool(), random.Random(1)
+
+    def flapping(now: float) -> Response:
+        if SINCE <= now < UNTIL and rng.random() >= share:
+            return retry_after(seconds)
+        return healthy(now)
+
+    trace = run(flapping, UNTIL + 120)
+    since = UNTIL + min(30.0, seconds) + 30
+    assert trace.delivered(since, since + 30) > 0.9 * CAPACITY * 30
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "seconds", "failures"),
+    [(0.5, 5, 1.0, 0.3), (0.9, 1, 1.0, 0.2), (2, 4, 1.0, 0.05), (0.2, 2, 5.0, 0.3)],
+)
+def test_bucket_of_less_than_a_call_per_pause_is_used(
+    rate: float, burst: float, seconds: float, failures: float
+) -> None:
+    """Its empty intervals look like those of an outage."""
+    trace = run(RateLimited(WorkerPool(20, 0.1, 50), rate, burst, seconds), 600)
+    assert len(trace.ok_at) > 0.8 * rate * 600
+    assert len(trace.failed_at) < failures * len(trace.ok_at)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.6])
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+def test_fault_that_loses_many_responses_does_not_end_at_a_single_call(
+    share: float, slower: float
+) -> None:
+    """Afterwards the work takes longer than before."""
+    ratios = []
+    for seed in range(4):
+        inner = WorkerPool(20, 0.2, queue=20, seed=seed)
+        schedule = [(30.0, 20, 0.3), (60.0, 20, 0.2 * slower)]
+        legacy = WithRandomFailures(ScheduledPool(inner, schedule), share, seed, 30.0, 60.0)
+        trace = run(legacy, 120)
+        ratios.append(trace.delivered(75, 120) / (45 * CAPACITY / slower))
+    assert fmean(ratios) > 0.9
+    assert min(ratios) > 0.75
+
+
+def test_threads_bound_to_connections_are_kept_busy() -> None:
+    """A probe lowers the limit, but the calls that hang stay in flight for ten seconds."""
+    trace = run(ThreadPerConnection(20, 0.2), 90)
+    assert trace.delivered(10, 90) > 0.8 * 20 / 0.21 * 80
+    assert len(trace.failed_at) < 0.05 * len(trace.ok_at)
