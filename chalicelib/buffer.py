@@ -12,12 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, from_json, to_json
+
+if TYPE_CHECKING:
+    from chalicelib.delete_pace import DeletePace
 
 Item = dict[str, Any]
 
@@ -29,6 +32,15 @@ _MAX_TRANSACTION = 100
 _BATCH_ATTEMPTS = 6
 _BATCH_BACKOFF_S = 0.05
 _PUT_ATTEMPTS = 3
+# The errors by which DynamoDB throttles a call:
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+    }
+)
 
 _UNAVAILABLE = "The record store is unavailable. Try again soon."
 
@@ -176,32 +188,44 @@ class Buffer:
                 return
             request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
-    def delete(self, ids: Sequence[str], may_continue: Callable[[], bool] = lambda: True) -> int:
+    def delete(
+        self,
+        ids: Sequence[str],
+        pace: "DeletePace",
+        may_continue: Callable[[], bool] = lambda: True,
+    ) -> int:
         """Delete up to ``DELETE_BATCH`` items, and return how many are known to be deleted.
 
-        Unprocessed deletes are retried with backoff, until the attempts are used up or
+        Throttled deletes are retried at the pace, until the attempts are used up or
         ``may_continue`` returns False. A later scan returns the remaining items again.
 
         Raises:
             UnavailableError: DynamoDB does not respond.
         """
         requests = [{"DeleteRequest": {"Key": {"id": {"S": each}}}} for each in ids]
-        for attempt in range(_BATCH_ATTEMPTS):
-            if attempt:
-                self._back_off(attempt)
-            if not may_continue():
+        for _ in range(_BATCH_ATTEMPTS):
+            ticket = pace.wait(may_continue)
+            if ticket is None:
                 break
             try:
                 response = self._client.batch_write_item(RequestItems={self._table: requests})
             except (ClientError, BotoCoreError) as error:
-                _raise_unavailable(error)
-            requests = response["UnprocessedItems"].get(self._table, [])
+                if not _is_throttled(error):
+                    _raise_unavailable(error)
+            else:
+                requests = response["UnprocessedItems"].get(self._table, [])
             if not requests:
+                pace.processed(ticket)
                 break
+            pace.throttled(ticket)
         return len(ids) - len(requests)
 
-    def delete_unchanged(self, item: Item) -> int:
+    def delete_unchanged(
+        self, item: Item, pace: "DeletePace", may_continue: Callable[[], bool] = lambda: True
+    ) -> int:
         """Delete an invalid item, unless it has changed since; return how many were deleted.
+
+        A throttled delete is left to a later run.
 
         The condition is necessary. After another run has deleted the item, a phone may store a
         punch under the same id, and that punch has been acknowledged.
@@ -209,6 +233,9 @@ class Buffer:
         Raises:
             UnavailableError: DynamoDB does not respond.
         """
+        ticket = pace.wait(may_continue)
+        if ticket is None:
+            return 0
         # A punch differs from an invalid item in its record, not in other attributes.
         text = item.get("record", {}).get("S")
         if text is None:
@@ -225,7 +252,10 @@ class Buffer:
                 ExpressionAttributeValues={":it": {"S": value}},
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            if _is_throttled(error):
+                pace.throttled(ticket)
+                return 0
+            if _code(error) == "ConditionalCheckFailedException":
                 return 0
             _raise_unavailable(error)
         except BotoCoreError as error:
@@ -308,6 +338,15 @@ def _parse(item: Item) -> PointRecord:
         raise UnavailableError(
             "Invalid data blocks this record for now. Try again in a few minutes."
         ) from error
+
+
+def _code(error: ClientError | BotoCoreError) -> str:
+    """Return DynamoDB's code of an error, or "" if DynamoDB did not respond."""
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+
+
+def _is_throttled(error: ClientError | BotoCoreError) -> bool:
+    return _code(error) in _THROTTLED
 
 
 def _raise_unavailable(error: ClientError | BotoCoreError) -> NoReturn:

@@ -215,7 +215,6 @@ def test_gateway_errors_have_the_error_envelope_and_cors_headers(
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= set(responses)
     assert responses["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == 404  # an unknown path
     assert responses["REQUEST_TOO_LARGE"]["statusCode"] == 413
-    assert responses["THROTTLED"]["statusCode"] == 429
     for response in responses.values():
         template_text = response["responseTemplates"]["application/json"]
         # API Gateway substitutes a message that includes its quotation marks.
@@ -227,6 +226,20 @@ def test_gateway_errors_have_the_error_envelope_and_cors_headers(
             for name, value in GATEWAY_ERROR_HEADERS.items()
         }
         assert headers.items() <= response["responseParameters"].items()
+
+
+@pytest.mark.parametrize(
+    "response", ["THROTTLED", "INTEGRATION_FAILURE", "INTEGRATION_TIMEOUT", "DEFAULT_5XX"]
+)
+def test_gateway_answers_503_and_when_to_retry_whatever_refuses_a_request(
+    response: str, template: dict[str, Any]
+) -> None:
+    """A throttled function would be a 500. DEFAULT_5XX changes the status of all other 5xx."""
+    body = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]
+    answer = body["x-amazon-apigateway-gateway-responses"][response]
+    assert answer["statusCode"] == 503
+    retry_after = answer["responseParameters"]["gatewayresponse.header.Retry-After"]
+    assert 1 <= int(retry_after.strip("'")) <= 5
 
 
 def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, Any]) -> None:
