@@ -4,6 +4,7 @@
 
 - ``__main__``: the command ``python -m deploy STAGE``; start reading at ``package.package``.
 - ``package``: build the template and the zip of a stage with ``chalice package``.
+- ``revision``: name the code and configuration of intake, so that a change publishes a version.
 - ``runtime``: pin the Python version of the deployed functions (``RUNTIME``).
 - ``wheels``: download the wheels that fit that runtime, and install them into a directory.
 - ``capacity``: compute the capacity and cost tables of ``docs/operations.md``.

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ from tests.support.deployed_template import (
 Resource = dict[str, Any]
 
 
-def lint(*paths: Path) -> str:
+def lint(*paths: Path, ignore: Sequence[str] = ()) -> str:
     """Return the output of cfn-lint, which is empty if it has no findings."""
     command: list[str | Path] = [
         Path(sys.executable).parent / "cfn-lint",
         "--regions",
         "eu-central-1",
+        *(f"--ignore-checks={each}" for each in ignore),
         "--",
         *paths,
     ]
@@ -65,7 +67,9 @@ def of_type(template: dict[str, Any], kind: str) -> dict[str, Resource]:
 def test_templates_pass_cfn_lint(packaged: Path, transformed: Any, tmp_path: Path) -> None:
     (tmp_path / "transformed.json").write_text(json.dumps(transformed))
     database = PROJECT / "deploy" / "database.yaml"
-    assert lint(packaged, tmp_path / "transformed.json", database) == ""
+    assert lint(packaged, database) == ""
+    # SAM has replaced some parameters and the mapping, so nothing uses them any more.
+    assert lint(tmp_path / "transformed.json", ignore=["W2001", "W7001"]) == ""
 
 
 def test_settings_of_stage_dev_are_rejected_by_cfn_lint(tmp_path: Path) -> None:
@@ -169,18 +173,25 @@ def test_operator_command_is_neither_retried_nor_queued(
 def test_intake_serves_only_the_post_route(template: dict[str, Any]) -> None:
     paths = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
     served = {
-        (path, method.upper()): re.findall(r"\$\{(\w+)\.Arn\}", json.dumps(operation))
+        (path, method.upper()): re.findall(
+            r"functions/\$\{([\w.]+)\}/invocations", json.dumps(operation)
+        )
         for path, methods in paths.items()
         for method, operation in methods.items()
     }
     assert set(served) == {
         (path, method) for path, methods in app.app.routes.items() for method in methods
     }
-    routes_of_intake = {route for route, function in served.items() if function == ["Intake"]}
+    routes_of_intake = {
+        route for route, function in served.items() if function == ["IntakeAliaslive"]
+    }
     assert routes_of_intake == {("/point-record", "POST")}
-    assert all(served[route] == ["APIHandler"] for route in set(served) - routes_of_intake)
+    assert all(served[route] == ["APIHandler.Arn"] for route in set(served) - routes_of_intake)
     invoked = of_type(template, "AWS::Lambda::Permission")
-    assert {each["FunctionName"]["Ref"] for each in invoked.values()} == {"Intake", "APIHandler"}
+    assert {each["FunctionName"]["Ref"] for each in invoked.values()} == {
+        "IntakeAliaslive",
+        "APIHandler",
+    }
 
 
 def test_api_alarm_watches_the_deployed_api(template: dict[str, Any]) -> None:
