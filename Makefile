@@ -18,11 +18,15 @@ WARM_UNTIL := cron(15 6,14,22 * * ? *)
 WARM_TIMEZONE := Etc/UTC
 INTAKE_SNAPSTART := None
 INTAKE_DEPLOYMENT := AllAtOnce
+# When alarms ring.
+WORKING_HOURS := hour >= 6 && hour < 20 && day <= 5
+LONGEST_WAIT := 7200
 # The parameters of the template. IntakeRevision is computed from them.
 PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   JwksUrl='$(JWKS_URL)' JwtIssuer='$(JWT_ISSUER)' JwtAudience='$(JWT_AUDIENCE)' Tracing=$(TRACING) \
   WarmIntake=$(WARM_INTAKE) WarmFrom='$(WARM_FROM)' WarmUntil='$(WARM_UNTIL)' WarmTimezone=$(WARM_TIMEZONE) \
-  IntakeSnapStart=$(INTAKE_SNAPSTART) IntakeDeployment=$(INTAKE_DEPLOYMENT)
+  IntakeSnapStart=$(INTAKE_SNAPSTART) IntakeDeployment=$(INTAKE_DEPLOYMENT) \
+  WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT)
 # Arguments of `make deploy` that have no default.
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 

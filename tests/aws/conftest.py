@@ -38,6 +38,8 @@ PARAMETERS = {
     "IntakeRevision": "0" * 64,
     "IntakeSnapStart": "None",
     "IntakeDeployment": "AllAtOnce",
+    "WorkingHours": "hour >= 6 && hour < 20 && day <= 5",
+    "LongestWait": "7200",
 }
 
 

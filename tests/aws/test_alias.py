@@ -160,7 +160,7 @@ def test_gradual_deployment_is_one_parameter_and_watches_the_alarms_of_intake(
     ]
     assert kind in str(group["DeploymentConfigName"])
     watched = {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]}
-    assert watched == {"IntakeErrorsAlarm", "ApiErrorsAlarm"}
+    assert watched == {"IntakeErrorsAlarm", "RefusedShareAlarm"}
     assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
 
 

@@ -268,7 +268,8 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
             each["MetricName"] for each in [*stats, alarm] if each.get("Namespace") == namespace
         }
     assert watched == {
-        *("buffered_age", "waiting_age", "waiting", "integrated", "parked", "quarantined")
+        *("buffered_age", "waiting_age", "waiting", "integrated", "parked", "quarantined"),
+        *("accepted", "buffered"),
     }
     assert watched <= written
     text = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
