@@ -31,7 +31,7 @@ PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check soak format bench audit package deployable deploy
+.PHONY: help run legacy test test-fast check soak format bench audit package deployable deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ help: ## Show this list
 
 run: $(RUN) ## Start the whole system on this machine, until Ctrl-C
 	@exec $(PYTHON) -m local up $(ARGS)
+
+legacy: $(DEV) ## Run the real server of a recipe of docs/legacies.md: ARGS=soap
+	@exec $(PYTHON) -m tests.legacies $(ARGS)
 
 test: $(DEV) $(WHEELS) ## Run every test
 	@exec $(PYTEST) $(ARGS)

@@ -12,6 +12,7 @@ What they share:
 
 - ``engines``: PostgreSQL and a DynamoDB endpoint.
 - ``punches``, ``backlog``: records, in memory and in the buffer.
+- ``cold_start``: the part of ``intake`` that starts fresh interpreters.
 - ``replication_process``: the processes of ``replication``.
 - ``instant_http``, ``instant_dynamodb``, ``instant_legacy``: servers that respond at once.
 """

@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 _BENCHES = {
-    "intake": "CPU of a POST and of its parts, beside a bare put_item",
+    "intake": "CPU of a POST and of its parts, beside a bare put_item; and of a cold start",
     "identity": "CPU of validating a token, and of rejecting a POST; cost of row-level security",
     "integration": "records a second, beside the capacity of the legacy",
     "integration_backlog": "claiming and settling with up to a million records waiting",
     "integration_cpu": "CPU of a record and of its parts, against a legacy that answers at once",
+    "integration_own": "the same without Postgres; beside another checkout, if BESIDE names one",
     "odata": "a query, beside the same SQL alone",
     "refusals": "CPU of an invalid request, beside an accepted one",
     "replication": "records a second, beside a bare scan and delete and a bare load",

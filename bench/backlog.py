@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.engines import TABLE, Engines
 from bench.punches import punch
-from chalicelib import aws
 from chalicelib.buffer import DELETE_BATCH, Buffer
+from chalicelib.dynamodb import client as dynamodb_client
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
@@ -24,7 +24,7 @@ settings = Settings()
 def connect(url: str) -> Any:
     """Return a DynamoDB client configured as the service's."""
     os.environ |= CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": url}
-    return aws.dynamodb()
+    return dynamodb_client.connect(os.environ)
 
 
 def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Replicator:

@@ -1,6 +1,6 @@
 """A DynamoDB endpoint that answers at once, so that only our own cost is measured.
 
-It serves a table of ``--items`` records once: each Scan returns the next page. Every
+It serves a table of ``--items`` records once: each Scan returns the next page. Every PutItem and
 BatchWriteItem succeeds. All responses are made before it starts.
 """
 
@@ -15,6 +15,7 @@ from chalicelib.point_record import to_json
 _LAST = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0}).encode()
 _JSON = b"application/x-amz-json-1.0"
 _DELETED = b'{"UnprocessedItems": {}}'
+_STORED = b"{}"
 
 
 def _pages(items: int, page: int) -> Iterator[bytes]:
@@ -32,14 +33,14 @@ def _pages(items: int, page: int) -> Iterator[bytes]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, required=True)
-    parser.add_argument("--page", type=int, required=True)
+    parser.add_argument("--items", type=int, default=0)
+    parser.add_argument("--page", type=int, default=1)
     arguments = parser.parse_args()
     pages = list(_pages(arguments.items, arguments.page))
 
     def answer(head: bytes) -> tuple[bytes, bytes]:
         if b".scan\r\n" in head + b"\r\n":
             return _JSON, pages.pop() if pages else _LAST
-        return _JSON, _DELETED
+        return _JSON, _STORED if b".putitem\r\n" in head else _DELETED
 
     serve(answer)

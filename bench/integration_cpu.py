@@ -38,7 +38,7 @@ MakeLimiter = Callable[[Callable[[], float]], Any]
 console = Console()
 
 
-class _NoDatabase:
+class NoDatabase:
     """Claims that cost nothing: records from memory, outcomes dropped."""
 
     run_lease_s = record_lease_s = 900.0
@@ -68,7 +68,7 @@ class _NoDatabase:
     end = release
 
 
-class _Fixed:
+class FixedLimit:
     """A constant limit, so that two runs differ by other causes only."""
 
     recent_failures = 0
@@ -171,7 +171,7 @@ class _Measured:
 def main() -> None:
     """Measure and print."""
     makers: dict[str, MakeLimiter] = {
-        **{str(limit): partial(_Fixed, limit) for limit in _LIMITS},
+        **{str(limit): partial(FixedLimit, limit) for limit in _LIMITS},
         POLICY: partial(POLICIES[POLICY], max_limit=settings.limit_max),
     }
     runs: dict[str, list[_Measured]] = {name: [] for name in makers}
@@ -213,7 +213,7 @@ def _measure(stores: Engines, url: str, make: MakeLimiter) -> _Measured:
 
 def _free(stores: Engines, url: str, make: MakeLimiter) -> float:
     """Return the seconds of a run whose claims cost nothing."""
-    claims = _NoDatabase(_RECORDS)
+    claims = NoDatabase(_RECORDS)
     gc.collect()
     return integrate(stores, url, limiter=make, claims=claims)[0].seconds
 

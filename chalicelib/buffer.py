@@ -14,8 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError, Retry, retry_of
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, from_json, to_json
 
@@ -32,15 +31,6 @@ _MAX_TRANSACTION = 100
 _BATCH_ATTEMPTS = 6
 _BATCH_BACKOFF_S = 0.05
 _PUT_ATTEMPTS = 3
-# The errors by which DynamoDB throttles a call:
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
-_THROTTLED = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-    }
-)
 
 _UNAVAILABLE = "The record store is unavailable. Try again soon."
 
@@ -49,7 +39,7 @@ class Buffer:
     """The table of accepted records.
 
     Args:
-        client: ``boto3.client("dynamodb")``, or ``aws.dynamodb()``, which is the same but faster.
+        client: a client of DynamoDB: ``dynamodb.client.connect``.
         table: the name of the table.
         sleep: waits for a number of seconds between two attempts at a batch.
     """
@@ -78,18 +68,16 @@ class Buffer:
             #   phone C ── put ──▶ condition fails ── get ──▶ gone: put again, a no-op in Postgres
             try:
                 self._client.put_item(**self._put_request(record))
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            except DynamoDBError as error:
+                if error.code != "ConditionalCheckFailedException":
                     _raise_unavailable(error)
-                item = error.response.get("Item") or self._get(str(record.id))
+                item = error.fields.get("Item") or self._get(str(record.id))
                 if item is None:
                     continue
                 stored = _parse(item)
                 # An equal record, with the same createdAt, is from an attempt of this call whose
                 # response was lost.
                 return stored, stored == record
-            except BotoCoreError as error:
-                _raise_unavailable(error)
             else:
                 return record, True
         raise UnavailableError("The record could not be stored. Send it again.")
@@ -119,13 +107,11 @@ class Buffer:
                 if new:
                     items = [{"Put": self._put_request(each)} for each in new]
                     self._client.transact_write_items(TransactItems=items)
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "TransactionCanceledException":
+            except DynamoDBError as error:
+                if error.code != "TransactionCanceledException":
                     _raise_unavailable(error)
                 # Some records exist already, or a concurrent transaction writes one of them.
-                existing |= self._existing(new, error.response["CancellationReasons"])
-            except BotoCoreError as error:
-                _raise_unavailable(error)
+                existing |= self._existing(new, error.fields["CancellationReasons"])
             else:
                 stored = requested | existing
                 # As in ``put``: an equal record is from an attempt whose response was lost.
@@ -181,7 +167,7 @@ class Buffer:
         while True:
             try:
                 response = self._client.scan(**request)
-            except (ClientError, BotoCoreError) as error:
+            except DynamoDBError as error:
                 _raise_unavailable(error)
             yield response["Items"]
             if "LastEvaluatedKey" not in response:
@@ -209,7 +195,7 @@ class Buffer:
                 break
             try:
                 response = self._client.batch_write_item(RequestItems={self._table: requests})
-            except (ClientError, BotoCoreError) as error:
+            except DynamoDBError as error:
                 if not _is_throttled(error):
                     _raise_unavailable(error)
             else:
@@ -251,14 +237,12 @@ class Buffer:
                 ExpressionAttributeNames={"#record": "record"},
                 ExpressionAttributeValues={":it": {"S": value}},
             )
-        except ClientError as error:
+        except DynamoDBError as error:
             if _is_throttled(error):
                 pace.throttled(ticket)
                 return 0
-            if _code(error) == "ConditionalCheckFailedException":
+            if error.code == "ConditionalCheckFailedException":
                 return 0
-            _raise_unavailable(error)
-        except BotoCoreError as error:
             _raise_unavailable(error)
         return 1
 
@@ -277,7 +261,7 @@ class Buffer:
             request = {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "id"}
             try:
                 response = self._client.batch_get_item(RequestItems={self._table: request})
-            except (ClientError, BotoCoreError) as error:
+            except DynamoDBError as error:
                 _raise_unavailable(error)
             existing.update(item["id"]["S"] for item in response["Responses"].get(self._table, []))
             unprocessed = response["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"]
@@ -297,7 +281,7 @@ class Buffer:
         """
         try:
             response = self._client.scan(TableName=self._table, Limit=max_count)
-        except (ClientError, BotoCoreError) as error:
+        except DynamoDBError as error:
             _raise_unavailable(error)
         accepted_at = []
         for item in response["Items"]:
@@ -319,7 +303,7 @@ class Buffer:
             response = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": record_id}}, ConsistentRead=True
             )
-        except (ClientError, BotoCoreError) as error:
+        except DynamoDBError as error:
             _raise_unavailable(error)
         item: Item | None = response.get("Item")
         return item
@@ -334,20 +318,15 @@ def _parse(item: Item) -> PointRecord:
     """
     try:
         return from_json(item["record"]["S"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UnavailableError(
             "Invalid data blocks this record for now. Try again in a few minutes."
         ) from error
 
 
-def _code(error: ClientError | BotoCoreError) -> str:
-    """Return DynamoDB's code of an error, or "" if DynamoDB did not respond."""
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+def _is_throttled(error: DynamoDBError) -> bool:
+    return retry_of(0, error.code) is Retry.THROTTLED
 
 
-def _is_throttled(error: ClientError | BotoCoreError) -> bool:
-    return _code(error) in _THROTTLED
-
-
-def _raise_unavailable(error: ClientError | BotoCoreError) -> NoReturn:
+def _raise_unavailable(error: DynamoDBError) -> NoReturn:
     raise UnavailableError(_UNAVAILABLE) from error

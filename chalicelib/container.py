@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError
-
-from chalicelib import aws, telemetry
+from chalicelib import telemetry
 from chalicelib.buffer import Buffer
+from chalicelib.dynamodb import client as dynamodb_client
 from chalicelib.errors import MisconfiguredError
 from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.integrator.legacy.legacy_check import Check
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
     from chalicelib.integrator.legacy_client import LegacyEndpoint
     from chalicelib.integrator.run import Run
     from chalicelib.odata.router import Router
@@ -68,13 +68,23 @@ def resolved(name: str) -> str:
         MisconfiguredError: the target cannot be read, and a retry would not help.
         UnavailableError: the target cannot be read now.
     """
+    return _read(name, {})
+
+
+def _read(name: str, texts: dict[str, str | None]) -> str:
+    """Read the value of a setting; see ``resolved``, and ``secret_references.read`` for ``texts``.
+
+    Raises:
+        MisconfiguredError: the target cannot be read, and a retry would not help.
+        UnavailableError: the target cannot be read now.
+    """
     value: str = getattr(settings(), name)
     if not is_reference(value):
         return value
-    from chalicelib import secret_references
+    from chalicelib import aws, secret_references
 
     try:
-        return secret_references.read(name.upper(), value, aws.secrets)
+        return secret_references.read(name.upper(), value, aws.secrets, texts)
     except secret_references.MissingFileError as error:
         hint = (
             " On a single machine, start the stack first: run `make run` in another terminal."
@@ -92,15 +102,8 @@ def resolved(name: str) -> str:
 
 @cache
 def dynamodb() -> Any:
-    """Build the DynamoDB client of the buffer.
-
-    Raises:
-        MisconfiguredError: this process has no AWS region, or a profile that does not exist.
-    """
-    try:
-        return aws.dynamodb()
-    except BotoCoreError as error:
-        raise MisconfiguredError("The AWS region or profile of this stage is missing.") from error
+    """Build the DynamoDB client of the buffer; see ``dynamodb.client.connect``."""
+    return dynamodb_client.connect(os.environ)
 
 
 @cache
@@ -197,8 +200,10 @@ def legacy_endpoint() -> LegacyEndpoint:
             connect_timeout_s=config.legacy_connect_timeout_s,
             read_timeout_s=config.legacy_read_timeout_s,
             call_timeout_s=config.legacy_call_timeout_s,
+            keep_alive_s=config.legacy_keep_alive_s,
             request=request_format.read(config, resolved),
             conditions=_response_conditions(),
+            credentials=legacy_credentials(),
         )
     except SettingsError as error:
         raise MisconfiguredError(str(error)) from error
@@ -223,6 +228,32 @@ def _response_conditions() -> ResponseConditions | None:
     return response_conditions.read(resolved)
 
 
+@cache
+def legacy_credentials() -> LegacyCredentials | None:
+    """Build the credentials of the calls to the legacy; None if it asks for none.
+
+    Raises:
+        MisconfiguredError: a reference cannot be read, and a retry would not help.
+        SettingsError: a credential is invalid.
+        UnavailableError: a reference cannot be read now.
+    """
+    config = settings()
+    proxies = [os.environ[name] for name in _PROXY_VARIABLES if name in os.environ]
+    if not (config.legacy_credentials or any("@" in each for each in proxies)):
+        return None
+    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+
+    def read(names: Sequence[str]) -> dict[str, str]:
+        texts: dict[str, str | None] = {}
+        return {name: _read(name, texts) for name in names}
+
+    return LegacyCredentials(config, read, environment_proxies=proxies)
+
+
+# The variables that libcurl reads.
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
 def integrator_run() -> Run:
     """Build a run of the integrator. Unlike everything else here, each run is a new object."""
     from chalicelib.integrator import limiter
@@ -233,7 +264,10 @@ def integrator_run() -> Run:
     from chalicelib.postgres.claims import Claims
 
     config = settings()
-    call_pool = CallPool(legacy_endpoint())
+    endpoint = legacy_endpoint()
+    if endpoint.credentials:
+        endpoint.credentials.prepare()  # a token comes while the run claims its first records
+    call_pool = CallPool(endpoint)
     return Run(
         Claims(database(), run_lease_s=config.run_lease_s, record_lease_s=config.record_lease_s),
         call_pool,
@@ -319,6 +353,7 @@ def perform(
 
 def reconcile(since: object = None, until: object = None) -> Reconciliation:
     """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
+    from chalicelib import aws
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))

@@ -33,13 +33,20 @@ class MissingFileError(SettingsError):
     """A setting refers to a file that does not exist."""
 
 
-def read(variable: str, value: str, client: Callable[[str], Any]) -> str:
+def read(
+    variable: str,
+    value: str,
+    client: Callable[[str], Any],
+    texts: dict[str, str | None] | None = None,
+) -> str:
     """Return the text that the value of a setting refers to, or the value if it is no reference.
 
     Args:
         variable: the name of the setting, for messages.
         value: the value of the setting.
         client: builds a boto3 client from the name of a service.
+        texts: the texts that were already read, by their references; ``read`` adds to them. With
+            it, settings that refer to members of one secret get them from one version of it.
 
     Raises:
         SettingsError: the secret or file does not exist, may not be read, or is not text.
@@ -47,11 +54,12 @@ def read(variable: str, value: str, client: Callable[[str], Any]) -> str:
     """
     if not is_reference(value):
         return value
-    kind, _, place = value.partition(":")
-    name, _, member = place.partition("#")
+    place, _, member = value.partition("#")
+    kind, _, name = place.partition(":")
+    texts = {} if texts is None else texts
     subject = f"{variable} refers to {value}, which"
     try:
-        text = _text(kind, name, client)
+        text = texts[place] if place in texts else _text(kind, name, client)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in _TRANSIENT:
@@ -67,6 +75,7 @@ def read(variable: str, value: str, client: Callable[[str], Any]) -> str:
         raise MissingFileError(f"{subject} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{subject} cannot be read: {type(error).__name__}") from None
+    texts[place] = text
     return _member(text, member, f"{subject} is not text")
 
 

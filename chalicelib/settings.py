@@ -177,6 +177,60 @@ class Settings:
         0.1,
         300,
     )
+    legacy_keep_alive_s: float = setting(
+        4.0,
+        "How long an idle connection to the legacy system is kept. 0: each call opens its own. Set"
+        " it below the keep-alive timeout of the legacy system, if that is shorter.",
+        0,
+        300,
+    )
+    legacy_auth: str = setting(
+        "none",
+        "How calls to the legacy system authenticate (docs/operations.md): none, basic, digest,"
+        " ntlm, bearer, header (LEGACY_AUTH_HEADERS) or oauth2 (client credentials).",
+        choices=("none", "basic", "digest", "ntlm", "bearer", "header", "oauth2"),
+    )
+    legacy_user: str = setting(
+        "",
+        "User name for LEGACY_AUTH=basic, digest or ntlm. For ntlm with a domain: DOMAIN\\USER.",
+        by_reference=True,
+    )
+    legacy_password: str = setting("", "Password of LEGACY_USER.", by_reference=True)
+    legacy_token: str = setting("", "Token for LEGACY_AUTH=bearer.", by_reference=True)
+    legacy_auth_headers: str = setting(
+        "", "Headers for LEGACY_AUTH=header, each a line NAME: VALUE.", by_reference=True
+    )
+    legacy_token_url: str = setting(
+        "", "Token endpoint for LEGACY_AUTH=oauth2. Must be https.", by_reference=True
+    )
+    legacy_client_id: str = setting("", "Client id for LEGACY_AUTH=oauth2.", by_reference=True)
+    legacy_client_secret: str = setting("", "Secret of LEGACY_CLIENT_ID.", by_reference=True)
+    legacy_client_auth: str = setting(
+        "basic",
+        "How the token request carries the client id and secret: basic (a header, form-encoded as"
+        " RFC 6749 says), basic-raw (a header, as they are) or body.",
+        choices=("basic", "basic-raw", "body"),
+    )
+    legacy_scope: str = setting("", "Scope of the token request, if it needs one.")
+    legacy_audience: str = setting("", "Audience of the token request, if it needs one.")
+    legacy_client_certificate: str = setting(
+        "",
+        "Client certificate for mutual TLS: PEM with the certificate, its chain and the private"
+        " key.",
+        by_reference=True,
+    )
+    legacy_ca: str = setting(
+        "",
+        "Certificate authorities of the legacy system: PEM, or the path of a PEM file. Empty:"
+        " those of the operating system.",
+        by_reference=True,
+    )
+    legacy_proxy: str = setting(
+        "",
+        "Proxy to the legacy system, such as http://USER:PASSWORD@HOST:PORT. Empty: HTTPS_PROXY,"
+        " http_proxy and NO_PROXY decide.",
+        by_reference=True,
+    )
     limit_policy: str = setting(
         "adaptive",
         "Policy that sets the limit of concurrent calls (docs/limit.md): adaptive, or classic (the"
@@ -188,7 +242,7 @@ class Settings:
     )
     limit_max: int = setting(
         200,
-        "Maximum number of concurrent calls, for every policy. Each call uses a thread.",
+        "Maximum number of concurrent calls, for every policy.",
         1,
         1_000,
     )
@@ -343,6 +397,19 @@ class Settings:
             raise SettingsError("; ".join(faults))
         return settings
 
+    @property
+    def legacy_credentials(self) -> list[str]:
+        """The names of the settings that are set, and are credentials or the road to the legacy.
+
+        The value of each may be a reference.
+        """
+        return [
+            each.name
+            for each in fields(self)
+            if each.name in _CREDENTIALS and each.metadata["by_reference"]
+            if getattr(self, each.name)
+        ]
+
     def _contradictions(self) -> list[str]:
         """Return a message for each pair of settings that contradict each other."""
         faults = []
@@ -350,8 +417,20 @@ class Settings:
             faults.append("RECORD_LEASE_S must exceed LEGACY_CALL_TIMEOUT_S by at least 3 s")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
+        faults += self._credential_contradictions()
         if self.limit_parameters and self.limit_policy != "adaptive":
             faults.append("LIMIT_PARAMETERS needs LIMIT_POLICY=adaptive")
+        return faults
+
+    def _credential_contradictions(self) -> list[str]:
+        """Return a message for each credential that LEGACY_AUTH lacks or does not use."""
+        faults = []
+        for name, modes in _USED_BY.items():
+            is_set, is_used = bool(getattr(self, name)), self.legacy_auth in modes
+            if is_set and not is_used:
+                faults.append(f"{name.upper()} needs LEGACY_AUTH={' or '.join(modes)}")
+            elif is_used and not is_set and name not in _OPTIONAL_FOR.get(self.legacy_auth, ()):
+                faults.append(f"LEGACY_AUTH={self.legacy_auth} needs {name.upper()}")
         return faults
 
 
@@ -384,3 +463,18 @@ def is_reference(value: str) -> bool:
 
 _SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "an integer", float: "a number", str: "text"}
+# The modes of LEGACY_AUTH that use each credential, and the credentials that a mode may lack: with
+# Basic, some systems expect a key as the user name and no password.
+_USED_BY = {
+    "legacy_user": ("basic", "digest", "ntlm"),
+    "legacy_password": ("basic", "digest", "ntlm"),
+    "legacy_token": ("bearer",),
+    "legacy_auth_headers": ("header",),
+    "legacy_token_url": ("oauth2",),
+    "legacy_client_id": ("oauth2",),
+    "legacy_client_secret": ("oauth2",),
+    "legacy_scope": ("oauth2",),
+    "legacy_audience": ("oauth2",),
+}
+_OPTIONAL_FOR = {"basic": ("legacy_password",), "oauth2": ("legacy_scope", "legacy_audience")}
+_CREDENTIALS = (*_USED_BY, "legacy_client_certificate", "legacy_ca", "legacy_proxy")

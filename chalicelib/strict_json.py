@@ -14,11 +14,10 @@ def load_json(body: bytes) -> Any:
         InvalidError: the body is not strict JSON. The message has the reason and the position.
     """
     try:
-        return json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object_without_duplicates,
-            parse_constant=_reject_constant,
-        )
+        text = body.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise InvalidError("The body is not JSON: it starts with a byte order mark.")
+        return _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise InvalidError(f"The body is not UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
@@ -41,3 +40,9 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _reject_constant(name: str) -> NoReturn:
     raise InvalidError(f"The body is not JSON: {name} is not a JSON number.")
+
+
+# ``json.loads`` with these hooks would build one for each body.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_without_duplicates, parse_constant=_reject_constant
+)

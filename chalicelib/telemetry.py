@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ ACCEPTED = "accepted"
 REPLICATED = "replicated"
 INTEGRATED = "integrated"
 OBSERVED = "observed"
+CREDENTIALS_REFUSED = "our credentials are refused"
 
 # The metrics of an event: for each, the field that has the value, and the unit.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
@@ -39,6 +40,8 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "latency_p50": ("latency_p50_ms", "Milliseconds"),
         "latency_p95": ("latency_p95_ms", "Milliseconds"),
     },
+    # A run of its own may last a quarter of an hour, so an alarm does not wait for its end.
+    CREDENTIALS_REFUSED: {"credentials_refused": ("calls", "Count")},
     OBSERVED: {
         "buffered": ("buffered", "Count"),
         "buffered_age": ("buffered_age_s", "Seconds"),
@@ -84,7 +87,13 @@ def bound() -> Mapping[str, Any]:
 
 def event(message: str, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event."""
-    logger.log(level, message, extra={"fields": fields})
+    if logger.isEnabledFor(level):
+        # ``logger.log`` would also look for the caller's file and line, which no line shows.
+        logger.handle(
+            logger.makeRecord(
+                logger.name, level, "", 0, message, (), None, extra={"fields": fields}
+            )
+        )
 
 
 def audit(message: str, level: int = logging.INFO, **fields: Any) -> None:
@@ -95,6 +104,16 @@ def audit(message: str, level: int = logging.INFO, **fields: Any) -> None:
 def error(message: str, cause: BaseException, **fields: Any) -> None:
     """Log one error with its cause and traceback."""
     logger.error(message, exc_info=cause, extra={"fields": fields})
+
+
+def redact_with(redact: Callable[[str], str]) -> None:
+    """Apply ``redact`` to every further line: it knows secrets that are in use.
+
+    It replaces the one of the last call.
+    """
+    for handler in logger.handlers:
+        if isinstance(handler.formatter, JsonLines):
+            handler.formatter.redact_known = redact
 
 
 def _redact(line: str) -> str:
@@ -117,6 +136,7 @@ class JsonLines(logging.Formatter):
     def __init__(self, namespace: str = "") -> None:
         super().__init__()
         self._namespace = namespace
+        self.redact_known: Callable[[str], str] = str
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -130,7 +150,7 @@ class JsonLines(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if self._namespace and record.msg in METRICS:
             self._add_metrics(line, METRICS[record.msg], record.created)
-        return _redact(json.dumps(line, default=str))
+        return _redact(self.redact_known(json.dumps(line, default=str)))
 
     def _add_metrics(
         self, line: dict[str, Any], metrics: Mapping[str, tuple[str, str]], created: float

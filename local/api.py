@@ -17,6 +17,7 @@ from chalice.config import Config
 from app import app
 from chalicelib import container
 from chalicelib.web.headers import GATEWAY_ERROR_HEADERS
+from local import workers
 from local.loopback import HOST
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
@@ -26,6 +27,19 @@ _TIMEOUT_S = 29
 
 class _Server(local.ThreadedHTTPServer):  # type: ignore[misc]
     request_queue_size = 1024
+    socket: Any
+    # The listening socket of a worker; None in the process that binds the port.
+    inherited: Any = None
+
+    def server_bind(self) -> None:
+        """Bind the port, or take over the socket that is bound to it."""
+        if self.inherited is None:
+            super().server_bind()
+            return
+        self.socket.close()
+        self.socket = self.inherited
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.server_address
 
 
 class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
@@ -104,14 +118,20 @@ def main() -> None:
     """Parse the command line and serve until the process is stopped."""
     parser = argparse.ArgumentParser(prog="python -m local.api", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="the port; 0 chooses any free port")
+    parser.add_argument("--workers", type=int, default=1, help="how many processes serve the port")
+    parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.listener is not None:
+        _Server.inherited = workers.inherit(arguments.listener)
     _build_collaborators()
     # As in chalice.local.create_local_server: each thread has its own current request.
     local.CustomLocalChalice.__bases__ = (local.LocalChalice, app.__class__)
     app.__class__ = local.CustomLocalChalice
     config = Config.create(chalice_app=app, lambda_timeout=_TIMEOUT_S)
     server = local.LocalDevServer(app, config, HOST, arguments.port, _Handler, _Server)
-    print(json.dumps({"url": f"http://{HOST}:{server.server.server_port}"}), flush=True)
+    if arguments.listener is None:
+        workers.start(server.server.socket, arguments.workers - 1, "local.api")
+        print(json.dumps({"url": f"http://{HOST}:{server.server.server_port}"}), flush=True)
     server.server.serve_forever()
 
 

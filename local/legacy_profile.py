@@ -12,7 +12,7 @@ from dotenv.parser import parse_stream
 
 from chalicelib import aws, secret_references
 from chalicelib.errors import PunchClockError
-from chalicelib.integrator.legacy import request_format, response_conditions
+from chalicelib.integrator.legacy import credentials, request_format, response_conditions
 from chalicelib.settings import Settings, SettingsError
 
 _FILE = "file:"
@@ -72,6 +72,7 @@ def check_profile(profile: Mapping[str, str]) -> None:
         settings = Settings.from_env(profile)
         request_format.read(settings, resolved)
         response_conditions.read(resolved)
+        credentials.parse(settings, {name: resolved(name) for name in settings.legacy_credentials})
     except SettingsError as error:
         raise ProfileError(f"{error}.") from error
 

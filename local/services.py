@@ -41,21 +41,28 @@ def launch_legacy(home: Path, port: int = 0, *, keep: bool = True) -> ServerProc
     return ServerProcess(port, make)
 
 
-def start_api(home: Path, port: int, environment: Mapping[str, str]) -> tuple[ChildProcess, str]:
+def start_api(
+    home: Path, port: int, environment: Mapping[str, str], workers: int = 1
+) -> tuple[ChildProcess, str]:
     """Start the API, wait until it is ready, and return it with its URL. See ``launch_api``.
 
     Raises:
         StartError: the process did not start.
     """
-    server = launch_api(home, port, environment).wait_ready()
+    server = launch_api(home, port, environment, workers).wait_ready()
     return server.child, server.url
 
 
-def launch_api(home: Path, port: int, environment: Mapping[str, str]) -> ServerProcess:
-    """Start the app's routes on ``port`` (0: any free one). It connects to no store yet."""
+def launch_api(
+    home: Path, port: int, environment: Mapping[str, str], workers: int = 1
+) -> ServerProcess:
+    """Start the app's routes on ``port`` (0: any free one), served by this many processes.
+
+    They connect to no store yet.
+    """
 
     def make(chosen: int) -> ChildProcess:
-        command = _python("local.api", "--port", str(chosen))
+        command = _python("local.api", "--port", str(chosen), "--workers", str(workers))
         return ChildProcess("api", command, home=home, environment=environment)
 
     return ServerProcess(port, make)

@@ -58,6 +58,7 @@ class StackOptions:
         home: the directory of its data, logs and ``stack.json``.
         port: the API's port; 0 takes any free one, None the default one if it is free.
         default_ports: whether the other servers take their default ports where these are free.
+        workers: how many processes serve the API.
         tick_s: seconds between two runs of a schedule; 0 runs no schedule.
         legacy: the settings of the legacy that receives records; empty for the simulated one.
     """
@@ -65,6 +66,7 @@ class StackOptions:
     home: Path
     port: int | None
     default_ports: bool
+    workers: int
     tick_s: float
     legacy: Mapping[str, str]
 
@@ -104,7 +106,7 @@ class Stack:
 
         self._display.start("app")
         environment = app_environment(self._description())
-        api = launch_api(options.home, api_port, environment)
+        api = launch_api(options.home, api_port, environment, options.workers)
         self._children["api"] = api.child
         self._create_schema()
         api.wait_ready()

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from bench.evolve.algorithm import Options
+from bench.evolve.algorithm import MAX_STEP, Options
 from bench.evolve.evaluation import Candidate, evaluator
 from bench.evolve.genome import Genome
 from bench.evolve.search import Plan, Search
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         draws=args.draws,
         finals=args.finals,
         held_out=args.held_out,
-        options=Options(population=args.population),
+        options=Options(population=args.population, first_step=args.first_step),
     )
     state_file: Path = args.state or args.out.with_suffix(".state.json")
     state = json.loads(state_file.read_text("utf-8")) if args.resume else None
@@ -128,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     number("--generations", default=plan.generations)
     number("--population", default=plan.options.population, help="candidates of a generation")
+    parser.add_argument(
+        "--first-step",
+        type=_step,
+        default=plan.options.first_step,
+        help="mutation step of the first population; a small one searches near the start",
+    )
     number("--draws", default=plan.draws, help="legacies of each family in a generation")
     number("--finals", default=plan.finals, help="the same in the finals")
     number("--held-out", default=plan.held_out, help="the same in the last comparison")
@@ -148,6 +154,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _step(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MAX_STEP:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {MAX_STEP}, not {value}")
     return value
 
 

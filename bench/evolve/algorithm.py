@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bench.evolve.genome import Genes, mutate
 
-_MIN_STEP, _MAX_STEP = 0.005, 0.3
+MIN_STEP, MAX_STEP = 0.005, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +83,5 @@ def _child(one: Individual, other: Individual, options: Options, rng: random.Ran
     )
     rate = 1 / math.sqrt(2 * math.sqrt(len(genes)))
     step = math.sqrt(one.step * other.step) * math.exp(rate * rng.gauss(0, 1))
-    step = min(_MAX_STEP, max(_MIN_STEP, step))
+    step = min(MAX_STEP, max(MIN_STEP, step))
     return Individual(mutate(genes, step, options.mutated, rng), step)

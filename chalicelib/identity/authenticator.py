@@ -4,13 +4,14 @@ Invariants:
 
 - A token is accepted only if a key of the stage has signed it, under an algorithm of the stage, for
   this service, and if it is valid now.
-- Rejecting a token never costs more than accepting one, for any input.
+- Rejecting a token never costs more than accepting a new one, for any input.
 
 RFC 6750 (bearer tokens), RFC 8725 (best practices for JWT).
 """
 
 import base64
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ import jwt
 
 from chalicelib.errors import InvalidError, UnauthenticatedError
 from chalicelib.identity.token_claims import ClaimNames, principal_of
+from chalicelib.identity.verified_tokens import Verified, VerifiedTokens
 from chalicelib.principal import Principal
 from chalicelib.strict_json import load_json
 
@@ -90,6 +92,7 @@ class Authenticator:
         self._keys = keys
         self._requirements = requirements
         self._claim_names = claim_names
+        self._verified = VerifiedTokens()
 
     def authenticate(self, authorizations: Sequence[str]) -> Principal:
         """Return the principal of a request, given the values of its Authorization headers.
@@ -115,22 +118,36 @@ class Authenticator:
             ForbiddenError: the token is valid, but gives no access to this service.
             UnavailableError: the issuer's keys cannot be read now.
         """
-        return principal_of(self._verified_claims(token), self._claim_names)
-
-    def _verified_claims(self, token: str) -> Mapping[str, Any]:
-        """Validate a token, and return its claims.
-
-        Raises:
-            UnauthenticatedError: the token is invalid. The message has the reason.
-            UnavailableError: the issuer's keys cannot be read now.
-        """
         parts = _TOKEN.fullmatch(token) if len(token) <= _MAX_TOKEN_LENGTH else None
         if parts is None:
             raise _invalid(f"is not a signed JWT of at most {_MAX_TOKEN_LENGTH} characters")
+        known = self._verified.get(token)
+        if known is not None and self._is_still_valid(known):
+            return known.principal
         algorithm, kid = self._header(parts["header"])
         key = self._keys.key(algorithm, kid)
         if key is None:
             raise _invalid("is signed with a key that this service does not know")
+        claims = self._verified_claims(token, algorithm, key)
+        principal = principal_of(claims, self._claim_names)
+        starts_at = max(int(claims.get(name, 0)) for name in ("nbf", "iat"))
+        verified = Verified(algorithm, kid, key, starts_at, int(claims["exp"]), principal)
+        self._verified.add(token, verified)
+        return principal
+
+    def _is_still_valid(self, known: Verified) -> bool:
+        """Return whether a token, once validated, is valid now: in time and under its key."""
+        return (
+            known.is_valid_at(time.time(), self._requirements.leeway_s)
+            and self._keys.key(known.algorithm, known.kid) is known.key
+        )
+
+    def _verified_claims(self, token: str, algorithm: str, key: Key) -> Mapping[str, Any]:
+        """Validate a token, and return its claims.
+
+        Raises:
+            UnauthenticatedError: the token is invalid. The message has the reason.
+        """
         requirements = self._requirements
         try:
             claims: Mapping[str, Any] = jwt.decode(

@@ -4,10 +4,12 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 
 - ``run``: the loop that claims, sends and settles, and makes every decision of a run.
 - ``prefetch``: hold claimed records until they are sent; decide how many to claim.
-- ``call_pool``: the threads that make the calls.
-- ``legacy_client``: one HTTP call over a kept-alive connection of libcurl, within its timeout.
+- ``call_pool``: the calls in flight, shared among a few threads.
+- ``call_thread``: one of these threads: it makes many calls at once.
+- ``transfers``: transfer the calls of a thread at once, through libcurl.
+- ``connection_pool``: which connection a call gets, and when an idle one is closed.
+- ``legacy_client``: one HTTP call through libcurl, within its timeout.
 - ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
-- ``retry_after``: read how long the legacy asks us to wait.
 - ``outcome``: judge how a call ended (DELIVERED, OVERLOADED, FAILED or REFUSED); has the table.
 - ``retry_after``: read from a response how long to wait.
 - ``liveness``: decide whether a failed call is the record's fault or the legacy's.

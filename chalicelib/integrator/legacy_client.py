@@ -11,20 +11,26 @@ libcurl frames the responses. Its verdict on a broken one is mapped to an outcom
 ``legacy_response`` reads what libcurl leaves to its user (docs/decisions/0003 and 0004).
 """
 
+from __future__ import annotations
+
 import math
 import re
-import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pycurl
 
+from chalicelib.integrator.legacy.call_error import (
+    E_WEIRD_SERVER_REPLY,
+    explain,
+    is_sent,
+    refuses_credentials,
+)
 from chalicelib.integrator.legacy.record_values import UnsendableError
 from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
+from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.integrator.legacy_response import (
     closes_connection,
     decode,
@@ -43,17 +49,16 @@ from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 
 if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+    from chalicelib.integrator.legacy.credentials import Credentials
+    from chalicelib.integrator.legacy.ntlm import NtlmConnection
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
 
 # libcurl ends a response with a longer body; then a 2xx is unreadable, and another status counts.
 _MAX_BODY_BYTES = 1_000_000
-# libcurl accepts header lines of up to 100 KB, and 300 KB of them. It reports more than that with
-# the code of a reset, but by then it has passed on at least this much.
-_EXCESSIVE_HEAD_BYTES = 200_000
 # libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
 _SPEED_WINDOW_S = 6
-# Where Amazon Linux keeps its certificate authorities.
-_AMAZON_LINUX_CA_FILE = "/etc/pki/tls/certs/ca-bundle.crt"
 
 _HEADERS = (
     "Accept-Encoding: identity",
@@ -64,29 +69,14 @@ _JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
 _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
 _CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 
-# Codes that pycurl has no name for, or an old one.
-_E_WEIRD_SERVER_REPLY: int = pycurl.E_FTP_WEIRD_SERVER_REPLY
-_E_TOO_LARGE = 100
 
-# libcurl's codes for calls without a complete response. Any other code is an overload, too.
-_ERRORS: dict[int, tuple[Outcome, str]] = {
-    pycurl.E_OK: (Outcome.OVERLOADED, "the response broke off in its headers"),
-    pycurl.E_COULDNT_RESOLVE_HOST: (Outcome.OVERLOADED, "the host name was not resolved"),
-    pycurl.E_COULDNT_CONNECT: (Outcome.OVERLOADED, "the connection was not established"),
-    pycurl.E_SSL_CONNECT_ERROR: (Outcome.OVERLOADED, "the TLS handshake failed"),
-    pycurl.E_SSL_CACERT_BADFILE: (
-        Outcome.OVERLOADED,
-        "the certificate authorities could not be read",
-    ),
-    pycurl.E_GOT_NOTHING: (Outcome.OVERLOADED, "the connection was closed without a response"),
-    pycurl.E_SEND_ERROR: (Outcome.OVERLOADED, "the connection broke while sending"),
-    pycurl.E_RECV_ERROR: (Outcome.OVERLOADED, "the connection or the response broke"),
-    pycurl.E_PARTIAL_FILE: (Outcome.OVERLOADED, "the response broke off in its body"),
-    pycurl.E_UNSUPPORTED_PROTOCOL: (Outcome.FAILED, "the response is not HTTP/1.1"),
-    _E_WEIRD_SERVER_REPLY: (Outcome.FAILED, "the headers of the response are invalid"),
-    _E_TOO_LARGE: (Outcome.FAILED, "the response has too many or too long headers"),
-    pycurl.E_FILESIZE_EXCEEDED: (Outcome.FAILED, "the body of the response is too long"),
-}
+Transfer = Generator[pycurl.Curl, int, int]
+Call = Generator[pycurl.Curl, int, CallResult]
+"""A call in progress, as a generator.
+
+It yields a handle whenever a transfer must be made, takes libcurl's code of that transfer, and
+returns how the call ended.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +86,10 @@ class LegacyEndpoint:
     ``connect_timeout_s`` bounds the look-up of the name and the connection, whatever number of
     addresses is tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
     legacy may send nothing: rounded up to whole seconds, and at least 7, since libcurl averages
-    the speed.
+    the speed. ``keep_alive_s`` is how long an idle connection is kept.
 
     ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
-    of ``outcome`` do, if there are any.
+    of ``outcome`` do, if there are any. ``credentials`` are what the legacy asks for, if anything.
 
     Raises:
         SettingsError: ``url`` is not an HTTP URL. Calls to it would look like an endless outage.
@@ -110,7 +100,9 @@ class LegacyEndpoint:
     read_timeout_s: float
     call_timeout_s: float
     request: RequestFormat = DEFAULT_FORMAT
-    conditions: "ResponseConditions | None" = None
+    conditions: ResponseConditions | None = None
+    credentials: LegacyCredentials | None = None
+    keep_alive_s: float = 4.0
 
     def __post_init__(self) -> None:
         if not is_http_url(self.url):
@@ -119,24 +111,65 @@ class LegacyEndpoint:
             )
 
 
-class LegacyConnection:
-    """A libcurl handle with one kept-alive connection to the legacy, for one call at a time.
+def connect(
+    endpoint: LegacyEndpoint, *, resolve: Sequence[str] = ()
+) -> LegacyConnection | AuthenticatedConnection:
+    """Return a new connection, whose calls carry the endpoint's credentials.
 
     Args:
         endpoint: where to connect to.
-        ca_file: a PEM file of the certificate authorities to trust instead of the system's.
+        resolve: see ``LegacyConnection``.
+    """
+    if endpoint.credentials is None:
+        return LegacyConnection(endpoint, resolve=resolve)
+    from chalicelib.integrator.legacy.authenticated_connection import (  # noqa: PLC0415 - only if
+        AuthenticatedConnection,  # it asks for credentials
+    )
+
+    return AuthenticatedConnection(endpoint, endpoint.credentials, resolve=resolve)
+
+
+def perform(call: Call) -> CallResult:
+    """Make the transfers of a call, one after another, and return how it ended."""
+    try:
+        handle = next(call)
+        while True:
+            error = int(pycurl.E_OK)
+            try:
+                handle.perform()
+            except pycurl.error as failure:
+                error = int(failure.args[0])
+            handle = call.send(error)
+    except StopIteration as end:
+        return cast(CallResult, end.value)
+
+
+class LegacyConnection:
+    """A libcurl handle with one connection to the legacy, for one call at a time.
+
+    ``send`` makes a whole call. ``call`` leaves the transfers to its user, who may make them among
+    those of other connections.
+
+    Args:
+        endpoint: where to connect to.
+        credentials: what proves to the legacy who we are; by default nothing.
         resolve: addresses that replace the name look-up, each as ``HOST:PORT:ADDRESS,ADDRESS…``
             (CURLOPT_RESOLVE).
     """
 
     def __init__(
-        self, endpoint: LegacyEndpoint, *, ca_file: str | None = None, resolve: Sequence[str] = ()
+        self,
+        endpoint: LegacyEndpoint,
+        *,
+        credentials: Credentials | None = None,
+        resolve: Sequence[str] = (),
     ) -> None:
         self._call_timeout_s = endpoint.call_timeout_s
         self._format = request = endpoint.request
         self._is_rendered = request.is_rendered
         self._conditions = endpoint.conditions
-        self._headers = [*_HEADERS, *(_curl_header(each) for each in request.headers)]
+        self._own_headers = [*_HEADERS, *(_curl_header(each) for each in request.headers)]
+        self._headers = self._own_headers
         self._key_prefix = f"{request.key_header}: " if request.key_header else ""
         self._head = bytearray()  # status lines, headers and trailers of the current response
         self._body = bytearray()
@@ -144,6 +177,10 @@ class LegacyConnection:
         self._ignores_length = False
         # Constants of the module, here and below: an attribute of the handle costs ten times more.
         self._curl = curl = pycurl.Curl()
+        # The connection belongs to the handle, also among other transfers, and ends with it.
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+        curl.setopt(pycurl.SHARE, self._share)
         curl.setopt(pycurl.URL, endpoint.url)
         curl.setopt(pycurl.PATH_AS_IS, 1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -154,7 +191,6 @@ class LegacyConnection:
         curl.setopt(pycurl.HTTPHEADER, self._headers)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
-        curl.setopt(pycurl.PROXY, "")  # not the environment's
         curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
         curl.setopt(pycurl.TCP_NODELAY, 1)
@@ -170,20 +206,56 @@ class LegacyConnection:
         curl.setopt(pycurl.WRITEFUNCTION, self._receive)
         if resolve:
             curl.setopt(pycurl.RESOLVE, list(resolve))
-        if endpoint.url.lower().startswith("https:"):
-            curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
-            if authorities := ca_file or default_ca_file():
-                curl.setopt(pycurl.CAINFO, authorities)
+        self._has_credentials = credentials is not None
+        self._ntlm: NtlmConnection | None = None
+        self._deadline = 0.0
+        if credentials is None:
+            Transport().apply(curl, endpoint.url)
+            return
+        credentials.apply(curl, endpoint.url)
+        self.carry(credentials.headers)
+        if (login := credentials.login) and login.scheme == "ntlm":
+            from chalicelib.integrator.legacy.ntlm import NtlmConnection  # noqa: PLC0415 - rare
+
+            self._ntlm = NtlmConnection(
+                curl, self._exchange, self._head, login.user, login.password
+            )
+
+    def carry(self, headers: Sequence[str]) -> None:
+        """Have every further request carry these header lines, too."""
+        self._headers = [*self._own_headers, *headers]
+        self._curl.setopt(pycurl.HTTPHEADER, self._headers)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the present or last call opened a connection."""
+        return bool(self._curl.getinfo(pycurl.NUM_CONNECTS))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is open, as far as is known."""
+        return bool(self._curl.getinfo(pycurl.ACTIVESOCKET) != -1)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the present or last call has received a byte."""
+        return bool(self._head)
 
     def send(self, record_id: str, record: bytes) -> CallResult:
-        """Send a record and return how the call ended.
+        """Send a record and return how the call ended; arguments as of ``call``."""
+        return perform(self.call(record_id, record))
+
+    def call(self, record_id: str, record: bytes, started: float | None = None) -> Call:
+        """Send a record; see ``Call``.
 
         Args:
             record_id: the id of the record, which is the idempotency key of the request.
             record: the JSON of the record.
+            started: since when the call's time runs; by default since now.
         """
-        started = time.monotonic()
+        started = time.monotonic() if started is None else started
         curl, head = self._curl, self._head
+        head.clear()
         if self._is_rendered:
             try:
                 url, record = self._format.render(record)
@@ -193,10 +265,13 @@ class LegacyConnection:
                 return CallResult(Outcome.REFUSED, time.monotonic() - started, log=log)
             if url:
                 curl.setopt(pycurl.URL, url)
+        headers = self._headers
         if self._key_prefix:
-            curl.setopt(pycurl.HTTPHEADER, [*self._headers, self._key_prefix + record_id])
+            headers = [*headers, self._key_prefix + record_id]
+            curl.setopt(pycurl.HTTPHEADER, headers)
         curl.setopt(pycurl.POSTFIELDS, record)
-        error = self._perform()
+        self._deadline = started + self._call_timeout_s
+        error = yield from self._transfer(headers, record)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         # Nearly every call: by the default rules, a delivery needs none of the headers.
         if (
@@ -210,24 +285,34 @@ class LegacyConnection:
             if result.outcome is Outcome.DELIVERED:
                 return result
         elif self._deserves_retry(error, status):
-            error = self._retry(error, started)
+            error = yield from self._retry(error, headers, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
         return self._judge(error, status, time.monotonic() - started)
 
     def close(self) -> None:
         """Close the connection for good."""
         self._curl.close()
+        self._share.close()
 
-    def _perform(self) -> int:
-        """Send the request, receive the response, and return libcurl's code."""
+    def _transfer(self, headers: Sequence[str], record: bytes) -> Transfer:
+        """Send the request and receive the response; return libcurl's code."""
+        if self._ntlm:
+            return (yield from self._ntlm.perform(headers, record))
+        return (yield from self._exchange())
+
+    def _exchange(self) -> Transfer:
+        """Exchange one request and one response in what is left of the call's time."""
         self._head.clear()
         self._body.clear()
         self._is_ended = False
-        try:
-            self._curl.perform()
-        except pycurl.error as error:
-            return pycurl.E_OK if self._is_ended else int(error.args[0])
-        return int(pycurl.E_OK)
+        if self._has_credentials:
+            # A token or an earlier message of a handshake may have taken a part of it.
+            remaining_s = self._deadline - time.monotonic()
+            if remaining_s <= 0:
+                return int(pycurl.E_OPERATION_TIMEDOUT)
+            self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
+        error = yield self._curl
+        return int(pycurl.E_OK) if self._is_ended else error
 
     def _receive(self, part: bytes) -> int | None:
         """Take a part of the body; end a response without a length once its JSON is complete.
@@ -242,9 +327,11 @@ class LegacyConnection:
         return None
 
     def _has_length(self) -> bool:
-        if _LENGTH_FIELD.search(self._head) and not self._ignores_length:
+        # A challenge (401) may precede the final response.
+        start = max(0, self._head.rfind(b"\nHTTP/"))
+        if _LENGTH_FIELD.search(self._head, start) and not self._ignores_length:
             return True
-        return _CHUNKED_FIELD.search(self._head) is not None
+        return _CHUNKED_FIELD.search(self._head, start) is not None
 
     def _deserves_retry(self, error: int, status: int) -> bool:
         """Return whether the call must be repeated before it can be judged.
@@ -256,7 +343,7 @@ class LegacyConnection:
         - libcurl discards a response whose Content-Length is invalid, as RFC 9112, section 6.3
           demands. A legacy that always sends one would have its deliveries repeated without end.
         """
-        if error == _E_WEIRD_SERVER_REPLY:
+        if error == E_WEIRD_SERVER_REPLY:
             # One code for all invalid headers: only the text tells which.
             return "Content-Length" in self._curl.errstr()
         return (
@@ -265,25 +352,24 @@ class LegacyConnection:
             and closes_connection(bytes(self._head))
         )
 
-    def _retry(self, error: int, started: float) -> int:
+    def _retry(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
         """Repeat the call on a new connection in the time that is left.
 
         After an invalid Content-Length the body ends where its JSON ends, or with the connection.
         """
-        remaining_s = started + self._call_timeout_s - time.monotonic()
+        remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
             return int(pycurl.E_OPERATION_TIMEDOUT)
-        self._ignores_length = error == _E_WEIRD_SERVER_REPLY
+        self._ignores_length = error == E_WEIRD_SERVER_REPLY
         self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._ignores_length)
         self._curl.setopt(pycurl.FRESH_CONNECT, 1)
-        try:
-            return self._perform()
-        finally:
-            self._ignores_length = False
-            self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
-            self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
-            self._curl.setopt(pycurl.FRESH_CONNECT, 0)
+        error = yield from self._transfer(headers, record)
+        self._ignores_length = False
+        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
+        self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
+        self._curl.setopt(pycurl.FRESH_CONNECT, 0)
+        return error
 
     def _judge(self, error: int, status: int, latency_s: float) -> CallResult:
         """Judge a call that is no plain delivery.
@@ -294,8 +380,13 @@ class LegacyConnection:
         fields = final_fields(bytes(self._head))
         is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
         if fields is None or (is_broken and 200 <= status < 300):
-            outcome, reason = self._explain(error)
-            return judge_no_response(outcome, reason, latency_s, broke_off=self._is_sent())
+            outcome, reason = explain(self._curl, error, len(self._head))
+            is_refused = refuses_credentials(self._curl, error)
+            # TLS 1.3 tells only after the request that it refuses a certificate.
+            broke_off = is_sent(self._curl) and not is_refused
+            return judge_no_response(
+                outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
+            )
         body = decode(bytes(self._body), fields.get("content-encoding"))
         return judge(
             self._conditions,
@@ -305,35 +396,6 @@ class LegacyConnection:
             latency_s,
             is_whole=not error and len(body) < _MAX_BODY_BYTES,
         )
-
-    def _is_sent(self) -> bool:
-        """Return whether libcurl began to send the request; before that, it connects."""
-        return bool(self._curl.getinfo(pycurl.REQUEST_SIZE) > 0)
-
-    def _explain(self, error: int) -> tuple[Outcome, str]:
-        """Return the outcome and the reason of a call without a complete response."""
-        if error == pycurl.E_OPERATION_TIMEDOUT:
-            what = "response" if self._is_sent() else "connection"
-            return Outcome.OVERLOADED, f"timeout while waiting for the {what}"
-        if error == pycurl.E_PEER_FAILED_VERIFICATION:
-            # 0 or 1 (unspecified) if the chain is trusted, but the certificate is for another host.
-            if (code := self._curl.getinfo(pycurl.SSL_VERIFYRESULT)) > 1:
-                return Outcome.OVERLOADED, f"the certificate is not trusted (OpenSSL error {code})"
-            return Outcome.OVERLOADED, "the certificate is for another host"
-        if error == pycurl.E_RECV_ERROR and len(self._head) >= _EXCESSIVE_HEAD_BYTES:
-            error = _E_TOO_LARGE
-        return _ERRORS.get(error, (Outcome.OVERLOADED, f"libcurl error {error}"))
-
-
-@cache
-def default_ca_file() -> str | None:
-    """Return the system's certificate authorities: the interpreter's, or those of Amazon Linux.
-
-    libcurl's own default is a path of the machine that built it. None leaves it at that.
-    """
-    if cafile := ssl.get_default_verify_paths().cafile:
-        return cafile
-    return _AMAZON_LINUX_CA_FILE if Path(_AMAZON_LINUX_CA_FILE).exists() else None
 
 
 def _curl_header(line: str) -> str:

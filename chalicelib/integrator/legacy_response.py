@@ -22,16 +22,19 @@ _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d")
 def final_fields(received: bytes) -> dict[str, str] | None:
     """Return the header fields of the final response, by their names in lower case.
 
-    Interim responses before it are skipped (RFC 9110, section 15.2), trailers after it ignored.
+    Responses before it are skipped: interim ones (RFC 9110, section 15.2) and challenges that
+    libcurl has answered. So are trailers after it.
 
     Returns:
         None if there is no final response or its headers break off; libcurl reports a connection
         that closes in the headers as a success.
     """
-    # What follows the last blank line is cut off, or a trailer.
-    for head in _BLANK_LINE.split(received)[:-1]:
-        if not _INTERIM.match(head):
-            return _parse_fields(head)
+    *heads, rest = _BLANK_LINE.split(received)
+    if rest.startswith(b"HTTP/"):
+        return None
+    for head in reversed(heads):
+        if head.startswith(b"HTTP/"):
+            return None if _INTERIM.match(head) else _parse_fields(head)
     return None
 
 

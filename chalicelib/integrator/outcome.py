@@ -135,7 +135,12 @@ def judge_response(
 
 
 def judge_no_response(
-    outcome: Outcome, reason: str, latency_s: float, *, broke_off: bool
+    outcome: Outcome,
+    reason: str,
+    latency_s: float,
+    *,
+    broke_off: bool,
+    credentials_refused: bool = False,
 ) -> CallResult:
     """Judge a call that ended without a complete response, for a reason that people read.
 
@@ -147,9 +152,16 @@ def judge_no_response(
         reason: why there is no response, without the legacy's name.
         latency_s: the time since the call began.
         broke_off: whether the request was sent, so that the record may be the cause.
+        credentials_refused: whether the proxy or TLS refuses our credentials.
     """
     log = f"No response: {reason}"
-    return CallResult(outcome, latency_s, log=log, broke_off=broke_off)
+    return CallResult(
+        outcome,
+        latency_s,
+        log=log,
+        broke_off=broke_off,
+        credentials_refused=credentials_refused,
+    )
 
 
 def storable(text: str) -> str:

@@ -18,7 +18,7 @@ attempts, so an outage never parks a record, whatever its status is.
 import random
 from dataclasses import dataclass, fields
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Settlement

@@ -19,7 +19,7 @@ Threads:
 - The main thread, which calls ``run``, makes every decision and owns all state. It waits for
   Postgres at the start, at the end, and while there is nothing to send.
 - The database worker runs one task at a time: a claim, a release, a flush or the run's end.
-- The call pool's workers make HTTP calls. Its supervisor starts them.
+- The call pool's threads make HTTP calls.
 """
 
 import logging
@@ -27,6 +27,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.call_pool import CallPool
@@ -34,7 +35,7 @@ from chalicelib.integrator.database_worker import DatabaseWorker
 from chalicelib.integrator.limiter.protocol import Clock, Limiter
 from chalicelib.integrator.liveness import Liveness
 from chalicelib.integrator.outcome import Outcome
-from chalicelib.integrator.prefetch import PrefetchQueue, is_suspect, max_suspects, peak_calls
+from chalicelib.integrator.prefetch import PrefetchQueue, is_suspect, max_suspects
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats
 from chalicelib.integrator.settlement_queue import SettlementQueue
@@ -125,6 +126,10 @@ class Run:
             UnavailableError: Postgres did not become available again in time. Records whose
                 outcomes could not be settled are sent again when their leases expire.
         """
+        with closing(self._calls):
+            return self._run(remaining_s)
+
+    def _run(self, remaining_s: Callable[[], float]) -> RunStats | None:
         started = self._read_clock()
         last_run = self._claims.begin()
         if last_run is None:
@@ -140,7 +145,6 @@ class Run:
             self._work(remaining_s)
             self._finish(remaining_s)
         finally:
-            self._calls.close()
             self._stats.seconds = self._read_clock() - started
             self._stats.limit_last = self._limiter.limit
             self._stats.log()
@@ -192,9 +196,6 @@ class Run:
     def _send(self) -> None:
         """Send prefetched records as far as the limit allows."""
         in_flight = self._calls.in_flight
-        if self._prefetched:
-            sendable = len(self._prefetched) + len(in_flight)
-            self._calls.prepare(min(sendable, peak_calls(self._limiter.limit)))
         while (
             (now := self._read_clock()) < self._leased_until
             and len(in_flight) < int(self._limiter.limit)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.telemetry import INTEGRATED, event
 
@@ -18,6 +18,7 @@ class RunStats:
     limit_last: float
     sent: int = 0
     parked: int = 0
+    credentials_refused: int = 0
     most_in_flight: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     latencies_s: "array[float]" = field(default_factory=lambda: array("d"))
@@ -31,6 +32,7 @@ class RunStats:
             sent=self.sent,
             **{outcome.lower(): self.outcomes[outcome] for outcome in Outcome},
             parked=self.parked,
+            credentials_refused=self.credentials_refused,
             limit_first=round(self.limit_first, 3),
             limit_last=round(self.limit_last, 3),
             most_in_flight=self.most_in_flight,

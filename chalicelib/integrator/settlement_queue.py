@@ -16,13 +16,13 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats, delivered_latencies_s, quantile_ms
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Sample, Settlement
-from chalicelib.telemetry import event
+from chalicelib.telemetry import CREDENTIALS_REFUSED, event
 
 # Batches that may accumulate while a claim occupies the database worker.
 _MAX_BATCHES = 4
@@ -151,8 +151,9 @@ class SettlementQueue:
         self._stats.outcomes.update(outcomes)
         self._stats.latencies_s.extend(latencies_s)
         refused = sum(each.result.credentials_refused for each in calls)
+        self._stats.credentials_refused += refused
         if refused:
-            event("the legacy refuses our credentials", level=logging.ERROR, calls=refused)
+            event(CREDENTIALS_REFUSED, level=logging.ERROR, calls=refused)
         return Sample(
             max_open_requests=limit,
             open_requests=in_flight,

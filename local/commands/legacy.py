@@ -5,7 +5,7 @@ import os
 import sys
 
 from local.arguments import existing_file, json_text
-from local.legacy_profile import read_profile
+from local.legacy_profile import check_profile, read_profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the result of the check; return 1 if the record was sent and not delivered."""
     if arguments.legacy:
-        os.environ.update(read_profile(arguments.legacy))
+        profile = read_profile(arguments.legacy)
+        check_profile(profile)  # names the setting; the service tells its clients less
+        os.environ.update(profile)
     from chalicelib import container  # noqa: PLC0415 - the service reads the environment
     from chalicelib.integrator.outcome import Outcome  # noqa: PLC0415 - with the service
 

@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=integer(0, 65_535), help="the port of the API; 0 chooses any free port"
     )
     parser.add_argument(
+        "--workers",
+        type=integer(1, 64),
+        default=os.cpu_count() or 1,
+        help="how many processes serve the API (default: one for each core)",
+    )
+    parser.add_argument(
         "--tick",
         type=number(),
         default=5.0,
@@ -78,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         home=arguments.data.resolve(),
         port=arguments.port,
         default_ports=arguments.data.resolve() == DEFAULT_HOME.resolve(),
+        workers=arguments.workers,
         tick_s=arguments.tick,
         legacy=legacy,
     )

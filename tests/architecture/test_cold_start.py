@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,18 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 INTAKE = {
     "chalicelib",
-    "chalicelib.aws",
     "chalicelib.buffer",
     "chalicelib.container",
     "chalicelib.content_coding",
+    "chalicelib.dynamodb",
+    "chalicelib.dynamodb.aws_environment",
+    "chalicelib.dynamodb.dynamodb_error",
+    "chalicelib.dynamodb.client",
+    "chalicelib.dynamodb.kept_connections",
+    "chalicelib.dynamodb.http_response",
+    "chalicelib.dynamodb.lean_client",
+    "chalicelib.dynamodb.retries",
+    "chalicelib.dynamodb.signature",
     "chalicelib.error_response",
     "chalicelib.errors",
     "chalicelib.identity",
@@ -27,6 +36,7 @@ INTAKE = {
     "chalicelib.identity.token_claims",
     "chalicelib.identity.factory",
     "chalicelib.identity.jwks",
+    "chalicelib.identity.verified_tokens",
     "chalicelib.instant",
     "chalicelib.intake",
     "chalicelib.point_record",
@@ -42,14 +52,28 @@ INTAKE = {
     "chalicelib.web.json_response",
     "chalicelib.strict_json",
 }
-# Libraries that only other steps need, and modules that are not deployed at all.
+# Libraries that only other steps need, and modules that are not deployed at all. boto3 and botocore
+# took more than half of a cold start (docs/decisions/0029).
 NOT_INTAKE = {
-    *("pg8000", "scramp", "sly", "odata_query", "pycurl"),
-    *("jinja2", "markupsafe", "requests", "chardet", "local", "psutil"),
+    "boto3",
+    "botocore",
+    "chardet",
+    "jinja2",
+    "jmespath",
+    "local",
+    "markupsafe",
+    "odata_query",
+    "pg8000",
+    "psutil",
+    "pycurl",
+    "requests",
+    "scramp",
+    "sly",
+    "urllib3",
 }
 
 # Each program prints one JSON line. To prove that an import reads no setting, the test sets invalid
-# values, which ``Settings`` would reject. The import of boto3 reads variables of its own.
+# values, which ``Settings`` would reject.
 IMPORT = """
 import json, sys
 connections = []
@@ -69,8 +93,11 @@ print(json.dumps({"status": response["statusCode"], "modules": sorted(sys.module
 
 
 def run(program: str, variables: dict[str, str], stdin: str = "") -> dict[str, Any]:
-    """Run a program in a fresh interpreter with only these environment variables."""
-    path = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    """Run a program in a fresh interpreter with only these environment variables.
+
+    As on AWS, there is no configuration of AWS in a home directory.
+    """
+    path = {"PATH": os.environ["PATH"], "HOME": "/nowhere"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=PROJECT,
@@ -98,18 +125,41 @@ def test_import_of_app_reads_no_setting_and_opens_no_connection(
     assert own_modules(result["modules"]) <= INTAKE
 
 
-def test_post_loads_only_the_modules_of_intake(dynamodb_url: str, table: str) -> None:
-    variables = environment(dynamodb=dynamodb_url, table=table, postgres="unused", legacy="unused")
+def post(variables: dict[str, str]) -> dict[str, Any]:
+    """Post a punch in a fresh interpreter."""
     event = rest_event(
         "POST",
         "/point-record",
         body=json.dumps(PUNCH),
         headers={"Content-Type": "application/json"},
     )
-    result = run(POST, variables, stdin=json.dumps(event))
+    return run(POST, variables, stdin=json.dumps(event))
+
+
+def test_post_loads_only_the_modules_of_intake(dynamodb_url: str, table: str) -> None:
+    variables = environment(dynamodb=dynamodb_url, table=table, postgres="unused", legacy="unused")
+    result = post(variables)
     assert result["status"] == 201
     assert own_modules(result["modules"]) == INTAKE
     assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
+
+
+def test_only_the_integrator_imports_pycurl() -> None:
+    imports = re.compile(r"^\s*(?:import|from)\s+pycurl\b", re.MULTILINE)
+    sources = [PROJECT / "app.py", *(PROJECT / "chalicelib").rglob("*.py")]
+    users = [each.relative_to(PROJECT) for each in sources if imports.search(each.read_text())]
+    assert users
+    assert {each.parts[:2] for each in users} == {("chalicelib", "integrator")}
+
+
+def test_post_imports_boto3_where_the_environment_is_not_enough(
+    dynamodb_url: str, table: str
+) -> None:
+    variables = environment(dynamodb=dynamodb_url, table=table, postgres="unused", legacy="unused")
+    result = post(variables | {"AWS_USE_DUALSTACK_ENDPOINT": "false"})
+    assert result["status"] == 201
+    assert own_modules(result["modules"]) - INTAKE == {"chalicelib.dynamodb.boto_client"}
+    assert "boto3" in result["modules"]
 
 
 INTEGRATE = """
@@ -137,8 +187,11 @@ def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
     assert (
         ("jinja2" in modules) == (LEGACY + "request_template" in modules) == (changes == TEMPLATE)
     )
-    # The library of conditions is loaded in any case: boto3 uses it, too.
-    assert (LEGACY + "response_conditions" in modules) == (changes == CONDITION)
+    assert (
+        ("jmespath" in modules)
+        == (LEGACY + "response_conditions" in modules)
+        == (changes == CONDITION)
+    )
 
 
 CHECK = """

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 import app
-from chalicelib.telemetry import METRICS
+from chalicelib.telemetry import CREDENTIALS_REFUSED, INTEGRATED, METRICS
 from tests.aws.test_policies import invoke, request
+from tests.conftest import SimulatedLegacy
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import punch
 
@@ -38,10 +39,28 @@ def test_each_step_writes_its_metrics(
         for metrics in line["_aws"]["CloudWatchMetrics"]
     }
     assert {message: set(metrics) for message, metrics in measured.items()} == {
-        message: set(metrics) for message, metrics in METRICS.items()
+        message: set(metrics)
+        for message, metrics in METRICS.items()
+        if message != CREDENTIALS_REFUSED
     }
     assert measured["replicated"]["replicated"] == measured["integrated"]["integrated"] == 3
     assert measured["observed"]["waiting"] == measured["observed"]["parked"] == 0
+
+
+def test_refused_credentials_are_a_metric_before_the_run_ends(
+    prod: dict[str, str], legacy: SimulatedLegacy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    legacy.set(answer={"status": 401, "body": "who?"})
+    invoke(app.intake, request("POST", "/point-record", punch(1)), 201)
+    app.replicate(schedule_event(), context())
+    app.integrate(schedule_event(), context())
+    lines = log_lines(capsys)
+    messages = [line["message"] for line in lines]
+    refused = lines[messages.index(CREDENTIALS_REFUSED)]
+    assert refused["credentials_refused"] >= 1
+    (metrics,) = refused["_aws"]["CloudWatchMetrics"]
+    assert [each["Name"] for each in metrics["Metrics"]] == ["credentials_refused"]
+    assert messages.index(CREDENTIALS_REFUSED) < messages.index(INTEGRATED)
 
 
 def test_log_contains_no_database_url(

@@ -5,6 +5,7 @@
 
 import ast
 import json
+import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ import boto3
 import pytest
 
 import app
-from chalicelib import container
 from chalicelib.telemetry import ACCEPTED
 from local.child_process import PROJECT
 from tests.support.deployed_template import (
@@ -29,8 +29,10 @@ from tests.support.deployed_template import (
     deployed_name,
 )
 from tests.support.deployed_template import statements as statements_of
+from tests.support.dynamodb_proxy import Call as ProxiedCall
+from tests.support.dynamodb_proxy import DynamoDBProxy, Response, running
 from tests.support.lambda_events import context, rest_event, schedule_event
-from tests.support.service import punch
+from tests.support.service import punch, reset_container, wired
 from tests.support.tokens import OPERATOR, operator_event
 
 Call = tuple[str, str]  # an action and the ARN of its resource
@@ -68,27 +70,21 @@ def invoke(function: Callable[..., Any], event: dict[str, Any], status: int) -> 
     return response
 
 
-@contextmanager
-def failed_puts_without_item() -> Iterator[None]:
+def without_item(call: ProxiedCall) -> Response:
     """Remove the stored item from DynamoDB's response to a failed put: returning it is optional."""
-
-    def remove_item(parsed: dict[str, Any], **_: Any) -> None:
-        parsed.pop("Item", None)
-
-    client = container.dynamodb()
-    client.meta.events.register("after-call.dynamodb.PutItem", remove_item)
-    yield
-    client.meta.events.unregister("after-call.dynamodb.PutItem", remove_item)
+    response = call.forward_unchanged()
+    fields = {name: each for name, each in response.fields.items() if name != "Item"}
+    return Response.of(response.status, **fields)
 
 
-def post_duplicate(function: Callable[..., Any]) -> None:
+def post_duplicate(function: Callable[..., Any], dynamodb: DynamoDBProxy) -> None:
     invoke(function, request("POST", "/point-record", punch(1)), 201)
-    with failed_puts_without_item():
-        invoke(function, request("POST", "/point-record", punch(1)), 200)
+    dynamodb.script("PutItem", without_item)
+    invoke(function, request("POST", "/point-record", punch(1)), 200)
 
 
-def call_routes() -> None:
-    post_duplicate(app.app)
+def call_routes(dynamodb: DynamoDBProxy) -> None:
+    post_duplicate(app.app, dynamodb)
     invoke(app.app, request("GET", "/health"), 200)
     invoke(app.app, request("GET", "/odata"), 200)
     records = rest_event(
@@ -129,6 +125,16 @@ def replicate() -> None:
     app.replicate(schedule_event(), context())
 
 
+def integrate() -> None:
+    """Run with credentials, as docs/operations.md sets them."""
+    name = "/punch-clock/prod/legacy-credentials"
+    members = {"user": "ann", "password": "hush-hush"}
+    boto3.client("ssm").put_parameter(Name=name, Value=json.dumps(members), Type="SecureString")
+    login = {f"LEGACY_{member.upper()}": f"ssm:{name}#{member}" for member in members}
+    with wired({"LEGACY_AUTH": "basic", **login}):
+        app.integrate(schedule_event(), context())
+
+
 def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     logs = boto3.client("logs")
     line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
@@ -146,19 +152,20 @@ def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     assert result is None or result["missing"] == [line["id"]]
 
 
-# For each function, a program that makes it do every AWS call it can make.
-USES: dict[str, Callable[[], object]] = {
+# For each function, a program that makes it do every AWS call it can make. Its argument is the
+# proxy in front of DynamoDB.
+USES: dict[str, Callable[[DynamoDBProxy], object]] = {
     ROUTES: call_routes,
-    "intake": lambda: post_duplicate(app.intake),
-    "replicate": replicate,
-    "integrate": lambda: app.integrate(schedule_event(), context()),
-    "reconcile": lambda: reconcile(app.reconcile, schedule_event()),
-    "reconcile-period": lambda: reconcile(app.reconcile_period, operator_event()),
-    "observe": lambda: app.observe(schedule_event(), context()),
-    "release": lambda: app.release(operator_event(), context()),
-    "replay": lambda: app.replay(operator_event(filter="employerId eq 121"), context()),
-    "legacy-check": lambda: app.legacy_check(operator_event(), context()),
-    "migrate": lambda: app.migrate(operator_event(), context()),
+    "intake": lambda dynamodb: post_duplicate(app.intake, dynamodb),
+    "replicate": lambda _: replicate(),
+    "integrate": lambda _: integrate(),
+    "reconcile": lambda _: reconcile(app.reconcile, schedule_event()),
+    "reconcile-period": lambda _: reconcile(app.reconcile_period, operator_event()),
+    "observe": lambda _: app.observe(schedule_event(), context()),
+    "release": lambda _: app.release(operator_event(), context()),
+    "replay": lambda _: app.replay(operator_event(filter="employerId eq 121"), context()),
+    "legacy-check": lambda _: app.legacy_check(operator_event(), context()),
+    "migrate": lambda _: app.migrate(operator_event(), context()),
 }
 
 
@@ -169,27 +176,36 @@ IN_TRANSACTIONS = {"Put": "PutItem"}
 
 
 @contextmanager
-def recorded(calls: set[Call]) -> Iterator[None]:
-    """Collect the calls of all boto3 clients of this process."""
+def recorded(calls: set[Call]) -> Iterator[DynamoDBProxy]:
+    """Collect the calls of this process: those to DynamoDB in a proxy, the others in boto3."""
 
     def record(params: dict[str, Any], model: Any, **_: Any) -> None:
         service = model.service_model.signing_name
-        if model.name == TRANSACTION:
-            for item in params["TransactItems"]:
-                ((kind, write),) = item.items()
-                calls.update(
-                    (f"dynamodb:{IN_TRANSACTIONS[kind]}", arn)
-                    for arn in resources_of(service, write)
-                )
-            return
-        for arn in resources_of(service, params):
-            calls.add((f"{service}:{model.name}", arn))
+        if service != "dynamodb":
+            for arn in resources_of(service, params):
+                calls.add((f"{service}:{model.name}", arn))
 
     boto3.setup_default_session()
     session = boto3.DEFAULT_SESSION
     session.events.register("provide-client-params", record)
-    yield
+    with (
+        running(os.environ["AWS_ENDPOINT_URL_DYNAMODB"]) as proxy,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+        reset_container()
+        yield proxy
+        reset_container()
     session.events.unregister("provide-client-params", record)
+    for operation, body in proxy.requests:
+        if operation == TRANSACTION:
+            for item in body["TransactItems"]:
+                ((kind, write),) = item.items()
+                for arn in resources_of("dynamodb", write):
+                    calls.add((f"dynamodb:{IN_TRANSACTIONS[kind]}", arn))
+        else:
+            for arn in resources_of("dynamodb", body):
+                calls.add((f"dynamodb:{operation}", arn))
 
 
 def resources_of(service: str, params: dict[str, Any]) -> list[str]:
@@ -228,8 +244,8 @@ def test_policy_allows_exactly_the_calls_of_the_function(
     function: str, prod: dict[str, str]
 ) -> None:
     calls: set[Call] = set()
-    with recorded(calls):
-        USES[function]()
+    with recorded(calls) as dynamodb:
+        USES[function](dynamodb)
     made = {call for call in calls if not is_setup(function, call)}
     rules = allowed(function)
     for action, arn in made:
@@ -244,6 +260,7 @@ def is_setup(function: str, call: Call) -> bool:
     logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     return action in {
         "replicate": {"dynamodb:PutItem"},
+        "integrate": {"ssm:PutParameter"},
         "reconcile": logs,
         "reconcile-period": logs,
     }.get(function, set())

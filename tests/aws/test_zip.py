@@ -30,8 +30,8 @@ from tests.support.tokens import OPERATOR, operator_event
 # The libraries of Lambda's Python runtime that the code uses.
 RUNTIME_LIBRARIES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 JSON = {"Content-Type": "application/json", **OPERATOR}
-# docs/decisions/0015 states 14.6 MB; one more compiled library exceeds this.
-MAX_ZIP_BYTES = 15_000_000
+# docs/decisions/0015 states 15.0 MB; one more compiled library exceeds this.
+MAX_ZIP_BYTES = 15_400_000
 
 # What Lambda's Python runtimes since 3.12 on x86_64 can load (PEP 599, PEP 600): they are Amazon
 # Linux 2023, with glibc 2.34.

@@ -15,7 +15,8 @@ from tests.support.service import Service
 
 BEGIN = "chalicelib.postgres.claims:Claims.begin"
 CLAIM = "chalicelib.postgres.claims:Claims.claim"
-SEND = "chalicelib.integrator.legacy_client:LegacyConnection.send"
+BEGIN_CALL = "chalicelib.integrator.call_thread:CallThread._begin"
+END_CALL = "chalicelib.integrator.connection_pool:ConnectionPool.give_back"
 FLUSH = "chalicelib.postgres.claims:Claims.flush"
 END = "chalicelib.postgres.claims:Claims.end"
 STATEMENT = "pg8000.native:Connection.run"
@@ -29,8 +30,10 @@ LEASES_S = 200.0
     [
         KillPoint("after", BEGIN),
         KillPoint("after", CLAIM),
-        KillPoint("before", SEND, 3),
-        KillPoint("after", SEND, 3),
+        KillPoint("before", BEGIN_CALL, 3),
+        KillPoint("after", BEGIN_CALL, 3),
+        KillPoint("before", END_CALL, 3),
+        KillPoint("after", END_CALL, 3),
         KillPoint("before", FLUSH, 2),
         KillPoint("before", STATEMENT, statement="\nWITH renewed"),
         KillPoint("after", STATEMENT, statement="\nWITH renewed"),

@@ -13,7 +13,6 @@ import pg8000.native
 import pytest
 
 from chalicelib import container
-from chalicelib.buffer import Buffer
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import PointRecordStore
@@ -94,7 +93,7 @@ def test_a_replication_whose_commit_hangs_ends_at_the_socket_timeout(
         proxy.url, pool=1, connect_timeout_s=1, statement_timeout_s=0.5, socket_margin_s=0.5
     )
     replicator = Replicator(
-        Buffer(dynamodb, table),
+        container.buffer(),
         PointRecordStore(impatient),
         segments=1,
         page=25,

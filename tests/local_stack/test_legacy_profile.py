@@ -151,6 +151,13 @@ def test_check_sends_only_if_told_to_and_its_status_says_whether_it_was_delivere
     assert len(legacy.requests) == 2
 
 
+def test_check_names_the_settings_that_contradict_each_other(tmp_path: Path) -> None:
+    profile = write_profile(tmp_path, "", "LEGACY_URL=http://127.0.0.1:9\nLEGACY_USER=ann\n")
+    done = check("--legacy", str(profile))
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"LEGACY_USER needs LEGACY_AUTH=basic")
+
+
 def test_check_without_settings_says_what_is_missing() -> None:
     done = check()
     assert done.returncode == 1

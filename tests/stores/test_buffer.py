@@ -1,4 +1,8 @@
-"""The buffer on a DynamoDB endpoint, and on a scripted client for responses it cannot give."""
+"""The buffer on a DynamoDB endpoint, and on a scripted client for responses it cannot give.
+
+Each test on an endpoint runs with both clients: the lean one, which leaves scans and deletes to
+boto3's, and boto3's alone.
+"""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -7,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib.buffer import Buffer
 from chalicelib.delete_pace import DeletePace
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, parse, to_json
+from tests.support.dynamodb_clients import by_boto3, lean, variables
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -22,9 +27,17 @@ def punch(employee: int = 1) -> PointRecord:
     return parse(body, NOW, 60)
 
 
+@pytest.fixture(scope="module", params=["lean", "boto3"])
+def client(request: pytest.FixtureRequest, dynamodb_url: str) -> Any:
+    """A client of the endpoint."""
+    environ = variables(dynamodb_url)
+    connected = by_boto3(environ)
+    return lean(environ, lambda: connected) if request.param == "lean" else connected
+
+
 @pytest.fixture
-def buffer(dynamodb: Any, table: str) -> Buffer:
-    return Buffer(dynamodb, table, sleep=lambda _: None)
+def buffer(client: Any, table: str) -> Buffer:
+    return Buffer(client, table, sleep=lambda _: None)
 
 
 def item_ids(buffer: Buffer, page: int = 7, segments: int = 3) -> list[str]:
@@ -94,9 +107,19 @@ def test_concurrent_transactions_store_each_record_once(buffer: Buffer) -> None:
     assert len({record for results in stored for record, _ in results}) == 2
 
 
-def test_put_atomically_without_a_table_is_unavailable(dynamodb: Any) -> None:
-    with pytest.raises(UnavailableError):
-        Buffer(dynamodb, "nowhere").put_atomically([punch(1), punch(2)])
+def test_store_without_a_table_is_unavailable(client: Any) -> None:
+    buffer = Buffer(client, "nowhere")
+    for call in (
+        lambda: buffer.put_atomically([punch(1), punch(2)]),
+        lambda: buffer.put(punch()),
+        lambda: buffer.get(str(punch().id)),
+        lambda: buffer.delete([str(punch().id)], DeletePace()),
+        lambda: buffer.existing_ids([str(punch().id)]),
+        lambda: list(buffer.pages(0, 1, 10)),
+        lambda: buffer.pending(10),
+    ):
+        with pytest.raises(UnavailableError):
+            call()
 
 
 def test_put_under_the_id_of_an_invalid_item_is_unavailable(
@@ -150,17 +173,17 @@ class ScriptedClient:
         return call
 
 
-def client_error(code: str, **fields: Any) -> ClientError:
-    return ClientError({"Error": {"Code": code}, **fields}, "operation")
+def failed(code: str, **fields: Any) -> DynamoDBError:
+    return DynamoDBError(f"operation: {code}", code, fields)
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        client_error("ProvisionedThroughputExceededException"),
-        client_error("InternalServerError"),
-        client_error("ResourceNotFoundException"),
-        EndpointConnectionError(endpoint_url="http://127.0.0.1"),
+        failed("ProvisionedThroughputExceededException"),
+        failed("InternalServerError"),
+        failed("ResourceNotFoundException"),
+        failed(""),
     ],
 )
 def test_every_operation_is_unavailable_if_the_endpoint_fails(fault: Exception) -> None:
@@ -178,11 +201,11 @@ def test_every_operation_is_unavailable_if_the_endpoint_fails(fault: Exception) 
 @pytest.mark.parametrize(
     "fault",
     [
-        client_error("InternalServerError"),
-        EndpointConnectionError(endpoint_url="http://127.0.0.1"),
+        failed("InternalServerError"),
+        DynamoDBError("no response"),
     ],
 )
-def test_deletes_are_unavailable_if_the_endpoint_fails(fault: Exception) -> None:
+def test_deletes_are_unavailable_if_the_endpoint_fails(fault: DynamoDBError) -> None:
     with pytest.raises(UnavailableError):
         Buffer(ScriptedClient(fault), "t").delete(["a"], DeletePace())
     with pytest.raises(UnavailableError):
@@ -191,12 +214,12 @@ def test_deletes_are_unavailable_if_the_endpoint_fails(fault: Exception) -> None
 
 def test_put_takes_the_stored_item_from_the_failed_condition() -> None:
     stored = {"id": {"S": "x"}, "record": {"S": json.dumps(to_json(punch()))}}
-    client = ScriptedClient(client_error("ConditionalCheckFailedException", Item=stored))
+    client = ScriptedClient(failed("ConditionalCheckFailedException", Item=stored))
     assert Buffer(client, "t").put(replace(punch(), device_id="x")) == (punch(), False)
 
 
 def test_put_is_retried_if_the_stored_item_has_just_been_deleted() -> None:
-    client = ScriptedClient(client_error("ConditionalCheckFailedException"), {}, {})
+    client = ScriptedClient(failed("ConditionalCheckFailedException"), {}, {})
     assert Buffer(client, "t").put(punch()) == (punch(), True)
 
 
@@ -223,12 +246,12 @@ def test_unprocessed_deletes_are_retried_and_not_counted_if_they_remain() -> Non
 )
 def test_throttled_deletes_are_retried_and_then_left(code: str) -> None:
     pace = DeletePace()
-    client = ScriptedClient(client_error(code), client_error(code), {"UnprocessedItems": {}})
+    client = ScriptedClient(failed(code), failed(code), {"UnprocessedItems": {}})
     assert Buffer(client, "t").delete(["a"], pace) == 1
     assert pace.cuts == 2
-    assert Buffer(ScriptedClient(*[client_error(code)] * 6), "t").delete(["a"], pace) == 0
+    assert Buffer(ScriptedClient(*[failed(code)] * 6), "t").delete(["a"], pace) == 0
     assert pace.cuts == 8
-    cut = Buffer(ScriptedClient(client_error(code)), "t")
+    cut = Buffer(ScriptedClient(failed(code)), "t")
     assert cut.delete_unchanged({"id": {"S": "a"}}, DeletePace()) == 0
 
 

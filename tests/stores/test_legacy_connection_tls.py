@@ -1,116 +1,158 @@
-"""One call to the legacy over TLS."""
+"""Calls to the legacy over TLS: its certificate, ours, and the authorities that are trusted."""
 
 import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+import trustme
 
 from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
-from chalicelib.integrator.outcome import Outcome
-from tests.support.scripted_server import SUCCESS, send
+from chalicelib.integrator.outcome import CallResult, Outcome
+from tests.support.credentials import connected
+from tests.support.http_server import HttpServer, Response
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A self-signed certificate of localhost, with its key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "legacy.pem"
-    pem.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        + certificate.public_bytes(Encoding.PEM)
-    )
-    return pem
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
-def connection_to(url: str, certificate: Path, call_timeout_s: float = 5.0) -> LegacyConnection:
-    """Return a connection that trusts the certificate, and no other."""
-    endpoint = LegacyEndpoint(url, 30.0, 30.0, call_timeout_s)
-    return LegacyConnection(endpoint, ca_file=str(certificate))
-
-
-@contextmanager
-def tls_server(certificate: Path) -> Iterator[int]:
-    """Respond to one call over TLS; yields the port."""
+def context_of(
+    certificate: trustme.LeafCert, clients: trustme.CA | None = None, version: str = "TLSv1_3"
+) -> ssl.SSLContext:
+    """A server's side of TLS, which asks for client certificates of ``clients``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            peer, _ = listener.accept()
-            # The client closes the connection if it does not trust the certificate.
-            with suppress(OSError), context.wrap_socket(peer, server_side=True) as secure:
-                while part := secure.recv(65_536):
-                    if b"}" in part:
-                        secure.sendall(SUCCESS)
-                        break
-
-        server = threading.Thread(target=serve)
-        server.start()
-        yield listener.getsockname()[1]
-        server.join(10)
-        assert not server.is_alive()
+    context.maximum_version = ssl.TLSVersion[version]
+    certificate.configure_cert(context)
+    if clients:
+        clients.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
-def test_call_over_tls_is_delivered(certificate: Path) -> None:
-    with tls_server(certificate) as port:
-        connection = connection_to(f"https://localhost:{port}/point-records", certificate)
-        assert send(connection).outcome is Outcome.DELIVERED
+def server_of(context: ssl.SSLContext) -> HttpServer:
+    return HttpServer(lambda _: Response(), context)
+
+
+def pem_of(certificate: trustme.LeafCert) -> str:
+    return certificate.private_key_and_cert_chain_pem.bytes().decode()
+
+
+def call(url: str, environ: dict[str, str], call_timeout_s: float = 5.0) -> CallResult:
+    with connected(url, environ, call_timeout_s) as connection:
+        return connection.send("a-key", b"{}")
+
+
+def trusting(authority: trustme.CA) -> dict[str, str]:
+    return {"LEGACY_CA": authority.cert_pem.bytes().decode()}
+
+
+def test_call_to_a_legacy_of_the_given_authority_is_delivered(authority: trustme.CA) -> None:
+    with server_of(context_of(authority.issue_cert("localhost"))).running() as server:
+        assert call(server.url, trusting(authority)).outcome is Outcome.DELIVERED
+
+
+@pytest.mark.parametrize("prefix", ["", "file:"])
+def test_authorities_may_be_a_file(authority: trustme.CA, tmp_path: Path, prefix: str) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with server_of(context_of(authority.issue_cert("localhost"))).running() as server:
+        result = call(server.url, {"LEGACY_CA": f"{prefix}{tmp_path / 'ca.pem'}"})
+    assert result.outcome is Outcome.DELIVERED
+
+
+def test_given_authorities_replace_those_of_the_system(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The system's are simulated by the variables that OpenSSL and libcurl read."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setattr(
+        "chalicelib.integrator.legacy.transport.default_ca_file", lambda: str(tmp_path / "ca.pem")
+    )
+    with server_of(context_of(authority.issue_cert("localhost"))).running() as server:
+        endpoint = LegacyEndpoint(server.url, 5.0, 10.0, 5.0)
+        connection = LegacyConnection(endpoint)
+        assert connection.send("a-key", b"{}").outcome is Outcome.DELIVERED
         connection.close()
+        result = call(server.url, trusting(trustme.CA()))
+    assert result.outcome is Outcome.OVERLOADED
 
 
 def test_certificate_of_another_host_is_an_overload_and_the_log_omits_the_host(
-    certificate: Path,
+    authority: trustme.CA,
 ) -> None:
-    with tls_server(certificate) as port:
-        # The certificate is for localhost, not for this address.
-        connection = connection_to(f"https://127.0.0.1:{port}/point-records", certificate)
-        result = send(connection)
-        connection.close()
+    with server_of(context_of(authority.issue_cert("legacy.example"))).running() as server:
+        result = call(server.url, trusting(authority))
     assert result.outcome is Outcome.OVERLOADED
     assert not result.broke_off
     assert result.log == "No response: the certificate is for another host"
 
 
-def test_certificate_of_an_unknown_authority_is_an_overload(certificate: Path) -> None:
-    with tls_server(certificate) as port:
-        connection = LegacyConnection(LegacyEndpoint(f"https://localhost:{port}/", 30.0, 30.0, 5.0))
-        result = send(connection)
-        connection.close()
+def test_certificate_of_an_unknown_authority_is_an_overload(authority: trustme.CA) -> None:
+    with server_of(context_of(authority.issue_cert("localhost"))).running() as server:
+        results = [call(server.url, trusting(trustme.CA())), call(server.url, {})]
+    for result in results:
+        assert result.outcome is Outcome.OVERLOADED
+        assert result.log == "No response: the authority of the certificate is not trusted"
+
+
+def test_expired_certificate_is_an_overload_whose_log_says_so(authority: trustme.CA) -> None:
+    expired = authority.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(hours=1))
+    with server_of(context_of(expired)).running() as server:
+        result = call(server.url, trusting(authority))
     assert result.outcome is Outcome.OVERLOADED
+    assert result.log == "No response: the certificate has expired"
     assert not result.broke_off
-    assert result.log == "No response: the certificate is not trusted (OpenSSL error 18)"
 
 
-def test_unanswered_handshake_ends_at_the_timeout_of_the_call(certificate: Path) -> None:
+def test_unanswered_handshake_ends_at_the_timeout_of_the_call() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"https://localhost:{listener.getsockname()[1]}/point-records"
-        connection = connection_to(url, certificate, call_timeout_s=0.2)
-        result = send(connection)
-        connection.close()
+        result = call(f"https://localhost:{listener.getsockname()[1]}/", {}, call_timeout_s=0.2)
     assert result.outcome is Outcome.OVERLOADED
     assert not result.broke_off
     assert result.log == "No response: timeout while waiting for the connection"
     assert result.latency_s < 2
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_client_certificate_opens_a_legacy_that_demands_one(
+    authority: trustme.CA, version: str
+) -> None:
+    clients = trustme.CA()
+    certificate = pem_of(clients.create_child_ca().issue_cert("punch-clock"))  # with a chain
+    context = context_of(authority.issue_cert("localhost"), clients, version)
+    with server_of(context).running() as server:
+        environ = {**trusting(authority), "LEGACY_CLIENT_CERTIFICATE": certificate}
+        with connected(server.url, environ) as connection:
+            outcomes = [connection.send("a-key", b"{}").outcome for _ in range(2)]
+    assert outcomes == [Outcome.DELIVERED] * 2
+    assert {each.connection for each in server.requests} == {1}
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("kind", ["of another authority", "expired"])
+def test_client_certificate_that_the_legacy_refuses_is_an_overload(
+    authority: trustme.CA, version: str, kind: str
+) -> None:
+    clients = trustme.CA()
+    expiry = datetime.now(UTC) + timedelta(hours=-1 if kind == "expired" else 1)
+    issuer = clients if kind == "expired" else trustme.CA()
+    certificate = pem_of(issuer.issue_cert("punch-clock", not_after=expiry))
+    context = context_of(authority.issue_cert("localhost"), clients, version)
+    with server_of(context).running() as server:
+        result = call(server.url, {**trusting(authority), "LEGACY_CLIENT_CERTIFICATE": certificate})
+    assert result.outcome is Outcome.OVERLOADED
+    assert result.log == "No response: the legacy refuses our client certificate"
+    assert result.credentials_refused
+    assert not result.broke_off
+
+
+def test_missing_client_certificate_is_an_overload(authority: trustme.CA) -> None:
+    context = context_of(authority.issue_cert("localhost"), trustme.CA())
+    with server_of(context).running() as server:
+        result = call(server.url, trusting(authority))
+    assert result.outcome is Outcome.OVERLOADED
+    assert result.log == "No response: the legacy refuses our client certificate"
+    assert result.credentials_refused
+    assert not result.broke_off

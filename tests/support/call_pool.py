@@ -2,10 +2,9 @@
 
 import threading
 
-from chalicelib.integrator.call_pool import THREAD_NAME_PREFIX
+from chalicelib.integrator.call_thread import THREAD_NAME
 
 
 def call_pool_threads() -> list[str]:
-    """Return the names of the live workers and supervisors of all call pools."""
-    names = [each.name for each in threading.enumerate()]
-    return [name for name in names if name.startswith(THREAD_NAME_PREFIX)]
+    """Return the names of the live threads of all call pools."""
+    return [each.name for each in threading.enumerate() if each.name == THREAD_NAME]

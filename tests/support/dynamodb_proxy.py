@@ -183,12 +183,14 @@ class DynamoDBProxy:
     Attributes:
         url: the URL of the proxy.
         calls: the number of calls of each operation.
+        requests: the operation and the body of every call.
         paging: the state of the proxy's scans.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.calls: Counter[str] = Counter()
+        self.requests: list[tuple[str, dict[str, Any]]] = []
         self.paging = Paging()
         self._scripted: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self._permanent: dict[str, Fault] = {}
@@ -228,6 +230,7 @@ def running(endpoint: str) -> Iterator[DynamoDBProxy]:
         def do_POST(self) -> None:
             operation = self.headers["X-Amz-Target"].rpartition(".")[2]
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            proxy.requests.append((operation, json.loads(body)))
             request = proxy.paging.resolve(json.loads(body))
             try:
                 response = proxy.next_fault(operation)(

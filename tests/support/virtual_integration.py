@@ -11,7 +11,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.limiter import adaptive
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
@@ -126,9 +126,6 @@ class VirtualCallPool:
         self._ends: list[tuple[float, int, FinishedCall]] = []
         self._is_woken = False
         self.in_flight: dict[str, Claimed] = {}
-
-    def prepare(self, calls: int) -> None:
-        pass
 
     def send(self, record: Claimed, now: float) -> None:
         assert record.id not in self.in_flight

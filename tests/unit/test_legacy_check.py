@@ -39,8 +39,8 @@ def check_of(conditions: dict[str, str] | None = None, **arguments: Any) -> Chec
 def test_default_request_is_shown_for_a_given_record() -> None:
     record_id = punch_id(121, 7, "2026-11-22T11:00:00.000000Z")
     body = (
-        f'{{"id": "{record_id}", "employeeId": 7, "employerId": 121,'
-        ' "includedAt": "2026-11-22T11:00:00.000000Z", "utcOffsetMinutes": -180}'
+        f'{{"id" : "{record_id}", "employeeId" : 7, "employerId" : 121,'
+        ' "includedAt" : "2026-11-22T11:00:00.000000Z", "utcOffsetMinutes" : -180}'
     )
     shown = check_of(punch=PUNCH)
     assert shown.request.split("\n") == [

@@ -91,7 +91,7 @@ def test_headers_are_lines_after_ours() -> None:
         ({"legacy_headers": "Transfer-Encoding: chunked"}, "must not set Transfer-Encoding"),
         ({"legacy_headers": "Connection: close"}, "must not set Connection"),
         ({"legacy_headers": "Expect: 100-continue"}, "must not set Expect"),
-        ({"legacy_headers": "idempotency-key: 7"}, "idempotency-key: LEGACY_KEY_HEADER does"),
+        ({"legacy_headers": "idempotency-key: 7"}, "idempotency-key. Set LEGACY_KEY_HEADER"),
         (
             {"legacy_body": '{\n"device": "{{ deviceId }}"}'},
             "LEGACY_BODY: the body is not JSON: .*line 2 column",

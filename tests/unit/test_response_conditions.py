@@ -191,6 +191,8 @@ def test_condition_that_cannot_judge_does_not_hold_and_is_logged_once(
         ("body[?status == `1`] && x", "LEGACY_RETRY uses x, which"),
         ("has(body, 'x')", r"LEGACY_RETRY uses has\(\), which is no function of JMESPath"),
         ("contains(body)", r"LEGACY_RETRY gives contains\(\) 1 arguments instead of 2"),
+        ("body.ok && !body.error.code", r"LEGACY_RETRY selects .* Write !\(body.field\)"),
+        ("!body[?code]", "LEGACY_RETRY selects from the result of !"),
         ("`false` && nosuch(body)", r"nosuch\(\), which is no function"),
     ],
 )
@@ -209,6 +211,8 @@ def test_invalid_condition_is_a_settings_error(condition: str, message: str) -> 
         "{a: status, b: body}.a == `200`",
         "[status, body][0] == `200`",
         "sort_by(body.errors, &code)[0].code == 'E7'",
+        "status == `200` && !(body.error.code) && !body",
+        "!body | @ == `false`",
         "body.*.x | length(@) > `0` && `true`",
         "body.errors[].code[1:2] == `[]`",
         "!contains(keys(@), 'x')",

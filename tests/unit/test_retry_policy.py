@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy, backoff_s
 from chalicelib.point_record import Status

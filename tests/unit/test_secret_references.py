@@ -41,6 +41,16 @@ def test_reference_to_a_secret_store_is_resolved(value: str, account: None) -> N
 
 
 @pytest.mark.slow
+def test_members_of_one_secret_are_read_from_one_version(account: None) -> None:
+    texts: dict[str, str | None] = {}
+    assert read("A", "secretsmanager:members#url", boto3.client, texts) == SECRET
+    boto3.client("secretsmanager").put_secret_value(SecretId="members", SecretString="{}")
+    assert read("B", "secretsmanager:members#url", boto3.client, texts) == SECRET
+    with pytest.raises(SettingsError, match="is not text"):
+        read("B", "secretsmanager:members#url", boto3.client, {})
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

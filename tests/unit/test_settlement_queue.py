@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from chalicelib.integrator.call_pool import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats

@@ -6,7 +6,7 @@ masked: those of headers, of the URL's query, and of fields of the body with suc
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -18,10 +18,11 @@ from chalicelib.integrator.legacy.record_values import (
     UnsendableError,
     sample_record,
     smallest_sample_record,
+    to_json,
     values_of,
 )
 from chalicelib.integrator.legacy.url_template import UrlTemplate
-from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy_client import LegacyEndpoint, connect
 from chalicelib.integrator.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.outcome import CallResult, Outcome, judge
 
@@ -98,7 +99,7 @@ def check(
         raise InvalidError(f"{error}.", target="record") from error
     warnings = _warnings(endpoint)
     if send:
-        connection = LegacyConnection(endpoint)
+        connection = connect(endpoint)
         result = connection.send(json.loads(record)["id"], record)
         connection.close()
     elif response is not None:
@@ -126,7 +127,7 @@ def _record(punch: object) -> bytes:
         InvalidError: the punch is invalid.
     """
     record = point_record.to_json(point_record.parse(punch, datetime.now(UTC), _CLOCK_SKEW_S))
-    return json.dumps({name: record[name] for name in PROPERTIES if name in record}).encode()
+    return to_json({name: record[name] for name in PROPERTIES if name in record})
 
 
 def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
@@ -145,12 +146,17 @@ def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
         f"{request.method} {target} HTTP/1.1",
         f"Host: {url.netloc}",
         *(_masked_header(each) for each in request.headers),
+        *(_masked_header(each) for each in _credential_headers(endpoint)),
         *([key] if request.key_header else []),
         f"Content-Length: {len(body)}",
         "",
         _masked_body(body.decode(request.encoding)),
     ]
     return "\n".join(lines)
+
+
+def _credential_headers(endpoint: LegacyEndpoint) -> Sequence[str]:
+    return endpoint.credentials.sample_headers if endpoint.credentials else ()
 
 
 def _masked_query(url: str) -> str:

@@ -9,6 +9,7 @@ A property that the record lacks is not among the values, so that a template whi
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -55,12 +56,12 @@ def sample_record(encoding: str = "utf-8") -> bytes:
         encoding: the encoding of the request. Characters beyond it are left out.
     """
     device = _SAMPLE["deviceId"].encode(encoding, "ignore").decode(encoding)
-    return _to_json({**_SAMPLE, "deviceId": device})
+    return to_json({**_SAMPLE, "deviceId": device})
 
 
 def smallest_sample_record() -> bytes:
     """Return a record without the properties that records may lack."""
-    return _to_json({name: each for name, each in _SAMPLE.items() if name not in _OPTIONAL})
+    return to_json({name: each for name, each in _SAMPLE.items() if name not in _OPTIONAL})
 
 
 def values_of(record: bytes) -> dict[str, Any]:
@@ -75,5 +76,6 @@ def values_of(record: bytes) -> dict[str, Any]:
     return {**values, "utc": utc.astimezone(UTC), "local": utc.astimezone(zone)}
 
 
-def _to_json(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode()
+def to_json(record: Mapping[str, Any]) -> bytes:
+    """Write a record as Postgres does when it is claimed, to the byte."""
+    return json.dumps(record, ensure_ascii=False, separators=(", ", " : ")).encode()

@@ -5,12 +5,11 @@ has already rendered a record, so that a fault of the settings ends a run before
 """
 
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chalicelib.integrator.legacy import media_type
+from chalicelib.integrator.legacy import header_lines, media_type
 from chalicelib.integrator.legacy.record_values import (
     UnsendableError,
     sample_record,
@@ -24,23 +23,8 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.request_template import BodyTemplate
 
 _JSON = "application/json"
-# RFC 9110, section 5.6.2.
-_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
-# Headers that the client writes itself, and the setting that decides each, if one does.
-_RESERVED = {
-    "accept-encoding": None,
-    "connection": None,
-    "content-encoding": None,
-    "content-length": None,
-    "content-type": "LEGACY_CONTENT_TYPE",
-    "expect": None,
-    "host": "LEGACY_URL",
-    "keep-alive": None,
-    "proxy-connection": None,
-    "trailer": None,
-    "transfer-encoding": None,
-    "upgrade": None,
-}
+# Credentials in LEGACY_HEADERS would appear in logs that people read.
+_RESERVED = {**header_lines.RESERVED, "authorization": "LEGACY_AUTH"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +120,7 @@ def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
         raise SettingsError(
             "LEGACY_CONTENT_TYPE is not JSON, so it needs a template in LEGACY_BODY"
         )
-    if key_header and not (_TOKEN.fullmatch(key_header) and key_header.lower() not in _RESERVED):
+    if key_header and not header_lines.is_header_name(key_header):
         raise SettingsError(
             "LEGACY_KEY_HEADER must be the name of a header such as Idempotency-Key, or empty"
         )
@@ -148,28 +132,12 @@ def _header_lines(content_type: str, text: str, key_header: str) -> tuple[str, .
     Raises:
         SettingsError: a line is malformed, or sets a header that is not for it to set.
     """
-    extra = [
-        _header_line(each.strip(), key_header) for each in re.split(r"\r?\n", text) if each.strip()
-    ]
+    reserved = {**_RESERVED, key_header.lower(): "LEGACY_KEY_HEADER"}
+    extra = header_lines.read("LEGACY_HEADERS", text, 'SOAPAction: "register"', reserved)
     names = {each.partition(":")[0].lower() for each in extra}
     accept = _JSON if media_type.is_json(content_type) else "*/*"
     ours = [] if "accept" in names else [f"Accept: {accept}"]
     return (*ours, f"Content-Type: {content_type}", *extra)
-
-
-def _header_line(line: str, key_header: str) -> str:
-    name, colon, value = line.partition(":")
-    # No message quotes a line: it may be a secret.
-    if not colon or not _TOKEN.fullmatch(name):
-        raise SettingsError('LEGACY_HEADERS must have lines such as SOAPAction: "register"')
-    if not (value.isascii() and value.replace("\t", " ").isprintable()):
-        raise SettingsError(f"LEGACY_HEADERS: the value of {name} must be printable ASCII")
-    if (lower := name.lower()) in _RESERVED:
-        instead = f". Set {_RESERVED[lower]}" if _RESERVED[lower] else ""
-        raise SettingsError(f"LEGACY_HEADERS must not set {name}{instead}")
-    if lower == key_header.lower():
-        raise SettingsError(f"LEGACY_HEADERS must not set {name}: LEGACY_KEY_HEADER does")
-    return f"{name}: {value.strip()}"
 
 
 def _body_template(source: str, content_type: str) -> "BodyTemplate":

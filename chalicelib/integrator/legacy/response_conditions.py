@@ -222,6 +222,9 @@ def _fault(node: Any, *, is_response: bool) -> str | None:
             f"uses {name}, which a response does not have: it has status, headers and body."
             f" If {name} is a text, put it in single quotes"
         )
+    # The library's ``!`` binds tighter than a dot, so this would select from true or false.
+    if kind in _PATHS - {"pipe"} and children[0]["type"] == "not_expression":
+        return "selects from the result of !. Write !(body.field) in place of !body.field"
     if kind == "function_expression" and (fault := _function_fault(name, len(children))):
         return fault
     for index, child in enumerate(children):

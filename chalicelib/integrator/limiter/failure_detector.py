@@ -11,8 +11,10 @@ from chalicelib.integrator.limiter.parameters import (
     CUT_MIN_LIMIT,
     CUT_SPARE_FAILURES,
     NOISE_CALLS,
-    NOISE_FAILURES,
+    NOISE_CUT_ROUNDS,
     NOISE_MAX_SHARE,
+    NOISE_MIN_CALLS,
+    NOISE_NEARNESS,
     NOISE_ROUNDS,
     NOISE_SHARE,
     NOISE_TOLERANCE,
@@ -113,7 +115,9 @@ class FailureDetector:
                 learned.background = min(
                     learned.background, max(p.max_background, BACKGROUND_MARGIN * share)
                 )
-        elif self._calls >= min(NOISE_CALLS, NOISE_FAILURES / self._share_before_cut):
+        elif self._calls >= min(
+            NOISE_CALLS, max(NOISE_MIN_CALLS, NOISE_CUT_ROUNDS * learned.limit)
+        ):
             if self._must_cut_again(share, before):
                 return self._cut(share, now)
             return self._end_cut(share, before, now)
@@ -122,17 +126,18 @@ class FailureDetector:
     def _must_cut_again(self, share: float, before: float) -> bool:
         """Return whether the failures of a cut are too many, and may still be load.
 
-        If load is their cause, the legacy goes on accepting as many calls as before the cut. If
-        they are noise, their share stays. With most calls failing, the two are too close to tell.
-        (A larger share than before is load, too: failures at once come before the first successes.)
+        If load is their cause, the legacy goes on accepting as many calls as before the cut, and
+        their share falls. If they are noise, it stays. A share that grows is load, too. With most
+        calls failing, load and noise are too close to tell.
         """
         learned, share_before = self._learned, self._share_before_cut
         tolerated = max(self._p.max_background, NOISE_TOLERANCE * learned.background)
         if share < tolerated or learned.limit < CUT_MIN_LIMIT:
             return False
-        share_by_load = max(0.0, 1 - (1 - share_before) * before / learned.limit)
-        is_as_before = (share_by_load + share_before) / 2 <= share <= (1 + share_before) / 2
-        return share_before > NOISE_MAX_SHARE or not is_as_before
+        by_load = max(0.0, 1 - (1 - share_before) * before / learned.limit)
+        least = by_load + NOISE_NEARNESS * (share_before - by_load)
+        most = min(2 * share_before, (1 + share_before) / 2)
+        return share_before > NOISE_MAX_SHARE or not least <= share <= most
 
     def _end_cut(self, share: float, before: float, now: float) -> bool:
         """Restore the limit if the failures were noise; otherwise set a ceiling."""

@@ -1,12 +1,14 @@
 """``python -m bench.evolve``, end to end on a few small legacies."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from bench.evolve.__main__ import main
 from chalicelib.integrator.limiter import parameter_file
+from chalicelib.integrator.limiter.parameters import Parameters
 
 SMALL = [
     *("--families", "silent", "noisy", "--seed", "5"),
@@ -31,7 +33,9 @@ def test_result_is_a_parameter_file_with_the_scores_of_its_baselines(tmp_path: P
     path = tmp_path / "result.json"
     assert main([*SMALL, "--processes", "1", "--out", str(path)]) == 0
     assert parameter_file.load(path)
-    held_out = json.loads(path.read_text())["provenance"]["held_out"]
+    provenance = json.loads(path.read_text())["provenance"]
+    assert provenance["start"] == asdict(Parameters())  # the first population has the defaults
+    held_out = provenance["held_out"]
     assert held_out.keys() == {"evolved", "random_search", "start", "defaults", "classic"}
 
 
@@ -43,3 +47,9 @@ def test_resume_with_the_state_of_another_search_is_rejected(
     assert main(arguments) == 3
     assert main([*arguments, "--seed", "6", "--resume"]) == 2
     assert "another search" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("step", ["0", "0.5", "wide"])
+def test_first_step_has_to_be_within_its_bounds(tmp_path: Path, step: str) -> None:
+    with pytest.raises(SystemExit):
+        main([*SMALL, "--first-step", step, "--out", str(tmp_path / "x.json")])

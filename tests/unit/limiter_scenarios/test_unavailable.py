@@ -53,7 +53,8 @@ def test_retry_after_of_five_minutes_is_not_learned_as_a_rate(
     trace = run(legacy, UNTIL + 120, cycle_s)
     back = min(at for at in trace.ok_at if at >= UNTIL)
     assert back <= UNTIL + min(seconds, 60.0) + 0.5
-    assert trace.delivered(back, back + 10) > 0.9 * CAPACITY * 10
+    # A run that begins just then meets the calls that the simulated run before it has dropped.
+    assert trace.delivered(back, back + 10) > (0.8 if cycle_s else 0.9) * CAPACITY * 10
     # A call for each pause, and the calls in flight when the outage began; some more for each run.
     probes = (UNTIL - SINCE) / min(seconds, 60.0)
     assert trace.failed(SINCE, UNTIL) < 1.2 * probes + 40 + (60 if cycle_s else 0)

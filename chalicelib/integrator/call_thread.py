@@ -1,0 +1,194 @@
+"""A thread of the call pool: it makes many calls at once, through libcurl's multi interface.
+
+It renders requests, waits for tokens, transfers and judges responses, so that the run, which renews
+leases, never waits for any of these.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pycurl
+
+from chalicelib import telemetry
+from chalicelib.integrator.connection_pool import ConnectionPool, Shared
+from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEndpoint, connect
+from chalicelib.integrator.outcome import CallResult, Outcome
+from chalicelib.integrator.transfers import Transfers
+from chalicelib.postgres.claims import Claimed
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+
+THREAD_NAME = "call-thread"
+_LONGEST_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedCall:
+    """A call that has ended.
+
+    ``sent_at`` is when the run handed it over. ``in_flight`` is how many calls were in flight then,
+    itself included.
+    """
+
+    record: Claimed
+    result: CallResult
+    sent_at: float
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartedCall:
+    """A call that the run has handed over; the attributes are those of ``FinishedCall``."""
+
+    record: Claimed
+    sent_at: float
+    in_flight: int
+
+    def finish(self, result: CallResult) -> FinishedCall:
+        """Return the call with its result."""
+        return FinishedCall(self.record, result, self.sent_at, self.in_flight)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenCall:
+    started: StartedCall
+    connection: LegacyConnection | AuthenticatedConnection
+    call: Call
+
+
+class CallThread:
+    """A thread, its connections and its calls.
+
+    ``send`` and ``close`` may be called from any thread.
+
+    Args:
+        endpoint: the legacy.
+        shared: what the threads of the pool tell each other about connections.
+        on_finished: takes calls that have ended.
+        max_queue_s: see ``CallPool``.
+
+    Attributes:
+        calls: how many calls the pool has handed over and not yet collected. Only the pool uses it.
+    """
+
+    def __init__(
+        self,
+        endpoint: LegacyEndpoint,
+        shared: Shared,
+        on_finished: Callable[[list[FinishedCall]], None],
+        max_queue_s: float,
+    ) -> None:
+        self.calls = 0
+        self._on_finished = on_finished
+        self._max_queue_s = max_queue_s
+        self._queued: deque[StartedCall] = deque()
+        self._open: dict[pycurl.Curl, _OpenCall] = {}
+        self._finished: list[FinishedCall] = []
+        self._is_closed = False
+        self._transfers = Transfers()
+        self._connections = ConnectionPool(
+            lambda: connect(endpoint),
+            shared,
+            keep_alive_s=endpoint.keep_alive_s,
+            is_tls=endpoint.url.lower().startswith("https:"),
+        )
+        # A daemon: an open call must not keep the process from exiting.
+        self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            RuntimeError: the system allows no more threads.
+        """
+        self._thread.start()
+
+    def send(self, call: StartedCall) -> None:
+        """Begin a call and return at once."""
+        self.calls += 1
+        self._queued.append(call)
+        self._transfers.wake()
+
+    def close(self) -> None:
+        """Have the thread abort its calls, close its connections and end; do not wait."""
+        self._is_closed = True
+        if self._thread.ident is None:
+            self._transfers.close()
+        else:
+            self._transfers.wake()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread makes the calls that it is given."""
+        return self._thread.is_alive()
+
+    def _work(self) -> None:
+        try:
+            while not self._is_closed:
+                self._turn()
+        except Exception as error:  # noqa: BLE001 - see _fail
+            for call in (*(each.started for each in self._open.values()), *self._queued):
+                self._fail(call, error)
+            self._on_finished(self._finished)
+        finally:
+            self._transfers.close()
+            self._connections.close()
+
+    def _turn(self) -> None:
+        """Begin the calls that were handed over, wait, and go on with those whose transfers end."""
+        while self._queued:
+            self._begin(self._queued.popleft())
+        now = time.monotonic()
+        wait_s = min(self._connections.tend(now) - now, _LONGEST_WAIT_S)
+        if not self._finished:
+            for handle, error in self._transfers.wait(max(0.0, wait_s)):
+                call = self._open.pop(handle)
+                self._go_on(call, partial(call.call.send, error))
+        if self._finished:
+            finished, self._finished = self._finished, []
+            self._on_finished(finished)
+
+    def _begin(self, started: StartedCall) -> None:
+        now = time.monotonic()
+        queued_s = now - started.sent_at
+        if queued_s > self._max_queue_s:
+            log = "Not sent: no thread was free in time."
+            result = CallResult(Outcome.OVERLOADED, queued_s, log=log)
+            self._finished.append(started.finish(result))
+            return
+        try:
+            connection = self._connections.take(now)
+        except Exception as error:  # noqa: BLE001 - see _fail
+            self._fail(started, error)
+            return
+        call = connection.call(started.record.id, started.record.body)
+        self._go_on(_OpenCall(started, connection, call), call.__next__)
+
+    def _go_on(self, call: _OpenCall, resume: Callable[[], pycurl.Curl]) -> None:
+        """Resume a call; begin its next transfer, or finish it."""
+        try:
+            handle = resume()
+        except StopIteration as end:
+            self._connections.give_back(call.connection, time.monotonic())
+            self._finished.append(call.started.finish(end.value))
+        except Exception as failure:  # noqa: BLE001 - see _fail
+            self._connections.drop(call.connection)  # its state is unknown
+            self._fail(call.started, failure)
+        else:
+            self._open[handle] = call
+            self._transfers.start(handle)
+
+    def _fail(self, call: StartedCall, error: Exception) -> None:
+        """Fail a call after a bug in this service, which must not end the calls of all others."""
+        telemetry.error("internal error in a call", error, id=call.record.id)
+        log = "Internal error of this service; the legacy may have received the record."
+        result = CallResult(Outcome.FAILED, time.monotonic() - call.sent_at, log=log)
+        self._finished.append(call.finish(result))

@@ -1,0 +1,103 @@
+"""A connection to the legacy whose calls carry the present credentials.
+
+A call that can get no token is not sent, and ends as an overload. A token that the legacy refuses
+is renewed, and the call is sent once more: the legacy has not taken the record.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chalicelib.integrator.legacy.shared_credentials import CallCredentials, LegacyCredentials
+from chalicelib.integrator.legacy.token_request import TokenError
+from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEndpoint, perform
+from chalicelib.integrator.outcome import CallResult, Outcome
+
+
+class AuthenticatedConnection:
+    """A ``LegacyConnection`` that takes over credentials when they change.
+
+    Args:
+        endpoint: where to connect to.
+        credentials: the credentials of all threads.
+        resolve: see ``LegacyConnection``.
+    """
+
+    def __init__(
+        self,
+        endpoint: LegacyEndpoint,
+        credentials: LegacyCredentials,
+        *,
+        resolve: Sequence[str] = (),
+    ) -> None:
+        self._endpoint = endpoint
+        self._credentials = credentials
+        self._resolve = resolve
+        self._used: CallCredentials | None = None
+        self._connection: LegacyConnection | None = None
+
+    def send(self, record_id: str, record: bytes) -> CallResult:
+        """Send a record and return how the call ended; see ``LegacyConnection.call``."""
+        return perform(self.call(record_id, record))
+
+    def call(self, record_id: str, record: bytes) -> Call:
+        """Send a record; see ``LegacyConnection.call``. Waits while a token is requested."""
+        started = time.monotonic()
+        try:
+            used = self._credentials.current()
+        except TokenError as error:
+            return CallResult(
+                Outcome.OVERLOADED,
+                time.monotonic() - started,
+                log=f"Not sent: {error}.",
+                credentials_refused=error.is_refused,
+            )
+        result = yield from self._send(used, record_id, record, started)
+        if not result.credentials_refused and result.http_status is not None:
+            return result
+        if self._credentials.report_refused(used, result.http_status):
+            remaining_s = started + self._endpoint.call_timeout_s - time.monotonic()
+            try:
+                used = self._credentials.current(max_wait_s=max(0.0, remaining_s / 2))
+            except TokenError:
+                return result
+            result = yield from self._send(used, record_id, record, started)
+        return result
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the present or last call opened a connection."""
+        return self._connection is None or self._connection.is_new
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is open, as far as is known."""
+        return self._connection is not None and self._connection.is_connected
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the present or last call has received a byte."""
+        return self._connection is not None and self._connection.is_answered
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        if self._connection:
+            self._connection.close()
+
+    def _send(self, used: CallCredentials, record_id: str, record: bytes, started: float) -> Call:
+        result = yield from self._connect(used).call(record_id, record, started)
+        return result if result.log is None else replace(result, log=used.redact(result.log))
+
+    def _connect(self, used: CallCredentials) -> LegacyConnection:
+        """Return a connection that carries these credentials."""
+        last, connection = self._used, self._connection
+        if last is used and connection:
+            return connection
+        if connection is None or last is None or last.credentials is not used.credentials:
+            self.close()  # a certificate, a proxy or a login belongs to the connection
+            connection = LegacyConnection(
+                self._endpoint, credentials=used.credentials, resolve=self._resolve
+            )
+        connection.carry(used.headers)
+        self._used, self._connection = used, connection
+        return connection

@@ -1,0 +1,81 @@
+"""Remove our secrets from texts that people read, such as a response that echoes our request.
+
+Employees may read the log of a call. A legacy or a proxy may quote the request in an error, and
+may encode what it quotes.
+"""
+
+import html
+import json
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+_REPLACEMENT = "[secret]"
+# A shorter secret is not replaced: "40[secret]" in place of 401 would disclose it.
+_MIN_CHARS = 4
+# Fewer digits are no proof that a text contains the secret.
+_MIN_BASE64_DIGITS = 6
+# What proves the knowledge of a password, and lets it be guessed offline: the hash of Digest (RFC
+# 7616, section 3.4) and the messages of NTLM.
+_PROOFS = re.compile(r"(?i)(\bresponse=[\\\"']*|\b(?:NTLM|Negotiate)\s+)[\w+/]{16,}=*")
+
+
+class Redactor:
+    """Replaces secrets, plain or encoded, by ``[secret]``.
+
+    Args:
+        secrets: the secrets. Those shorter than 4 characters are ignored.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self.secrets = tuple(secrets)
+        forms = {
+            form for secret in self.secrets for form in _forms(secret) if len(form) >= _MIN_CHARS
+        }
+        self._forms = sorted(forms, key=len, reverse=True)  # the longest match wins
+        self._pattern = re.compile("|".join(map(re.escape, self._forms)) or r"(?!)")
+
+    def __call__(self, text: str) -> str:
+        """Return the text without the secrets, also without the start of one that is cut off."""
+        text = _PROOFS.sub(rf"\1{_REPLACEMENT}", self._pattern.sub(_REPLACEMENT, text))
+        for form in self._forms:
+            tail = text[-len(form) :]
+            start = tail.find(form[:_MIN_CHARS])
+            while start >= 0:
+                if form.startswith(tail[start:]):
+                    return text[: len(text) - len(tail) + start] + _REPLACEMENT
+                start = tail.find(form[:_MIN_CHARS], start + 1)
+        return text
+
+
+def _forms(secret: str) -> set[str]:
+    """Return the secret as it is, and as JSON, URLs, HTML and Base64 write it."""
+    octets = secret.encode()
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        html.escape(secret),
+        b64encode(octets).decode(),
+        urlsafe_b64encode(octets).decode(),
+        *_within_base64(octets),
+    }
+
+
+def _within_base64(octets: bytes) -> set[str]:
+    """Return what Base64 makes of the secret within a longer text, such as ``user:password``.
+
+    The octets before it shift it by 0, 1 or 2. A digit that it shares with its neighbours is left.
+    """
+    forms = set()
+    for shift in range(3):
+        first, end = -(-shift * 8 // 6), (shift + len(octets)) * 8 // 6
+        for encode in (b64encode, urlsafe_b64encode):
+            form = encode(b"\0" * shift + octets).decode()[first:end]
+            if len(form) >= _MIN_BASE64_DIGITS:
+                forms.add(form)
+    return forms

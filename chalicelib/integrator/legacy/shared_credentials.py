@@ -1,0 +1,197 @@
+"""Share the credentials among all threads, and read them again once they are refused.
+
+Invariants:
+
+- Nothing here raises or logs a secret. ``CallCredentials.redact`` removes it from what others say.
+- Refused credentials are read again, at most once a minute, in a thread of its own. Calls go on
+  with what they have, so a store of secrets that hangs delays none of them.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from chalicelib import telemetry
+from chalicelib.errors import PunchClockError
+from chalicelib.integrator.legacy import credentials as credential_settings
+from chalicelib.integrator.legacy.credentials import Credentials
+from chalicelib.integrator.legacy.redaction import Redactor
+from chalicelib.integrator.legacy.token_cache import TokenCache
+from chalicelib.integrator.legacy.token_request import Token, TokenClient, TokenError
+from chalicelib.settings import Settings, SettingsError
+
+_REREAD_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallCredentials:
+    """What one call carries: the credentials, and the headers with the present token."""
+
+    credentials: Credentials
+    headers: tuple[str, ...] = field(repr=False)
+    token: Token | None
+    redact: Callable[[str], str]
+
+
+class ReadSettings(Protocol):
+    """Read the values of settings, behind their references.
+
+    Raises:
+        SettingsError: a reference cannot be read, and a retry would not help.
+        UnavailableError: a reference cannot be read now.
+    """
+
+    def __call__(self, names: Sequence[str]) -> Mapping[str, str]: ...
+
+
+class LegacyCredentials:
+    """The credentials of all calls of this process.
+
+    Args:
+        settings: the settings, with references where they have some.
+        read: reads the values of settings.
+        environment_proxies: the URLs of proxies in the environment, whose passwords are secrets.
+        clock: monotonic, in seconds.
+
+    Raises:
+        SettingsError: a value is invalid. The message names its setting.
+        UnavailableError: a reference cannot be read now.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        read: ReadSettings,
+        *,
+        environment_proxies: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._read = read
+        self._environment_proxies = environment_proxies
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._read_at = clock()
+        self._values = read(settings.legacy_credentials)
+        self._credentials = self._parse(self._values)
+        # A call waits for a token for half of its time, so that half is left to send it.
+        self._token_wait_s = settings.legacy_call_timeout_s / 2
+        self._tokens: TokenCache | None = None
+        if self._credentials.token_client:
+            self._tokens = TokenCache(
+                self._request_token, wait_s=self._token_wait_s, on_error=self._report
+            )
+        self._current = self._combine(None)
+
+    def prepare(self) -> None:
+        """Begin to request a token, if one is needed; do not wait."""
+        if self._tokens:
+            self._tokens.prepare()
+
+    @property
+    def sample_headers(self) -> tuple[str, ...]:
+        """The header lines that a call carries, with a text that is no credential where a call has
+        its own token, nonce or message."""
+        if mode := {"basic": "Basic", "digest": "Digest", "ntlm": "NTLM", "oauth2": "Bearer"}.get(
+            self._settings.legacy_auth
+        ):
+            return (f"Authorization: {mode} …",)
+        return self._credentials.headers
+
+    def current(self, max_wait_s: float | None = None) -> CallCredentials:
+        """Return the credentials of a call.
+
+        Args:
+            max_wait_s: the longest wait for a token; by default half of a call's timeout.
+
+        Raises:
+            TokenError: no token can be had now.
+        """
+        current = self._current
+        token = self._tokens.current(max_wait_s) if self._tokens else None
+        if token is not current.token or current.credentials is not self._credentials:
+            with self._lock:
+                self._current = current = self._combine(token)
+        return current
+
+    def report_refused(self, used: CallCredentials, status: int | None) -> bool:
+        """Tell that a call with these credentials was refused, or found no way to the legacy.
+
+        Args:
+            used: what the call carried.
+            status: the HTTP status; None if there was no response.
+
+        Returns:
+            Whether a call with what ``current`` returns now is worth a try at once.
+        """
+        self._reread_if_due(used.credentials)
+        if self._tokens and used.token and status == 401:
+            return self._tokens.refuse(used.token)
+        return False
+
+    def _combine(self, token: Token | None) -> CallCredentials:
+        credentials = self._credentials
+        if token is None:
+            redact: Callable[[str], str] = credentials.redact
+            headers = credentials.headers
+        else:
+            redact = Redactor([*credentials.redact.secrets, token.text])
+            headers = (*credentials.headers, f"Authorization: Bearer {token.text}")
+        telemetry.redact_with(redact)
+        return CallCredentials(credentials, headers, token, redact)
+
+    def _request_token(self) -> Token:
+        credentials = self._credentials
+        client = cast(TokenClient, credentials.token_client)  # LEGACY_AUTH does not change
+        return client.request(credentials.transport, self._token_wait_s)
+
+    def _report(self, error: TokenError) -> None:
+        """Log an error of a token request; read the client's credentials again if need be."""
+        credentials = self._credentials
+        telemetry.event(
+            "no access token was issued",
+            level=logging.ERROR if error.is_refused else logging.WARNING,
+            reason=str(error),
+            details=credentials.redact(error.details),
+        )
+        self._reread_if_due(credentials)
+
+    def _reread_if_due(self, used: Credentials) -> None:
+        """Read the settings again, in a thread, unless that is done or was done just now."""
+        with self._lock:
+            now = self._clock()
+            if used is not self._credentials or now - self._read_at < _REREAD_EVERY_S:
+                return
+            self._read_at = now
+        try:
+            threading.Thread(target=self._reread, name="credentials", daemon=True).start()
+        except RuntimeError as error:  # the system's limit of threads; the next refusal tries again
+            telemetry.event("cannot start a thread", level=logging.WARNING, reason=str(error))
+
+    def _reread(self) -> None:
+        try:
+            values = self._read(self._settings.legacy_credentials)
+            if values == self._values:
+                return
+            credentials = self._parse(values)
+        except (SettingsError, PunchClockError) as error:
+            telemetry.event(
+                "the credentials of the legacy cannot be read again",
+                level=logging.ERROR,
+                reason=str(error),
+            )
+            return
+        except Exception as error:  # noqa: BLE001 - a bug of this service must not end in silence
+            telemetry.error("internal error while credentials were read again", error)
+            return
+        with self._lock:
+            self._values, self._credentials = values, credentials
+        if self._tokens:
+            self._tokens.retry_now()
+        telemetry.event("the credentials of the legacy have changed")
+
+    def _parse(self, values: Mapping[str, str]) -> Credentials:
+        return credential_settings.parse(self._settings, values, self._environment_proxies)

@@ -1,0 +1,157 @@
+"""Keep one access token for all threads, and renew it before it expires.
+
+Invariants:
+
+- At most one request for a token is in flight, in a thread of its own: no call waits for it while
+  the present token is still valid.
+- While no token is valid, calls wait a bounded time, and fail at once between two requests.
+- The token is in memory alone.
+
+            renew_at                expires_at
+    ────────────┬───────────────────────┬──────────▶ time
+    calls use   │ calls use the token,  │ calls wait for a new token
+    the token   │ a new one is requested│
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from chalicelib import telemetry
+from chalicelib.integrator.legacy.token_request import Token, TokenError
+
+# Pauses after requests that failed: they double from the first to the longest.
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+# A token that is refused is renewed at once, but not again within this time: the legacy may refuse
+# every token.
+_RENEWALS_APART_S = 30.0
+
+
+class TokenCache:
+    """The token of all threads.
+
+    Args:
+        request: requests a token from the token endpoint; raises ``TokenError``.
+        wait_s: how long a call waits for a token while none is valid.
+        on_error: is called with each error of a request.
+        clock: the wall clock, in seconds: monotonic clocks may stop while Lambda freezes a process.
+    """
+
+    def __init__(
+        self,
+        request: Callable[[], Token],
+        *,
+        wait_s: float,
+        on_error: Callable[[TokenError], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._request = request
+        self._wait_s = wait_s
+        self._on_error = on_error
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._token: Token | None = None
+        self._error = TokenError("no token was requested yet")
+        self._is_requesting = False
+        self._failures = 0
+        self._retry_at = 0.0
+        self._refused_at = -math.inf  # when a token was last renewed because it was refused
+
+    def prepare(self) -> None:
+        """Begin to request a token if one is needed; do not wait."""
+        with self._changed:
+            self._request_if_needed()
+
+    def current(self, max_wait_s: float | None = None) -> Token:
+        """Return a valid token; if there is none, wait for one, at most ``max_wait_s``.
+
+        Raises:
+            TokenError: no token can be had now.
+        """
+        token, now = self._token, self._clock()
+        if token and now < token.renew_at:
+            return token
+        with self._changed:
+            self._request_if_needed()
+            self._changed.wait_for(
+                lambda: self._valid_token() or not self._is_requesting,
+                self._wait_s if max_wait_s is None else min(max_wait_s, self._wait_s),
+            )
+            if token := self._valid_token():
+                return token
+            if self._is_requesting:
+                raise TokenError("the token endpoint has not answered yet")
+            raise TokenError(str(self._error), is_refused=self._error.is_refused)
+
+    def refuse(self, token: Token) -> bool:
+        """Tell that the legacy refused a token; return whether another one is worth a try.
+
+        Only the first call with a token gives it up, so many refused calls cause one request.
+        """
+        with self._changed:
+            if token is self._token:
+                now = self._clock()
+                if 0 <= now - self._refused_at < _RENEWALS_APART_S:
+                    return False
+                self._refused_at = now
+                self._token = None
+                self._request_if_needed()
+            return True
+
+    def retry_now(self) -> None:
+        """Forget the pause after failed requests: the client's credentials have changed."""
+        with self._changed:
+            self._retry_at = 0.0
+
+    def _valid_token(self) -> Token | None:
+        token = self._token
+        return token if token and self._clock() < token.expires_at else None
+
+    def _request_if_needed(self) -> None:
+        """Start a request, unless one is in flight or the pause after a failure is not over.
+
+        The caller holds the lock.
+        """
+        now = self._clock()
+        is_needed = self._token is None or now >= self._token.renew_at
+        # If the wall clock is set back, the pause is no longer than it can be.
+        is_paused = now < self._retry_at <= now + _LONGEST_PAUSE_S
+        if not is_needed or self._is_requesting or is_paused:
+            return
+        self._is_requesting = True
+        try:
+            threading.Thread(target=self._renew, name="token-request", daemon=True).start()
+        except RuntimeError:  # the system's limit of threads
+            self._fail(TokenError("no thread could be started for the token request"))
+
+    def _renew(self) -> None:
+        """Request a token, and wake the calls that wait for it."""
+        try:
+            token = self._request()
+        except TokenError as error:
+            self._on_error(error)
+            with self._changed:
+                self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a bug of this service must not end in silence
+            telemetry.error("internal error in a token request", error)
+            with self._changed:
+                self._fail(TokenError("internal error of this service in the token request"))
+        else:
+            telemetry.event("an access token was issued", level=logging.DEBUG)
+            with self._changed:
+                self._token, self._failures, self._retry_at = token, 0, 0.0
+                self._end_request()
+
+    def _fail(self, error: TokenError) -> None:
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self._error = error
+        self._retry_at = self._clock() + pause_s
+        self._end_request()
+
+    def _end_request(self) -> None:
+        self._is_requesting = False
+        self._changed.notify_all()

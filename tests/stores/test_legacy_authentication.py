@@ -1,0 +1,239 @@
+"""Calls authenticate at the legacy in each mode of LEGACY_AUTH, on the wire."""
+
+import hashlib
+import re
+import secrets
+from base64 import b64decode, b64encode
+
+import pytest
+import spnego
+from spnego.exceptions import SpnegoError
+
+from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+from chalicelib.integrator.outcome import CallResult, Outcome
+from tests.support.credentials import connected
+from tests.support.http_server import HttpServer, Request, Response
+
+BODY = b'{"id": "a-key"}'
+LOGIN = {"LEGACY_USER": "punch-clock", "LEGACY_PASSWORD": "pässword: 7"}
+
+
+def send(connection: AuthenticatedConnection) -> CallResult:
+    return connection.send("a-key", BODY)
+
+
+def authorizations(server: HttpServer) -> list[str | None]:
+    return [each.headers["Authorization"] for each in server.requests]
+
+
+@pytest.mark.parametrize(
+    ("environ", "headers"),
+    [
+        (
+            {"LEGACY_AUTH": "basic", **LOGIN},
+            {"Authorization": f"Basic {b64encode('punch-clock:pässword: 7'.encode()).decode()}"},
+        ),
+        (
+            {"LEGACY_AUTH": "basic", "LEGACY_USER": "api-key"},
+            {"Authorization": f"Basic {b64encode(b'api-key:').decode()}"},
+        ),
+        (
+            {"LEGACY_AUTH": "bearer", "LEGACY_TOKEN": "t.o-k_e=n"},
+            {"Authorization": "Bearer t.o-k_e=n"},
+        ),
+        (
+            {"LEGACY_AUTH": "header", "LEGACY_AUTH_HEADERS": "X-Api-Key: k 1\n\n x-tenant :acme\n"},
+            {"X-Api-Key": "k 1", "x-tenant": "acme"},
+        ),
+    ],
+    ids=["basic", "basic without a password", "bearer", "header"],
+)
+def test_each_request_carries_the_credentials_from_the_first_on(
+    environ: dict[str, str], headers: dict[str, str]
+) -> None:
+    with (
+        HttpServer(lambda _: Response()).running() as server,
+        connected(server.url, environ) as connection,
+    ):
+        assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+    assert len(server.requests) == 2
+    for request in server.requests:
+        assert {name: request.headers[name] for name in headers} == headers
+        assert request.headers["Idempotency-Key"] == "a-key"
+        assert request.body == BODY
+        assert request.connection == 1
+
+
+class DigestLegacy:
+    """Challenges by Digest (RFC 7616, SHA-256 or MD5), and checks each answer itself."""
+
+    def __init__(self, algorithm: str, password: str = LOGIN["LEGACY_PASSWORD"]) -> None:
+        self._algorithm = algorithm
+        self._password = password
+        self.nonce = ""
+        self.counts: list[int] = []  # the nc of each request that was accepted
+
+    def renew_nonce(self) -> None:
+        self.nonce = secrets.token_hex(8)
+
+    def __call__(self, request: Request) -> Response:
+        fields = dict(re.findall(r'(\w+)="?([^",]+)"?', request.headers["Authorization"] or ""))
+        if fields.get("nonce") == self.nonce and fields["response"] == self._expected(fields):
+            self.counts.append(int(fields["nc"], 16))
+            return Response()
+        stale = ", stale=true" if fields and fields["nonce"] != self.nonce else ""
+        self.renew_nonce()
+        challenge = (
+            f'Digest realm="hr", nonce="{self.nonce}", qop="auth", algorithm={self._algorithm}'
+        )
+        return Response(401, {"WWW-Authenticate": challenge + stale}, b"who?")
+
+    def _expected(self, fields: dict[str, str]) -> str:
+        def digest(text: str) -> str:
+            new = hashlib.md5 if self._algorithm == "MD5" else hashlib.sha256
+            return new(text.encode()).hexdigest()
+
+        first = digest(f"{LOGIN['LEGACY_USER']}:hr:{self._password}")
+        second = digest("POST:/point-records")
+        middle = ":".join(fields[name] for name in ("nonce", "nc", "cnonce", "qop"))
+        return digest(f"{first}:{middle}:{second}")
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
+def test_digest_is_challenged_once_and_its_nonce_is_reused(algorithm: str) -> None:
+    legacy = DigestLegacy(algorithm)
+    with (
+        HttpServer(legacy).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        assert [send(connection).outcome for _ in range(3)] == [Outcome.DELIVERED] * 3
+        legacy.renew_nonce()
+        assert send(connection).outcome is Outcome.DELIVERED
+    assert legacy.counts == [1, 2, 3, 1]
+    # The first request waits for its challenge without the body, so no body is sent in vain.
+    assert [each.body for each in server.requests] == [b"", BODY, BODY, BODY, BODY, BODY]
+    assert {each.connection for each in server.requests} == {1}
+
+
+def test_digest_with_a_wrong_password_is_an_overload_after_one_round_trip() -> None:
+    with (
+        HttpServer(DigestLegacy("MD5", "another")).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        result = send(connection)
+    assert (result.outcome, result.http_status) == (Outcome.OVERLOADED, 401)
+    assert result.credentials_refused
+    assert len(server.requests) == 2
+
+
+class NtlmLegacy:
+    """Authenticates each connection by NTLM, with pyspnego's acceptor.
+
+    Args:
+        persists: whether an authenticated connection needs no further handshake, as in IIS.
+    """
+
+    def __init__(self, *, persists: bool = True) -> None:
+        self._persists = persists
+        self._contexts: dict[int, spnego.ContextProxy] = {}
+        self._authenticated: set[int] = set()
+        self.accepted = 0
+
+    def forget_connections(self) -> None:
+        self._authenticated.clear()
+
+    def __call__(self, request: Request) -> Response:
+        number, offered = request.connection, request.headers["Authorization"]
+        if offered:
+            message = b64decode(offered.removeprefix("NTLM "))
+            if message[8] == 1:  # negotiate
+                self._contexts[number] = spnego.server(protocol="ntlm")
+                challenge = self._contexts[number].step(message)
+                value = f"NTLM {b64encode(challenge or b'').decode()}"
+                return Response(401, {"WWW-Authenticate": value}, b"challenge")
+            try:
+                self._contexts.pop(number).step(message)
+            except SpnegoError:
+                return Response(401, {"WWW-Authenticate": "NTLM"}, b"denied")
+            self._authenticated.add(number)
+        if number not in self._authenticated:
+            return Response(401, {"WWW-Authenticate": "NTLM"}, b"who?")
+        if not self._persists:
+            self._authenticated.remove(number)
+        self.accepted += 1
+        return Response()
+
+
+@pytest.fixture
+def ntlm_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accounts of the NTLM server, in the file that pyspnego reads."""
+    path = tmp_path_factory.mktemp("ntlm") / "users"
+    path.write_text("CORP:punch-clock:hush-hush\n")
+    monkeypatch.setenv("NTLM_USER_FILE", str(path))
+
+
+NTLM = {"LEGACY_AUTH": "ntlm", "LEGACY_USER": "CORP\\punch-clock", "LEGACY_PASSWORD": "hush-hush"}
+
+
+@pytest.mark.usefixtures("ntlm_users")
+def test_ntlm_authenticates_a_connection_once() -> None:
+    legacy = NtlmLegacy()
+    with HttpServer(legacy).running() as server, connected(server.url, NTLM) as connection:
+        assert [send(connection).outcome for _ in range(3)] == [Outcome.DELIVERED] * 3
+    assert [each.body for each in server.requests] == [b"", BODY, BODY, BODY]
+    assert legacy.accepted == 3
+    assert {each.connection for each in server.requests} == {1}
+
+
+@pytest.mark.usefixtures("ntlm_users")
+def test_ntlm_repeats_the_handshake_when_the_legacy_forgets_the_connection() -> None:
+    legacy = NtlmLegacy()
+    with HttpServer(legacy).running() as server, connected(server.url, NTLM) as connection:
+        assert send(connection).outcome is Outcome.DELIVERED
+        legacy.forget_connections()
+        assert send(connection).outcome is Outcome.DELIVERED
+    assert legacy.accepted == 2
+
+
+@pytest.mark.usefixtures("ntlm_users")
+def test_ntlm_works_with_a_legacy_that_authenticates_each_request() -> None:
+    legacy = NtlmLegacy(persists=False)
+    with HttpServer(legacy).running() as server, connected(server.url, NTLM) as connection:
+        assert [send(connection).outcome for _ in range(3)] == [Outcome.DELIVERED] * 3
+    assert legacy.accepted == 3
+
+
+@pytest.mark.usefixtures("ntlm_users")
+@pytest.mark.parametrize(
+    "answer", [NtlmLegacy(), lambda _: Response(401, {"WWW-Authenticate": "NTLM !"})]
+)
+def test_ntlm_with_a_wrong_password_or_no_challenge_is_an_overload(answer: NtlmLegacy) -> None:
+    with (
+        HttpServer(answer).running() as server,
+        connected(server.url, {**NTLM, "LEGACY_PASSWORD": "wrong"}) as connection,
+    ):
+        results = [send(connection) for _ in range(2)]
+    for result in results:
+        assert (result.outcome, result.http_status) == (Outcome.OVERLOADED, 401)
+        assert result.credentials_refused
+
+
+def test_ntlm_sends_the_record_to_a_legacy_that_does_not_ask_for_it() -> None:
+    with (
+        HttpServer(lambda each: Response(200 if each.body else 400)).running() as server,
+        connected(server.url, NTLM) as connection,
+    ):
+        assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+    assert [each.body for each in server.requests] == [b"", BODY, BODY]
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_refused_credentials_are_an_overload(status: int) -> None:
+    with (
+        HttpServer(lambda _: Response(status, body=b"no")).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "basic", **LOGIN}) as connection,
+    ):
+        result = send(connection)
+    assert (result.outcome, result.http_status) == (Outcome.OVERLOADED, status)
+    assert result.credentials_refused
+    assert len(server.requests) == 1

@@ -1,0 +1,222 @@
+"""Access tokens from a real authorization server, and from token endpoints that misbehave."""
+
+import json
+import math
+import socket
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+import pytest
+import trustme
+
+from chalicelib.integrator.legacy.token_request import Token, TokenClient, TokenError
+from chalicelib.integrator.legacy.transport import Transport, parse_proxy
+from chalicelib.integrator.outcome import Outcome
+from tests.stores.test_legacy_connection_tls import context_of
+from tests.support.authorization_server import AuthorizationServer, Client
+from tests.support.credentials import connected, credentials_of
+from tests.support.http_server import HttpServer, Request, Response
+from tests.support.raw_legacy import response as raw_response
+from tests.support.scripted_server import ScriptedServer
+
+NOW = 1_000_000.0
+
+
+def client_of(url: str, secret: str = Client.secret, *, body: bool = False) -> TokenClient:
+    return TokenClient(url, "punch-clock", secret, body, "punches:write", "")
+
+
+def request(url: str, timeout_s: float = 5.0) -> Token:
+    return client_of(url).request(Transport(), timeout_s, lambda: NOW)
+
+
+def settings_of(server: AuthorizationServer) -> dict[str, str]:
+    return {
+        "LEGACY_AUTH": "oauth2",
+        "LEGACY_TOKEN_URL": server.url,
+        "LEGACY_CLIENT_ID": server.client.client_id,
+        "LEGACY_CLIENT_SECRET": server.client.secret,
+        "LEGACY_SCOPE": server.client.scope,
+    }
+
+
+@pytest.mark.parametrize("body", [False, True])
+def test_authorization_server_issues_a_token(body: bool) -> None:
+    with AuthorizationServer().running() as server:
+        token = client_of(server.url, body=body).request(Transport(), 5.0, lambda: NOW)
+    assert server.issued == [token.text]
+    assert token.renew_at - NOW == 2_700
+    assert token.expires_at - NOW == 3_590
+
+
+def test_authorization_server_refuses_a_wrong_secret() -> None:
+    with AuthorizationServer().running() as server, pytest.raises(TokenError) as raised:
+        client_of(server.url, "wrong").request(Transport(), 5.0)
+    assert raised.value.is_refused
+    assert str(raised.value) == "the token endpoint refuses our client: invalid_client (HTTP 401)"
+
+
+def test_calls_share_a_token_and_a_revoked_one_is_renewed_within_the_call() -> None:
+    with AuthorizationServer().running() as issuer:
+
+        def answer(each: Request) -> Response:
+            return Response(200 if issuer.accepts(each.headers["Authorization"]) else 401)
+
+        with (
+            HttpServer(answer).running() as legacy,
+            connected(legacy.url, settings_of(issuer)) as connection,
+        ):
+            outcomes = [connection.send("a-key", b"{}").outcome for _ in range(3)]
+            assert len(issuer.issued) == 1
+            issuer.valid.clear()
+            outcomes.append(connection.send("a-key", b"{}").outcome)
+    assert outcomes == [Outcome.DELIVERED] * 4
+    assert len(issuer.issued) == 2
+    assert [each.headers["Authorization"] for each in legacy.requests] == [
+        f"Bearer {issuer.issued[number]}" for number in (0, 0, 0, 0, 1)
+    ]
+
+
+def test_secret_that_the_server_does_not_decode_is_sent_as_it_is() -> None:
+    with AuthorizationServer().running() as server:
+        server.client.secret = "p&s s+%"
+        settings = settings_of(server)
+        with pytest.raises(TokenError, match="invalid_client"):
+            credentials_of(settings).current()
+        assert credentials_of({**settings, "LEGACY_CLIENT_AUTH": "basic-raw"}).current().token
+    assert len(server.issued) == 1
+
+
+@pytest.mark.parametrize("in_body", [False, True])
+def test_request_has_the_form_of_the_grant(in_body: bool) -> None:
+    answer = Response(body=json.dumps({"access_token": "t", "token_type": "bearer"}).encode())
+    with HttpServer(lambda _: answer).running() as server:
+        client = TokenClient(server.url, "a:b c", "p&ss", in_body, "x y", "urn:hr")
+        client.request(Transport(), 5.0)
+    (sent,) = server.requests
+    form = parse_qs(sent.body.decode(), strict_parsing=True)
+    expected = {"grant_type": ["client_credentials"], "scope": ["x y"], "audience": ["urn:hr"]}
+    assert sent.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    if in_body:
+        assert form == {**expected, "client_id": ["a:b c"], "client_secret": ["p&ss"]}
+        assert "Authorization" not in sent.headers
+    else:
+        assert form == expected
+        assert sent.headers["Authorization"] == "Basic YSUzQWIrYzpwJTI2c3M="  # a%3Ab+c:p%26ss
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "renewed_after_s", "used_for_s"),
+    [
+        (100, 75, 90),
+        ("3600", 2_700, 3_590),  # Azure AD v1 and ADFS send text
+        (1e300, 64_800, 86_390),
+        (0.001, 0.75, 0.9),
+        (None, 300, math.inf),
+        (0, 300, math.inf),
+        (-1, 300, math.inf),
+        (True, 300, math.inf),
+        ("soon", 300, math.inf),
+        ("nan", 300, math.inf),
+        ([60], 300, math.inf),
+    ],
+)
+def test_lifetime_of_a_token(expires_in: object, renewed_after_s: float, used_for_s: float) -> None:
+    body = json.dumps({"access_token": "t", "expires_in": expires_in}).encode()
+    with HttpServer(lambda _: Response(body=body)).running() as server:
+        token = request(server.url)
+    assert (token.renew_at - NOW, token.expires_at - NOW) == pytest.approx(
+        (renewed_after_s, used_for_s)
+    )
+
+
+def refusal(status: int, **fields: str) -> Response:
+    return Response(status, body=json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_refused", "reason"),
+    [
+        (refusal(400, error="invalid_client"), True, "refuses our client: invalid_client"),
+        (refusal(400, error="invalid_scope"), True, "refuses our client: invalid_scope (HTTP 400)"),
+        (refusal(401), True, "answers HTTP 401"),
+        (refusal(403, error="b\r\nX: y"), True, "answers HTTP 403"),
+        (refusal(500, error="invalid_client"), False, "answers HTTP 500"),
+        (refusal(503), False, "answers HTTP 503"),
+        (refusal(429), False, "answers HTTP 429"),
+        (Response(302, {"Location": "http://127.0.0.1:9/"}), False, "answers HTTP 302"),
+        (Response(body=b"<html>"), False, "without an access token"),
+        (Response(body=b"[" * 90_000), False, "without an access token"),
+        (Response(body=b'"access_token"'), False, "without an access token"),
+        (Response(body=b'{"access_token": ""}'), False, "without an access token"),
+        (Response(body=b'{"access_token": "a b"}'), False, "without an access token"),
+        (Response(body=b'{"access_token": "a\\r\\nb"}'), False, "without an access token"),
+        (Response(body=b'{"access_token": 7}'), False, "without an access token"),
+        (Response(body=b'{"access_token": "a", "token_type": "mac"}'), False, "another type"),
+        (Response(body=b" " * 100_001), False, "is too long"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_answer_without_a_token_is_an_error(
+    answer: Response, is_refused: bool, reason: str
+) -> None:
+    with HttpServer(lambda _: answer).running() as server, pytest.raises(TokenError) as raised:
+        request(server.url)
+    assert reason in str(raised.value)
+    assert raised.value.is_refused is is_refused
+
+
+def drip(peer: socket.socket) -> None:
+    for byte in raw_response(b'{"access_token": "t"}'):
+        peer.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def endless_headers(peer: socket.socket) -> None:
+    peer.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        peer.sendall(b"X: y\r\n" * 1_000)
+
+
+@pytest.mark.parametrize(
+    ("respond", "reason"),
+    [
+        (lambda _: time.sleep(1), "did not answer in time"),
+        (drip, "did not answer in time"),
+        (lambda _: None, "cannot be reached"),
+        (lambda peer: peer.sendall(raw_response(b"{}")[:-1]), "cannot be reached"),
+        (endless_headers, "cannot be reached"),
+    ],
+)
+def test_broken_answer_ends_in_time(respond: Callable[[socket.socket], None], reason: str) -> None:
+    server = ScriptedServer(respond)
+    started = time.monotonic()
+    with server.running(), pytest.raises(TokenError, match=reason) as raised:
+        request(server.url, timeout_s=0.5)
+    assert time.monotonic() - started < 3
+    assert "127.0.0.1" not in str(raised.value)
+    assert not raised.value.is_refused
+
+
+def test_absent_token_endpoint_is_an_outage() -> None:
+    with pytest.raises(TokenError, match="cannot be reached") as raised:
+        request("http://127.0.0.1:9/token")
+    assert not raised.value.is_refused
+
+
+def test_token_endpoint_uses_the_authorities_and_the_proxy_of_the_legacy() -> None:
+    authority = trustme.CA()
+    answer = Response(body=b'{"access_token": "t"}')
+    context = context_of(authority.issue_cert("localhost"))
+    transport = Transport(authorities=authority.cert_pem.bytes())
+    with HttpServer(lambda _: answer, context).running() as server:
+        assert client_of(server.url).request(transport, 5.0).text == "t"
+        with pytest.raises(TokenError, match="TLS with the token endpoint failed"):
+            request(server.url)
+    with HttpServer(lambda _: Response(407)).running() as gateway:
+        transport = Transport(proxy=parse_proxy(f"http://ann:hush@127.0.0.1:{gateway.port}"))
+        with pytest.raises(TokenError, match="the proxy to the token endpoint") as raised:
+            client_of("https://issuer.example/token").request(transport, 5.0)
+    assert raised.value.is_refused
+    assert gateway.requests[0].headers["Proxy-Authorization"] == "Basic YW5uOmh1c2g="

@@ -1,0 +1,38 @@
+"""Credentials of the legacy for tests: built from settings, and a connection that carries them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+from chalicelib.integrator.legacy_client import LegacyEndpoint
+from chalicelib.settings import Settings
+
+
+def credentials_of(environ: Mapping[str, str]) -> LegacyCredentials:
+    """Build the credentials from variables, which may refer to files."""
+    settings = Settings.from_env(environ)
+
+    def read(names: Sequence[str]) -> dict[str, str]:
+        values: dict[str, str] = {name: getattr(settings, name) for name in names}
+        return {
+            name: Path(value[5:]).read_text().strip() if value.startswith("file:") else value
+            for name, value in values.items()
+        }
+
+    return LegacyCredentials(settings, read)
+
+
+@contextmanager
+def connected(
+    url: str, environ: Mapping[str, str] | LegacyCredentials, call_timeout_s: float = 5.0
+) -> Iterator[AuthenticatedConnection]:
+    """Yield a connection that carries the credentials of these variables."""
+    if not isinstance(environ, LegacyCredentials):
+        environ = credentials_of({"LEGACY_CALL_TIMEOUT_S": str(call_timeout_s), **environ})
+    connection = AuthenticatedConnection(LegacyEndpoint(url, 5.0, 10.0, call_timeout_s), environ)
+    try:
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,99 @@
+"""Refused credentials are read again: bounded, in the background, and only for the better."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from chalicelib.errors import MisconfiguredError
+from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+from chalicelib.settings import Settings, SettingsError
+from tests.support.waiting import wait_until
+
+SETTINGS = Settings.from_env({"LEGACY_AUTH": "bearer", "LEGACY_TOKEN": "ssm:/legacy#token"})
+
+
+class Store:
+    """A store of secrets, and a clock. ``reads`` counts the reads after the first."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.token = "first"
+        self.fault: Exception | None = None
+        self.reads = -1
+        self.credentials = LegacyCredentials(SETTINGS, self.read, clock=lambda: self.now)
+
+    def read(self, names: Sequence[str]) -> Mapping[str, str]:
+        assert list(names) == ["legacy_token"]
+        self.reads += 1
+        if self.fault:
+            raise self.fault
+        return {"legacy_token": self.token}
+
+    def refuse(self) -> None:
+        """Refuse the present credentials, and wait until what that causes is over."""
+        assert not self.credentials.report_refused(self.credentials.current(), 401)
+        wait_until(lambda: not any(each.name == "credentials" for each in threading.enumerate()))
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        return self.credentials.current().headers
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def test_rotated_secret_is_read_after_a_refusal(store: Store) -> None:
+    store.now, store.token = 60, "second"
+    assert store.headers == ("Authorization: Bearer first",)
+    store.refuse()
+    assert store.headers == ("Authorization: Bearer second",)
+
+
+def test_secret_is_read_at_most_once_a_minute(store: Store) -> None:
+    for second in range(181):
+        store.now = float(second)
+        store.refuse()
+    assert store.reads == 3
+
+
+def test_refusal_of_credentials_that_are_replaced_reads_nothing(store: Store) -> None:
+    old = store.credentials.current()
+    store.now, store.token = 60, "second"
+    store.refuse()
+    store.now = 120
+    store.credentials.report_refused(old, 401)
+    assert store.reads == 1
+
+
+def test_unchanged_secret_changes_nothing(store: Store) -> None:
+    before = store.credentials.current()
+    store.now = 60
+    store.refuse()
+    assert store.credentials.current() is before
+
+
+@pytest.mark.parametrize(
+    "fault", [SettingsError("gone"), MisconfiguredError("gone"), ZeroDivisionError("gone")]
+)
+def test_secret_that_cannot_be_read_again_leaves_the_old_one(
+    store: Store, fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.now, store.fault = 60, fault
+    store.refuse()
+    assert store.headers == ("Authorization: Bearer first",)
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
+    store.now, store.fault, store.token = 120, None, "second"
+    store.refuse()
+    assert store.headers == ("Authorization: Bearer second",)
+
+
+def test_rotation_to_an_invalid_value_leaves_the_old_one(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.now, store.token = 60, "not a token"
+    store.refuse()
+    assert store.headers == ("Authorization: Bearer first",)
+    assert "LEGACY_TOKEN must be printable" in str(vars(caplog.records[0])["fields"])

@@ -1,0 +1,168 @@
+"""One token for all threads: who requests it, who waits, and what a failure does."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chalicelib.integrator.legacy.token_cache import TokenCache
+from chalicelib.integrator.legacy.token_request import Token, TokenError
+from tests.support.waiting import wait_until
+
+
+class Endpoint:
+    """A token endpoint and a clock. A request waits for ``release`` if the test holds it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.requests = 0
+        self.errors: list[TokenError] = []
+        self.fault: Exception | None = None
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.cache = TokenCache(
+            self.request, wait_s=10.0, on_error=self.errors.append, clock=lambda: self.now
+        )
+
+    def request(self) -> Token:
+        self.requests += 1
+        number = self.requests
+        assert self.may_answer.wait(10)
+        if self.fault:
+            raise self.fault
+        return Token(f"token-{number}", self.now, self.now + 75, self.now + 90)
+
+    def wait_for_requests(self, requests: int) -> None:
+        """Wait until so many requests were made, and the last has ended."""
+        wait_until(lambda: self.requests >= requests and not self.cache._is_requesting)
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    return Endpoint()
+
+
+def test_many_calls_wait_for_one_request(endpoint: Endpoint) -> None:
+    endpoint.may_answer.clear()
+    with ThreadPoolExecutor(50) as pool:
+        waiting = [pool.submit(endpoint.cache.current) for _ in range(50)]
+        wait_until(lambda: endpoint.requests == 1)
+        endpoint.may_answer.set()
+        assert {each.result().text for each in waiting} == {"token-1"}
+    assert endpoint.requests == 1
+
+
+def test_token_is_renewed_ahead_of_its_end_while_calls_go_on_with_it(endpoint: Endpoint) -> None:
+    assert endpoint.cache.current().text == "token-1"
+    endpoint.now += 76
+    endpoint.may_answer.clear()
+    assert [endpoint.cache.current().text for _ in range(3)] == ["token-1"] * 3
+    endpoint.may_answer.set()
+    endpoint.wait_for_requests(2)
+    assert endpoint.cache.current().text == "token-2"
+    assert endpoint.requests == 2
+
+
+def test_token_outlives_failed_renewals_until_its_end(endpoint: Endpoint) -> None:
+    endpoint.cache.current()
+    endpoint.fault = TokenError("away")
+    endpoint.now += 76
+    assert endpoint.cache.current().text == "token-1"
+    endpoint.wait_for_requests(2)
+    endpoint.now += 15
+    with pytest.raises(TokenError, match="away"):
+        endpoint.cache.current()
+    assert [str(each) for each in endpoint.errors] == ["away", "away"]
+
+
+def test_calls_fail_at_once_between_two_failed_requests(endpoint: Endpoint) -> None:
+    endpoint.fault = TokenError("no", is_refused=True)
+    for _ in range(3):
+        with pytest.raises(TokenError, match="no") as raised:
+            endpoint.cache.current()
+        assert raised.value.is_refused
+    assert endpoint.requests == 1
+
+
+def test_pause_after_failures_doubles_up_to_half_a_minute(endpoint: Endpoint) -> None:
+    endpoint.fault = TokenError("away")
+    pauses: list[float] = []
+    requested_at = endpoint.now
+    while len(pauses) < 7:
+        with pytest.raises(TokenError):
+            endpoint.cache.current()
+        if endpoint.requests > len(pauses) + 1:
+            pauses.append(endpoint.now - requested_at)
+            requested_at = endpoint.now
+        endpoint.now += 0.5
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_token_is_there_again_after_an_outage(endpoint: Endpoint) -> None:
+    endpoint.fault = TokenError("away")
+    with pytest.raises(TokenError):
+        endpoint.cache.current()
+    endpoint.fault = None
+    endpoint.now += 1
+    assert endpoint.cache.current().text == "token-2"
+
+
+def test_wait_for_an_endpoint_that_hangs_is_bounded(endpoint: Endpoint) -> None:
+    endpoint.may_answer.clear()
+    with pytest.raises(TokenError, match="has not answered yet"):
+        endpoint.cache.current(max_wait_s=0.05)
+    endpoint.may_answer.set()
+    assert endpoint.cache.current().text == "token-1"
+    assert endpoint.requests == 1
+
+
+def test_many_refused_calls_renew_the_token_once(endpoint: Endpoint) -> None:
+    token = endpoint.cache.current()
+    endpoint.may_answer.clear()
+    assert all(endpoint.cache.refuse(token) for _ in range(50))
+    endpoint.may_answer.set()
+    assert endpoint.cache.current().text == "token-2"
+    assert all(endpoint.cache.refuse(token) for _ in range(50))  # calls that were still open
+    assert endpoint.cache.current().text == "token-2"
+    assert endpoint.requests == 2
+
+
+def test_refused_tokens_are_renewed_at_once_and_then_twice_a_minute(endpoint: Endpoint) -> None:
+    first = endpoint.cache.current()
+    endpoint.now += 1
+    assert endpoint.cache.refuse(first)
+    second = endpoint.cache.current()
+    endpoint.now += 29
+    assert not endpoint.cache.refuse(second)
+    assert endpoint.cache.current() is second
+    assert endpoint.requests == 2
+    endpoint.now += 1
+    assert endpoint.cache.refuse(second)
+    assert endpoint.cache.current().text == "token-3"
+
+
+def test_changed_credentials_end_the_pause(endpoint: Endpoint) -> None:
+    endpoint.fault = TokenError("invalid_client", is_refused=True)
+    with pytest.raises(TokenError):
+        endpoint.cache.current()
+    endpoint.fault = None
+    endpoint.cache.retry_now()
+    assert endpoint.cache.current().text == "token-2"
+
+
+def test_clock_that_is_set_back_does_not_prolong_the_pause(endpoint: Endpoint) -> None:
+    endpoint.fault = TokenError("away")
+    with pytest.raises(TokenError):
+        endpoint.cache.current()
+    endpoint.fault = None
+    endpoint.now -= 500
+    assert endpoint.cache.current().text == "token-2"
+
+
+def test_bug_in_a_request_is_an_outage_and_the_next_request_can_succeed(endpoint: Endpoint) -> None:
+    endpoint.fault = ZeroDivisionError()
+    with pytest.raises(TokenError, match="internal error"):
+        endpoint.cache.current()
+    endpoint.fault = None
+    endpoint.now += 1
+    assert endpoint.cache.current().text == "token-2"
