@@ -266,7 +266,11 @@ class Settings:
         500, "Maximum number of outcomes that are written together.", 1, 5_000
     )
     max_attempts: int = setting(
-        8, "Number of failed or refused attempts after which a record is parked.", 1, 1_000
+        8,
+        "Number of attempts after which a record is parked. "
+        "Calls count only while others are delivered.",
+        1,
+        1_000,
     )
     retry_base_s: float = setting(
         1.0, "Delay after the first failed attempt. It doubles with each further attempt.", 0, 3_600

@@ -36,6 +36,7 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "failed": ("failed", "Count"),
         "refused": ("refused", "Count"),
         "newly_parked": ("parked", "Count"),
+        "nothing_delivered": ("nothing_delivered", "None"),
         "limit": ("limit_last", "None"),
         "latency_p50": ("latency_p50_ms", "Milliseconds"),
         "latency_p95": ("latency_p95_ms", "Milliseconds"),

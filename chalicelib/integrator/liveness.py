@@ -1,9 +1,13 @@
 """Liveness: decide from deliveries whether a failed call is the record's fault or the legacy's.
 
 A failed or refused call, and one without a response, counts as an attempt only if the legacy was
-alive for others: a call that was sent later was delivered. Calls that were sent during a silence,
-after ``_SILENCE_CALLS`` results in a row without a delivery, never count: at the end of an outage
-the next probe is delivered, and that says nothing about the record of the last one.
+alive for others: a call that was sent later was delivered. Calls that were sent during a silence
+never count: at the end of an outage the next probe is delivered, and that says nothing about the
+record of the last one. A silence begins once ``_SILENCE_RECORDS`` different records in a row were
+not delivered. It ends with the run: else many bad records would keep one another from counting.
+
+A legacy that fails now and then, or is up and down in turn, is alive for others all the time.
+``failure_share`` keeps the records that it fails by chance from being parked.
 
 A refusal is a sign of health only while deliveries happen. A gateway that answers 404 for a legacy
 that is away refuses every record, and the limiter must see failures.
@@ -13,9 +17,9 @@ This module does no I/O. The run reports calls and results in the order in which
 
 from chalicelib.integrator.outcome import CallResult, Outcome
 
-# As many results in a row without a delivery are a silence. Of bad records that arrive in a row,
-# only the first ones pay with an attempt; the others pay when they are retried.
-_SILENCE_CALLS = 3
+# As many different records in a row without a delivery are a silence. Of bad records that arrive in
+# a row, only the first ones pay with an attempt; the others pay when they are retried.
+_SILENCE_RECORDS = 3
 # A refusal is healthy after at most this many results in a row without a delivery. If half of all
 # records are refused for their content, one refusal in a thousand comes after a longer row. A
 # higher number lets the limit rise on the first refusals of an outage.
@@ -43,21 +47,31 @@ class Liveness:
         self._in_flight: dict[str, tuple[int, bool]] = {}
         self._results_since_delivery = 0
         self._has_delivered = False
+        self._is_known_alive = False  # since a delivery, perhaps one of the last run
+        self._silent: set[str] = set()  # records without a delivery since
         self._undelivered: set[str] = set()  # failed and refused since the last delivery
         self._has_alarmed = False
 
     @property
     def is_silent(self) -> bool:
-        """Whether the latest results were no deliveries."""
-        return self._results_since_delivery >= _SILENCE_CALLS
+        """Whether the latest records were not delivered."""
+        return len(self._silent) >= _SILENCE_RECORDS
 
     def on_start(self, record_id: str) -> None:
         """Note a call that is being sent."""
         self._sent += 1
         self._in_flight[record_id] = (self._sent, self.is_silent)
 
-    def on_result(self, record_id: str, result: CallResult) -> int | None:
+    def on_result(
+        self, record_id: str, result: CallResult, *, is_suspect: bool = False
+    ) -> int | None:
         """Note a call's result.
+
+        Args:
+            record_id: the record.
+            result: how the call ended.
+            is_suspect: whether the record has used up an attempt before. Its next failure is no
+                surprise, and says nothing about the legacy's health.
 
         Returns:
             The call's number, if it is undecided: it counts as an attempt once ``delivered`` is
@@ -67,18 +81,23 @@ class Liveness:
         if result.outcome is Outcome.DELIVERED:
             self.delivered = max(self.delivered, number)
             self._results_since_delivery = 0
-            self._has_delivered, self._has_alarmed = True, False
+            self._has_delivered = self._is_known_alive = True
+            self._has_alarmed = False
+            self._silent.clear()
             self._undelivered.clear()
             return None
-        self._results_since_delivery += 1
-        if result.outcome is not Outcome.OVERLOADED and len(self._undelivered) < _MIN_RECORDS:
-            self._undelivered.add(record_id)
+        if not self.is_silent:
+            self._silent.add(record_id)
+        if not is_suspect:
+            self._results_since_delivery += 1
+            if result.outcome is not Outcome.OVERLOADED and len(self._undelivered) < _MIN_RECORDS:
+                self._undelivered.add(record_id)
         return number if result.may_be_the_records_fault and not in_silence else None
 
     @property
     def refusals_are_healthy(self) -> bool:
         """Whether a refusal says nothing against the health of the legacy."""
-        return self._has_delivered and self._results_since_delivery <= _HEALTHY_CALLS
+        return self._is_known_alive and self._results_since_delivery <= _HEALTHY_CALLS
 
     def begins_to_deliver_nothing(self, *, run_ends: bool = False) -> bool:
         """Return whether all is failed or refused; True once, until the next delivery.
@@ -93,3 +112,18 @@ class Liveness:
             return False
         self._has_alarmed = True
         return True
+
+    def snapshot(self) -> bool:
+        """Return for the next run whether the legacy is known to be alive."""
+        return self._is_known_alive and not self.is_silent
+
+    def restore(self, snapshot: object) -> None:
+        """Continue from the last run's snapshot; ignore anything else."""
+        self._is_known_alive = snapshot is True
+
+    @property
+    def delivers(self) -> bool | None:
+        """Whether this run has delivered; None if that is not sure."""
+        if self._has_alarmed:
+            return False
+        return True if self._has_delivered else None

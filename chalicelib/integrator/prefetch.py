@@ -85,9 +85,11 @@ class PrefetchQueue:
         Args:
             now: the present.
             with_suspects: whether the record may be a suspect.
-            newest: return the record that is due last, not first.
+            newest: return the record that is due last, not first, and a suspect only if there is
+                no other.
         """
-        for records in (self._suspects, self._records) if with_suspects else (self._records,):
+        queues = [self._suspects, self._records] if with_suspects else [self._records]
+        for records in reversed(queues) if newest else queues:
             while records:
                 record, send_until = records.pop() if newest else records.popleft()
                 if now <= send_until:

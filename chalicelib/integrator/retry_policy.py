@@ -7,9 +7,10 @@
                                                            overload_retry_max_s
     counts                     +1          ERROR           backoff by attempts, up to retry_max_s
     counts, and attempts       +1          REJECTED        none: the record is parked
-    reach max_attempts
+    reach max_attempts (**)
 
 (*) The legacy was overloaded, or was not shown to be alive for others: see ``liveness``.
+(**) And good records hardly ever fail as often: see ``failure_share``.
 
 A Retry-After may delay the next attempt further. Overloads in a row are counted apart from
 attempts, so an outage never parks a record, whatever its status is.
@@ -19,6 +20,7 @@ import random
 from dataclasses import dataclass, fields
 
 from chalicelib.integrator.call_thread import FinishedCall
+from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Settlement
@@ -38,13 +40,21 @@ class RetryPolicy:
     def from_settings(cls, settings: Settings) -> "RetryPolicy":
         return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)})
 
-    def settlement_of(self, call: FinishedCall, rng: random.Random, *, counts: bool) -> Settlement:
+    def settlement_of(
+        self,
+        call: FinishedCall,
+        rng: random.Random,
+        *,
+        counts: bool,
+        failure_share: FailureShare,
+    ) -> Settlement:
         """Return the record's new state after a call; see the table at the head of this module.
 
         Args:
             call: the call that has ended.
             rng: the randomness of the backoff.
             counts: whether the call uses up an attempt. A delivery always does.
+            failure_share: how often calls for good records fail.
         """
         record, result = call.record, call.result
         attempts, overloads = record.attempts + 1, 0
@@ -55,7 +65,7 @@ class RetryPolicy:
             status = Status.ERROR
             attempts, overloads = record.attempts, record.overloads + 1
             wait_s = backoff_s(overloads, self.retry_base_s, self.overload_retry_max_s, rng)
-        elif attempts >= self.max_attempts:
+        elif attempts >= self.max_attempts and not failure_share.explains(attempts):
             status = Status.REJECTED
         else:
             status = Status.ERROR

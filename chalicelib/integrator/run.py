@@ -32,6 +32,7 @@ from contextlib import closing
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
+from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.limiter.protocol import Clock, Limiter
 from chalicelib.integrator.liveness import Liveness
 from chalicelib.integrator.outcome import Outcome
@@ -46,11 +47,14 @@ from chalicelib.telemetry import event, logger
 _SETTLE_MARGIN_S = 2.0
 # A run without work waits for a record that is due within this time.
 _LINGER_S = 5.0
-# A call that did not deliver its record is held this long, in the hope that one sent later shows
-# whether the legacy was alive. Half of the time that a record may wait if that is less.
-_HOLD_S = 5.0
+# A call that did not deliver its record is held this long, or as long as a call may take if that is
+# longer: one that is sent later may show that the legacy is alive. It is held at most for half of
+# the time that the lease leaves.
+_MIN_HOLD_S = 5.0
 # Pause between two attempts while Postgres is unavailable.
 _DATABASE_RETRY_S = 0.5
+# What a run learns is stored together: the limiter's numbers, and two values under these keys.
+_FAILURE_SHARE, _IS_ALIVE = "failure_share", "is_alive"
 
 
 class Run:
@@ -99,15 +103,17 @@ class Run:
         self._stats = RunStats(self._limiter.limit, self._limiter.limit)
         # The lease covers the wait before the call, the call, and the time that it is held after.
         spare_s = claims.record_lease_s - call_pool.call_timeout_s - _SETTLE_MARGIN_S
-        hold_s = min(_HOLD_S, spare_s / 2)
+        hold_s = min(max(_MIN_HOLD_S, call_pool.call_timeout_s), spare_s / 2)
         self._prefetched = PrefetchQueue(spare_s - hold_s, self._now)
         self._liveness = Liveness()
+        self._failure_share = FailureShare()
         self._suspects_in_flight = 0
         self._unsettled = SettlementQueue(
             retry_policy,
             rng,
             batch_size=settle_batch,
             hold_s=hold_s,
+            failure_share=self._failure_share,
             limit_policy=limit_policy,
             stats=self._stats,
         )
@@ -136,6 +142,8 @@ class Run:
             event("another integration run is active")
             return None
         last_policy, learned = last_run
+        self._failure_share.restore((learned or {}).get(_FAILURE_SHARE))
+        self._liveness.restore((learned or {}).get(_IS_ALIVE))
         if learned and last_policy == self._limit_policy:
             self._limiter.restore(learned)
         self._leased_until = started + self._claims.run_lease_s
@@ -147,6 +155,7 @@ class Run:
         finally:
             self._stats.seconds = self._read_clock() - started
             self._stats.limit_last = self._limiter.limit
+            self._stats.delivers = self._liveness.delivers
             self._stats.log()
         return self._stats
 
@@ -234,14 +243,15 @@ class Run:
             outcome, retry_after_s = call.result.outcome, call.result.retry_after_s
             if outcome is Outcome.OVERLOADED and retry_after_s is not None:
                 self._limiter.on_retry_after(retry_after_s)
-            undecided = self._liveness.on_result(call.record.id, call.result)
+            suspicious = is_suspect(call.record)
+            undecided = self._liveness.on_result(call.record.id, call.result, is_suspect=suspicious)
             latency_s = now - call.sent_at
             if outcome is Outcome.REFUSED and self._liveness.refusals_are_healthy:
                 self._limiter.on_refused(latency_s, call.in_flight)
             else:
                 is_delivered = outcome is Outcome.DELIVERED
                 self._limiter.on_result(is_delivered, latency_s, call.in_flight)
-            self._suspects_in_flight -= is_suspect(call.record)
+            self._suspects_in_flight -= suspicious
             self._unsettled.add(call, undecided, now)
         self._alarm_if_nothing_is_delivered()
         self._prefetched.count_finished(len(calls), now)
@@ -284,7 +294,10 @@ class Run:
     def _flush(self) -> None:
         """Submit a flush of the next batch of outcomes, which also renews the run's lease."""
         batch = self._unsettled.next_batch(self._limiter.limit, len(self._calls.in_flight))
-        learned = self._limiter.snapshot()
+        learned = self._limiter.snapshot() | {
+            _FAILURE_SHARE: self._failure_share.snapshot(),
+            _IS_ALIVE: self._liveness.snapshot(),
+        }
         submitted_at = self._read_clock()
 
         def on_result(is_active: bool) -> None:

@@ -12,12 +12,16 @@ from chalicelib.telemetry import INTEGRATED, event
 
 @dataclass(slots=True)
 class RunStats:
-    """The counts of one run. Latencies are of delivered records, in seconds."""
+    """The counts of one run. Latencies are of delivered records, in seconds.
+
+    ``delivers`` is whether the legacy delivers at the end of the run; None if that is not sure.
+    """
 
     limit_first: float
     limit_last: float
     sent: int = 0
     parked: int = 0
+    delivers: bool | None = None
     credentials_refused: int = 0
     most_in_flight: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -32,6 +36,7 @@ class RunStats:
             sent=self.sent,
             **{outcome.lower(): self.outcomes[outcome] for outcome in Outcome},
             parked=self.parked,
+            nothing_delivered=None if self.delivers is None else int(not self.delivers),
             credentials_refused=self.credentials_refused,
             limit_first=round(self.limit_first, 3),
             limit_last=round(self.limit_last, 3),

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chalicelib.integrator.call_thread import FinishedCall
+from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats, delivered_latencies_s, quantile_ms
@@ -53,6 +54,7 @@ class SettlementQueue:
         rng: the randomness of the backoff.
         batch_size: most settlements of one flush.
         hold_s: how long a call may be held undecided.
+        failure_share: how often calls for good records fail; each delivery is added to it.
         limit_policy: the name of the limiter's policy, for the statistics.
         stats: what the run counts; each batch is added to it once.
     """
@@ -64,6 +66,7 @@ class SettlementQueue:
         *,
         batch_size: int,
         hold_s: float,
+        failure_share: FailureShare,
         limit_policy: str,
         stats: RunStats,
     ) -> None:
@@ -71,6 +74,7 @@ class SettlementQueue:
         self._rng = rng
         self._batch_size = batch_size
         self._hold_s = hold_s
+        self._failure_share = failure_share
         self._limit_policy = limit_policy
         self._stats = stats
         # Decided calls, each with whether it counts as an attempt.
@@ -101,6 +105,8 @@ class SettlementQueue:
 
     def add(self, call: FinishedCall, undecided: int | None, now: float) -> None:
         """Add a call; hold it if ``Liveness`` has returned its number, as it is undecided."""
+        if call.result.outcome is Outcome.DELIVERED:
+            self._failure_share.on_delivered(call.record.attempts)
         if undecided is not None:
             self._held.append(_Held(call, undecided, now + self._hold_s))
         else:
@@ -133,7 +139,9 @@ class SettlementQueue:
             count = min(len(self._calls), self._batch_size)
             decided = [self._calls.popleft() for _ in range(count)]
             settlements = [
-                self._retry_policy.settlement_of(call, self._rng, counts=counts)
+                self._retry_policy.settlement_of(
+                    call, self._rng, counts=counts, failure_share=self._failure_share
+                )
                 for call, counts in decided
             ]
             self._stats.parked += sum(each.status is Status.REJECTED for each in settlements)

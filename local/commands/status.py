@@ -7,12 +7,14 @@ import argparse
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Any
 from urllib.parse import urljoin
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from chalicelib.errors import UnavailableError
@@ -31,6 +33,15 @@ SELECT status, count(*), min(created_at), max(next_attempt_at), max(attempts)
 FROM point_record
 GROUP BY status
 """
+# The log of the last attempt of a record that waits for a retry.
+_LAST_FAILURE = """
+SELECT log.log
+FROM integration_log AS log JOIN point_record AS record ON record.id = log.point_id
+WHERE record.status = 'ERROR' AND log.log IS NOT NULL
+ORDER BY log.id DESC
+LIMIT 1
+"""
+_MAX_LOG_CHARS = 60
 _QUARANTINE = "SELECT count(*), min(quarantined_at) FROM quarantine"
 _PENDING = (Status.AWAITING, Status.INTEGRATING, Status.ERROR)
 
@@ -82,6 +93,7 @@ def _postgres(stack: dict[str, Any]) -> list[Row]:
         with database.transaction() as connection:
             rows_by_status = {row[0]: row for row in connection.run(_POINT_RECORDS)}
             ((quarantined, quarantined_at),) = connection.run(_QUARANTINE)
+            failures = connection.run(_LAST_FAILURE)
     finally:
         database.close()
     rows: list[Row] = []
@@ -91,6 +103,8 @@ def _postgres(stack: dict[str, Any]) -> list[Row]:
         remarks = [f"up to {attempts} attempts"] if attempts and is_pending else []
         if status is Status.ERROR and next_at:
             remarks.append(f"the last retry is due {_due(next_at)}")
+        if status is Status.ERROR and failures:
+            remarks.append(f"the last failure: {escape(shorten(failures[0][0], _MAX_LOG_CHARS))}")
         rows.append(
             (f"PostgreSQL {status}", count, oldest if is_pending else None, ", ".join(remarks))
         )

@@ -270,6 +270,7 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
     assert watched == {
         *("buffered_age", "waiting_age", "waiting", "integrated", "parked", "quarantined"),
         *("accepted", "buffered"),
+        "nothing_delivered",
         "credentials_refused",
     }
     assert watched <= written

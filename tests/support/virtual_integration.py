@@ -4,11 +4,12 @@ The run itself is real: its loop, its limiter, its queues and its waits. Postgre
 the database worker are replaced, and are handed to the run as its collaborators.
 """
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from chalicelib.integrator.call_thread import FinishedCall
@@ -48,8 +49,24 @@ class World:
     rows: dict[str, Row]
     now: float = 0.0
     learned: dict[str, Any] | None = None
+    due: list[tuple[float, str]] = field(default_factory=list)  # a heap, with outdated entries
     calls: list[tuple[float, str, Outcome]] = field(default_factory=list)
     in_flight: list[tuple[float, int]] = field(default_factory=list)  # at the start of each call
+
+    def __post_init__(self) -> None:
+        self.due = [(row.due_at, key) for key, row in self.rows.items() if row.due_at is not None]
+        heapify(self.due)
+
+    def set_due(self, key: str, due_at: float | None) -> None:
+        self.rows[key].due_at = due_at
+        if due_at is not None:
+            heappush(self.due, (due_at, key))
+
+    def first_due(self) -> tuple[float, str] | None:
+        """Return when the next record is due, and which."""
+        while self.due and self.rows[self.due[0][1]].due_at != self.due[0][0]:
+            heappop(self.due)
+        return self.due[0] if self.due else None
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -81,15 +98,15 @@ class InMemoryClaims:
 
     def claim(self, max_records: int) -> list[Claimed]:
         world = self._world
-        due = [
-            (row.due_at, key)
-            for key, row in world.rows.items()
-            if row.due_at is not None and row.due_at <= world.now
-        ]
-        claimed = []
-        for _, key in sorted(due)[:max_records]:
+        claimed: list[Claimed] = []
+        while len(claimed) < max_records:
+            first = world.first_due()
+            if first is None or first[0] > world.now:
+                break
+            key = first[1]
             row = world.rows[key]
-            row.status, row.due_at = Status.INTEGRATING, world.now + RECORD_LEASE_S
+            row.status = Status.INTEGRATING
+            world.set_due(key, world.now + RECORD_LEASE_S)
             claimed.append(Claimed(key, b"{}", row.attempts, row.overloads))
         return claimed
 
@@ -97,23 +114,25 @@ class InMemoryClaims:
         for each in settlements:
             row = self._world.rows[each.id]
             row.status, row.attempts, row.overloads = each.status, each.attempts, each.overloads
-            row.due_at = None if each.wait_s is None else self._world.now + each.wait_s
+            self._world.set_due(
+                each.id, None if each.wait_s is None else self._world.now + each.wait_s
+            )
             row.settled_at = self._world.now
-        self._world.learned = learned
+        self._world.learned = json.loads(json.dumps(learned))
         return True
 
     def release(self, kept_ids: list[str]) -> None:
         for key, row in self._world.rows.items():
             if row.status is Status.INTEGRATING and key not in kept_ids:
                 row.status = Status.ERROR if row.attempts or row.overloads else Status.AWAITING
-                row.due_at = self._world.now
+                self._world.set_due(key, self._world.now)
 
     def end(self, in_flight: list[str]) -> None:
         self.release(in_flight)
 
     def next_due_s(self) -> float:
-        due = [row.due_at for row in self._world.rows.values() if row.due_at is not None]
-        return min(due, default=float("inf")) - self._world.now
+        first = self._world.first_due()
+        return first[0] - self._world.now if first else float("inf")
 
 
 class VirtualCallPool:
@@ -186,7 +205,7 @@ class ImmediateDatabaseWorker:
 def integrate_until(world: World, until: float) -> None:
     """Run the integrator on every tick of the schedule, until an instant or until nothing waits."""
     settings = Settings()
-    while world.now < until and any(row.due_at is not None for row in world.rows.values()):
+    while world.now < until and world.first_due():
         call_pool = VirtualCallPool(world)
         run = Run(
             InMemoryClaims(world),  # type: ignore[arg-type]

@@ -50,8 +50,11 @@ def test_delivered_is_the_call_that_was_sent_last_whichever_ended_last() -> None
 
 def test_refusal_is_healthy_only_while_deliveries_happen() -> None:
     liveness = Liveness()
-    call(liveness, "bad", REFUSED)
-    assert not liveness.refusals_are_healthy  # nothing was delivered yet
+    healthy = []
+    for _ in range(40):
+        call(liveness, "bad", REFUSED)
+        healthy.append(liveness.refusals_are_healthy)
+    assert healthy == [False] * 40  # nothing was delivered yet
     call(liveness, "good", DELIVERED)
     healthy = []
     for _ in range(40):

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.integrator.call_thread import FinishedCall
+from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy, backoff_s
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Claimed
+from chalicelib.postgres.claims import Claimed, Settlement
 
 POLICY = RetryPolicy(
     max_attempts=8, retry_base_s=1.0, retry_max_s=3_600.0, overload_retry_max_s=60.0
@@ -33,6 +34,17 @@ def test_backoff_of_many_records_differs() -> None:
     assert len(waits) > 90
 
 
+def settlement_of(
+    call: FinishedCall, *, counts: bool, failure_share: FailureShare | None = None
+) -> Settlement:
+    return POLICY.settlement_of(
+        call,
+        random.Random(7),
+        counts=counts,
+        failure_share=failure_share or FailureShare(),
+    )
+
+
 @pytest.mark.parametrize(
     ("outcome", "counts", "status", "attempts", "overloads"),
     [
@@ -49,7 +61,7 @@ def test_call_that_counts_uses_up_an_attempt_and_another_waits_as_an_overload(
     outcome: Outcome, counts: bool, status: Status, attempts: int, overloads: int
 ) -> None:
     call = FinishedCall(Claimed("an-id", b"{}", 6, 3), CallResult(outcome, 0.1), 0.0, 1)
-    settlement = POLICY.settlement_of(call, random.Random(7), counts=counts)
+    settlement = settlement_of(call, counts=counts)
     assert settlement.status is status
     assert (settlement.attempts, settlement.overloads) == (attempts, overloads)
     assert (settlement.wait_s is None) == (outcome is Outcome.DELIVERED)
@@ -62,9 +74,27 @@ def test_last_attempt_parks_the_record_only_if_it_counts(
 ) -> None:
     result = CallResult(outcome, 0.1, retry_after_s=300.0)
     call = FinishedCall(Claimed("an-id", b"{}", 7, 0), result, 0.0, 1)
-    settlement = POLICY.settlement_of(call, random.Random(7), counts=counts)
+    settlement = settlement_of(call, counts=counts)
     assert settlement.status is status
     assert settlement.wait_s == (None if status is Status.REJECTED else 300.0)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "status"),
+    # 0.5 ** 26 is more than 1e-8, and 0.5 ** 27 is less. The share is taken a little too high.
+    [(7, Status.ERROR), (25, Status.ERROR), (29, Status.REJECTED)],
+)
+def test_record_is_parked_only_if_good_ones_would_hardly_fail_as_often(
+    attempts: int, status: Status
+) -> None:
+    failure_share = FailureShare()
+    for _ in range(5_000):
+        failure_share.on_delivered(1)
+    call = FinishedCall(
+        Claimed("an-id", b"{}", attempts, 0), CallResult(Outcome.FAILED, 0.1), 0.0, 1
+    )
+    settlement = settlement_of(call, counts=True, failure_share=failure_share)
+    assert (settlement.status, settlement.attempts) == (status, attempts + 1)
 
 
 @pytest.mark.parametrize("counts", [False, True])
@@ -72,8 +102,8 @@ def test_last_attempt_parks_the_record_only_if_it_counts(
 def test_record_is_not_retried_before_the_retry_after(outcome: Outcome, counts: bool) -> None:
     result = CallResult(outcome, 0.1, retry_after_s=300.0)
     call = FinishedCall(Claimed("an-id", b"{}", 0, 0), result, 0.0, 1)
-    assert POLICY.settlement_of(call, random.Random(7), counts=counts).wait_s == 300
+    assert settlement_of(call, counts=counts).wait_s == 300
     without = replace(call, result=replace(result, retry_after_s=None))
-    wait_s = POLICY.settlement_of(without, random.Random(7), counts=counts).wait_s
+    wait_s = settlement_of(without, counts=counts).wait_s
     assert wait_s is not None
     assert wait_s <= 1

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from chalicelib.integrator.call_thread import FinishedCall
+from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats
@@ -26,7 +27,13 @@ def stats() -> RunStats:
 @pytest.fixture
 def queue(stats: RunStats) -> SettlementQueue:
     return SettlementQueue(
-        POLICY, random.Random(7), batch_size=2, hold_s=5.0, limit_policy="adaptive", stats=stats
+        POLICY,
+        random.Random(7),
+        batch_size=2,
+        hold_s=5.0,
+        failure_share=FailureShare(),
+        limit_policy="adaptive",
+        stats=stats,
     )
 
 
