@@ -44,10 +44,10 @@ PRICES = {
 
 MEASURED = {
     "POST to intake": Figure(
-        0.015, "s", "assumed: 1.2 ms of CPU (README) at 0.6 core, a put of 8 ms, plus 50 %"
+        0.013, "s", "assumed: 0.4 ms of CPU (README) at 0.6 core, a put of 8 ms, plus 50 %"
     ),
     "cold start of intake": Figure(
-        1.0, "s", "assumed: 0.3 s of CPU (decision 15) at 0.6 core, plus Lambda's start"
+        0.6, "s", "assumed: 0.1 s of CPU (README) at 0.6 core, plus 0.4 s for Lambda's start"
     ),
     "replication": Figure(
         2_000.0, "records/s", "assumed: 13,000 at 75 µs of CPU (README), less for round trips"

@@ -42,6 +42,7 @@ class Deployment:
         tick_s: when the schedules start, after the first punch.
         legacy_per_s: records a second that the legacy takes.
         jitter: whether phones add jitter to Retry-After.
+        cold_start_s: how long a request waits that starts an environment.
     """
 
     reserved: int
@@ -52,6 +53,7 @@ class Deployment:
     tick_s: float = 5.0
     legacy_per_s: float = 200.0
     jitter: bool = True
+    cold_start_s: float = measured("cold start of intake")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class _Lambda:
 
     def __init__(self, deployment: Deployment) -> None:
         self._reserved = deployment.reserved
-        self._cold_slices = round(measured("cold start of intake") / SLICE_S)
+        self._cold_slices = round(deployment.cold_start_s / SLICE_S)
         self._max_starts = limit("Lambda, new environments at once")
         self._starts = float(self._max_starts)
         self._starts_per_slice = limit("Lambda, new environments a second") * SLICE_S
