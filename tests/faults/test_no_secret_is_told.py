@@ -163,7 +163,7 @@ def test_exception_in_a_call_tells_no_secret(
     def fail(connection: LegacyConnection, *_: object) -> None:
         raise RuntimeError(f"bug: {SECRET} {connection._headers}")
 
-    monkeypatch.setattr(LegacyConnection, "send", fail)
+    monkeypatch.setattr(LegacyConnection, "call", fail)
     with wired({**variables, **MODES["basic"]}):
         service.accept([1])
         service.replicate()
