@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import re
+import select
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -235,6 +236,19 @@ class LegacyConnection:
     def is_connected(self) -> bool:
         """Whether the connection is open, as far as is known."""
         return bool(self._curl.getinfo(pycurl.ACTIVESOCKET) != -1)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the idle connection has received nothing since its last response.
+
+        Bytes that wait there are no response to the next request: a server may have sent more than
+        one, or 408 before it closes. libcurl looks for them only once a second.
+        """
+        if (fd := self._curl.getinfo(pycurl.ACTIVESOCKET)) == -1:
+            return True
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return not poll.poll(0)
 
     @property
     def is_answered(self) -> bool:

@@ -15,7 +15,7 @@ from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEn
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.postgres.claims import Claimed
 from tests.support.call_pool import call_pool_threads
-from tests.support.raw_legacy import RawLegacy
+from tests.support.raw_legacy import RawLegacy, response
 from tests.support.waiting import wait_until
 
 
@@ -56,6 +56,27 @@ def test_pool_keeps_its_connections_between_calls(
         # More than two if this machine was so slow that a call seemed to starve.
         assert legacy.connections < 10
         assert not pool.in_flight
+
+
+@pytest.mark.parametrize("idle_s", [0.1, 1.5])
+def test_second_response_is_not_taken_for_that_of_the_next_request(idle_s: float) -> None:
+    responses = iter([response()])
+
+    def respond(peer: socket.socket) -> bool:
+        for first in responses:
+            peer.sendall(first)
+            time.sleep(0.05)  # else libcurl reads both at once, and discards the second
+            peer.sendall(response())
+            return True
+        peer.sendall(response(b"{}", "422 Unprocessable"))
+        return True
+
+    with RawLegacy(respond).running() as legacy, call_pool(legacy) as pool:
+        send(pool, "first")
+        assert [each.result.outcome for each in collect(pool, 1)] == [Outcome.DELIVERED]
+        time.sleep(idle_s)
+        send(pool, "second")
+        assert [each.result.outcome for each in collect(pool, 1)] == [Outcome.REFUSED]
 
 
 def test_internal_error_in_a_call_fails_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
