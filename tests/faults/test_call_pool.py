@@ -1,5 +1,7 @@
 """The call pool alone: its connections, its waiting, and calls that cannot be judged."""
 
+import errno
+import os
 import select
 import socket
 import threading
@@ -10,9 +12,10 @@ from contextlib import contextmanager
 import pytest
 
 from chalicelib.integrator.call_pool import CallPool
-from chalicelib.integrator.call_thread import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall, StartedCall
 from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
+from chalicelib.integrator.transfers import Transfers
 from chalicelib.postgres.claims import Claimed
 from tests.support.call_pool import call_pool_threads
 from tests.support.raw_legacy import RawLegacy, response
@@ -152,6 +155,51 @@ def test_many_calls_are_shared_among_few_threads() -> None:
         assert 1 < len(call_pool_threads()) <= 4
         pool.close()
         wait_until(lambda: not call_pool_threads(), 5)
+
+
+def test_calls_of_a_thread_that_breaks_all_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are handed over while it closes its connections."""
+    closes, may_close = threading.Event(), threading.Event()
+    close = Transfers.close
+
+    def close_slowly(transfers: Transfers) -> None:
+        closes.set()
+        may_close.wait(20)
+        close(transfers)
+
+    def break_down(*_: object) -> list[object]:
+        raise ValueError("a bug")
+
+    with RawLegacy(lambda _: True).running() as legacy, call_pool(legacy) as pool:
+        send(pool, "open")
+        wait_until(lambda: bool(legacy.keys), 5)
+        monkeypatch.setattr(Transfers, "close", close_slowly)
+        monkeypatch.setattr(Transfers, "_ended", break_down)
+        send(pool, "queued")
+        assert closes.wait(20)
+        monkeypatch.undo()
+        [thread] = pool._threads
+        thread.send(StartedCall(Claimed("late", b"{}", 0, 0), time.monotonic(), 3))
+        pool.in_flight["late"] = Claimed("late", b"{}", 0, 0)
+        legacy.repair()
+        send(pool, "next")  # in another thread
+        may_close.set()
+        outcomes = {each.record.id: each.result.outcome for each in collect(pool, 4)}
+        failed = dict.fromkeys(("open", "queued", "late"), Outcome.FAILED)
+        assert outcomes == failed | {"next": Outcome.DELIVERED}
+
+
+def test_files_that_the_system_refuses_use_up_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with RawLegacy(lambda _: False).running() as legacy, call_pool(legacy) as pool:
+        monkeypatch.setattr(os, "pipe", refuse)
+        send(pool, "a-key")
+        monkeypatch.undo()
+        [call] = collect(pool, 1)
+        assert call.result.outcome is Outcome.OVERLOADED
+        assert not pool.in_flight
 
 
 def test_threads_that_the_system_refuses_use_up_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
