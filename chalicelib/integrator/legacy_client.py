@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 _MAX_BODY_BYTES = 1_000_000
 # libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
 _SPEED_WINDOW_S = 6
+# With 1, a call is sometimes called silent after its first second, before libcurl knows its speed.
+_MIN_LOW_SPEED_S = 2
 
 _HEADERS = (
     "Accept-Encoding: identity",
@@ -86,7 +88,7 @@ class LegacyEndpoint:
 
     ``connect_timeout_s`` bounds the look-up of the name and the connection, whatever number of
     addresses is tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
-    legacy may send nothing: rounded up to whole seconds, and at least 7, since libcurl averages
+    legacy may send nothing: rounded up to whole seconds, and at least 8, since libcurl averages
     the speed. ``keep_alive_s`` is how long an idle connection is kept.
 
     ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
@@ -200,9 +202,8 @@ class LegacyConnection:
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(endpoint.connect_timeout_s))
         curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(endpoint.call_timeout_s))
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        curl.setopt(
-            pycurl.LOW_SPEED_TIME, max(1, math.ceil(endpoint.read_timeout_s) - _SPEED_WINDOW_S)
-        )
+        silence_s = math.ceil(endpoint.read_timeout_s) - _SPEED_WINDOW_S
+        curl.setopt(pycurl.LOW_SPEED_TIME, max(_MIN_LOW_SPEED_S, silence_s))
         curl.setopt(pycurl.HEADERFUNCTION, self._head.extend)
         curl.setopt(pycurl.WRITEFUNCTION, self._receive)
         if resolve:
