@@ -69,6 +69,9 @@ _HEADERS = (
 )
 _BLANK_LINE = (b"\n\r\n", b"\n\n")
 _JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
+# How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
+# that all look like ends would hold up all other calls of the thread.
+_MAX_PARSED_BYTES = 10_000_000
 _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
 _CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 
@@ -177,6 +180,7 @@ class LegacyConnection:
         self._head = bytearray()  # status lines, headers and trailers of the current response
         self._body = bytearray()
         self._is_ended = False  # whether ``_receive`` has ended the response
+        self._parsed_bytes = 0  # by ``_receive``
         self._ignores_length = False
         # Constants of the module, here and below: an attribute of the handle costs ten times more.
         self._curl = curl = pycurl.Curl()
@@ -193,6 +197,7 @@ class LegacyConnection:
         curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         curl.setopt(pycurl.HTTPHEADER, self._headers)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.MAXREDIRS, 3)  # bounds the answers to challenges of Digest as well
         curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
         curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
@@ -320,6 +325,7 @@ class LegacyConnection:
         self._head.clear()
         self._body.clear()
         self._is_ended = False
+        self._parsed_bytes = 0
         if self._has_credentials:
             # A token or an earlier message of a handshake may have taken a part of it.
             remaining_s = self._deadline - time.monotonic()
@@ -336,9 +342,15 @@ class LegacyConnection:
         """
         body = self._body
         body += part
-        if part[-1] in _JSON_END and not self._has_length() and is_json_object(body):
-            self._is_ended = True
-            return 0  # to libcurl an error: it closes the connection
+        if (
+            part[-1] in _JSON_END
+            and self._parsed_bytes < _MAX_PARSED_BYTES
+            and not self._has_length()
+        ):
+            self._parsed_bytes += len(body)
+            if is_json_object(body):
+                self._is_ended = True
+                return 0  # to libcurl an error: it closes the connection
         return None
 
     def _has_length(self) -> bool:
