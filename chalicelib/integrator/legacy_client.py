@@ -18,7 +18,7 @@ import re
 import select
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import pycurl
@@ -415,7 +415,7 @@ class LegacyConnection:
                 outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
             )
         body = decode(bytes(self._body), fields.get("content-encoding"))
-        return judge(
+        result = judge(
             self._conditions,
             status,
             fields,
@@ -423,6 +423,9 @@ class LegacyConnection:
             latency_s,
             is_whole=not error and len(body) < _MAX_BODY_BYTES,
         )
+        if result.log and (redact := self._format.redact):
+            return replace(result, log=redact(result.log))
+        return result
 
 
 def _curl_header(line: str) -> str:
