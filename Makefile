@@ -11,6 +11,22 @@ PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
 STAGE := prod
 TRACING := PassThrough
+# How intake is deployed and kept warm: docs/operations.md.
+WARM_INTAKE := 0
+WARM_FROM := cron(45 5,13,21 * * ? *)
+WARM_UNTIL := cron(15 6,14,22 * * ? *)
+WARM_TIMEZONE := Etc/UTC
+INTAKE_SNAPSTART := None
+INTAKE_DEPLOYMENT := AllAtOnce
+# When alarms ring.
+WORKING_HOURS := hour >= 6 && hour < 20 && day <= 5
+LONGEST_WAIT := 7200
+# The parameters of the template. IntakeRevision is computed from them.
+PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
+  JwksUrl='$(JWKS_URL)' JwtIssuer='$(JWT_ISSUER)' JwtAudience='$(JWT_AUDIENCE)' Tracing=$(TRACING) \
+  WarmIntake=$(WARM_INTAKE) WarmFrom='$(WARM_FROM)' WarmUntil='$(WARM_UNTIL)' WarmTimezone=$(WARM_TIMEZONE) \
+  IntakeSnapStart=$(INTAKE_SNAPSTART) IntakeDeployment=$(INTAKE_DEPLOYMENT) \
+  WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT)
 # Arguments of `make deploy` that have no default.
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
@@ -58,11 +74,11 @@ deploy: deployable package ## Deploy STAGE to an AWS account: docs/operations.md
 	aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
 	  --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) \
 	  --output-template-file build/$(STAGE)/uploaded.json
+	revision=$$($(PYTHON) -m deploy.revision build/$(STAGE)/sam.json $(PARAMETERS)) && \
 	aws cloudformation deploy --stack-name punch-clock-$(STAGE) --capabilities CAPABILITY_IAM \
 	  --template-file build/$(STAGE)/uploaded.json \
 	  --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) --parameter-overrides \
-	  SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
-	  JwksUrl=$(JWKS_URL) JwtIssuer=$(JWT_ISSUER) JwtAudience=$(JWT_AUDIENCE) Tracing=$(TRACING)
+	  $(PARAMETERS) IntakeRevision=$$revision
 
 # Checked before anything is built.
 deployable:

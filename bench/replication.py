@@ -26,6 +26,7 @@ from rich.table import Table
 from bench.backlog import connect, fill, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
 from chalicelib.buffer import DELETE_BATCH, Buffer
+from chalicelib.delete_pace import DeletePace
 from chalicelib.postgres.point_records import Document, PointRecordStore
 
 ROUNDS = 3
@@ -131,6 +132,7 @@ def _replicate(stores: Engines) -> None:
 def _scan_and_delete(stores: Engines) -> None:
     """Scan and delete with the same threads, without Postgres."""
     buffer = Buffer(connect(stores.dynamodb_url), TABLE)
+    pace = DeletePace()
     segments = settings.replication_segments
     with (
         ThreadPoolExecutor(segments) as readers,
@@ -141,7 +143,7 @@ def _scan_and_delete(stores: Engines) -> None:
             for items in buffer.pages(segment, segments, settings.replication_page):
                 ids = [item["id"]["S"] for item in items]
                 for first in range(0, len(ids), DELETE_BATCH):
-                    deleters.submit(buffer.delete, ids[first : first + DELETE_BATCH])
+                    deleters.submit(buffer.delete, ids[first : first + DELETE_BATCH], pace)
 
         list(readers.map(read, range(segments)))
 

@@ -15,6 +15,7 @@ from bench.backlog import connect, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
 from bench.instant_http import running
 from chalicelib.buffer import DELETE_BATCH, Buffer
+from chalicelib.delete_pace import DeletePace
 from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, PointRecordStore
 
@@ -64,9 +65,11 @@ def _parts(stores: Engines) -> dict[str, float]:
                     from_json(item["record"]["S"])
 
         def delete() -> None:
+            pace = DeletePace()
             for items in pages:
-                for first in range(0, len(items), DELETE_BATCH):
-                    buffer.delete([item["id"]["S"] for item in items[first : first + DELETE_BATCH]])
+                ids = [item["id"]["S"] for item in items]
+                for first in range(0, len(ids), DELETE_BATCH):
+                    buffer.delete(ids[first : first + DELETE_BATCH], pace)
 
         def commit() -> None:
             store = PointRecordStore(stores.database)

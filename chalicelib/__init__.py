@@ -4,6 +4,7 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 
 1. ``intake``: check the body of a POST, and store its records in the ``buffer`` (DynamoDB).
 2. ``replicator``: move records from the buffer to ``postgres``, or to its quarantine.
+   ``delete_pace`` lets puts come before its deletes while the table throttles.
 3. ``integrator``: send records to the legacy system under an adaptive limit. ``integrator.limiter``
    decides the limit, and ``integrator.outcome`` judges how each call ended.
 4. ``odata``: let clients query the records in Postgres.
@@ -16,7 +17,8 @@ Around the way of a record:
 - ``find_record`` reads one record from the buffer or Postgres.
 - ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.
 - ``point_record``, ``principal`` and ``instant`` are the values that all steps share.
-- ``errors`` and ``error_response`` define the errors and their form over HTTP.
+- ``errors`` and ``error_response`` define the errors and their form over HTTP; ``retry_window``
+  chooses when a refused client may come back.
 - ``aws``, ``net``, ``secret_references``, ``strict_json``, ``content_coding`` and ``telemetry``
   connect to the outside: AWS clients, URLs, secrets, JSON, headers, and logs with metrics.
 """

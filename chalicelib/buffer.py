@@ -12,11 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from chalicelib.dynamodb.dynamodb_error import DynamoDBError
+from chalicelib.dynamodb.dynamodb_error import DynamoDBError, Retry, retry_of
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, from_json, to_json
+
+if TYPE_CHECKING:
+    from chalicelib.delete_pace import DeletePace
 
 Item = dict[str, Any]
 
@@ -171,32 +174,44 @@ class Buffer:
                 return
             request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
-    def delete(self, ids: Sequence[str], may_continue: Callable[[], bool] = lambda: True) -> int:
+    def delete(
+        self,
+        ids: Sequence[str],
+        pace: "DeletePace",
+        may_continue: Callable[[], bool] = lambda: True,
+    ) -> int:
         """Delete up to ``DELETE_BATCH`` items, and return how many are known to be deleted.
 
-        Unprocessed deletes are retried with backoff, until the attempts are used up or
+        Throttled deletes are retried at the pace, until the attempts are used up or
         ``may_continue`` returns False. A later scan returns the remaining items again.
 
         Raises:
             UnavailableError: DynamoDB does not respond.
         """
         requests = [{"DeleteRequest": {"Key": {"id": {"S": each}}}} for each in ids]
-        for attempt in range(_BATCH_ATTEMPTS):
-            if attempt:
-                self._back_off(attempt)
-            if not may_continue():
+        for _ in range(_BATCH_ATTEMPTS):
+            ticket = pace.wait(may_continue)
+            if ticket is None:
                 break
             try:
                 response = self._client.batch_write_item(RequestItems={self._table: requests})
             except DynamoDBError as error:
-                _raise_unavailable(error)
-            requests = response["UnprocessedItems"].get(self._table, [])
+                if not _is_throttled(error):
+                    _raise_unavailable(error)
+            else:
+                requests = response["UnprocessedItems"].get(self._table, [])
             if not requests:
+                pace.processed(ticket)
                 break
+            pace.throttled(ticket)
         return len(ids) - len(requests)
 
-    def delete_unchanged(self, item: Item) -> int:
+    def delete_unchanged(
+        self, item: Item, pace: "DeletePace", may_continue: Callable[[], bool] = lambda: True
+    ) -> int:
         """Delete an invalid item, unless it has changed since; return how many were deleted.
+
+        A throttled delete is left to a later run.
 
         The condition is necessary. After another run has deleted the item, a phone may store a
         punch under the same id, and that punch has been acknowledged.
@@ -204,6 +219,9 @@ class Buffer:
         Raises:
             UnavailableError: DynamoDB does not respond.
         """
+        ticket = pace.wait(may_continue)
+        if ticket is None:
+            return 0
         # A punch differs from an invalid item in its record, not in other attributes.
         text = item.get("record", {}).get("S")
         if text is None:
@@ -220,6 +238,9 @@ class Buffer:
                 ExpressionAttributeValues={":it": {"S": value}},
             )
         except DynamoDBError as error:
+            if _is_throttled(error):
+                pace.throttled(ticket)
+                return 0
             if error.code == "ConditionalCheckFailedException":
                 return 0
             _raise_unavailable(error)
@@ -301,6 +322,10 @@ def _parse(item: Item) -> PointRecord:
         raise UnavailableError(
             "Invalid data blocks this record for now. Try again in a few minutes."
         ) from error
+
+
+def _is_throttled(error: DynamoDBError) -> bool:
+    return retry_of(0, error.code) is Retry.THROTTLED
 
 
 def _raise_unavailable(error: DynamoDBError) -> NoReturn:

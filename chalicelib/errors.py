@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-_RETRY_AFTER_S = 2
+from chalicelib.retry_window import RetryWindow
+
+_RETRY_WINDOW = RetryWindow()
 _REALM = 'Bearer realm="punch-clock"'
 
 
@@ -191,5 +193,5 @@ class UnavailableError(PunchClockError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The shortest wait before a retry."""
-        return {"Retry-After": str(_RETRY_AFTER_S)}
+        """The shortest wait before a retry, another one for each client."""
+        return {"Retry-After": str(_RETRY_WINDOW.next_s())}

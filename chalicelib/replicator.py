@@ -8,6 +8,7 @@ Invariants:
 - Replication is idempotent. Runs may overlap, and a run may be killed at any instant: the next run
   reads the remaining items again, and to add a record twice is a no-op.
 - Memory is bounded by a few pages, however large the backlog is.
+- Puts come first: while the table throttles, deletes go out slowly (``delete_pace``).
 
 Reading, committing and deleting overlap in time.
 """
@@ -26,6 +27,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.buffer import DELETE_BATCH, Buffer, Item
+from chalicelib.delete_pace import DeletePace
 from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
 from chalicelib.telemetry import REPLICATED, event
@@ -87,26 +89,31 @@ class Replicator:
     def run(self, remaining_s: Callable[[], float]) -> Replication:
         """Replicate until the buffer is empty, or only ``margin_s`` of ``remaining_s()`` is left.
 
+        Deletes that the table throttles to the end are left to the next run.
+
         Raises:
             UnavailableError: a store is unavailable. Committed pages stay committed.
         """
         total = Replication()
+        pace = DeletePace()
         started = time.monotonic()
         try:
             while remaining_s() > self._margin_s:
                 sweep = Replication()
                 try:
-                    self._sweep(sweep, remaining_s)
+                    self._sweep(sweep, pace, remaining_s)
                 finally:
                     total.add(sweep)
                 if not sweep.deleted:  # the buffer is empty, or processes no deletes now
                     break
         finally:
             total.seconds = time.monotonic() - started
-            self._report(total)
+            self._report(total, pace)
         return total
 
-    def _sweep(self, result: Replication, remaining_s: Callable[[], float]) -> None:
+    def _sweep(
+        self, result: Replication, pace: DeletePace, remaining_s: Callable[[], float]
+    ) -> None:
         """Scan the whole buffer once and replicate its items. Count them in ``result``."""
         deletions: deque[Future[int]] = deque()
         failed = threading.Event()
@@ -114,8 +121,11 @@ class Replicator:
         def may_delete() -> bool:
             return not failed.is_set() and remaining_s() > self._margin_s / 2
 
+        def delete(ids: list[str]) -> int:
+            return self._buffer.delete(ids, pace, may_delete)
+
         def delete_quarantined(item: Item) -> int:
-            return self._buffer.delete_unchanged(item) if may_delete() else 0
+            return self._buffer.delete_unchanged(item, pace, may_delete)
 
         # The deletes of a page may overlap with the commits of the next two pages, not of more.
         max_deletions = 2 * self._page // DELETE_BATCH + self._deleters
@@ -129,7 +139,7 @@ class Replicator:
                     ids = [item["id"]["S"] for item in items if item["id"]["S"] not in quarantined]
                     for first in range(0, len(ids), DELETE_BATCH):
                         batch = ids[first : first + DELETE_BATCH]
-                        deletions.append(deleters.submit(self._buffer.delete, batch, may_delete))
+                        deletions.append(deleters.submit(delete, batch))
                     for item in items:
                         if item["id"]["S"] in quarantined:
                             deletions.append(deleters.submit(delete_quarantined, item))
@@ -172,7 +182,7 @@ class Replicator:
         return {each.item_id for each in quarantined}
 
     @staticmethod
-    def _report(total: Replication) -> None:
+    def _report(total: Replication, pace: DeletePace) -> None:
         event(
             REPLICATED,
             read=total.read,
@@ -180,6 +190,7 @@ class Replicator:
             already_there=total.already_there,
             quarantined=total.quarantined,
             deleted=total.deleted,
+            throttled=pace.cuts,
             pages=total.pages,
             seconds=round(total.seconds, 3),
             records_per_s=round(total.read / total.seconds, 1) if total.seconds else 0.0,

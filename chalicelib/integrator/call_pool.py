@@ -7,6 +7,7 @@ own: the run decides how many calls it hands over. ``call_thread`` has the threa
 import contextlib
 import logging
 import queue
+import time
 
 from chalicelib import telemetry
 from chalicelib.integrator.call_thread import CallThread, FinishedCall, StartedCall
@@ -20,6 +21,8 @@ from chalicelib.postgres.claims import Claimed
 _MAX_THREADS = 4
 # Another thread is started when each has as many calls.
 _CALLS_PER_THREAD = 25
+# A thread that waits for a token ends later than this.
+_LONGEST_CLOSE_S = 1.0
 
 
 class CallPool:
@@ -73,9 +76,15 @@ class CallPool:
         self._finished.put([])
 
     def close(self) -> None:
-        """Have each thread abort its calls, close its connections and end; do not wait."""
+        """Abort all calls and close all connections; wait for the threads, but not for long.
+
+        Without the wait, Lambda could freeze the process while its connections are still open.
+        """
         for thread in self._threads:
             thread.close()
+        deadline = time.monotonic() + _LONGEST_CLOSE_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _next_thread(self) -> CallThread | None:
         """Return the thread with the fewest calls; start another one if all have many."""

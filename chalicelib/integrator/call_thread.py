@@ -130,6 +130,10 @@ class CallThread:
         self._is_closed = True
         self._transfers.wake()
 
+    def join(self, timeout_s: float) -> None:
+        """Wait until the thread has ended, or the timeout has passed."""
+        self._thread.join(timeout_s)
+
     @property
     def is_alive(self) -> bool:
         """Whether the thread makes the calls that it is given."""

@@ -3,8 +3,9 @@
 A failed or refused call, and one without a response, counts as an attempt only if the legacy was
 alive for others: a call that was sent later was delivered. Calls that were sent during a silence
 never count: at the end of an outage the next probe is delivered, and that says nothing about the
-record of the last one. A silence begins once ``_SILENCE_RECORDS`` different records in a row were
-not delivered. It ends with the run: else many bad records would keep one another from counting.
+record of the last one. A silence begins once so many different records in a row were not delivered
+that it is a surprise. It ends with the run: else many bad records would keep one another from
+counting.
 
 A legacy that fails now and then, or is up and down in turn, is alive for others all the time.
 ``failure_share`` keeps the records that it fails by chance from being parked.
@@ -12,18 +13,27 @@ A legacy that fails now and then, or is up and down in turn, is alive for others
 A refusal is a sign of health only while deliveries happen. A gateway that answers 404 for a legacy
 that is away refuses every record, and the limiter must see failures.
 
+How long a row without a delivery is no surprise depends on the rows before. If half of all records
+are refused for their content, rows of ten are common. Suspects, records that have used up an
+attempt, are no part of a row: that they fail again is no surprise.
+
 This module does no I/O. The run reports calls and results in the order in which they happen.
 """
 
 from chalicelib.integrator.outcome import CallResult, Outcome
 
-# As many different records in a row without a delivery are a silence. Of bad records that arrive in
-# a row, only the first ones pay with an attempt; the others pay when they are retried.
+# As many different records in a row without a delivery are a silence, while rows are rare. Of bad
+# records that arrive in a row, only the first ones pay with an attempt; the others pay when they
+# are retried.
 _SILENCE_RECORDS = 3
-# A refusal is healthy after at most this many results in a row without a delivery. If half of all
-# records are refused for their content, one refusal in a thousand comes after a longer row. A
-# higher number lets the limit rise on the first refusals of an outage.
+# A refusal is healthy after at most this many results in a row without a delivery, while rows are
+# rare. A higher number lets the limit rise on the first refusals of an outage.
 _HEALTHY_CALLS = 10
+# Both numbers grow by this many mean rows: at random, one row in some 10,000 is longer. The mean is
+# taken over about the last ``_ROWS``. The bound keeps the calls of an outage few, even if many bad
+# records came before it.
+_MEAN_ROWS, _ROWS = 10, 20
+_MAX_GROWTH = 100.0
 # After more results in a row without a delivery, the legacy delivers nothing.
 _ALARM_CALLS = 30
 # As many different records without a delivery mean that the legacy delivers nothing. With fewer,
@@ -46,16 +56,17 @@ class Liveness:
         # The calls in flight by record id: the number, and whether it was sent in a silence.
         self._in_flight: dict[str, tuple[int, bool]] = {}
         self._results_since_delivery = 0
+        self._mean_row = 0.0  # results between two deliveries
         self._has_delivered = False
         self._is_known_alive = False  # since a delivery, perhaps one of the last run
-        self._silent: set[str] = set()  # records without a delivery since
+        self._silent: set[str] = set()  # records in the present row, without suspects
         self._undelivered: set[str] = set()  # failed and refused since the last delivery
         self._has_alarmed = False
 
     @property
     def is_silent(self) -> bool:
         """Whether the latest records were not delivered."""
-        return len(self._silent) >= _SILENCE_RECORDS
+        return len(self._silent) >= _SILENCE_RECORDS + self._growth
 
     def on_start(self, record_id: str) -> None:
         """Note a call that is being sent."""
@@ -80,16 +91,19 @@ class Liveness:
         number, in_silence = self._in_flight.pop(record_id)
         if result.outcome is Outcome.DELIVERED:
             self.delivered = max(self.delivered, number)
+            if self._has_delivered:  # what precedes the first delivery may be an outage
+                row = min(self._results_since_delivery, _HEALTHY_CALLS + self._growth)
+                self._mean_row += (row - self._mean_row) / _ROWS
             self._results_since_delivery = 0
             self._has_delivered = self._is_known_alive = True
             self._has_alarmed = False
             self._silent.clear()
             self._undelivered.clear()
             return None
-        if not self.is_silent:
-            self._silent.add(record_id)
         if not is_suspect:
             self._results_since_delivery += 1
+            if not self.is_silent:
+                self._silent.add(record_id)
             if result.outcome is not Outcome.OVERLOADED and len(self._undelivered) < _MIN_RECORDS:
                 self._undelivered.add(record_id)
         return number if result.may_be_the_records_fault and not in_silence else None
@@ -97,7 +111,13 @@ class Liveness:
     @property
     def refusals_are_healthy(self) -> bool:
         """Whether a refusal says nothing against the health of the legacy."""
-        return self._is_known_alive and self._results_since_delivery <= _HEALTHY_CALLS
+        longest = _HEALTHY_CALLS + self._growth
+        return self._is_known_alive and self._results_since_delivery <= longest
+
+    @property
+    def _growth(self) -> float:
+        """By how much a row may be longer than while rows are rare."""
+        return min(_MAX_GROWTH, _MEAN_ROWS * self._mean_row)
 
     def begins_to_deliver_nothing(self, *, run_ends: bool = False) -> bool:
         """Return whether all is failed or refused; True once, until the next delivery.

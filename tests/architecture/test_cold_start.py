@@ -41,6 +41,7 @@ INTAKE = {
     "chalicelib.intake",
     "chalicelib.point_record",
     "chalicelib.principal",
+    "chalicelib.retry_window",
     "chalicelib.settings",
     "chalicelib.telemetry",
     "chalicelib.web",

@@ -5,27 +5,61 @@ import re
 
 import pytest
 
-from deploy import capacity
+from deploy.capacity.costs import monthly
+from deploy.capacity.facts import limit, measured
+from deploy.capacity.plot import shift_change_svg
+from deploy.capacity.shift_change import simulate
+from deploy.capacity.tables import SHIFT_S, deployed, need, tables
 from local.child_process import PROJECT
 from tests.support.deployed_template import CHALICE, FUNCTIONS, PROD, ROUTES
 
 TEXT = (PROJECT / "docs/operations.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_capacity_tables_match_the_capacity_model() -> None:
-    tables = capacity.tables()
-    print(tables)  # on failure, copy these tables into the document
-    assert tables in TEXT
+    text = tables()
+    print(text)  # on failure, copy these tables into the document
+    assert [each for each in text.split("\n\n") if each.strip() not in TEXT] == []
+
+
+def test_picture_of_the_shift_change_matches_the_capacity_model() -> None:
+    """On failure: ``.venv/bin/python -m deploy.capacity --plot docs/shift-change.svg``."""
+    picture = PROJECT / "docs/shift-change.svg"
+    assert picture.read_text(encoding="utf-8") == shift_change_svg()
+    assert f"({picture.name})" in TEXT
+
+
+def test_readme_has_the_simulated_shift_change() -> None:
+    result = simulate(100_000, SHIFT_S, deployed())
+    figures = (
+        f"accepted in {result.accepted_in_s:.1f} s, {result.refused:,} answers refused,"
+        f" at most {result.most_refusals} of one phone;"
+        f" replicated in {result.replicated_in_s:.0f} s"
+    )
+    assert figures in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_deployment_has_what_a_shift_change_of_100000_needs() -> None:
+    has, needed = deployed(), need(100_000)
+    assert needed.deployment.warm == has.warm == 0
+    assert has.reserved >= needed.deployment.reserved
+    assert has.warm_writes >= needed.deployment.warm_writes
+    assert has.gateway_per_s >= needed.deployment.gateway_per_s
+    assert has.gateway_burst >= needed.deployment.gateway_burst
+    # The table takes what all environments and the replicator write at most.
+    per_environment = limit("Lambda, requests a second and environment")
+    assert has.warm_writes >= has.reserved * per_environment + measured("replication")
 
 
 def test_a_faster_legacy_lowers_the_cost_of_lambda_and_no_other_cost() -> None:
-    slow, fast = capacity.monthly(1e6, 20), capacity.monthly(1e6, 40)
+    slow, fast = monthly(1e6, 20), monthly(1e6, 40)
     assert slow["Lambda"] > fast["Lambda"]
     assert {**slow, "Lambda": 0} == {**fast, "Lambda": 0}
 
 
 def test_twice_the_records_cost_less_than_twice_as_much() -> None:
-    once, twice = capacity.monthly(1e6, 20), capacity.monthly(2e6, 20)
+    once, twice = monthly(1e6, 20), monthly(2e6, 20)
     assert sum(once.values()) < sum(twice.values()) < 2 * sum(once.values())
 
 
@@ -60,4 +94,7 @@ def test_document_names_each_alarm_that_is_not_of_a_function() -> None:
 
 def test_document_has_the_sum_of_the_reserved_concurrency() -> None:
     reserved = sum(each["reserved_concurrency"] for each in PROD["lambda_functions"].values())
-    assert f"{reserved} are reserved" in TEXT
+    assert f"{reserved:,} are reserved" in TEXT
+    (quota,) = re.findall(r"a quota of at least ([\d,]+) concurrent executions", TEXT)
+    unreserved = limit("Lambda, unreserved concurrency")
+    assert reserved + unreserved <= int(quota.replace(",", "")) <= reserved + 2 * unreserved

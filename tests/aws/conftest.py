@@ -31,6 +31,15 @@ PARAMETERS = {
     "JwtIssuer": "https://issuer.example",
     "JwtAudience": "punch-clock",
     "Tracing": "PassThrough",
+    "WarmIntake": "0",
+    "WarmFrom": "cron(45 5,13,21 * * ? *)",
+    "WarmUntil": "cron(15 6,14,22 * * ? *)",
+    "WarmTimezone": "Etc/UTC",
+    "IntakeRevision": "0" * 64,
+    "IntakeSnapStart": "None",
+    "IntakeDeployment": "AllAtOnce",
+    "WorkingHours": "hour >= 6 && hour < 20 && day <= 5",
+    "LongestWait": "7200",
 }
 
 
@@ -50,13 +59,18 @@ def template(packaged: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def transformed(template: dict[str, Any]) -> dict[str, Any]:
     """The template after the upload of the code and AWS' own SAM transform."""
+    return transform(template, PARAMETERS)
+
+
+def transform(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    """Return the template as CloudFormation gets it with these parameters."""
     uploaded = copy.deepcopy(template)
     for resource in uploaded["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/deployment.zip"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", REGION)
-        document: dict[str, Any] = Translator({}, Parser()).translate(uploaded, PARAMETERS)
+        document: dict[str, Any] = Translator({}, Parser()).translate(uploaded, parameters)
     return document
 
 

@@ -39,6 +39,11 @@ def test_make_deploy_passes_each_parameter_of_the_template(template: dict[str, A
     assert done.returncode == 0, done.stderr
     _, _, overrides = done.stdout.partition("--parameter-overrides")
     assert set(re.findall(r"(\w+)=", overrides)) == set(template["Parameters"])
+    # The revision is computed from the same parameters, and a failure ends the deployment.
+    computed = re.search(r"revision=\$\((.+?)\) && ", done.stdout, re.DOTALL)
+    assert computed
+    hashed = set(re.findall(r"(\w+)=", computed[1]))
+    assert hashed == set(template["Parameters"]) - {"IntakeRevision"}
     assert "--stack-name punch-clock-test " in done.stdout
     assert "-m deploy test" in done.stdout
 

@@ -16,7 +16,11 @@ from tests.support.deployed_template import (
     SCHEDULES,
     deployed_name,
 )
-from tests.support.moto_patches import UNKNOWN_TO_MOTO, rest_apis_from_swagger
+from tests.support.moto_patches import (
+    UNKNOWN_TO_MOTO,
+    numbered_versions,
+    rest_apis_from_swagger,
+)
 
 
 def test_cloudformation_creates_functions_rules_table_and_routes(
@@ -34,7 +38,7 @@ def test_cloudformation_creates_functions_rules_table_and_routes(
     s3.upload_file(str(packaged.with_name("deployment.zip")), BUCKET, "deployment.zip")
     parameters = {**PARAMETERS, "SubnetIds": any_subnet(), "SecurityGroupIds": any_security_group()}
     stacks = boto3.client("cloudformation")
-    with rest_apis_from_swagger():
+    with rest_apis_from_swagger(), numbered_versions():
         stacks.create_stack(
             StackName="punch-clock-prod",
             TemplateBody=json.dumps({**transformed, "Resources": supported}),
@@ -67,7 +71,12 @@ def test_cloudformation_creates_functions_rules_table_and_routes(
         TableName=PROD["environment_variables"]["POINT_RECORD_TABLE"]
     )["Table"]
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
-    assert served_by(outputs["RestAPIId"], "/point-record", "POST") == deployed_name("intake")
+    assert (
+        served_by(outputs["RestAPIId"], "/point-record", "POST")
+        == f"{deployed_name('intake')}:live"
+    )
+    alias = boto3.client("lambda").get_alias(FunctionName=deployed_name("intake"), Name="live")
+    assert alias["FunctionVersion"] == "1"
     for path, method in [("/odata/{resource}", "GET"), ("/odata", "GET"), ("/health", "GET")]:
         assert served_by(outputs["RestAPIId"], path, method) == deployed_name(ROUTES)
 
@@ -83,7 +92,7 @@ def any_security_group() -> str:
 
 
 def served_by(api: str, path: str, method: str) -> str:
-    """Return the name of the function that serves a route of an API."""
+    """Return the name of the function that serves a route of an API, with its alias if any."""
     gateway = boto3.client("apigateway")
     (resource,) = [
         each["id"]
@@ -92,4 +101,4 @@ def served_by(api: str, path: str, method: str) -> str:
     ]
     integration = gateway.get_integration(restApiId=api, resourceId=resource, httpMethod=method)
     uri: str = integration["uri"]
-    return uri.removesuffix("/invocations").rpartition(":")[2]
+    return uri.removesuffix("/invocations").partition(":function:")[2]

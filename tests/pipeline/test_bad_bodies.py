@@ -124,7 +124,7 @@ INVALID_DEVICE_IDS: tuple[Any, ...] = (
             pytest.param("includedAt", body(includedAt=value), id=f"includedAt {value!r:.40}")
             for value in INVALID_INSTANTS
         ],
-        pytest.param("includedAt", body(includedAt=time_in(600)), id="in ten minutes"),
+        pytest.param("includedAt", body(includedAt=time_in(86_400)), id="tomorrow"),
         *[
             pytest.param("deviceId", body(deviceId=value), id=f"deviceId {value!r:.30}")
             for value in INVALID_DEVICE_IDS

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 import app
 from chalicelib.buffer import Buffer
+from chalicelib.delete_pace import DeletePace
 from chalicelib.errors import InvalidError, NotFoundError
 from chalicelib.operations.accepted_log import from_cloudwatch, from_file
 from chalicelib.point_record import from_json
@@ -53,7 +54,7 @@ def test_reconcile_counts_each_accepted_record_in_the_store_that_has_it(
     dynamodb.put_item(TableName=table, Item=junk)
     buffer = Buffer(dynamodb, table)
     kept = [item for item in next(buffer.pages(0, 1, 100)) if item["id"]["S"] in waiting]
-    buffer.delete(waiting)
+    buffer.delete(waiting, DeletePace())
     service.replicate()
     for item in kept:
         dynamodb.put_item(TableName=table, Item=item)
@@ -73,7 +74,7 @@ def test_reconcile_reports_missing_and_unlogged_records(
     service: Service, log: Path, capsys: pytest.CaptureFixture[str], dynamodb: Any, table: str
 ) -> None:
     lost, kept, logged_twice = service.accept(range(1, 4))
-    Buffer(dynamodb, table).delete([lost])
+    Buffer(dynamodb, table).delete([lost], DeletePace())
     service.replicate()
     service.rows(
         "INSERT INTO integration_log (point_id, attempt, status)"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.buffer import Buffer
+from chalicelib.delete_pace import DeletePace
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
 from chalicelib.point_record import PointRecord, parse, to_json
@@ -112,7 +113,7 @@ def test_store_without_a_table_is_unavailable(client: Any) -> None:
         lambda: buffer.put_atomically([punch(1), punch(2)]),
         lambda: buffer.put(punch()),
         lambda: buffer.get(str(punch().id)),
-        lambda: buffer.delete([str(punch().id)]),
+        lambda: buffer.delete([str(punch().id)], DeletePace()),
         lambda: buffer.existing_ids([str(punch().id)]),
         lambda: list(buffer.pages(0, 1, 10)),
         lambda: buffer.pending(10),
@@ -136,8 +137,8 @@ def test_each_item_is_on_exactly_one_page_of_one_segment(buffer: Buffer) -> None
 
 def test_delete_removes_the_given_items_and_no_others(buffer: Buffer) -> None:
     ids = [str(buffer.put(punch(employee))[0].id) for employee in range(1, 31)]
-    assert buffer.delete(ids[:25]) == 25
-    assert buffer.delete(ids[:25]) == 25  # deleting is idempotent
+    assert buffer.delete(ids[:25], DeletePace()) == 25
+    assert buffer.delete(ids[:25], DeletePace()) == 25  # deleting is idempotent
     assert sorted(item_ids(buffer)) == sorted(ids[25:])
 
 
@@ -190,12 +191,25 @@ def test_every_operation_is_unavailable_if_the_endpoint_fails(fault: Exception) 
     for call in (
         lambda buffer: buffer.put(punch()),
         lambda buffer: buffer.get(record_id),
-        lambda buffer: buffer.delete([record_id]),
         lambda buffer: list(buffer.pages(0, 1, 10)),
         lambda buffer: buffer.pending(10),
     ):
         with pytest.raises(UnavailableError):
             call(Buffer(ScriptedClient(fault), "t"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        failed("InternalServerError"),
+        DynamoDBError("no response"),
+    ],
+)
+def test_deletes_are_unavailable_if_the_endpoint_fails(fault: DynamoDBError) -> None:
+    with pytest.raises(UnavailableError):
+        Buffer(ScriptedClient(fault), "t").delete(["a"], DeletePace())
+    with pytest.raises(UnavailableError):
+        Buffer(ScriptedClient(fault), "t").delete_unchanged({"id": {"S": "a"}}, DeletePace())
 
 
 def test_put_takes_the_stored_item_from_the_failed_condition() -> None:
@@ -222,8 +236,32 @@ def test_unprocessed_deletes_are_retried_and_not_counted_if_they_remain() -> Non
         return {"UnprocessedItems": {"t": requests}}
 
     client = ScriptedClient(unprocessed("b", "c"), unprocessed("c"), *[unprocessed("c")] * 4)
-    assert Buffer(client, "t", sleep=lambda _: None).delete(["a", "b", "c"]) == 2
+    assert Buffer(client, "t").delete(["a", "b", "c"], DeletePace()) == 2
     assert client.calls[1]["RequestItems"] == unprocessed("b", "c")["UnprocessedItems"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"],
+)
+def test_throttled_deletes_are_retried_and_then_left(code: str) -> None:
+    pace = DeletePace()
+    client = ScriptedClient(failed(code), failed(code), {"UnprocessedItems": {}})
+    assert Buffer(client, "t").delete(["a"], pace) == 1
+    assert pace.cuts == 2
+    assert Buffer(ScriptedClient(*[failed(code)] * 6), "t").delete(["a"], pace) == 0
+    assert pace.cuts == 8
+    cut = Buffer(ScriptedClient(failed(code)), "t")
+    assert cut.delete_unchanged({"id": {"S": "a"}}, DeletePace()) == 0
+
+
+def test_delete_that_may_not_continue_makes_no_call() -> None:
+    client = ScriptedClient()
+    assert Buffer(client, "t").delete(["a"], DeletePace(), lambda: False) == 0
+    assert (
+        Buffer(client, "t").delete_unchanged({"id": {"S": "a"}}, DeletePace(), lambda: False) == 0
+    )
+    assert client.calls == []
 
 
 @pytest.mark.parametrize(
@@ -234,8 +272,10 @@ def test_invalid_item_is_deleted_unless_a_punch_has_replaced_it(
 ) -> None:
     key = {"id": {"S": str(punch().id)}}
     dynamodb.put_item(TableName=table, Item=key | invalid)
-    assert buffer.delete_unchanged(key | invalid) == 1
+    assert buffer.delete_unchanged(key | invalid, DeletePace()) == 1
     assert buffer.get(str(punch().id)) is None
     buffer.put(punch())  # acknowledged to a phone
-    assert buffer.delete_unchanged(key | invalid) == 0  # by a run that read the invalid item before
+    assert (
+        buffer.delete_unchanged(key | invalid, DeletePace()) == 0
+    )  # by a run that read the invalid item before
     assert buffer.get(str(punch().id)) == punch()

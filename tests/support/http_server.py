@@ -72,6 +72,7 @@ class HttpServer:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = False  # the end waits for each connection
+            request_queue_size = 128  # by default 5: further connections try again after a second
 
             def finish_request(self, request: Any, client_address: Any) -> None:
                 if tls is None:

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from moto.apigateway.models import APIGatewayBackend, RestAPI, apigateway_backends
+from moto.awslambda.models import LambdaVersion
+from moto.awslambda.utils import get_backend
+from moto.core.common_models import CloudFormationModel
 
 # Resource types that moto's CloudFormation does not implement. Only cfn-lint checks them.
 UNKNOWN_TO_MOTO = {
+    "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApiGateway::Stage",
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
@@ -48,4 +52,52 @@ def rest_apis_from_swagger() -> Iterator[None]:
         patch.setattr(APIGatewayBackend, "import_rest_api", load_swagger)
         patch.setattr(APIGatewayBackend, "put_rest_api", put_swagger)
         patch.setattr(RestAPI, "create_from_cloudformation_json", classmethod(create_with_body))  # type: ignore[arg-type]
+        yield
+
+
+class Alias(CloudFormationModel):
+    """Makes moto's CloudFormation create aliases, by moto's own Lambda.
+
+    moto has no such model. It collects the subclasses of ``CloudFormationModel`` when it creates
+    its first stack, so importing this module is enough.
+    """
+
+    def __init__(self, arn: str) -> None:
+        self.physical_resource_id = arn
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return ""
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::Lambda::Alias"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+        **_: Any,
+    ) -> "Alias":
+        del resource_name
+        alias = cloudformation_json["Properties"]
+        made = get_backend(account_id, region_name).create_alias(
+            alias["Name"], alias["FunctionName"], alias["FunctionVersion"], "", ""
+        )
+        return cls(made.arn)
+
+
+@contextmanager
+def numbered_versions() -> Iterator[None]:
+    """Make moto's CloudFormation tell the number of a version, the attribute ``Version``."""
+
+    def get_cfn_attribute(self: LambdaVersion, attribute_name: str) -> str:
+        assert attribute_name == "Version"
+        return str(self.version)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LambdaVersion, "get_cfn_attribute", get_cfn_attribute, raising=False)
         yield

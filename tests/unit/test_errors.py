@@ -49,7 +49,6 @@ def test_only_an_internal_error_is_a_500() -> None:
     ("error", "headers"),
     [
         (InvalidError("x"), {}),
-        (UnavailableError("x"), {"Retry-After": "2"}),
         (MethodNotAllowedError("x", ["GET", "HEAD"]), {"Allow": "GET, HEAD"}),
         (ContentCodingError("x"), {"Accept-Encoding": "identity"}),
         (UnauthenticatedError("x"), {"WWW-Authenticate": 'Bearer realm="punch-clock"'}),
@@ -65,6 +64,13 @@ def test_only_an_internal_error_is_a_500() -> None:
 )
 def test_error_has_its_response_headers(error: PunchClockError, headers: dict[str, str]) -> None:
     assert error.headers == headers
+
+
+def test_unavailable_says_when_to_retry_another_time_for_each_client() -> None:
+    error = UnavailableError("x")
+    values = {int(error.headers["Retry-After"]) for _ in range(100)}
+    assert len(values) > 5
+    assert values <= set(range(1, 31))
 
 
 def test_error_body_has_target_and_details_only_where_the_error_has_them() -> None:

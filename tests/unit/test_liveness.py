@@ -1,5 +1,7 @@
 """Liveness: when a call may count as an attempt, when a refusal is healthy, when to alarm."""
 
+import random
+
 import pytest
 
 from chalicelib.integrator.liveness import Liveness
@@ -61,6 +63,47 @@ def test_refusal_is_healthy_only_while_deliveries_happen() -> None:
         call(liveness, "bad", REFUSED)
         healthy.append(liveness.refusals_are_healthy)
     assert healthy == [True] * 10 + [False] * 30
+
+
+def results(liveness: Liveness, sends: int, share: float, rng: random.Random) -> list[bool]:
+    """Send records, a share of which is refused; return for each refusal whether it is healthy."""
+    healthy = []
+    for _ in range(sends):
+        is_bad = rng.random() < share
+        call(liveness, str(rng.random()), REFUSED if is_bad else DELIVERED)
+        if is_bad:
+            healthy.append(liveness.refusals_are_healthy)
+    return healthy
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.7, 0.9])
+def test_row_of_refusals_is_healthy_where_rows_are_common(share: float) -> None:
+    liveness, rng = Liveness(), random.Random(1)
+    results(liveness, 1_000, share, rng)
+    healthy = results(liveness, 10_000, share, rng)
+    assert healthy.count(False) <= 0.001 * len(healthy)
+    assert not liveness.is_silent
+    # An outage is noticed all the same: calls in a silence do not count, nor is a refusal healthy.
+    healthy = results(liveness, 200, 1.0, rng)
+    assert healthy.count(True) <= 10 + 100
+    assert liveness.is_silent
+
+
+def test_outage_leaves_the_next_one_noticed_as_soon() -> None:
+    liveness, rng = Liveness(), random.Random(1)
+    for _ in range(3):
+        results(liveness, 200, 0.0, rng)
+        assert results(liveness, 1_000, 1.0, rng).count(True) == 10
+
+
+def test_suspects_that_fail_again_are_no_silence() -> None:
+    liveness = Liveness()
+    call(liveness, "good", DELIVERED)
+    for number in range(100):
+        liveness.on_start(str(number))
+        assert liveness.on_result(str(number), REFUSED, is_suspect=True) == number + 2
+    assert not liveness.is_silent
+    assert liveness.refusals_are_healthy
 
 
 def test_alarm_comes_once_after_many_results_and_again_after_a_delivery() -> None:

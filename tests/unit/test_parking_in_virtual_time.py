@@ -109,6 +109,31 @@ def test_share_of_bad_records_is_parked_after_the_least_number_of_attempts(
     assert {row.attempts for key, row in rows.items() if key.startswith("bad")} == {8}
 
 
+@pytest.mark.parametrize(
+    ("share", "per_s"), [(0.3, 2.0), (0.5, 0.2), (0.5, 2.0), (0.5, 20.0), (0.7, 2.0), (0.8, 5.0)]
+)
+def test_many_refused_records_are_parked_in_minutes_and_delay_no_good_ones(
+    share: float, per_s: float
+) -> None:
+    rng = random.Random(5)
+    due = {
+        f"{'bad' if rng.random() < share else 'good'}{n}": n / per_s
+        for n in range(int(1_500 * per_s))
+    }
+    due |= {f"later{n}": 1_500 + n * 2.0 for n in range(600)}
+    world = World(
+        refusing_bad_ones(FAILURES["404"]), {key: Row(due_at=at) for key, at in due.items()}
+    )
+    integrate_until(world, 2_700)
+    waits = {key: world.rows[key].settled_at - at for key, at in due.items()}
+    assert statuses(world, "bad").keys() == {Status.REJECTED}
+    assert max(wait for key, wait in waits.items() if key.startswith("bad")) <= 360
+    good = sorted(wait for key, wait in waits.items() if not key.startswith("bad"))
+    assert good[len(good) // 2] <= 0.5
+    # A run may end just before a record arrives; the next tick is up to a minute later.
+    assert good[int(0.99 * len(good))] <= 60
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     failure=st.sampled_from(sorted(OUTAGES)),

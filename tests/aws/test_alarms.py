@@ -1,0 +1,180 @@
+"""Alarms tell outages from shift changes: they judge simulated and invented minutes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from deploy.capacity.shift_change import Second, simulate
+from deploy.capacity.tables import OFFERED, SHIFT_S, deployed
+
+Minute = Mapping[str, float]
+
+
+def alarm_of(template: dict[str, Any], name: str) -> dict[str, Any]:
+    properties: dict[str, Any] = template["Resources"][f"{name}Alarm"]["Properties"]
+    return properties
+
+
+def rings(alarm: Mapping[str, Any], values: Sequence[float | None]) -> bool:
+    """Return whether an alarm rings at some time, as CloudWatch evaluates its datapoints.
+
+    Missing values are left out of ``values``, or None: no alarm here takes them for a breach.
+    """
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    assert alarm["TreatMissingData"] == "notBreaching"
+    periods = alarm["EvaluationPeriods"]
+    needed = alarm.get("DatapointsToAlarm", periods)
+    breaching = [each is not None and each > alarm["Threshold"] for each in values]
+    return any(
+        sum(breaching[end - periods : end]) >= needed for end in range(periods, len(values) + 1)
+    )
+
+
+def evaluate(expression: str, values: Mapping[str, float]) -> float:
+    """Evaluate metric math of one instant. Its operators bind as those of Python."""
+    functions = {
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+        "FILL": lambda value, other: other if value is None else value,
+    }
+    python = expression.replace("&&", " and ").replace("||", " or ")
+    result: float = eval(python, {"__builtins__": {}}, {**functions, **values})  # noqa: S307 - ours
+    return result
+
+
+def by_minute(seconds: Sequence[Second], offset: int) -> list[Minute]:
+    """Add the seconds up to minutes, of which the first begins ``offset`` seconds before them."""
+    quiet = Second(0, 0, 0, 0, 0, 0)
+    padded = [quiet] * offset + list(seconds)
+    return [
+        {
+            name: sum(getattr(each, name) for each in padded[first : first + 60])
+            for name in ("offered", "accepted", "refused", "throttled_puts")
+        }
+        for first in range(0, len(padded), 60)
+    ]
+
+
+def refused_share(template: dict[str, Any], minutes: Sequence[Minute]) -> list[float | None]:
+    """Return the metric of RefusedShare, if intake is not invoked for refused requests."""
+    expression, *stats = alarm_of(template, "RefusedShare")["Metrics"]
+    assert {each["Id"] for each in stats} == {"requests", "errors", "invocations", "crashes"}
+    return [
+        evaluate(
+            expression["Expression"],
+            {
+                "requests": each["offered"],
+                "invocations": each["offered"] - each["refused"],
+                "errors": 0,
+                "crashes": 0,
+            },
+        )
+        if each["offered"]
+        else None
+        for each in minutes
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("punches", OFFERED)
+def test_shift_change_rings_no_alarm_at_any_second_of_a_minute(
+    punches: int, template: dict[str, Any]
+) -> None:
+    seconds = simulate(punches, SHIFT_S, deployed()).seconds[:900]
+    refused = sum(each.refused for each in seconds)
+    for offset in range(60):
+        minutes = by_minute(seconds, offset)
+        assert sum(each["refused"] for each in minutes) == refused
+        throttles = [each["refused"] for each in minutes]
+        assert not rings(alarm_of(template, "IntakeThrottles"), throttles)
+        throttled = [each["throttled_puts"] for each in minutes]
+        assert not rings(alarm_of(template, "TableThrottled"), throttled)
+        assert not rings(alarm_of(template, "RefusedShare"), refused_share(template, minutes))
+
+
+def test_shift_changes_of_a_legacy_of_twenty_a_second_end_before_waiting_age_rings(
+    template: dict[str, Any],
+) -> None:
+    longest = template["Parameters"]["LongestWait"]["Default"]
+    assert alarm_of(template, "WaitingAge")["Threshold"] == {"Ref": "LongestWait"}
+    assert longest > 100_000 / 20
+
+
+@pytest.mark.parametrize(
+    ("minute", "share"),
+    [
+        ({"requests": 100, "invocations": 0, "errors": 0, "crashes": 0}, 1.0),  # throttled
+        ({"requests": 100, "invocations": 100, "errors": 30, "crashes": 0}, 0.3),  # table away
+        ({"requests": 100, "invocations": 100, "errors": 0, "crashes": 10}, 0.1),  # bad version
+        ({"requests": 100, "invocations": 100, "errors": 0, "crashes": 0}, 0.0),
+        ({"requests": 100, "invocations": None, "errors": None, "crashes": None}, 1.0),
+    ],
+    ids=str,
+)
+def test_refused_share_rings_after_four_minutes_whatever_refuses(
+    minute: dict[str, float], share: float, template: dict[str, Any]
+) -> None:
+    alarm = alarm_of(template, "RefusedShare")
+    value = evaluate(alarm["Metrics"][0]["Expression"], minute)
+    assert value == pytest.approx(share)
+    assert not rings(alarm, [value] * 3 + [0.0] * 5)
+    assert rings(alarm, [0.0] * 5 + [value] * 4) == (share > 0.05)
+
+
+def test_refused_share_rings_during_a_canary_of_a_bad_version(template: dict[str, Any]) -> None:
+    """A canary of 5 min has a tenth of the requests, and its alarm must ring before its end."""
+    minute = {"requests": 1_000, "invocations": 1_000, "errors": 100, "crashes": 0}
+    alarm = alarm_of(template, "RefusedShare")
+    value = evaluate(alarm["Metrics"][0]["Expression"], minute)
+    assert rings(alarm, [0.0] + [value] * 4)
+
+
+@pytest.mark.parametrize("name", ["IntakeThrottles", "TableThrottled"])
+def test_throttling_of_five_minutes_rings(name: str, template: dict[str, Any]) -> None:
+    alarm = alarm_of(template, name)
+    assert rings(alarm, [1.0] * 5)
+    assert not rings(alarm, [1.0] * 4 + [0.0])
+
+
+def silent(template: dict[str, Any], hour: int, day: int, accepted: float | None) -> float:
+    """Return the metric of NothingAccepted at an hour of a day, with the default hours."""
+    (expression,) = [
+        each["Expression"]
+        for each in alarm_of(template, "NothingAccepted")["Metrics"]
+        if each["ReturnData"]
+    ]
+    hours = template["Parameters"]["WorkingHours"]["Default"]
+    text = expression["Fn::Sub"].replace("${WorkingHours}", hours)
+    values: Any = {"hour": hour, "day": day, "accepted": accepted}
+    return evaluate(text, values)
+
+
+@pytest.mark.parametrize(
+    ("hour", "day", "accepted", "expected"),
+    [
+        (6, 1, None, 1),
+        (19, 5, 0, 1),
+        (12, 3, 1, 0),
+        (5, 1, None, 0),  # before work
+        (20, 5, None, 0),  # after work
+        (12, 6, None, 0),  # Saturday
+        (12, 7, None, 0),  # Sunday
+    ],
+)
+def test_nothing_accepted_rings_in_working_hours_only(
+    hour: int, day: int, accepted: float | None, expected: float, template: dict[str, Any]
+) -> None:
+    alarm = alarm_of(template, "NothingAccepted")
+    value = silent(template, hour, day, accepted)
+    assert value == expected
+    assert rings(alarm, [value] * 2) == bool(expected)
+    assert not rings(alarm, [0.0, value, 0.0])
+
+
+def test_hour_and_day_come_from_a_metric_that_is_always_there(template: dict[str, Any]) -> None:
+    """``observe`` writes ``buffered`` every minute; without phones ``accepted`` is missing."""
+    metrics = {each["Id"]: each for each in alarm_of(template, "NothingAccepted")["Metrics"]}
+    assert metrics["hour"]["Expression"] == "HOUR(buffered)"
+    assert metrics["day"]["Expression"] == "DAY(buffered)"
+    periods = {each["MetricStat"]["Period"] for each in metrics.values() if "MetricStat" in each}
+    assert periods == {900}
