@@ -166,7 +166,7 @@ class Settings:
     legacy_read_timeout_s: float = setting(
         10.0,
         "Read timeout: the longest time without a byte from the legacy system, in whole seconds."
-        " Below 7 s it is 7 s.",
+        " Below 8 s it is 8 s.",
         0.1,
         300,
     )

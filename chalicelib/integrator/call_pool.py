@@ -92,11 +92,10 @@ class CallPool:
         idlest = min(self._threads, key=lambda thread: thread.calls, default=None)
         if len(self._threads) == _MAX_THREADS or (idlest and idlest.calls < _CALLS_PER_THREAD):
             return idlest
-        thread = CallThread(self._endpoint, self._shared, self._finished.put, self._max_queue_s)
         try:
+            thread = CallThread(self._endpoint, self._shared, self._finished.put, self._max_queue_s)
             thread.start()
-        except RuntimeError as error:  # the system's limit
-            thread.close()
+        except (RuntimeError, OSError) as error:  # the system's limits of threads and of files
             telemetry.event("cannot start a thread", level=logging.WARNING, reason=str(error))
             return idlest
         self._threads.append(thread)

@@ -6,6 +6,7 @@ leases, never waits for any of these.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -93,6 +94,7 @@ class CallThread:
         self._open: dict[pycurl.Curl, _OpenCall] = {}
         self._finished: list[FinishedCall] = []
         self._is_closed = False
+        self._is_broken = False
         self._transfers = Transfers()
         self._connections = ConnectionPool(
             lambda: connect(endpoint),
@@ -109,21 +111,24 @@ class CallThread:
         Raises:
             RuntimeError: the system allows no more threads.
         """
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._transfers.close()
+            raise
 
     def send(self, call: StartedCall) -> None:
         """Begin a call and return at once."""
         self.calls += 1
         self._queued.append(call)
+        if self._is_broken:  # since a moment ago: it may not see this call any more
+            self._fail_queued(RuntimeError("the thread has ended"))
         self._transfers.wake()
 
     def close(self) -> None:
         """Have the thread abort its calls, close its connections and end; do not wait."""
         self._is_closed = True
-        if self._thread.ident is None:
-            self._transfers.close()
-        else:
-            self._transfers.wake()
+        self._transfers.wake()
 
     def join(self, timeout_s: float) -> None:
         """Wait until the thread has ended, or the timeout has passed."""
@@ -132,16 +137,17 @@ class CallThread:
     @property
     def is_alive(self) -> bool:
         """Whether the thread makes the calls that it is given."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._is_broken
 
     def _work(self) -> None:
         try:
             while not self._is_closed:
                 self._turn()
-        except Exception as error:  # noqa: BLE001 - see _fail
-            for call in (*(each.started for each in self._open.values()), *self._queued):
-                self._fail(call, error)
+        except Exception as error:  # noqa: BLE001 - see _failed
+            self._is_broken = True
+            self._finished += [_failed(each.started, error) for each in self._open.values()]
             self._on_finished(self._finished)
+            self._fail_queued(error)
         finally:
             self._transfers.close()
             self._connections.close()
@@ -170,8 +176,8 @@ class CallThread:
             return
         try:
             connection = self._connections.take(now)
-        except Exception as error:  # noqa: BLE001 - see _fail
-            self._fail(started, error)
+        except Exception as error:  # noqa: BLE001 - see _failed
+            self._finished.append(_failed(started, error))
             return
         call = connection.call(started.record.id, started.record.body)
         self._go_on(_OpenCall(started, connection, call), call.__next__)
@@ -181,18 +187,24 @@ class CallThread:
         try:
             handle = resume()
         except StopIteration as end:
-            self._connections.give_back(call.connection, time.monotonic())
             self._finished.append(call.started.finish(end.value))
-        except Exception as failure:  # noqa: BLE001 - see _fail
+            self._connections.give_back(call.connection, time.monotonic())
+        except Exception as failure:  # noqa: BLE001 - see _failed
+            self._finished.append(_failed(call.started, failure))
             self._connections.drop(call.connection)  # its state is unknown
-            self._fail(call.started, failure)
         else:
             self._open[handle] = call
             self._transfers.start(handle)
 
-    def _fail(self, call: StartedCall, error: Exception) -> None:
-        """Fail a call after a bug in this service, which must not end the calls of all others."""
-        telemetry.error("internal error in a call", error, id=call.record.id)
-        log = "Internal error of this service; the legacy may have received the record."
-        result = CallResult(Outcome.FAILED, time.monotonic() - call.sent_at, log=log)
-        self._finished.append(call.finish(result))
+    def _fail_queued(self, error: Exception) -> None:
+        """Fail the calls that have not begun; several threads may do so at once."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._on_finished([_failed(self._queued.popleft(), error)])
+
+
+def _failed(call: StartedCall, error: Exception) -> FinishedCall:
+    """Fail a call after a bug in this service, which must not end the calls of all others."""
+    telemetry.error("internal error in a call", error, id=call.record.id)
+    log = "Internal error of this service; the legacy may have received the record."
+    return call.finish(CallResult(Outcome.FAILED, time.monotonic() - call.sent_at, log=log))

@@ -10,6 +10,7 @@ all threads, calls on new connections would wait for ever. Rules:
    calls in flight now: the limit has fallen, and nobody else needs the idle ones.
 4. While a call starves on a new connection, in whichever thread, none is kept: those that are
    answered close.
+5. An idle connection that has received anything is closed: no request has asked for it.
 
     limit 3, two threads:   kept connection ██answered██answered██answered█
                             kept connection ██answered██answered██answered█
@@ -45,6 +46,10 @@ class Connection(Protocol):
     @property
     def is_new(self) -> bool:
         """Whether the present or last call opened the connection."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the idle connection has received nothing since its last response."""
 
     @property
     def is_answered(self) -> bool:
@@ -105,7 +110,7 @@ class ConnectionPool(Generic[ConnectionT]):
 
     def take(self, now: float) -> ConnectionT:
         """Return a connection for a call that starts."""
-        connection = self._idle.pop()[0] if self._idle else self._make()
+        connection = self._quiet() or self._make()
         self._taken[connection] = now
         return connection
 
@@ -157,6 +162,15 @@ class ConnectionPool(Generic[ConnectionT]):
             connection.close()
         self._taken.clear()
         self._idle.clear()
+
+    def _quiet(self) -> ConnectionT | None:
+        """Return the idle connection of the newest call; close those that are not quiet."""
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if connection.is_quiet:
+                return connection
+            connection.close()
+        return None
 
     def _learn(self, started_at: float, latency_s: float, *, is_new: bool) -> None:
         shared = self._shared

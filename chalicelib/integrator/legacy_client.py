@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import math
 import re
+import select
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import pycurl
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 _MAX_BODY_BYTES = 1_000_000
 # libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
 _SPEED_WINDOW_S = 6
+# With 1, a call is sometimes called silent after its first second, before libcurl knows its speed.
+_MIN_LOW_SPEED_S = 2
 
 _HEADERS = (
     "Accept-Encoding: identity",
@@ -66,6 +69,9 @@ _HEADERS = (
 )
 _BLANK_LINE = (b"\n\r\n", b"\n\n")
 _JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
+# How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
+# that all look like ends would hold up all other calls of the thread.
+_MAX_PARSED_BYTES = 10_000_000
 _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
 _CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 
@@ -85,7 +91,7 @@ class LegacyEndpoint:
 
     ``connect_timeout_s`` bounds the look-up of the name and the connection, whatever number of
     addresses is tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
-    legacy may send nothing: rounded up to whole seconds, and at least 7, since libcurl averages
+    legacy may send nothing: rounded up to whole seconds, and at least 8, since libcurl averages
     the speed. ``keep_alive_s`` is how long an idle connection is kept.
 
     ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
@@ -174,6 +180,7 @@ class LegacyConnection:
         self._head = bytearray()  # status lines, headers and trailers of the current response
         self._body = bytearray()
         self._is_ended = False  # whether ``_receive`` has ended the response
+        self._parsed_bytes = 0  # by ``_receive``
         self._ignores_length = False
         # Constants of the module, here and below: an attribute of the handle costs ten times more.
         self._curl = curl = pycurl.Curl()
@@ -190,6 +197,7 @@ class LegacyConnection:
         curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         curl.setopt(pycurl.HTTPHEADER, self._headers)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.MAXREDIRS, 3)  # bounds the answers to challenges of Digest as well
         curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
         curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
@@ -199,9 +207,8 @@ class LegacyConnection:
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(endpoint.connect_timeout_s))
         curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(endpoint.call_timeout_s))
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        curl.setopt(
-            pycurl.LOW_SPEED_TIME, max(1, math.ceil(endpoint.read_timeout_s) - _SPEED_WINDOW_S)
-        )
+        silence_s = math.ceil(endpoint.read_timeout_s) - _SPEED_WINDOW_S
+        curl.setopt(pycurl.LOW_SPEED_TIME, max(_MIN_LOW_SPEED_S, silence_s))
         curl.setopt(pycurl.HEADERFUNCTION, self._head.extend)
         curl.setopt(pycurl.WRITEFUNCTION, self._receive)
         if resolve:
@@ -235,6 +242,19 @@ class LegacyConnection:
     def is_connected(self) -> bool:
         """Whether the connection is open, as far as is known."""
         return bool(self._curl.getinfo(pycurl.ACTIVESOCKET) != -1)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the idle connection has received nothing since its last response.
+
+        Bytes that wait there are no response to the next request: a server may have sent more than
+        one, or 408 before it closes. libcurl looks for them only once a second.
+        """
+        if (fd := self._curl.getinfo(pycurl.ACTIVESOCKET)) == -1:
+            return True
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return not poll.poll(0)
 
     @property
     def is_answered(self) -> bool:
@@ -305,6 +325,7 @@ class LegacyConnection:
         self._head.clear()
         self._body.clear()
         self._is_ended = False
+        self._parsed_bytes = 0
         if self._has_credentials:
             # A token or an earlier message of a handshake may have taken a part of it.
             remaining_s = self._deadline - time.monotonic()
@@ -321,9 +342,15 @@ class LegacyConnection:
         """
         body = self._body
         body += part
-        if part[-1] in _JSON_END and not self._has_length() and is_json_object(body):
-            self._is_ended = True
-            return 0  # to libcurl an error: it closes the connection
+        if (
+            part[-1] in _JSON_END
+            and self._parsed_bytes < _MAX_PARSED_BYTES
+            and not self._has_length()
+        ):
+            self._parsed_bytes += len(body)
+            if is_json_object(body):
+                self._is_ended = True
+                return 0  # to libcurl an error: it closes the connection
         return None
 
     def _has_length(self) -> bool:
@@ -388,7 +415,7 @@ class LegacyConnection:
                 outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
             )
         body = decode(bytes(self._body), fields.get("content-encoding"))
-        return judge(
+        result = judge(
             self._conditions,
             status,
             fields,
@@ -396,6 +423,9 @@ class LegacyConnection:
             latency_s,
             is_whole=not error and len(body) < _MAX_BODY_BYTES,
         )
+        if result.log and (redact := self._format.redact):
+            return replace(result, log=redact(result.log))
+        return result
 
 
 def _curl_header(line: str) -> str:

@@ -1,5 +1,7 @@
 """The call pool alone: its connections, its waiting, and calls that cannot be judged."""
 
+import errno
+import os
 import select
 import socket
 import threading
@@ -10,12 +12,13 @@ from contextlib import contextmanager
 import pytest
 
 from chalicelib.integrator.call_pool import CallPool
-from chalicelib.integrator.call_thread import FinishedCall
+from chalicelib.integrator.call_thread import FinishedCall, StartedCall
 from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
+from chalicelib.integrator.transfers import Transfers
 from chalicelib.postgres.claims import Claimed
 from tests.support.call_pool import call_pool_threads
-from tests.support.raw_legacy import RawLegacy
+from tests.support.raw_legacy import RawLegacy, response
 from tests.support.waiting import wait_until
 
 
@@ -56,6 +59,27 @@ def test_pool_keeps_its_connections_between_calls(
         # More than two if this machine was so slow that a call seemed to starve.
         assert legacy.connections < 10
         assert not pool.in_flight
+
+
+@pytest.mark.parametrize("idle_s", [0.1, 1.5])
+def test_second_response_is_not_taken_for_that_of_the_next_request(idle_s: float) -> None:
+    responses = iter([response()])
+
+    def respond(peer: socket.socket) -> bool:
+        for first in responses:
+            peer.sendall(first)
+            time.sleep(0.05)  # else libcurl reads both at once, and discards the second
+            peer.sendall(response())
+            return True
+        peer.sendall(response(b"{}", "422 Unprocessable"))
+        return True
+
+    with RawLegacy(respond).running() as legacy, call_pool(legacy) as pool:
+        send(pool, "first")
+        assert [each.result.outcome for each in collect(pool, 1)] == [Outcome.DELIVERED]
+        time.sleep(idle_s)
+        send(pool, "second")
+        assert [each.result.outcome for each in collect(pool, 1)] == [Outcome.REFUSED]
 
 
 def test_internal_error_in_a_call_fails_no_other_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +155,51 @@ def test_many_calls_are_shared_among_few_threads() -> None:
         assert 1 < len(call_pool_threads()) <= 4
         pool.close()
         wait_until(lambda: not call_pool_threads(), 5)
+
+
+def test_calls_of_a_thread_that_breaks_all_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are handed over while it closes its connections."""
+    closes, may_close = threading.Event(), threading.Event()
+    close = Transfers.close
+
+    def close_slowly(transfers: Transfers) -> None:
+        closes.set()
+        may_close.wait(20)
+        close(transfers)
+
+    def break_down(*_: object) -> list[object]:
+        raise ValueError("a bug")
+
+    with RawLegacy(lambda _: True).running() as legacy, call_pool(legacy) as pool:
+        send(pool, "open")
+        wait_until(lambda: bool(legacy.keys), 5)
+        monkeypatch.setattr(Transfers, "close", close_slowly)
+        monkeypatch.setattr(Transfers, "_ended", break_down)
+        send(pool, "queued")
+        assert closes.wait(20)
+        monkeypatch.undo()
+        [thread] = pool._threads
+        thread.send(StartedCall(Claimed("late", b"{}", 0, 0), time.monotonic(), 3))
+        pool.in_flight["late"] = Claimed("late", b"{}", 0, 0)
+        legacy.repair()
+        send(pool, "next")  # in another thread
+        may_close.set()
+        outcomes = {each.record.id: each.result.outcome for each in collect(pool, 4)}
+        failed = dict.fromkeys(("open", "queued", "late"), Outcome.FAILED)
+        assert outcomes == failed | {"next": Outcome.DELIVERED}
+
+
+def test_files_that_the_system_refuses_use_up_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with RawLegacy(lambda _: False).running() as legacy, call_pool(legacy) as pool:
+        monkeypatch.setattr(os, "pipe", refuse)
+        send(pool, "a-key")
+        monkeypatch.undo()
+        [call] = collect(pool, 1)
+        assert call.result.outcome is Outcome.OVERLOADED
+        assert not pool.in_flight
 
 
 def test_threads_that_the_system_refuses_use_up_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:

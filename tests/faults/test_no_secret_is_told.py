@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from html import escape
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -33,7 +34,14 @@ MODES: dict[str, dict[str, str]] = {
         "LEGACY_CLIENT_SECRET": CLIENT_SECRET,
     },
     "proxy": {"LEGACY_AUTH": "basic", **LOGIN},
+    "query": {},
+    "json": {"LEGACY_BODY": f'{{"password": {json.dumps(SECRET)}, "id": "{{{{ id }}}}"}}'},
+    "xml": {
+        "LEGACY_CONTENT_TYPE": "text/xml",
+        "LEGACY_BODY": f"<a><w:Password>{escape(SECRET)}</w:Password>{{{{ id }}}}</a>",
+    },
 }
+SECRET_MODES = ("basic", "digest", "ntlm", "proxy", "json", "xml")
 
 
 def encoded(secret: str) -> list[str]:
@@ -99,6 +107,8 @@ def test_echoed_request_tells_no_secret(
         environ = {**variables, "LEGACY_URL": server.url, **MODES[mode], "MAX_ATTEMPTS": "1"}
         if mode == "oauth2":
             environ["LEGACY_TOKEN_URL"] = issuer.url
+        if mode == "query":
+            environ["LEGACY_URL"] += f"?api_key={TOKEN}"
         if mode == "proxy":
             environ["LEGACY_PROXY"] = f"http://ann:{PROXY_PASSWORD}@127.0.0.1:{server.port}"
         legacy.mode = mode
@@ -106,7 +116,7 @@ def test_echoed_request_tells_no_secret(
         legacy.secrets = [
             each for each in secrets if each in json.dumps(environ, ensure_ascii=False)
         ]
-        legacy.secrets += [SECRET] if mode in ("basic", "digest", "ntlm", "proxy") else []
+        legacy.secrets += [SECRET] if mode in SECRET_MODES else []
         with wired(environ):
             (record_id,) = service.accept([1])
             service.replicate()

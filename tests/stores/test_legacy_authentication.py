@@ -126,6 +126,16 @@ def test_digest_with_a_wrong_password_is_an_overload_after_one_round_trip() -> N
     assert len(server.requests) == 2
 
 
+def test_digest_whose_nonces_are_all_stale_ends_after_few_requests() -> None:
+    challenge = 'Digest realm="hr", nonce="n", qop="auth", stale=true'
+    with (
+        HttpServer(lambda _: Response(401, {"WWW-Authenticate": challenge})).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        assert send(connection).credentials_refused
+    assert 2 < len(server.requests) < 6
+
+
 class NtlmLegacy:
     """Authenticates each connection by NTLM, with pyspnego's acceptor.
 
@@ -205,7 +215,14 @@ def test_ntlm_works_with_a_legacy_that_authenticates_each_request() -> None:
 
 @pytest.mark.usefixtures("ntlm_users")
 @pytest.mark.parametrize(
-    "answer", [NtlmLegacy(), lambda _: Response(401, {"WWW-Authenticate": "NTLM !"})]
+    "answer",
+    [
+        NtlmLegacy(),
+        *(
+            lambda _, value=value: Response(401, {"WWW-Authenticate": f"NTLM {value}"})
+            for value in ("!", b64encode(bytes(range(200))).decode())
+        ),
+    ],
 )
 def test_ntlm_with_a_wrong_password_or_no_challenge_is_an_overload(answer: NtlmLegacy) -> None:
     with (

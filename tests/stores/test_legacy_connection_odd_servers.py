@@ -45,6 +45,24 @@ def test_endless_body_is_read_up_to_a_bound_only() -> None:
     assert 1_000_000 <= sent <= 10_000_000
 
 
+def test_body_whose_parts_all_look_like_its_end_costs_little_cpu() -> None:
+    """All calls of a thread wait while one of them parses."""
+
+    def many_ends(peer: socket.socket) -> None:
+        peer.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"a":[' + b"{}," * 300_000 + b"{}")
+        ends_at = time.monotonic() + 3
+        while time.monotonic() < ends_at:
+            peer.sendall(b",{}")
+            time.sleep(0.001)
+
+    with ScriptedServer(many_ends).running() as server:
+        connection = connection_to(server.url, call_timeout_s=30.0)
+        started = time.thread_time()
+        assert send(connection).outcome is Outcome.FAILED
+        assert time.thread_time() - started < 1.5
+        connection.close()
+
+
 def unfinished(status: bytes, end: Respond) -> Respond:
     """Respond with two bytes of a body of nine, and then end as ``end`` does."""
 

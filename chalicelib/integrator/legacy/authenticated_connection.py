@@ -75,6 +75,11 @@ class AuthenticatedConnection:
         return self._connection is not None and self._connection.is_connected
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether the idle connection has received nothing since its last response."""
+        return self._connection is None or self._connection.is_quiet
+
+    @property
     def is_answered(self) -> bool:
         """Whether the present or last call has received a byte."""
         return self._connection is not None and self._connection.is_answered
@@ -91,6 +96,8 @@ class AuthenticatedConnection:
     def _connect(self, used: CallCredentials) -> LegacyConnection:
         """Return a connection that carries these credentials."""
         last, connection = self._used, self._connection
+        if connection and not connection.is_quiet:
+            connection = None  # it was idle while a token was requested
         if last is used and connection:
             return connection
         if connection is None or last is None or last.credentials is not used.credentials:

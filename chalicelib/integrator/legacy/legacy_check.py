@@ -21,6 +21,7 @@ from chalicelib.integrator.legacy.record_values import (
     to_json,
     values_of,
 )
+from chalicelib.integrator.legacy.redaction import SECRET_FIELDS
 from chalicelib.integrator.legacy.url_template import UrlTemplate
 from chalicelib.integrator.legacy_client import LegacyEndpoint, connect
 from chalicelib.integrator.legacy_response import MAX_BODY_BYTES, decode, final_fields
@@ -35,16 +36,6 @@ _PUBLIC_HEADERS = frozenset(
 _STATUS_LINE = re.compile(rb"HTTP/[\d.]+ +(\d{3})\b")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _BARE_STATUS = re.compile(rb"\s*(\d{3})[ \t]*(?:\r?\n|\Z)")
-
-# A part of the names of such fields.
-_NAME = r"[\w.-]*(?:passw|pwd|secret|token|api[-_]?key|authorization|nonce)[\w.-]*"
-_ANY_CASE = re.IGNORECASE | re.DOTALL
-_SECRET_FIELDS = (
-    # XML, JSON, and a form or an attribute.
-    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)(?:<!\[CDATA\[.*?\]\]>|[^<])+", _ANY_CASE),
-    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', _ANY_CASE),
-    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", _ANY_CASE),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +166,7 @@ def _masked_header(line: str) -> str:
 
 
 def _masked_body(text: str) -> str:
-    for pattern in _SECRET_FIELDS:
+    for pattern in SECRET_FIELDS:
         text = pattern.sub(rf"\g<1>{MASK}", text)
     return text
 

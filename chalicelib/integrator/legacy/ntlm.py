@@ -17,7 +17,6 @@ from collections.abc import Callable, Generator, Sequence
 
 import pycurl
 import spnego
-from spnego.exceptions import SpnegoError
 
 _CHALLENGE = re.compile(rb"(?im)^www-authenticate:[ \t]*NTLM[ \t]+([\w+/]+=*)")
 # The legacy may close the connection between the messages.
@@ -83,8 +82,8 @@ class NtlmConnection:
             return error, False
         try:
             answer = context.step(b64decode(challenge[1]))
-        except (SpnegoError, ValueError):  # bytes that are no challenge: the 401 stands
-            return error, False
+        except Exception:  # noqa: BLE001 - pyspnego raises anything, such as KeyError
+            return error, False  # bytes that are no challenge: the 401 stands
         error = yield from self._send([*headers, _authorization(answer)], body)
         is_refused = not error and self._status == 401
         return error, is_refused and bool(self._curl.getinfo(pycurl.NUM_CONNECTS))

@@ -4,12 +4,13 @@ Employees may read the log of a call. A legacy or a proxy may quote the request 
 may encode what it quotes.
 """
 
+import contextlib
 import html
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 _REPLACEMENT = "[secret]"
 # A shorter secret is not replaced: "40[secret]" in place of 401 would disclose it.
@@ -19,6 +20,32 @@ _MIN_BASE64_DIGITS = 6
 # What proves the knowledge of a password, and lets it be guessed offline: the hash of Digest (RFC
 # 7616, section 3.4) and the messages of NTLM.
 _PROOFS = re.compile(r"(?i)(\bresponse=[\\\"']*|\b(?:NTLM|Negotiate)\s+)[\w+/]{16,}=*")
+
+# A part of the names of fields that have secrets.
+_NAME = r"[\w.-]*(?:passw|pwd|secret|token|api[-_]?key|authorization|nonce)[\w.-]*"
+_ANY_CASE = re.IGNORECASE | re.DOTALL
+SECRET_FIELDS = (
+    # XML, JSON, and a form or an attribute.
+    re.compile(rf"(<(?:[\w.-]+:)?{_NAME}(?:\s[^>]*)?>)(?:<!\[CDATA\[.*?\]\]>|[^<])+", _ANY_CASE),
+    re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', _ANY_CASE),
+    re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", _ANY_CASE),
+)
+
+
+def secrets_of(text: str) -> set[str]:
+    """Return the values of the fields in a text, such as a request, whose names tell of secrets."""
+    values = {
+        match[0][len(match[1]) :] for pattern in SECRET_FIELDS for match in pattern.finditer(text)
+    }
+    return {form for each in values for form in (_unquoted(each), unquote_plus(each))}
+
+
+def _unquoted(value: str) -> str:
+    """Return the value of a field without the quotes and escapes of JSON or XML."""
+    if value.startswith('"'):
+        with contextlib.suppress(ValueError):
+            return str(json.loads(value, strict=False))
+    return html.unescape(value.removeprefix("<![CDATA[").removesuffix("]]>"))
 
 
 class Redactor:

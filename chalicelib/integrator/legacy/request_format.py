@@ -6,8 +6,9 @@ has already rendered a record, so that a fault of the settings ends a run before
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from chalicelib.integrator.legacy import header_lines, media_type
 from chalicelib.integrator.legacy.record_values import (
@@ -16,6 +17,7 @@ from chalicelib.integrator.legacy.record_values import (
     smallest_sample_record,
     values_of,
 )
+from chalicelib.integrator.legacy.redaction import Redactor, secrets_of
 from chalicelib.integrator.legacy.url_template import UrlTemplate
 from chalicelib.settings import Settings, SettingsError
 
@@ -38,6 +40,8 @@ class RequestFormat:
         url: fills the placeholders of the URL; None if it has none.
         body: renders the body; None if the body is the record's JSON.
         content_type: the Content-Type of the body.
+        redact: removes the secrets of the URL's query and of the body from a text that quotes them;
+            None if there are none.
     """
 
     method: str = "POST"
@@ -46,6 +50,7 @@ class RequestFormat:
     url: UrlTemplate | None = None
     body: "BodyTemplate | None" = None
     content_type: str = _JSON
+    redact: Redactor | None = None
 
     @property
     def is_rendered(self) -> bool:
@@ -101,7 +106,12 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     )
     if result.is_rendered:
         _try(result)
-    return result
+    secrets = secrets_of(urlsplit(url).query)
+    if result.body:
+        secrets |= secrets_of(
+            result.render(sample_record(result.encoding))[1].decode(result.encoding)
+        )
+    return replace(result, redact=Redactor(secrets)) if secrets else result
 
 
 def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
