@@ -26,9 +26,9 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.integrator.legacy.legacy_check import Check
+    from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
     from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
-    from chalicelib.integrator.legacy_client import LegacyEndpoint
     from chalicelib.integrator.run import Run
     from chalicelib.odata.router import Router
     from chalicelib.operations.quarantine import Release
@@ -191,7 +191,7 @@ def legacy_endpoint() -> LegacyEndpoint:
         MisconfiguredError: a setting is invalid. The message names it, the place and the reason.
     """
     from chalicelib.integrator.legacy import request_format
-    from chalicelib.integrator.legacy_client import LegacyEndpoint
+    from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
 
     config = settings()
     try:

@@ -8,17 +8,14 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``call_thread``: one of these threads: it makes many calls at once.
 - ``transfers``: transfer the calls of a thread at once, through libcurl.
 - ``connection_pool``: which connection a call gets, and when an idle one is closed.
-- ``legacy_client``: one HTTP call through libcurl, within its timeout.
-- ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
 - ``outcome``: judge how a call ended (DELIVERED, OVERLOADED, FAILED or REFUSED); has the table.
-- ``retry_after``: read from a response how long to wait.
 - ``liveness``: decide whether a failed call is the record's fault or the legacy's.
 - ``failure_share``: how often a good record's call fails; it keeps such records from being parked.
 - ``retry_policy``: decide a record's new status, and when it is retried; parks it in the end.
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.
 - ``database_worker``: the thread that runs the database tasks, one at a time.
 - ``run_stats``: count what a run did, and log it.
-- ``legacy``: how to speak to this legacy: the requests it reads, what its responses mean.
+- ``legacy``: one HTTP call: credentials, the requests this legacy reads, what its responses mean.
 - ``limiter``: decide the limit, the most calls that may be in flight.
 
 The SQL of claims and settlements is in ``chalicelib.postgres.claims``.

@@ -19,7 +19,12 @@ import pycurl
 
 from chalicelib import telemetry
 from chalicelib.integrator.connection_pool import ConnectionPool, Shared
-from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEndpoint, connect
+from chalicelib.integrator.legacy.legacy_client import (
+    Call,
+    LegacyConnection,
+    LegacyEndpoint,
+    connect,
+)
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.transfers import Transfers
 from chalicelib.postgres.claims import Claimed

@@ -35,7 +35,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.integrator.retry_after import requested_wait_s
+from chalicelib.integrator.legacy.retry_after import requested_wait_s
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions

@@ -183,7 +183,7 @@ def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
         dynamodb="", table="", postgres="postgresql://x@127.0.0.1:9/x", legacy=url
     )
     modules = set(run(INTEGRATE, variables | changes)["modules"])
-    assert "chalicelib.integrator.legacy_client" in modules
+    assert "chalicelib.integrator.legacy.legacy_client" in modules
     assert (
         ("jinja2" in modules) == (LEGACY + "request_template" in modules) == (changes == TEMPLATE)
     )

@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from chalicelib.integrator.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from tests.support.authorization_server import AuthorizationServer, Client
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.service import Service, wired

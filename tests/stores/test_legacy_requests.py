@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
 from chalicelib.integrator.legacy.request_format import read
 from chalicelib.integrator.legacy.response_conditions import ResponseConditions
-from chalicelib.integrator.legacy_client import LegacyConnection, LegacyEndpoint
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.settings import Settings
 from tests.support.scripted_server import SUCCESS, ScriptedServer, connection_to, send

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
 from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
-from chalicelib.integrator.legacy_client import LegacyEndpoint
 from chalicelib.settings import Settings
 
 

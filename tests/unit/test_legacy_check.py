@@ -6,9 +6,9 @@ import pytest
 
 from chalicelib.errors import InvalidError
 from chalicelib.integrator.legacy.legacy_check import Check, check
+from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
 from chalicelib.integrator.legacy.request_format import read
 from chalicelib.integrator.legacy.response_conditions import ResponseConditions
-from chalicelib.integrator.legacy_client import LegacyEndpoint
 from chalicelib.point_record import punch_id
 from chalicelib.settings import Settings
 

@@ -1,6 +1,14 @@
-"""How to speak to this legacy: the road to it, the requests it reads, what its responses mean.
+"""How to speak to this legacy: one HTTP call, its credentials, its request and its response.
 
-The road, and what proves to it who we are:
+The call:
+
+- ``legacy_client``: make a call through libcurl, within its timeout; start here.
+- ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
+- ``retry_after``: read from a response how long to wait.
+- ``call_error``: explain why a call has no complete response.
+- ``transport``: certificate authorities, client certificate and proxy.
+
+Credentials:
 
 - ``credentials``: build the credentials from the settings, and check them.
 - ``shared_credentials``: share them among the threads, and read them again once they are refused.
@@ -8,13 +16,11 @@ The road, and what proves to it who we are:
 - ``token_cache``: one OAuth 2.0 access token for all threads, renewed before it expires.
 - ``token_request``: one request to the token endpoint.
 - ``ntlm``: the handshake of NTLM on a kept connection, which libcurl's wheel lacks.
-- ``transport``: certificate authorities, client certificate and proxy.
-- ``call_error``: explain why a call has no complete response.
 - ``redaction``: remove our secrets from texts that people read.
 
-Requests and responses:
+Requests and responses as settings describe them:
 
-- ``request_format``: everything of a request that settings decide; start here.
+- ``request_format``: everything of a request that settings decide.
 - ``request_template``: the body, a Jinja2 template (LEGACY_BODY).
 - ``header_lines``: headers from settings.
 - ``url_template``: the URL with placeholders (LEGACY_URL).
@@ -23,6 +29,6 @@ Requests and responses:
 - ``response_conditions``: judge responses by JMESPath conditions (LEGACY_DELIVERED and others).
 - ``legacy_check``: show a request, and judge a response, for an operator.
 
-Without settings of its own the record's JSON is sent as it is, without credentials, and none of
-this but ``transport`` and ``request_format`` is imported (docs/decisions/0026 and 0027).
+Without such settings the record's JSON is sent as it is, without credentials, and only the modules
+of the call and ``request_format`` are imported (docs/decisions/0026 and 0027).
 """

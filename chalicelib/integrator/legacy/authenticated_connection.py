@@ -8,9 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from chalicelib.integrator.legacy.legacy_client import (
+    Call,
+    LegacyConnection,
+    LegacyEndpoint,
+    perform,
+)
 from chalicelib.integrator.legacy.shared_credentials import CallCredentials, LegacyCredentials
 from chalicelib.integrator.legacy.token_request import TokenError
-from chalicelib.integrator.legacy_client import Call, LegacyConnection, LegacyEndpoint, perform
 from chalicelib.integrator.outcome import CallResult, Outcome
 
 

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from chalicelib import point_record
 from chalicelib.errors import InvalidError
+from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint, connect
+from chalicelib.integrator.legacy.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.legacy.record_values import (
     PROPERTIES,
     UnsendableError,
@@ -23,8 +25,6 @@ from chalicelib.integrator.legacy.record_values import (
 )
 from chalicelib.integrator.legacy.redaction import SECRET_FIELDS
 from chalicelib.integrator.legacy.url_template import UrlTemplate
-from chalicelib.integrator.legacy_client import LegacyEndpoint, connect
-from chalicelib.integrator.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.outcome import CallResult, Outcome, judge
 
 MASK = "***"

@@ -29,15 +29,15 @@ from chalicelib.integrator.legacy.call_error import (
     is_sent,
     refuses_credentials,
 )
-from chalicelib.integrator.legacy.record_values import UnsendableError
-from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
-from chalicelib.integrator.legacy.transport import Transport
-from chalicelib.integrator.legacy_response import (
+from chalicelib.integrator.legacy.legacy_response import (
     closes_connection,
     decode,
     final_fields,
     is_json_object,
 )
+from chalicelib.integrator.legacy.record_values import UnsendableError
+from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
+from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.integrator.outcome import (
     CallResult,
     Outcome,
