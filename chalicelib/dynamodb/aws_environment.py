@@ -1,6 +1,6 @@
 """Read credentials, region and endpoint of DynamoDB from the environment, as in a Lambda function.
 
-Invariant: the result is what boto3 would find, or None. Whatever boto3 would read elsewhere, or
+Invariant: the result is what boto3 would find, or None. What boto3 would read elsewhere, or
 treats in a special way, is left to boto3: profiles, configuration files, credentials that expire,
 roles of containers and instances, FIPS and dual-stack endpoints, endpoints by account,
 proxies.

@@ -1,7 +1,7 @@
 """Read one HTTP/1.1 response (RFC 9112), strictly and in bounded size.
 
 A response is accepted only if its end is certain: it has a Content-Length or is chunked. DynamoDB
-always sends a Content-Length. Whatever else arrives is an error, so that it is never taken for an
+always sends a Content-Length. Anything else is an error, so that it is never taken for an
 acknowledgment of DynamoDB.
 """
 

@@ -190,7 +190,7 @@ class _Connection:
 
         Raises:
             OSError: the connection failed, or the time is over.
-            MalformedResponseError: the response is none.
+            MalformedResponseError: the bytes are not an HTTP/1.1 response.
         """
         self.has_received = False
         self._deadline = time.monotonic() + timeout_s

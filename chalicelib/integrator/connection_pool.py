@@ -7,7 +7,7 @@ all threads, calls on new connections would wait for ever. Rules:
 1. An idle connection is closed after ``keep_alive_s``.
 2. There are no more connections than calls were in flight at once in the last second or two.
 3. While a call waits for its first byte on a new connection, there are no more connections than
-   calls in flight now: the limit has fallen, and nobody else needs the idle ones.
+   calls in flight now: the limit has fallen, and no other call needs the idle ones.
 4. While a call starves on a new connection, in whichever thread, none is kept: those that are
    answered close.
 5. An idle connection that has received anything is closed: no request has asked for it.

@@ -13,7 +13,7 @@ This module does no I/O. The run reports deliveries, and keeps the snapshot from
 
 from math import isfinite
 
-# The share is taken over about so many deliveries, and the larger one of the two holds. The short
+# The share is taken over about this many deliveries, and the larger of the two counts. The short
 # memory notices soon that the legacy begins to fail; the long one is exact.
 _MEMORIES = (20, 500)
 # A good record is parked with about this probability. At a share of one tenth, the default of
@@ -34,7 +34,7 @@ class FailureShare:
         return max(map(_share, self._sums))
 
     def explains(self, attempts: int) -> bool:
-        """Return whether a good record may fail so many times in a row."""
+        """Return whether a good record may fail this many times in a row."""
         return self.value**attempts > _MAX_CHANCE
 
     def on_delivered(self, attempts: int) -> None:

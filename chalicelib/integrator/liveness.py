@@ -3,9 +3,8 @@
 A failed or refused call, and one without a response, counts as an attempt only if the legacy was
 alive for others: a call that was sent later was delivered. Calls that were sent during a silence
 never count: at the end of an outage the next probe is delivered, and that says nothing about the
-record of the last one. A silence begins once so many different records in a row were not delivered
-that it is a surprise. It ends with the run: else many bad records would keep one another from
-counting.
+record of the last one. A silence begins when clearly more records in a row are not delivered than
+is usual. It ends with the run: else many bad records would keep one another from counting.
 
 A legacy that fails now and then, or is up and down in turn, is alive for others all the time.
 ``failure_share`` keeps the records that it fails by chance from being parked.

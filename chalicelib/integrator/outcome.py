@@ -14,8 +14,8 @@
 
 (*) The body is a JSON object. If it has a ``message``, the message is "success".
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
-a call that was sent later was delivered. Otherwise the record waits as after an overload, whatever
-the status is. ``liveness`` decides it.
+a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
+status. ``liveness`` decides it.
 
 The operator's conditions are asked before these rules: ``legacy.response_conditions``. A record
 from which no request can be made is REFUSED: it is not sent.

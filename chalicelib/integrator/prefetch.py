@@ -122,6 +122,6 @@ class PrefetchQueue:
         target_size = min(_MAX_QUEUED, max(2 * peak_calls(limit), ceil(per_s * self._ahead_s)))
         suspects = min(len(self._suspects), int(_SUSPECTS_SHARE * target_size))
         deficit = target_size - len(self._records) - suspects
-        # Without this bound, suspects that nobody can send yet would fill the memory.
+        # Without this bound, suspects that cannot be sent yet would fill the memory.
         deficit = min(deficit, _MAX_QUEUED - len(self))
         return min(_MAX_CLAIM, deficit) if 2 * deficit >= target_size else 0

@@ -13,7 +13,7 @@
 (**) And good records hardly ever fail as often: see ``failure_share``.
 
 A Retry-After may delay the next attempt further. Overloads in a row are counted apart from
-attempts, so an outage never parks a record, whatever its status is.
+attempts, so an outage by any status never parks a record.
 """
 
 import random

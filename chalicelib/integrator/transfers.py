@@ -50,7 +50,7 @@ class Transfers:
     def __init__(self, poller: "select.epoll | Poll | None" = None) -> None:
         self._poller = poller or (select.epoll() if hasattr(select, "epoll") else Poll())
         self._watched: dict[int, int] = {}  # the events of each socket
-        self._lock = threading.Lock()  # so that nobody writes to a closed pipe
+        self._lock = threading.Lock()  # so that no thread writes to a closed pipe
         self._is_closed = False
         self._is_woken = False  # whether a byte is in the pipe
         self._waking, self._waker = os.pipe()
@@ -137,5 +137,5 @@ class Transfers:
             self._poller.modify(fd, events)
 
     def _set_timer(self, timeout_ms: int) -> None:
-        """Note when libcurl wants to be called whatever happens; -1: never."""
+        """Note when libcurl wants to be called without an event of a socket; -1: never."""
         self._timer_at = math.inf if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000

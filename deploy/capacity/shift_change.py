@@ -204,7 +204,7 @@ class _Simulation:
             self._put(throttled, phones)
 
     def _put(self, throttled: int, phones: _Phones) -> None:
-        """Put the punches of these phones into the table, after so many throttled attempts."""
+        """Put the punches of these phones into the table, after this many throttled attempts."""
         asked = sum(phones.values())
         stored = self._table.write(asked)
         self._result.accepted += stored

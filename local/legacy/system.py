@@ -158,10 +158,10 @@ class LegacySystem:
         if self.settings.clock_ahead_s and not response.prepared:
             response.headers.setdefault("Date", http_date(self.settings.clock_ahead_s))
 
-    def _retry_after(self, told: Outage | RateLimit) -> dict[str, str]:
-        if told.retry_after_s is None:
+    def _retry_after(self, cause: Outage | RateLimit) -> dict[str, str]:
+        if cause.retry_after_s is None:
             return {}
-        value = retry_after(told.retry_after_s, told.retry_after, self.settings.clock_ahead_s)
+        value = retry_after(cause.retry_after_s, cause.retry_after, self.settings.clock_ahead_s)
         return {"Retry-After": value}
 
     async def _fail(

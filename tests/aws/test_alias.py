@@ -1,4 +1,4 @@
-"""API Gateway calls an alias of intake; each parameter of it does one thing."""
+"""API Gateway calls an alias of intake; each of its parameters does one thing."""
 
 import copy
 import re
@@ -64,7 +64,7 @@ def test_change_of_a_parameter_of_intake_publishes_a_version(
     before = transform(template, revised(template, b"zip"))
     after = transform(template, revised(template, b"zip", **changed))
     assert versions(before) != versions(after)
-    # Lambda publishes no version of a function that has not changed. The revision is part of it.
+    # Lambda publishes no version of a function that has not changed. The revision changes it.
     described = [
         each["Resources"]["Intake"]["Properties"]["Description"] for each in (before, after)
     ]

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from local.legacy_profile import ProfileError, check_profile, read_profile
-from tests.support.http_legacy import HttpLegacy, Request, Response
+from tests.support.http_server import HttpServer, Request, Response
 from tests.support.running_stack import RunningStack, local
 from tests.support.waiting import wait_until
 
@@ -44,7 +44,8 @@ def write_profile(directory: Path, url: str, text: str = SOAP) -> Path:
 def register(request: Request) -> Response:
     tree = ElementTree.fromstring(request.body)  # noqa: S314 - our own XML
     assert request.headers["soapaction"] == '"urn:register"'
-    return 200, b"<registered/>" if tree.findtext(".//employee") == "7" else b"<s:Fault>x</s:Fault>"
+    is_known = tree.findtext(".//employee") == "7"
+    return Response(body=b"<registered/>" if is_known else b"<s:Fault>x</s:Fault>")
 
 
 def test_profile_has_values_of_several_lines_and_references_relative_to_itself(
@@ -139,8 +140,8 @@ def test_check_prints_the_request_and_judges_standard_input(tmp_path: Path) -> N
 def test_check_sends_only_if_told_to_and_its_status_says_whether_it_was_delivered(
     tmp_path: Path,
 ) -> None:
-    with HttpLegacy(register).running() as legacy:
-        profile = str(write_profile(tmp_path, legacy.url))
+    with HttpServer(register).running() as legacy:
+        profile = str(write_profile(tmp_path, legacy.origin))
         assert check("--legacy", profile).returncode == 0
         assert legacy.requests == []
         punch = '{"employeeId": %d, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03:00"}'
@@ -166,8 +167,8 @@ def test_check_without_settings_says_what_is_missing() -> None:
 
 
 def test_stack_feeds_the_legacy_that_a_profile_describes(tmp_path: Path) -> None:
-    with HttpLegacy(register).running() as legacy:
-        profile = write_profile(tmp_path, legacy.url)
+    with HttpServer(register).running() as legacy:
+        profile = write_profile(tmp_path, legacy.origin)
         stack = RunningStack(tmp_path / "data", "--tick", "0.1", "--legacy", str(profile))
         try:
             record_id = stack.post().json()["id"]

@@ -9,7 +9,7 @@ import pytest
 import app
 from chalicelib import container
 from chalicelib.errors import InvalidError, MisconfiguredError, UnavailableError
-from tests.support.http_legacy import HttpLegacy, Request, Response
+from tests.support.http_server import HttpServer, Request, Response
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import UNREACHABLE, Service, wired
 from tests.support.tokens import operator_event
@@ -30,7 +30,7 @@ SOAP = {
 
 
 def fault(text: str) -> Response:
-    return 500, f"<s:Fault><faultstring>{text}</faultstring></s:Fault>".encode()
+    return Response(500, body=f"<s:Fault><faultstring>{text}</faultstring></s:Fault>".encode())
 
 
 def register(request: Request) -> Response:
@@ -40,7 +40,7 @@ def register(request: Request) -> Response:
     employee = tree.findtext(".//employee")
     assert tree.findtext(".//at") == "2026-11-22T08:00:00-03:00"
     faults = {"2": "unknown employee", "3": "already registered", "4": "busy"}
-    return fault(faults[employee]) if employee in faults else (200, b"<registered/>")
+    return fault(faults[employee]) if employee in faults else Response(body=b"<registered/>")
 
 
 def outcomes(service: Service) -> dict[int, tuple[str, int, str | None]]:
@@ -56,8 +56,8 @@ def test_soap_legacy_gets_xml_and_its_answers_are_told_apart(
     variables: dict[str, str], service: Service
 ) -> None:
     with (
-        HttpLegacy(register).running() as legacy,
-        wired(variables | SOAP | {"LEGACY_URL": f"{legacy.url}/soap"}),
+        HttpServer(register).running() as legacy,
+        wired(variables | SOAP | {"LEGACY_URL": f"{legacy.origin}/soap"}),
     ):
         service.accept(range(1, 6))
         service.replicate()
@@ -67,15 +67,15 @@ def test_soap_legacy_gets_xml_and_its_answers_are_told_apart(
         2: (
             "ERROR",
             1,
-            "HTTP 500, judged by LEGACY_REFUSED: " + fault("unknown employee")[1].decode(),
+            "HTTP 500, judged by LEGACY_REFUSED: " + fault("unknown employee").body.decode(),
         ),
         3: (
             "INTEGRATED",
             1,
             "The legacy already had the record. HTTP 500: "
-            + fault("already registered")[1].decode(),
+            + fault("already registered").body.decode(),
         ),
-        4: ("ERROR", 0, "HTTP 500, judged by LEGACY_RETRY: " + fault("busy")[1].decode()),
+        4: ("ERROR", 0, "HTTP 500, judged by LEGACY_RETRY: " + fault("busy").body.decode()),
         5: ("INTEGRATED", 1, None),
     }
     assert {each.headers["content-type"] for each in legacy.requests} == {"text/xml; charset=utf-8"}
@@ -92,9 +92,11 @@ def test_each_attempt_of_a_record_is_the_same_request(
     }
     statuses = [503, 500, 202]
     with (
-        HttpLegacy(lambda _: (statuses.pop(0), b"{}")).running() as legacy,
+        HttpServer(lambda _: Response(statuses.pop(0), body=b"{}")).running() as legacy,
         wired(
-            variables | rest | {"LEGACY_URL": legacy.url + "/employees/{employeeId}/punches/{id}"}
+            variables
+            | rest
+            | {"LEGACY_URL": legacy.origin + "/employees/{employeeId}/punches/{id}"}
         ),
     ):
         (record_id,) = service.accept([7])
@@ -105,7 +107,7 @@ def test_each_attempt_of_a_record_is_the_same_request(
     assert service.statuses() == {"INTEGRATED": 1}
     assert len(legacy.requests) == 3
     for request in legacy.requests:
-        assert (request.method, request.target) == ("PUT", f"/employees/7/punches/{record_id}")
+        assert (request.method, request.path) == ("PUT", f"/employees/7/punches/{record_id}")
         assert json.loads(request.body) == {"at": "2026-11-22T08:00:00-03:00", "device": None}
         assert "idempotency-key" not in request.headers
 
@@ -118,8 +120,8 @@ def test_record_that_the_template_cannot_render_is_parked_and_blocks_no_other(
         "MAX_ATTEMPTS": "2",
     }
     with (
-        HttpLegacy(lambda _: (200, b"{}")).running() as legacy,
-        wired(variables | strict | {"LEGACY_URL": legacy.url}),
+        HttpServer(lambda _: Response(body=b"{}")).running() as legacy,
+        wired(variables | strict | {"LEGACY_URL": legacy.origin}),
     ):
         service.post({**PUNCH, "employeeId": 1})
         # An attempt counts if a record that is sent later is delivered.
@@ -168,17 +170,17 @@ PUNCH = {"employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
 def test_faulty_settings_end_the_run_before_it_claims_a_record(
     changes: dict[str, str], message: str, variables: dict[str, str], service: Service
 ) -> None:
-    with HttpLegacy(lambda _: (200, b"{}")).running() as legacy:
+    with HttpServer(lambda _: Response(body=b"{}")).running() as legacy:
         service.accept([1, 2])
         service.replicate()
         with (
-            wired(variables | {"LEGACY_URL": legacy.url} | changes),
+            wired(variables | {"LEGACY_URL": legacy.origin} | changes),
             pytest.raises(MisconfiguredError, match=message) as caught,
         ):
             service.integrate()
         assert "\n" not in str(caught.value)
         assert outcomes(service) == {1: ("AWAITING", 0, None), 2: ("AWAITING", 0, None)}
-        with wired(variables | {"LEGACY_URL": legacy.url}):
+        with wired(variables | {"LEGACY_URL": legacy.origin}):
             service.integrate()
     assert service.statuses() == {"INTEGRATED": 2}
     assert len(legacy.requests) == 2
@@ -206,8 +208,8 @@ def test_check_shows_a_request_and_judges_a_response_without_sending(
 
 def test_check_sends_one_record_if_told_to(capsys: pytest.CaptureFixture[str]) -> None:
     with (
-        HttpLegacy(register).running() as legacy,
-        wired(UNREACHABLE | SOAP | {"LEGACY_URL": f"{legacy.url}/soap"}),
+        HttpServer(register).running() as legacy,
+        wired(UNREACHABLE | SOAP | {"LEGACY_URL": f"{legacy.origin}/soap"}),
     ):
         sent = check(send=True, record={**PUNCH, "employeeId": 3, "deviceId": "secret gate"})
     assert (sent["outcome"], sent["decided_by"]) == ("DELIVERED", "LEGACY_DUPLICATE")

@@ -17,6 +17,7 @@ SUCCESS = b'{"message": "success"}'
 class Request:
     """One request. ``connection`` counts the connections of the server, from 1."""
 
+    method: str
     path: str
     headers: Message
     body: bytes
@@ -55,7 +56,9 @@ class HttpServer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-                request = Request(self.path, self.headers, body, self.connection_number)
+                request = Request(
+                    self.command, self.path, self.headers, body, self.connection_number
+                )
                 outer.requests.append(request)
                 response = outer.answer(request)
                 self.send_response_only(response.status)
@@ -65,7 +68,8 @@ class HttpServer:
                 self.end_headers()
                 self.wfile.write(response.body)
 
-            do_CONNECT = do_POST  # noqa: N815 - its name; this is the request to a proxy
+            do_PUT = do_PATCH = do_POST  # noqa: N815 - names of http.server
+            do_CONNECT = do_POST  # noqa: N815 - the request to a proxy
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -97,7 +101,8 @@ class HttpServer:
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         scheme, host = ("https", "localhost") if tls else ("http", "127.0.0.1")
-        self.url = f"{scheme}://{host}:{self.port}/point-records"
+        self.origin = f"{scheme}://{host}:{self.port}"
+        self.url = f"{self.origin}/point-records"
 
     @contextmanager
     def running(self) -> Iterator["HttpServer"]:

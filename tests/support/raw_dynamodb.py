@@ -4,18 +4,17 @@ It reads each request correctly and records it; the test decides the response.
 """
 
 import json
-import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from local.loopback import HOST
+from tests.support.raw_server import RawServer, read_request
 
 
 @dataclass(frozen=True)
@@ -95,49 +94,26 @@ def resets(peer: socket.socket) -> bool:
     return False
 
 
-class RawDynamoDB:
+class RawDynamoDB(RawServer):
     """Responds with each of ``script`` in turn, then with success. None in the script is success.
 
     Attributes:
         url: its URL.
         requests: every request, in the order of arrival.
         accepted: those that were answered with success, other than by the script.
-        connections: how many connections were opened.
     """
 
     def __init__(self, *script: Respond | bytes | None, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
         self.script = list(script)
         self.requests: list[Request] = []
         self.accepted: list[Request] = []
         self._tls = tls
-        self._listener = socket.create_server((HOST, 0), backlog=100)
-        self._threads: list[threading.Thread] = []
-        self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         scheme = "https" if tls else "http"
-        self.url = f"{scheme}://{HOST}:{self._listener.getsockname()[1]}"
+        self.url = f"{scheme}://{self.origin}"
 
-    @property
-    def connections(self) -> int:
-        return len(self._threads)
-
-    def close_connections(self) -> None:
-        """Close every connection, as a server does with idle ones."""
-        for each in self._open:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                peer, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(peer)
-            self._threads.append(threading.Thread(target=self._serve, args=(peer,)))
-            self._threads[-1].start()
-
-    def _serve(self, peer: socket.socket) -> None:
+    def serve(self, peer: socket.socket) -> None:
         with suppress(OSError), peer:
             if self._tls is not None:
                 peer = self._tls.wrap_socket(peer, server_side=True)  # detaches the other
@@ -153,35 +129,13 @@ class RawDynamoDB:
                     if not respond(peer):
                         return
 
-    @contextmanager
-    def running(self) -> Iterator["RawDynamoDB"]:
-        """Serve until the end of the block, then close every connection."""
-        accepting = threading.Thread(target=self._accept)
-        accepting.start()
-        try:
-            yield self
-        finally:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            accepting.join(10)
-            self.close_connections()
-            for thread in self._threads:
-                thread.join(10)
-                assert not thread.is_alive()
-
 
 def _read(peer: socket.socket) -> Request | None:
     """Read one request; None if the client has closed the connection."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        part = peer.recv(65_536)
-        if not part:
-            return None
-        received += part
-    head, _, body = received.partition(b"\r\n\r\n")
-    (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
-    while len(body) < int(length):
-        body += peer.recv(65_536)
-    line, *lines = head.decode().split("\r\n")
+    received = read_request(peer)
+    if received is None:
+        return None
+    head, body = received
+    line, *lines = head.split("\r\n")
     pairs = (each.split(": ", 1) for each in lines)
     return Request(line, {name.lower(): value for name, value in pairs}, body)

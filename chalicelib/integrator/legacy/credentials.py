@@ -149,7 +149,7 @@ def _token_client(settings: Settings, values: Mapping[str, str]) -> TokenClient:
 
 
 def _header_secrets(headers: Sequence[str]) -> list[str]:
-    """Return the value of each header, and without the scheme in front of it."""
+    """Return each header's value, with and without its authentication scheme."""
     values = [line.partition(": ")[2] for line in headers]
     return [*values, *(value.partition(" ")[2] for value in values)]
 

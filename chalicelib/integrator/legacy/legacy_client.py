@@ -2,7 +2,7 @@
 
 Invariants:
 
-- Whatever the legacy does ends in one of the four outcomes, never in an exception.
+- Every call ends in one of the four outcomes, never in an exception.
 - No call outlasts its timeout: libcurl's covers the name look-up, TLS and every byte.
 - Every attempt of a record is the same request, with the record's id as its idempotency key.
 - No log of a result names the host or the URL: employees may read it. libcurl's own messages do.
@@ -14,7 +14,6 @@ libcurl frames the responses. Its verdict on a broken one is mapped to an outcom
 from __future__ import annotations
 
 import math
-import re
 import select
 import time
 from collections.abc import Generator, Sequence
@@ -30,10 +29,11 @@ from chalicelib.integrator.legacy.call_error import (
     refuses_credentials,
 )
 from chalicelib.integrator.legacy.legacy_response import (
+    MAX_BODY_BYTES,
+    ResponseBuffer,
     closes_connection,
     decode,
     final_fields,
-    is_json_object,
 )
 from chalicelib.integrator.legacy.record_values import UnsendableError
 from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
     from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
 
-# libcurl ends a response with a longer body; then a 2xx is unreadable, and another status counts.
-_MAX_BODY_BYTES = 1_000_000
 # libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
 _SPEED_WINDOW_S = 6
 # With 1, a call is sometimes called silent after its first second, before libcurl knows its speed.
@@ -67,14 +65,6 @@ _HEADERS = (
     "Accept-Encoding: identity",
     "Expect:",  # libcurl must not wait for a 100 Continue
 )
-_BLANK_LINE = (b"\n\r\n", b"\n\n")
-_JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
-# How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
-# that all look like ends would hold up all other calls of the thread.
-_MAX_PARSED_BYTES = 10_000_000
-_LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
-_CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
-
 
 Transfer = Generator[pycurl.Curl, int, int]
 Call = Generator[pycurl.Curl, int, CallResult]
@@ -89,8 +79,8 @@ returns how the call ended.
 class LegacyEndpoint:
     """The URL of the legacy and the timeouts of a call, in seconds.
 
-    ``connect_timeout_s`` bounds the look-up of the name and the connection, whatever number of
-    addresses is tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
+    ``connect_timeout_s`` bounds the name look-up and the connection, however many addresses are
+    tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
     legacy may send nothing: rounded up to whole seconds, and at least 8, since libcurl averages
     the speed. ``keep_alive_s`` is how long an idle connection is kept.
 
@@ -177,11 +167,7 @@ class LegacyConnection:
         self._own_headers = [*_HEADERS, *(_curl_header(each) for each in request.headers)]
         self._headers = self._own_headers
         self._key_prefix = f"{request.key_header}: " if request.key_header else ""
-        self._head = bytearray()  # status lines, headers and trailers of the current response
-        self._body = bytearray()
-        self._is_ended = False  # whether ``_receive`` has ended the response
-        self._parsed_bytes = 0  # by ``_receive``
-        self._ignores_length = False
+        self._response = response = ResponseBuffer()
         # Constants of the module, here and below: an attribute of the handle costs ten times more.
         self._curl = curl = pycurl.Curl()
         # The connection belongs to the handle, also among other transfers, and ends with it.
@@ -203,14 +189,15 @@ class LegacyConnection:
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.MAXCONNECTS, 1)
-        curl.setopt(pycurl.MAXFILESIZE, _MAX_BODY_BYTES)
+        # A longer body ends the response; then a 2xx is unreadable, and another status counts.
+        curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(endpoint.connect_timeout_s))
         curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(endpoint.call_timeout_s))
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
         silence_s = math.ceil(endpoint.read_timeout_s) - _SPEED_WINDOW_S
         curl.setopt(pycurl.LOW_SPEED_TIME, max(_MIN_LOW_SPEED_S, silence_s))
-        curl.setopt(pycurl.HEADERFUNCTION, self._head.extend)
-        curl.setopt(pycurl.WRITEFUNCTION, self._receive)
+        curl.setopt(pycurl.HEADERFUNCTION, response.head.extend)
+        curl.setopt(pycurl.WRITEFUNCTION, response.receive)
         if resolve:
             curl.setopt(pycurl.RESOLVE, list(resolve))
         self._has_credentials = credentials is not None
@@ -225,7 +212,7 @@ class LegacyConnection:
             from chalicelib.integrator.legacy.ntlm import NtlmConnection  # noqa: PLC0415 - rare
 
             self._ntlm = NtlmConnection(
-                curl, self._exchange, self._head, login.user, login.password
+                curl, self._exchange, response.head, login.user, login.password
             )
 
     def carry(self, headers: Sequence[str]) -> None:
@@ -259,7 +246,7 @@ class LegacyConnection:
     @property
     def is_answered(self) -> bool:
         """Whether the present or last call has received a byte."""
-        return bool(self._head)
+        return bool(self._response.head)
 
     def send(self, record_id: str, record: bytes) -> CallResult:
         """Send a record and return how the call ended; arguments as of ``call``."""
@@ -274,8 +261,8 @@ class LegacyConnection:
             started: since when the call's time runs; by default since now.
         """
         started = time.monotonic() if started is None else started
-        curl, head = self._curl, self._head
-        head.clear()
+        curl, received = self._curl, self._response
+        received.clear()
         if self._is_rendered:
             try:
                 url, record = self._format.render(record)
@@ -298,10 +285,10 @@ class LegacyConnection:
             not error
             and 200 <= status < 300
             and self._conditions is None
-            and head.endswith(_BLANK_LINE)
+            and received.has_whole_head
         ):
             latency_s = time.monotonic() - started
-            result = judge_response(status, bytes(self._body), latency_s, None)
+            result = judge_response(status, bytes(received.body), latency_s, None)
             if result.outcome is Outcome.DELIVERED:
                 return result
         elif self._deserves_retry(error, status):
@@ -322,43 +309,15 @@ class LegacyConnection:
 
     def _exchange(self) -> Transfer:
         """Exchange one request and one response in what is left of the call's time."""
-        self._head.clear()
-        self._body.clear()
-        self._is_ended = False
-        self._parsed_bytes = 0
+        self._response.clear()
         if self._has_credentials:
-            # A token or an earlier message of a handshake may have taken a part of it.
+            # Waiting for a token or an earlier message of a handshake has used some of it.
             remaining_s = self._deadline - time.monotonic()
             if remaining_s <= 0:
                 return int(pycurl.E_OPERATION_TIMEDOUT)
             self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
         error = yield self._curl
-        return int(pycurl.E_OK) if self._is_ended else error
-
-    def _receive(self, part: bytes) -> int | None:
-        """Take a part of the body; end a response without a length once its JSON is complete.
-
-        Such a body ends when the server closes the connection, and some servers never do.
-        """
-        body = self._body
-        body += part
-        if (
-            part[-1] in _JSON_END
-            and self._parsed_bytes < _MAX_PARSED_BYTES
-            and not self._has_length()
-        ):
-            self._parsed_bytes += len(body)
-            if is_json_object(body):
-                self._is_ended = True
-                return 0  # to libcurl an error: it closes the connection
-        return None
-
-    def _has_length(self) -> bool:
-        # A challenge (401) may precede the final response.
-        start = max(0, self._head.rfind(b"\nHTTP/"))
-        if _LENGTH_FIELD.search(self._head, start) and not self._ignores_length:
-            return True
-        return _CHUNKED_FIELD.search(self._head, start) is not None
+        return int(pycurl.E_OK) if self._response.is_ended else error
 
     def _deserves_retry(self, error: int, status: int) -> bool:
         """Return whether the call must be repeated before it can be judged.
@@ -376,7 +335,7 @@ class LegacyConnection:
         return (
             status == 400
             and not self._curl.getinfo(pycurl.NUM_CONNECTS)
-            and closes_connection(bytes(self._head))
+            and closes_connection(bytes(self._response.head))
         )
 
     def _retry(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
@@ -387,12 +346,12 @@ class LegacyConnection:
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
             return int(pycurl.E_OPERATION_TIMEDOUT)
-        self._ignores_length = error == E_WEIRD_SERVER_REPLY
+        self._response.ignores_length = error == E_WEIRD_SERVER_REPLY
         self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
-        self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._ignores_length)
+        self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._response.ignores_length)
         self._curl.setopt(pycurl.FRESH_CONNECT, 1)
         error = yield from self._transfer(headers, record)
-        self._ignores_length = False
+        self._response.ignores_length = False
         self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
         self._curl.setopt(pycurl.FRESH_CONNECT, 0)
@@ -404,24 +363,24 @@ class LegacyConnection:
         Only the body of a 2xx says whether the record was accepted. If the body of any other
         response breaks off, times out or is too long, its status is enough.
         """
-        fields = final_fields(bytes(self._head))
+        fields = final_fields(bytes(self._response.head))
         is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
         if fields is None or (is_broken and 200 <= status < 300):
-            outcome, reason = explain(self._curl, error, len(self._head))
+            outcome, reason = explain(self._curl, error, len(self._response.head))
             is_refused = refuses_credentials(self._curl, error)
             # TLS 1.3 tells only after the request that it refuses a certificate.
             broke_off = is_sent(self._curl) and not is_refused
             return judge_no_response(
                 outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
             )
-        body = decode(bytes(self._body), fields.get("content-encoding"))
+        body = decode(bytes(self._response.body), fields.get("content-encoding"))
         result = judge(
             self._conditions,
             status,
             fields,
             body,
             latency_s,
-            is_whole=not error and len(body) < _MAX_BODY_BYTES,
+            is_whole=not error and len(body) < MAX_BODY_BYTES,
         )
         if result.log and (redact := self._format.redact):
             return replace(result, log=redact(result.log))

@@ -15,8 +15,73 @@ MAX_BODY_BYTES = 1_000_000
 # headerless data as deflate.
 _WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+_BLANK_LINE_ENDINGS = (b"\n\r\n", b"\n\n")
+_LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
+_CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
+_JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
+# How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
+# that all look like ends would hold up all other calls of the thread.
+_MAX_PARSED_BYTES = 10_000_000
 # 101 is final: the server speaks another protocol from then on.
 _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d")
+
+
+class ResponseBuffer:
+    """What libcurl has received of the current response.
+
+    Attributes:
+        head: status lines, headers and trailers.
+        body: the body.
+        is_ended: whether ``receive`` has ended the response.
+        ignores_length: whether the Content-Length of the response is invalid.
+    """
+
+    def __init__(self) -> None:
+        self.head = bytearray()
+        self.body = bytearray()
+        self.is_ended = False
+        self.ignores_length = False
+        self._parsed_bytes = 0
+
+    def clear(self) -> None:
+        """Forget the last response."""
+        self.head.clear()
+        self.body.clear()
+        self.is_ended = False
+        self._parsed_bytes = 0
+
+    @property
+    def has_whole_head(self) -> bool:
+        """Whether the header fields are complete."""
+        return self.head.endswith(_BLANK_LINE_ENDINGS)
+
+    def receive(self, part: bytes) -> int | None:
+        """Take a part of the body; end a response without a length once its JSON is complete.
+
+        Such a body ends when the server closes the connection, and some servers never do.
+
+        Returns:
+            0 to end the response: to libcurl an error, upon which it closes the connection.
+        """
+        body = self.body
+        body += part
+        if (
+            part[-1] in _JSON_END
+            and self._parsed_bytes < _MAX_PARSED_BYTES
+            and not self._has_length()
+        ):
+            self._parsed_bytes += len(body)
+            if is_json_object(body):
+                self.is_ended = True
+                return 0
+        return None
+
+    def _has_length(self) -> bool:
+        # A challenge (401) may precede the final response.
+        start = max(0, self.head.rfind(b"\nHTTP/"))
+        if _LENGTH_FIELD.search(self.head, start) and not self.ignores_length:
+            return True
+        return _CHUNKED_FIELD.search(self.head, start) is not None
 
 
 def final_fields(received: bytes) -> dict[str, str] | None:

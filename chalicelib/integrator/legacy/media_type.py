@@ -90,7 +90,7 @@ def decode_text(body: bytes, content_type: str = "") -> str:
 
 
 def syntax_fault(body: bytes, content_type: str) -> str | None:
-    """Return why a body is not what its Content-Type says; None if it is, or if nobody can tell."""
+    """Return why a body does not match its Content-Type; None if it does, or is not checked."""
     try:
         if is_json(content_type):
             json.loads(body)

@@ -89,7 +89,7 @@ class TokenCache:
     def refuse(self, token: Token) -> bool:
         """Tell that the legacy refused a token; return whether another one is worth a try.
 
-        Only the first call with a token gives it up, so many refused calls cause one request.
+        Only the first refused call with a token discards it: many refused calls cause one request.
         """
         with self._changed:
             if token is self._token:

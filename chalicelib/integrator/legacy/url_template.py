@@ -1,7 +1,7 @@
 """Fill the placeholders of LEGACY_URL, such as ``/employees/{employeeId}/punches``.
 
 Each value is percent-encoded (RFC 3986, section 2.1), so that it stays one path segment or one
-query value whatever characters it has. Invariant: no record changes the host.
+query value, with any characters. Invariant: no record changes the host.
 """
 
 import re

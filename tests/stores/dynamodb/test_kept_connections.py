@@ -205,7 +205,7 @@ def test_each_thread_gets_the_response_to_its_own_request() -> None:
     class Echo(RawDynamoDB):
         """Responds with the body of each request."""
 
-        def _serve(self, peer: socket.socket) -> None:
+        def serve(self, peer: socket.socket) -> None:
             with peer:
                 while received := peer.recv(65_536):
                     peer.sendall(response(received.partition(b"\r\n\r\n")[2]))

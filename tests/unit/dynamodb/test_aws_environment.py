@@ -145,7 +145,7 @@ def test_variable_with_an_effect_on_boto3_is_left_to_it(name: str, value: str) -
 
 
 def test_every_variable_of_botocore_is_considered() -> None:
-    """Fail if a new version of botocore reads a variable that nobody has thought of."""
+    """Fail if a new version of botocore reads a variable that is not considered here."""
     read_by_botocore = set(EnvProvider.TOKENS) | {
         EnvProvider.ACCESS_KEY,
         EnvProvider.SECRET_KEY,

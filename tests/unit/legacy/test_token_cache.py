@@ -33,7 +33,7 @@ class Endpoint:
         return Token(f"token-{number}", self.now, self.now + 75, self.now + 90)
 
     def wait_for_requests(self, requests: int) -> None:
-        """Wait until so many requests were made, and the last has ended."""
+        """Wait until this many requests were made and the last one has ended."""
         wait_until(lambda: self.requests >= requests and not self.cache._is_requesting)
 
 
