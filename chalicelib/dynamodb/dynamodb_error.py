@@ -78,7 +78,7 @@ def error_code(status: int, fields: Mapping[str, Any]) -> str:
 
 
 def retry_of(status: int, code: str) -> Retry:
-    """Return what the status and the code of an error response say about a retry."""
+    """Decide from the status and the code of an error response whether to retry."""
     if code in _THROTTLING_CODES or status == _THROTTLING_STATUS:
         return Retry.THROTTLED
     if code in _TRANSIENT_CODES or status in _TRANSIENT_STATUSES:

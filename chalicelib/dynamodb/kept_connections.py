@@ -124,7 +124,7 @@ class KeptConnections:
         return response
 
     def _keep(self, connection: "_Connection") -> None:
-        """Keep a connection for later requests; close the one of too many that is idle longest."""
+        """Keep a connection for later requests; beyond the maximum, close the one idle longest."""
         connection.idle_since = self._clock()
         self._kept.append(connection)
         if len(self._kept) > _MAX_KEPT:

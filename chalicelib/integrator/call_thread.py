@@ -77,7 +77,7 @@ class CallThread:
 
     Args:
         endpoint: the legacy.
-        shared: what the threads of the pool tell each other about connections.
+        shared: what the threads of the pool share about connections.
         on_finished: takes calls that have ended.
         max_queue_s: see ``CallPool``.
 

@@ -63,7 +63,7 @@ ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
 class Shared:
-    """What the threads of a run tell each other about the legacy's connections.
+    """What the threads of a run share about the legacy's connections.
 
     No lock: an update that is lost among thousands changes nothing.
 
@@ -84,7 +84,7 @@ class ConnectionPool(Generic[ConnectionT]):
 
     Args:
         make: makes a connection, which need not be opened yet.
-        shared: what the threads of the run tell each other.
+        shared: what the threads of the run share.
         keep_alive_s: how long an idle connection is kept; 0: each call opens its own.
         is_tls: whether a new connection needs a TLS handshake.
     """

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the result of the check; return 1 if the record was sent and not delivered."""
     if arguments.legacy:
         profile = read_profile(arguments.legacy)
-        check_profile(profile)  # names the setting; the service tells its clients less
+        check_profile(profile)  # names the setting; the service reveals less to its clients
         os.environ.update(profile)
     from chalicelib import container  # noqa: PLC0415 - the service reads the environment
     from chalicelib.integrator.outcome import Outcome  # noqa: PLC0415 - with the service

@@ -1,4 +1,4 @@
-"""Alarms tell outages from shift changes: they judge simulated and invented minutes."""
+"""Alarms distinguish outages from shift changes: they judge simulated and invented minutes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -64,7 +64,7 @@ def puts(endpoint: RawDynamoDB) -> list[Request]:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_punch_without_a_valid_answer_is_not_acknowledged(
+def test_punch_without_a_valid_response_is_not_acknowledged(
     service: Service, endpoint: RawDynamoDB, fault: Respond | bytes
 ) -> None:
     assert service.post(punch(1)).status_code == 201  # leaves a kept connection

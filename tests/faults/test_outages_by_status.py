@@ -1,4 +1,4 @@
-"""Outages that a gateway tells by any status: nothing is parked, and all is delivered once.
+"""Outages that a gateway reports by any status: nothing is parked, and all is delivered once.
 
 The service runs against Postgres and the simulated legacy. Two counted attempts would park a
 record, and the delays of retries are short, so that each outage takes seconds.
@@ -66,7 +66,7 @@ def failures(legacy: SimulatedLegacy, status: str) -> int:
 
 
 @pytest.mark.parametrize("status", ["302", "404", "409", "423", "502", "504"])
-def test_outage_told_by_a_status_parks_none_of_a_few_records(
+def test_outage_by_any_status_parks_none_of_a_few_records(
     service: Service,
     variables: dict[str, str],
     legacy: SimulatedLegacy,

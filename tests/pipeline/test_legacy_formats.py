@@ -52,7 +52,7 @@ def outcomes(service: Service) -> dict[int, tuple[str, int, str | None]]:
     return {employee: (status, attempts, log) for employee, status, attempts, log in rows}
 
 
-def test_soap_legacy_gets_xml_and_its_answers_are_told_apart(
+def test_soap_legacy_gets_xml_and_its_responses_are_distinguished(
     variables: dict[str, str], service: Service
 ) -> None:
     with (

@@ -92,7 +92,7 @@ class Alias(CloudFormationModel):
 
 @contextmanager
 def numbered_versions() -> Iterator[None]:
-    """Make moto's CloudFormation tell the number of a version, the attribute ``Version``."""
+    """Make moto's CloudFormation return the number of a version, the attribute ``Version``."""
 
     def get_cfn_attribute(self: LambdaVersion, attribute_name: str) -> str:
         assert attribute_name == "Version"

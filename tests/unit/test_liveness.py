@@ -89,7 +89,7 @@ def test_row_of_refusals_is_healthy_where_rows_are_common(share: float) -> None:
     assert liveness.is_silent
 
 
-def test_outage_leaves_the_next_one_noticed_as_soon() -> None:
+def test_second_outage_is_noticed_as_soon_as_the_first() -> None:
     liveness, rng = Liveness(), random.Random(1)
     for _ in range(3):
         results(liveness, 200, 0.0, rng)

@@ -33,7 +33,7 @@ SECRET_FIELDS = (
 
 
 def secrets_of(text: str) -> set[str]:
-    """Return the values of the fields in a text, such as a request, whose names tell of secrets."""
+    """Return the values of the fields in a text, such as a request, whose names suggest secrets."""
     values = {
         match[0][len(match[1]) :] for pattern in SECRET_FIELDS for match in pattern.finditer(text)
     }

@@ -12,7 +12,7 @@ of each; ``body`` is JSON if it is JSON, and text otherwise. A condition holds o
     LEGACY_REFUSED        REFUSED
 
 What none of them decides falls to the rules of ``outcome``, with one exception: if LEGACY_DELIVERED
-is set, only these conditions tell a delivery, and any other 2xx is FAILED. Otherwise the default
+is set, only these conditions mean a delivery, and any other 2xx is FAILED. Otherwise the default
 rules would take ``{"ok": false}`` for a delivery.
 """
 

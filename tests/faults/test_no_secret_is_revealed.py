@@ -164,7 +164,7 @@ def test_error_description_of_the_token_endpoint_tells_no_secret(
         assert form not in records
 
 
-def test_exception_in_a_call_tells_no_secret(
+def test_exception_in_a_call_reveals_no_secret(
     service: Service,
     variables: dict[str, str],
     capsys: pytest.CaptureFixture[str],
