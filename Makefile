@@ -6,8 +6,8 @@ PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 RUN := .venv/.run
 DEV := .venv/.dev
 WHEELS := .venv/wheels/.downloaded
-# Two workers: a third gains nothing on two cores.
-PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist worksteal
+# Three workers also on two cores: many tests wait for a timeout.
+PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
 
 STAGE := prod
 TRACING := PassThrough
