@@ -32,11 +32,15 @@ CLOUDFORMATION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --c
   --template-file build/$(STAGE)/uploaded.json --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) \
   --no-fail-on-empty-changeset --tags application=punch-clock stage=$(STAGE) \
   --parameter-overrides $(PARAMETERS)
+# The same for what stands beside the functions that Chalice deploys.
+COMPANION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --no-fail-on-empty-changeset \
+  --template-file build/$(STAGE)/companion.json --tags application=punch-clock stage=$(STAGE) \
+  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT)
 # Arguments of `make deploy` that have no default.
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
 .DEFAULT_GOAL := help
-.PHONY: help run legacy test test-fast check soak format bench audit package deployable preflight deploy
+.PHONY: help run legacy test test-fast check soak format bench audit package deployable preflight deploy chalice-deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,12 +88,18 @@ deploy: deployable preflight package ## Deploy STAGE to an AWS account: docs/ope
 	$(CLOUDFORMATION) IntakeRevision=$$revision ProtectTable=$$protect && \
 	$(CLOUDFORMATION) IntakeRevision=$$revision ProtectTable=true
 
+chalice-deploy: preflight $(DEV) $(WHEELS) ## Deploy a stage that `python -m deploy configure` wrote, by Chalice
+	$(PYTHON) -m deploy companion $(STAGE)
+	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && $(COMPANION) ProtectTable=$$protect
+	$(PYTHON) -m deploy chalice $(STAGE) deploy
+	$(COMPANION) ProtectTable=true FunctionsExist=true
+
 # Checked before anything is built.
 deployable:
 	@: $(foreach each,$(REQUIRED),$(if $($(each)),,$(error Set $(each)=…: docs/operations.md)))
 
 preflight: $(RUN)
-	@exec $(PYTHON) -m deploy preflight $(STAGE) --bucket $(BUCKET)
+	@exec $(PYTHON) -m deploy preflight $(STAGE) $(if $(BUCKET),--bucket $(BUCKET))
 
 format: $(DEV) ## Format the code and fix what the linter can fix
 	$(PYTHON) -m ruff format .

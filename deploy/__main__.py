@@ -1,11 +1,17 @@
-"""The commands of a deployment: ``package``, ``preflight`` and ``protection``."""
+"""The commands of a deployment.
+
+``make package``, ``make deploy`` and ``make chalice-deploy`` call them (docs/operations.md).
+"""
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from deploy import preflight
+from chalicelib.settings import SettingsError
+from deploy import companion, configure, preflight
+from deploy.merge_template import ParameterError, read
 from deploy.package import PROJECT, StageError, package, stage_configuration
 from deploy.runtime import ARCHITECTURE, MACHINES, RUNTIME, interpreter
 
@@ -42,10 +48,38 @@ def main() -> int:
     protecting.add_argument("stage")
     protecting.set_defaults(run=_protection)
 
+    configuring = commands.add_parser(
+        "configure", help="write a stage of `chalice deploy` into .chalice/config.json"
+    )
+    configuring.add_argument("--stage", required=True)
+    for name in configure.ASKED:
+        configuring.add_argument(f"--{_option(name)}", dest=name, metavar="VALUE")
+    configuring.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    configuring.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE")
+    configuring.add_argument("--concurrency", type=int, default=configure.CONCURRENCY)
+    configuring.add_argument("--architecture", choices=sorted(MACHINES), default=ARCHITECTURE)
+    configuring.set_defaults(run=_configure)
+
+    accompanying = commands.add_parser(
+        "companion", help="write the template of what `chalice deploy` does not make"
+    )
+    accompanying.add_argument("stage")
+    accompanying.set_defaults(run=_companion)
+
+    chalice = commands.add_parser(
+        "chalice", help="run a command of Chalice, with the pinned runtime"
+    )
+    chalice.add_argument("stage")
+    chalice.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND", help="deploy …")
+    chalice.set_defaults(run=_chalice)
+
     arguments = parser.parse_args()
     try:
         status: int = arguments.run(arguments)
-    except (StageError, preflight.CliError, subprocess.CalledProcessError) as error:
+    except (
+        *(StageError, ParameterError, SettingsError, preflight.CliError),
+        subprocess.CalledProcessError,
+    ) as error:
         print(error, file=sys.stderr)
         return 1
     return status
@@ -69,7 +103,7 @@ def _check(arguments: argparse.Namespace) -> int:
     configuration = stage_configuration(arguments.stage)
     stack = f"punch-clock-{arguments.stage}"
     reserved = {
-        stack if name == "api_handler" else f"{stack}-{name}": each["reserved_concurrency"]
+        stack if name == "api_handler" else f"{stack}-{name}": each.get("reserved_concurrency", 0)
         for name, each in configuration["lambda_functions"].items()
     }
     table = configuration["environment_variables"]["POINT_RECORD_TABLE"]
@@ -87,6 +121,59 @@ def _protection(arguments: argparse.Namespace) -> int:
     state = preflight.stack_state(f"punch-clock-{arguments.stage}")
     print("false" if state is None else "true")
     return 0
+
+
+def _configure(arguments: argparse.Namespace) -> int:
+    """Write the stage; ask for what is missing, if there is somebody to ask."""
+    declared = read(arguments.stage)["Parameters"]
+    parameters = dict(_pair(each) for each in arguments.parameter)
+    for name in configure.ASKED:
+        value = getattr(arguments, name)
+        if value is None and sys.stdin.isatty():
+            value = input(f"{declared[name]['Description']}\n{_option(name)}: ").strip()
+        if not value:
+            print(f"Set --{_option(name)}: {declared[name]['Description']}", file=sys.stderr)
+            return 1
+        parameters[name] = value
+    configure.configure(
+        arguments.stage,
+        parameters,
+        dict(_pair(each) for each in arguments.set),
+        concurrency=arguments.concurrency,
+        architecture=arguments.architecture,
+    )
+    stage = stage_configuration(arguments.stage)
+    print(f"The stage {arguments.stage} is in .chalice/config.json. It needs these parameters:")
+    values = stage["environment_variables"].values()
+    for reference in sorted({each for each in values if each.startswith("ssm:")}):
+        print(f"  {reference.removeprefix('ssm:').partition('#')[0]}")
+    print(f"Then: make chalice-deploy STAGE={arguments.stage}")
+    return 0
+
+
+def _option(parameter: str) -> str:
+    """Return the name of an option: "jwks-url" for "JwksUrl"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", parameter).lower()
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ParameterError(f"Write NAME=VALUE, not {text!r}.")
+    return name, value
+
+
+def _companion(arguments: argparse.Namespace) -> int:
+    path = PROJECT / "build" / arguments.stage / "companion.json"
+    companion.write(arguments.stage, path)
+    print(path)
+    return 0
+
+
+def _chalice(arguments: argparse.Namespace) -> int:
+    from deploy import pinned_chalice  # noqa: PLC0415 - the other commands need no Chalice
+
+    return pinned_chalice.run(arguments.stage, arguments.arguments)
 
 
 if __name__ == "__main__":
