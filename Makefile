@@ -68,7 +68,7 @@ audit: ## Look up all dependencies among known vulnerabilities: needs the intern
 	build/audit/bin/pip-audit -r requirements.txt -r requirements-dev.txt -r local/requirements-node.txt
 
 package: $(DEV) $(WHEELS) ## Package STAGE (prod) for CloudFormation, into build/
-	@exec $(PYTHON) -m deploy $(STAGE)
+	@exec $(PYTHON) -m deploy package $(STAGE) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(ARGS)
 
 deploy: deployable package ## Deploy STAGE to an AWS account: docs/operations.md
 	aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \

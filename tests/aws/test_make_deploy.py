@@ -45,7 +45,7 @@ def test_make_deploy_passes_each_parameter_of_the_template(template: dict[str, A
     hashed = set(re.findall(r"(\w+)=", computed[1]))
     assert hashed == set(template["Parameters"]) - {"IntakeRevision"}
     assert "--stack-name punch-clock-test " in done.stdout
-    assert "-m deploy test" in done.stdout
+    assert "-m deploy package test" in done.stdout
 
 
 def test_make_deploy_stops_before_packaging_without_a_variable() -> None:

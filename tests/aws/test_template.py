@@ -14,7 +14,7 @@ import app
 from chalicelib.telemetry import METRICS
 from chalicelib.web.headers import GATEWAY_ERROR_HEADERS
 from deploy.package import StageError, copy_source
-from deploy.runtime import RUNTIME
+from deploy.runtime import ARCHITECTURE, RUNTIME
 from local.child_process import PROJECT
 from tests.support.deployed_template import (
     CONFIG,
@@ -110,8 +110,12 @@ def test_invalid_stage_name_is_rejected(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_has_the_pinned_runtime(function: str, template: dict[str, Any]) -> None:
-    assert properties(template, function)["Runtime"] == RUNTIME
+def test_function_has_the_pinned_runtime_and_processor(
+    function: str, template: dict[str, Any]
+) -> None:
+    configured = properties(template, function)
+    assert configured["Runtime"] == RUNTIME
+    assert configured["Architectures"] == [ARCHITECTURE] == [PROD["lambda_architecture"]]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
