@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from chalicelib.settings import SettingsError
-from deploy import companion, configure, preflight
+from deploy import change_set, companion, configure, preflight
 from deploy.merge_template import ParameterError, read
-from deploy.package import PROJECT, StageError, package, stage_configuration
+from deploy.package import PROJECT, StageError, check_stage, package, stage_configuration
 from deploy.runtime import ARCHITECTURE, MACHINES, RUNTIME, interpreter
 
 
@@ -66,6 +66,17 @@ def main() -> int:
     accompanying.add_argument("stage")
     accompanying.set_defaults(run=_companion)
 
+    showing = commands.add_parser("changes", help="show a change set as a table in Markdown")
+    showing.add_argument("change_set", help="its ARN")
+    showing.set_defaults(run=lambda arguments: print(change_set.table(arguments.change_set)) or 0)
+
+    executing = commands.add_parser(
+        "execute", help="execute a change set of a stage, and protect the table after the first one"
+    )
+    executing.add_argument("stage")
+    executing.add_argument("change_set", help="its ARN")
+    executing.set_defaults(run=_execute)
+
     chalice = commands.add_parser(
         "chalice", help="run a command of Chalice, with the pinned runtime"
     )
@@ -78,6 +89,7 @@ def main() -> int:
         status: int = arguments.run(arguments)
     except (
         *(StageError, ParameterError, SettingsError, preflight.CliError),
+        change_set.DeploymentError,
         subprocess.CalledProcessError,
     ) as error:
         print(error, file=sys.stderr)
@@ -120,6 +132,13 @@ def _protection(arguments: argparse.Namespace) -> int:
     """
     state = preflight.stack_state(f"punch-clock-{arguments.stage}")
     print("false" if state is None else "true")
+    return 0
+
+
+def _execute(arguments: argparse.Namespace) -> int:
+    check_stage(arguments.stage)
+    change_set.execute(arguments.change_set)
+    change_set.protect(f"punch-clock-{arguments.stage}")
     return 0
 
 
