@@ -158,6 +158,7 @@ def _database(name: str) -> Database:
         pool=config.database_pool,
         connect_timeout_s=config.database_connect_timeout_s,
         statement_timeout_s=config.statement_timeout_s,
+        idle_timeout_s=config.database_idle_timeout_s,
         setting=name.upper(),
     )
 

@@ -3,6 +3,7 @@
 ``make package`` and ``make deploy`` start here; ``docs/operations.md`` describes the deployment.
 
 - ``__main__``: the command ``python -m deploy``; start reading at ``package.package``.
+- ``preflight``: check the machine and the account before a deployment.
 - ``package``: build the template and the zip of a stage with ``chalice package``.
 - ``revision``: name the code and configuration of intake, so that a change publishes a version.
 - ``runtime``: pin the Python version (``RUNTIME``) and the processor of the deployed functions.

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from deploy import wheels
 from deploy.runtime import ARCHITECTURE, RUNTIME, interpreter
@@ -36,17 +37,34 @@ class StageError(Exception):
     """A stage cannot have this name. The message is for operators."""
 
 
+def stage_configuration(stage: str) -> dict[str, Any]:
+    """Return the configuration of a stage: that of ``prod`` under its own name.
+
+    Raises:
+        StageError: the name is not valid for a stage.
+    """
+    check_stage(stage)
+    text = (PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8")
+    configuration: dict[str, Any] = json.loads(_rename_stage(stage, text))["stages"][_MODEL]
+    return configuration
+
+
+def check_stage(stage: str) -> None:
+    """Raise ``StageError`` if a name is not valid for a stage."""
+    if not re.fullmatch(r"[a-z][a-z0-9]{1,15}", stage):
+        raise StageError(
+            f"{stage!r} is not a stage name. Use 2 to 16 lowercase letters and digits, "
+            "starting with a letter."
+        )
+
+
 def copy_source(stage: str, into: Path) -> None:
     """Copy the deployed files, and the configuration of one stage, into an empty directory.
 
     Raises:
         StageError: the name is not valid for a stage.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9]{1,15}", stage):
-        raise StageError(
-            f"{stage!r} is not a stage name. Use 2 to 16 lowercase letters and digits, "
-            "starting with a letter."
-        )
+    check_stage(stage)
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for name in ("app.py", "requirements.txt"):
