@@ -30,11 +30,6 @@ def main() -> int:
         default=ARCHITECTURE,
         help=f"the processor of the functions ({ARCHITECTURE})",
     )
-    packaging.add_argument(
-        "--without-bytecode",
-        action="store_true",
-        help=f"package though {RUNTIME} is not on PATH; each cold start compiles all sources",
-    )
     packaging.set_defaults(run=_package)
 
     checking = commands.add_parser("preflight", help="check that the account can be deployed to")
@@ -98,13 +93,12 @@ def main() -> int:
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    if interpreter(RUNTIME) is None and not arguments.without_bytecode:
+    if interpreter(RUNTIME) is None:
         print(
-            f"Put {RUNTIME} on PATH: it makes the bytecode of the zip. With --without-bytecode "
-            "the zip has sources only, and each cold start compiles them.",
+            f"Warning: the zip contains no bytecode, so each cold start compiles all sources. "
+            f"Put {RUNTIME} on PATH and package again.",
             file=sys.stderr,
         )
-        return 1
     template = package(arguments.stage, arguments.build, architecture=arguments.architecture)
     archive = template.with_name("deployment.zip")
     print(f"{template}\n{archive}: {archive.stat().st_size / 1_000:,.0f} kB")
