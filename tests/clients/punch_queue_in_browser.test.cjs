@@ -65,7 +65,7 @@ const newPunches = (count) => (
   Array.from({ length: count }, () => ({ employeeId: employees += 1, employerId: EMPLOYER })))
 
 /** Open a page of the app with a queue; `clockMs` is how far the clock of the device is ahead. */
-async function openApp({ name, page = PAGE, clockMs = 0, timeoutMs = 10_000, spoil = '' }) {
+async function openApp({ name, page = PAGE, clockMs = 0, timeoutMs = 30_000, spoil = '' }) {
   const tab = await browser.context.newPage()
   await tab.addInitScript(`{
     const offsetMs = ${clockMs}
@@ -97,7 +97,7 @@ const pending = (tab) => tab.evaluate(async () => queue.pending())
 const entries = (tab) => tab.evaluate(async () => [await queue.pending(), await queue.refused()].flat())
 const accepted = (tab) => tab.evaluate(() => accepted.length)
 
-async function until(condition, what, milliseconds = 20_000) {
+async function until(condition, what, milliseconds = 40_000) {
   const deadline = performance.now() + milliseconds
   while (!await condition()) {
     assert.ok(performance.now() < deadline, `did not happen: ${what}`)

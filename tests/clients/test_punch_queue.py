@@ -36,7 +36,7 @@ def run_node_tests(script: str, variables: Mapping[str, str], seconds: float) ->
 
 
 def test_queue_acts_on_each_answer_as_the_contract_says() -> None:
-    run_node_tests("punch_queue.test.mjs", {}, 90)
+    run_node_tests("punch_queue.test.mjs", {}, 110)
 
 
 @pytest.mark.browser
@@ -54,7 +54,7 @@ def test_browser_loses_and_doubles_no_punch(stack: Stack, page_origin: str, tmp_
                 "TOKEN": OPERATOR["Authorization"].removeprefix("Bearer "),
                 "EXPECTED": str(expected),
             },
-            100,
+            110,
         )
     finally:
         lenient.stop()
