@@ -158,6 +158,7 @@ def _database(name: str) -> Database:
         pool=config.database_pool,
         connect_timeout_s=config.database_connect_timeout_s,
         statement_timeout_s=config.statement_timeout_s,
+        idle_timeout_s=config.database_idle_timeout_s,
         setting=name.upper(),
     )
 
@@ -290,6 +291,14 @@ def read_session() -> ReadSession:
 
 
 @cache
+def lookup_session() -> ReadSession:
+    """Build the reader of single records, whose statements end when nobody waits any more."""
+    from chalicelib.postgres.read_session import ReadSession
+
+    return ReadSession(queried_database(), settings().lookup_timeout_s)
+
+
+@cache
 def odata() -> Router:
     from chalicelib.odata.pending import PendingRecords
     from chalicelib.odata.router import Router
@@ -311,7 +320,11 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     from chalicelib.odata.plain_record import record_json
 
     return find_record.find(
-        record_id, principal, buffer(), lambda *query: record_json(read_session(), *query)
+        record_id,
+        principal,
+        buffer(),
+        lambda *query: record_json(lookup_session(), *query),
+        settings().lookup_timeout_s,
     )
 
 
@@ -319,7 +332,7 @@ def stages() -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
-    return health.stages(buffer, point_record_store)
+    return health.stages(buffer, point_record_store, settings().health_timeout_s)
 
 
 def observe() -> None:
@@ -351,14 +364,25 @@ def perform(
     )
 
 
-def reconcile(since: object = None, until: object = None) -> Reconciliation:
+def reconcile() -> Reconciliation:
+    """Check every record accepted in the last two hours; see ``reconciler.reconcile``."""
+    return _reconcile(None, None, telemetry.RECONCILED)
+
+
+def reconcile_period(since: object, until: object) -> Reconciliation:
     """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
+    from chalicelib.operations.reconciler import PERIOD_RECONCILED
+
+    return _reconcile(since, until, PERIOD_RECONCILED)
+
+
+def _reconcile(since: object, until: object, message: str) -> Reconciliation:
     from chalicelib import aws
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
     accepted = accepted_log.accepted(settings().accepted_log, first, end, aws.logs)
-    return reconciler.reconcile(accepted, buffer(), point_record_store())
+    return reconciler.reconcile(accepted, buffer(), point_record_store(), message)
 
 
 def quarantined() -> list[dict[str, Any]]:

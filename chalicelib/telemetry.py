@@ -20,6 +20,7 @@ ACCEPTED = "accepted"
 REPLICATED = "replicated"
 INTEGRATED = "integrated"
 OBSERVED = "observed"
+RECONCILED = "reconciled"
 CREDENTIALS_REFUSED = "our credentials are refused"
 
 # The metrics of an event: for each, the field that has the value, and the unit.
@@ -50,6 +51,12 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "waiting_age": ("waiting_age_s", "Seconds"),
         "parked": ("parked", "Count"),
         "quarantined": ("quarantined", "Count"),
+    },
+    # The schedule's runs only: an operator's look at an old period proves nothing about today.
+    RECONCILED: {
+        "reconciled": ("accepted", "Count"),
+        "missing": ("missing", "Count"),
+        "unlogged": ("unlogged", "Count"),
     },
 }
 

@@ -25,7 +25,6 @@ from tests.support.deployed_template import (
     FUNCTIONS,
     PROD,
     ROUTES,
-    SCHEDULES,
     deployed_name,
 )
 from tests.support.deployed_template import statements as statements_of
@@ -236,7 +235,7 @@ def test_each_function_has_its_own_policy_and_a_use() -> None:
     assert sorted(USES) == FUNCTIONS
     assert PROD["autogen_policy"] is False
     files = [PROD["lambda_functions"][each]["iam_policy_file"] for each in FUNCTIONS]
-    assert sorted(files) == sorted(path.name for path in CHALICE.glob("policy-*.json"))
+    assert sorted(files) == sorted(path.name for path in CHALICE.glob("policy-prod-*.json"))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -301,7 +300,7 @@ def test_policy_allows_the_actions_of_lambda_itself(function: str) -> None:
     reads_postgres = function != "intake"
     expected = LOGS | TRACES
     expected |= NETWORK if reads_postgres else set()
-    expected |= FAILURES if function in SCHEDULES else set()
+    expected |= FAILURES if function == "reconcile" else set()
     assert set(resources) == expected
     name = deployed_name(function)
     assert {resource for each in LOGS for resource in resources[each]} == {
