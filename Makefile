@@ -97,7 +97,8 @@ changes: deployable preflight package ## Propose what `make deploy` would change
 
 chalice-deploy: preflight $(DEV) $(WHEELS) ## Deploy a stage that `python -m deploy configure` wrote, by Chalice
 	$(PYTHON) -m deploy companion $(STAGE)
-	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && $(COMPANION) ProtectTable=$$protect
+	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && \
+	$(COMPANION) ProtectTable=$$protect FunctionsExist=false
 	$(PYTHON) -m deploy chalice $(STAGE) deploy
 	$(COMPANION) ProtectTable=true FunctionsExist=true
 
