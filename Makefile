@@ -21,12 +21,15 @@ INTAKE_DEPLOYMENT := AllAtOnce
 # When alarms ring.
 WORKING_HOURS := hour >= 6 && hour < 20 && day <= 5
 LONGEST_WAIT := 7200
+CANARY_EMPLOYER := 0
+CANARY_EMPLOYEE := 0
 # The parameters of the template. IntakeRevision is computed from them.
 PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   JwksUrl='$(JWKS_URL)' JwtIssuer='$(JWT_ISSUER)' JwtAudience='$(JWT_AUDIENCE)' Tracing=$(TRACING) \
   WarmIntake=$(WARM_INTAKE) WarmFrom='$(WARM_FROM)' WarmUntil='$(WARM_UNTIL)' WarmTimezone=$(WARM_TIMEZONE) \
   IntakeSnapStart=$(INTAKE_SNAPSTART) IntakeDeployment=$(INTAKE_DEPLOYMENT) \
-  WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT)
+  WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) \
+  CanaryEmployer=$(CANARY_EMPLOYER) CanaryEmployee=$(CANARY_EMPLOYEE)
 UPLOAD = aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
   --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) --output-template-file build/$(STAGE)/uploaded.json
 # Creates or updates the stack. CloudFormation passes its tags on to all resources.
