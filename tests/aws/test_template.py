@@ -218,6 +218,17 @@ def test_table_is_warm_encrypted_and_protected_from_deletion(
     assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
 
 
+def test_table_of_keys_is_deleted_with_the_stack(template: dict[str, Any]) -> None:
+    """Its items are copies. Retained or protected, it would stop a rollback and a new stack."""
+    table = template["Resources"]["IssuerKeysTable"]
+    configured = table["Properties"]
+    assert configured["TableName"] == PROD["environment_variables"]["JWKS_TABLE"]
+    assert configured["BillingMode"] == "PAY_PER_REQUEST"
+    assert configured["SSESpecification"]["SSEEnabled"]
+    assert "DeletionProtectionEnabled" not in configured
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Delete"
+
+
 def test_gateway_errors_have_the_error_envelope_and_cors_headers(
     template: dict[str, Any],
 ) -> None:
@@ -272,6 +283,7 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
         "nothing_delivered",
         *("accepted", "buffered"),
         "credentials_refused",
+        "issuer_keys_age",
     }
     assert watched <= written
     text = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
