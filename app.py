@@ -235,7 +235,7 @@ def replay(
 @operator_command("since", "until", name="reconcile-period")
 def reconcile_period(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Check every record accepted in a period: ``{"since": "2026-11-22T08:00:00Z"}``, until now."""
-    result = container.reconcile(event.get("since"), event.get("until"))
+    result = container.reconcile_period(event.get("since"), event.get("until"))
     return asdict(result), result.counts
 
 

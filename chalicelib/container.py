@@ -373,14 +373,25 @@ def perform(
     )
 
 
-def reconcile(since: object = None, until: object = None) -> Reconciliation:
+def reconcile() -> Reconciliation:
+    """Check every record accepted in the last two hours; see ``reconciler.reconcile``."""
+    return _reconcile(None, None, telemetry.RECONCILED)
+
+
+def reconcile_period(since: object, until: object) -> Reconciliation:
     """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
+    from chalicelib.operations.reconciler import PERIOD_RECONCILED
+
+    return _reconcile(since, until, PERIOD_RECONCILED)
+
+
+def _reconcile(since: object, until: object, message: str) -> Reconciliation:
     from chalicelib import aws
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
     accepted = accepted_log.accepted(settings().accepted_log, first, end, aws.logs)
-    return reconciler.reconcile(accepted, buffer(), point_record_store())
+    return reconciler.reconcile(accepted, buffer(), point_record_store(), message)
 
 
 def quarantined() -> list[dict[str, Any]]:

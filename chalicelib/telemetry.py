@@ -20,6 +20,7 @@ ACCEPTED = "accepted"
 REPLICATED = "replicated"
 INTEGRATED = "integrated"
 OBSERVED = "observed"
+RECONCILED = "reconciled"
 CREDENTIALS_REFUSED = "our credentials are refused"
 ISSUER_KEYS = "the issuer's keys are stored"
 
@@ -55,6 +56,12 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     ISSUER_KEYS: {
         "issuer_keys_age": ("age_s", "Seconds"),
         "issuer_keys_failed": ("failed", "Count"),
+    },
+    # The schedule's runs only: an operator's look at an old period proves nothing about today.
+    RECONCILED: {
+        "reconciled": ("accepted", "Count"),
+        "missing": ("missing", "Count"),
+        "unlogged": ("unlogged", "Count"),
     },
 }
 

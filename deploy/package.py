@@ -6,8 +6,9 @@ deployed. Invariant: the same commit and runtime give the same zip, byte for byt
 Python makes the bytecode. Only the files that are deployed are copied, so that no leftover gets in.
 
 Chalice takes the runtime and the dependencies from the interpreter that runs it. Here ``RUNTIME``
-decides both: its wheels are unpacked into ``vendor/``, which Chalice copies into the zip as it is
-(https://aws.github.io/chalice/topics/packaging.html), and the template is rewritten.
+and ``ARCHITECTURE`` decide: their wheels are unpacked into ``vendor/``, which Chalice copies into
+the zip as it is (https://aws.github.io/chalice/topics/packaging.html), and the template is
+rewritten.
 """
 
 import json
@@ -19,9 +20,10 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from deploy import wheels
-from deploy.runtime import RUNTIME, interpreter
+from deploy.runtime import ARCHITECTURE, RUNTIME, interpreter
 
 PROJECT = Path(__file__).resolve().parents[1]
 # The wheels of requirements.txt, which ``make`` downloads: with them packaging needs no registry.
@@ -35,17 +37,34 @@ class StageError(Exception):
     """A stage cannot have this name. The message is for operators."""
 
 
+def stage_configuration(stage: str) -> dict[str, Any]:
+    """Return the configuration of a stage: that of ``prod`` under its own name.
+
+    Raises:
+        StageError: the name is not valid for a stage.
+    """
+    check_stage(stage)
+    text = (PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8")
+    configuration: dict[str, Any] = json.loads(_rename_stage(stage, text))["stages"][_MODEL]
+    return configuration
+
+
+def check_stage(stage: str) -> None:
+    """Raise ``StageError`` if a name is not valid for a stage."""
+    if not re.fullmatch(r"[a-z][a-z0-9]{1,15}", stage):
+        raise StageError(
+            f"{stage!r} is not a stage name. Use 2 to 16 lowercase letters and digits, "
+            "starting with a letter."
+        )
+
+
 def copy_source(stage: str, into: Path) -> None:
     """Copy the deployed files, and the configuration of one stage, into an empty directory.
 
     Raises:
         StageError: the name is not valid for a stage.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9]{1,15}", stage):
-        raise StageError(
-            f"{stage!r} is not a stage name. Use 2 to 16 lowercase letters and digits, "
-            "starting with a letter."
-        )
+    check_stage(stage)
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for name in ("app.py", "requirements.txt"):
@@ -63,7 +82,9 @@ def copy_source(stage: str, into: Path) -> None:
         (chalice / _rename_stage(stage, path.name)).write_text(text, encoding="utf-8")
 
 
-def package(stage: str, build: Path, runtime: str = RUNTIME) -> Path:
+def package(
+    stage: str, build: Path, runtime: str = RUNTIME, architecture: str = ARCHITECTURE
+) -> Path:
     """Package a stage and return the path of the template, which refers to the zip beside it.
 
     Without an interpreter of the runtime's version on PATH, the zip contains no bytecode.
@@ -74,7 +95,7 @@ def package(stage: str, build: Path, runtime: str = RUNTIME) -> Path:
     """
     source, out = build / "source", build / stage
     copy_source(stage, source)
-    wheels.install(_downloaded_wheels(build), runtime, source / "vendor")
+    wheels.install(_downloaded_wheels(build), runtime, architecture, source / "vendor")
     (source / "requirements.txt").write_text("")  # vendor/ replaces it
     shutil.rmtree(out, ignore_errors=True)
     chalice = Path(sys.executable).parent / "chalice"
@@ -85,7 +106,7 @@ def package(stage: str, build: Path, runtime: str = RUNTIME) -> Path:
         env=chalice_environment(),
         check=True,
     )
-    _set_runtime(out / "sam.json", runtime)
+    _set_runtime(out / "sam.json", runtime, architecture)
     _rewrite_zip(out / "deployment.zip", interpreter(runtime))
     return out / "sam.json"
 
@@ -108,12 +129,12 @@ def _downloaded_wheels(build: Path) -> Path:
     return build / "wheels"
 
 
-def _set_runtime(template: Path, runtime: str) -> None:
+def _set_runtime(template: Path, runtime: str, architecture: str) -> None:
     """Replace the runtime of each function, which Chalice took from this interpreter."""
     document = json.loads(template.read_text(encoding="utf-8"))
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["Runtime"] = runtime
+            resource["Properties"] |= {"Runtime": runtime, "Architectures": [architecture]}
     template.write_text(json.dumps(document, indent=2), encoding="utf-8")
 
 

@@ -38,6 +38,7 @@ PARAMETERS = {
     "IntakeRevision": "0" * 64,
     "IntakeSnapStart": "None",
     "IntakeDeployment": "AllAtOnce",
+    "ProtectTable": "true",
     "WorkingHours": "hour >= 6 && hour < 20 && day <= 5",
     "LongestWait": "7200",
 }

@@ -37,15 +37,25 @@ def dry_run(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
 def test_make_deploy_passes_each_parameter_of_the_template(template: dict[str, Any]) -> None:
     done = dry_run(VARIABLES)
     assert done.returncode == 0, done.stderr
-    _, _, overrides = done.stdout.partition("--parameter-overrides")
-    assert set(re.findall(r"(\w+)=", overrides)) == set(template["Parameters"])
+    text = re.sub(r"\s*\\\n\s*", " ", done.stdout) + " "
+    # The first call creates the stack, with a table that a failure deletes; the second protects it.
+    _, *calls = text.split("aws cloudformation deploy ")
+    assert len(calls) == 2
+    for call in calls:
+        _, _, overrides = call.partition("--parameter-overrides")
+        assert set(re.findall(r"(\w+)=", overrides)) == set(template["Parameters"])
+    assert "ProtectTable=$protect" in calls[0]
+    assert "ProtectTable=true" in calls[1]
     # The revision is computed from the same parameters, and a failure ends the deployment.
     computed = re.search(r"revision=\$\((.+?)\) && ", done.stdout, re.DOTALL)
     assert computed
     hashed = set(re.findall(r"(\w+)=", computed[1]))
-    assert hashed == set(template["Parameters"]) - {"IntakeRevision"}
+    assert hashed == set(template["Parameters"]) - {"IntakeRevision", "ProtectTable"}
     assert "--stack-name punch-clock-test " in done.stdout
-    assert "-m deploy test" in done.stdout
+    assert "-m deploy package test" in done.stdout
+    assert done.stdout.index("-m deploy preflight test --bucket code") < done.stdout.index(
+        "-m deploy package"
+    )
 
 
 def test_make_deploy_stops_before_packaging_without_a_variable() -> None:

@@ -27,7 +27,6 @@ from tests.support.deployed_template import (
     OPERATORS,
     PROD,
     ROUTES,
-    SCHEDULES,
     deployed_name,
 )
 from tests.support.deployed_template import statements as statements_of
@@ -338,7 +337,7 @@ def test_policy_allows_the_actions_of_lambda_itself(function: str) -> None:
     reads_postgres = function != "intake"
     expected = LOGS | TRACES
     expected |= NETWORK if reads_postgres else set()
-    expected |= FAILURES if function in SCHEDULES else set()
+    expected |= FAILURES if function == "reconcile" else set()
     assert set(resources) == expected
     name = deployed_name(function)
     assert {resource for each in LOGS for resource in resources[each]} == {
