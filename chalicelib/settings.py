@@ -77,7 +77,18 @@ class Settings:
         3.0, "Timeout of a connection attempt to Postgres.", 0.1, 60
     )
     statement_timeout_s: float = setting(
-        30.0, "Timeout of one SQL statement of a schedule or an operator command.", 0.1, 900
+        30.0,
+        "Timeout of one SQL statement of a schedule or an operator command. A transaction may take"
+        " four times as long.",
+        0.1,
+        900,
+    )
+    database_idle_timeout_s: float = setting(
+        10.0,
+        "How long a process may be silent inside a transaction. Postgres then ends the session,"
+        " which releases its locks.",
+        0.1,
+        300,
     )
 
     replication_segments: int = setting(
@@ -374,6 +385,21 @@ class Settings:
         "integration",
         "The issuer's name of the role integration, which may read all records and run operator"
         " commands.",
+    )
+
+    health_timeout_s: float = setting(
+        5.0,
+        "How long GET /health and the schedule observe wait for their stores. A store that has not"
+        " answered by then is unavailable in the response.",
+        0.1,
+        20,
+    )
+    lookup_timeout_s: float = setting(
+        5.0,
+        "How long GET /point-record/{id} waits for its stores. If one of them has the record, the"
+        " other need not answer.",
+        0.1,
+        20,
     )
 
     cors_origins: str = setting(

@@ -92,7 +92,8 @@ def create_database(server: Postgres, name: str) -> str:
 
 
 def connect(url: str) -> Database:
-    return Database(url, pool=8, connect_timeout_s=5, statement_timeout_s=30)
+    """Connect to a database. A test may hold a transaction open while it waits for others."""
+    return Database(url, pool=8, connect_timeout_s=5, statement_timeout_s=30, idle_timeout_s=60)
 
 
 @pytest.fixture(scope="session")
