@@ -6,7 +6,6 @@
 - ``key_table``: the DynamoDB table that has the issuer's last good keys (JWKS_TABLE).
 - ``key_copy``: copy the issuer's keys to that table.
 - ``jwks_fetch``: fetch the keys that an issuer publishes, in bounded time and size.
-- ``deadline``: call a function that may hang, and wait no longer than a deadline.
 - ``token_claims``: turn the claims of a valid token into a principal.
 - ``verified_tokens``: remember verified tokens, for clients that repeat theirs.
 - ``factory``: build the authenticator from the settings, or report which setting is wrong.

@@ -10,7 +10,8 @@ import ssl
 import threading
 from urllib.parse import urlsplit
 
-from chalicelib.identity.deadline import call_within
+from chalicelib.bounded_call import begin
+from chalicelib.errors import UnavailableError
 from chalicelib.identity.jwk_set import MAX_BYTES, JwkSetError
 
 _CONNECT_TIMEOUT_S = 2.0
@@ -26,8 +27,8 @@ def fetch(url: str, timeout_s: float = _FETCH_TIMEOUT_S) -> bytes:
     """
     # A DNS lookup has no timeout, and the connect timeout applies to each address of a host.
     try:
-        return call_within(timeout_s, lambda: _fetch(url, timeout_s))
-    except TimeoutError as error:
+        return begin(lambda: _fetch(url, timeout_s), "The token issuer")(timeout_s)
+    except UnavailableError as error:
         raise JwkSetError("no response in time") from error
 
 

@@ -9,8 +9,9 @@ Whoever can write this table can forge tokens.
 
 from typing import Any
 
+from chalicelib.bounded_call import begin
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError
-from chalicelib.identity.deadline import call_within
+from chalicelib.errors import UnavailableError
 from chalicelib.identity.issuer_keys import MAX_SKEW_S
 from chalicelib.identity.jwk_set import MAX_BYTES, FetchedSet, JwkSetError
 
@@ -45,17 +46,19 @@ class KeyTable:
         Raises:
             KeyTableError: the table does not respond in time, or has no usable item.
         """
-        try:
-            response = call_within(
-                _READ_TIMEOUT_S,
-                lambda: self._client.get_item(
-                    TableName=self._table,
-                    Key={"url": {"S": self._url}},
-                    ConsistentRead=consistent,
-                ),
+
+        def get() -> dict[str, Any]:
+            response: dict[str, Any] = self._client.get_item(
+                TableName=self._table, Key={"url": {"S": self._url}}, ConsistentRead=consistent
             )
-        except (DynamoDBError, TimeoutError) as error:
+            return response
+
+        try:
+            response = begin(get, "The table of keys")(_READ_TIMEOUT_S)
+        except DynamoDBError as error:
             raise KeyTableError(str(error)) from error
+        except UnavailableError as error:
+            raise KeyTableError("no response in time") from error
         item = response.get("Item")
         if item is None:
             raise KeyTableError("the table has no keys for JWKS_URL yet")

@@ -157,7 +157,7 @@ def test_post_with_keys_from_their_table_loads_no_client_of_the_issuer(
     result = post(variables, issuer.authorization())
     assert result["status"] == 201  # the issuer was asked: the stage has no table of its keys
     asked = own_modules(result["modules"]) - INTAKE
-    assert asked == {"chalicelib.identity.jwks_fetch", "chalicelib.identity.deadline"}
+    assert asked == {"chalicelib.identity.jwks_fetch", "chalicelib.bounded_call"}
 
     variables |= {"JWKS_TABLE": key_table}
     with wired(variables):
@@ -166,7 +166,7 @@ def test_post_with_keys_from_their_table_loads_no_client_of_the_issuer(
     assert result["status"] == 200
     assert own_modules(result["modules"]) - INTAKE == {
         "chalicelib.identity.key_table",
-        "chalicelib.identity.deadline",
+        "chalicelib.bounded_call",
     }
     assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
 

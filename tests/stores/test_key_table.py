@@ -214,6 +214,6 @@ def test_table_that_hangs_is_an_error_after_the_timeout(monkeypatch: pytest.Monk
             is_over.wait(30)
 
     monkeypatch.setattr("chalicelib.identity.key_table._READ_TIMEOUT_S", 0.1)
-    with pytest.raises(KeyTableError, match=r"within 0\.1 s"):
+    with pytest.raises(KeyTableError, match="in time"):
         KeyTable(Hanging(), "table", "url").read()
     is_over.set()
