@@ -240,7 +240,7 @@ def test_each_function_has_its_own_policy_and_a_use() -> None:
     assert sorted(USES) == FUNCTIONS
     assert PROD["autogen_policy"] is False
     files = [PROD["lambda_functions"][each]["iam_policy_file"] for each in FUNCTIONS]
-    assert sorted(files) == sorted(path.name for path in CHALICE.glob("policy-*.json"))
+    assert sorted(files) == sorted(path.name for path in CHALICE.glob("policy-prod-*.json"))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
