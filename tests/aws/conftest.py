@@ -41,6 +41,8 @@ PARAMETERS = {
     "ProtectTable": "true",
     "WorkingHours": "hour >= 6 && hour < 20 && day <= 5",
     "LongestWait": "7200",
+    "CanaryEmployer": "0",
+    "CanaryEmployee": "0",
 }
 
 

@@ -119,7 +119,7 @@ def test_function_has_the_pinned_runtime_and_processor(
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_has_bounds_and_keeps_its_logs_for_the_configured_days(
+def test_function_has_bounds_and_keeps_its_logs_for_90_days(
     function: str, template: dict[str, Any]
 ) -> None:
     configured = properties(template, function)
@@ -135,7 +135,7 @@ def test_function_has_bounds_and_keeps_its_logs_for_the_configured_days(
         for each in logs.values()
         if each["LogGroupName"] == f"/aws/lambda/{deployed_name(function)}"
     ]
-    assert retention == PROD["log_retention_in_days"]
+    assert retention == 90
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -295,6 +295,7 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
         *("accepted", "buffered"),
         "credentials_refused",
         *("reconciled", "missing", "unlogged"),
+        "canary_age",
     }
     assert watched <= written
     text = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]

@@ -232,6 +232,36 @@ def test_request_that_api_gateway_would_not_pass_on_is_refused(
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        # The request line, the other headers and the ends of lines take the rest.
+        (f"/health?x={'a' * 9_000}", {}, 200),
+        (f"/health?x={'a' * 10_300}", {}, 413),
+        ("/health", {"X-Long": "a" * 10_300}, 413),
+        ("/health?x={}", {}, 400),
+        ("/health?x=%7B%7D", {}, 200),
+        # The last value of a repeated header counts.
+        ("/odata/PointRecords?$top=0", {"Accept": "text/html", "accept": "application/json"}, 200),
+        ("/odata/PointRecords?$top=0&$expand=logs($top=1;$select=id)", {}, 200),
+        ("/odata/PointRecords?$skip=0&$expand=logs($top=1;$select=id)", {}, 400),
+    ],
+)
+def test_head_is_bounded_and_changed_as_by_api_gateway(
+    stack: RunningStack, target: str, headers: dict[str, str], status: int
+) -> None:
+    url = urlsplit(stack.url("api"))
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=10)
+    connection.putrequest("GET", target)
+    for name, value in {**stack.operator, **headers}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    assert response.status == status, response.read()
+    assert (b'{"error": {"code": ' in response.read()) == (status >= 400)
+    connection.close()
+
+
 def test_unknown_route_gets_the_response_of_api_gateway(stack: RunningStack) -> None:
     response = requests.get(f"{stack.url('api')}/nowhere", timeout=10)
     assert (response.status_code, response.json()["error"]["code"]) == (404, "NotFound")
