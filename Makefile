@@ -41,8 +41,7 @@ CLOUDFORMATION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --c
 # The same for what stands beside the functions that Chalice deploys.
 COMPANION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --no-fail-on-empty-changeset \
   --template-file build/$(STAGE)/companion.json --tags application=punch-clock stage=$(STAGE) \
-  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) \
-  CanaryEmployer=$(CANARY_EMPLOYER)
+  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) CanaryEmployer=$(CANARY_EMPLOYER)
 # Arguments of `make deploy` that have no default.
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
@@ -101,7 +100,8 @@ changes: deployable preflight package ## Propose what `make deploy` would change
 
 chalice-deploy: preflight $(DEV) $(WHEELS) ## Deploy a stage that `python -m deploy configure` wrote, by Chalice
 	$(PYTHON) -m deploy companion $(STAGE)
-	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && $(COMPANION) ProtectTable=$$protect
+	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && \
+	$(COMPANION) ProtectTable=$$protect FunctionsExist=false
 	$(PYTHON) -m deploy chalice $(STAGE) deploy
 	$(COMPANION) ProtectTable=true FunctionsExist=true
 

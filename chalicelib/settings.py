@@ -6,9 +6,12 @@ docs/settings.md shows the default, the range and the effect of each setting. Ef
 the suffix of a name gives the unit.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
+
+from chalicelib.net import is_http_url
 
 
 class SettingsError(Exception):
@@ -326,7 +329,8 @@ class Settings:
     odata_batch_requests: int = setting(100, "Maximum number of requests in one batch.", 1, 1_000)
     odata_query_bytes: int = setting(
         65_536,
-        "Maximum size of the path and query options of one request, alone or in a batch.",
+        "Maximum size of the path and query options of one request: alone, in a batch, or with"
+        " /$query. API Gateway bounds a URL and its headers to 10,240 bytes.",
         1_024,
         6_000_000,
     )
@@ -353,6 +357,17 @@ class Settings:
     jwks_url: str = setting(
         "", "URL of the issuer's JWKS, for RS256 and ES256 tokens. Replaces JWT_KEY."
     )
+    jwks_table: str = setting(
+        "",
+        "Name of the DynamoDB table to which store-keys copies the issuer's keys, and from which"
+        " each process reads them at its start. Empty: each process asks the issuer.",
+    )
+    jwks_max_age_s: float = setting(
+        604_800.0,
+        "How long the issuer's keys are trusted while it cannot be reached.",
+        3_600,
+        2_592_000,
+    )
     jwt_issuer: str = setting("", "Required iss claim of tokens. Mandatory with JWKS_URL.")
     jwt_audience: str = setting(
         "", "Accepted audiences of tokens, separated by commas. Mandatory with JWKS_URL."
@@ -376,6 +391,12 @@ class Settings:
         " commands.",
     )
 
+    public_url: str = setting(
+        "",
+        "URL under which clients reach the service, if another server receives their requests, such"
+        " as https://api.example.com/punch-clock for a CDN. Links start with it. Empty: links start"
+        " with the URL of the request.",
+    )
     canary_employer: int = setting(
         0,
         "Employer whose punches observe sends and measures (docs/operations.md). 0: none are sent."
@@ -462,6 +483,13 @@ class Settings:
             faults.append("CANARY_EMPLOYER and CANARY_EMPLOYEE must be set together")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
+        if self.public_url and not (
+            is_http_url(self.public_url) and _PUBLIC_URL.fullmatch(self.public_url)
+        ):
+            faults.append(
+                "PUBLIC_URL must be an http or https URL without options and fragment, such as"
+                " https://api.example.com/punch-clock"
+            )
         faults += self._credential_contradictions()
         if self.limit_parameters and self.limit_policy != "adaptive":
             faults.append("LIMIT_PARAMETERS needs LIMIT_POLICY=adaptive")
@@ -506,6 +534,8 @@ def is_reference(value: str) -> bool:
     return value.startswith((*_SECRET_STORES, "file:"))
 
 
+# Its path needs no percent-encoding, so that it can be compared with the path of a reference.
+_PUBLIC_URL = re.compile(r"https?://[^/?#]+(?:/[A-Za-z0-9._~/-]*)?")
 _SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "an integer", float: "a number", str: "text"}
 # The modes of LEGACY_AUTH that use each credential, and the credentials that a mode may lack: with

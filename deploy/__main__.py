@@ -13,7 +13,7 @@ from chalicelib.settings import SettingsError
 from deploy import change_set, companion, configure, preflight
 from deploy.merge_template import ParameterError, read
 from deploy.package import PROJECT, StageError, check_stage, package, stage_configuration
-from deploy.runtime import ARCHITECTURE, MACHINES, RUNTIME, interpreter
+from deploy.runtime import ARCHITECTURE, MACHINES, RUNNING, RUNTIME, interpreter
 
 
 def main() -> int:
@@ -161,6 +161,8 @@ def _configure(arguments: argparse.Namespace) -> int:
     for reference in sorted({each for each in values if each.startswith("ssm:")}):
         print(f"  {reference.removeprefix('ssm:').partition('#')[0]}")
     print(f"Then: make chalice-deploy STAGE={arguments.stage}")
+    if RUNNING != RUNTIME:
+        print(f"It deploys {RUNTIME}. `chalice deploy` of this {RUNNING} would not, and refuses.")
     return 0
 
 

@@ -47,10 +47,13 @@ def monthly(records_a_day: float, legacy_per_s: float, region: str) -> dict[str,
         # A run lasts until the legacy has taken every due record.
         "integrate": records / legacy_per_s,
         "observe": 0.0,
+        "store-keys": 0.0,
     }
-    idle_s = runs * measured("run with nothing to do")
+    # Every minute, and store-keys every five.
+    ticks = {"replicate": runs, "integrate": runs, "observe": runs, "store-keys": runs / 5}
+    idle_s = measured("run with nothing to do")
     gb_s = sum(
-        (seconds + (0 if name == "intake" else idle_s)) * _gigabytes(name)
+        (seconds + ticks.get(name, 0) * idle_s) * _gigabytes(name)
         for name, seconds in busy_s.items()
     )
     # A put or a delete of up to 1 KB takes one unit. A unit of an eventually consistent scan reads
@@ -64,7 +67,7 @@ def monthly(records_a_day: float, legacy_per_s: float, region: str) -> dict[str,
         "API Gateway's metrics": measured("methods of the API in use")
         * _METRICS_OF_A_METHOD
         * usd["Metric"],
-        "Lambda": (millions + 3 * runs / 1e6) * usd["Lambda, requests"]
+        "Lambda": (millions + sum(ticks.values()) / 1e6) * usd["Lambda, requests"]
         + gb_s * usd["Lambda, time on arm64"],
         "DynamoDB": writes * usd["DynamoDB, writes"] + reads * usd["DynamoDB, reads"],
         "Logs": records * measured("log of a POST") / 1e9 * usd["Logs, ingested"],
