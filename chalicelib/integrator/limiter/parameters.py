@@ -111,6 +111,8 @@ SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue; then slow sta
 # Probes
 PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
 PROBE_QUEUE: Final = 0.85  # share of the limit's log reduction; a larger relief: still a queue
+FALL_FACTOR: Final = 0.6  # * limit; a fall of the limit this deep shows as much as a probe
+FALL_QUEUE: Final = 0.6  # share of its log reduction; a smaller relief: the base is too low
 
 # Ceiling
 NO_CEILING: Final = 1e6  # calls; a ceiling this high limits nothing
