@@ -76,9 +76,9 @@ class Parameters:
     # Rate limits
     rate_margin: float = bounded(0.993618, 0.9, 1, "factor")
     """Calls are paced at the learned rate times this."""
-    rate_doubling_pauses: float = bounded(50.0699, 10, 600, "pauses")
+    rate_doubling_pauses: float = bounded(120, 10, 600, "pauses")
     """The paced rate doubles in this number of pauses. Higher: fewer refusals, slower to follow."""
-    rate_trust: float = bounded(63.934, 3, 100, "factor")
+    rate_trust: float = bounded(30, 3, 100, "factor")
     """The same as a multiple of the time in which the rate was learned; the shorter one counts."""
 
 
