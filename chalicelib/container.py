@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -19,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.dynamodb import client as dynamodb_client
-from chalicelib.errors import MisconfiguredError
+from chalicelib.errors import MisconfiguredError, UnavailableError
 from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
+    from chalicelib.identity.key_table import KeyTable
     from chalicelib.integrator.legacy.legacy_check import Check
     from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
@@ -102,7 +104,7 @@ def _read(name: str, texts: dict[str, str | None]) -> str:
 
 @cache
 def dynamodb() -> Any:
-    """Build the DynamoDB client of the buffer; see ``dynamodb.client.connect``."""
+    """Build the client of the DynamoDB tables; see ``dynamodb.client.connect``."""
     return dynamodb_client.connect(os.environ)
 
 
@@ -111,7 +113,27 @@ def authenticator() -> Authenticator:
     """Build the authenticator; see ``identity.factory.authenticator``."""
     from chalicelib.identity import factory
 
-    return factory.authenticator(settings(), resolved("jwt_key"))
+    table = _key_table()
+    return factory.authenticator(settings(), resolved("jwt_key"), table.read if table else None)
+
+
+def _key_table() -> KeyTable | None:
+    """Build the table of the issuer's keys; None if the stage has no issuer or no such table."""
+    config = settings()
+    if not (config.jwks_url and config.jwks_table):
+        return None
+    from chalicelib.identity.key_table import KeyTable
+
+    return KeyTable(dynamodb(), config.jwks_table, config.jwks_url)
+
+
+def store_keys() -> None:
+    """Copy the issuer's keys to their table, if the stage has both; see ``key_copy.copy_keys``."""
+    table = _key_table()
+    if table is not None:
+        from chalicelib.identity import factory, key_copy
+
+        key_copy.copy_keys(factory.issuer(settings()), table, time.time)
 
 
 def authenticate(authorizations: Sequence[str]) -> Principal:
@@ -158,6 +180,7 @@ def _database(name: str) -> Database:
         pool=config.database_pool,
         connect_timeout_s=config.database_connect_timeout_s,
         statement_timeout_s=config.statement_timeout_s,
+        idle_timeout_s=config.database_idle_timeout_s,
         setting=name.upper(),
     )
 
@@ -290,6 +313,14 @@ def read_session() -> ReadSession:
 
 
 @cache
+def lookup_session() -> ReadSession:
+    """Build the reader of single records, whose statements end when nobody waits any more."""
+    from chalicelib.postgres.read_session import ReadSession
+
+    return ReadSession(queried_database(), settings().lookup_timeout_s)
+
+
+@cache
 def odata() -> Router:
     from chalicelib.odata.pending import PendingRecords
     from chalicelib.odata.router import Router
@@ -311,7 +342,11 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     from chalicelib.odata.plain_record import record_json
 
     return find_record.find(
-        record_id, principal, buffer(), lambda *query: record_json(read_session(), *query)
+        record_id,
+        principal,
+        buffer(),
+        lambda *query: record_json(lookup_session(), *query),
+        settings().lookup_timeout_s,
     )
 
 
@@ -319,7 +354,7 @@ def stages() -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
-    return health.stages(buffer, point_record_store)
+    return health.stages(buffer, point_record_store, settings().health_timeout_s)
 
 
 def observe() -> None:
@@ -327,6 +362,35 @@ def observe() -> None:
     from chalicelib.operations import health
 
     health.observe(stages())
+    if settings().canary_employer:
+        _send_canary()
+
+
+def _send_canary() -> None:
+    """Measure the canary, and send the next one when it is due; see ``canary.run``."""
+    from chalicelib.bounded_call import begin
+    from chalicelib.operations import canary
+    from chalicelib.postgres import canary_records
+    from chalicelib.principal import Principal, Role
+
+    config = settings()
+    sender = Principal(Role.EMPLOYEE, config.canary_employer, config.canary_employee, "canary")
+
+    def run() -> None:
+        canary.run(
+            canary.Canary(config.canary_employer, config.canary_employee, config.canary_interval_s),
+            datetime.now(UTC),
+            buffer(),
+            lambda employer_id, employee_id: canary_records.recent(
+                database(), employer_id, employee_id, config.health_timeout_s
+            ),
+            lambda body: intake().read(body, sender),
+        )
+
+    try:
+        begin(run, "The way of the canary")(config.health_timeout_s)
+    except UnavailableError as error:  # the metric is missing then, and an alarm rings
+        telemetry.error("the canary was not measured", error)
 
 
 def perform(
@@ -351,14 +415,25 @@ def perform(
     )
 
 
-def reconcile(since: object = None, until: object = None) -> Reconciliation:
+def reconcile() -> Reconciliation:
+    """Check every record accepted in the last two hours; see ``reconciler.reconcile``."""
+    return _reconcile(None, None, telemetry.RECONCILED)
+
+
+def reconcile_period(since: object, until: object) -> Reconciliation:
     """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
+    from chalicelib.operations.reconciler import PERIOD_RECONCILED
+
+    return _reconcile(since, until, PERIOD_RECONCILED)
+
+
+def _reconcile(since: object, until: object, message: str) -> Reconciliation:
     from chalicelib import aws
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
     accepted = accepted_log.accepted(settings().accepted_log, first, end, aws.logs)
-    return reconciler.reconcile(accepted, buffer(), point_record_store())
+    return reconciler.reconcile(accepted, buffer(), point_record_store(), message)
 
 
 def quarantined() -> list[dict[str, Any]]:

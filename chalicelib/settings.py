@@ -6,9 +6,12 @@ docs/settings.md shows the default, the range and the effect of each setting. Ef
 the suffix of a name gives the unit.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
+
+from chalicelib.net import is_http_url
 
 
 class SettingsError(Exception):
@@ -77,7 +80,18 @@ class Settings:
         3.0, "Timeout of a connection attempt to Postgres.", 0.1, 60
     )
     statement_timeout_s: float = setting(
-        30.0, "Timeout of one SQL statement of a schedule or an operator command.", 0.1, 900
+        30.0,
+        "Timeout of one SQL statement of a schedule or an operator command. A transaction may take"
+        " four times as long.",
+        0.1,
+        900,
+    )
+    database_idle_timeout_s: float = setting(
+        10.0,
+        "How long a process may be silent inside a transaction. Postgres then ends the session,"
+        " which releases its locks.",
+        0.1,
+        300,
     )
 
     replication_segments: int = setting(
@@ -315,7 +329,8 @@ class Settings:
     odata_batch_requests: int = setting(100, "Maximum number of requests in one batch.", 1, 1_000)
     odata_query_bytes: int = setting(
         65_536,
-        "Maximum size of the path and query options of one request, alone or in a batch.",
+        "Maximum size of the path and query options of one request: alone, in a batch, or with"
+        " /$query. API Gateway bounds a URL and its headers to 10,240 bytes.",
         1_024,
         6_000_000,
     )
@@ -342,6 +357,17 @@ class Settings:
     jwks_url: str = setting(
         "", "URL of the issuer's JWKS, for RS256 and ES256 tokens. Replaces JWT_KEY."
     )
+    jwks_table: str = setting(
+        "",
+        "Name of the DynamoDB table to which store-keys copies the issuer's keys, and from which"
+        " each process reads them at its start. Empty: each process asks the issuer.",
+    )
+    jwks_max_age_s: float = setting(
+        604_800.0,
+        "How long the issuer's keys are trusted while it cannot be reached.",
+        3_600,
+        2_592_000,
+    )
     jwt_issuer: str = setting("", "Required iss claim of tokens. Mandatory with JWKS_URL.")
     jwt_audience: str = setting(
         "", "Accepted audiences of tokens, separated by commas. Mandatory with JWKS_URL."
@@ -363,6 +389,40 @@ class Settings:
         "integration",
         "The issuer's name of the role integration, which may read all records and run operator"
         " commands.",
+    )
+
+    public_url: str = setting(
+        "",
+        "URL under which clients reach the service, if another server receives their requests, such"
+        " as https://api.example.com/punch-clock for a CDN. Links start with it. Empty: links start"
+        " with the URL of the request.",
+    )
+    canary_employer: int = setting(
+        0,
+        "Employer whose punches observe sends and measures (docs/operations.md). 0: none are sent."
+        " The legacy system must know both ids, and nobody else may punch with them.",
+        0,
+        2**63 - 1,
+    )
+    canary_employee: int = setting(
+        0, "Employee of CANARY_EMPLOYER whose punches are sent.", 0, 2**63 - 1
+    )
+    canary_interval_s: float = setting(
+        300.0, "Time between two of these punches, at least.", 60, 86_400
+    )
+    health_timeout_s: float = setting(
+        5.0,
+        "How long GET /health and the schedule observe wait for their stores. A store that has not"
+        " answered by then is unavailable in the response.",
+        0.1,
+        20,
+    )
+    lookup_timeout_s: float = setting(
+        5.0,
+        "How long GET /point-record/{id} waits for its stores. If one of them has the record, the"
+        " other need not answer.",
+        0.1,
+        20,
     )
 
     cors_origins: str = setting(
@@ -419,8 +479,17 @@ class Settings:
         faults = []
         if self.record_lease_s < self.legacy_call_timeout_s + 3:
             faults.append("RECORD_LEASE_S must exceed LEGACY_CALL_TIMEOUT_S by at least 3 s")
+        if bool(self.canary_employer) != bool(self.canary_employee):
+            faults.append("CANARY_EMPLOYER and CANARY_EMPLOYEE must be set together")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
+        if self.public_url and not (
+            is_http_url(self.public_url) and _PUBLIC_URL.fullmatch(self.public_url)
+        ):
+            faults.append(
+                "PUBLIC_URL must be an http or https URL without options and fragment, such as"
+                " https://api.example.com/punch-clock"
+            )
         faults += self._credential_contradictions()
         if self.limit_parameters and self.limit_policy != "adaptive":
             faults.append("LIMIT_PARAMETERS needs LIMIT_POLICY=adaptive")
@@ -465,6 +534,8 @@ def is_reference(value: str) -> bool:
     return value.startswith((*_SECRET_STORES, "file:"))
 
 
+# Its path needs no percent-encoding, so that it can be compared with the path of a reference.
+_PUBLIC_URL = re.compile(r"https?://[^/?#]+(?:/[A-Za-z0-9._~/-]*)?")
 _SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "an integer", float: "a number", str: "text"}
 # The modes of LEGACY_AUTH that use each credential, and the credentials that a mode may lack: with

@@ -1,9 +1,10 @@
-"""Pin the Python version of the deployed functions.
+"""Pin the Python version and the processor of the deployed functions.
 
-Chalice would derive it from the interpreter that packages. ``RUNTIME`` decides instead, so that a
-commit deploys the same functions from every machine.
+Chalice would derive the version from the interpreter that packages. ``RUNTIME`` decides instead, so
+that a commit deploys the same functions from every machine.
 """
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,14 @@ import sys
 RUNTIME = "python3.13"
 # The runtime of Lambda that corresponds to the interpreter of this process.
 RUNNING = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+# Lambda's names of the processors, each with Linux's name, which wheels have in their tags.
+# https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
+MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+# A GB-second costs a fifth less on arm64: https://aws.amazon.com/lambda/pricing/
+ARCHITECTURE = "arm64"
+# The processor of this machine.
+RUNNING_ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 
 _PROBE_TIMEOUT_S = 10
 

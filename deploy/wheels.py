@@ -1,9 +1,10 @@
 """``python -m deploy.wheels DIRECTORY``: download the wheels of ``requirements.txt`` for Lambda.
 
 ``make`` calls it once, so that packaging needs no registry. Compiled wheels (cffi, cryptography,
-pycurl) are taken for the version of ``RUNTIME`` and for Lambda's Linux, whichever interpreter and
-system run this. The wheels of the running interpreter's version are downloaded too: the tests run
-the code of a zip, which works only with wheels of their own version.
+pycurl) are taken for the version of ``RUNTIME``, for Lambda's Linux and for both processors that it
+offers, whichever interpreter and system run this. The wheels of the running interpreter's version
+are downloaded too: the tests run the code of a zip, which works only with wheels of their own
+version and processor.
 """
 
 import argparse
@@ -12,18 +13,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.runtime import RUNNING, RUNTIME, version
+from deploy.runtime import MACHINES, RUNNING, RUNNING_ARCHITECTURE, RUNTIME, version
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
 
 # ``RUNTIME`` is Amazon Linux 2023, which has glibc 2.34 (as every Python runtime since 3.12):
 # wheels for glibc 2.28 run there, and pycurl has no older ones. pip takes each tag literally.
-_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+_PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 _PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 def download(into: Path) -> None:
     """Download the wheels of ``RUNTIME`` and of the running interpreter into a directory.
+
+    An architecture for which a requirement has no wheel fails here, and not in the account.
 
     Raises:
         CalledProcessError: pip failed; it has printed the reason.
@@ -31,27 +34,35 @@ def download(into: Path) -> None:
     # Some requirements are published as sources alone: build their wheels first. They are pure
     # Python, so that the wheels fit every version.
     _pip("wheel", "--use-pep517", "--wheel-dir", into, "-r", REQUIREMENTS)
-    for runtime in sorted({RUNTIME, RUNNING}):
-        _pip("download", *_only(runtime), "--find-links", into, "--dest", into, "-r", REQUIREMENTS)
+    deployed = {(RUNTIME, architecture) for architecture in MACHINES}
+    for runtime, architecture in sorted({*deployed, (RUNNING, RUNNING_ARCHITECTURE)}):
+        store = ("--find-links", into, "--dest", into)
+        _pip("download", *_only(runtime, architecture), *store, "-r", REQUIREMENTS)
 
 
-def install(wheels: Path, runtime: str, into: Path) -> None:
-    """Unpack the wheels that fit a runtime into a directory, without a registry.
+def platforms(architecture: str) -> list[str]:
+    """Return the platform tags of the wheels that Lambda's Linux can load on a processor."""
+    return [f"{each}_{MACHINES[architecture]}" for each in _PLATFORMS]
+
+
+def install(wheels: Path, runtime: str, architecture: str, into: Path) -> None:
+    """Unpack the wheels that fit a runtime and a processor into a directory, without a registry.
 
     Raises:
         CalledProcessError: a wheel is missing; pip has printed which.
     """
     offline = ("--no-index", "--find-links", wheels)
-    _pip("install", *_only(runtime), *offline, "--no-compile", "--target", into, "-r", REQUIREMENTS)
+    target = ("--no-compile", "--target", into)
+    _pip("install", *_only(runtime, architecture), *offline, *target, "-r", REQUIREMENTS)
     # Console scripts start the interpreter of this machine.
     shutil.rmtree(into / "bin", ignore_errors=True)
 
 
-def _only(runtime: str) -> tuple[str, ...]:
-    """Return the options that restrict pip to wheels for a runtime."""
+def _only(runtime: str, architecture: str) -> tuple[str, ...]:
+    """Return the options that restrict pip to wheels for a runtime and a processor."""
     return (
         *("--only-binary", ":all:"),
-        *(option for each in _PLATFORMS for option in ("--platform", each)),
+        *(option for each in platforms(architecture) for option in ("--platform", each)),
         *("--implementation", "cp", "--python-version", version(runtime)),
     )
 

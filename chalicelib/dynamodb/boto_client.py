@@ -3,16 +3,29 @@
 This module imports boto3, which is slow: import it only when a call needs it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
 
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.dynamodb.retries import MAX_ATTEMPTS
 from chalicelib.errors import MisconfiguredError
+
+# What botocore's parsers raise for a body that is not DynamoDB's, such as a list instead of an
+# object, or HTML where they expect CBOR.
+_PARSER_ERRORS = (
+    ResponseParserError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Boto3Client:
@@ -36,7 +49,7 @@ class Boto3Client:
                 response = error.response
                 code = response.get("Error", {}).get("Code", "")
                 raise DynamoDBError(str(error), code, response) from error
-            except BotoCoreError as error:
+            except (BotoCoreError, *_PARSER_ERRORS) as error:
                 raise DynamoDBError(str(error)) from error
 
         return call
@@ -67,11 +80,35 @@ def connect(*, connect_timeout_s: float, read_timeout_s: float) -> Boto3Client:
     return Boto3Client(client)
 
 
-def _reject_foreign_response(http_response: Any, **_: Any) -> None:
+def _reject_foreign_response(http_response: Any, model: Any, **_: Any) -> None:
     """Reject a response that is not from DynamoDB: botocore takes any 200 for a success.
 
+    The model of DynamoDB in the installed botocore decides the protocol, and so the media type. On
+    Lambda, AWS replaces botocore with the runtime.
+
     Raises:
-        HTTPClientError: something on the way, such as a captive portal, responded instead.
+        HTTPClientError: something on the way, such as a captive portal, responded instead; or the
+            body is cut; or this module does not know the protocol's media type.
     """
-    if not http_response.headers.get("content-type", "").startswith("application/x-amz-json"):
+    protocol = model.service_model.resolved_protocol
+    expected = _MEDIA_TYPES.get(protocol)
+    if expected is None:
+        raise HTTPClientError(error=f"the media type of the protocol {protocol} is not known")
+    media_type = http_response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if expected.fullmatch(media_type) is None:
         raise HTTPClientError(error="the response is not from DynamoDB")
+    body = http_response.content.strip()
+    is_object = body.startswith(b"{") and body.endswith(b"}")
+    if protocol == "json" and http_response.status_code == _OK and not is_object:
+        # botocore takes JSON that it cannot parse for a message.
+        raise HTTPClientError(error="the response is not a JSON object")
+
+
+_OK = 200
+# The media types of responses, by the protocol's name in botocore's models of services:
+# https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html and
+# https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
+_MEDIA_TYPES = {
+    "json": re.compile(r"application/x-amz-json-1\.[01]"),
+    "smithy-rpc-v2-cbor": re.compile(r"application/cbor"),
+}

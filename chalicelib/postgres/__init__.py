@@ -1,11 +1,14 @@
 """Postgres, the system of record: every SQL statement outside ``odata``, and the schema.
 
-- ``point_records``: add records from the buffer, quarantine invalid items, count the stages.
+- ``point_records``: add records from the buffer, quarantine invalid items.
+- ``stage_counts``: count the records of each stage, or estimate a large number of them.
+- ``canary_records``: read the records of the reserved employee that measure the whole way.
 - ``claims``: lease due records to a run of the integrator, and settle their outcomes.
 - ``dead_letters``: return parked records (status REJECTED) to the queue.
 - ``read_session``: run a query read-only, as the database role of its principal.
 - ``query_parameters``: bind the values of a query, and restrict it to its principal's rows.
 - ``connection``: the connection pool, transactions and timeouts.
+- ``database_url``: the host, login and TLS of connections.
 - ``migrate``: apply ``migrations/*.sql``, which define the schema.
 
 Start with ``migrations/0001_point_record.sql`` for the tables, then ``point_records``.

@@ -6,32 +6,44 @@ transaction contains; this module begins and ends it.
 Invariants:
 
 - One thread at a time uses a connection.
-- Every session runs in UTC, and every transaction under a statement timeout.
+- Every session runs in UTC.
 - Every wait has a timeout: for a free connection, for connecting, and on the socket.
+- The server ends every transaction in time, even if this process stops inside it.
+- A connection that the server may have ended or demoted is not used again.
 """
 
 import socket
-import ssl
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
-from chalicelib.errors import MisconfiguredError, UnavailableError
-from chalicelib.net import is_loopback
+from chalicelib.errors import UnavailableError
+from chalicelib.postgres.database_url import connect_arguments
 
 # SQLSTATEs and classes of SQLSTATEs after which the same statement may succeed: a pooler that lost
-# the server (08), a standby after a failover (25006), a deadlock (40), insufficient resources (53),
-# a lock not available (55P03), operator intervention or the statement timeout (57), a system error
-# (58). https://www.postgresql.org/docs/current/errcodes-appendix.html
-_TRANSIENT = ("08", "25006", "40", "53", "55P03", "57", "58")
+# the server (08), a read-only server after a failover (25006), a transaction that exceeded its
+# bounds (25P03, 25P04), a deadlock (40), insufficient resources (53), a lock not available (55P03),
+# operator intervention or the statement timeout (57), a system error (58).
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_TRANSIENT = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58")
+# Those that a smaller request may avoid: a full disk, memory or temporary file, or a timeout.
+_TOO_LARGE = ("53100", "53200", "53400", "57014")
+# The session is read-only, for example because its server was the writer before a failover.
+_READ_ONLY = "25006"
+# The server ends its sessions: it shuts down, has crashed, or starts up.
+_ENDED = ("57P01", "57P02", "57P03")
 
 # Added to the statement timeout, so that the server's error arrives before the socket times out.
 _SOCKET_MARGIN_S = 5.0
+# The time of a whole transaction, in statement timeouts. Most transactions have one statement. Only
+# a page with many invalid records needs more than a few seconds.
+_TRANSACTION_STATEMENTS = 4
+# PostgreSQL on macOS has no such option of TCP, and logs each attempt to set it.
+_HAS_TCP_USER_TIMEOUT = sys.platform == "linux"
 
 _NO_SETTINGS: Mapping[str, int] = {}
 
@@ -45,6 +57,8 @@ class Database:
         pool: the size of the pool. If all connections are in use, a caller waits for one.
         connect_timeout_s: longest wait, both for a free connection and for opening a new one.
         statement_timeout_s: Postgres cancels a statement that runs longer.
+        idle_timeout_s: Postgres ends a session that is idle inside a transaction for longer, and
+            one whose client does not receive for longer.
         socket_margin_s: time that the socket waits for a response beyond the statement timeout.
         setting: the name of the setting that has the URL, for error messages.
 
@@ -59,15 +73,19 @@ class Database:
         pool: int,
         connect_timeout_s: float,
         statement_timeout_s: float,
+        idle_timeout_s: float = 10.0,
         socket_margin_s: float = _SOCKET_MARGIN_S,
         setting: str = "DATABASE_URL",
     ) -> None:
-        self._arguments = _connect_arguments(url, setting)
+        self._arguments = connect_arguments(url, setting)
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
+        self._idle_timeout_s = idle_timeout_s
         self._socket_margin_s = socket_margin_s
         self._free = threading.BoundedSemaphore(pool)
         self._idle: list[Connection] = []
+        # Counts how often the connections were discarded. One in use is then closed at its end.
+        self._generation = 0
 
     @contextmanager
     def transaction(
@@ -85,7 +103,8 @@ class Database:
 
         Args:
             read_only: Postgres rejects every statement that would change the database.
-            statement_timeout_s: replaces the pool's statement timeout.
+            statement_timeout_s: replaces the pool's statement timeout. The whole transaction may
+                take four times as long.
             role: the role that the transaction runs as; the login role, if empty.
             settings: Postgres settings for this transaction, by name.
 
@@ -97,37 +116,49 @@ class Database:
         if not self._free.acquire(timeout=self._connect_timeout_s):
             raise UnavailableError("All database connections are in use. Try again soon.")
         try:
+            generation = self._generation
             timeout_s = statement_timeout_s or self._statement_timeout_s
-            connection = self._begin(
-                _begin_statement(read_only, timeout_s, role, settings), timeout_s
-            )
+            begin = self._begin_statement(read_only, timeout_s, role, settings)
+            connection = self._begin(begin, timeout_s, read_only=read_only)
             try:
                 yield connection
                 connection.run("COMMIT")
             except (InterfaceError, OSError) as error:
-                _close(connection)
+                self._discard(connection)
                 raise UnavailableError("The database connection broke. Try again soon.") from error
-            except BaseException as error:
-                self._roll_back(connection)
-                if isinstance(error, DatabaseError) and sqlstate(error).startswith(_TRANSIENT):
-                    raise UnavailableError(
-                        "The database cannot serve this request now. Request less, or try again"
-                        " later."
-                    ) from error
+            except DatabaseError as error:
+                state = sqlstate(error)
+                if state in _ENDED or (state == _READ_ONLY and not read_only):
+                    self._discard(connection)
+                else:
+                    self._roll_back(connection, generation)
+                if state.startswith(_TRANSIENT):
+                    raise UnavailableError(_unavailable(state)) from error
                 raise
-            self._idle.append(connection)
+            except BaseException:
+                self._roll_back(connection, generation)
+                raise
+            self._keep(connection, generation)
         finally:
             self._free.release()
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            _close(self._idle.pop())
+        while connection := self._take_idle():
+            _close(connection)
 
-    def _begin(self, begin: str, timeout_s: float) -> Connection:
+    def _take_idle(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # another thread may take the last one at any time
+            return None
+
+    def _begin(self, begin: str, timeout_s: float, *, read_only: bool) -> Connection:
         """Begin a transaction on an idle connection that still responds, or on a new one."""
-        while self._idle:
-            connection = self._idle.pop()
+        while connection := self._take_idle():
+            if _is_demoted(connection, read_only=read_only):
+                _close(connection)
+                continue
             try:
                 # An idle connection may have broken unnoticed. The shorter timeout detects that.
                 connection._usock.settimeout(self._connect_timeout_s)
@@ -138,6 +169,11 @@ class Database:
                 self.close()  # the others are probably broken too, and each would cost a timeout
             else:
                 return connection
+        return self._connect(begin, timeout_s)
+
+    def _connect(self, begin: str, timeout_s: float) -> Connection:
+        """Open a connection and begin a transaction on it."""
+        connection: Connection | None = None
         try:
             connection = Connection(
                 **self._arguments,
@@ -149,32 +185,85 @@ class Database:
             connection._usock.settimeout(timeout_s + self._socket_margin_s)
             connection.execute_simple(begin)
         except (InterfaceError, DatabaseError, OSError) as error:
+            if connection:
+                _close(connection)
             raise UnavailableError("The database cannot be reached. Try again soon.") from error
         return connection
 
-    def _roll_back(self, connection: Connection) -> None:
+    def _begin_statement(
+        self, read_only: bool, timeout_s: float, role: str, settings: Mapping[str, int]
+    ) -> str:
+        """Return the statements that begin a transaction and set its bounds, role and settings.
+
+        One message carries them all. Poolers reject statement_timeout at session start, and a SET
+        outside a transaction would pin the session: docs/decisions/0008-transaction-bounds.md.
+        The bounds hold if this process stops: docs/decisions/0037-database-sessions.md.
+        """
+        mode = " READ ONLY" if read_only else ""
+        idle_ms = _milliseconds(self._idle_timeout_s)
+        local = {
+            "statement_timeout": _milliseconds(timeout_s),
+            "transaction_timeout": _milliseconds(timeout_s * _TRANSACTION_STATEMENTS),
+            "idle_in_transaction_session_timeout": idle_ms,
+            **({"tcp_user_timeout": idle_ms} if _HAS_TCP_USER_TIMEOUT else {}),
+            **settings,
+        }
+        parts = [
+            f"BEGIN{mode}",
+            *(f"SET LOCAL {name} = {value:d}" for name, value in local.items()),
+        ]
+        if role:
+            parts.append(f"SET LOCAL ROLE {role}")
+        return "; ".join(parts)
+
+    def _roll_back(self, connection: Connection, generation: int) -> None:
         try:
             connection.run("ROLLBACK")
         except (InterfaceError, DatabaseError, OSError):
             _close(connection)
         else:
+            self._keep(connection, generation)
+
+    def _keep(self, connection: Connection, generation: int) -> None:
+        """Keep a connection for reuse, unless all were discarded since ``generation``."""
+        if generation == self._generation:
             self._idle.append(connection)
+        else:
+            _close(connection)
+
+    def _discard(self, connection: Connection) -> None:
+        """Close a connection and all others, since what ended its session has ended theirs too.
+
+        Those in use are closed when their transactions end.
+        """
+        self._generation += 1
+        _close(connection)
+        self.close()
 
 
-def _begin_statement(
-    read_only: bool, timeout_s: float, role: str, settings: Mapping[str, int]
-) -> str:
-    """Return the statements that begin a transaction and set its timeout, role and settings.
+def _is_demoted(connection: Connection, *, read_only: bool) -> bool:
+    """Return whether another server may have become the writer since the session began.
 
-    One message carries them all. Poolers reject statement_timeout at session start, and a SET
-    outside a transaction would pin the session: docs/decisions/0008-transaction-bounds.md.
+    Servers report both settings when a session begins; poolers may not. A standby is not used
+    twice even for reads, since it may lag behind. A role whose transactions are read-only by
+    default serves reads as usual.
+    https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
     """
-    mode = " READ ONLY" if read_only else ""
-    local = {"statement_timeout": max(1, int(timeout_s * 1000)), **settings}
-    parts = [f"BEGIN{mode}", *(f"SET LOCAL {name} = {value:d}" for name, value in local.items())]
-    if role:
-        parts.append(f"SET LOCAL ROLE {role}")
-    return "; ".join(parts)
+    reported = connection.parameter_statuses
+    return reported.get("in_hot_standby") == "on" or (
+        reported.get("default_transaction_read_only") == "on" and not read_only
+    )
+
+
+def _unavailable(state: str) -> str:
+    """Return the message for a transient error with this SQLSTATE."""
+    advice = "Request less, or try again later" if state in _TOO_LARGE else "Try again soon"
+    return f"The database cannot serve this request now. {advice}."
+
+
+def _milliseconds(seconds: float) -> int:
+    """Return a timeout in milliseconds. It is never 0, which would mean no timeout."""
+    return max(1, int(seconds * 1000))
 
 
 def sqlstate(error: DatabaseError) -> str:
@@ -199,49 +288,3 @@ def _close(connection: Connection) -> None:
         connection.close()
     except (InterfaceError, DatabaseError, OSError):
         return  # the connection was broken already
-
-
-def _connect_arguments(url: str, setting: str = "DATABASE_URL") -> dict[str, Any]:
-    """Translate a libpq URI to the arguments of pg8000's Connection.
-
-    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
-
-    Raises:
-        MisconfiguredError: the URL is malformed, or its certificates cannot be read.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 5432
-    except ValueError:  # its message has a part of the URL, which may be a password
-        raise MisconfiguredError(f"{setting} is not a valid URI.") from None
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise MisconfiguredError(f"{setting} must be a URI that starts with postgresql://.")
-    options = parse_qs(parts.query)
-    socket_directory = next(
-        (host for host in options.get("host", []) if host.startswith("/")), None
-    )
-    arguments: dict[str, Any] = {
-        "user": unquote(parts.username or "postgres"),
-        "database": unquote(parts.path.lstrip("/")) or None,
-        "application_name": "punch-clock",
-    }
-    host = parts.hostname or "localhost"
-    if parts.password:
-        arguments["password"] = unquote(parts.password)
-    if socket_directory:
-        arguments["unix_sock"] = f"{socket_directory}/.s.PGSQL.{port}"
-        return arguments
-    arguments |= {"host": host, "port": port}
-    if not is_loopback(host):
-        arguments["ssl_context"] = _tls(options.get("sslrootcert", [None])[0], setting)
-    return arguments
-
-
-def _tls(root_certificates: str | None, setting: str) -> ssl.SSLContext:
-    """Return a TLS context that trusts the certificates of a file, or else the system's."""
-    try:
-        return ssl.create_default_context(cafile=root_certificates)
-    except OSError as error:  # ssl's own error is one
-        raise MisconfiguredError(
-            f"The sslrootcert of {setting} is not a readable file of PEM certificates."
-        ) from error

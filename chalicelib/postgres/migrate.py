@@ -14,6 +14,11 @@ from chalicelib.postgres.connection import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+# A migration may build an index for as long as its function runs, which is 900 s. If the process
+# dies, Postgres notices within two seconds, and the locks do not outlive it.
+_STATEMENT_TIMEOUT_S = 840.0
+_SETTINGS = {"client_connection_check_interval": 2_000}
+
 # The key of the advisory lock: arbitrary, and used by no other program in this database.
 _LOCK = 7_304_126
 
@@ -41,7 +46,9 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
     Raises:
         MigrationError: an applied file has changed since, or is missing.
     """
-    with database.transaction() as connection:
+    with database.transaction(
+        statement_timeout_s=_STATEMENT_TIMEOUT_S, settings=_SETTINGS
+    ) as connection:
         connection.run("SELECT pg_advisory_xact_lock(CAST(:lock AS bigint))", lock=_LOCK)
         connection.run(
             "CREATE TABLE IF NOT EXISTS schema_migration ("

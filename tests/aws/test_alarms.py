@@ -1,10 +1,12 @@
 """Alarms distinguish outages from shift changes: they judge simulated and invented minutes."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from chalicelib.settings import Settings
 from deploy.capacity.shift_change import Second, simulate
 from deploy.capacity.tables import OFFERED, SHIFT_S, deployed
 
@@ -17,18 +19,25 @@ def alarm_of(template: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def rings(alarm: Mapping[str, Any], values: Sequence[float | None]) -> bool:
-    """Return whether an alarm rings at some time, as CloudWatch evaluates its datapoints.
+    """Return whether an alarm rings at some time; see ``states``."""
+    return any(states(alarm, values)[alarm["EvaluationPeriods"] - 1 :])
 
-    Missing values are left out of ``values``, or None: no alarm here takes them for a breach.
+
+def states(alarm: Mapping[str, Any], values: Sequence[float | None]) -> list[bool]:
+    """Return whether an alarm rings after each period, as CloudWatch evaluates its datapoints.
+
+    None is a missing value. Before the first value, all were missing.
     """
-    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
-    assert alarm["TreatMissingData"] == "notBreaching"
+    is_breach = {"GreaterThanThreshold": operator.gt, "LessThanThreshold": operator.lt}[
+        alarm["ComparisonOperator"]
+    ]
+    missing = {"breaching": True, "notBreaching": False}[alarm["TreatMissingData"]]
     periods = alarm["EvaluationPeriods"]
     needed = alarm.get("DatapointsToAlarm", periods)
-    breaching = [each is not None and each > alarm["Threshold"] for each in values]
-    return any(
-        sum(breaching[end - periods : end]) >= needed for end in range(periods, len(values) + 1)
-    )
+    breaching = [missing] * (periods - 1) + [
+        missing if each is None else is_breach(each, alarm["Threshold"]) for each in values
+    ]
+    return [sum(breaching[end : end + periods]) >= needed for end in range(len(values))]
 
 
 def evaluate(expression: str, values: Mapping[str, float]) -> float:
@@ -129,6 +138,19 @@ def test_refused_share_rings_during_a_canary_of_a_bad_version(template: dict[str
     assert rings(alarm, [0.0] + [value] * 4)
 
 
+def test_age_of_the_keys_rings_long_before_they_are_no_longer_trusted(
+    template: dict[str, Any],
+) -> None:
+    alarm = alarm_of(template, "IssuerKeysAge")
+    assert alarm["Threshold"] <= 3_600
+    assert Settings().jwks_max_age_s >= 24 * alarm["Threshold"]
+    # The schedule writes it every five minutes. If it does not run, the alarm rings, too.
+    assert alarm["Period"] == 300
+    assert alarm["TreatMissingData"] == "breaching"
+    (event,) = template["Resources"]["StoreKeys"]["Properties"]["Events"].values()
+    assert event["Properties"]["Schedule"] == "rate(5 minutes)"
+
+
 @pytest.mark.parametrize("name", ["IntakeThrottles", "TableThrottled"])
 def test_throttling_of_five_minutes_rings(name: str, template: dict[str, Any]) -> None:
     alarm = alarm_of(template, name)
@@ -178,3 +200,58 @@ def test_hour_and_day_come_from_a_metric_that_is_always_there(template: dict[str
     assert metrics["day"]["Expression"] == "DAY(buffered)"
     periods = {each["MetricStat"]["Period"] for each in metrics.values() if "MetricStat" in each}
     assert periods == {900}
+
+
+@pytest.mark.parametrize("name", ["Missing", "Unlogged"])
+def test_a_lost_record_rings_until_a_reconciliation_reports_none(
+    name: str, template: dict[str, Any]
+) -> None:
+    alarm = alarm_of(template, name)
+    assert (alarm["MetricName"], alarm["Statistic"]) == (name.lower(), "Maximum")
+    hour = 3600 // alarm["Period"]
+    assert alarm["EvaluationPeriods"] == hour  # it rings from one report to the next
+    silence: list[float | None] = [None] * (hour - 1)
+    rung = states(alarm, [0.0, *silence, 2.0, *silence, 2.0, *silence, 0.0, *silence])
+    assert rung == [False] * hour + [True] * 2 * hour + [False] * hour
+
+
+def test_not_reconciled_rings_after_three_hours_without_a_proof(template: dict[str, Any]) -> None:
+    alarm = alarm_of(template, "NotReconciled")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("reconciled", "SampleCount")
+    assert alarm["Period"] == 3600
+    assert states(alarm, [1.0, 1.0, None, None, None, None, 1.0]) == [
+        *(False, False, False, False),
+        *(True, True),
+        False,
+    ]
+
+
+def test_not_reconciled_stops_at_the_first_proof_of_a_new_stack(template: dict[str, Any]) -> None:
+    alarm = alarm_of(template, "NotReconciled")
+    assert states(alarm, [None, 1.0, 1.0]) == [True, False, False]
+
+
+def test_canary_rings_if_it_is_old_or_unmeasured_and_only_if_it_is_on(
+    template: dict[str, Any],
+) -> None:
+    alarm = alarm_of(template, "CanaryAge")
+    assert alarm["Threshold"] == {"Ref": "LongestWait"}
+    assert template["Resources"]["CanaryAgeAlarm"]["Condition"] == "HasCanary"
+    assert template["Parameters"]["CanaryEmployer"]["Default"] == 0
+    numeric = {**alarm, "Threshold": 7200}
+    assert rings(numeric, [7201.0] * 15)
+    assert rings(numeric, [None] * 15)
+    assert not rings(numeric, [7201.0, None] * 7 + [600.0] * 15)
+
+
+def test_failures_rings_at_each_failure_though_the_queue_is_not_empty(
+    template: dict[str, Any],
+) -> None:
+    """Rings on what is sent. A queue keeps its messages for two weeks, and would ring as long."""
+    alarm = alarm_of(template, "Failures")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("NumberOfMessagesSent", "Sum")
+    assert states(alarm, [None, 1.0, 0.0, None, 3.0, None]) == [
+        *(False, True),
+        *(False, False),
+        *(True, False),
+    ]

@@ -14,7 +14,7 @@ import app
 from chalicelib.telemetry import METRICS
 from chalicelib.web.headers import GATEWAY_ERROR_HEADERS
 from deploy.package import StageError, copy_source
-from deploy.runtime import RUNTIME
+from deploy.runtime import ARCHITECTURE, RUNTIME
 from local.child_process import PROJECT
 from tests.support.deployed_template import (
     CONFIG,
@@ -27,6 +27,8 @@ from tests.support.deployed_template import (
 )
 
 Resource = dict[str, Any]
+
+FAILURES_ARN = {"Fn::GetAtt": ["Failures", "Arn"]}
 
 
 def lint(*paths: Path, ignore: Sequence[str] = ()) -> str:
@@ -108,12 +110,16 @@ def test_invalid_stage_name_is_rejected(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_has_the_pinned_runtime(function: str, template: dict[str, Any]) -> None:
-    assert properties(template, function)["Runtime"] == RUNTIME
+def test_function_has_the_pinned_runtime_and_processor(
+    function: str, template: dict[str, Any]
+) -> None:
+    configured = properties(template, function)
+    assert configured["Runtime"] == RUNTIME
+    assert configured["Architectures"] == [ARCHITECTURE] == [PROD["lambda_architecture"]]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_has_bounds_and_keeps_its_logs_for_the_configured_days(
+def test_function_has_bounds_and_keeps_its_logs_for_90_days(
     function: str, template: dict[str, Any]
 ) -> None:
     configured = properties(template, function)
@@ -129,7 +135,7 @@ def test_function_has_bounds_and_keeps_its_logs_for_the_configured_days(
         for each in logs.values()
         if each["LogGroupName"] == f"/aws/lambda/{deployed_name(function)}"
     ]
-    assert retention == PROD["log_retention_in_days"]
+    assert retention == 90
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -148,16 +154,29 @@ def test_function_has_alarms_for_errors_throttles_and_duration(
 
 
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
-def test_failed_scheduled_events_go_to_the_dead_letter_queue(
+def test_schedule_that_cannot_be_started_goes_to_the_dead_letter_queue(
     schedule: str, template: dict[str, Any]
 ) -> None:
-    configured = properties(template, schedule)
-    failures = {"Fn::GetAtt": ["Failures", "Arn"]}
-    on_failure = configured["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
-    assert on_failure == {"Type": "SQS", "Destination": failures}
-    (rule,) = configured["Events"].values()
-    assert rule["Properties"]["DeadLetterConfig"] == {"Arn": failures}
+    (rule,) = properties(template, schedule)["Events"].values()
+    assert rule["Properties"]["DeadLetterConfig"] == {"Arn": FAILURES_ARN}
     assert rule["Properties"]["Schedule"].startswith("rate(")
+
+
+def test_only_the_hourly_schedule_is_retried_and_queued_if_it_fails(
+    template: dict[str, Any],
+) -> None:
+    """A stale tick of the others is worthless: the next one does its work within minutes."""
+    for schedule in SCHEDULES:
+        configured = properties(template, schedule)
+        (rule,) = configured["Events"].values()
+        if rule["Properties"]["Schedule"] in ("rate(1 minute)", "rate(5 minutes)"):
+            once = {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
+            assert rule["Properties"]["RetryPolicy"] == configured["EventInvokeConfig"] == once
+        else:
+            assert rule["Properties"]["Schedule"] == "rate(1 hour)"
+            assert configured["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
+            on_failure = configured["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+            assert on_failure == {"Type": "SQS", "Destination": FAILURES_ARN}
 
 
 @pytest.mark.parametrize("function", sorted(OPERATORS))
@@ -214,8 +233,22 @@ def test_table_is_warm_encrypted_and_protected_from_deletion(
     assert configured["WarmThroughput"]["WriteUnitsPerSecond"] >= 100_000 / 15
     assert configured["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
     assert configured["SSESpecification"]["SSEEnabled"]
-    assert configured["DeletionProtectionEnabled"]
-    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    # The first deployment may fail, and then leaves no table. Later ones protect and keep it.
+    assert configured["DeletionProtectionEnabled"] == {"Ref": "ProtectTable"}
+    assert template["Parameters"]["ProtectTable"]["Default"] == "true"
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert table["UpdateReplacePolicy"] == "Retain"
+
+
+def test_table_of_keys_is_deleted_with_the_stack(template: dict[str, Any]) -> None:
+    """Its items are copies. Retained or protected, it would stop a rollback and a new stack."""
+    table = template["Resources"]["IssuerKeysTable"]
+    configured = table["Properties"]
+    assert configured["TableName"] == PROD["environment_variables"]["JWKS_TABLE"]
+    assert configured["BillingMode"] == "PAY_PER_REQUEST"
+    assert configured["SSESpecification"]["SSEEnabled"]
+    assert "DeletionProtectionEnabled" not in configured
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Delete"
 
 
 def test_gateway_errors_have_the_error_envelope_and_cors_headers(
@@ -272,6 +305,9 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
         "nothing_delivered",
         *("accepted", "buffered"),
         "credentials_refused",
+        "issuer_keys_age",
+        *("reconciled", "missing", "unlogged"),
+        "canary_age",
     }
     assert watched <= written
     text = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]

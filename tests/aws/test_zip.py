@@ -1,13 +1,12 @@
 """The deployed zip is complete, small and reproducible, and runs without anything else.
 
-Its wheels and bytecode fit ``RUNTIME``. To run it, the tests need an interpreter of that version on
-PATH; without one they run a zip that was packaged for the interpreter of the tests.
+Its wheels and bytecode fit ``RUNTIME`` and ``ARCHITECTURE``. To run it, the tests need an
+interpreter of that version on PATH, and a machine with that processor. Without them they run a zip
+that was packaged for what is there.
 """
 
 import json
-import os
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -15,76 +14,43 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
 
-from deploy.package import package
-from deploy.runtime import RUNNING, RUNTIME, interpreter, version
+from deploy.package import WHEELS, package
+from deploy.runtime import (
+    ARCHITECTURE,
+    MACHINES,
+    RUNNING,
+    RUNNING_ARCHITECTURE,
+    RUNTIME,
+    interpreter,
+    version,
+)
+from deploy.wheels import platforms
 from local.child_process import PROJECT
 from tests.support.deployed_template import FUNCTIONS
 from tests.support.lambda_events import rest_event, schedule_event
+from tests.support.lambda_process import RUNTIME_LIBRARIES, LambdaProcess
 from tests.support.service import punch
 from tests.support.tokens import OPERATOR, operator_event
 
-# The libraries of Lambda's Python runtime that the code uses.
-RUNTIME_LIBRARIES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 JSON = {"Content-Type": "application/json", **OPERATOR}
-# docs/decisions/0015 states 15.0 MB; one more compiled library exceeds this.
-MAX_ZIP_BYTES = 15_400_000
-
-# What Lambda's Python runtimes since 3.12 on x86_64 can load (PEP 599, PEP 600): they are Amazon
-# Linux 2023, with glibc 2.34.
-PLATFORMS = ["manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64"]
+# docs/decisions/0015 states 15.4 MB; one more compiled library exceeds this.
+MAX_ZIP_BYTES = 15_800_000
 
 # The runtime whose code can be run here.
 EXECUTABLE = RUNTIME if interpreter(RUNTIME) else RUNNING
 
 
-class LambdaProcess:
-    """A process that can import only the unpacked zip and the libraries of Lambda's runtime."""
-
-    def __init__(self, task: Path, libraries: Path) -> None:
-        # -I ignores PYTHON* variables and the user's site directory; -S leaves out site-packages.
-        program = PROJECT / "tests" / "support" / "lambda_runtime.py"
-        python = interpreter(EXECUTABLE) or sys.executable
-        self._process = subprocess.Popen(
-            [python, "-I", "-S", program, task, libraries],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=task,
-            env={
-                name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
-            },
-        )
-
-    def invoke(self, handler: str, event: dict[str, Any]) -> Any:
-        """Pass an event to a handler, named as in the template, and return its result."""
-        process = self._process
-        assert process.stdin
-        assert process.stdout
-        call = {"handler": handler, "event": event, "ms": 60_000}
-        process.stdin.write(json.dumps(call) + "\n")
-        process.stdin.flush()
-        for line in process.stdout:
-            output = json.loads(line)
-            if "returned" in output:
-                assert output["foreign_modules"] == []
-                return output["returned"]
-        raise AssertionError("the process ended without a result")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
 @pytest.fixture(scope="session")
 def archive(packaged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The zip of the runtime that can be run here."""
-    if EXECUTABLE == RUNTIME:
+    """The zip of the runtime and processor that can be run here."""
+    if (EXECUTABLE, RUNNING_ARCHITECTURE) == (RUNTIME, ARCHITECTURE):
         return packaged.with_name("deployment.zip")
-    template = package("prod", tmp_path_factory.mktemp("build"), EXECUTABLE)
+    build = tmp_path_factory.mktemp("build")
+    template = package("prod", build, EXECUTABLE, RUNNING_ARCHITECTURE)
     return template.with_name("deployment.zip")
 
 
@@ -99,9 +65,7 @@ def task(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def process(task: Path, tmp_path: Path, prod: dict[str, str]) -> Iterator[LambdaProcess]:
-    for name in RUNTIME_LIBRARIES:
-        (tmp_path / name).symlink_to(Path(boto3.__file__).parents[1] / name)
-    process = LambdaProcess(task, tmp_path)
+    process = LambdaProcess(task, tmp_path, interpreter(EXECUTABLE) or sys.executable)
     yield process
     process.kill()
 
@@ -185,19 +149,44 @@ def test_wheels_in_the_deployed_zip_fit_the_pinned_runtime(packaged: Path) -> No
             for name in packed.namelist()
             if name.endswith(".so") and not name.partition("/")[0].endswith(".libs")
         ]
-    python = tuple(int(each) for each in version(RUNTIME).split("."))
+    supported = loadable(ARCHITECTURE)
     digits = version(RUNTIME).replace(".", "")
-    supported = {
-        *cpython_tags(python, platforms=PLATFORMS),
-        *compatible_tags(python, f"cp{digits}", PLATFORMS),
-    }
     assert metadata
     for text in metadata:
         tags = {Tag(*each) for each in re.findall(r"^Tag: (.+)-(.+)-(.+)$", text, re.MULTILINE)}
         assert tags & supported, tags
     assert libraries
+    compiled = rf"\.(abi3|cpython-{digits}-{MACHINES[ARCHITECTURE]}-linux-gnu)\.so$"
     for name in libraries:
-        assert re.search(rf"\.(abi3|cpython-{digits}-x86_64-linux-gnu)\.so$", name), name
+        assert re.search(compiled, name), name
+
+
+@pytest.mark.parametrize("architecture", sorted(MACHINES))
+def test_each_requirement_has_a_wheel_for_the_pinned_runtime(architecture: str) -> None:
+    supported = loadable(architecture)
+    found = set()
+    for path in WHEELS.glob("*.whl"):
+        name, release, _, tags = parse_wheel_filename(path.name)
+        if tags & supported:
+            found.add(f"{name}=={release}")
+    assert set(requirements()) <= found
+
+
+def loadable(architecture: str) -> set[Tag]:
+    """Return the tags of the wheels that ``RUNTIME`` can load on a processor (PEP 425)."""
+    python = tuple(int(each) for each in version(RUNTIME).split("."))
+    digits = version(RUNTIME).replace(".", "")
+    tags = platforms(architecture)
+    return {
+        *cpython_tags(python, platforms=tags),
+        *compatible_tags(python, f"cp{digits}", tags),
+    }
+
+
+def requirements() -> list[str]:
+    """Return the lines of ``requirements.txt`` that name a library and its version."""
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def test_requirements_pin_every_library_of_the_zip(task: Path) -> None:
@@ -206,10 +195,9 @@ def test_requirements_pin_every_library_of_the_zip(task: Path) -> None:
         f"{each.metadata['Name'].lower().replace('_', '-')}=={each.version}"
         for each in distributions(path=[str(task)])
     }
-    lines = (PROJECT / "requirements.txt").read_text().splitlines()
-    assert packed == {line for line in lines if line and not line.startswith("#")}
+    assert packed == set(requirements())
 
 
 def test_same_code_gives_the_same_zip(archive: Path, tmp_path: Path) -> None:
-    again = package("prod", tmp_path, EXECUTABLE).with_name("deployment.zip")
-    assert archive.read_bytes() == again.read_bytes()
+    again = package("prod", tmp_path, EXECUTABLE, RUNNING_ARCHITECTURE)
+    assert archive.read_bytes() == again.with_name("deployment.zip").read_bytes()

@@ -4,10 +4,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib import container
+from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from local.postgres import Postgres
 from tests.conftest import SimulatedLegacy
@@ -70,6 +73,35 @@ def test_a_replication_that_loses_postgres_fails_and_the_next_run_completes_it(
     assert 0 < service.statuses()["AWAITING"] < 1_000
     service.replicate()
     assert_replicated(service, dynamodb, table, accepted)
+
+
+def test_a_standby_serves_reads_and_after_its_promotion_writes(
+    server: Postgres, engines: Path, service: Service, dynamodb: Any, table: str
+) -> None:
+    """One process goes on while its server restarts as a standby, and is promoted."""
+    data = engines / "postgres"
+
+    def reading_backend() -> int:
+        with container.database().transaction(read_only=True) as session:
+            ((pid,),) = session.run("SELECT pg_backend_pid()")
+        return int(pid)
+
+    accepted = fill(dynamodb, table, range(1, 11))
+    service.replicate()
+    accepted += fill(dynamodb, table, range(11, 21))
+    (data / "standby.signal").touch()
+    restart(server)
+    with pytest.raises(UnavailableError):
+        service.replicate()
+    read = "/odata/PointRecords?$count=true&$top=0"
+    assert service.get(read).json_body["@odata.count"] == 10
+    assert reading_backend() != reading_backend()  # no session with a standby is used twice
+    (data / "promote").touch()
+    os.kill(server.child.pid, signal.SIGUSR1)
+    wait_until(lambda: not (data / "standby.signal").exists())
+    service.replicate()
+    assert_replicated(service, dynamodb, table, accepted)
+    assert reading_backend() == reading_backend()
 
 
 @pytest.mark.parametrize("end", [stop, crash])

@@ -88,7 +88,7 @@ def test_reconcile_reports_missing_and_unlogged_records(
     assert result["unlogged"] == [logged_twice]
     assert result["in_replica"] == len([kept, logged_twice])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (logged,) = [line for line in lines if line["message"] == "reconciled"]
+    (logged,) = [line for line in lines if line["message"] == "period reconciled"]
     assert logged["level"] == "ERROR"
     assert logged["missing_ids"] == [lost]
 

@@ -1,4 +1,4 @@
-"""Run a schedule in a separate process, and kill it at a given point or at a random time.
+"""Run a schedule in a separate process, and kill or stop it at a given point or a random time.
 
 The processes are forked from a server that has imported everything, so one starts within
 milliseconds.
@@ -16,8 +16,11 @@ from multiprocessing.process import BaseProcess
 from random import Random
 from typing import Any, Literal
 
+import psutil
+
 import app
 from tests.support.lambda_events import context, schedule_event
+from tests.support.waiting import wait_until
 
 # The modules that the schedules import on first use.
 for name in ("replicator", "postgres.point_records", "integrator.run"):
@@ -29,19 +32,21 @@ _processes.set_forkserver_preload([__name__])
 
 @dataclass(frozen=True)
 class KillPoint:
-    """Where a process kills itself: before or after the n-th call of a method.
+    """Where a process signals itself: before or after the n-th call of a method.
 
     Attributes:
         moment: before or after the call.
         method: the method, as ``module:Class.method``.
         call: which call of the method in this process, from 1.
         statement: count only calls whose first argument, an SQL statement, begins with this.
+        by: SIGKILL, or SIGSTOP for a process that is silent until it gets SIGCONT.
     """
 
     moment: Literal["before", "after"]
     method: str
     call: int = 1
     statement: str = ""
+    by: signal.Signals = signal.SIGKILL
 
     def __str__(self) -> str:
         return f"{self.moment} {self.method.rpartition(':')[2]} {self.statement} {self.call}"
@@ -50,7 +55,7 @@ class KillPoint:
 def start(
     schedule: str, variables: dict[str, str], point: KillPoint | None = None, seconds: float = 60.0
 ) -> BaseProcess:
-    """Start a process that runs ``replicate`` or ``integrate`` once, and kill it at ``point``."""
+    """Start a process that runs ``replicate`` or ``integrate`` once, and signal it at ``point``."""
     process = _processes.Process(target=_run_schedule, args=(schedule, variables, point, seconds))
     process.start()
     return process
@@ -63,6 +68,16 @@ def run(schedule: str, variables: dict[str, str], point: KillPoint | None = None
     process.kill()
     process.join()
     return process.exitcode
+
+
+def wait_until_stopped(process: BaseProcess) -> None:
+    """Wait until SIGSTOP has stopped a process."""
+
+    def is_stopped() -> bool:
+        assert process.is_alive()
+        return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+
+    wait_until(is_stopped)
 
 
 def kill_after(process: BaseProcess, seconds: float) -> None:
@@ -117,7 +132,7 @@ def _run_schedule(
 
 
 def _kill_at(point: KillPoint) -> None:
-    """Replace the method of the point by one that kills this process at the point."""
+    """Replace the method of the point by one that signals this process at the point."""
     module, _, path = point.method.partition(":")
     class_name, _, name = path.partition(".")
     owner = getattr(import_module(module), class_name)
@@ -128,10 +143,10 @@ def _kill_at(point: KillPoint) -> None:
         counts = not point.statement or args[0].startswith(point.statement)
         is_last = counts and next(calls) == point.call
         if is_last and point.moment == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), point.by)
         result = original(self, *args, **named)
-        if is_last:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if is_last and point.moment == "after":
+            os.kill(os.getpid(), point.by)
         return result
 
     setattr(owner, name, call_or_kill)

@@ -7,7 +7,7 @@ import botocore
 import pytest
 
 from chalicelib.errors import MisconfiguredError
-from chalicelib.postgres.connection import _connect_arguments as connect_arguments
+from chalicelib.postgres.database_url import connect_arguments
 
 
 def test_uri_gives_user_password_host_port_and_database() -> None:

@@ -188,3 +188,14 @@ def test_boto3_failure_without_a_response_is_an_error_without_a_code() -> None:
     with pytest.raises(DynamoDBError) as caught:
         client.scan(TableName="t")
     assert caught.value.code == ""
+
+
+def test_lean_client_requests_json_whatever_protocol_botocore_uses() -> None:
+    cbor = response(b"\xa0", Content_Type="application/cbor")
+    with RawDynamoDB(cbor).running() as endpoint:
+        client = lean(variables(endpoint.url))
+        with pytest.raises(DynamoDBError, match="not from DynamoDB"):
+            client.put_item(TableName="t", Item=STORED)
+        assert client.put_item(TableName="t", Item=STORED) == {}
+    types = [each.headers["content-type"] for each in endpoint.requests]
+    assert types == ["application/x-amz-json-1.0"] * 2
