@@ -16,7 +16,8 @@ def cut_by_timeouts() -> tuple[LearnedState, FailureDetector]:
         detector.on_result(number % 5 != 4, sent_at=number / 1_000, now=TIMEOUT_S)
     if not detector.limit_before_cut:
         detector.on_result(False, sent_at=0.03, now=TIMEOUT_S)
-    assert learned.limit < detector.limit_before_cut == LIMIT
+    assert detector.limit_before_cut == LIMIT
+    assert learned.limit < LIMIT
     return learned, detector
 
 
