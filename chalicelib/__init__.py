@@ -14,7 +14,8 @@ Around the way of a record:
 - ``container`` wires everything; ``settings`` defines every setting.
 - ``web`` and ``identity`` are the HTTP edge and the authentication of all routes.
 - ``dynamodb`` has the clients of DynamoDB, which only the buffer uses.
-- ``find_record`` reads one record from the buffer or Postgres.
+- ``find_record`` reads one record from the buffer or Postgres; ``bounded_call`` bounds how long it
+  waits for either.
 - ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.
 - ``point_record``, ``principal`` and ``instant`` are the values that all steps share.
 - ``errors`` and ``error_response`` define the errors and their form over HTTP; ``retry_window``

@@ -31,6 +31,9 @@ _MAX_TRANSACTION = 100
 _BATCH_ATTEMPTS = 6
 _BATCH_BACKOFF_S = 0.05
 _PUT_ATTEMPTS = 3
+# Into how many segments a count divides the table until one fits into a response. The last suffices
+# for 200 million items, and DynamoDB allows a million segments.
+_SAMPLED_SEGMENTS = (1, 16, 256, 4_096, 65_536)
 
 _UNAVAILABLE = "The record store is unavailable. Try again soon."
 
@@ -158,17 +161,13 @@ class Buffer:
         Raises:
             UnavailableError: DynamoDB does not respond.
         """
-        request = {
-            "TableName": self._table,
+        request: dict[str, Any] = {
             "Segment": segment,
             "TotalSegments": segments,
             "Limit": page_size,
         }
         while True:
-            try:
-                response = self._client.scan(**request)
-            except DynamoDBError as error:
-                _raise_unavailable(error)
+            response = self._scan(**request)
             yield response["Items"]
             if "LastEvaluatedKey" not in response:
                 return
@@ -274,26 +273,54 @@ class Buffer:
         return existing
 
     def pending(self, max_count: int) -> dict[str, Any]:
-        """Return the number of items, counting at most ``max_count``, and the age of the oldest.
+        """Return the number of items and the age of the oldest, reading a bounded part of them.
+
+        Up to ``max_count`` items, both are exact. Beyond, the age is that of the oldest among
+        ``max_count`` items, which the hash of the key selects. The number is exact up to 1 MB of
+        items; else it is extrapolated from a sample (``_count``), and ``estimated`` is true.
 
         Raises:
             UnavailableError: DynamoDB does not respond.
         """
-        try:
-            response = self._client.scan(TableName=self._table, Limit=max_count)
-        except DynamoDBError as error:
-            _raise_unavailable(error)
+        response = self._scan(Limit=max_count)
+        items = response["Items"]
         accepted_at = []
-        for item in response["Items"]:
+        for item in items:
             # An invalid item counts, but has no age.
             with contextlib.suppress(KeyError, ValueError):
                 accepted_at.append(from_json(item["record"]["S"]).created_at)
         age = datetime.now(UTC) - min(accepted_at) if accepted_at else None
+        count, estimated = len(items), False
+        if "LastEvaluatedKey" in response:
+            count, estimated = self._count()
         return {
-            "waiting": len(response["Items"]),
-            "more": "LastEvaluatedKey" in response,
+            "waiting": max(count, len(items)),
+            "estimated": estimated,
             "oldestAgeSeconds": None if age is None else round(age.total_seconds(), 1),
         }
+
+    def _count(self) -> tuple[int, bool]:
+        """Return the number of items, and whether it is an estimate.
+
+        A segment of a scan is an equal share of the table by the hash of the key, so its items
+        times the number of segments is the number of items. The first segment that one response of
+        1 MB can count is the sample. It has some 200 items at least: the standard error is 7 %.
+        """
+        counted = segments = 1
+        for segments in _SAMPLED_SEGMENTS:
+            segment = random.randrange(segments)  # noqa: S311 - a sample
+            response = self._scan(Segment=segment, TotalSegments=segments, Select="COUNT")
+            counted = response["Count"]
+            if "LastEvaluatedKey" not in response:
+                break
+        return counted * segments, segments > 1
+
+    def _scan(self, **request: Any) -> dict[str, Any]:
+        try:
+            response: dict[str, Any] = self._client.scan(TableName=self._table, **request)
+        except DynamoDBError as error:
+            _raise_unavailable(error)
+        return response
 
     def _back_off(self, attempt: int) -> None:
         self._sleep(random.uniform(0.5, 1) * _BATCH_BACKOFF_S * 2**attempt)  # noqa: S311 - jitter

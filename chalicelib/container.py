@@ -292,6 +292,14 @@ def read_session() -> ReadSession:
 
 
 @cache
+def lookup_session() -> ReadSession:
+    """Build the reader of single records, whose statements end when nobody waits any more."""
+    from chalicelib.postgres.read_session import ReadSession
+
+    return ReadSession(queried_database(), settings().lookup_timeout_s)
+
+
+@cache
 def odata() -> Router:
     from chalicelib.odata.pending import PendingRecords
     from chalicelib.odata.router import Router
@@ -313,7 +321,11 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     from chalicelib.odata.plain_record import record_json
 
     return find_record.find(
-        record_id, principal, buffer(), lambda *query: record_json(read_session(), *query)
+        record_id,
+        principal,
+        buffer(),
+        lambda *query: record_json(lookup_session(), *query),
+        settings().lookup_timeout_s,
     )
 
 
@@ -321,7 +333,7 @@ def stages() -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
-    return health.stages(buffer, point_record_store)
+    return health.stages(buffer, point_record_store, settings().health_timeout_s)
 
 
 def observe() -> None:

@@ -379,6 +379,21 @@ class Settings:
         " commands.",
     )
 
+    health_timeout_s: float = setting(
+        5.0,
+        "How long GET /health and the schedule observe wait for their stores. A store that has not"
+        " answered by then is unavailable in the response.",
+        0.1,
+        20,
+    )
+    lookup_timeout_s: float = setting(
+        5.0,
+        "How long GET /point-record/{id} waits for its stores. If one of them has the record, the"
+        " other need not answer.",
+        0.1,
+        20,
+    )
+
     cors_origins: str = setting(
         "", "Origins that CORS allows, separated by commas. * allows every origin, empty none."
     )

@@ -1,44 +1,71 @@
 """Measure the service: the depth of each stage and the age of its oldest record.
 
-Counts stop at a bound and say so: a measurement costs the same however many records there are.
+Invariants:
+
+- A measurement costs the same however many records there are. Beyond a bound it estimates, and
+  names what it has estimated.
+- A store that fails or hangs hides no number of the other one, and delays it for a bounded time.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chalicelib import telemetry
+from chalicelib.bounded_call import begin
 from chalicelib.buffer import Buffer
-from chalicelib.errors import UnavailableError
+from chalicelib.errors import PunchClockError
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import OBSERVED, event
 
-# One page of a scan: one request to DynamoDB for each measurement.
+# One page of a scan has the ages; the count of what is beyond it is an estimate.
 _MAX_BUFFERED = 1_000
-_MAX_REPLICATED = 10_000
+# An exact count of as many takes Postgres a fraction of a second.
+_MAX_REPLICATED = 50_000
 
 
-def stages(buffer: Callable[[], Buffer], store: Callable[[], PointRecordStore]) -> dict[str, Any]:
-    """Describe each stage; a stage whose store cannot be reached is ``unavailable``."""
-    measure: dict[str, Callable[[], dict[str, Any]]] = {
-        "buffer": lambda: buffer().pending(_MAX_BUFFERED),
-        "replica": lambda: store().stages(_MAX_REPLICATED),
+def stages(
+    buffer: Callable[[], Buffer], store: Callable[[], PointRecordStore], timeout_s: float
+) -> dict[str, Any]:
+    """Describe each stage; a stage whose store fails, or does not answer, is ``unavailable``.
+
+    Args:
+        buffer: returns the buffer.
+        store: returns the records in Postgres.
+        timeout_s: when to stop waiting, for both stores together.
+    """
+    until = time.monotonic() + timeout_s
+    measurements = {
+        "buffer": begin(lambda: buffer().pending(_MAX_BUFFERED), "The buffer"),
+        "replica": begin(lambda: store().stages(_MAX_REPLICATED, timeout_s), "Postgres"),
     }
-    described: dict[str, Any] = {}
-    for name, measure_stage in measure.items():
-        try:
-            described[name] = {"status": "ok", **measure_stage()}
-        except UnavailableError as error:
-            described[name] = {"status": "unavailable", "reason": error.message}
+    described = {name: _described(each, until) for name, each in measurements.items()}
     healthy = all(stage["status"] == "ok" for stage in described.values())
     return {"status": "ok" if healthy else "degraded", **described}
+
+
+def _described(result: Callable[[float], dict[str, Any]], until: float) -> dict[str, Any]:
+    """Return the result of a measurement, or why there is none."""
+    try:
+        return {"status": "ok", **result(until - time.monotonic())}
+    except PunchClockError as error:
+        return {"status": "unavailable", "reason": error.message}
+    except Exception as error:  # noqa: BLE001 - the numbers of the other store are still worth it
+        telemetry.error("a stage could not be measured", error)
+        reason = "The measurement failed. The log of the service has the cause."
+        return {"status": "unavailable", "reason": reason}
 
 
 def observe(stages: Mapping[str, Any]) -> None:
     """Log the result of ``stages`` as one event of metrics, without the unavailable stages.
 
-    An alarm detects a missing metric.
+    An alarm detects a missing metric. ``estimated`` names the metrics that are not counted.
     """
     buffer, replica = stages["buffer"], stages["replica"]
-    metrics: dict[str, Any] = {"status": stages["status"]}
+    estimated = {*replica.get("estimated", ())} & {"waiting", "parked", "quarantined"}
+    if buffer.get("estimated"):
+        estimated.add("buffered")
+    metrics: dict[str, Any] = {"status": stages["status"], "estimated": sorted(estimated)}
     if "waiting" in buffer:
         metrics |= {"buffered": buffer["waiting"], "buffered_age_s": _oldest_age_s(buffer)}
     if "waiting" in replica:

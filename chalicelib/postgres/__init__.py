@@ -1,6 +1,7 @@
 """Postgres, the system of record: every SQL statement outside ``odata``, and the schema.
 
-- ``point_records``: add records from the buffer, quarantine invalid items, count the stages.
+- ``point_records``: add records from the buffer, quarantine invalid items.
+- ``stage_counts``: count the records of each stage, or estimate a large number of them.
 - ``claims``: lease due records to a run of the integrator, and settle their outcomes.
 - ``dead_letters``: return parked records (status REJECTED) to the queue.
 - ``read_session``: run a query read-only, as the database role of its principal.

@@ -1,4 +1,4 @@
-"""Store point records in Postgres, quarantine invalid items, and count the records of each stage.
+"""Store point records in Postgres, and quarantine invalid items.
 
 Invariants:
 
@@ -17,6 +17,7 @@ from pg8000.native import Connection
 from chalicelib.errors import NotFoundError
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.stage_counts import count_stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +76,6 @@ SELECT "item_id", "item", "reason"
 FROM jsonb_to_recordset(CAST(:poison AS jsonb))
     AS poison ("item_id" text, "item" text, "reason" text)
 ON CONFLICT DO NOTHING
-"""
-
-# Count the records of each stage up to a bound.
-#
-# One snapshot sees each record in exactly one stage. A waiting record is AWAITING, INTEGRATING or
-# ERROR. Each count reads its own index up to the bound, so its cost does not grow with the table.
-_STAGES = """
-WITH waiting AS (
-    SELECT status, created_at FROM point_record
-    WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT CAST(:max_count AS integer)
-)
-SELECT CAST(json_build_object(
-    'accepted', (SELECT count(*) FROM
-        (SELECT FROM point_record LIMIT CAST(:max_count AS integer)) AS accepted),
-    'delivered', (SELECT count(*) FROM
-        (SELECT FROM point_record WHERE status = 'INTEGRATED'
-         ORDER BY integrated_at LIMIT CAST(:max_count AS integer)) AS delivered),
-    'waiting', (SELECT coalesce(json_object_agg(status, depth), '{}') FROM
-        (SELECT status, count(*) AS depth FROM waiting GROUP BY status) AS counted),
-    'parked', (SELECT count(*) FROM
-        (SELECT FROM point_record WHERE status = 'REJECTED'
-         ORDER BY updated_at LIMIT CAST(:max_count AS integer)) AS parked),
-    'quarantined', (SELECT count(*) FROM
-        (SELECT FROM quarantine LIMIT CAST(:max_count AS integer)) AS quarantined),
-    'oldestAgeSeconds', (SELECT round(extract(epoch FROM now() - min(created_at)), 1) FROM waiting)
-) AS text)
 """
 
 # Return which ids are records, which of those do not have exactly one log row of their arrival, and
@@ -219,25 +194,18 @@ class PointRecordStore:
                 connection.run(_UNQUARANTINE, id=quarantine_id)
         return Added(written, tuple(rejected))
 
-    def stages(self, max_count: int) -> dict[str, Any]:
-        """Count the records of each stage, and return the age of the oldest waiting record.
+    def stages(self, max_count: int, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return the number of records of each stage; see ``stage_counts.count_stages``.
 
-        A count stops at ``max_count`` and is then named in ``cut``. ``more`` is true if the count
-        of waiting records is cut. Without a cut, accepted = delivered + waiting + parked.
+        Args:
+            max_count: up to which number to count.
+            timeout_s: the timeout of each statement; None for the default.
 
         Raises:
             UnavailableError: Postgres cannot be reached.
         """
-        with self._database.transaction() as connection:
-            ((text,),) = connection.run(_STAGES, max_count=max_count)
-        stages: dict[str, Any] = json.loads(text)
-        totals = {**stages, "waiting": sum(stages["waiting"].values())}
-        counts = ("accepted", "delivered", "waiting", "parked", "quarantined")
-        return {
-            **stages,
-            "more": totals["waiting"] >= max_count,
-            "cut": [each for each in counts if totals[each] >= max_count],
-        }
+        with self._database.transaction(statement_timeout_s=timeout_s) as connection:
+            return count_stages(connection, max_count)
 
 
 def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, list[Poison]]:

@@ -199,7 +199,7 @@ def test_health_has_the_depth_of_each_stage(service: Service, legacy: SimulatedL
 
     service.accept(range(1, 4))
     buffered = health()["buffer"]
-    assert (buffered["waiting"], buffered["more"]) == (3, False)
+    assert (buffered["waiting"], buffered["estimated"]) == (3, False)
     assert buffered["oldestAgeSeconds"] >= 0
 
     service.replicate()

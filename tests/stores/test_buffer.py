@@ -145,14 +145,32 @@ def test_delete_removes_the_given_items_and_no_others(buffer: Buffer) -> None:
 def test_pending_has_the_number_of_items_and_the_age_of_the_oldest_record(
     buffer: Buffer, dynamodb: Any, table: str
 ) -> None:
-    assert buffer.pending(10) == {"waiting": 0, "more": False, "oldestAgeSeconds": None}
+    assert buffer.pending(10) == {"waiting": 0, "estimated": False, "oldestAgeSeconds": None}
     aged = replace(punch(), created_at=datetime.now(UTC) - timedelta(minutes=5))
     buffer.put(aged)
     dynamodb.put_item(TableName=table, Item={"id": {"S": "invalid"}})
     pending = buffer.pending(10)
-    assert (pending["waiting"], pending["more"]) == (2, False)
+    assert (pending["waiting"], pending["estimated"]) == (2, False)
     assert 300 <= pending["oldestAgeSeconds"] < 360
-    assert buffer.pending(1)["more"]
+    beyond = buffer.pending(1)  # one response of 1 MB still counts them exactly
+    assert (beyond["waiting"], beyond["estimated"]) == (2, False)
+
+
+def test_pending_beyond_a_response_is_extrapolated_from_a_sample(
+    buffer: Buffer, dynamodb: Any, table: str
+) -> None:
+    size = 2_000
+    filler = "x" * 2_000  # 4 MB in all: the first sixteenth fits into a response
+    for first in range(0, size, 25):
+        puts = [
+            {"PutRequest": {"Item": {"id": {"S": f"{each:036}"}, "filler": {"S": filler}}}}
+            for each in range(first, first + 25)
+        ]
+        dynamodb.batch_write_item(RequestItems={table: puts})
+    pending = buffer.pending(100)
+    assert pending["estimated"]
+    # A sixteenth of 2,000 items varies by a standard deviation of 9 %.
+    assert pending["waiting"] == pytest.approx(size, rel=0.4)
 
 
 class ScriptedClient:

@@ -5,9 +5,12 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import _STAGES, Added, Document, PointRecordStore, Poison
+from chalicelib.postgres.point_records import Added, Document, PointRecordStore, Poison
+from chalicelib.postgres.stage_counts import _STAGES
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -116,8 +119,7 @@ def test_stages_counts_each_stage_up_to_the_bound(database: Database) -> None:
         "parked": 0,
         "quarantined": 0,
         "oldestAgeSeconds": None,
-        "more": False,
-        "cut": [],
+        "estimated": [],
     }
     store.add([document(employee) for employee in range(1, 13)], [Poison("a", "{}", "no")])
     rows(
@@ -126,11 +128,11 @@ def test_stages_counts_each_stage_up_to_the_bound(database: Database) -> None:
     )
     stages = store.stages(5)
     assert stages["waiting"] == {"AWAITING": 5}
-    assert (stages["more"], stages["parked"], stages["quarantined"]) == (True, 2, 1)
-    assert stages["cut"] == ["accepted", "waiting"]
+    assert (stages["accepted"], stages["parked"], stages["quarantined"]) == (5, 2, 1)
+    assert stages["estimated"] == ["accepted", "waiting"]  # without statistics, the bound itself
     stages = store.stages(100)
     assert (stages["accepted"], stages["waiting"], stages["parked"]) == (12, {"AWAITING": 10}, 2)
-    assert (stages["more"], stages["cut"]) == (False, [])
+    assert stages["estimated"] == []
     ((age_s,),) = rows(
         database, "SELECT extract(epoch FROM now() - min(created_at)) FROM point_record"
     )
@@ -150,4 +152,29 @@ def test_the_plan_of_the_stage_counts_uses_an_index_of_each_stage(database: Data
         plan = "\n".join(line for (line,) in connection.run(f"EXPLAIN {_STAGES}", max_count=100))
     for index in ("point_record_due", "point_record_delivered", "point_record_parked"):
         assert index in plan, plan
-    assert PointRecordStore(database).stages(100)["cut"] == ["accepted", "waiting"]
+    assert PointRecordStore(database).stages(100)["estimated"] == ["accepted", "waiting"]
+
+
+def test_stages_beyond_the_bound_are_estimated_within_a_tenth(database: Database) -> None:
+    rows(
+        database,
+        "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
+        " created_at, status, next_attempt_at)"
+        " SELECT gen_random_uuid(), n, 1, now(), 0, now(), status, due_at"
+        " FROM (VALUES ('INTEGRATED', NULL, 20000), ('AWAITING', now(), 12000),"
+        " ('ERROR', now(), 7990), ('REJECTED', NULL, 10)) AS stage (status, due_at, depth),"
+        " generate_series(1, depth) AS n RETURNING 1",
+    )
+    rows(database, "ANALYZE point_record")
+    stages = PointRecordStore(database).stages(1_000)
+    assert stages["estimated"] == ["accepted", "delivered", "waiting"]
+    assert stages["accepted"] == pytest.approx(40_000, rel=0.1)
+    assert stages["delivered"] == pytest.approx(20_000, rel=0.1)
+    assert stages["waiting"]["AWAITING"] == pytest.approx(12_000, rel=0.1)
+    assert stages["waiting"]["ERROR"] == pytest.approx(7_990, rel=0.1)
+    assert stages["parked"] == 10  # below the bound: counted
+    # The statistics are those of the last ANALYZE, and never below what was counted.
+    rows(
+        database, "UPDATE point_record SET status = 'REJECTED', next_attempt_at = NULL RETURNING 1"
+    )
+    assert PointRecordStore(database).stages(1_000)["parked"] >= 1_000
