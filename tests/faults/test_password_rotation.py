@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from chalicelib import container
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from local.postgres import Postgres
@@ -90,6 +91,8 @@ def variables(variables: dict[str, str], secrets: Secrets) -> dict[str, str]:
         "DATABASE_URL": f"file:{secrets.writer}",
         "ODATA_DATABASE_URL": f"file:{secrets.reader}",
         "REPLICATION_MARGIN_S": "0.5",
+        # A run whose last statement was interrupted leaves its lease.
+        "RUN_LEASE_S": "3",
     }
 
 
@@ -160,6 +163,9 @@ def test_passwords_are_rotated_under_load_and_nothing_is_lost(
     def replicate() -> None:
         service.replicate(seconds=0.7)  # while punches come, it would not end
 
+    # Threads that build a pool at the same time would build two.
+    container.database()
+    container.queried_database()
     # While punches come, a run of the integrator goes on, so its deliveries are counted.
     streams = [Stream(each) for each in (punch, service.integrate, replicate, query)]
 
