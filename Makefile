@@ -21,22 +21,32 @@ INTAKE_DEPLOYMENT := AllAtOnce
 # When alarms ring.
 WORKING_HOURS := hour >= 6 && hour < 20 && day <= 5
 LONGEST_WAIT := 7200
+CANARY_EMPLOYER := 0
+CANARY_EMPLOYEE := 0
 # The parameters of the template. IntakeRevision is computed from them.
 PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   JwksUrl='$(JWKS_URL)' JwtIssuer='$(JWT_ISSUER)' JwtAudience='$(JWT_AUDIENCE)' Tracing=$(TRACING) \
   WarmIntake=$(WARM_INTAKE) WarmFrom='$(WARM_FROM)' WarmUntil='$(WARM_UNTIL)' WarmTimezone=$(WARM_TIMEZONE) \
   IntakeSnapStart=$(INTAKE_SNAPSTART) IntakeDeployment=$(INTAKE_DEPLOYMENT) \
-  WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT)
+  WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) \
+  CanaryEmployer=$(CANARY_EMPLOYER) CanaryEmployee=$(CANARY_EMPLOYEE)
+UPLOAD = aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
+  --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) --output-template-file build/$(STAGE)/uploaded.json
 # Creates or updates the stack. CloudFormation passes its tags on to all resources.
 CLOUDFORMATION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --capabilities CAPABILITY_IAM \
+  $(if $(CLOUDFORMATION_ROLE),--role-arn $(CLOUDFORMATION_ROLE)) \
   --template-file build/$(STAGE)/uploaded.json --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) \
   --no-fail-on-empty-changeset --tags application=punch-clock stage=$(STAGE) \
   --parameter-overrides $(PARAMETERS)
+# The same for what stands beside the functions that Chalice deploys.
+COMPANION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --no-fail-on-empty-changeset \
+  --template-file build/$(STAGE)/companion.json --tags application=punch-clock stage=$(STAGE) \
+  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) CanaryEmployer=$(CANARY_EMPLOYER)
 # Arguments of `make deploy` that have no default.
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
 .DEFAULT_GOAL := help
-.PHONY: help run legacy test test-fast check soak format bench audit package deployable preflight deploy
+.PHONY: help run legacy test test-fast check soak format bench audit package deployable preflight deploy changes chalice-deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,20 +86,31 @@ package: $(DEV) $(WHEELS) ## Package STAGE (prod) for CloudFormation, into build
 	@exec $(PYTHON) -m deploy package $(STAGE) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(ARGS)
 
 deploy: deployable preflight package ## Deploy STAGE to an AWS account: docs/operations.md
-	aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
-	  --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) \
-	  --output-template-file build/$(STAGE)/uploaded.json
+	$(UPLOAD)
 	revision=$$($(PYTHON) -m deploy.revision build/$(STAGE)/sam.json $(PARAMETERS)) && \
 	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && \
 	$(CLOUDFORMATION) IntakeRevision=$$revision ProtectTable=$$protect && \
 	$(CLOUDFORMATION) IntakeRevision=$$revision ProtectTable=true
+
+changes: deployable preflight package ## Propose what `make deploy` would change, as a change set
+	$(UPLOAD)
+	revision=$$($(PYTHON) -m deploy.revision build/$(STAGE)/sam.json $(PARAMETERS)) && \
+	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && \
+	$(CLOUDFORMATION) IntakeRevision=$$revision ProtectTable=$$protect --no-execute-changeset
+
+chalice-deploy: preflight $(DEV) $(WHEELS) ## Deploy a stage that `python -m deploy configure` wrote, by Chalice
+	$(PYTHON) -m deploy companion $(STAGE)
+	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && \
+	$(COMPANION) ProtectTable=$$protect FunctionsExist=false
+	$(PYTHON) -m deploy chalice $(STAGE) deploy
+	$(COMPANION) ProtectTable=true FunctionsExist=true
 
 # Checked before anything is built.
 deployable:
 	@: $(foreach each,$(REQUIRED),$(if $($(each)),,$(error Set $(each)=…: docs/operations.md)))
 
 preflight: $(RUN)
-	@exec $(PYTHON) -m deploy preflight $(STAGE) --bucket $(BUCKET)
+	@exec $(PYTHON) -m deploy preflight $(STAGE) $(if $(BUCKET),--bucket $(BUCKET))
 
 format: $(DEV) ## Format the code and fix what the linter can fix
 	$(PYTHON) -m ruff format .

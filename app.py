@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from chalice import Chalice, Rate, Response
-from chalice.app import CloudWatchEvent, MultiDict
+from chalice.app import CloudWatchEvent, MultiDict, Request
 
 from chalicelib import container
 from chalicelib.error_response import error_body
@@ -25,6 +25,7 @@ from chalicelib.web.request_checks import base_url, require_json
 app = Chalice(app_name="punch-clock")
 
 EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
+EVERY_FIVE_MINUTES = Rate(5, unit=Rate.MINUTES)
 EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 
 # For a method without a route, API Gateway responds in an error format of its own. So every OData
@@ -58,7 +59,7 @@ def post_point_record() -> Response:
     if isinstance(accepted, list):
         return json_response(207, [_item(each) for each in accepted])
     record = as_awaiting(accepted.record)
-    location = f"{base_url(request)}/point-record/{record['id']}"
+    location = f"{_public_url(request)}/point-record/{record['id']}"
     return json_response(201 if accepted.created else 200, record, {"Location": location})
 
 
@@ -109,16 +110,19 @@ def get_health() -> Response:
 @handle_errors
 def serve_odata(**segments: str) -> Response:
     """Step 4: respond to an OData request."""
-    from chalicelib.odata.request import ODataRequest  # noqa: PLC0415 - keeps intake's start fast
+    # Imported here, which keeps intake's start fast.
+    from chalicelib.odata.request import ODataRequest  # noqa: PLC0415
+    from chalicelib.odata.split_query import rejoin  # noqa: PLC0415
 
     request = app.current_request
     query = request.query_params or MultiDict({})
     response = container.odata().respond(
         ODataRequest(
             principal=request.principal,
-            service_root=f"{base_url(request)}/odata",
+            service_root=f"{_public_url(request)}/odata",
+            request_root=f"{base_url(request)}/odata",
             path="/".join(segments.values()),
-            query=[(name, value) for name in query for value in query.getlist(name)],
+            query=rejoin([(name, value) for name in query for value in query.getlist(name)]),
             headers={name.lower(): value for name, value in request.headers.items()},
             method=request.method,
             body=request.raw_body,
@@ -154,6 +158,13 @@ def observe(event: CloudWatchEvent) -> None:
     """Log the depth and age of each stage as metrics, even when no step runs."""
     del event
     container.observe()
+
+
+@app.schedule(EVERY_FIVE_MINUTES, name="store-keys")
+def store_keys(event: CloudWatchEvent) -> None:
+    """Copy the issuer's keys to the table that processes read them from at their start."""
+    del event
+    container.store_keys()
 
 
 @app.lambda_function()
@@ -250,6 +261,10 @@ def migrate(*_: Any) -> tuple[list[str], dict[str, Any]]:
 
 def _remaining_s(context: Any) -> Callable[[], float]:
     return lambda: context.get_remaining_time_in_millis() / 1000
+
+
+def _public_url(request: Request) -> str:
+    return base_url(request, container.settings().public_url)
 
 
 def _item(result: Accepted | PunchClockError) -> dict[str, Any]:

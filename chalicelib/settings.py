@@ -6,9 +6,12 @@ docs/settings.md shows the default, the range and the effect of each setting. Ef
 the suffix of a name gives the unit.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
+
+from chalicelib.net import is_http_url
 
 
 class SettingsError(Exception):
@@ -329,7 +332,8 @@ class Settings:
     odata_batch_requests: int = setting(100, "Maximum number of requests in one batch.", 1, 1_000)
     odata_query_bytes: int = setting(
         65_536,
-        "Maximum size of the path and query options of one request, alone or in a batch.",
+        "Maximum size of the path and query options of one request: alone, in a batch, or with"
+        " /$query. API Gateway bounds a URL and its headers to 10,240 bytes.",
         1_024,
         6_000_000,
     )
@@ -356,6 +360,17 @@ class Settings:
     jwks_url: str = setting(
         "", "URL of the issuer's JWKS, for RS256 and ES256 tokens. Replaces JWT_KEY."
     )
+    jwks_table: str = setting(
+        "",
+        "Name of the DynamoDB table to which store-keys copies the issuer's keys, and from which"
+        " each process reads them at its start. Empty: each process asks the issuer.",
+    )
+    jwks_max_age_s: float = setting(
+        604_800.0,
+        "How long the issuer's keys are trusted while it cannot be reached.",
+        3_600,
+        2_592_000,
+    )
     jwt_issuer: str = setting("", "Required iss claim of tokens. Mandatory with JWKS_URL.")
     jwt_audience: str = setting(
         "", "Accepted audiences of tokens, separated by commas. Mandatory with JWKS_URL."
@@ -379,6 +394,25 @@ class Settings:
         " commands.",
     )
 
+    public_url: str = setting(
+        "",
+        "URL under which clients reach the service, if another server receives their requests, such"
+        " as https://api.example.com/punch-clock for a CDN. Links start with it. Empty: links start"
+        " with the URL of the request.",
+    )
+    canary_employer: int = setting(
+        0,
+        "Employer whose punches observe sends and measures (docs/operations.md). 0: none are sent."
+        " The legacy system must know both ids, and nobody else may punch with them.",
+        0,
+        2**63 - 1,
+    )
+    canary_employee: int = setting(
+        0, "Employee of CANARY_EMPLOYER whose punches are sent.", 0, 2**63 - 1
+    )
+    canary_interval_s: float = setting(
+        300.0, "Time between two of these punches, at least.", 60, 86_400
+    )
     health_timeout_s: float = setting(
         5.0,
         "How long GET /health and the schedule observe wait for their stores. A store that has not"
@@ -448,8 +482,17 @@ class Settings:
         faults = []
         if self.record_lease_s < self.legacy_call_timeout_s + 3:
             faults.append("RECORD_LEASE_S must exceed LEGACY_CALL_TIMEOUT_S by at least 3 s")
+        if bool(self.canary_employer) != bool(self.canary_employee):
+            faults.append("CANARY_EMPLOYER and CANARY_EMPLOYEE must be set together")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
+        if self.public_url and not (
+            is_http_url(self.public_url) and _PUBLIC_URL.fullmatch(self.public_url)
+        ):
+            faults.append(
+                "PUBLIC_URL must be an http or https URL without options and fragment, such as"
+                " https://api.example.com/punch-clock"
+            )
         faults += self._credential_contradictions()
         if self.limit_parameters and self.limit_policy != "adaptive":
             faults.append("LIMIT_PARAMETERS needs LIMIT_POLICY=adaptive")
@@ -494,6 +537,8 @@ def is_reference(value: str) -> bool:
     return value.startswith((*_SECRET_STORES, "file:"))
 
 
+# Its path needs no percent-encoding, so that it can be compared with the path of a reference.
+_PUBLIC_URL = re.compile(r"https?://[^/?#]+(?:/[A-Za-z0-9._~/-]*)?")
 _SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "an integer", float: "a number", str: "text"}
 # The modes of LEGACY_AUTH that use each credential, and the credentials that a mode may lack: with

@@ -37,15 +37,23 @@ class StageError(Exception):
     """A stage cannot have this name. The message is for operators."""
 
 
-def stage_configuration(stage: str) -> dict[str, Any]:
-    """Return the configuration of a stage: that of ``prod`` under its own name.
+def stage_configuration(stage: str, project: Path = PROJECT) -> dict[str, Any]:
+    """Return the configuration of a stage: its own, or that of ``prod`` under its name.
 
     Raises:
         StageError: the name is not valid for a stage.
     """
     check_stage(stage)
+    text = (project / ".chalice" / "config.json").read_text(encoding="utf-8")
+    own: dict[str, Any] | None = json.loads(text)["stages"].get(stage)
+    return model_configuration(stage) if own is None or stage == "dev" else own
+
+
+def model_configuration(stage: str) -> dict[str, Any]:
+    """Return the configuration of ``prod`` under the name of a stage."""
+    check_stage(stage)
     text = (PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8")
-    configuration: dict[str, Any] = json.loads(_rename_stage(stage, text))["stages"][_MODEL]
+    configuration: dict[str, Any] = json.loads(rename_stage(stage, text))["stages"][_MODEL]
     return configuration
 
 
@@ -65,21 +73,30 @@ def copy_source(stage: str, into: Path) -> None:
         StageError: the name is not valid for a stage.
     """
     check_stage(stage)
+    copy_code(into)
+    chalice = into / ".chalice"
+    chalice.mkdir()
+    model = (PROJECT / ".chalice").glob(f"policy-{_MODEL}-*.json")
+    for path in [
+        *(PROJECT / ".chalice" / f"{name}.json" for name in ("config", "resources")),
+        *model,
+    ]:
+        text = rename_stage(stage, path.read_text(encoding="utf-8"))
+        if path.name == "config.json":
+            config = json.loads(text)
+            config["stages"] = {stage: config["stages"][_MODEL]}
+            text = json.dumps(config, indent=2)
+        (chalice / rename_stage(stage, path.name)).write_text(text, encoding="utf-8")
+
+
+def copy_code(into: Path) -> None:
+    """Copy the deployed code, without bytecode of this machine, into an empty directory."""
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(PROJECT / name, into / name)
     bytecode = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(PROJECT / "chalicelib", into / "chalicelib", ignore=bytecode)
-    chalice = into / ".chalice"
-    chalice.mkdir()
-    for path in (PROJECT / ".chalice").glob("*.json"):
-        text = _rename_stage(stage, path.read_text(encoding="utf-8"))
-        if path.name == "config.json":
-            config = json.loads(text)
-            config["stages"] = {stage: config["stages"][_MODEL]}
-            text = json.dumps(config, indent=2)
-        (chalice / _rename_stage(stage, path.name)).write_text(text, encoding="utf-8")
 
 
 def package(
@@ -95,7 +112,7 @@ def package(
     """
     source, out = build / "source", build / stage
     copy_source(stage, source)
-    wheels.install(_downloaded_wheels(build), runtime, architecture, source / "vendor")
+    wheels.install(downloaded_wheels(build), runtime, architecture, source / "vendor")
     (source / "requirements.txt").write_text("")  # vendor/ replaces it
     shutil.rmtree(out, ignore_errors=True)
     chalice = Path(sys.executable).parent / "chalice"
@@ -113,15 +130,20 @@ def package(
 
 def chalice_environment() -> dict[str, str]:
     """Return the environment variables for Chalice, which are the same on every machine."""
-    # Importing the app must not leave bytecode in the source. Chalice derives the partition from
-    # the region, and uses it for nothing else.
-    variables = {"AWS_DEFAULT_REGION": "eu-central-1", **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # Chalice derives the partition from the region, and uses it for nothing else.
+    return {"AWS_DEFAULT_REGION": "eu-central-1", **os.environ, **packaging_environment()}
+
+
+def packaging_environment() -> dict[str, str]:
+    """Return the environment variables with which Chalice makes a zip, without those of AWS."""
+    # Importing the app must not leave bytecode in the source.
+    variables = {"PYTHONDONTWRITEBYTECODE": "1"}
     if WHEELS.is_dir():
         variables |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
     return variables
 
 
-def _downloaded_wheels(build: Path) -> Path:
+def downloaded_wheels(build: Path) -> Path:
     """Return the directory of the wheels; download them if ``make`` has not."""
     if WHEELS.is_dir():
         return WHEELS
@@ -148,7 +170,7 @@ def _rewrite_zip(archive: Path, python: str | None) -> None:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(root)
         if python is not None:
-            _compile(root, python)
+            compile_sources(root, python, "/var/task")
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for path in sorted(each for each in root.rglob("*") if each.is_file()):
                 entry = zipfile.ZipInfo(str(path.relative_to(root)))  # dated 1980-01-01
@@ -156,19 +178,25 @@ def _rewrite_zip(archive: Path, python: str | None) -> None:
                 packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def _compile(root: Path, python: str) -> None:
-    """Add the bytecode of all sources, which is loaded without comparing it with them (PEP 552)."""
+def compile_sources(root: Path, python: str, deployed: str) -> None:
+    """Add the bytecode of all sources, which is loaded without comparing it with them (PEP 552).
+
+    Args:
+        root: the directory of the sources.
+        python: an interpreter of the version that loads the bytecode.
+        deployed: the path of the directory in Lambda, for tracebacks.
+    """
     # The bytes must not depend on the order of sets, hence a process with a fixed hash seed.
     subprocess.run(
         [
             *(python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-            *("-s", root, "-p", "/var/task", root),
+            *("-s", root, "-p", deployed, root),
         ],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=True,
     )
 
 
-def _rename_stage(stage: str, text: str) -> str:
+def rename_stage(stage: str, text: str) -> str:
     """Replace ``prod`` by the stage in the names of resources and policy files."""
     return re.sub(rf"(?<=punch-clock[-/]){_MODEL}|(?<=policy-){_MODEL}", stage, text)

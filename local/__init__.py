@@ -10,6 +10,7 @@ Start reading at ``commands/up.py`` and ``stack.py``.
 - ``node``: Node.js and npm packages, for ``dynamodb/``.
 - ``services``: the Python processes: the legacy, the API (``api``) and the schedules
   (``scheduler``, which calls the app with a ``lambda_context``).
+- ``gateway``: what API Gateway does to a request before the app sees it, for the API.
 - ``workers``: several processes that serve the API's port together.
 - ``stack_file``: how other programs find a running stack; ``tokens`` signs their tokens.
 - ``operator_session``: what the commands for operators share.

@@ -2,13 +2,15 @@
 
 Differences from ``chalice local``: it accepts a thousand connections at once; it sends each
 response in one packet (Nagle's algorithm would delay the second packet until the client's
-acknowledgement of the first, 40 ms later); it logs no line per request; and it rejects what API
-Gateway would not pass on to the app.
+acknowledgement of the first, 40 ms later); it logs no line per request; and it rejects or changes
+what API Gateway would (``gateway``).
 """
 
 import argparse
 import json
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from types import SimpleNamespace
 from typing import Any
 
 from chalice import local
@@ -18,11 +20,14 @@ from app import app
 from chalicelib import container
 from chalicelib.web.headers import GATEWAY_ERROR_HEADERS
 from local import workers
+from local.gateway import (
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    TIMEOUT_S,
+    ApiGateway,
+    has_rejected_characters,
+)
 from local.loopback import HOST
-
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-_MAX_BODY_BYTES = 10 * 1024 * 1024
-_TIMEOUT_S = 29
 
 
 class _Server(local.ThreadedHTTPServer):  # type: ignore[misc]
@@ -46,9 +51,27 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
     wbufsize = 65_536
     disable_nagle_algorithm = True
 
+    def __init__(self, *connection: Any, app_object: Any, config: Config) -> None:
+        self.local_gateway = ApiGateway(app_object, config)
+        BaseHTTPRequestHandler.__init__(self, *connection)
+
     def parse_request(self) -> bool:
         """Read the head of a request; reject it if API Gateway would not pass it on."""
         if not super().parse_request():
+            return False
+        head = [self.raw_requestline, *(each for pair in self.headers.items() for each in pair)]
+        # Each header has a colon, a space and the end of a line; so has the head as a whole.
+        if sum(map(len, head)) + 4 * len(self.headers) + 2 > MAX_HEAD_BYTES:
+            self.send_error(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The URL and the headers exceed {MAX_HEAD_BYTES} bytes in total. Send a long query"
+                " as POST …/$query or in a $batch.",
+            )
+            return False
+        if has_rejected_characters(self.path):
+            self.send_error(
+                HTTPStatus.BAD_REQUEST, "Write | as %7C, { as %7B and } as %7D in a query string."
+            )
             return False
         if len(self.headers.get_all("Authorization", ())) > 1:
             # Chalice's local server shows the app only one of them. On AWS the app sees all of
@@ -62,13 +85,18 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
                 "Send the body with a Content-Length header and without Transfer-Encoding.",
             )
             return False
-        if int(length) > _MAX_BODY_BYTES:
+        if int(length) > MAX_BODY_BYTES:
             self.send_error(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The body is longer than {_MAX_BODY_BYTES} bytes.",
+                f"The body is longer than {MAX_BODY_BYTES} bytes.",
             )
             return False
         return True
+
+    def _parse_payload(self) -> tuple[dict[str, str], bytes | None]:
+        # As in an event of API Gateway, a header that is repeated has its last value.
+        _, body = super()._parse_payload()
+        return dict(self.headers.items()), body
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send the service's error envelope and close the connection."""
@@ -127,12 +155,19 @@ def main() -> None:
     # As in chalice.local.create_local_server: each thread has its own current request.
     local.CustomLocalChalice.__bases__ = (local.LocalChalice, app.__class__)
     app.__class__ = local.CustomLocalChalice
-    config = Config.create(chalice_app=app, lambda_timeout=_TIMEOUT_S)
+    config = _read_config()
     server = local.LocalDevServer(app, config, HOST, arguments.port, _Handler, _Server)
     if arguments.listener is None:
         workers.start(server.server.socket, arguments.workers - 1, "local.api")
         print(json.dumps({"url": f"http://{HOST}:{server.server.server_port}"}), flush=True)
     server.server.serve_forever()
+
+
+def _read_config() -> Any:
+    """Return what Chalice's local gateway reads for each request, read once: a slow look-up."""
+    config = Config.create(chalice_app=app, lambda_timeout=TIMEOUT_S)
+    names = ("function_name", "lambda_memory_size", "lambda_timeout")
+    return SimpleNamespace(**{name: getattr(config, name) for name in names})
 
 
 def _build_collaborators() -> None:

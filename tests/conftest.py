@@ -19,6 +19,7 @@ from local.legacy.settings import LegacySettings
 from local.loopback import bypass_proxies
 from local.postgres import Postgres
 from local.services import start_legacy
+from tests.support.issuer import Issuer
 
 _numbers = count(1)
 
@@ -55,7 +56,7 @@ def postgres_server(engines: Path) -> Iterator[Postgres]:
     """A PostgreSQL server with one migrated database, ``template``."""
     server = postgres.start(engines, settings=postgres.FAST)
     try:
-        _run(server, "CREATE DATABASE template")
+        run_statement(server, "CREATE DATABASE template")
         template = connect(server.url("template"))
         migrate(template)
         template.close()  # Postgres cannot copy a database that is in use
@@ -69,7 +70,7 @@ def database_url(postgres_server: Postgres) -> Iterator[str]:
     """The URI of a migrated, empty database for this test only."""
     name = f"test_{next(_numbers)}"
     yield create_database(postgres_server, name)
-    _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    run_statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -85,8 +86,8 @@ def create_database(server: Postgres, name: str) -> str:
 
     A pytest worker may create the database of a module twice, because tests move between workers.
     """
-    _run(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    _run(server, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
+    run_statement(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    run_statement(server, f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
     return server.url(name)
 
 
@@ -118,6 +119,21 @@ def table(dynamodb: Any) -> Iterator[str]:
     dynamodb_server.create_table(dynamodb, name)
     yield name
     dynamodb.delete_table(TableName=name)
+
+
+@pytest.fixture(scope="session")
+def key_table(dynamodb: Any) -> str:
+    """The name of the table of issuers' keys. Each test has an issuer with a URL of its own."""
+    name = "issuer_keys"
+    dynamodb_server.create_table(dynamodb, name, key="url")
+    return name
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """A token issuer that publishes the key ``a``."""
+    with Issuer("a").running() as issuer:
+        yield issuer
 
 
 class SimulatedLegacy:
@@ -182,7 +198,7 @@ def legacy(_legacy: SimulatedLegacy) -> SimulatedLegacy:
     return _legacy
 
 
-def _run(server: Postgres, statement: str) -> None:
+def run_statement(server: Postgres, statement: str) -> None:
     """Run a statement that Postgres does not allow in a transaction."""
     connection = pg8000.native.Connection(
         postgres.NAME,

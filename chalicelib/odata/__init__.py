@@ -7,6 +7,7 @@ statement) → Postgres, which returns the finished JSON.
 - ``router``: dispatch a request to reads, creation or batch; map errors to responses.
 - ``reads``, ``create``: serve GET and POST. ``batch``: serve ``$batch``.
 - ``request``, ``request_url``, ``resource``: the request; parse its URL and its resource path.
+- ``split_query``: rejoin the query options that API Gateway has split.
 - ``negotiation``, ``etag``, ``response``, ``response_budget``: headers, formats, size limits.
 - ``query``: parse the system query options. ``apply``: ``$apply``.
 - ``language``, ``expressions``, ``sql``: from the text of an expression to SQL.

@@ -13,11 +13,13 @@ class ODataRequest:
 
     Attributes:
         principal: the caller. Records that it may not read do not exist for it.
-        service_root: the absolute URL up to and including ``/odata``.
+        service_root: the public URL up to and including ``/odata``, with which links start.
         path: the rest of the path; its segments may be percent-encoded or decoded.
         query: the decoded query options, in order.
         headers: the header fields; names are in lower case.
         budget: the time and size limits of the response; without it, those of one query.
+        request_root: the same of the URL that the request was sent to, if it may be another. URLs
+            in a batch or in ``$id`` may start with either.
     """
 
     principal: Principal
@@ -28,3 +30,9 @@ class ODataRequest:
     method: str = "GET"
     body: bytes = b""
     budget: ResponseBudget | None = None
+    request_root: str = ""
+
+    @property
+    def roots(self) -> list[str]:
+        """The URLs with which references to this service may start."""
+        return [each for each in (self.service_root, self.request_root) if each]

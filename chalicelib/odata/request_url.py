@@ -11,29 +11,46 @@ from chalicelib.errors import InvalidError, NotFoundError
 _SCHEMES = ("http://", "https://")
 
 
-def parse_request_url(url: str, service_root: str) -> tuple[str, Sequence[tuple[str, str]]]:
+def parse_request_url(url: str, roots: Sequence[str]) -> tuple[str, Sequence[tuple[str, str]]]:
     """Return the path below the service root, still percent-encoded, and the decoded options.
+
+    Args:
+        url: the URL.
+        roots: the URLs of the service root.
 
     Raises:
         InvalidError: the query string is not valid UTF-8.
-        NotFoundError: the URL is not below the service root.
+        NotFoundError: the URL is not below a service root.
     """
     url, _, _ = url.strip().partition("#")
     path, _, query = url.partition("?")
+    for root in roots:
+        below = _path_below(path, root)
+        if below is not None:
+            return below.removeprefix("./").strip("/"), parse_query_string(query)
+    raise NotFoundError(f"The URL {url[:200]} is not below the service root.", target="url")
+
+
+def _path_below(path: str, root: str) -> str | None:
+    """Return the path relative to a root, None if it is not below that."""
     # Not urlsplit: the host comes from the client's Host header and may be malformed.
-    root_host, _, root_path = service_root.partition("://")[2].partition("/")
+    root_host, _, root_path = root.partition("://")[2].partition("/")
     root_path = f"/{root_path}"
     if path.lower().startswith(_SCHEMES):
         host, _, path = path.partition("://")[2].partition("/")
         path = f"/{path}"
         # The scheme is not compared: a proxy may terminate TLS in front of the service.
-        if host.lower() != root_host.lower():
-            raise _outside_service(url)
+        if _without_default_port(host) != _without_default_port(root_host):
+            return None
     if path.startswith("/"):
         if path != root_path and not path.startswith(f"{root_path}/"):
-            raise _outside_service(url)
+            return None
         path = path.removeprefix(root_path)
-    return path.removeprefix("./").strip("/"), parse_query_string(query)
+    return path
+
+
+def _without_default_port(host: str) -> str:
+    return host.lower().removesuffix(":443").removesuffix(":80")
 
 
 def parse_query_string(text: str) -> list[tuple[str, str]]:
@@ -46,7 +63,3 @@ def parse_query_string(text: str) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True, errors="strict")
     except ValueError as error:
         raise InvalidError("The query string of the URL is not valid UTF-8.") from error
-
-
-def _outside_service(url: str) -> NotFoundError:
-    return NotFoundError(f"The URL {url[:200]} is not below the service root.", target="url")

@@ -227,7 +227,7 @@ def _path_from_id(request: ODataRequest) -> ODataRequest:
         raise InvalidError(
             "$entity requires exactly one $id option, the URL of an entity.", target="$id"
         )
-    path, query = parse_request_url(ids[0], request.service_root)
+    path, query = parse_request_url(ids[0], request.roots)
     segments = segments_of(path)
     not_an_entity = InvalidError(f"{ids[0][:200]} is not the URL of an entity.", target="$id")
     if query or not segments or segments in _SYSTEM_PATHS:

@@ -22,8 +22,19 @@ def require_json(request: Request) -> None:
         raise MediaTypeError("Send the body as UTF-8 JSON, with Content-Type: application/json.")
 
 
-def base_url(request: Request) -> str:
-    """Return the URL under which the client reached the service, with the stage's prefix."""
+def base_url(request: Request, public_url: str = "") -> str:
+    """Return the URL under which clients reach the service, without a slash at its end.
+
+    Without ``public_url`` it is that of the request, with the stage's prefix. API Gateway rejects a
+    request whose Host is none of its own names. X-Forwarded-Host and the like are never read,
+    because any client can send them.
+
+    Args:
+        request: the request.
+        public_url: PUBLIC_URL; empty if clients address API Gateway itself.
+    """
+    if public_url:
+        return public_url.rstrip("/")
     scheme = "https" if is_secure(request.headers) else "http"
     path: str = request.context["path"]
     prefix = path.rstrip("/").rsplit("/", request.path.count("/"))[0]

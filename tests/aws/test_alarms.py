@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.settings import Settings
 from deploy.capacity.shift_change import Second, simulate
 from deploy.capacity.tables import OFFERED, SHIFT_S, deployed
 
@@ -137,6 +138,19 @@ def test_refused_share_rings_during_a_canary_of_a_bad_version(template: dict[str
     assert rings(alarm, [0.0] + [value] * 4)
 
 
+def test_age_of_the_keys_rings_long_before_they_are_no_longer_trusted(
+    template: dict[str, Any],
+) -> None:
+    alarm = alarm_of(template, "IssuerKeysAge")
+    assert alarm["Threshold"] <= 3_600
+    assert Settings().jwks_max_age_s >= 24 * alarm["Threshold"]
+    # The schedule writes it every five minutes. If it does not run, the alarm rings, too.
+    assert alarm["Period"] == 300
+    assert alarm["TreatMissingData"] == "breaching"
+    (event,) = template["Resources"]["StoreKeys"]["Properties"]["Events"].values()
+    assert event["Properties"]["Schedule"] == "rate(5 minutes)"
+
+
 @pytest.mark.parametrize("name", ["IntakeThrottles", "TableThrottled"])
 def test_throttling_of_five_minutes_rings(name: str, template: dict[str, Any]) -> None:
     alarm = alarm_of(template, name)
@@ -215,6 +229,19 @@ def test_not_reconciled_rings_after_three_hours_without_a_proof(template: dict[s
 def test_not_reconciled_stops_at_the_first_proof_of_a_new_stack(template: dict[str, Any]) -> None:
     alarm = alarm_of(template, "NotReconciled")
     assert states(alarm, [None, 1.0, 1.0]) == [True, False, False]
+
+
+def test_canary_rings_if_it_is_old_or_unmeasured_and_only_if_it_is_on(
+    template: dict[str, Any],
+) -> None:
+    alarm = alarm_of(template, "CanaryAge")
+    assert alarm["Threshold"] == {"Ref": "LongestWait"}
+    assert template["Resources"]["CanaryAgeAlarm"]["Condition"] == "HasCanary"
+    assert template["Parameters"]["CanaryEmployer"]["Default"] == 0
+    numeric = {**alarm, "Threshold": 7200}
+    assert rings(numeric, [7201.0] * 15)
+    assert rings(numeric, [None] * 15)
+    assert not rings(numeric, [7201.0, None] * 7 + [600.0] * 15)
 
 
 def test_failures_rings_at_each_failure_though_the_queue_is_not_empty(

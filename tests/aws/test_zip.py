@@ -6,9 +6,7 @@ that was packaged for what is there.
 """
 
 import json
-import os
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +14,6 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
@@ -35,55 +32,16 @@ from deploy.wheels import platforms
 from local.child_process import PROJECT
 from tests.support.deployed_template import FUNCTIONS
 from tests.support.lambda_events import rest_event, schedule_event
+from tests.support.lambda_process import RUNTIME_LIBRARIES, LambdaProcess
 from tests.support.service import punch
 from tests.support.tokens import OPERATOR, operator_event
 
-# The libraries of Lambda's Python runtime that the code uses.
-RUNTIME_LIBRARIES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 JSON = {"Content-Type": "application/json", **OPERATOR}
 # docs/decisions/0015 states 15.4 MB; one more compiled library exceeds this.
 MAX_ZIP_BYTES = 15_800_000
 
 # The runtime whose code can be run here.
 EXECUTABLE = RUNTIME if interpreter(RUNTIME) else RUNNING
-
-
-class LambdaProcess:
-    """A process that can import only the unpacked zip and the libraries of Lambda's runtime."""
-
-    def __init__(self, task: Path, libraries: Path) -> None:
-        # -I ignores PYTHON* variables and the user's site directory; -S leaves out site-packages.
-        program = PROJECT / "tests" / "support" / "lambda_runtime.py"
-        python = interpreter(EXECUTABLE) or sys.executable
-        self._process = subprocess.Popen(
-            [python, "-I", "-S", program, task, libraries],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=task,
-            env={
-                name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
-            },
-        )
-
-    def invoke(self, handler: str, event: dict[str, Any]) -> Any:
-        """Pass an event to a handler, named as in the template, and return its result."""
-        process = self._process
-        assert process.stdin
-        assert process.stdout
-        call = {"handler": handler, "event": event, "ms": 60_000}
-        process.stdin.write(json.dumps(call) + "\n")
-        process.stdin.flush()
-        for line in process.stdout:
-            output = json.loads(line)
-            if "returned" in output:
-                assert output["foreign_modules"] == []
-                return output["returned"]
-        raise AssertionError("the process ended without a result")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -107,9 +65,7 @@ def task(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def process(task: Path, tmp_path: Path, prod: dict[str, str]) -> Iterator[LambdaProcess]:
-    for name in RUNTIME_LIBRARIES:
-        (tmp_path / name).symlink_to(Path(boto3.__file__).parents[1] / name)
-    process = LambdaProcess(task, tmp_path)
+    process = LambdaProcess(task, tmp_path, interpreter(EXECUTABLE) or sys.executable)
     yield process
     process.kill()
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pg8000.native
+import psutil
 import pytest
 import requests
 from pg8000.exceptions import DatabaseError
@@ -66,6 +67,15 @@ def _is_healthy(stack: RunningStack) -> bool:
         )
     except requests.ConnectionError:
         return False
+
+
+def test_only_the_integrator_yields_its_cpu(stack: RunningStack) -> None:
+    own = psutil.Process().nice()
+    nice = {name: psutil.Process(pid).nice() for name, pid in stack.described()["pids"].items()}
+
+    assert nice == dict.fromkeys(nice, own) | {"integrate": own + 5}
+    group = Path(f"/proc/{stack.described()['pids']['integrate']}/autogroup")
+    assert not group.exists() or group.read_text().endswith(" nice 5\n")
 
 
 def test_second_stack_runs_on_another_directory(stack: RunningStack, tmp_path: Path) -> None:
@@ -219,6 +229,36 @@ def test_request_that_api_gateway_would_not_pass_on_is_refused(
     assert response.status == status
     assert GATEWAY_ERROR_HEADERS.items() <= dict(response.getheaders()).items()
     assert b'{"error": {"code": ' in response.read()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        # The request line, the other headers and the ends of lines take the rest.
+        (f"/health?x={'a' * 9_000}", {}, 200),
+        (f"/health?x={'a' * 10_300}", {}, 413),
+        ("/health", {"X-Long": "a" * 10_300}, 413),
+        ("/health?x={}", {}, 400),
+        ("/health?x=%7B%7D", {}, 200),
+        # The last value of a repeated header counts.
+        ("/odata/PointRecords?$top=0", {"Accept": "text/html", "accept": "application/json"}, 200),
+        ("/odata/PointRecords?$top=0&$expand=logs($top=1;$select=id)", {}, 200),
+        ("/odata/PointRecords?$skip=0&$expand=logs($top=1;$select=id)", {}, 400),
+    ],
+)
+def test_head_is_bounded_and_changed_as_by_api_gateway(
+    stack: RunningStack, target: str, headers: dict[str, str], status: int
+) -> None:
+    url = urlsplit(stack.url("api"))
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=10)
+    connection.putrequest("GET", target)
+    for name, value in {**stack.operator, **headers}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    assert response.status == status, response.read()
+    assert (b'{"error": {"code": ' in response.read()) == (status >= 400)
     connection.close()
 
 

@@ -133,23 +133,50 @@ def test_null_body_is_rejected(service: Service) -> None:
     assert event["body"] is None
     response = call(event)
     assert response["statusCode"] == 400
-    assert json.loads(response["body"])["error"]["code"] == "Invalid"
+    assert json.loads(response["body"])["error"]["code"] == "Malformed"
+
+
+def get_records(query: dict[str, list[str]]) -> dict[str, Any]:
+    return call(
+        rest_event(
+            "GET",
+            "/odata/PointRecords",
+            resource="/odata/{resource}",
+            path_parameters={"resource": "PointRecords"},
+            query=query,
+            headers=JSON,
+        )
+    )
+
+
+def test_options_that_api_gateway_split_are_joined_or_rejected(service: Service) -> None:
+    call(post())
+    app.replicate(schedule_event(), context())
+    app.integrate(schedule_event(), context())
+    split = {"$top": ["2)", "1"], "$select": ["id"], "$expand": ["logs($select=id,status"]}
+    whole = {"$top": ["1"], "$select": ["id"], "$expand": ["logs($select=id,status;$top=2)"]}
+    joined, expected = get_records(split), get_records(whole)
+    [record] = json.loads(joined["body"])["value"]
+    assert "INTEGRATED" in [each["status"] for each in record["logs"]]
+    assert joined["statusCode"] == 200
+    assert joined["body"] == expected["body"]
+
+    rejected = get_records({**split, "$skip": ["0"]})
+    assert rejected["statusCode"] == 400
+    error = json.loads(rejected["body"])["error"]
+    assert error["target"] == "$expand"
+    assert "%3B" in error["message"]
+    assert "$batch" in error["message"]
+    assert rejected["headers"]["OData-Version"] == "4.01"
+
+
+def test_media_type_that_api_gateway_split_keeps_its_parameters(service: Service) -> None:
+    response = get_records({"odata.metadata": ["none"], "$format": ["application/json"]})
+    assert "@odata.context" not in response["body"]
+    assert "odata.metadata=none" in response["headers"]["Content-Type"]
 
 
 def test_duplicate_query_option_is_rejected(service: Service) -> None:
-    def get_records(query: dict[str, list[str]]) -> dict[str, Any]:
-        resource, names = "/odata/{resource}", {"resource": "PointRecords"}
-        return call(
-            rest_event(
-                "GET",
-                "/odata/PointRecords",
-                resource=resource,
-                path_parameters=names,
-                query=query,
-                headers=JSON,
-            )
-        )
-
     assert get_records({"$top": ["1"], "$count": ["true"]})["statusCode"] == 200
     response = get_records({"$top": ["1", "2"]})
     assert response["statusCode"] == 400

@@ -68,7 +68,7 @@ class HttpServer:
                 self.end_headers()
                 self.wfile.write(response.body)
 
-            do_PUT = do_PATCH = do_POST  # noqa: N815 - names of http.server
+            do_GET = do_PUT = do_PATCH = do_POST  # noqa: N815 - names of http.server
             do_CONNECT = do_POST  # noqa: N815 - the request to a proxy
 
             def log_message(self, *_: Any) -> None:

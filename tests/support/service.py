@@ -14,6 +14,7 @@ import app
 from chalicelib import container, telemetry
 from chalicelib.postgres.connection import Database
 from local.dynamodb.server import CREDENTIALS
+from local.gateway import ApiGateway
 from tests.support.lambda_events import context, schedule_event
 from tests.support.tokens import KEY, OPERATOR
 
@@ -32,6 +33,7 @@ class Http(TestHTTPClient):  # type: ignore[misc]
         # With a Chalice config in its directory, the client would use the environment of a stage.
         client = Client(app.app, project_dir=str(empty_directory))
         super().__init__(app.app, client.http._config)
+        self._local_gateway = ApiGateway(app.app, client.http._config)
 
     def request(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""

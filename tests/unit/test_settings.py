@@ -37,3 +37,33 @@ def test_record_lease_shorter_than_a_call_and_its_margin_is_rejected() -> None:
 def test_error_names_every_invalid_variable() -> None:
     with pytest.raises(SettingsError, match=r"MAX_BATCH.*RUN_LEASE_S"):
         Settings.from_env({"MAX_BATCH": "x", "RUN_LEASE_S": "-1"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://api.example.com", "https://api.example.com/", "http://10.0.0.1:8080/punch/v1"],
+)
+def test_public_url_may_have_a_port_and_a_path(url: str) -> None:
+    assert Settings.from_env({"PUBLIC_URL": url}).public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.example.com",
+        "ftp://api.example.com",
+        "https://",
+        "https://user:password@api.example.com",
+        "https://api.example.com/?x=1",
+        "https://api.example.com/#x",
+        "https://api.example.com/a b",
+        "https://api.example.com/a%2Fb",
+        "https://api.example.com/a;b",
+        "https://api.example.com/\r\nX: y",
+        "https://api.example.com:99999/",
+        "*",
+    ],
+)
+def test_public_url_that_links_cannot_start_with_is_rejected(url: str) -> None:
+    with pytest.raises(SettingsError, match="PUBLIC_URL must be an http or https URL"):
+        Settings.from_env({"PUBLIC_URL": url})

@@ -183,8 +183,7 @@ class BatchExecutor:
         for name in request.depends_on:
             if not self._has_succeeded(name, "dependsOn"):
                 raise DependencyError(f"This request depends on {name[:100]}, which failed.")
-        root = self._batch.service_root
-        path, query = parse_request_url(self._resolve_reference(request.url), root)
+        path, query = parse_request_url(self._resolve_reference(request.url), self._batch.roots)
         if segments_of(path) == ["$batch"]:
             raise InvalidError("A batch must not contain another batch.", target="url")
         headers = self._batch.headers
@@ -193,13 +192,14 @@ class BatchExecutor:
         own = {name: text for name, text in request.headers.items() if name not in _BATCH_ONLY}
         return ODataRequest(
             self._batch.principal,
-            root,
+            self._batch.service_root,
             path,
             query,
             {**inherited, **own, **batch_only},
             request.method,
             request.body,
             budget,
+            self._batch.request_root,
         )
 
     def _resolve_reference(self, url: str) -> str:

@@ -4,6 +4,7 @@ Start with ``lexer``. Types and names are checked later, in ``expressions``.
 
 - ``span``: split an option's text at separators outside quotes and brackets.
 - ``expand_items``: split ``$expand`` into items with nested options.
+- ``option_piece``: scan an option that may be a piece of one.
 - ``lexer``, ``lexer_state``: split an expression into tokens.
 - ``tokens``, ``literals``: the patterns of tokens, and the parsing of literals.
 - ``parser``: odata-query's parser, and errors that name a place in the text.

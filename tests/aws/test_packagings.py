@@ -1,0 +1,54 @@
+"""Chalice's other packagings synthesise: the template without a merge, for CDK, and Terraform.
+
+CDK itself is not run here: aws-cdk-lib unpacks to 438 MB. docs/operations.md says what was tried.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploy import companion
+from deploy.package import chalice_environment, copy_source
+from tests.aws.test_template import lint, logical_name
+from tests.support.deployed_template import FUNCTIONS, PROD, SCHEDULES, deployed_name
+
+
+def package(source: Path, out: Path, *options: str) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "chalice", "package", "--stage", "prod", *options, out],
+        cwd=source,
+        env=chalice_environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_chalice_packages_for_cdk_and_terraform(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    copy_source("prod", source)
+    (source / "requirements.txt").write_text("")  # the libraries are not what is tested
+
+    package(source, tmp_path / "sam")
+    template = tmp_path / "sam" / "sam.json"
+    resources: dict[str, Any] = json.loads(template.read_text())["Resources"]
+    assert {logical_name(each) for each in FUNCTIONS} <= set(resources)
+    beside = tmp_path / "companion.json"
+    companion.write("prod", beside)
+    assert lint(template, beside) == ""
+    assert beside.stat().st_size < companion.MAX_BYTES
+
+    package(source, tmp_path / "terraform", "--pkg-format", "terraform")
+    document = json.loads((tmp_path / "terraform" / "chalice.tf.json").read_text())["resource"]
+    functions = {each["function_name"]: each for each in document["aws_lambda_function"].values()}
+    assert set(functions) == {deployed_name(each) for each in FUNCTIONS}
+    for function in functions.values():
+        stated = function["environment"]["variables"]
+        assert stated.items() >= PROD["environment_variables"].items()
+    rules = document["aws_cloudwatch_event_rule"].values()
+    assert len(rules) == len(SCHEDULES)
+    # Chalice would name the log group of the routes wrongly: the stack beside it has them all.
+    assert "aws_cloudwatch_log_group" not in document
