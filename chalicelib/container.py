@@ -182,6 +182,7 @@ def _database(name: str) -> Database:
         statement_timeout_s=config.statement_timeout_s,
         idle_timeout_s=config.database_idle_timeout_s,
         setting=name.upper(),
+        reread=(lambda: _read(name, {})) if is_reference(getattr(config, name)) else None,
     )
 
 

@@ -67,7 +67,10 @@ class Settings:
     )
 
     database_url: str = setting(
-        "", "libpq URI of Postgres. Connections to a remote host use TLS.", by_reference=True
+        "",
+        "libpq URI of Postgres, or a JSON object with username, password, host, port and dbname, as"
+        " RDS writes it. Connections to a remote host use TLS.",
+        by_reference=True,
     )
     database_pool: int = setting(
         8,
@@ -301,7 +304,7 @@ class Settings:
 
     odata_database_url: str = setting(
         "",
-        "libpq URI for OData queries, for example of a read-only role. Empty: DATABASE_URL.",
+        "The same for OData queries, for example with a read-only role. Empty: DATABASE_URL.",
         by_reference=True,
     )
     odata_page: int = setting(100, "Page size if the client sends no preference.", 1, 10_000)

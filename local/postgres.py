@@ -160,7 +160,9 @@ def _create_cluster(data: Path, password: str, account: Account | None) -> None:
         stdin=f"CREATE ROLE {NAME} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'\n"
         f"CREATE DATABASE {NAME} OWNER {NAME}\n",
     )
-    (new / "pg_hba.conf").write_text(f"host all {NAME} {HOST}/32 scram-sha-256\n")
+    (new / "pg_hba.conf").write_text(
+        f"host all postgres {HOST}/32 reject\nhost all all {HOST}/32 scram-sha-256\n"
+    )
     new.rename(data)
 
 

@@ -181,7 +181,12 @@ class Run:
                 ):
                     break
             except UnavailableError as error:
-                event("the database is unavailable", level=logging.WARNING, reason=error.message)
+                event(
+                    "the database is unavailable",
+                    level=logging.WARNING,
+                    reason=error.message,
+                    cause=error.__cause__,
+                )
                 self._database_retry_at = self._read_clock() + _DATABASE_RETRY_S
                 self._prefetched.needs_release = True  # a claim may have been committed
 

@@ -8,7 +8,9 @@
 - ``read_session``: run a query read-only, as the database role of its principal.
 - ``query_parameters``: bind the values of a query, and restrict it to its principal's rows.
 - ``connection``: the connection pool, transactions and timeouts.
-- ``database_url``: the host, login and TLS of connections.
+- ``login``: read the login again after the server has refused it.
+- ``database_url``: the host, login and TLS of connections; ``rds_ca.pem`` has Amazon's roots.
+- ``sqlstate``: what an error says about the session and the request.
 - ``migrate``: apply ``migrations/*.sql``, which define the schema.
 
 Start with ``migrations/0001_point_record.sql`` for the tables, then ``point_records``.

@@ -15,27 +15,16 @@ Invariants:
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
-from chalicelib.postgres.database_url import connect_arguments
-
-# SQLSTATEs and classes of SQLSTATEs after which the same statement may succeed: a pooler that lost
-# the server (08), a read-only server after a failover (25006), a transaction that exceeded its
-# bounds (25P03, 25P04), a deadlock (40), insufficient resources (53), a lock not available (55P03),
-# operator intervention or the statement timeout (57), a system error (58).
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_TRANSIENT = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58")
-# Those that a smaller request may avoid: a full disk, memory or temporary file, or a timeout.
-_TOO_LARGE = ("53100", "53200", "53400", "57014")
-# The session is read-only, for example because its server was the writer before a failover.
-_READ_ONLY = "25006"
-# The server ends its sessions: it shuts down, has crashed, or starts up.
-_ENDED = ("57P01", "57P02", "57P03")
+from chalicelib.postgres import sqlstate
+from chalicelib.postgres.login import Login, is_refused
 
 # Added to the statement timeout, so that the server's error arrives before the socket times out.
 _SOCKET_MARGIN_S = 5.0
@@ -52,8 +41,7 @@ class Database:
     """A bounded pool of connections to one database.
 
     Args:
-        url: libpq URI, ``postgresql://user:password@host:port/database``. TLS is required, with the
-            certificate verified, unless the host is this machine.
+        url: libpq URI, or a JSON object in the form of RDS; see ``database_url``.
         pool: the size of the pool. If all connections are in use, a caller waits for one.
         connect_timeout_s: longest wait, both for a free connection and for opening a new one.
         statement_timeout_s: Postgres cancels a statement that runs longer.
@@ -61,6 +49,7 @@ class Database:
             one whose client does not receive for longer.
         socket_margin_s: time that the socket waits for a response beyond the statement timeout.
         setting: the name of the setting that has the URL, for error messages.
+        reread: reads the URL again after the server has refused the login; None if it is fixed.
 
     Raises:
         MisconfiguredError: the URL is malformed, or its certificates cannot be read.
@@ -76,8 +65,9 @@ class Database:
         idle_timeout_s: float = 10.0,
         socket_margin_s: float = _SOCKET_MARGIN_S,
         setting: str = "DATABASE_URL",
+        reread: Callable[[], str] | None = None,
     ) -> None:
-        self._arguments = connect_arguments(url, setting)
+        self._login = Login(url, setting, reread)
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._idle_timeout_s = idle_timeout_s
@@ -127,13 +117,16 @@ class Database:
                 self._discard(connection)
                 raise UnavailableError("The database connection broke. Try again soon.") from error
             except DatabaseError as error:
-                state = sqlstate(error)
-                if state in _ENDED or (state == _READ_ONLY and not read_only):
+                state = sqlstate.of(error)
+                is_unfit = sqlstate.ends_session(state, writes=not (read_only or role))
+                if is_unfit:
                     self._discard(connection)
                 else:
                     self._roll_back(connection, generation)
-                if state.startswith(_TRANSIENT):
-                    raise UnavailableError(_unavailable(state)) from error
+                if is_unfit or sqlstate.is_transient(state):
+                    raise UnavailableError(
+                        f"The database cannot serve this request now. {sqlstate.advice(state)}."
+                    ) from error
                 raise
             except BaseException:
                 self._roll_back(connection, generation)
@@ -172,22 +165,33 @@ class Database:
         return self._connect(begin, timeout_s)
 
     def _connect(self, begin: str, timeout_s: float) -> Connection:
-        """Open a connection and begin a transaction on it."""
-        connection: Connection | None = None
+        """Begin a transaction on a new connection; if the login is refused, read it again, once."""
+        arguments = self._login.arguments
         try:
-            connection = Connection(
-                **self._arguments,
-                timeout=self._connect_timeout_s,
-                tcp_keepalive=True,
-                startup_params={"TimeZone": "UTC"},
-            )
+            try:
+                return self._open(arguments, begin, timeout_s)
+            except DatabaseError as error:
+                if not (is_refused(error) and self._login.replace(arguments)):
+                    raise
+            self._close_all()  # the others have the former login
+            return self._open(self._login.arguments, begin, timeout_s)
+        except (InterfaceError, DatabaseError, OSError) as error:
+            raise UnavailableError("The database cannot be reached. Try again soon.") from error
+
+    def _open(self, arguments: Mapping[str, Any], begin: str, timeout_s: float) -> Connection:
+        connection = Connection(
+            **arguments,
+            timeout=self._connect_timeout_s,
+            tcp_keepalive=True,
+            startup_params={"TimeZone": "UTC"},
+        )
+        try:
             _disable_nagle(connection._usock)
             connection._usock.settimeout(timeout_s + self._socket_margin_s)
             connection.execute_simple(begin)
-        except (InterfaceError, DatabaseError, OSError) as error:
-            if connection:
-                _close(connection)
-            raise UnavailableError("The database cannot be reached. Try again soon.") from error
+        except BaseException:
+            _close(connection)
+            raise
         return connection
 
     def _begin_statement(
@@ -212,8 +216,9 @@ class Database:
             f"BEGIN{mode}",
             *(f"SET LOCAL {name} = {value:d}" for name, value in local.items()),
         ]
-        if role:
-            parts.append(f"SET LOCAL ROLE {role}")
+        # As the owner, or a member of it, a step sees all rows. A login that row security would
+        # restrict gets an error, and not a part of the rows.
+        parts.append(f"SET LOCAL ROLE {role}" if role else "SET LOCAL row_security = off")
         return "; ".join(parts)
 
     def _roll_back(self, connection: Connection, generation: int) -> None:
@@ -236,8 +241,11 @@ class Database:
 
         Those in use are closed when their transactions end.
         """
-        self._generation += 1
         _close(connection)
+        self._close_all()
+
+    def _close_all(self) -> None:
+        self._generation += 1
         self.close()
 
 
@@ -255,21 +263,9 @@ def _is_demoted(connection: Connection, *, read_only: bool) -> bool:
     )
 
 
-def _unavailable(state: str) -> str:
-    """Return the message for a transient error with this SQLSTATE."""
-    advice = "Request less, or try again later" if state in _TOO_LARGE else "Try again soon"
-    return f"The database cannot serve this request now. {advice}."
-
-
 def _milliseconds(seconds: float) -> int:
     """Return a timeout in milliseconds. It is never 0, which would mean no timeout."""
     return max(1, int(seconds * 1000))
-
-
-def sqlstate(error: DatabaseError) -> str:
-    """Return the SQLSTATE of an error from Postgres; "" if the error has none."""
-    fields = error.args[0] if error.args else None
-    return str(fields.get("C", "")) if isinstance(fields, dict) else ""
 
 
 def _disable_nagle(connected: socket.socket) -> None:

@@ -1,7 +1,8 @@
 """Migrate the database to the newest schema: apply numbered SQL files once each, in order.
 
-Concurrent migrations are safe. The second waits for the first on an advisory lock, and then has
-nothing left to apply. One transaction applies all pending files and records them.
+The owner of the database owns what is made, whoever logs in. Concurrent migrations are safe. The
+second waits for the first on an advisory lock, and then has nothing left to apply. One transaction
+applies all pending files and records them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # dies, Postgres notices within two seconds, and the locks do not outlive it.
 _STATEMENT_TIMEOUT_S = 840.0
 _SETTINGS = {"client_connection_check_interval": 2_000}
+
+_OWNER = """
+SELECT quote_ident(pg_get_userbyid(datdba))
+FROM pg_database
+WHERE datname = current_database()
+  AND pg_get_userbyid(datdba) <> current_user
+  AND pg_has_role(current_user, datdba, 'SET')
+"""
 
 # The key of the advisory lock: arbitrary, and used by no other program in this database.
 _LOCK = 7_304_126
@@ -49,6 +58,7 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
     with database.transaction(
         statement_timeout_s=_STATEMENT_TIMEOUT_S, settings=_SETTINGS
     ) as connection:
+        _become_owner(connection)
         connection.run("SELECT pg_advisory_xact_lock(CAST(:lock AS bigint))", lock=_LOCK)
         connection.run(
             "CREATE TABLE IF NOT EXISTS schema_migration ("
@@ -67,6 +77,15 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
         if applied:
             raise MigrationError(f"The files of applied versions {sorted(applied)} are missing.")
     return newly_applied
+
+
+def _become_owner(connection: Connection) -> None:
+    """Go on as the owner of the database, until the transaction ends, if the login role may.
+
+    A login role that is replaced by another one must own nothing.
+    """
+    for (role,) in connection.run(_OWNER):
+        connection.run(f"SET LOCAL ROLE {role}")
 
 
 def read_migrations(directory: Path) -> list[Migration]:

@@ -15,7 +15,8 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from chalicelib.errors import NotFoundError
-from chalicelib.postgres.connection import Database, sqlstate
+from chalicelib.postgres import sqlstate
+from chalicelib.postgres.connection import Database
 from chalicelib.postgres.stage_counts import count_stages
 
 
@@ -221,7 +222,7 @@ def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, li
     except DatabaseError as error:
         # Classes of data errors: 22 data exception, 23 integrity constraint violation, 54 program
         # limit exceeded (JSON that is nested too deeply). Other errors say nothing about the data.
-        if not sqlstate(error).startswith(("22", "23", "54")):
+        if not sqlstate.of(error).startswith(("22", "23", "54")):
             raise
         connection.run("ROLLBACK TO SAVEPOINT batch")
         if len(documents) == 1:

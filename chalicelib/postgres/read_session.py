@@ -12,7 +12,8 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from chalicelib.errors import InvalidError, UnavailableError
-from chalicelib.postgres.connection import Database, sqlstate
+from chalicelib.postgres import sqlstate
+from chalicelib.postgres.connection import Database
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal
 
@@ -92,7 +93,7 @@ class ReadSession:
 
 def as_client_error(error: Exception) -> Exception:
     """Return an InvalidError for an error that the values caused; else the error itself."""
-    state = sqlstate(error)
+    state = sqlstate.of(error)
     if state in _CLIENT_ERRORS:
         return InvalidError(_CLIENT_ERRORS[state])
     if state.startswith(_DATA_EXCEPTION):

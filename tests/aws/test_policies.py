@@ -19,6 +19,7 @@ import boto3
 import pytest
 
 import app
+from chalicelib import container
 from chalicelib.telemetry import ACCEPTED
 from local.child_process import PROJECT
 from tests.support.deployed_template import (
@@ -241,6 +242,8 @@ def resources_of(service: str, params: dict[str, Any]) -> list[str]:
         return [f"{prefix}:table/{table}" for table in tables]
     if service == "ssm":
         return [f"{prefix}:parameter{params['Name']}"]
+    if service == "secretsmanager":  # AWS adds a hyphen and six characters to the name
+        return [f"{prefix}:secret:{params.get('Name') or params['SecretId']}-a1B2c3"]
     assert service == "logs", "no ARNs are defined here for this service: add them"
     return [f"{prefix}:log-group:{params['logGroupName']}:*"]
 
@@ -271,12 +274,30 @@ def test_policy_allows_exactly_the_calls_of_the_function(
     calls: set[Call] = set()
     with wired(issuer.environment), recorded(calls) as dynamodb:
         USES[function](Stage(dynamodb, issuer))
+    calls |= in_secrets_manager(calls)
     made = {call for call in calls if not is_setup(function, call)}
     rules = allowed(function)
     for action, arn in made:
         assert any(action == rule and fnmatchcase(arn, of) for rule, of in rules), (action, arn)
     for rule, of in rules:
         assert any(action == rule and fnmatchcase(arn, of) for action, arn in made), (rule, of)
+
+
+def in_secrets_manager(calls: set[Call]) -> set[Call]:
+    """Read the databases' parameters among the calls from Secrets Manager; return those calls.
+
+    docs/operations.md lets the operator choose between the two.
+    """
+    read: set[Call] = set()
+    for setting in ("DATABASE_URL", "ODATA_DATABASE_URL"):
+        path = PROD["environment_variables"][setting].removeprefix("ssm:")
+        if ("ssm:GetParameter", *resources_of("ssm", {"Name": path})) in calls:
+            name = path.removeprefix("/")
+            secret = {"username": "x", "password": "x", "host": "127.0.0.1", "dbname": "x"}
+            boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(secret))
+            with wired({setting: f"secretsmanager:{name}"}), recorded(read):
+                assert json.loads(container.resolved(setting.lower())) == secret
+    return read
 
 
 def is_setup(function: str, call: Call) -> bool:
@@ -319,7 +340,8 @@ def test_every_aws_call_in_the_code_is_allowed_to_some_function() -> None:
         if client.search(ast.unparse(node.func.value))
     }
     references = {value.partition(":")[0] for value in PROD["environment_variables"].values()}
-    services = {"dynamodb", "logs"} | references & {"ssm", "secretsmanager"}
+    assert "ssm" in references
+    services = {"dynamodb", "logs", "ssm", "secretsmanager"}
     operations = {
         f"{service}:{operation}"
         for service in services

@@ -117,7 +117,7 @@ def test_zip_contains_the_deployed_files_and_no_boto3(archive: Path, task: Path)
     sources = {
         str(path.relative_to(PROJECT))
         for path in (PROJECT / "chalicelib").rglob("*")
-        if path.suffix in (".py", ".sql", ".json")
+        if path.suffix in (".py", ".sql", ".json", ".pem")
     }
     packed = {
         str(path.relative_to(task))

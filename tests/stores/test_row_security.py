@@ -5,7 +5,8 @@ import json
 import pytest
 from pg8000.exceptions import DatabaseError
 
-from chalicelib.postgres.connection import Database, sqlstate
+from chalicelib.postgres import sqlstate
+from chalicelib.postgres.connection import Database
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
@@ -61,7 +62,7 @@ def test_a_query_may_not_read_the_internal_tables(
 ) -> None:
     with pytest.raises(DatabaseError) as denied:
         session.row(f"SELECT count(*) FROM {table}", QueryParameters(principal))
-    assert sqlstate(denied.value) == "42501"
+    assert sqlstate.of(denied.value) == "42501"
 
 
 def test_a_role_without_its_settings_sees_no_rows(session: ReadSession, database: Database) -> None:
