@@ -29,6 +29,8 @@ ACCESS_LOG := false
 # When alarms ring.
 WORKING_HOURS := hour >= 6 && hour < 20 && day <= 5
 LONGEST_WAIT := 7200
+CANARY_EMPLOYER := 0
+CANARY_EMPLOYEE := 0
 # The parameters of the template. IntakeRevision is computed from them.
 PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   JwksUrl='$(JWKS_URL)' JwtIssuer='$(JWT_ISSUER)' JwtAudience='$(JWT_AUDIENCE)' Tracing=$(TRACING) \
@@ -36,7 +38,8 @@ PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   IntakeSnapStart=$(INTAKE_SNAPSTART) IntakeDeployment=$(INTAKE_DEPLOYMENT) \
   WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) \
   QueryRate=$(QUERY_RATE) DomainName=$(DOMAIN_NAME) CertificateArn=$(CERTIFICATE_ARN) BasePath=$(BASE_PATH) \
-  PublicUrl='$(PUBLIC_URL)' WafRate=$(WAF_RATE) AccessLog=$(ACCESS_LOG)
+  PublicUrl='$(PUBLIC_URL)' WafRate=$(WAF_RATE) AccessLog=$(ACCESS_LOG) \
+  CanaryEmployer=$(CANARY_EMPLOYER) CanaryEmployee=$(CANARY_EMPLOYEE)
 UPLOAD = aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
   --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) --output-template-file build/$(STAGE)/uploaded.json
 # Creates or updates the stack. CloudFormation passes its tags on to all resources.
@@ -107,7 +110,8 @@ changes: deployable preflight package ## Propose what `make deploy` would change
 
 chalice-deploy: preflight $(DEV) $(WHEELS) ## Deploy a stage that `python -m deploy configure` wrote, by Chalice
 	$(PYTHON) -m deploy companion $(STAGE)
-	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && $(COMPANION) ProtectTable=$$protect
+	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && \
+	$(COMPANION) ProtectTable=$$protect FunctionsExist=false
 	$(PYTHON) -m deploy chalice $(STAGE) deploy
 	$(COMPANION) ProtectTable=true FunctionsExist=true
 

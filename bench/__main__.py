@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 _BENCHES = {
+    "burst": "a shift change on the whole stack; beside another checkout, if BESIDE names one",
     "intake": "CPU of a POST and of its parts, beside a bare put_item; and of a cold start",
     "identity": "CPU of validating a token, and of rejecting a POST; cost of row-level security",
     "integration": "records a second, beside the capacity of the legacy",

@@ -21,11 +21,10 @@ def begin(call: Callable[[], T], store: str) -> Callable[[float], T]:
 
     The function takes the longest wait in seconds; with 0 it only looks. It returns or raises what
     the call did, and raises UnavailableError if the call has not ended by then. That call is
-    abandoned: nobody waits for its thread, which must end by timeouts of its own, and change
-    nothing.
+    abandoned: nobody waits for its thread, which must end by timeouts of its own.
 
     Args:
-        call: what to do. It only reads.
+        call: what to do. It may be abandoned at any point: it only reads, or is idempotent.
         store: what the call waits for, for the message of the error.
     """
     future: Future[T] = Future()

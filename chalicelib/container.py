@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.dynamodb import client as dynamodb_client
-from chalicelib.errors import MisconfiguredError
+from chalicelib.errors import MisconfiguredError, UnavailableError
 from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
 
@@ -340,6 +340,35 @@ def observe() -> None:
     from chalicelib.operations import health
 
     health.observe(stages())
+    if settings().canary_employer:
+        _send_canary()
+
+
+def _send_canary() -> None:
+    """Measure the canary, and send the next one when it is due; see ``canary.run``."""
+    from chalicelib.bounded_call import begin
+    from chalicelib.operations import canary
+    from chalicelib.postgres import canary_records
+    from chalicelib.principal import Principal, Role
+
+    config = settings()
+    sender = Principal(Role.EMPLOYEE, config.canary_employer, config.canary_employee, "canary")
+
+    def run() -> None:
+        canary.run(
+            canary.Canary(config.canary_employer, config.canary_employee, config.canary_interval_s),
+            datetime.now(UTC),
+            buffer(),
+            lambda employer_id, employee_id: canary_records.recent(
+                database(), employer_id, employee_id, config.health_timeout_s
+            ),
+            lambda body: intake().read(body, sender),
+        )
+
+    try:
+        begin(run, "The way of the canary")(config.health_timeout_s)
+    except UnavailableError as error:  # the metric is missing then, and an alarm rings
+        telemetry.error("the canary was not measured", error)
 
 
 def perform(

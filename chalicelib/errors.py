@@ -20,7 +20,7 @@ class Detail:
 
     target: str
     message: str
-    code: str = "Invalid"
+    code: str
 
 
 class PunchClockError(Exception):
@@ -59,9 +59,30 @@ class InternalError(PunchClockError):
 
 
 class InvalidError(PunchClockError):
-    """The request is at fault: its body, a field or a query option."""
+    """The request is at fault: a header, a query option or what it asks for."""
 
     code = "Invalid"
+    http_status = 400
+
+
+class MalformedError(InvalidError):
+    """The body is not JSON, or not a point record. It will never be accepted as it is."""
+
+    code = "Malformed"
+    http_status = 400
+
+
+class TooOldError(InvalidError):
+    """The punch is valid, but its instant is before the first that the service can store."""
+
+    code = "TooOld"
+    http_status = 400
+
+
+class InTheFutureError(InvalidError):
+    """The punch is valid, but its instant is later than the service's clock allows yet."""
+
+    code = "InTheFuture"
     http_status = 400
 
 

@@ -11,6 +11,14 @@ _RFC3339 = re.compile(
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
+class TooEarlyError(ValueError):
+    """The instant is before the year 1 in UTC, the first that can be stored."""
+
+
+class TooLateError(ValueError):
+    """The instant is after the year 9999 in UTC, the last that can be stored."""
+
+
 def to_text(instant: datetime) -> str:
     """Write an instant as RFC 3339 in UTC with six fraction digits, so that text sorts as time."""
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
@@ -22,7 +30,10 @@ def read_instant(text: object) -> datetime:
     Digits beyond the microsecond are truncated.
 
     Raises:
-        ValueError: the text is invalid. The message is fit for clients.
+        TooEarlyError: the instant is before the year 1 in UTC.
+        TooLateError: the instant is after the year 9999 in UTC.
+        ValueError: the text is invalid in another way.
+            All messages are fit for clients.
     """
     match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -41,10 +52,18 @@ def read_instant(text: object) -> datetime:
     try:
         year, month, day, hour, minute, second = map(int, calendar)
         microsecond = int((fraction or "")[:6].ljust(6, "0"))
-        instant = datetime(year, month, day, hour, minute, second, microsecond, zone)
-        instant.astimezone(UTC)  # the UTC instant may be before year 1 or after year 9999
-    except (ValueError, OverflowError) as error:
+        # The year 0 has the calendar of the year 400 and is not a year of ``datetime``.
+        instant = datetime(year or 400, month, day, hour, minute, second, microsecond, zone)
+    except ValueError as error:
         raise ValueError("must be an existing date and time of the years 1 to 9999") from error
+    if year == 0:
+        raise TooEarlyError("must not be before the year 1")
+    try:
+        instant.astimezone(UTC)
+    except OverflowError as error:
+        if year == 1:
+            raise TooEarlyError("must not be before the year 1 in UTC") from error
+        raise TooLateError("must not be after the year 9999 in UTC") from error
     return instant
 
 

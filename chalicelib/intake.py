@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.buffer import Buffer
-from chalicelib.errors import ForbiddenError, InvalidError, PunchClockError, TooLargeError
+from chalicelib.errors import ForbiddenError, MalformedError, PunchClockError, TooLargeError
 from chalicelib.point_record import PointRecord, Status, parse, properties
 from chalicelib.principal import Principal
 from chalicelib.strict_json import load_json
@@ -71,7 +71,8 @@ class Intake:
             result of an item that is invalid or could not be stored is its error.
 
         Raises:
-            InvalidError: the body, or the record of an object, is invalid.
+            MalformedError: the body, or the record of an object, is invalid.
+            TooOldError, InTheFutureError: only the instant of an object is at fault.
             ForbiddenError: the principal may not post the record of an object.
             UnavailableError: it is unknown whether the record of an object is stored. A
                 retry is safe.
@@ -82,7 +83,7 @@ class Intake:
         if not isinstance(document, list):
             return self.accept_document(document, principal)
         if not 1 <= len(document) <= self._max_batch:
-            raise InvalidError(
+            raise MalformedError(
                 f"An array must have 1 to {self._max_batch} point records (MAX_BATCH)."
             )
         with ThreadPoolExecutor(
@@ -94,7 +95,8 @@ class Intake:
         """Store the record of one decoded JSON object.
 
         Raises:
-            InvalidError: the record is invalid.
+            MalformedError: the record is invalid.
+            TooOldError, InTheFutureError: only its instant is at fault.
             ForbiddenError: the principal may not post the record.
             UnavailableError: it is unknown whether the record is stored. A retry is safe.
         """
@@ -104,7 +106,8 @@ class Intake:
         """Return the record of one decoded JSON object without storing it.
 
         Raises:
-            InvalidError: the record is invalid.
+            MalformedError: the record is invalid.
+            TooOldError, InTheFutureError: only its instant is at fault.
             ForbiddenError: the principal may not post the record.
         """
         record = parse(document, self._clock(), self._clock_skew_s)

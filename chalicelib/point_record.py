@@ -9,14 +9,26 @@ Invariants:
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from chalicelib.errors import Detail, InvalidError
-from chalicelib.instant import read_canonical, read_instant, to_text
+from chalicelib.errors import (
+    Detail,
+    InTheFutureError,
+    InvalidError,
+    MalformedError,
+    TooOldError,
+)
+from chalicelib.instant import (
+    TooEarlyError,
+    TooLateError,
+    read_canonical,
+    read_instant,
+    to_text,
+)
 
 # Chosen once, at random. It is part of every id, so it must never change.
 NAMESPACE = uuid.UUID("7c1d2f0e-52f8-4d0a-9a35-7be3c7f1a1d4")
@@ -76,10 +88,13 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
         clock_skew_s: how far after ``now`` the instant of the punch may be.
 
     Raises:
-        InvalidError: the record is invalid; the error has one detail for each fault.
+        TooOldError: the only fault is an instant that is too early to be stored.
+        InTheFutureError: the only fault is an instant that lies in the future.
+        MalformedError: the record is invalid in another way. Each of these errors has one detail
+            for each fault.
     """
     if not isinstance(body, dict):
-        raise InvalidError("A point record must be a JSON object.")
+        raise MalformedError("A point record must be a JSON object.")
     faults: list[Detail] = []
 
     def read(name: str, reader: Any) -> Any:
@@ -90,16 +105,17 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
         try:
             return reader(body[name])
         except ValueError as error:
-            faults.append(Detail(name, f"{name} {error}."))
+            faults.append(Detail(name, f"{name} {error}.", _error_for(error).code))
             return None
 
     values = {name: read(name, reader) for name, reader in FIELDS.items()}
     included_at = values["includedAt"]
     if included_at and included_at > now + timedelta(seconds=clock_skew_s):
-        faults.append(Detail("includedAt", "includedAt is in the future."))
+        message = f"includedAt is in the future. The time is {to_text(now)}."
+        faults.append(Detail("includedAt", message, InTheFutureError.code))
     faults += _unknown_fields([name for name in body if name not in FIELDS])
     if faults:
-        raise InvalidError(
+        raise _error_of_all(faults)(
             "The point record is invalid: " + " ".join(each.message for each in faults[:10]),
             target=faults[0].target,
             details=faults,
@@ -116,6 +132,22 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
         accuracy_meters=values["accuracyMeters"],
         created_at=now,
     )
+
+
+def _error_for(fault: ValueError) -> type[InvalidError]:
+    """Return the error for what a reader of a field found."""
+    if isinstance(fault, TooEarlyError):
+        return TooOldError
+    return InTheFutureError if isinstance(fault, TooLateError) else MalformedError
+
+
+def _error_of_all(faults: Sequence[Detail]) -> type[InvalidError]:
+    """Return the error for a record: one of its instant only if nothing else is at fault."""
+    codes = {each.code for each in faults}
+    for error in (TooOldError, InTheFutureError):
+        if codes == {error.code}:
+            return error
+    return MalformedError
 
 
 def _unknown_fields(names: list[str]) -> list[Detail]:

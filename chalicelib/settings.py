@@ -386,6 +386,19 @@ class Settings:
         " as https://api.example.com/punch-clock for a CDN. Links start with it. Empty: links start"
         " with the URL of the request.",
     )
+    canary_employer: int = setting(
+        0,
+        "Employer whose punches observe sends and measures (docs/operations.md). 0: none are sent."
+        " The legacy system must know both ids, and nobody else may punch with them.",
+        0,
+        2**63 - 1,
+    )
+    canary_employee: int = setting(
+        0, "Employee of CANARY_EMPLOYER whose punches are sent.", 0, 2**63 - 1
+    )
+    canary_interval_s: float = setting(
+        300.0, "Time between two of these punches, at least.", 60, 86_400
+    )
     health_timeout_s: float = setting(
         5.0,
         "How long GET /health and the schedule observe wait for their stores. A store that has not"
@@ -455,6 +468,8 @@ class Settings:
         faults = []
         if self.record_lease_s < self.legacy_call_timeout_s + 3:
             faults.append("RECORD_LEASE_S must exceed LEGACY_CALL_TIMEOUT_S by at least 3 s")
+        if bool(self.canary_employer) != bool(self.canary_employee):
+            faults.append("CANARY_EMPLOYER and CANARY_EMPLOYEE must be set together")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
         if self.public_url and not (

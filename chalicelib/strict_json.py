@@ -4,29 +4,29 @@ import json
 from collections import Counter
 from typing import Any, NoReturn
 
-from chalicelib.errors import InvalidError
+from chalicelib.errors import MalformedError
 
 
 def load_json(body: bytes) -> Any:
     """Parse strict JSON (RFC 8259): UTF-8, no duplicate keys, no NaN or Infinity.
 
     Raises:
-        InvalidError: the body is not strict JSON. The message has the reason and the position.
+        MalformedError: the body is not strict JSON. The message has the reason and the position.
     """
     try:
         text = body.decode("utf-8")
         if text.startswith("\ufeff"):
-            raise InvalidError("The body is not JSON: it starts with a byte order mark.")
+            raise MalformedError("The body is not JSON: it starts with a byte order mark.")
         return _DECODER.decode(text)
     except UnicodeDecodeError as error:
-        raise InvalidError(f"The body is not UTF-8 at byte {error.start}.") from error
+        raise MalformedError(f"The body is not UTF-8 at byte {error.start}.") from error
     except json.JSONDecodeError as error:
         position = f"line {error.lineno} column {error.colno}"
-        raise InvalidError(f"The body is not JSON: {error.msg} at {position}.") from error
+        raise MalformedError(f"The body is not JSON: {error.msg} at {position}.") from error
     except RecursionError as error:
-        raise InvalidError("The body is nested too deeply.") from error
+        raise MalformedError("The body is nested too deeply.") from error
     except ValueError as error:  # a number of thousands of digits
-        raise InvalidError("The body has a number that is out of range.") from error
+        raise MalformedError("The body has a number that is out of range.") from error
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -34,12 +34,12 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         duplicate = next(name for name, count in counts.items() if count > 1)[:100]
-        raise InvalidError(f"The body has the key {duplicate!r} twice.", target=duplicate)
+        raise MalformedError(f"The body has the key {duplicate!r} twice.", target=duplicate)
     return members
 
 
 def _reject_constant(name: str) -> NoReturn:
-    raise InvalidError(f"The body is not JSON: {name} is not a JSON number.")
+    raise MalformedError(f"The body is not JSON: {name} is not a JSON number.")
 
 
 # ``json.loads`` with these hooks would build one for each body.

@@ -21,6 +21,7 @@ REPLICATED = "replicated"
 INTEGRATED = "integrated"
 OBSERVED = "observed"
 RECONCILED = "reconciled"
+CANARY = "canary"
 CREDENTIALS_REFUSED = "our credentials are refused"
 
 # The metrics of an event: for each, the field that has the value, and the unit.
@@ -57,6 +58,11 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "reconciled": ("accepted", "Count"),
         "missing": ("missing", "Count"),
         "unlogged": ("unlogged", "Count"),
+    },
+    CANARY: {
+        "canary_age": ("age_s", "Seconds"),
+        "canary_replication": ("replication_s", "Seconds"),
+        "canary_integration": ("integration_s", "Seconds"),
     },
 }
 

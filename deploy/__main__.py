@@ -13,7 +13,7 @@ from chalicelib.settings import SettingsError
 from deploy import change_set, companion, configure, preflight
 from deploy.merge_template import ParameterError, read
 from deploy.package import PROJECT, StageError, check_stage, package, stage_configuration
-from deploy.runtime import ARCHITECTURE, MACHINES, RUNTIME, interpreter
+from deploy.runtime import ARCHITECTURE, MACHINES, RUNNING, RUNTIME, interpreter
 
 
 def main() -> int:
@@ -29,11 +29,6 @@ def main() -> int:
         choices=sorted(MACHINES),
         default=ARCHITECTURE,
         help=f"the processor of the functions ({ARCHITECTURE})",
-    )
-    packaging.add_argument(
-        "--without-bytecode",
-        action="store_true",
-        help=f"package though {RUNTIME} is not on PATH; each cold start compiles all sources",
     )
     packaging.set_defaults(run=_package)
 
@@ -98,13 +93,12 @@ def main() -> int:
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    if interpreter(RUNTIME) is None and not arguments.without_bytecode:
+    if interpreter(RUNTIME) is None:
         print(
-            f"Put {RUNTIME} on PATH: it makes the bytecode of the zip. With --without-bytecode "
-            "the zip has sources only, and each cold start compiles them.",
+            f"Warning: the zip contains no bytecode, so each cold start compiles all sources. "
+            f"Put {RUNTIME} on PATH and package again.",
             file=sys.stderr,
         )
-        return 1
     template = package(arguments.stage, arguments.build, architecture=arguments.architecture)
     archive = template.with_name("deployment.zip")
     print(f"{template}\n{archive}: {archive.stat().st_size / 1_000:,.0f} kB")
@@ -167,6 +161,8 @@ def _configure(arguments: argparse.Namespace) -> int:
     for reference in sorted({each for each in values if each.startswith("ssm:")}):
         print(f"  {reference.removeprefix('ssm:').partition('#')[0]}")
     print(f"Then: make chalice-deploy STAGE={arguments.stage}")
+    if RUNNING != RUNTIME:
+        print(f"It deploys {RUNTIME}. `chalice deploy` of this {RUNNING} would not, and refuses.")
     return 0
 
 

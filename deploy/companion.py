@@ -3,7 +3,7 @@
 It has all of ``.chalice/resources.json`` that is neither a function nor a part of the API: tables,
 the queue, log groups, alarms, the dashboard. Functions are named where the merged template refers
 to them. What needs a function to exist (how Lambda treats failed events) comes with
-``FunctionsExist=true``, after the first ``chalice deploy``.
+``FunctionsExist=true``, after ``chalice deploy``.
 """
 
 import json
@@ -49,7 +49,7 @@ def companion(stage: str) -> Template:
                 "Type": "String",
                 "AllowedValues": ["true", "false"],
                 "Default": "false",
-                "Description": "true after the first chalice deploy.",
+                "Description": "true after chalice deploy, which may make new functions.",
             },
         },
         "Conditions": {

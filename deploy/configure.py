@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.settings import Settings, SettingsError, is_reference
+from deploy import runtime
 from deploy.merge_template import ParameterError, logical_name, parameter, read, resolved
 from deploy.package import PROJECT, StageError, model_configuration, rename_stage
 from deploy.runtime import ARCHITECTURE
@@ -125,11 +126,32 @@ def _check_settings(variables: dict[str, str], chosen: Mapping[str, str], stage:
             )
 
 
-def _write(stage: str, configuration: dict[str, Any], chalice: Path) -> None:
-    """Write the policies, and then the stage that refers to them."""
-    for path in chalice.glob("policy-prod-*.json"):
+def write_policies(stage: str, chalice: Path) -> None:
+    """Write the policies of the functions of a stage into a directory of Chalice."""
+    for path in (PROJECT / ".chalice").glob("policy-prod-*.json"):
         text = rename_stage(stage, path.read_text(encoding="utf-8"))
         (chalice / rename_stage(stage, path.name)).write_text(text, encoding="utf-8")
+
+
+def check_complete(stage: str, configuration: Mapping[str, Any]) -> None:
+    """Raise ``StageError`` if a stage was configured for an older version of the project."""
+    model = model_configuration(stage)
+    for part in ("lambda_functions", "environment_variables"):
+        if missing := model[part].keys() - configuration[part].keys():
+            raise StageError(
+                f"The stage {stage} has no {min(missing)}, which is newer: configure it again."
+            )
+
+
+def _write(stage: str, configuration: dict[str, Any], chalice: Path) -> None:
+    """Write the stage, and its policies if this interpreter may deploy it.
+
+    Chalice deploys the runtime of its own interpreter. Without the policies it refuses to deploy.
+    """
+    for path in chalice.glob(f"policy-{stage}-*.json"):
+        path.unlink()
+    if runtime.RUNNING == runtime.RUNTIME:
+        write_policies(stage, chalice)
     path = chalice / "config.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     document["stages"][stage] = configuration

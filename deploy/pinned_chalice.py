@@ -16,6 +16,7 @@ from chalice import cli
 from chalice.config import Config
 
 from deploy import wheels
+from deploy.configure import check_complete, write_policies
 from deploy.package import (
     PROJECT,
     StageError,
@@ -54,13 +55,14 @@ def _prepare(stage: str, source: Path, project: Path, runtime: str) -> None:
     configuration = stage_configuration(stage, project)
     if "subnet_ids" not in configuration["lambda_functions"]["api_handler"]:
         raise StageError(f"First configure the stage: python -m deploy configure --stage {stage}")
+    check_complete(stage, configuration)
     copy_code(source)
     deployed = project / ".chalice" / "deployed"
     deployed.mkdir(exist_ok=True)
     chalice = source / ".chalice"
     chalice.mkdir()
-    for path in (project / ".chalice").glob("*.json"):
-        shutil.copy(path, chalice / path.name)
+    shutil.copy(project / ".chalice" / "config.json", chalice / "config.json")
+    write_policies(stage, chalice)
     (chalice / "deployed").symlink_to(deployed.resolve())
     vendor = source / "vendor"
     store = downloaded_wheels(project / "build")

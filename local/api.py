@@ -10,6 +10,7 @@ import argparse
 import json
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from types import SimpleNamespace
 from typing import Any
 
 from chalice import local
@@ -154,12 +155,19 @@ def main() -> None:
     # As in chalice.local.create_local_server: each thread has its own current request.
     local.CustomLocalChalice.__bases__ = (local.LocalChalice, app.__class__)
     app.__class__ = local.CustomLocalChalice
-    config = Config.create(chalice_app=app, lambda_timeout=TIMEOUT_S)
+    config = _read_config()
     server = local.LocalDevServer(app, config, HOST, arguments.port, _Handler, _Server)
     if arguments.listener is None:
         workers.start(server.server.socket, arguments.workers - 1, "local.api")
         print(json.dumps({"url": f"http://{HOST}:{server.server.server_port}"}), flush=True)
     server.server.serve_forever()
+
+
+def _read_config() -> Any:
+    """Return what Chalice's local gateway reads for each request, read once: a slow look-up."""
+    config = Config.create(chalice_app=app, lambda_timeout=TIMEOUT_S)
+    names = ("function_name", "lambda_memory_size", "lambda_timeout")
+    return SimpleNamespace(**{name: getattr(config, name) for name in names})
 
 
 def _build_collaborators() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.errors import InvalidError, NotImplementedByServiceError, TooLargeError
+from chalicelib.errors import MalformedError, NotImplementedByServiceError, TooLargeError
 from chalicelib.odata import negotiation
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import POINT_RECORD
@@ -58,7 +58,9 @@ def parse_creation(request: ODataRequest, pending: PendingRecords, max_bytes: in
     """Parse and validate a request that creates a record.
 
     Raises:
-        InvalidError: the request or the record is invalid; the error names every invalid field.
+        InvalidError: the request is invalid.
+        MalformedError: the record is invalid; the error names every invalid field.
+        TooOldError, InTheFutureError: only the instant of the record is at fault.
         ForbiddenError: the principal may not post this record.
         MediaTypeError: the Content-Type of the body is not JSON.
         TooLargeError: the body exceeds ``max_bytes``.
@@ -133,7 +135,7 @@ def _require_type(document: Mapping[str, Any]) -> None:
     for name in ("@odata.type", "@type"):
         given = document.get(name)
         if given is not None and str(given).rpartition("#")[2] != POINT_RECORD.qualified_name:
-            raise InvalidError(
+            raise MalformedError(
                 f"{name} must be #{POINT_RECORD.qualified_name}: no other type can be created.",
                 target=name,
             )

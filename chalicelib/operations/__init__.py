@@ -1,6 +1,7 @@
 """Observe the service, and carry out the commands of operators.
 
 - ``health``: the depth and age of each stage, for ``GET /health`` and the metrics.
+- ``canary``: send a punch of a reserved employee the whole way, and measure its age.
 - ``reconciler``: prove that every accepted record is in one of the stores.
 - ``accepted_log``: read from intake's log which records were accepted.
 - ``replay``: return parked records to the queue.

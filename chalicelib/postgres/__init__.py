@@ -2,6 +2,7 @@
 
 - ``point_records``: add records from the buffer, quarantine invalid items.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.
+- ``canary_records``: read the records of the reserved employee that measure the whole way.
 - ``claims``: lease due records to a run of the integrator, and settle their outcomes.
 - ``dead_letters``: return parked records (status REJECTED) to the queue.
 - ``read_session``: run a query read-only, as the database role of its principal.

@@ -18,10 +18,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-import aiohttp
-
 from chalicelib.instant import to_text
 from chalicelib.point_record import punch_id
+from local.burst.http_client import NO_RESPONSE, HttpClient
 
 _CALL_TIMEOUT_S = 30.0
 _RETRY_BASE_S = 0.25
@@ -90,6 +89,7 @@ class SendResult:
         post_ms: the latency of each POST that got a response.
         wait_ms: the time from the due time of each accepted punch to its acceptance.
         refusal: the response to the first refused punch.
+        cpu_s: the CPU of the process, without its start.
     """
 
     accepted: list[str] = field(default_factory=list)
@@ -101,6 +101,7 @@ class SendResult:
     post_ms: list[float] = field(default_factory=list)
     wait_ms: list[float] = field(default_factory=list)
     refusal: str = ""
+    cpu_s: float = 0.0
 
 
 def retry_delay_s(attempt: int, jitter: float) -> float:
@@ -163,10 +164,12 @@ class SenderPool:
 
 def _run(plan: Plan, number: int, shared: Any, connection: Connection) -> None:
     sender = _Sender(plan, number, shared)
+    started_s = time.process_time()
     try:
         asyncio.run(sender.send_all())
     except KeyboardInterrupt:
         return  # the parent got the same signal and reports it
+    sender.result.cpu_s = time.process_time() - started_s
     connection.send(sender.result)
 
 
@@ -183,27 +186,21 @@ class _Sender:
 
     async def send_all(self) -> None:
         """Send each punch when it is due; return once each is accepted, refused or given up."""
-        async with (
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._plan.concurrency),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=_CALL_TIMEOUT_S),
-                headers={
-                    "Content-Type": "application/json",
-                    "Authorization": f"Bearer {self._plan.token}",
-                },
-            ) as session,
-            asyncio.TaskGroup() as tasks,
-        ):
-            for number in self._plan.punch_numbers(self._process):
-                await asyncio.sleep(max(0.0, self._plan.due_at(number) - time.time()))
-                tasks.create_task(self._send(session, number))
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self._plan.token}",
+        }
+        with HttpClient(self._plan.url, headers, timeout_s=_CALL_TIMEOUT_S) as client:
+            async with asyncio.TaskGroup() as tasks:
+                for number in self._plan.punch_numbers(self._process):
+                    await asyncio.sleep(max(0.0, self._plan.due_at(number) - time.time()))
+                    tasks.create_task(self._send(client, number))
 
-    async def _send(self, session: aiohttp.ClientSession, number: int) -> None:
+    async def _send(self, client: HttpClient, number: int) -> None:
         """Send one punch until it is accepted, refused permanently or given up."""
         record_id, body = self._plan.punch(number)
         attempt = 0
-        while (response := await self._post(session, body)) is None:
+        while (response := await self._post(client, body)) is None:
             if self._shared[-1]:
                 return
             await asyncio.sleep(retry_delay_s(attempt, self._random.random()))
@@ -220,20 +217,19 @@ class _Sender:
         self._shared[self._process] += 1
         if self._random.random() < self._plan.resend_share:
             self.result.resent += 1
-            await self._post(session, body)
+            await self._post(client, body)
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, bytes] | None:
+    async def _post(self, client: HttpClient, body: bytes) -> tuple[int, bytes] | None:
         """Return the status and the body of the response; None if the call must be retried."""
         async with self._slots:
             self.result.calls += 1
             started = time.perf_counter()
             try:
-                async with session.post(self._plan.url, data=body) as response:
-                    content = await response.read()
-            except (aiohttp.ClientError, TimeoutError):
+                status, content = await client.post(body)
+            except NO_RESPONSE:
                 return None
-        if response.status >= 500 or response.status in _RETRYABLE:
+        if status >= 500 or status in _RETRYABLE:
             return None
         self.result.last_response_at = time.time()
         self.result.post_ms.append((time.perf_counter() - started) * 1000)
-        return response.status, content
+        return status, content

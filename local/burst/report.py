@@ -82,25 +82,30 @@ def compare(
     )
 
 
-def stage_table(result: BurstResult) -> Table:
-    """Return a table of the time that each stage took since the first punch, and of the defects."""
-    plan, records = result.plan, result.records
+def stages(result: BurstResult) -> dict[str, tuple[int, float]]:
+    """Return how many punches passed each stage, and the seconds from the first to the last."""
+    records = result.records
     statuses = Counter(records.statuses.get(record_id) for record_id in result.accepted)
-    replicated = statuses.total() - statuses[None]
     accepted_at = max((each.last_accepted_at for each in result.sent), default=0.0)
-    stages = {
+    ends = {
         "accepted in": (len(result.accepted), accepted_at),
-        "replicated in": (replicated, records.replicated_at),
+        "replicated in": (statuses.total() - statuses[None], records.replicated_at),
         "integrated in": (statuses[Status.INTEGRATED], records.integrated_at),
     }
+    return {name: (count, at - result.plan.starts_at) for name, (count, at) in ends.items()}
+
+
+def stage_table(result: BurstResult) -> Table:
+    """Return a table of the time that each stage took since the first punch, and of the defects."""
+    plan, ends = result.plan, stages(result)
     table = Table(title=f"{plan.punches:,} punches in {plan.seconds:g} s")
-    for heading in ("calls", *stages, "lost", "duplicated"):
+    for heading in ("calls", *ends, "lost", "duplicated"):
         table.add_column(heading, justify="right")
     table.add_row(
         f"{plan.punches:,}",
         *(
-            format_duration(at - plan.starts_at) if count == plan.punches else f"only {count:,}"
-            for count, at in stages.values()
+            format_duration(seconds) if count == plan.punches else f"only {count:,}"
+            for count, seconds in ends.values()
         ),
         f"{len(result.lost):,}",
         f"{len(result.duplicated):,}",

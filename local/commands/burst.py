@@ -32,6 +32,9 @@ _POLL_S = 0.5
 _START_DELAY_S = 1.5  # the processes start before the first punch is due
 _GIVE_UP_TIMEOUT_S = 60.0  # the calls in flight may take this long to end
 _TOKEN_LIFETIME_S = 86_400.0
+_PROCESSES = 2
+_AT_ONCE = 32
+_RESENT = 0.02
 _STAGES = ("accepted", "replicated", "integrated", "at the legacy")
 
 
@@ -55,22 +58,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes",
         metavar="N",
         type=integer(1),
-        default=2,
-        help="the number of sending processes (default: 2)",
+        default=_PROCESSES,
+        help=f"the number of sending processes (default: {_PROCESSES})",
     )
     parser.add_argument(
         "--at-once",
         metavar="N",
         type=integer(1),
-        default=32,
-        help="the most calls in flight of each process (default: 32)",
+        default=_AT_ONCE,
+        help=f"the most calls in flight of each process (default: {_AT_ONCE})",
     )
     parser.add_argument(
         "--resent",
         metavar="SHARE",
         type=number(0, 1),
-        default=0.02,
-        help="the share of accepted punches that are sent again, as duplicates (default: 0.02)",
+        default=_RESENT,
+        help="the share of accepted punches that are sent again, as duplicates"
+        f" (default: {_RESENT})",
     )
     parser.add_argument(
         "--patience",
@@ -89,18 +93,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         stack = read_stack(arguments.data)
         require_loopback(stack)
-        employer_id = secrets.randbelow(2**62) + 1
-        key = Path(stack["jwt_key"]).read_text().strip()
-        plan = Plan(
-            url=urljoin(stack["api"], "/point-record"),
-            token=make_token(key, Role.EMPLOYER, employer_id, lasts_s=_TOKEN_LIFETIME_S),
-            employer_id=employer_id,
+        plan = make_plan(
+            stack,
             punches=arguments.punches,
             seconds=arguments.seconds,
-            starts_at=time.time() + _START_DELAY_S,
             processes=arguments.processes,
-            resend_share=arguments.resent,
-            concurrency=arguments.at_once,
+            resent=arguments.resent,
+            at_once=arguments.at_once,
         )
         result = run_burst(stack, plan, arguments.patience, console)
     except (NotRunningError, BurstError) as error:
@@ -111,6 +110,31 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     console.print(stage_table(result), details(result))
     return 0 if result.is_clean else 1
+
+
+def make_plan(
+    stack: Mapping[str, Any],
+    *,
+    punches: int,
+    seconds: float,
+    processes: int = _PROCESSES,
+    resent: float = _RESENT,
+    at_once: int = _AT_ONCE,
+) -> Plan:
+    """Return a plan for a stack, of an employer of its own. The first punch is due soon."""
+    employer_id = secrets.randbelow(2**62) + 1
+    key = Path(stack["jwt_key"]).read_text().strip()
+    return Plan(
+        url=urljoin(stack["api"], "/point-record"),
+        token=make_token(key, Role.EMPLOYER, employer_id, lasts_s=_TOKEN_LIFETIME_S),
+        employer_id=employer_id,
+        punches=punches,
+        seconds=seconds,
+        starts_at=time.time() + _START_DELAY_S,
+        processes=processes,
+        resend_share=resent,
+        concurrency=at_once,
+    )
 
 
 def require_loopback(stack: Mapping[str, Any]) -> None:

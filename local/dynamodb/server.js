@@ -4,6 +4,7 @@
 // - It keeps idle connections open. After dynalite's 5 s a client may reuse one while it closes.
 // - It survives a client that aborts a request. dynalite throws and exits.
 const [port, path] = process.argv.slice(2)
+require('./level')
 const server = require('dynalite')({ path, createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 })
 server.keepAliveTimeout = 0
 server.on('request', (request) => {

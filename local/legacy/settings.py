@@ -167,19 +167,19 @@ def _parse_fields(
     kind: type[Any], body: object, prefix: str, faults: list[Detail]
 ) -> dict[str, Any]:
     if not isinstance(body, dict):
-        faults.append(Detail(prefix.rstrip("."), "must be an object"))
+        faults.append(Detail(prefix.rstrip("."), "must be an object", InvalidError.code))
         return {}
     kinds = get_type_hints(kind)
     known = {each.name: each for each in fields(kind)}
     values = {}
     for name, value in body.items():
         if name not in known:
-            faults.append(Detail(prefix + name, "is not a setting"))
+            faults.append(Detail(prefix + name, "is not a setting", InvalidError.code))
             continue
         try:
             values[name] = _parse(kinds[name], value, prefix + name, known[name].metadata, faults)
         except ValueError as error:
-            faults.append(Detail(prefix + name, str(error)))
+            faults.append(Detail(prefix + name, str(error), InvalidError.code))
     return values
 
 

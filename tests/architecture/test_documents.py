@@ -72,7 +72,7 @@ def test_relative_links_of_documents_resolve() -> None:
 
 
 def test_paths_named_in_documents_exist() -> None:
-    paths = matches_in_documents(r"`((?:chalicelib|local|tests|bench|docs|\.ci)/[\w./-]+)`")
+    paths = matches_in_documents(r"`((?:chalicelib|clients|local|tests|bench|docs|\.ci)/[\w./-]+)`")
     missing = [
         f"{relative(document)}: {path}"
         for document, (path,) in paths

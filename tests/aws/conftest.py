@@ -48,6 +48,8 @@ PARAMETERS = {
     "PublicUrl": "",
     "WafRate": "0",
     "AccessLog": "false",
+    "CanaryEmployer": "0",
+    "CanaryEmployee": "0",
 }
 
 

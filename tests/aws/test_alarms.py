@@ -217,6 +217,19 @@ def test_not_reconciled_stops_at_the_first_proof_of_a_new_stack(template: dict[s
     assert states(alarm, [None, 1.0, 1.0]) == [True, False, False]
 
 
+def test_canary_rings_if_it_is_old_or_unmeasured_and_only_if_it_is_on(
+    template: dict[str, Any],
+) -> None:
+    alarm = alarm_of(template, "CanaryAge")
+    assert alarm["Threshold"] == {"Ref": "LongestWait"}
+    assert template["Resources"]["CanaryAgeAlarm"]["Condition"] == "HasCanary"
+    assert template["Parameters"]["CanaryEmployer"]["Default"] == 0
+    numeric = {**alarm, "Threshold": 7200}
+    assert rings(numeric, [7201.0] * 15)
+    assert rings(numeric, [None] * 15)
+    assert not rings(numeric, [7201.0, None] * 7 + [600.0] * 15)
+
+
 def test_failures_rings_at_each_failure_though_the_queue_is_not_empty(
     template: dict[str, Any],
 ) -> None:

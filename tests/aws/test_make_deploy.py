@@ -22,11 +22,11 @@ BUILT = [
 ]
 
 
-def dry_run(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Print the commands of ``make deploy`` without running them, as if .venv were up to date."""
+def dry_run(variables: dict[str, str], target: str = "deploy") -> subprocess.CompletedProcess[str]:
+    """Print the commands of a target of make without running them, as if .venv were up to date."""
     arguments = [f"{name}={value}" for name, value in variables.items()]
     return subprocess.run(
-        ["make", "--no-print-directory", "-n", *BUILT, "deploy", *arguments],
+        ["make", "--no-print-directory", "-n", *BUILT, target, *arguments],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -64,3 +64,25 @@ def test_make_deploy_stops_before_packaging_without_a_variable() -> None:
         assert done.returncode != 0
         assert f"Set {name}=" in done.stderr
         assert done.stdout == ""  # packaging has not started
+
+
+def test_make_changes_proposes_what_make_deploy_would_do_first() -> None:
+    deploy, changes = (dry_run(VARIABLES, target).stdout for target in ("deploy", "changes"))
+    proposed = changes.rstrip()
+    assert proposed.endswith("--no-execute-changeset")
+    assert deploy.startswith(proposed.removesuffix(" --no-execute-changeset"))
+
+
+def test_make_chalice_deploy_makes_the_stack_beside_it_before_and_completes_it_after() -> None:
+    done = dry_run({"STAGE": "test"}, "chalice-deploy")
+    assert done.returncode == 0, done.stderr
+    order = [
+        "deploy preflight test",
+        "deploy companion test",
+        "ProtectTable=$protect FunctionsExist=false",
+        "deploy chalice test deploy",
+        "ProtectTable=true FunctionsExist=true",
+    ]
+    places = [done.stdout.index(each) for each in order]
+    assert places == sorted(places)
+    assert done.stdout.count("--stack-name punch-clock-test ") == 2

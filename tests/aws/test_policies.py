@@ -134,6 +134,11 @@ def integrate() -> None:
         app.integrate(schedule_event(), context())
 
 
+def observe() -> None:
+    with wired({"CANARY_EMPLOYER": "9", "CANARY_EMPLOYEE": "9"}):
+        app.observe(schedule_event(), context())
+
+
 def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     logs = boto3.client("logs")
     line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
@@ -160,7 +165,7 @@ USES: dict[str, Callable[[DynamoDBProxy], object]] = {
     "integrate": lambda _: integrate(),
     "reconcile": lambda _: reconcile(app.reconcile, schedule_event()),
     "reconcile-period": lambda _: reconcile(app.reconcile_period, operator_event()),
-    "observe": lambda _: app.observe(schedule_event(), context()),
+    "observe": lambda _: observe(),
     "release": lambda _: app.release(operator_event(), context()),
     "replay": lambda _: app.replay(operator_event(filter="employerId eq 121"), context()),
     "legacy-check": lambda _: app.legacy_check(operator_event(), context()),

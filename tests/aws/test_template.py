@@ -295,6 +295,7 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
         *("accepted", "buffered"),
         "credentials_refused",
         *("reconciled", "missing", "unlogged"),
+        "canary_age",
     }
     assert watched <= written
     text = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]

@@ -1,7 +1,10 @@
 """Fixtures: a service with records, in a process of its own, that real clients use over HTTP."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 import requests
 
 import app
+from local.child_process import PROJECT
 from local.dynamodb import server as dynamodb_server
 from local.postgres import Postgres
 from local.services import start_api
@@ -19,6 +23,7 @@ from tests.support.tokens import OPERATOR
 
 RECORDS = 25
 PAGE = 10
+JAVASCRIPT = PROJECT / "clients/javascript"
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,32 @@ class Stack:
             app.replicate(schedule_event(), context(60))
 
 
+class _PageHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def page_origin() -> Iterator[str]:
+    """The origin of a web server that has the files of ``clients/javascript``."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_PageHandler, directory=JAVASCRIPT))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
 @pytest.fixture(scope="session")
 def stack(
-    postgres_server: Postgres, dynamodb_url: str, dynamodb: Any, tmp_path_factory: Any
+    postgres_server: Postgres,
+    dynamodb_url: str,
+    dynamodb: Any,
+    tmp_path_factory: Any,
+    page_origin: str,
 ) -> Iterator[Stack]:
     """A service with replicated records of one employer; every second record has a device."""
     home: Path = tmp_path_factory.mktemp("clients")
@@ -58,7 +86,7 @@ def stack(
         table="clients",
         postgres=database_url,
         legacy="http://127.0.0.1:9",
-    ) | {"ODATA_PAGE": str(PAGE)}
+    ) | {"ODATA_PAGE": str(PAGE), "CORS_ORIGINS": page_origin, "CLOCK_SKEW_S": "1"}
     child, url = start_api(home, 0, variables)
     try:
         bodies = [

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pg8000.native
+import psutil
 import pytest
 import requests
 from pg8000.exceptions import DatabaseError
@@ -66,6 +67,15 @@ def _is_healthy(stack: RunningStack) -> bool:
         )
     except requests.ConnectionError:
         return False
+
+
+def test_only_the_integrator_yields_its_cpu(stack: RunningStack) -> None:
+    own = psutil.Process().nice()
+    nice = {name: psutil.Process(pid).nice() for name, pid in stack.described()["pids"].items()}
+
+    assert nice == dict.fromkeys(nice, own) | {"integrate": own + 5}
+    group = Path(f"/proc/{stack.described()['pids']['integrate']}/autogroup")
+    assert not group.exists() or group.read_text().endswith(" nice 5\n")
 
 
 def test_second_stack_runs_on_another_directory(stack: RunningStack, tmp_path: Path) -> None:

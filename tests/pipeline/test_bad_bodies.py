@@ -20,7 +20,8 @@ UNREACHABLE = "http://127.0.0.1:9"
 @pytest.fixture
 def storeless(tmp_path: Path) -> Iterator[Service]:
     """The service without a reachable store."""
-    variables = environment(dynamodb=UNREACHABLE, table="none", postgres="", legacy="")
+    postgres = "postgresql://x@127.0.0.1:9/x"
+    variables = environment(dynamodb=UNREACHABLE, table="none", postgres=postgres, legacy="")
     with wired(variables):
         # These tests do not read the database.
         yield Service(Http(tmp_path), None)  # type: ignore[arg-type]
@@ -79,7 +80,7 @@ def time_in(seconds: float) -> str:
 def test_body_that_is_not_a_punch_is_rejected(storeless: Service, sent: bytes) -> None:
     response = storeless.post(sent)
     assert response.status_code == 400
-    assert error_of(response)["code"] == "Invalid"
+    assert error_of(response)["code"] == "Malformed"
 
 
 INVALID_IDS: tuple[Any, ...] = (
@@ -149,6 +150,7 @@ def test_invalid_field_is_named(storeless: Service, field: str, sent: bytes) -> 
     error = error_of(response)
     assert [detail["target"] for detail in error["details"]] == [field]
     assert field in error["message"]
+    assert error["code"] in {"Malformed", "TooOld", "InTheFuture"}
 
 
 def test_valid_body_reaches_the_store(storeless: Service) -> None:
@@ -170,14 +172,48 @@ def test_all_invalid_fields_are_named_in_one_response(storeless: Service) -> Non
     }
     error = error_of(storeless.post(invalid))
     assert {detail["target"]: detail["code"] for detail in error["details"]} == {
-        "employeeId": "Invalid",
+        "employeeId": "Malformed",
         "employerId": "Missing",
-        "includedAt": "Invalid",
-        "deviceId": "Invalid",
-        "latitude": "Invalid",
-        "accuracyMeters": "Invalid",
+        "includedAt": "Malformed",
+        "deviceId": "Malformed",
+        "latitude": "Malformed",
+        "accuracyMeters": "Malformed",
         "employer_id": "Unknown",
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "instants"),
+    [
+        (
+            "TooOld",
+            ["0000-01-01T00:00:00Z", "0000-02-29T23:59:59-23:59", "0001-01-01T00:00:00+00:01"],
+        ),
+        (
+            "InTheFuture",
+            [time_in(3_600), "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-00:01"],
+        ),
+        ("Malformed", ["0000-02-30T00:00:00Z", "0000-13-01T00:00:00Z", "10000-01-01T00:00:00Z"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("route", ["/point-record", "/odata/PointRecords"])
+def test_code_says_whether_an_instant_can_ever_be_accepted(
+    storeless: Service, route: str, code: str, instants: list[str]
+) -> None:
+    for instant in instants:
+        response = storeless.http.post(
+            route, headers={"Content-Type": "application/json"}, body=body(includedAt=instant)
+        )
+        error = error_of(response)
+        assert (response.status_code, error["code"]) == (400, code)
+        assert [each["code"] for each in error["details"]] == [code]
+
+
+def test_code_is_malformed_where_the_instant_is_not_the_only_fault(storeless: Service) -> None:
+    error = error_of(storeless.post({**PUNCH, "includedAt": time_in(3_600), "deviceId": 7}))
+    assert error["code"] == "Malformed"
+    assert [each["code"] for each in error["details"]] == ["Malformed", "InTheFuture"]
 
 
 def test_errors_of_a_thousand_unknown_fields_are_summarized(storeless: Service) -> None:
@@ -240,7 +276,7 @@ def test_body_over_64_kb_is_too_large(storeless: Service, size: int) -> None:
 def test_request_without_a_body_is_rejected(storeless: Service, missing: str | None) -> None:
     response = app.app(rest_event("POST", "/point-record", body=missing), context())
     assert response["statusCode"] == 400
-    assert json.loads(response["body"])["error"]["code"] == "Invalid"
+    assert json.loads(response["body"])["error"]["code"] == "Malformed"
 
 
 def test_each_invalid_record_of_an_array_gets_its_own_error(storeless: Service) -> None:

@@ -133,7 +133,7 @@ def test_null_body_is_rejected(service: Service) -> None:
     assert event["body"] is None
     response = call(event)
     assert response["statusCode"] == 400
-    assert json.loads(response["body"])["error"]["code"] == "Invalid"
+    assert json.loads(response["body"])["error"]["code"] == "Malformed"
 
 
 def get_records(query: dict[str, list[str]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.errors import InvalidError
+from chalicelib.errors import MalformedError
 from chalicelib.strict_json import load_json
 
 
@@ -27,5 +27,5 @@ def test_json_is_parsed_to_python_values() -> None:
     ],
 )
 def test_body_that_is_not_strict_json_is_rejected_with_the_reason(body: bytes, reason: str) -> None:
-    with pytest.raises(InvalidError, match=reason):
+    with pytest.raises(MalformedError, match=reason):
         load_json(body)

@@ -10,9 +10,11 @@ import pytest
 
 from chalicelib.settings import Settings, SettingsError
 from deploy import __main__ as command
-from deploy.configure import ASKED, configure
+from deploy import runtime
+from deploy.configure import ASKED, check_complete, configure
 from deploy.merge_template import ParameterError, read, resolved
 from deploy.package import PROJECT, StageError
+from deploy.runtime import RUNTIME
 from tests.support.deployed_template import FUNCTIONS, OPERATORS, ROUTES
 
 PARAMETERS = {
@@ -43,7 +45,10 @@ def stages(project: Path) -> dict[str, Any]:
     return document["stages"]
 
 
-def test_stage_has_the_settings_network_and_policy_of_each_function(project: Path) -> None:
+def test_stage_has_the_settings_network_and_policy_of_each_function(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "RUNNING", RUNTIME)
     configure("plant7", PARAMETERS, OAUTH, project=project)
     stage = stages(project)["plant7"]
     assert stage["environment_variables"]["POINT_RECORD_TABLE"] == "punch-clock-plant7-point-record"
@@ -62,6 +67,27 @@ def test_stage_has_the_settings_network_and_policy_of_each_function(project: Pat
         policy = (project / ".chalice" / function["iam_policy_file"]).read_text()
         assert "prod" not in policy
         assert f"/aws/lambda/punch-clock-plant7{'' if name == ROUTES else f'-{name}'}:*" in policy
+
+
+def test_another_python_gets_no_policies_so_that_chalice_refuses_to_deploy(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "RUNNING", RUNTIME)
+    configure("plant7", PARAMETERS, project=project)
+    monkeypatch.setattr(runtime, "RUNNING", "python3.9")
+    configure("plant7", PARAMETERS, project=project)
+    assert not list((project / ".chalice").glob("policy-plant7-*"))
+    assert list((project / ".chalice").glob("policy-prod-*"))
+
+
+def test_stage_of_an_older_version_must_be_configured_again(project: Path) -> None:
+    configure("plant7", PARAMETERS, project=project)
+    stage = stages(project)["plant7"]
+    check_complete("plant7", stage)
+    for part, name in [("lambda_functions", "observe"), ("environment_variables", "ACCEPTED_LOG")]:
+        older = {**stage, part: {key: each for key, each in stage[part].items() if key != name}}
+        with pytest.raises(StageError, match=f"no {name}, which is newer: configure it again"):
+            check_complete("plant7", older)
 
 
 def test_stage_is_replaced_and_no_other_changes(project: Path) -> None:
