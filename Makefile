@@ -51,7 +51,7 @@ CLOUDFORMATION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --c
 # The same for what stands beside the functions that Chalice deploys.
 COMPANION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --no-fail-on-empty-changeset \
   --template-file build/$(STAGE)/companion.json --tags application=punch-clock stage=$(STAGE) \
-  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT)
+  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) CanaryEmployer=$(CANARY_EMPLOYER)
 # Arguments of `make deploy` that have no default.
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 

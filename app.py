@@ -25,6 +25,7 @@ from chalicelib.web.request_checks import base_url, require_json
 app = Chalice(app_name="punch-clock")
 
 EVERY_MINUTE = Rate(1, unit=Rate.MINUTES)
+EVERY_FIVE_MINUTES = Rate(5, unit=Rate.MINUTES)
 EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 
 # For a method without a route, API Gateway responds in an error format of its own. So every OData
@@ -157,6 +158,13 @@ def observe(event: CloudWatchEvent) -> None:
     """Log the depth and age of each stage as metrics, even when no step runs."""
     del event
     container.observe()
+
+
+@app.schedule(EVERY_FIVE_MINUTES, name="store-keys")
+def store_keys(event: CloudWatchEvent) -> None:
+    """Copy the issuer's keys to the table that processes read them from at their start."""
+    del event
+    container.store_keys()
 
 
 @app.lambda_function()

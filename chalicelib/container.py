@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -25,6 +26,7 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
+    from chalicelib.identity.key_table import KeyTable
     from chalicelib.integrator.legacy.legacy_check import Check
     from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
@@ -102,7 +104,7 @@ def _read(name: str, texts: dict[str, str | None]) -> str:
 
 @cache
 def dynamodb() -> Any:
-    """Build the DynamoDB client of the buffer; see ``dynamodb.client.connect``."""
+    """Build the client of the DynamoDB tables; see ``dynamodb.client.connect``."""
     return dynamodb_client.connect(os.environ)
 
 
@@ -111,7 +113,27 @@ def authenticator() -> Authenticator:
     """Build the authenticator; see ``identity.factory.authenticator``."""
     from chalicelib.identity import factory
 
-    return factory.authenticator(settings(), resolved("jwt_key"))
+    table = _key_table()
+    return factory.authenticator(settings(), resolved("jwt_key"), table.read if table else None)
+
+
+def _key_table() -> KeyTable | None:
+    """Build the table of the issuer's keys; None if the stage has no issuer or no such table."""
+    config = settings()
+    if not (config.jwks_url and config.jwks_table):
+        return None
+    from chalicelib.identity.key_table import KeyTable
+
+    return KeyTable(dynamodb(), config.jwks_table, config.jwks_url)
+
+
+def store_keys() -> None:
+    """Copy the issuer's keys to their table, if the stage has both; see ``key_copy.copy_keys``."""
+    table = _key_table()
+    if table is not None:
+        from chalicelib.identity import factory, key_copy
+
+        key_copy.copy_keys(factory.issuer(settings()), table, time.time)
 
 
 def authenticate(authorizations: Sequence[str]) -> Principal:

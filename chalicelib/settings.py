@@ -357,6 +357,17 @@ class Settings:
     jwks_url: str = setting(
         "", "URL of the issuer's JWKS, for RS256 and ES256 tokens. Replaces JWT_KEY."
     )
+    jwks_table: str = setting(
+        "",
+        "Name of the DynamoDB table to which store-keys copies the issuer's keys, and from which"
+        " each process reads them at its start. Empty: each process asks the issuer.",
+    )
+    jwks_max_age_s: float = setting(
+        604_800.0,
+        "How long the issuer's keys are trusted while it cannot be reached.",
+        3_600,
+        2_592_000,
+    )
     jwt_issuer: str = setting("", "Required iss claim of tokens. Mandatory with JWKS_URL.")
     jwt_audience: str = setting(
         "", "Accepted audiences of tokens, separated by commas. Mandatory with JWKS_URL."

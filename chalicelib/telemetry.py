@@ -23,6 +23,7 @@ OBSERVED = "observed"
 RECONCILED = "reconciled"
 CANARY = "canary"
 CREDENTIALS_REFUSED = "our credentials are refused"
+ISSUER_KEYS = "the issuer's keys are stored"
 
 # The metrics of an event: for each, the field that has the value, and the unit.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
@@ -52,6 +53,10 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "waiting_age": ("waiting_age_s", "Seconds"),
         "parked": ("parked", "Count"),
         "quarantined": ("quarantined", "Count"),
+    },
+    ISSUER_KEYS: {
+        "issuer_keys_age": ("age_s", "Seconds"),
+        "issuer_keys_failed": ("failed", "Count"),
     },
     # The schedule's runs only: an operator's look at an old period proves nothing about today.
     RECONCILED: {

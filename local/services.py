@@ -11,7 +11,8 @@ from pathlib import Path
 from local.child_process import ChildProcess, ServerProcess
 from local.loopback import HOST
 
-# The schedules that move records. ``observe`` and ``reconcile`` only read and are not run here.
+# The schedules that move records. ``observe`` and ``reconcile`` only read and are not run here, and
+# ``store-keys`` has nothing to do: the stack has a key of its own.
 SCHEDULES = ("replicate", "integrate")
 
 

@@ -19,6 +19,7 @@ from local.legacy.settings import LegacySettings
 from local.loopback import bypass_proxies
 from local.postgres import Postgres
 from local.services import start_legacy
+from tests.support.issuer import Issuer
 
 _numbers = count(1)
 
@@ -118,6 +119,21 @@ def table(dynamodb: Any) -> Iterator[str]:
     dynamodb_server.create_table(dynamodb, name)
     yield name
     dynamodb.delete_table(TableName=name)
+
+
+@pytest.fixture(scope="session")
+def key_table(dynamodb: Any) -> str:
+    """The name of the table of issuers' keys. Each test has an issuer with a URL of its own."""
+    name = "issuer_keys"
+    dynamodb_server.create_table(dynamodb, name, key="url")
+    return name
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """A token issuer that publishes the key ``a``."""
+    with Issuer("a").running() as issuer:
+        yield issuer
 
 
 class SimulatedLegacy:

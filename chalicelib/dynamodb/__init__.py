@@ -11,5 +11,5 @@
 - ``dynamodb_error``: the error of a call, and how to retry it.
 - ``retries``: how often and when to retry.
 
-``chalicelib.buffer`` is the only user.
+``chalicelib.buffer`` and ``chalicelib.identity.key_table`` are the only users.
 """

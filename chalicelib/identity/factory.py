@@ -4,14 +4,15 @@ A stage has one kind of key: those of an issuer (``JWKS_URL``), or one of its ow
 never has both, so that a key of one kind can never be used as a key of the other kind.
 """
 
-import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import jwt
 
 from chalicelib.errors import MisconfiguredError
 from chalicelib.identity.authenticator import Authenticator, Keys, SharedKey, TokenRequirements
-from chalicelib.identity.jwks import IssuerKeys, fetch
+from chalicelib.identity.issuer_keys import IssuerKeys
+from chalicelib.identity.jwk_set import FetchedSet
 from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import Settings
@@ -19,12 +20,17 @@ from chalicelib.settings import Settings
 _MIN_KEY_BYTES = 32
 
 
-def authenticator(settings: Settings, shared_key: str) -> Authenticator:
+def authenticator(
+    settings: Settings,
+    shared_key: str,
+    read_table: Callable[[], FetchedSet] | None = None,
+) -> Authenticator:
     """Build the authenticator.
 
     Args:
         settings: the settings of the stage.
         shared_key: the value of ``JWT_KEY``; if that is a reference, the text behind it.
+        read_table: reads the table of the issuer's keys; see ``IssuerKeys``.
 
     Raises:
         MisconfiguredError: a setting is missing or wrong; the message names it. Until it is fixed,
@@ -39,7 +45,7 @@ def authenticator(settings: Settings, shared_key: str) -> Authenticator:
     if settings.jwks_url and shared_key:
         raise MisconfiguredError("JWKS_URL and JWT_KEY are both set. Set only one of them.")
     if settings.jwks_url:
-        keys = _issuer_keys(settings, requirements)
+        keys = _issuer_keys(settings, requirements, read_table)
     elif shared_key:
         keys = _shared_key(shared_key)
     else:
@@ -50,15 +56,39 @@ def authenticator(settings: Settings, shared_key: str) -> Authenticator:
     return Authenticator(keys, requirements, _claim_names(settings))
 
 
-def _issuer_keys(settings: Settings, requirements: TokenRequirements) -> Keys:
+def _issuer_keys(
+    settings: Settings,
+    requirements: TokenRequirements,
+    read_table: Callable[[], FetchedSet] | None,
+) -> Keys:
     if not (requirements.issuer and requirements.audiences):
         raise MisconfiguredError(
             "JWKS_URL requires JWT_ISSUER and JWT_AUDIENCE to be set: docs/security.md."
         )
+    return IssuerKeys(
+        issuer(settings),
+        read_table=read_table,
+        max_age_s=settings.jwks_max_age_s,
+    )
+
+
+def issuer(settings: Settings) -> Callable[[], bytes]:
+    """Return what fetches the issuer's keys; see ``jwks_fetch.fetch``.
+
+    Raises:
+        MisconfiguredError: ``JWKS_URL`` is not an https URL.
+    """
     url = urlsplit(settings.jwks_url) if is_http_url(settings.jwks_url) else None
     if url is None or (url.scheme == "http" and not is_loopback(url.hostname)):
         raise MisconfiguredError("JWKS_URL must be an https URL.")
-    return IssuerKeys(lambda: fetch(settings.jwks_url), time.monotonic)
+
+    def fetch() -> bytes:
+        # Most processes get the keys from their table.
+        from chalicelib.identity import jwks_fetch  # noqa: PLC0415
+
+        return jwks_fetch.fetch(settings.jwks_url)
+
+    return fetch
 
 
 def _claim_names(settings: Settings) -> ClaimNames:

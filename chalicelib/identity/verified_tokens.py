@@ -19,7 +19,7 @@ class Verified(NamedTuple):
     Attributes:
         algorithm: the algorithm in its header.
         kid: the key id in its header.
-        key: the key that verified it. A key that was rotated or read again is another object.
+        key: the key that verified it. A key that was replaced is another object.
         starts_at: the later of its ``nbf`` and ``iat``, in seconds since the epoch.
         expires_at: its ``exp``.
         principal: the caller whom it identifies.

@@ -26,10 +26,13 @@ def monthly(records_a_day: float, legacy_per_s: float) -> dict[str, float]:
         # A run lasts until the legacy has taken every due record.
         "integrate": records / legacy_per_s,
         "observe": 0.0,
+        "store-keys": 0.0,
     }
-    idle_s = runs * measured("run with nothing to do")
+    # Every minute, and store-keys every five.
+    ticks = {"replicate": runs, "integrate": runs, "observe": runs, "store-keys": runs / 5}
+    idle_s = measured("run with nothing to do")
     gb_s = sum(
-        (seconds + (0 if name == "intake" else idle_s)) * _gigabytes(name)
+        (seconds + ticks.get(name, 0) * idle_s) * _gigabytes(name)
         for name, seconds in busy_s.items()
     )
     # A put or a delete of up to 1 KB takes one unit. A unit of an eventually consistent scan reads
@@ -39,7 +42,7 @@ def monthly(records_a_day: float, legacy_per_s: float) -> dict[str, float]:
     stored_gb = records * 12 * measured("record in Postgres") / 1e9
     return {
         "API Gateway": millions * price("API Gateway, REST"),
-        "Lambda": (millions + 3 * runs / 1e6) * price("Lambda, requests")
+        "Lambda": (millions + sum(ticks.values()) / 1e6) * price("Lambda, requests")
         + gb_s * price("Lambda, time"),
         "DynamoDB": writes * price("DynamoDB, writes") + reads * price("DynamoDB, reads"),
         "Logs": records * measured("log of a POST") / 1e9 * price("Logs, ingested"),

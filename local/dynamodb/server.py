@@ -76,13 +76,13 @@ def connect(url: str) -> Any:
     )
 
 
-def create_table(client: Any, name: str) -> None:
-    """Create the buffer's table with the schema of the deployment, unless it exists."""
+def create_table(client: Any, name: str, key: str = "id") -> None:
+    """Create a table with this key, by default the buffer's, unless it exists."""
     try:
         client.create_table(
             TableName=name,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
     except client.exceptions.ResourceInUseException:

@@ -5,13 +5,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib import container
+from tests.support.issuer import Issuer
 from tests.support.lambda_events import rest_event
-from tests.support.service import PUNCH, environment
+from tests.support.service import PUNCH, environment, wired
+from tests.support.tokens import OPERATOR
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +39,8 @@ INTAKE = {
     "chalicelib.identity.authenticator",
     "chalicelib.identity.token_claims",
     "chalicelib.identity.factory",
-    "chalicelib.identity.jwks",
+    "chalicelib.identity.issuer_keys",
+    "chalicelib.identity.jwk_set",
     "chalicelib.identity.verified_tokens",
     "chalicelib.instant",
     "chalicelib.intake",
@@ -125,13 +130,13 @@ def test_import_of_app_reads_no_setting_and_opens_no_connection(
     assert own_modules(result["modules"]) <= INTAKE
 
 
-def post(variables: dict[str, str]) -> dict[str, Any]:
+def post(variables: dict[str, str], headers: Mapping[str, str] = OPERATOR) -> dict[str, Any]:
     """Post a punch in a fresh interpreter."""
     event = rest_event(
         "POST",
         "/point-record",
         body=json.dumps(PUNCH),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **headers},
     )
     return run(POST, variables, stdin=json.dumps(event))
 
@@ -141,6 +146,28 @@ def test_post_loads_only_the_modules_of_intake(dynamodb_url: str, table: str) ->
     result = post(variables)
     assert result["status"] == 201
     assert own_modules(result["modules"]) == INTAKE
+    assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
+
+
+def test_post_with_keys_from_their_table_loads_no_client_of_the_issuer(
+    dynamodb_url: str, table: str, key_table: str, issuer: Issuer
+) -> None:
+    variables = environment(dynamodb=dynamodb_url, table=table, postgres="unused", legacy="unused")
+    variables |= issuer.environment
+    result = post(variables, issuer.authorization())
+    assert result["status"] == 201  # the issuer was asked: the stage has no table of its keys
+    asked = own_modules(result["modules"]) - INTAKE
+    assert asked == {"chalicelib.identity.jwks_fetch", "chalicelib.bounded_call"}
+
+    variables |= {"JWKS_TABLE": key_table}
+    with wired(variables):
+        container.store_keys()
+    result = post(variables, issuer.authorization())
+    assert result["status"] == 200
+    assert own_modules(result["modules"]) - INTAKE == {
+        "chalicelib.identity.key_table",
+        "chalicelib.bounded_call",
+    }
     assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
 
 

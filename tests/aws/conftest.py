@@ -123,8 +123,8 @@ def prod(
 ) -> Iterator[dict[str, str]]:
     """The environment variables of prod; the service runs with them.
 
-    The secrets are in the account's parameter store and lead to the stores of the test. The table
-    is on the DynamoDB endpoint. Only the key of the tokens is the test's own.
+    The secrets are in the account's parameter store and lead to the stores of the test. The tables
+    are on the DynamoDB endpoint. Only the key of the tokens is the test's own.
     """
     environment = dict(PROD["environment_variables"])
     secrets = {
@@ -140,6 +140,8 @@ def prod(
     aws.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url)
     table = environment["POINT_RECORD_TABLE"]
     dynamodb_server.create_table(dynamodb, table)
+    # Every test may use this one: an issuer has its own URL.
+    dynamodb_server.create_table(dynamodb, environment["JWKS_TABLE"], key="url")
     overrides = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"], "JWT_KEY": KEY}
     with wired({**environment, **overrides}):
         yield environment

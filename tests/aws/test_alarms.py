@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.settings import Settings
 from deploy.capacity.shift_change import Second, simulate
 from deploy.capacity.tables import OFFERED, SHIFT_S, deployed
 
@@ -135,6 +136,19 @@ def test_refused_share_rings_during_a_canary_of_a_bad_version(template: dict[str
     alarm = alarm_of(template, "RefusedShare")
     value = evaluate(alarm["Metrics"][0]["Expression"], minute)
     assert rings(alarm, [0.0] + [value] * 4)
+
+
+def test_age_of_the_keys_rings_long_before_they_are_no_longer_trusted(
+    template: dict[str, Any],
+) -> None:
+    alarm = alarm_of(template, "IssuerKeysAge")
+    assert alarm["Threshold"] <= 3_600
+    assert Settings().jwks_max_age_s >= 24 * alarm["Threshold"]
+    # The schedule writes it every five minutes. If it does not run, the alarm rings, too.
+    assert alarm["Period"] == 300
+    assert alarm["TreatMissingData"] == "breaching"
+    (event,) = template["Resources"]["StoreKeys"]["Properties"]["Events"].values()
+    assert event["Properties"]["Schedule"] == "rate(5 minutes)"
 
 
 @pytest.mark.parametrize("name", ["IntakeThrottles", "TableThrottled"])

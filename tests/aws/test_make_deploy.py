@@ -4,6 +4,7 @@ import re
 import subprocess
 from typing import Any
 
+from deploy.companion import companion
 from local.child_process import PROJECT
 
 VARIABLES = {
@@ -83,6 +84,11 @@ def test_make_chalice_deploy_makes_the_stack_beside_it_before_and_completes_it_a
         "deploy chalice test deploy",
         "ProtectTable=true FunctionsExist=true",
     ]
+    _, *calls = done.stdout.split("aws cloudformation deploy ")
+    for call in calls:
+        _, _, overrides = call.partition("--parameter-overrides")
+        passed = set(re.findall(r"(\w+)=", overrides.partition("-m deploy")[0]))
+        assert passed == set(companion("test")["Parameters"])
     places = [done.stdout.index(each) for each in order]
     assert places == sorted(places)
     assert done.stdout.count("--stack-name punch-clock-test ") == 2

@@ -10,9 +10,17 @@ import boto3
 import pytest
 
 import app
-from chalicelib.telemetry import ACCEPTED, CANARY, CREDENTIALS_REFUSED, INTEGRATED, METRICS
+from chalicelib.telemetry import (
+    ACCEPTED,
+    CANARY,
+    CREDENTIALS_REFUSED,
+    INTEGRATED,
+    ISSUER_KEYS,
+    METRICS,
+)
 from tests.aws.test_policies import invoke, request
 from tests.conftest import SimulatedLegacy
+from tests.support.issuer import Issuer
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import punch, wired
 from tests.support.tokens import operator_event
@@ -24,7 +32,7 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_each_step_writes_its_metrics(
-    prod: dict[str, str], capsys: pytest.CaptureFixture[str]
+    prod: dict[str, str], issuer: Issuer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = context()
     event = request("POST", "/point-record", [punch(1), punch(2)])
@@ -38,6 +46,9 @@ def test_each_step_writes_its_metrics(
     for schedule in (app.replicate, app.integrate, app.observe, app.reconcile):
         schedule(schedule_event(), context())
     lines = log_lines(capsys)
+    with wired({"JWKS_URL": issuer.url}):
+        app.store_keys(schedule_event(), context())
+        lines += log_lines(capsys)
     assert all(line["run_id"] for line in lines)
     measured = {
         line["message"]: {each["Name"]: line[each["Name"]] for each in metrics["Metrics"]}
@@ -51,6 +62,8 @@ def test_each_step_writes_its_metrics(
         if message not in (CREDENTIALS_REFUSED, CANARY)
     }
     assert measured["replicated"]["replicated"] == measured["integrated"]["integrated"] == 3
+    assert measured[ISSUER_KEYS]["issuer_keys_age"] < 60
+    assert measured[ISSUER_KEYS]["issuer_keys_failed"] == 0
     assert measured["observed"]["waiting"] == measured["observed"]["parked"] == 0
     assert measured["reconciled"] == {"reconciled": 0, "missing": 0, "unlogged": 0}
 

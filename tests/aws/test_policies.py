@@ -8,8 +8,9 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,6 +24,7 @@ from local.child_process import PROJECT
 from tests.support.deployed_template import (
     CHALICE,
     FUNCTIONS,
+    OPERATORS,
     PROD,
     ROUTES,
     deployed_name,
@@ -30,14 +32,15 @@ from tests.support.deployed_template import (
 from tests.support.deployed_template import statements as statements_of
 from tests.support.dynamodb_proxy import Call as ProxiedCall
 from tests.support.dynamodb_proxy import DynamoDBProxy, Response, running
+from tests.support.issuer import Issuer
 from tests.support.lambda_events import context, rest_event, schedule_event
 from tests.support.service import punch, reset_container, wired
-from tests.support.tokens import OPERATOR, operator_event
+from tests.support.tokens import OPERATOR
 
 Call = tuple[str, str]  # an action and the ARN of its resource
 
 ACCOUNT = "123456789012"
-JSON = {"Content-Type": "application/json", **OPERATOR}
+JSON = {"Content-Type": "application/json"}
 
 # The actions of Lambda itself under a function's role: log lines, traces, the network interfaces of
 # a VPC, and the delivery of failed events.
@@ -58,8 +61,25 @@ LEGACY_PARAMETERS = "arn:aws:ssm:*:*:parameter/punch-clock/prod/legacy-*"
 PLATFORM = LOGS | TRACES | NETWORK | FAILURES
 
 
-def request(method: str, path: str, body: Any = None) -> dict[str, Any]:
-    return rest_event(method, path, body=json.dumps(body) if body else None, headers=JSON)
+def request(
+    method: str, path: str, body: Any = None, headers: Mapping[str, str] = OPERATOR
+) -> dict[str, Any]:
+    text = json.dumps(body) if body else None
+    return rest_event(method, path, body=text, headers={**JSON, **headers})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a use needs: the proxy in front of DynamoDB, and the issuer whose tokens are valid."""
+
+    dynamodb: DynamoDBProxy
+    issuer: Issuer
+
+    def request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        return request(method, path, body, self.issuer.authorization())
+
+    def operator_event(self, **members: Any) -> dict[str, Any]:
+        return {"token": self.issuer.token(), **members}
 
 
 def invoke(function: Callable[..., Any], event: dict[str, Any], status: int) -> dict[str, Any]:
@@ -76,22 +96,23 @@ def without_item(call: ProxiedCall) -> Response:
     return Response.of(response.status, **fields)
 
 
-def post_duplicate(function: Callable[..., Any], dynamodb: DynamoDBProxy) -> None:
-    invoke(function, request("POST", "/point-record", punch(1)), 201)
-    dynamodb.script("PutItem", without_item)
-    invoke(function, request("POST", "/point-record", punch(1)), 200)
+def post_duplicate(function: Callable[..., Any], stage: Stage) -> None:
+    invoke(function, stage.request("POST", "/point-record", punch(1)), 201)
+    stage.dynamodb.script("PutItem", without_item)
+    invoke(function, stage.request("POST", "/point-record", punch(1)), 200)
 
 
-def call_routes(dynamodb: DynamoDBProxy) -> None:
-    post_duplicate(app.app, dynamodb)
-    invoke(app.app, request("GET", "/health"), 200)
-    invoke(app.app, request("GET", "/odata"), 200)
+def call_routes(stage: Stage) -> None:
+    post_duplicate(app.app, stage)
+    invoke(app.app, stage.request("GET", "/health"), 200)
+    invoke(app.app, stage.request("GET", "/odata"), 200)
+    headers = {**JSON, **stage.issuer.authorization()}
     records = rest_event(
         "GET",
         "/odata/PointRecords",
         resource="/odata/{resource}",
         path_parameters={"resource": "PointRecords"},
-        headers=JSON,
+        headers=headers,
     )
     invoke(app.app, records, 200)
     changes = [
@@ -111,16 +132,16 @@ def call_routes(dynamodb: DynamoDBProxy) -> None:
         resource="/odata/{resource}",
         path_parameters={"resource": "$batch"},
         body=json.dumps({"requests": changes}),
-        headers=JSON,
+        headers=headers,
     )
     responses = json.loads(invoke(app.app, batch, 200)["body"])["responses"]
     assert [each["status"] for each in responses] == [201, 201]
 
 
-def replicate() -> None:
+def replicate(stage: Stage) -> None:
     table = PROD["environment_variables"]["POINT_RECORD_TABLE"]
     boto3.client("dynamodb").put_item(TableName=table, Item={"id": {"S": "junk"}})
-    invoke(app.app, request("POST", "/point-record", punch(2)), 201)
+    invoke(app.app, stage.request("POST", "/point-record", punch(2)), 201)
     app.replicate(schedule_event(), context())
 
 
@@ -156,20 +177,20 @@ def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     assert result is None or result["missing"] == [line["id"]]
 
 
-# For each function, a program that makes it do every AWS call it can make. Its argument is the
-# proxy in front of DynamoDB.
-USES: dict[str, Callable[[DynamoDBProxy], object]] = {
+# For each function, a program that makes it do every AWS call it can make.
+USES: dict[str, Callable[[Stage], object]] = {
     ROUTES: call_routes,
-    "intake": lambda dynamodb: post_duplicate(app.intake, dynamodb),
-    "replicate": lambda _: replicate(),
+    "intake": lambda stage: post_duplicate(app.intake, stage),
+    "replicate": replicate,
     "integrate": lambda _: integrate(),
     "reconcile": lambda _: reconcile(app.reconcile, schedule_event()),
-    "reconcile-period": lambda _: reconcile(app.reconcile_period, operator_event()),
+    "reconcile-period": lambda stage: reconcile(app.reconcile_period, stage.operator_event()),
     "observe": lambda _: observe(),
-    "release": lambda _: app.release(operator_event(), context()),
-    "replay": lambda _: app.replay(operator_event(filter="employerId eq 121"), context()),
-    "legacy-check": lambda _: app.legacy_check(operator_event(), context()),
-    "migrate": lambda _: app.migrate(operator_event(), context()),
+    "store-keys": lambda _: app.store_keys(schedule_event(), context()),
+    "release": lambda stage: app.release(stage.operator_event(), context()),
+    "replay": lambda stage: app.replay(stage.operator_event(filter="employerId eq 121"), context()),
+    "legacy-check": lambda stage: app.legacy_check(stage.operator_event(), context()),
+    "migrate": lambda stage: app.migrate(stage.operator_event(), context()),
 }
 
 
@@ -245,11 +266,11 @@ def test_each_function_has_its_own_policy_and_a_use() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_policy_allows_exactly_the_calls_of_the_function(
-    function: str, prod: dict[str, str]
+    function: str, prod: dict[str, str], issuer: Issuer
 ) -> None:
     calls: set[Call] = set()
-    with recorded(calls) as dynamodb:
-        USES[function](dynamodb)
+    with wired(issuer.environment), recorded(calls) as dynamodb:
+        USES[function](Stage(dynamodb, issuer))
     made = {call for call in calls if not is_setup(function, call)}
     rules = allowed(function)
     for action, arn in made:
@@ -263,11 +284,27 @@ def is_setup(function: str, call: Call) -> bool:
     action, _ = call
     logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     return action in {
-        "replicate": {"dynamodb:PutItem"},
+        "replicate": {"dynamodb:PutItem", "dynamodb:GetItem"},
         "integrate": {"ssm:PutParameter"},
         "reconcile": logs,
         "reconcile-period": logs,
     }.get(function, set())
+
+
+def test_only_the_schedule_may_write_the_keys_that_verify_tokens() -> None:
+    """Whoever writes them can forge tokens."""
+    keys = f"arn:aws:dynamodb:*:*:table/{PROD['environment_variables']['JWKS_TABLE']}"
+    rights = {
+        (function, action)
+        for function in FUNCTIONS
+        for action, resource in allowed(function)
+        if resource == keys
+    }
+    readers = {ROUTES, "intake", "store-keys"} | OPERATORS
+    assert rights == {
+        ("store-keys", "dynamodb:PutItem"),
+        *((reader, "dynamodb:GetItem") for reader in readers),
+    }
 
 
 def test_every_aws_call_in_the_code_is_allowed_to_some_function() -> None:

@@ -61,16 +61,19 @@ def test_cloudformation_creates_functions_rules_table_and_routes(
         assert actual["Timeout"] == configured["lambda_timeout"]
         variables = actual["Environment"]["Variables"]
         assert variables.items() >= PROD["environment_variables"].items()
-        # Only functions that authenticate a caller need the JWKS.
-        assert (variables.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == (
-            function in {ROUTES, "intake"} | OPERATORS
+        # Only functions that authenticate a caller need the JWKS, and the one that stores it.
+        authenticates = function in {ROUTES, "intake"} | OPERATORS
+        assert variables.get("JWT_ISSUER") == (PARAMETERS["JwtIssuer"] if authenticates else None)
+        assert variables.get("JWKS_URL") == (
+            PARAMETERS["JwksUrl"] if authenticates or function == "store-keys" else None
         )
     rules = boto3.client("events").list_rules()["Rules"]
     assert len(rules) == len(SCHEDULES)
-    table = boto3.client("dynamodb").describe_table(
-        TableName=PROD["environment_variables"]["POINT_RECORD_TABLE"]
-    )["Table"]
-    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    for variable, key in [("POINT_RECORD_TABLE", "id"), ("JWKS_TABLE", "url")]:
+        table = boto3.client("dynamodb").describe_table(
+            TableName=PROD["environment_variables"][variable]
+        )["Table"]
+        assert table["KeySchema"] == [{"AttributeName": key, "KeyType": "HASH"}]
     assert (
         served_by(outputs["RestAPIId"], "/point-record", "POST")
         == f"{deployed_name('intake')}:live"

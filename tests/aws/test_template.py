@@ -165,11 +165,11 @@ def test_schedule_that_cannot_be_started_goes_to_the_dead_letter_queue(
 def test_only_the_hourly_schedule_is_retried_and_queued_if_it_fails(
     template: dict[str, Any],
 ) -> None:
-    """A stale tick is worthless: the next one does its work within a minute."""
+    """A stale tick of the others is worthless: the next one does its work within minutes."""
     for schedule in SCHEDULES:
         configured = properties(template, schedule)
         (rule,) = configured["Events"].values()
-        if rule["Properties"]["Schedule"] == "rate(1 minute)":
+        if rule["Properties"]["Schedule"] in ("rate(1 minute)", "rate(5 minutes)"):
             once = {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
             assert rule["Properties"]["RetryPolicy"] == configured["EventInvokeConfig"] == once
         else:
@@ -240,6 +240,17 @@ def test_table_is_warm_encrypted_and_protected_from_deletion(
     assert table["UpdateReplacePolicy"] == "Retain"
 
 
+def test_table_of_keys_is_deleted_with_the_stack(template: dict[str, Any]) -> None:
+    """Its items are copies. Retained or protected, it would stop a rollback and a new stack."""
+    table = template["Resources"]["IssuerKeysTable"]
+    configured = table["Properties"]
+    assert configured["TableName"] == PROD["environment_variables"]["JWKS_TABLE"]
+    assert configured["BillingMode"] == "PAY_PER_REQUEST"
+    assert configured["SSESpecification"]["SSEEnabled"]
+    assert "DeletionProtectionEnabled" not in configured
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Delete"
+
+
 def test_gateway_errors_have_the_error_envelope_and_cors_headers(
     template: dict[str, Any],
 ) -> None:
@@ -294,6 +305,7 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
         "nothing_delivered",
         *("accepted", "buffered"),
         "credentials_refused",
+        "issuer_keys_age",
         *("reconciled", "missing", "unlogged"),
         "canary_age",
     }

@@ -267,7 +267,7 @@ def test_a_schedule_ignores_its_event_and_returns_nothing(
     log.write_text(json.dumps(OLD))
     forged = schedule_event() | detail | {"detail": detail}
     with wired(variables | {"ACCEPTED_LOG": f"file:{log}"}):
-        for schedule in (app.replicate, app.integrate, app.reconcile, app.observe):
+        for schedule in (app.replicate, app.integrate, app.reconcile, app.observe, app.store_keys):
             assert schedule(forged, context()) is None
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (line,) = [line for line in lines if line["message"] == "reconciled"]

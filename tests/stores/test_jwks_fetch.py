@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from chalicelib.identity.jwks import JwkSetError, fetch
+from chalicelib.identity.jwk_set import JwkSetError
+from chalicelib.identity.jwks_fetch import fetch
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -20,7 +20,7 @@ from chalicelib.errors import (
 )
 from chalicelib.identity.authenticator import Authenticator, SharedKey, TokenRequirements
 from chalicelib.identity.factory import authenticator
-from chalicelib.identity.jwks import IssuerKeys
+from chalicelib.identity.issuer_keys import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
@@ -49,7 +49,7 @@ def jwk(key: Any, kid: str | None, **members: Any) -> dict[str, Any]:
 
 
 def issuer(*keys: dict[str, Any]) -> IssuerKeys:
-    return IssuerKeys(lambda: json.dumps({"keys": keys}).encode(), time.monotonic)
+    return IssuerKeys(lambda: json.dumps({"keys": keys}).encode())
 
 
 SHARED = Authenticator(SharedKey(SECRET.encode()), REQUIREMENTS, NAMES)

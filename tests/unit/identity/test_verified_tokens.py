@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from chalicelib.errors import ForbiddenError, UnauthenticatedError
 from chalicelib.identity.authenticator import Authenticator, SharedKey, TokenRequirements
-from chalicelib.identity.jwks import IssuerKeys
+from chalicelib.identity.issuer_keys import IssuerKeys
 from chalicelib.identity.token_claims import ClaimNames
 from chalicelib.identity.verified_tokens import Verified, VerifiedTokens
 from chalicelib.principal import Principal, Role
@@ -77,7 +77,7 @@ def test_token_is_rejected_once_the_issuer_withdraws_its_key() -> None:
         ]
         return json.dumps({"keys": keys}).encode()
 
-    issuer_keys = IssuerKeys(read, lambda: now)
+    issuer_keys = IssuerKeys(read, clock=lambda: now)
     authenticator = Authenticator(issuer_keys, REQUIREMENTS, NAMES)
     claims = {"sub": "ada", "role": "integration", "exp": int(time.time()) + 600}
     sent = jwt.encode(claims, old, algorithm="ES256", headers={"kid": "k"})
