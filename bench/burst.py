@@ -1,7 +1,7 @@
 """Offer a shift change to a whole stack: how fast it is accepted, and the CPU a punch by part.
 
 ``PUNCHES=50000 BESIDE=DIRECTORY python -m bench burst`` measures another checkout of the project in
-turn with this one. Both get the same senders, those of this checkout. ``SECONDS`` is the period of
+turn with this one. Both get the same senders, those of this checkout. ``PERIOD_S`` is the period of
 the burst (15), ``ROUNDS`` the number of bursts of each (3); the figures are medians. Each burst has
 a stack of its own, with an empty data directory.
 """
@@ -28,7 +28,7 @@ from local.commands.burst import make_plan, run_burst
 from local.stack_file import NotRunningError, read_stack
 
 _PUNCHES = int(os.environ.get("PUNCHES", "5000"))
-_SECONDS = float(os.environ.get("SECONDS", "15"))
+_SECONDS = float(os.environ.get("PERIOD_S", "15"))
 _ROUNDS = int(os.environ.get("ROUNDS", "3"))
 _HERE = Path(__file__).resolve().parents[1]
 _POLL_S = 0.2
@@ -97,9 +97,7 @@ def _stack_of(tree: Path) -> Iterator[Mapping[str, Any]]:
         home.chmod(0o755)  # PostgreSQL runs under its own account
         command = [sys.executable, "-m", "local", "up", "--data", directory, "--port", "0"]
         with (home / "up.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, cwd=tree, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            process = subprocess.Popen(command, cwd=tree, stdout=log, stderr=subprocess.STDOUT)
         try:
             yield _description(home, process)
         finally:

@@ -1,6 +1,6 @@
 """The numbers that capacity and cost follow from: prices, measured values, limits of AWS.
 
-Each states its date and source; assumptions are marked as such.
+Each states its source; assumptions are marked as such. ``prices/REGION.json`` has the prices.
 """
 
 import json
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_PRICES = Path(__file__).with_name("prices")
 CHALICE = Path(__file__).resolve().parents[2] / ".chalice"
 
 
@@ -19,28 +20,6 @@ class Figure:
     unit: str
     source: str
 
-
-_LAMBDA = "[tutorial, 2025-12](https://appropri8-astro.pages.dev/tutorials/2025/12/02/deploying-simple-api-aws/page/7)"
-_DYNAMODB = "[Airbyte, 2025-07](https://airbyte.com/data-engineering-resources/dynamodb-pricing)"
-_CLOUDWATCH = "[FactualMinds, 2026-06](https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/)"
-_METRIC = "[SigNoz, 2026-02](https://signoz.io/guides/cloudwatch-pricing)"
-_ASSUMED = "assumed, 2026-11: check"
-
-# US dollars in us-east-1, without free tiers. Other regions cost more.
-PRICES = {
-    "API Gateway, REST": Figure(3.50, "a million requests", _LAMBDA),
-    "Lambda, requests": Figure(0.20, "a million", _LAMBDA),
-    "Lambda, time": Figure(0.0000166667, "a GB-second", _LAMBDA),
-    "DynamoDB, writes": Figure(0.625, "a million units", _DYNAMODB),
-    "DynamoDB, reads": Figure(0.125, "a million units", _DYNAMODB),
-    "Logs, ingested": Figure(0.50, "a GB", _CLOUDWATCH),
-    "Dashboard": Figure(3.00, "a month", _CLOUDWATCH),
-    "Metric": Figure(0.30, "a month", _METRIC),
-    "Alarm": Figure(0.10, "a month", _ASSUMED),
-    "Postgres, 2 vCPU and 8 GB in two zones": Figure(250.0, "a month", _ASSUMED),
-    "Postgres, storage in two zones": Figure(0.23, "a GB and month", _ASSUMED),
-    "VPC endpoint, in two zones": Figure(14.60, "a month", _ASSUMED),
-}
 
 MEASURED = {
     "POST to intake": Figure(
@@ -57,6 +36,8 @@ MEASURED = {
     "log of a POST": Figure(
         800.0, "bytes", "measured: our line, 514; assumed: Lambda's lines, 286"
     ),
+    "call to the legacy": Figure(3_000.0, "bytes", "assumed: both ways, with headers and TLS"),
+    "methods of the API in use": Figure(10.0, "methods", "assumed: each has five metrics"),
     "run with nothing to do": Figure(0.3, "s", "assumed"),
 }
 
@@ -79,9 +60,47 @@ LIMITS = {
 }
 
 
-def price(name: str) -> float:
-    """Return a price in US dollars."""
-    return PRICES[name].value
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A price in US dollars, without free tiers.
+
+    Attributes:
+        page: AWS's own page of the price. It computes its numbers in the browser.
+        confirmed_by: a page that states the number, with its date; "" if none was found.
+    """
+
+    usd: float
+    unit: str
+    page: str
+    confirmed_by: str
+
+
+def regions() -> list[str]:
+    """Return the regions that have a file of prices, the one with the most sources first."""
+    return sorted((path.stem for path in _PRICES.glob("*.json")), reverse=True)
+
+
+def prices(region: str) -> dict[str, Price]:
+    """Return the prices of a region by name.
+
+    Raises:
+        ValueError: the region has no file of prices.
+    """
+    if region not in regions():
+        raise ValueError(f"{region} has no prices: add deploy/capacity/prices/{region}.json.")
+    document = json.loads((_PRICES / f"{region}.json").read_text(encoding="utf-8"))
+    found = {}
+    for name, each in document["prices"].items():
+        source = each.get("confirmed_by")
+        text = f"[{source['name']}]({source['url']})" if source else ""
+        found[name] = Price(each["usd"], each["unit"], each["page"], text)
+    return found
+
+
+def checked(region: str) -> str:
+    """Return the day on which the prices of a region were last looked up."""
+    document = json.loads((_PRICES / f"{region}.json").read_text(encoding="utf-8"))
+    return str(document["checked"])
 
 
 def measured(name: str) -> float:
@@ -105,3 +124,8 @@ def template() -> dict[str, Any]:
     """Return the part of the template that is written by hand."""
     document: dict[str, Any] = json.loads((CHALICE / "resources.json").read_text(encoding="utf-8"))
     return document
+
+
+def database_template() -> str:
+    """Return the text of the template of the database's stack."""
+    return (CHALICE.parent / "deploy" / "database.yaml").read_text(encoding="utf-8")

@@ -1,11 +1,20 @@
 """Write the capacity model as the tables of docs/operations.md."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deploy.capacity.costs import monthly
-from deploy.capacity.facts import LIMITS, MEASURED, PRICES, functions, limit, measured, template
+from deploy.capacity.costs import monthly, optional
+from deploy.capacity.facts import (
+    LIMITS,
+    MEASURED,
+    checked,
+    functions,
+    limit,
+    measured,
+    prices,
+    template,
+)
 from deploy.capacity.shift_change import Deployment, ShiftChange, simulate
 
 SHIFT_S = 15.0
@@ -190,28 +199,59 @@ def loads() -> str:
     return table(("", "1,000,000 a day", "100,000 in 15 s"), rows)
 
 
-def costs() -> str:
-    """Write the table of monthly costs at a million records a day."""
-    bill = monthly(1e6, 50)
-    rows = [(name, f"{dollars:,.0f}") for name, dollars in bill.items()]
+def costs(of: Sequence[str]) -> str:
+    """Write the table of monthly costs at a million records a day in these regions."""
+    bills = [monthly(1e6, 50, region) for region in of]
+    options = [optional(1e6, region) for region in of]
+    totals = [sum(bill.values()) for bill in bills]
     return table(
-        ("a month of 1,000,000 records a day", "US$"),
-        [*rows, ("total", f"{sum(bill.values()):,.0f}")],
+        ("a month of 1,000,000 records a day, US$", *of),
+        [
+            *_rows(bills),
+            ("total", *(f"{each:,.0f}" for each in totals)),
+            *((f"off by default: {name}", *dollars) for name, *dollars in _rows(options)),
+        ],
     )
 
 
+def _rows(columns: Sequence[Mapping[str, float]]) -> list[tuple[str, ...]]:
+    return [(name, *(f"{each[name]:,.0f}" for each in columns)) for name in columns[0]]
+
+
+def price_list(of: Sequence[str]) -> str:
+    """Write the table of prices in these regions, with AWS's page and who confirms the number."""
+    lists = [prices(region) for region in of]
+    rows = []
+    for name, first in lists[0].items():
+        confirmed = [
+            f"{region}: {each[name].confirmed_by or 'not confirmed'}"
+            for region, each in zip(of, lists, strict=True)
+        ]
+        rows.append(
+            (
+                name,
+                first.unit,
+                *(f"{each[name].usd:g}" for each in lists),
+                f"[page]({first.page})",
+                "; ".join(confirmed),
+            )
+        )
+    dates = ", ".join(sorted({checked(region) for region in of}))
+    return table(("price (US$)", "for", *of, "AWS's page", f"looked up {dates}"), rows)
+
+
 def sources() -> str:
-    """Write the table of prices, measured values and limits with their sources."""
+    """Write the table of measured values and limits with their sources."""
     rows = [
         (name, f"{each.value:g}", each.unit, each.source)
-        for name, each in [*PRICES.items(), *MEASURED.items(), *LIMITS.items()]
+        for name, each in [*MEASURED.items(), *LIMITS.items()]
     ]
-    return table(("price (US$), measured value or limit of AWS", "", "unit", "source"), rows)
+    return table(("measured value or limit of AWS", "", "unit", "source"), rows)
 
 
-def tables() -> str:
-    """Write all tables, in the order of docs/operations.md."""
-    return "\n".join([shift_changes(), needs(), loads(), costs(), sources()])
+def tables(of: Sequence[str]) -> str:
+    """Write all tables, in the order of docs/operations.md, with the costs in these regions."""
+    return "\n".join([shift_changes(), needs(), loads(), costs(of), price_list(of), sources()])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

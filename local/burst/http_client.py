@@ -1,4 +1,4 @@
-"""Send requests to one HTTP server, over kept connections, at a quarter of aiohttp's CPU.
+"""Send requests to one HTTP server, over kept connections, at a third of aiohttp's CPU.
 
 A burst shares the cores of the stack that it measures, so its own cost must be small. The server is
 a stack's API, whose responses always have a Content-Length. One event loop may use a client.

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ from typing import Any
 
 import boto3
 import pytest
+import trustme
 from moto.awslambda.models import lambda_backends
 
 from deploy import companion
@@ -29,13 +31,12 @@ from tests.aws.test_policies import ACCOUNT
 from tests.aws.test_stack import any_security_group, any_subnet, served_by
 from tests.aws.test_zip import EXECUTABLE
 from tests.conftest import SimulatedLegacy, run_statement
-from tests.support import token_issuer
 from tests.support.deployed_template import FUNCTIONS, PROD, ROUTES, SCHEDULES, statements
+from tests.support.issuer import AUDIENCE, NAME, Issuer
 from tests.support.lambda_events import rest_event, schedule_event
 from tests.support.lambda_process import LambdaProcess
 from tests.support.moto_patches import UNKNOWN_TO_MOTO, rest_apis_from_swagger
 from tests.support.service import punch
-from tests.support.token_issuer import TokenIssuer
 
 STAGE = "plant7"
 NOT_COMMITTED = shutil.ignore_patterns("deployed", "deployments")
@@ -65,20 +66,31 @@ def chalice(project: Path, *arguments: str) -> None:
 
 
 @pytest.fixture
-def issuer(tmp_path: Path) -> Iterator[TokenIssuer]:
-    with token_issuer.running(tmp_path) as issuer:
+def issuer(authorities: Path) -> Iterator[Issuer]:
+    """An issuer at an https URL, which the template requires."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(authorities))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    with Issuer("a").running(tls) as issuer:
         yield issuer
 
 
 @pytest.fixture
-def project(aws: pytest.MonkeyPatch, issuer: TokenIssuer, tmp_path: Path) -> Path:
+def authorities(tmp_path: Path) -> Path:
+    """The file with the authority of the issuer's certificate."""
+    return tmp_path / "authorities.pem"
+
+
+@pytest.fixture
+def project(aws: pytest.MonkeyPatch, issuer: Issuer, tmp_path: Path) -> Path:
     """A checkout with the stage that a deployer has configured."""
     project = tmp_path / "project"
     shutil.copytree(PROJECT / ".chalice", project / ".chalice", ignore=NOT_COMMITTED)
     parameters = {
-        "JwksUrl": issuer.jwks_url,
-        "JwtIssuer": issuer.name,
-        "JwtAudience": issuer.audience,
+        "JwksUrl": issuer.url,
+        "JwtIssuer": NAME,
+        "JwtAudience": AUDIENCE,
         "SubnetIds": any_subnet(),
         "SecurityGroupIds": any_security_group(),
     }
@@ -104,9 +116,9 @@ def parameters(
 class Deployed:
     """The functions of the stage, each in a process with its own environment."""
 
-    def __init__(self, directory: Path, issuer: TokenIssuer) -> None:
+    def __init__(self, directory: Path, authorities: Path) -> None:
         self._directory = directory
-        self._issuer = issuer
+        self._authorities = authorities
         self._processes: dict[str, tuple[LambdaProcess, str]] = {}
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
@@ -139,7 +151,7 @@ class Deployed:
             "AWS_LAMBDA_FUNCTION_NAME": name,
             # AWS is moto, and the issuer's authority is not a public one.
             "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
-            "SSL_CERT_FILE": str(self._issuer.authorities),
+            "SSL_CERT_FILE": str(self._authorities),
         }
         python = interpreter(EXECUTABLE) or sys.executable
         process = LambdaProcess(task, libraries, python, environment)
@@ -168,7 +180,8 @@ def create_stack_beside(stage: str) -> None:
 def test_configured_stage_takes_a_punch_from_post_to_the_legacy(
     project: Path,
     parameters: None,
-    issuer: TokenIssuer,
+    issuer: Issuer,
+    authorities: Path,
     legacy: SimulatedLegacy,
     tmp_path: Path,
 ) -> None:
@@ -177,7 +190,7 @@ def test_configured_stage_takes_a_punch_from_post_to_the_legacy(
         chalice(project, "deploy")
     check_functions()
     check_routes(project)
-    deployed = Deployed(tmp_path / "functions", issuer)
+    deployed = Deployed(tmp_path / "functions", authorities)
     try:
         check_way_of_a_punch(deployed, issuer, legacy)
     finally:
@@ -230,8 +243,10 @@ def check_routes(project: Path) -> None:
         assert served_by(api, route, method) == deployed_name(ROUTES)
 
 
-def check_way_of_a_punch(deployed: Deployed, issuer: TokenIssuer, legacy: SimulatedLegacy) -> None:
-    operator = issuer.token(role="integration")
+def check_way_of_a_punch(deployed: Deployed, issuer: Issuer, legacy: SimulatedLegacy) -> None:
+    deployed.invoke("store-keys", schedule_event())
+    issuer.is_down = True  # from now on its keys are in the table
+    operator = issuer.token()
     applied = deployed.invoke("migrate", {"token": operator})
     assert applied, "the database was empty"
 

@@ -1,6 +1,7 @@
 """A token issuer on the loopback interface: it publishes its keys, and counts who reads them."""
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,9 +34,9 @@ class Issuer:
         self.url = ""
 
     @contextmanager
-    def running(self) -> Iterator["Issuer"]:
+    def running(self, tls: ssl.SSLContext | None = None) -> Iterator["Issuer"]:
         with ExitStack() as self._running:
-            server = self._running.enter_context(HttpServer(self._answer).running())
+            server = self._running.enter_context(HttpServer(self._answer, tls).running())
             self.url = f"{server.origin}/jwks.json"
             yield self
 

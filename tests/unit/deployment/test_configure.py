@@ -57,7 +57,9 @@ def test_stage_has_the_settings_network_and_policy_of_each_function(
     for name, function in stage["lambda_functions"].items():
         authenticates = name in {ROUTES, "intake"} | OPERATORS
         own = function.get("environment_variables", {})
-        assert (own.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == authenticates
+        assert (own.get("JWT_ISSUER") == PARAMETERS["JwtIssuer"]) == authenticates
+        knows_the_issuer = authenticates or name == "store-keys"
+        assert (own.get("JWKS_URL") == PARAMETERS["JwksUrl"]) == knows_the_issuer
         Settings.from_env({**stage["environment_variables"], **own})
         if name == "intake":
             assert "subnet_ids" not in function
