@@ -55,6 +55,7 @@ class FailureDetector:
         self._calls = self._failures = self._failures_in_a_row = 0
         self._resume_factor, self._probe_wait_s = RESUME_FACTOR, parameters.outage_probe_s
         self._limit_since = -math.inf  # calls sent earlier were sent at another limit
+        self._drained_at = -math.inf  # calls of a cut that were sent earlier show nothing
         self._row_since = -math.inf if learned.outage else math.inf
         self._success_sent_at = -math.inf  # when the latest successful call was sent
 
@@ -87,7 +88,7 @@ class FailureDetector:
             self._failures_in_a_row, self._row_since = 0, math.inf
             if learned.outage:
                 return self._end_outage(now)
-        return not learned.outage and self._classify(not ok, now)
+        return not learned.outage and self._classify(not ok, sent_at, now)
 
     def _begin_outage(self, now: float) -> None:
         learned = self._learned
@@ -101,15 +102,17 @@ class FailureDetector:
         factor, self._resume_factor = self._resume_factor, RESUME_FACTOR_AGAIN
         return self._move(factor * self._learned.limit, now)
 
-    def _classify(self, failed: bool, now: float) -> bool:
+    def _classify(self, failed: bool, sent_at: float, now: float) -> bool:
         """Cut the limit, or decide what the failures during a cut were; return whether it moved."""
         p, learned, before = self._p, self._learned, self.limit_before_cut
+        if before is not None and sent_at < self._drained_at:
+            return False
         self._calls, self._failures = self._calls + 1, self._failures + failed
         share, expected = self._failures / self._calls, learned.background * self._calls
         if before is None:
             by_chance = expected + p.failure_deviations * math.sqrt(expected) + CUT_SPARE_FAILURES
             if self._failures > max(CUT_MIN_FAILURES, by_chance):
-                return self._cut(share, now)
+                return self._cut(share, sent_at, now)
             if self._calls >= max(NOISE_CALLS, NOISE_ROUNDS * learned.limit):
                 self._calls, self._failures, self._resume_factor = 0, 0, RESUME_FACTOR
                 learned.background = min(
@@ -119,7 +122,7 @@ class FailureDetector:
             NOISE_CALLS, max(NOISE_MIN_CALLS, NOISE_CUT_ROUNDS * learned.limit)
         ):
             if self._must_cut_again(share, before):
-                return self._cut(share, now)
+                return self._cut(share, sent_at, now)
             return self._end_cut(share, before, now)
         return False
 
@@ -157,14 +160,19 @@ class FailureDetector:
             learned.ceiling = learned.limit if was_step else before * self._p.ceiling_factor
         return self._move(learned.limit, now)
 
-    def _cut(self, share: float, now: float) -> bool:
-        """Cut the limit by the share of failures, and remember what to restore."""
+    def _cut(self, share: float, sent_at: float, now: float) -> bool:
+        """Cut the limit by the share of failures, and remember what to restore.
+
+        The legacy may still be working on the calls before the cut, on those that timed out, too.
+        The calls that are sent meanwhile fail like them. ``sent_at`` of the call whose failure
+        leads to the cut tells how long that lasts.
+        """
         learned = self._learned
         if self.limit_before_cut is None:
             self._limit_before_cuts = learned.limit
             self._slow_start_before_cut = learned.slow_start
         self.limit_before_cut, self._share_before_cut = learned.limit, share
-        learned.slow_start = 0.0
+        learned.slow_start, self._drained_at = 0.0, now + (now - sent_at)
         factor = min(CUT_MAX_FACTOR, max(CUT_MIN_FACTOR, 1 - share))
         return self._move(learned.limit * factor, now)
 

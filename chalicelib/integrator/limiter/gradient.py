@@ -26,6 +26,7 @@ After each sample window, with ``latency`` the geometric mean of its successful 
   falls by less than the limit, the lower window had no queue and is the base latency: if it hardly
   falls, the work itself has become slower. If latency falls as much as the limit, the queue is
   still there, and a deeper probe follows. At the same throughput latency is proportional to limit.
+  Between two probes the formula may lower the limit as far. Then the same comparison applies.
 """
 
 import math
@@ -35,6 +36,8 @@ from chalicelib.integrator.limiter.parameters import (
     CEILING_GROWTH_AGE,
     CEILING_GROWTH_STEP,
     CEILING_WINDOWS,
+    FALL_FACTOR,
+    FALL_QUEUE,
     NO_CEILING,
     PROBE_MIN_FACTOR,
     PROBE_QUEUE,
@@ -117,6 +120,7 @@ class GradientLimit:
         self._p, self._learned, self._max_limit = parameters, learned, max_limit
         self._windows_since_probe = self._windows_without_queue = 0
         self._ceiling, self._ceiling_windows = learned.ceiling, 0
+        self._before_fall: SampleWindow | None = None  # the last window before the limit fell
         self._calls_per_success = 0.0  # by which a success raises the limit in slow start
         self.begin_window(now)
 
@@ -202,6 +206,22 @@ class GradientLimit:
         else:
             self._windows_since_probe = int(self._p.probe_interval) - 1
 
+    def _has_fallen_in_vain(self, window: SampleWindow) -> bool:
+        """Return whether the limit has fallen as far as in a deep probe, and latency much less.
+
+        Then the base is too low, because the work has become slower. If latency has risen
+        meanwhile, something else has changed: the comparison begins anew.
+        """
+        above = self._before_fall
+        if not above or window.limit >= above.limit or window.latency >= above.latency:
+            self._before_fall = window
+            return False
+        if window.limit > FALL_FACTOR * above.limit:
+            return False
+        self._before_fall = window
+        reduction = math.log(above.limit / window.limit)
+        return above.latency - window.latency < FALL_QUEUE * reduction
+
     def _update_base(self, window: SampleWindow) -> None:
         """Average a window into the base latency, or replace a base that differs a lot."""
         p, learned = self._p, self._learned
@@ -238,6 +258,9 @@ class GradientLimit:
             # The less certain a rise, the shallower the probe.
             certain = math.exp(p.deviation_scale * self._error(window) - rise)
             return min(limit - 1.0, limit * max(PROBE_MIN_FACTOR, min(p.probe_factor, certain)))
+        if self._has_fallen_in_vain(window):
+            self._update_base(window)
+            rise = window.latency - learned.base_latency
         self._windows_without_queue = (
             self._windows_without_queue + 1 if rise < p.no_queue_rise else 0
         )

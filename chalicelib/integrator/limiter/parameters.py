@@ -76,9 +76,9 @@ class Parameters:
     # Rate limits
     rate_margin: float = bounded(0.993618, 0.9, 1, "factor")
     """Calls are paced at the learned rate times this."""
-    rate_doubling_pauses: float = bounded(50.0699, 10, 600, "pauses")
+    rate_doubling_pauses: float = bounded(120, 10, 600, "pauses")
     """The paced rate doubles in this number of pauses. Higher: fewer refusals, slower to follow."""
-    rate_trust: float = bounded(63.934, 3, 100, "factor")
+    rate_trust: float = bounded(30, 3, 100, "factor")
     """The same as a multiple of the time in which the rate was learned; the shorter one counts."""
 
 
@@ -111,6 +111,8 @@ SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue; then slow sta
 # Probes
 PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
 PROBE_QUEUE: Final = 0.85  # share of the limit's log reduction; a larger relief: still a queue
+FALL_FACTOR: Final = 0.6  # * limit; a fall of the limit this deep shows as much as a probe
+FALL_QUEUE: Final = 0.6  # share of its log reduction; a smaller relief: the base is too low
 
 # Ceiling
 NO_CEILING: Final = 1e6  # calls; a ceiling this high limits nothing

@@ -1,0 +1,43 @@
+"""What the failures during a tentative cut mean while the legacy still works on earlier calls."""
+
+from chalicelib.integrator.limiter.failure_detector import FailureDetector
+from chalicelib.integrator.limiter.parameters import Parameters
+from chalicelib.integrator.limiter.state import LearnedState
+
+TIMEOUT_S = 10.0
+LIMIT = 32.0
+
+
+def cut_by_timeouts() -> tuple[LearnedState, FailureDetector]:
+    """Return a detector at the time 10 s, when six of thirty calls have just timed out."""
+    learned = LearnedState(limit=LIMIT, background=0.02)
+    detector = FailureDetector(Parameters(), learned)
+    for number in range(30):
+        detector.on_result(number % 5 != 4, sent_at=number / 1_000, now=TIMEOUT_S)
+    if not detector.limit_before_cut:
+        detector.on_result(False, sent_at=0.03, now=TIMEOUT_S)
+    assert detector.limit_before_cut == LIMIT
+    assert learned.limit < LIMIT
+    return learned, detector
+
+
+def test_timeouts_of_calls_sent_while_the_queue_drains_are_not_noise() -> None:
+    learned, detector = cut_by_timeouts()
+    for number in range(20):  # sent right after the cut, behind the calls that were given up
+        detector.on_result(number % 2 == 0, TIMEOUT_S + number / 100, 2 * TIMEOUT_S)
+    for number in range(50):
+        detector.on_result(True, 2 * TIMEOUT_S + number, 2 * TIMEOUT_S + number + 2)
+    assert detector.limit_before_cut is None
+    assert learned.limit < LIMIT
+    assert learned.ceiling < LIMIT
+    assert learned.background < 0.02
+
+
+def test_timeouts_that_go_on_after_the_queue_has_drained_are_noise() -> None:
+    learned, detector = cut_by_timeouts()
+    for number in range(50):
+        sent_at = 2 * TIMEOUT_S + 0.1 + number
+        detector.on_result(number % 6 != 0, sent_at, sent_at + 2)
+    assert detector.limit_before_cut is None
+    assert learned.limit == LIMIT
+    assert learned.background > 0.1
