@@ -18,6 +18,14 @@ WARM_UNTIL := cron(15 6,14,22 * * ? *)
 WARM_TIMEZONE := Etc/UTC
 INTAKE_SNAPSTART := None
 INTAKE_DEPLOYMENT := AllAtOnce
+# How the API is reached: docs/operations.md.
+QUERY_RATE := 2000
+DOMAIN_NAME :=
+CERTIFICATE_ARN :=
+BASE_PATH :=
+PUBLIC_URL :=
+WAF_RATE := 0
+ACCESS_LOG := false
 # When alarms ring.
 WORKING_HOURS := hour >= 6 && hour < 20 && day <= 5
 LONGEST_WAIT := 7200
@@ -29,6 +37,8 @@ PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   WarmIntake=$(WARM_INTAKE) WarmFrom='$(WARM_FROM)' WarmUntil='$(WARM_UNTIL)' WarmTimezone=$(WARM_TIMEZONE) \
   IntakeSnapStart=$(INTAKE_SNAPSTART) IntakeDeployment=$(INTAKE_DEPLOYMENT) \
   WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) \
+  QueryRate=$(QUERY_RATE) DomainName=$(DOMAIN_NAME) CertificateArn=$(CERTIFICATE_ARN) BasePath=$(BASE_PATH) \
+  PublicUrl='$(PUBLIC_URL)' WafRate=$(WAF_RATE) AccessLog=$(ACCESS_LOG) \
   CanaryEmployer=$(CANARY_EMPLOYER) CanaryEmployee=$(CANARY_EMPLOYEE)
 UPLOAD = aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
   --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) --output-template-file build/$(STAGE)/uploaded.json

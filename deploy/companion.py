@@ -32,7 +32,11 @@ def companion(stage: str) -> Template:
     }
     kept = {name: each for name, each in resources.items() if "Type" in each}
     kept = _without_dangling(kept, set(functions) | set(kept) | set(template["Parameters"]))
-    kept = {name: each for name, each in kept.items() if not _watches_one_route(each)}
+    kept = {
+        name: each
+        for name, each in kept.items()
+        if not (_watches_one_route(each) or _is_access_log(each))
+    }
     # ``configure`` gives Chalice's API a stage of this name.
     named = _renamed(kept, functions, api_stage=stage)
     events = {
@@ -108,6 +112,11 @@ def _references(value: Any) -> set[str]:
 def _watches_one_route(resource: Template) -> bool:
     """Return whether an alarm needs metrics of one route, which Chalice does not enable."""
     return {"Name": "Method", "Value": "POST"} in _dimensions(resource)
+
+
+def _is_access_log(resource: Template) -> bool:
+    """Return whether a log group is that of the API's stage, which Chalice makes without one."""
+    return str(resource["Properties"].get("LogGroupName")).startswith("/aws/apigateway/")
 
 
 def _dimensions(resource: Template) -> Iterable[Any]:

@@ -42,7 +42,11 @@ class Need:
 def deployed() -> Deployment:
     """Return the deployment that ``.chalice`` describes."""
     resources = template()["Resources"]
-    (throttling,) = resources["RestAPI"]["Properties"]["MethodSettings"]
+    (throttling,) = [
+        each
+        for each in resources["RestAPI"]["Properties"]["MethodSettings"]
+        if each["HttpMethod"] == "POST"
+    ]
     throughput = resources["PointRecordTable"]["Properties"]["WarmThroughput"]
     return Deployment(
         reserved=functions()["intake"]["reserved_concurrency"],

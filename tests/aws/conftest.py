@@ -41,6 +41,13 @@ PARAMETERS = {
     "ProtectTable": "true",
     "WorkingHours": "hour >= 6 && hour < 20 && day <= 5",
     "LongestWait": "7200",
+    "QueryRate": "2000",
+    "DomainName": "",
+    "CertificateArn": "",
+    "BasePath": "",
+    "PublicUrl": "",
+    "WafRate": "0",
+    "AccessLog": "false",
     "CanaryEmployer": "0",
     "CanaryEmployee": "0",
 }

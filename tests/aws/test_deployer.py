@@ -37,11 +37,25 @@ APPLICATION = arn("codedeploy", "application:punch-clock-prod-ServerlessDeployme
 DEPLOYMENTS = arn(
     "codedeploy", "deploymentgroup:punch-clock-prod-Serverless-1/punch-clock-prod-I-1"
 )
+ACCESS_LOG = arn("logs", "log-group:/aws/apigateway/punch-clock-prod")
+DOMAIN = arn("apigateway", "/domainnames/api.example.com", account="")
+API_STAGE = arn("apigateway", "/restapis/abc/stages/api", account="")
+ACL = arn("wafv2", "regional/webacl/punch-clock-prod/0123")
 TARGET = arn("application-autoscaling", "scalable-target/0123")
 
 # What CloudFormation calls to create, update and delete each type of the templates, by the
 # permissions of its handlers in the CloudFormation registry.
 NEEDS: dict[str, list[tuple[str, str]]] = {
+    "AWS::ApiGateway::BasePathMapping": [
+        ("apigateway:POST", f"{DOMAIN}/basepathmappings"),
+        ("apigateway:DELETE", f"{DOMAIN}/basepathmappings/(none)"),
+    ],
+    "AWS::ApiGateway::DomainName": [
+        ("apigateway:POST", arn("apigateway", "/domainnames", account="")),
+        ("apigateway:PATCH", DOMAIN),
+        ("apigateway:DELETE", DOMAIN),
+        ("iam:CreateServiceLinkedRole", "*"),
+    ],
     "AWS::ApiGateway::Deployment": [("apigateway:POST", API), ("apigateway:DELETE", API)],
     "AWS::ApiGateway::RestApi": [("apigateway:POST", APIS), ("apigateway:PUT", API)],
     "AWS::ApiGateway::Stage": [("apigateway:PATCH", API), ("apigateway:GET", API)],
@@ -124,11 +138,27 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("logs:CreateLogGroup", GROUP),
         ("logs:PutRetentionPolicy", GROUP),
         ("logs:DeleteLogGroup", GROUP),
+        ("logs:CreateLogGroup", ACCESS_LOG),
+        ("logs:PutRetentionPolicy", ACCESS_LOG),
         ("logs:DescribeLogGroups", "*"),
     ],
     "AWS::SNS::Topic": [("sns:CreateTopic", TOPIC), ("sns:DeleteTopic", TOPIC)],
     "AWS::SQS::Queue": [("sqs:CreateQueue", QUEUE), ("sqs:DeleteQueue", QUEUE)],
     "AWS::SQS::QueuePolicy": [("sqs:SetQueueAttributes", QUEUE)],
+    "AWS::WAFv2::WebACL": [
+        ("wafv2:CreateWebACL", ACL),
+        ("wafv2:UpdateWebACL", ACL),
+        ("wafv2:GetWebACL", ACL),
+        ("wafv2:DeleteWebACL", ACL),
+        ("wafv2:TagResource", ACL),
+    ],
+    "AWS::WAFv2::WebACLAssociation": [
+        ("wafv2:AssociateWebACL", ACL),
+        ("apigateway:SetWebACL", API_STAGE),
+        ("wafv2:AssociateWebACL", API_STAGE),
+        ("wafv2:DisassociateWebACL", API_STAGE),
+        ("wafv2:GetWebACLForResource", API_STAGE),
+    ],
 }
 
 

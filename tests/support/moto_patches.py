@@ -13,10 +13,14 @@ from moto.core.common_models import CloudFormationModel
 # Resource types that moto's CloudFormation does not implement. Only cfn-lint checks them.
 UNKNOWN_TO_MOTO = {
     "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApiGateway::BasePathMapping",
+    "AWS::ApiGateway::DomainName",
     "AWS::ApiGateway::Stage",
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::SQS::QueuePolicy",
+    "AWS::WAFv2::WebACL",
+    "AWS::WAFv2::WebACLAssociation",
 }
 
 
