@@ -219,23 +219,3 @@ def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
         == (LEGACY + "response_conditions" in modules)
         == (changes == CONDITION)
     )
-
-
-CHECK = """
-import json, time
-import app
-from chalicelib import container
-container.dynamodb()
-started = time.process_time()
-container.authenticator()
-print(json.dumps({"ms": (time.process_time() - started) * 1000}))
-"""
-# CPU time, the best of three runs, so that other load on the machine does not count.
-MAX_MS = 60
-
-
-@pytest.mark.slow
-def test_authenticator_is_built_in_little_cpu_time() -> None:
-    variables = environment(dynamodb="", table="", postgres="", legacy="")
-    variables["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
-    assert min(run(CHECK, variables)["ms"] for _ in range(3)) < MAX_MS
