@@ -35,7 +35,7 @@ _CONSOLE = Console()
 def main(arguments: list[str] | None = None) -> int:
     """Run or resume a search and return the exit status: 3 if it stopped before its end."""
     args = _parser().parse_args(arguments)
-    start = _start(args.start)
+    starts = [_start(each) for each in args.start]
     plan = Plan(
         seed=args.seed,
         families=tuple(args.families),
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         "classic": partial(classic, max_limit=MAX_LIMIT),
     }
     try:
-        search = Search(plan, Genome(start), start, _candidate, baselines, state)
+        search = Search(plan, Genome(starts[0]), starts, _candidate, baselines, state)
     except ValueError as error:
         _CONSOLE.print(
             f"{state_file}: {error}; resume it with the options with which it began", style="red"
@@ -141,8 +141,9 @@ def _parser() -> argparse.ArgumentParser:
     number("--steps", help="stop after this number of steps; --resume continues")
     parser.add_argument(
         "--start",
-        default="defaults",
-        help="first candidate: defaults, middle (of the safe bounds), or a parameter file",
+        nargs="+",
+        default=["defaults"],
+        help="first candidates: defaults, middle (of the safe bounds), or parameter files",
     )
     parser.add_argument("--out", type=Path, required=True, help="parameter file to write")
     parser.add_argument("--state", type=Path, help="state file (default: OUT.state.json)")

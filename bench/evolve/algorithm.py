@@ -6,6 +6,7 @@ Schaffer, 1993). Each individual has its own mutation step, which is inherited a
 The module knows nothing of the problem. Its random numbers come from the caller.
 """
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -41,17 +42,17 @@ class Options:
     """The mutation step of the first population."""
 
 
-def first_population(start: Genes, options: Options, rng: random.Random) -> list[Individual]:
-    """Return one half of the start and its mutations, and one half drawn uniformly."""
-    uniform = random_population(len(start), options, rng)[: options.population // 2]
-    mutations = [
-        Individual(mutate(start, step, options.mutated, rng), step)
-        for step in (
-            options.first_step * 2 ** rng.uniform(-2, 1)
-            for _ in range(options.population - 1 - len(uniform))
-        )
-    ]
-    return [Individual(start, options.first_step), *mutations, *uniform]
+def first_population(
+    starts: Sequence[Genes], options: Options, rng: random.Random
+) -> list[Individual]:
+    """Return one half of the starts and their mutations, and one half drawn uniformly."""
+    uniform = random_population(len(starts[0]), options, rng)[: options.population // 2]
+    mutations = []
+    others = max(0, options.population - len(starts) - len(uniform))
+    for start in itertools.islice(itertools.cycle(starts), others):
+        step = options.first_step * 2 ** rng.uniform(-2, 1)
+        mutations.append(Individual(mutate(start, step, options.mutated, rng), step))
+    return [*(Individual(each, options.first_step) for each in starts), *mutations, *uniform]
 
 
 def random_population(genes: int, options: Options, rng: random.Random) -> list[Individual]:

@@ -2,15 +2,15 @@
 
 Two strategies get the same number of evaluations:
 
-- *Evolution* breeds each population from the last one, and the first one from the start.
+- *Evolution* breeds each population from the last one, and the first one from the starts.
 - *Random search* draws each population uniformly from the safe bounds (Bergstra & Bengio, 2012).
 
 Each generation is evaluated on new legacies, against overfitting. Evolution ends with the centroid
 of the better half of its last generation, which averages out the noise of the individuals (genetic
-repair: Beyer, 1995). Its finalists are this centroid and the start. The finalists of random search
-are the best of each generation and the start. The finals use more legacies, and the finalist with
-the highest fitness wins. Both winners and the start are then compared on held-out legacies, which
-no seed draws for training.
+repair: Beyer, 1995). Its finalists are this centroid and the starts. The finalists of random search
+are the best of each generation and the starts. The finals use more legacies, and the finalist with
+the highest fitness wins. Both winners and the first start are then compared on held-out legacies,
+which no seed draws for training.
 """
 
 import json
@@ -59,7 +59,7 @@ class Search:
         self,
         plan: Plan,
         genome: Genome,
-        start: Any,
+        starts: Sequence[Any],
         make: Callable[[Any], Candidate],
         baselines: Mapping[str, Candidate],
         state: dict[str, Any] | None = None,
@@ -69,18 +69,20 @@ class Search:
         Args:
             plan: the settings.
             genome: encodes the parameters.
-            start: the parameters to begin with.
+            starts: the parameters to begin with, at least one.
             make: makes a candidate from parameters.
             baselines: other candidates of the last comparison, by name.
             state: the state of a search to continue.
 
         Raises:
-            ValueError: the state is that of another plan or start.
+            ValueError: the state is that of another plan or of other starts.
         """
         self._plan, self._genome = plan, genome
-        self._start = genome.encode(start)
+        self._starts = [genome.encode(each) for each in starts]
         self._make, self._baselines = make, baselines
-        identity = json.loads(json.dumps({"plan": asdict(plan), "start": asdict(start)}))
+        identity = json.loads(
+            json.dumps({"plan": asdict(plan), "starts": [asdict(each) for each in starts]})
+        )
         if state and state["identity"] != identity:
             raise ValueError("the state is that of another search")
         self.state = state or {
@@ -135,14 +137,14 @@ class Search:
         plan = self._plan
         rng = random.Random(f"{plan.seed}/{name}/{number}")
         if name == "random":
-            return random_population(len(self._start), plan.options, rng)
+            return random_population(len(self._starts[0]), plan.options, rng)
         if number == 0:
-            return first_population(self._start, plan.options, rng)
+            return first_population(self._starts, plan.options, rng)
         ranked = [Individual(tuple(genes), step) for genes, step in self.state[name]["population"]]
         return next_generation(ranked, plan.options, rng)
 
     def _finals(self, name: str, evaluate: Evaluate) -> str:
-        finalists = list(dict.fromkeys([self._start, *map(tuple, self.state[name]["finalists"])]))
+        finalists = list(dict.fromkeys([*self._starts, *map(tuple, self.state[name]["finalists"])]))
         scores = evaluate(
             [self._candidate(genes) for genes in finalists],
             self._legacies(f"{self._plan.seed}/finals", self._plan.finals),
@@ -159,7 +161,7 @@ class Search:
         candidates = {
             "evolved": self._candidate(self.state["evolution"]["winner"]),
             "random_search": self._candidate(self.state["random"]["winner"]),
-            "start": self._candidate(self._start),
+            "start": self._candidate(self._starts[0]),
             **self._baselines,
         }
         legacies = self._legacies("held-out", self._plan.held_out)
@@ -191,7 +193,7 @@ class Search:
                 "evaluations": self.evaluations,
                 "training": evolution["finals"],
                 "held_out": self.state["held_out"],
-                "start": self.state["identity"]["start"],
+                "starts": self.state["identity"]["starts"],
             },
         }
 

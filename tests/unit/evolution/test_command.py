@@ -34,7 +34,7 @@ def test_result_is_a_parameter_file_with_the_scores_of_its_baselines(tmp_path: P
     assert main([*SMALL, "--processes", "1", "--out", str(path)]) == 0
     assert parameter_file.load(path)
     provenance = json.loads(path.read_text())["provenance"]
-    assert provenance["start"] == asdict(Parameters())  # the first population has the defaults
+    assert provenance["starts"] == [asdict(Parameters())]  # the first population has the defaults
     held_out = provenance["held_out"]
     assert held_out.keys() == {"evolved", "random_search", "start", "defaults", "classic"}
 

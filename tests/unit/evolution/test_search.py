@@ -57,7 +57,7 @@ PLAN = Plan(1, ("hill",), 30, draws=1, finals=4, options=Options(population=20))
 def search(plan: Plan = PLAN, state: dict[str, Any] | None = None) -> Search:
     start = Toy()
     return Search(
-        plan, Genome(start), start, candidate, {"baseline": candidate(Toy(share=0.2))}, state
+        plan, Genome(start), [start], candidate, {"baseline": candidate(Toy(share=0.2))}, state
     )
 
 
@@ -102,16 +102,25 @@ def test_winner_is_the_start_when_every_other_candidate_is_worse() -> None:
     assert best.height() > 0.99
     plan = replace(PLAN, generations=1, options=Options(population=4))
     for seed in range(10):
-        running = Search(replace(plan, seed=seed), Genome(best), best, candidate, {})
+        running = Search(replace(plan, seed=seed), Genome(best), [best], candidate, {})
         winner = Toy(**finish(running)["parameters"])
         assert winner.height() == pytest.approx(best.height(), abs=1e-4)
+
+
+def test_first_population_has_each_start_and_its_mutations() -> None:
+    starts = [(0.1, 0.1), (0.9, 0.9)]
+    population = first_population(starts, Options(population=12, first_step=0.01), random.Random(1))
+    assert [each.genes for each in population[:2]] == starts
+    near = [[math.dist(each.genes, start) < 0.2 for start in starts] for each in population[2:6]]
+    assert sorted(near) == [[False, True]] * 2 + [[True, False]] * 2
+    assert len(population) == 12
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_populations_stay_within_bounds(seed: int) -> None:
     rng, options = random.Random(seed), Options(population=10, first_step=0.3)
     genome = Genome(Toy())
-    population = first_population(genome.encode(Toy()), options, rng)
+    population = first_population([genome.encode(Toy())], options, rng)
     for _ in range(10):
         for each in population:
             assert all(0 <= position <= 1 for position in each.genes)
@@ -124,7 +133,7 @@ def test_populations_stay_within_bounds(seed: int) -> None:
 
 def test_elite_survives_unchanged() -> None:
     options = Options(elite=3)
-    ranked = first_population((0.5, 0.5), options, random.Random(1))
+    ranked = first_population([(0.5, 0.5)], options, random.Random(1))
     assert next_generation(ranked, options, random.Random(2))[:3] == ranked[:3]
 
 
