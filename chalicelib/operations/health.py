@@ -14,7 +14,7 @@ from typing import Any
 from chalicelib import telemetry
 from chalicelib.bounded_call import begin
 from chalicelib.buffer import Buffer
-from chalicelib.errors import PunchClockError
+from chalicelib.errors import MisconfiguredError, PunchClockError
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import OBSERVED, event
 
@@ -33,6 +33,9 @@ def stages(
         buffer: returns the buffer.
         store: returns the records in Postgres.
         timeout_s: when to stop waiting, for both stores together.
+
+    Raises:
+        MisconfiguredError: a setting or a secret of a store is missing or wrong.
     """
     until = time.monotonic() + timeout_s
     measurements = {
@@ -48,6 +51,8 @@ def _described(result: Callable[[float], dict[str, Any]], until: float) -> dict[
     """Return the result of a measurement, or why there is none."""
     try:
         return {"status": "ok", **result(until - time.monotonic())}
+    except MisconfiguredError:
+        raise
     except PunchClockError as error:
         return {"status": "unavailable", "reason": error.message}
     except Exception as error:  # noqa: BLE001 - the numbers of the other store are still worth it

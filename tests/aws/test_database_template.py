@@ -93,15 +93,17 @@ def test_log_of_slow_statements_has_no_values_of_punches(database: dict[str, Any
     assert settings["log_parameter_max_length_on_error"] == "0"
 
 
-def holds(condition: Any, parameters: dict[str, Any]) -> bool:
-    """Evaluate a condition of the template."""
+def holds(condition: Any, parameters: dict[str, Any], named: dict[str, Any]) -> bool:
+    """Evaluate a condition, which may refer to the template's named ones."""
     ((function, arguments),) = condition.items()
+    if function == "Condition":
+        return holds(named[arguments], parameters, named)
     if function == "Fn::Equals":
         left, right = (
             parameters[each["Ref"]] if isinstance(each, dict) else each for each in arguments
         )
         return bool(left == right)
-    values = [holds(each, parameters) for each in arguments]
+    values = [holds(each, parameters, named) for each in arguments]
     combine = {"Fn::Not": lambda each: not each[0], "Fn::And": all, "Fn::Or": any}
     return bool(combine[function](values))
 
@@ -109,12 +111,11 @@ def holds(condition: Any, parameters: dict[str, Any]) -> bool:
 def made(database: dict[str, Any], **given: str) -> dict[str, str]:
     """Return the types of the resources that a stack with these parameters makes, by name."""
     defaults = {name: each.get("Default") for name, each in database["Parameters"].items()}
-    parameters = defaults | given
+    parameters, named = defaults | given, database["Conditions"]
     for rule in database["Rules"].values():
-        assert all(holds(each["Assert"], parameters) for each in rule["Assertions"])
-    conditions = {
-        name: holds(each, parameters) for name, each in database["Conditions"].items()
-    } | {None: True}
+        assert all(holds(each["Assert"], parameters, named) for each in rule["Assertions"])
+    conditions = {name: holds(each, parameters, named) for name, each in named.items()}
+    conditions[None] = True
     return {
         name: each["Type"]
         for name, each in database["Resources"].items()

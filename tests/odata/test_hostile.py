@@ -27,8 +27,9 @@ from tests.support.odata.dataset import DataSet
 from tests.support.odata.strategies.expressions import conditions
 from tests.support.tokens import INTEGRATION
 
-# CPU time of this process for one request; the database is another process.
-MAX_CPU_S = 1.0
+# CPU time of this process for one request; the database is another process. Half a
+# second is usual, and several times as much on a busy machine that measures coverage.
+MAX_CPU_S = 5.0
 EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
 CLIENT_ERRORS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
 thorough = settings(

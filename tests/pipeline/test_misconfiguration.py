@@ -32,7 +32,7 @@ def logged_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
         ),
         (
             {"DATABASE_URL": "mysql://ann:hush@db.example/clock"},
-            "DATABASE_URL must be a URI that starts with postgresql://.",
+            "DATABASE_URL must be a URI that starts with postgresql://, or a JSON object.",
             [],
         ),
         (
@@ -42,7 +42,7 @@ def logged_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
         ),
         (
             {"ODATA_DATABASE_URL": "mysql://ann:hush@db.example/clock"},
-            "ODATA_DATABASE_URL must be a URI that starts with postgresql://.",
+            "ODATA_DATABASE_URL must be a URI that starts with postgresql://, or a JSON object.",
             [],
         ),
     ],
