@@ -112,7 +112,6 @@ def serve_odata(**segments: str) -> Response:
     """Step 4: respond to an OData request."""
     # Imported here, which keeps intake's start fast.
     from chalicelib.odata.request import ODataRequest  # noqa: PLC0415
-    from chalicelib.odata.split_query import rejoin  # noqa: PLC0415
 
     request = app.current_request
     query = request.query_params or MultiDict({})
@@ -122,7 +121,7 @@ def serve_odata(**segments: str) -> Response:
             service_root=f"{_public_url(request)}/odata",
             request_root=f"{base_url(request)}/odata",
             path="/".join(segments.values()),
-            query=rejoin([(name, value) for name in query for value in query.getlist(name)]),
+            query=[(name, value) for name in query for value in query.getlist(name)],
             headers={name.lower(): value for name, value in request.headers.items()},
             method=request.method,
             body=request.raw_body,

@@ -36,6 +36,7 @@ from chalicelib.odata.request_url import parse_query_string, parse_request_url
 from chalicelib.odata.resource import Kind, read_resource, segments_of
 from chalicelib.odata.response import ODataResponse, plain_response
 from chalicelib.odata.response_budget import ResponseBudget
+from chalicelib.odata.split_query import rejoin
 from chalicelib.odata.sql.select_statements import RowReader
 from chalicelib.settings import Settings
 
@@ -56,9 +57,12 @@ class Router:
         self._service = ODataService(reader, settings)
 
     def respond(self, request: ODataRequest) -> ODataResponse:
-        """Return the response to a request; any error becomes an error response."""
+        """Return the response to a request; any error becomes an error response.
+
+        API Gateway may have split the query of the request: ``split_query``.
+        """
         try:
-            response = self._route(request)
+            response = self._route(replace(request, query=rejoin(request.query)))
         except PunchClockError as error:
             log_server_error(error)
             response = _error_response(request, error)
