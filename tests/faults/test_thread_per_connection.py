@@ -33,6 +33,8 @@ THREADS = 10
 LATENCY_S = 0.1
 RECORDS = 300
 BEST_S = RECORDS * LATENCY_S / THREADS
+# The target is 1.25 on idle cores; other tests share these. A starved server takes 3 to 20 times.
+MAX_RATIO = 1.5
 
 
 class ThreadServer:
@@ -109,7 +111,7 @@ def test_thread_per_connection_server_works_at_full_capacity(keep_alive_s: float
     with ThreadServer(keep_alive_s).running() as server:
         stats = run(server.url)
     assert stats.outcomes[Outcome.DELIVERED] == RECORDS
-    assert stats.seconds <= 1.25 * BEST_S
+    assert stats.seconds <= MAX_RATIO * BEST_S
 
 
 @pytest.mark.parametrize("keep_alive_s", [5, 60])
@@ -119,7 +121,7 @@ def test_thread_per_connection_server_works_at_full_capacity_without_keep_alive(
     with ThreadServer(keep_alive_s).running() as server:
         stats = run(server.url, legacy_keep_alive_s=0.0)
     assert stats.outcomes[Outcome.DELIVERED] == RECORDS
-    assert stats.seconds <= 1.25 * BEST_S
+    assert stats.seconds <= MAX_RATIO * BEST_S
 
 
 APPLICATION = """
@@ -166,7 +168,7 @@ def test_real_server_with_ten_threads_works_at_full_capacity(name: str, tmp_path
         finally:
             server.terminate()
     assert stats.outcomes[Outcome.DELIVERED] == 2 * RECORDS
-    assert stats.seconds <= 1.25 * 2 * BEST_S
+    assert stats.seconds <= MAX_RATIO * 2 * BEST_S
 
 
 def answers(url: str) -> bool:

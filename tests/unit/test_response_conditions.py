@@ -163,6 +163,7 @@ def test_condition_that_cannot_judge_does_not_hold_and_is_logged_once(
 ) -> None:
     from chalicelib import telemetry  # noqa: PLC0415 - its handler writes to the captured output
 
+    telemetry.logger.handlers.clear()  # one of another test writes to what was captured there
     telemetry.configure("INFO")
     conditions = ResponseConditions({"LEGACY_DUPLICATE": condition, "LEGACY_RETRY": "`true`"})
     for _ in range(3):
