@@ -11,7 +11,7 @@ from tests.legacies.test_recipes import accept, expected
 from tests.support.service import Service, wired
 
 
-@pytest.mark.parametrize("recipe", ["rest-oauth2 --lifetime=2 --latency=0.2"], indirect=True)
+@pytest.mark.parametrize("recipe", ["rest-oauth2 --lifetime=4 --latency=0.4"], indirect=True)
 def test_token_is_renewed_before_it_expires_during_a_run(service: Service, recipe: Recipe) -> None:
     ids: dict[int, str] = {}
     for first in (1, 101, 201):
