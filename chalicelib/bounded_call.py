@@ -1,4 +1,4 @@
-"""Bound how long a caller waits for a call, whatever the call waits for.
+"""Bound how long a caller waits for a call that may hang.
 
 The timeouts of sockets and statements are those of one wait each. A store that hangs, or that
 answers byte by byte, can use up several of them in turn. This bound is one for everything: the

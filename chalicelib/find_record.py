@@ -31,7 +31,7 @@ def find(
         buffer: the buffer.
         read_replicated: returns the record from Postgres; None if the principal may not read it or
             it does not exist.
-        timeout_s: how long to wait for both stores together, for the buffer up to half of it.
+        timeout_s: how long to wait for both stores together; at most half of it for the buffer.
 
     Raises:
         NotFoundError: neither store has the record, or the principal may not read it.

@@ -160,9 +160,9 @@ class IssuerKeys:
         source.plan(self._clock(), has_failed=has_failed)
 
     def _accept(self, fetched: FetchedSet, *, is_from_issuer: bool) -> None:
-        """Replace the known keys, unless those of the table are no later.
+        """Replace the known keys, unless those of the table are as old or older.
 
-        The issuer's own answer is the latest, whatever the clocks of other processes say. An
+        The issuer's own answer always counts as the latest: clocks of other processes differ. An
         unchanged key stays the same object, so that tokens that it has verified stay verified.
 
         Raises:

@@ -1,6 +1,6 @@
 """Copy the issuer's keys to their table: what the schedule ``store-keys`` does.
 
-Invariant: the table keeps its last good keys, whatever the issuer sends. A run may die at any
+Invariant: an invalid answer of the issuer never replaces the last good keys. A run may die at any
 instant, and runs may overlap: the table has one set or the other.
 """
 

@@ -4,7 +4,7 @@ The schedule ``store-keys`` writes it. Each process that authenticates callers r
 start, so that it does not need the issuer (docs/decisions/0035). An item has the URL of the keys
 as its key: ``{"url": {"S": …}, "keys": {"S": …}, "fetched_at": {"N": …}}``.
 
-Whoever can write this table can forge tokens.
+A principal that may write this table can forge tokens.
 """
 
 from typing import Any

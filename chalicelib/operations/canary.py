@@ -29,7 +29,7 @@ _LOOKED_BACK = 100
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The reserved employee, and how often a punch of it is sent.
+    """The reserved employee, and the time between two of its punches.
 
     Attributes:
         interval_s: the seconds between two punches, at least.

@@ -2,7 +2,7 @@
 
 Invariants:
 
-- A refused login is read again at most every ten seconds, whatever the number of threads, so an
+- A refused login is read again at most every ten seconds by all threads together, so an
   outage does not exhaust the quota of the store of secrets.
 - Nothing here raises or logs a secret.
 """

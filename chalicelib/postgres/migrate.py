@@ -1,6 +1,6 @@
 """Migrate the database to the newest schema: apply numbered SQL files once each, in order.
 
-The owner of the database owns what is made, whoever logs in. Concurrent migrations are safe. The
+The new objects belong to the owner of the database. Concurrent migrations are safe. The
 second waits for the first on an advisory lock, and then has nothing left to apply. One transaction
 applies all pending files and records them.
 """

@@ -313,7 +313,7 @@ def is_setup(function: str, call: Call) -> bool:
 
 
 def test_only_the_schedule_may_write_the_keys_that_verify_tokens() -> None:
-    """Whoever writes them can forge tokens."""
+    """A principal that may write them can forge tokens."""
     keys = f"arn:aws:dynamodb:*:*:table/{PROD['environment_variables']['JWKS_TABLE']}"
     rights = {
         (function, action)

@@ -1,4 +1,4 @@
-"""Postgres hangs: whoever measures or looks up a record answers within the deadline.
+"""Postgres hangs: measurements and look-ups of records end within their deadlines.
 
 It hangs as a frozen server, as a listener that accepts and never answers, and as a host that drops
 every packet.
@@ -43,7 +43,7 @@ class SilentServer(RawServer):
     """Accepts every connection, reads, and never answers."""
 
     def serve(self, peer: socket.socket) -> None:
-        with suppress(ConnectionResetError):  # whoever waited has left
+        with suppress(ConnectionResetError):  # the client has closed its connection
             while peer.recv(4096):
                 pass
 

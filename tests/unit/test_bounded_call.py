@@ -1,4 +1,4 @@
-"""A caller waits for a bounded time, whatever the call does."""
+"""A caller waits for a bounded time for a call that may hang."""
 
 import threading
 from typing import Never

@@ -311,7 +311,7 @@ class LegacyConnection:
         """Exchange one request and one response in what is left of the call's time."""
         self._response.clear()
         if self._has_credentials:
-            # Waiting for a token or an earlier message of a handshake has used some of it.
+            # A token request or an earlier message of a handshake may have used part of it.
             remaining_s = self._deadline - time.monotonic()
             if remaining_s <= 0:
                 return int(pycurl.E_OPERATION_TIMEDOUT)

@@ -210,7 +210,7 @@ class GradientLimit:
         """Return whether the limit has fallen as far as in a deep probe, and latency much less.
 
         Then the base is too low, because the work has become slower. If latency has risen
-        meanwhile, something else has changed: the comparison begins anew.
+        meanwhile, something else has changed: this window becomes the reference.
         """
         above = self._before_fall
         if not above or window.limit >= above.limit or window.latency >= above.latency:

@@ -221,7 +221,7 @@ def test_key_from_the_issuer_survives_an_older_copy_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("skew_s", [-250, 250])
-def test_key_from_the_issuer_is_accepted_whatever_the_clocks_say(skew_s: float) -> None:
+def test_key_from_the_issuer_is_accepted_although_clocks_differ(skew_s: float) -> None:
     issuer = with_table("a")
     issuer.skew_s = skew_s
     issuer.is_down, issuer.kids = False, ["a", "b"]
