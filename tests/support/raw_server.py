@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
@@ -10,7 +11,7 @@ from typing import Self
 from local.loopback import HOST
 
 
-class RawServer:
+class RawServer(ABC):
     """Accepts connections and hands each to ``serve``, which a subclass defines.
 
     Attributes:
@@ -23,9 +24,9 @@ class RawServer:
         self._open: list[socket.socket] = []
         self.origin = f"{HOST}:{self._listener.getsockname()[1]}"
 
+    @abstractmethod
     def serve(self, peer: socket.socket) -> None:
         """Serve a connection until it ends."""
-        raise NotImplementedError
 
     @property
     def connections(self) -> int:
