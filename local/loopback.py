@@ -1,14 +1,21 @@
 """The loopback interface, on which every server of the stack listens, and its free ports."""
 
+import itertools
 import os
 import random
 import socket
 
 HOST = "127.0.0.1"
 
+# "FIRST-LAST", one share of the ports each for processes that start servers side by side.
+PORTS_VARIABLE = "LOOPBACK_PORTS"
+
 # Below the ranges of ephemeral ports of Linux (32768…) and macOS (49152…): no outgoing connection
 # can occupy the port of a server that is about to be restarted.
 _PORTS = range(20_000, 32_000)
+
+# Each call of this process takes the next port: it never returns one port for two servers.
+_turns = itertools.count(random.randrange(len(_PORTS)))
 
 
 class NoFreePortError(Exception):
@@ -16,17 +23,35 @@ class NoFreePortError(Exception):
 
 
 def free_port() -> int:
-    """Return a random port on which no process listens.
+    """Return a port on which no process listens, another one at each call.
 
-    Another process may bind the port before the caller does.
+    Another process may bind the port before the caller does, unless each has its own share of
+    the ports in ``LOOPBACK_PORTS``.
 
     Raises:
         NoFreePortError: every port of the range is in use.
     """
-    for port in random.sample(_PORTS, len(_PORTS)):
+    ports = _ports()
+    for turn in itertools.islice(_turns, len(ports)):
+        port = ports[turn % len(ports)]
         if is_free(port):
             return port
-    raise NoFreePortError(f"No port from {_PORTS.start} to {_PORTS.stop - 1} is free.")
+    raise NoFreePortError(f"No port from {ports.start} to {ports.stop - 1} is free.")
+
+
+def share_of_ports(index: int, shares: int) -> str:
+    """Return the value of ``LOOPBACK_PORTS`` for one of so many processes, counted from 0."""
+    size = len(_PORTS) // shares
+    first = _PORTS.start + index * size
+    return f"{first}-{first + size - 1}"
+
+
+def _ports() -> range:
+    text = os.environ.get(PORTS_VARIABLE)
+    if not text:
+        return _PORTS
+    first, last = map(int, text.split("-"))
+    return range(first, last + 1)
 
 
 def is_free(port: int) -> bool:

@@ -1,5 +1,6 @@
 """Fixtures of every test: real engines, started once, and a database and table for each test."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import count
@@ -16,7 +17,7 @@ from chalicelib.postgres.migrate import migrate
 from local import postgres
 from local.dynamodb import server as dynamodb_server
 from local.legacy.settings import LegacySettings
-from local.loopback import bypass_proxies
+from local.loopback import PORTS_VARIABLE, bypass_proxies, share_of_ports
 from local.postgres import Postgres
 from local.services import start_legacy
 from tests.support.issuer import Issuer
@@ -32,6 +33,11 @@ _ENGINE_DIRECTORIES = [
 ]
 
 bypass_proxies()
+# Workers of pytest-xdist start servers at the same time: each has its own ports.
+os.environ[PORTS_VARIABLE] = share_of_ports(
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")),
+    int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+)
 # The time of an example depends on what else the machine does.
 hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.load_profile("untimed")
