@@ -133,7 +133,7 @@ def serve_odata(**segments: str) -> Response:
 @app.schedule(EVERY_MINUTE)
 def replicate(event: CloudWatchEvent) -> None:
     """Step 2: move the buffered records to Postgres."""
-    container.replicator().run(_remaining_s(event.context))
+    container.replicate(_remaining_s(event.context))
 
 
 @app.schedule(EVERY_MINUTE)

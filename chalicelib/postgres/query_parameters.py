@@ -1,10 +1,13 @@
 """Bind the values of a query's statement, and restrict the statement to its principal's rows."""
 
+from chalicelib.errors import InvalidError
 from chalicelib.principal import Principal
 
 # Postgres plans the joins of a statement together. It plans a hundred joins on one key for ten
 # seconds, in 800 MB.
-_MAX_JOINS = 8
+_MAX_JOINS = 3
+# Each table of a statement is planned with all its partitions: with 62 months, it takes 2 MB.
+_MAX_TABLES = 60
 
 
 class QueryParameters(list[str]):
@@ -18,11 +21,25 @@ class QueryParameters(list[str]):
         self.principal = principal
         self._bounds: dict[str, str] = {}
         self._joins = 0
+        self._tables = 0
 
     def reserve_join(self) -> bool:
         """Count one more condition on related rows; return whether it may be written as a join."""
         self._joins += 1
         return self._joins <= _MAX_JOINS
+
+    def reserve_table(self) -> None:
+        """Count one more table in FROM.
+
+        Raises:
+            InvalidError: there are too many to plan.
+        """
+        self._tables += 1
+        if self._tables > _MAX_TABLES:
+            raise InvalidError(
+                f"The query reads entities in more than {_MAX_TABLES} places. Use fewer conditions"
+                " on related entities, and expand less."
+            )
 
     def bind(self, text: str) -> str:
         """Bind a value in Postgres' text format, and return its placeholder."""

@@ -132,7 +132,7 @@ class Service:
         """Return attempt, status and HTTP status of each log row of a record, in order."""
         return self.rows(
             "SELECT attempt, status, http_status FROM integration_log"
-            " WHERE point_id = CAST(:id AS uuid) ORDER BY id",
+            " WHERE point_id = CAST(:id AS uuid) ORDER BY number",
             id=record_id,
         )
 

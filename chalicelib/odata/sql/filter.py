@@ -39,5 +39,5 @@ def translate_filter(text: str, principal: Principal, bounds: Bounds) -> Conditi
     node = parse_condition(tokens, "$filter", Scope.of(it), bounds)
     translator = Translator(QueryParameters(principal))
     sql = translator.truth(node)
-    alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
+    alias, _, _ = translator.column(it, POINT_RECORD.key[0]).partition(".")
     return Condition(translator.from_clause(it), alias, sql, tuple(translator.parameters))
