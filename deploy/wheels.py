@@ -43,6 +43,7 @@ def download(into: Path) -> None:
     deployed = {(RUNTIME, architecture) for architecture in MACHINES}
     for runtime, architecture in sorted({*deployed, (RUNNING, RUNNING_ARCHITECTURE)}):
         _pip("download", *_only(runtime, architecture), *checked)
+    compiled.unlink()
 
 
 def _without_pure(lock: str, wheels: Path) -> str:
