@@ -86,7 +86,8 @@ check: $(DEV) $(WHEELS) ## What CI runs: format, lint, spelling, types, imports,
 coverage: $(DEV) $(WHEELS) ## Run every test, and measure which lines and branches they reach
 	@exec $(PYTEST) --cov --cov-report=term $(ARGS)
 
-soak: $(DEV) $(WHEELS) ## The long suites: many rounds of kills and of random queries
+soak: $(DEV) $(WHEELS) ## The long suites: half an hour of chaos, many rounds of kills and of random queries
+	CHAOS_SECONDS=1800 $(PYTEST) -n 0 -s tests/chaos $(ARGS)
 	SOAK_ROUNDS=50 ODATA_EXAMPLES=8000 $(PYTEST) --timeout 1800 tests/faults tests/odata tests/pipeline/test_odata_fuzz.py $(ARGS)
 
 bench: $(DEV) ## Measure each step beside its limit; ARGS names some

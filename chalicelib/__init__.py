@@ -17,7 +17,8 @@ Around the way of a record:
 - ``find_record`` reads one record from the buffer or Postgres; ``bounded_call`` bounds how long it
   waits for either.
 - ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.
-- ``point_record``, ``principal`` and ``instant`` are the values that all steps share.
+- ``point_record``, ``principal`` and ``instant`` are the values that all steps share;
+  ``record_id`` computes the id of a punch.
 - ``errors`` and ``error_response`` define the errors and their form over HTTP; ``retry_window``
   chooses when a refused client may come back.
 - ``aws``, ``net``, ``secret_references``, ``strict_json``, ``content_coding`` and ``telemetry``

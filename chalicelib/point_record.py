@@ -29,9 +29,7 @@ from chalicelib.instant import (
     read_instant,
     to_text,
 )
-
-# Chosen once, at random. It is part of every id, so it must never change.
-NAMESPACE = uuid.UUID("7c1d2f0e-52f8-4d0a-9a35-7be3c7f1a1d4")
+from chalicelib.record_id import punch_id
 
 MAX_INT64 = 2**63 - 1
 MAX_DEVICE_ID_LENGTH = 100
@@ -64,19 +62,6 @@ class PointRecord:
     longitude: float | None
     accuracy_meters: float | None
     created_at: datetime
-
-
-def punch_id(employer_id: int, employee_id: int, included_at: str) -> uuid.UUID:
-    """Return the id of a punch: a UUIDv5 (RFC 9562, section 5.5) of employer, employee and instant.
-
-    A device that sends a punch again, at any later time, therefore sends the same record.
-
-    Args:
-        employer_id: the employer.
-        employee_id: the employee who punched.
-        included_at: the instant, as ``to_text`` writes it.
-    """
-    return uuid.uuid5(NAMESPACE, f"{employer_id}/{employee_id}/{included_at}")
 
 
 def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
@@ -121,7 +106,7 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
             details=faults,
         )
     return PointRecord(
-        id=punch_id(values["employerId"], values["employeeId"], to_text(included_at)),
+        id=punch_id(values["employerId"], values["employeeId"], included_at),
         employee_id=values["employeeId"],
         employer_id=values["employerId"],
         included_at=included_at.astimezone(UTC),
@@ -211,7 +196,7 @@ def from_json(text: str) -> PointRecord:
     if not document.keys() <= _STORED_FIELDS.keys():
         raise ValueError(f"unknown fields: {sorted(document.keys() - _STORED_FIELDS.keys())}")
     record = PointRecord(*values.values())
-    if record.id != punch_id(record.employer_id, record.employee_id, document["includedAt"]):
+    if record.id != punch_id(record.employer_id, record.employee_id, record.included_at):
         raise ValueError("id does not belong to this punch")
     return record
 

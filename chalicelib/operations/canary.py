@@ -19,8 +19,9 @@ from typing import Any
 
 from chalicelib.buffer import Buffer
 from chalicelib.instant import to_text
-from chalicelib.point_record import PointRecord, Status, punch_id
+from chalicelib.point_record import PointRecord, Status
 from chalicelib.postgres.canary_records import CanaryRecord
+from chalicelib.record_id import punch_id
 from chalicelib.telemetry import CANARY, event
 
 # One request to DynamoDB looks up as many ids.
@@ -39,13 +40,13 @@ class Canary:
     employee_id: int
     interval_s: float
 
-    def included_at(self, now: datetime, back: int = 0) -> str:
+    def included_at(self, now: datetime, back: int = 0) -> datetime:
         """Return the instant of the punch of this interval, or of one ``back`` intervals ago.
 
         Two runs in one interval make the same punch, so the same record.
         """
         interval = int(now.timestamp() // self.interval_s) - back
-        return to_text(datetime.fromtimestamp(interval * self.interval_s, UTC))
+        return datetime.fromtimestamp(interval * self.interval_s, UTC)
 
 
 def run(
@@ -71,7 +72,7 @@ def run(
     """
     known = recent(canary.employer_id, canary.employee_id)
     is_due = (
-        not (known and to_text(known[0].included_at) >= canary.included_at(now))
+        not (known and known[0].included_at >= canary.included_at(now))
         and not any(each.is_waiting for each in known)
         and not _is_buffered(canary, now, buffer)
     )
@@ -79,7 +80,7 @@ def run(
         body = {
             "employerId": canary.employer_id,
             "employeeId": canary.employee_id,
-            "includedAt": canary.included_at(now),
+            "includedAt": to_text(canary.included_at(now)),
         }
         buffer.put(read(body))
     fields: dict[str, Any] = {"sent": is_due, **_ages(known, now)}

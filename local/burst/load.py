@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from chalicelib.instant import to_text
-from chalicelib.point_record import punch_id
+from chalicelib.record_id import punch_id
 from local.burst.http_client import NO_RESPONSE, HttpClient
 
 _CALL_TIMEOUT_S = 30.0
@@ -65,12 +65,12 @@ class Plan:
 
     def punch(self, number: int) -> tuple[str, bytes]:
         """Return the id and the request body of a punch. Each punch is of another employee."""
-        included_at = to_text(datetime.fromtimestamp(self.due_at(number), UTC))
+        included_at = datetime.fromtimestamp(self.due_at(number), UTC)
         record_id = punch_id(self.employer_id, number + 1, included_at)
         body = {
             "employeeId": number + 1,
             "employerId": self.employer_id,
-            "includedAt": included_at,
+            "includedAt": to_text(included_at),
         }
         return str(record_id), json.dumps(body).encode()
 

@@ -46,6 +46,7 @@ INTAKE = {
     "chalicelib.intake",
     "chalicelib.point_record",
     "chalicelib.principal",
+    "chalicelib.record_id",
     "chalicelib.retry_window",
     "chalicelib.settings",
     "chalicelib.telemetry",

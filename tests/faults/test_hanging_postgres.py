@@ -178,5 +178,5 @@ def test_postgres_is_measured_and_read_in_time_though_dynamodb_hangs(
                 found = service.get(f"/point-record/{replicated}")
             assert (found.status_code, found.json_body["status"]) == (200, "AWAITING")
             with in_time():
-                unknown = service.get("/point-record/00000000-0000-5000-8000-000000000000")
+                unknown = service.get("/point-record/00000000-0000-8000-8000-000000000000")
             assert unknown.status_code == 503  # it may be in the buffer

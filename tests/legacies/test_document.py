@@ -14,7 +14,7 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 # The rows of the table of expressions: the templates, and what they give.
 EXPRESSIONS = re.findall(r"^\| [^|]+ \| (`\{[{%].+[%}]\}`) \| (.+) \|$", TEXT, re.MULTILINE)
 RECORD = {
-    "id": "6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11",
+    "id": "01a202e9-b380-818a-a002-db19698c6a72",
     "employeeId": 2023,
     "employerId": 121,
     "includedAt": "2026-11-22T11:00:00.000000Z",

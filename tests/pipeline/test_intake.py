@@ -3,13 +3,14 @@
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from chalicelib import container
 from chalicelib.intake import Accepted
-from chalicelib.point_record import punch_id
+from chalicelib.record_id import punch_id
 from tests.support.service import PUNCH, Service, error_of, punch
 from tests.support.tokens import INTEGRATION
 
@@ -39,7 +40,7 @@ def test_created_record_has_every_property_of_the_contract(service: Service) -> 
     record = service.post(body).json_body
     accepted_at = record.pop("createdAt")
     assert record == {
-        "id": str(punch_id(121, 7, "2026-11-22T11:00:00.000000Z")),
+        "id": str(punch_id(121, 7, datetime(2026, 11, 22, 11, tzinfo=UTC))),
         "employeeId": 7,
         "employerId": 121,
         "includedAt": "2026-11-22T11:00:00.000000Z",

@@ -5,13 +5,14 @@ reveals them: a record of another principal looks like a record that does not ex
 """
 
 import json
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from chalicelib.point_record import punch_id
 from chalicelib.principal import Role
+from chalicelib.record_id import punch_id
 from tests.support.service import Service, punch
 from tests.support.tokens import authorization
 
@@ -26,7 +27,7 @@ WAITING = "2026-11-22T09:00:00-03:00"
 
 
 def record_id(owner: tuple[int, int], included_at: str = INCLUDED_AT) -> str:
-    return str(punch_id(*owner, included_at))
+    return str(punch_id(*owner, datetime.fromisoformat(included_at)))
 
 
 def body(owner: tuple[int, int], **changes: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ WITHOUT_STORES = {"legacy-check"}
 OLD = {
     "at": "2020-06-01T00:00:00+00:00",
     "message": "accepted",
-    "id": "6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11",
+    "id": "01a202e9-b380-8e60-a7d5-43791f45f839",
 }
 
 

@@ -16,7 +16,7 @@ from chalicelib.settings import Settings
 from tests.support.scripted_server import SUCCESS, ScriptedServer, connection_to, send
 
 RECORD: dict[str, Any] = {
-    "id": "6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11",
+    "id": "01a202e9-b380-8e60-a7d5-43791f45f839",
     "employeeId": 7,
     "employerId": 121,
     "includedAt": "2026-11-22T11:00:00.000000Z",

@@ -1,5 +1,6 @@
 """What a check shows of a request, which responses it understands, and that it masks secrets."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from chalicelib.integrator.legacy.legacy_check import Check, check
 from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
 from chalicelib.integrator.legacy.request_format import read
 from chalicelib.integrator.legacy.response_conditions import ResponseConditions
-from chalicelib.point_record import punch_id
+from chalicelib.record_id import punch_id
 from chalicelib.settings import Settings
 
 PUNCH = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
@@ -37,7 +38,7 @@ def check_of(conditions: dict[str, str] | None = None, **arguments: Any) -> Chec
 
 
 def test_default_request_is_shown_for_a_given_record() -> None:
-    record_id = punch_id(121, 7, "2026-11-22T11:00:00.000000Z")
+    record_id = punch_id(121, 7, datetime(2026, 11, 22, 11, tzinfo=UTC))
     body = (
         f'{{"id" : "{record_id}", "employeeId" : 7, "employerId" : 121,'
         ' "includedAt" : "2026-11-22T11:00:00.000000Z", "utcOffsetMinutes" : -180}'

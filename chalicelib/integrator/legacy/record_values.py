@@ -32,7 +32,7 @@ NAMES = frozenset({*PROPERTIES, "local", "utc"})
 _OPTIONAL = frozenset({"deviceId", "latitude", "longitude", "accuracyMeters"})
 
 _SAMPLE: dict[str, Any] = {
-    "id": "00000000-0000-5000-8000-000000000000",
+    "id": "00000000-0000-8000-8000-000000000000",
     "employeeId": MAX_INT64,
     "employerId": 121,
     "includedAt": "2026-11-22T01:30:00.123456Z",
