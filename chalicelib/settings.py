@@ -435,6 +435,12 @@ class Settings:
         20,
     )
 
+    operator_routes: str = setting(
+        "on",
+        "Whether operators may replay, release and reconcile by POST /operations/… and the web"
+        " console, too. off: only by the functions (docs/operations.md).",
+        choices=("on", "off"),
+    )
     cors_origins: str = setting(
         "", "Origins that CORS allows, separated by commas. * allows every origin, empty none."
     )

@@ -27,6 +27,7 @@ from local.gateway import (
     MAX_HEAD_BYTES,
     TIMEOUT_S,
     ApiGateway,
+    decode_header,
     has_rejected_characters,
 )
 from local.loopback import HOST
@@ -139,7 +140,8 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
     def _parse_payload(self) -> tuple[dict[str, str], bytes | None]:
         length = int(self.headers.get("Content-Length", "0"))
         # As in an event of API Gateway, a header that is repeated has its last value.
-        return dict(self.headers.items()), read_body(length, self.rfile) if length else None
+        headers = {name: decode_header(value) for name, value in self.headers.items()}
+        return headers, read_body(length, self.rfile) if length else None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send the service's error envelope and close the connection."""

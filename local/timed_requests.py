@@ -16,6 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import h11
 
+from local.gateway import encode_target
+
 # How long a kept connection may be idle, how long a head may take from its first byte on, and how
 # long a body may take.
 IDLE_S = 120.0
@@ -106,8 +108,8 @@ def read_head(stream: BinaryIO, max_bytes: int) -> Head:
             f"The URL and the headers exceed {max_bytes} bytes in total. Send a long query as"
             " POST …/$query or in a $batch.",
         )
-    text = b"".join(lines)
-    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=max_bytes)
+    text = b"".join([encode_target(lines[0]), *lines[1:]])
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=3 * max_bytes)
     parser.receive_data(text)
     try:
         request = parser.next_event()
