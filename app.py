@@ -77,10 +77,11 @@ def get_point_record(record_id: str) -> Response:
 
 @app.route("/point-record", methods=["OPTIONS"])
 @app.route("/point-record/{record_id}", methods=["OPTIONS"])
+@app.route("/operations/{name}", methods=["OPTIONS"])
 @handle_errors
-def get_options(record_id: str = "") -> Response:
+def get_options(**segments: str) -> Response:
     """Return the methods of a route. CORS preflights end in the ``cors`` middleware already."""
-    del record_id
+    del segments
     allowed = ", ".join(app.routes[app.current_request.path])
     return Response("", headers={"Allow": allowed}, status_code=204)
 
@@ -93,6 +94,15 @@ def get_health() -> Response:
     if principal is None or principal.role is not Role.INTEGRATION:
         return json_response(200, {"status": "ok"})
     return json_response(200, container.stages())
+
+
+@app.route("/operations/{name}", methods=["POST"], content_types=["*/*"])
+@handle_errors
+def post_operation(name: str) -> Response:
+    """Run an operator's command: ``replay``, ``quarantine``, ``release`` or ``reconcile``."""
+    request = app.current_request
+    require_json(request)
+    return json_response(200, container.operator_request(name, request.raw_body, request.principal))
 
 
 @app.route("/odata", methods=_ODATA_METHODS, content_types=["*/*"])
@@ -230,7 +240,8 @@ def replay(
 
     The result has the number of records, and whether the time ran out before the last one.
     """
-    result = asdict(container.replay(event.get("filter"), operator, remaining_s))
+    replayed = container.replay(event.get("filter"), operator, remaining_s)
+    result = {"replayed": replayed.replayed, "more": replayed.more}
     return result, result
 
 

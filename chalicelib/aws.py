@@ -12,6 +12,9 @@ from botocore.config import Config
 _SECRET_CONNECT_TIMEOUT_S = 2
 _SECRET_READ_TIMEOUT_S = 3
 _SECRET_ATTEMPTS = 2
+# A request of an operator waits for a page of the log: operations/reconcile_steps.
+_LOGS_CONNECT_TIMEOUT_S = 2
+_LOGS_READ_TIMEOUT_S = 6
 
 
 def secrets(service: str) -> Any:
@@ -25,5 +28,10 @@ def secrets(service: str) -> Any:
 
 
 def logs() -> Any:
-    """Build a client of CloudWatch Logs. No request waits for it, so the defaults are fine."""
-    return boto3.client("logs")
+    """Build a client of CloudWatch Logs. Throttled calls are repeated, as AWS advises."""
+    config = Config(
+        connect_timeout=_LOGS_CONNECT_TIMEOUT_S,
+        read_timeout=_LOGS_READ_TIMEOUT_S,
+        retries={"mode": "standard"},
+    )
+    return boto3.client("logs", config=config)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.dynamodb import client as dynamodb_client
-from chalicelib.errors import MisconfiguredError, UnavailableError
+from chalicelib.errors import MisconfiguredError, NotFoundError, UnavailableError
 from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
 
@@ -171,7 +171,7 @@ def queried_database() -> Database:
     return _database("odata_database_url") if resolved("odata_database_url") else database()
 
 
-def _database(name: str) -> Database:
+def _database(name: str, statement_timeout_s: float | None = None) -> Database:
     """Build a pool of connections to the database whose URL is the setting ``name``."""
     from chalicelib.postgres.connection import Database
 
@@ -180,7 +180,7 @@ def _database(name: str) -> Database:
         resolved(name),
         pool=config.database_pool,
         connect_timeout_s=config.database_connect_timeout_s,
-        statement_timeout_s=config.statement_timeout_s,
+        statement_timeout_s=statement_timeout_s or config.statement_timeout_s,
         idle_timeout_s=config.database_idle_timeout_s,
         setting=name.upper(),
         reread=(lambda: _read(name, {})) if is_reference(getattr(config, name)) else None,
@@ -463,6 +463,16 @@ def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
 
 def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
     """Return parked records to the queue; see ``replay.replay``."""
+    return _replay(text, by, database(), remaining_s)
+
+
+def _replay(
+    text: object,
+    by: Principal,
+    database: Database,
+    remaining_s: Callable[[], float],
+    **options: Any,
+) -> Replay:
     from chalicelib.odata.language.parser import Bounds
     from chalicelib.odata.sql.filter import translate_filter
     from chalicelib.operations import replay
@@ -474,8 +484,83 @@ def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Rep
         text,
         by,
         lambda text, principal: translate_filter(text, principal, bounds),
-        DeadLetters(database()),
+        DeadLetters(database),
         remaining_s,
+        **options,
+    )
+
+
+# A request of an operator returns after some 8 s of work and one more statement, which is before
+# the timeouts of API Gateway and of the function, 29 s. A transaction may take four statements.
+_REQUEST_S = 8.0
+_REQUEST_STATEMENT_TIMEOUT_S = 4.0
+_REQUEST_BATCH = 2_000
+
+
+@cache
+def _request_database() -> Database:
+    """Return the database of operators' requests, whose statements end in time for a response."""
+    return _database("database_url", _REQUEST_STATEMENT_TIMEOUT_S)
+
+
+def operator_request(name: str, body: bytes, by: Principal) -> Any:
+    """Run the command of an operator's request; see ``operator_requests.respond``."""
+    from chalicelib import aws
+    from chalicelib.operations import (
+        accepted_log,
+        operator_requests,
+        quarantine,
+        reconcile_steps,
+        reconciler,
+    )
+    from chalicelib.operations.replay import MARGIN_S
+    from chalicelib.postgres.point_records import PointRecordStore
+
+    config = settings()
+    if config.operator_routes == "off":
+        raise NotFoundError(
+            "This stage has no routes for operators (OPERATOR_ROUTES=off). Invoke its functions:"
+            " docs/operations.md."
+        )
+    until = time.monotonic() + _REQUEST_S
+
+    def store() -> PointRecordStore:  # built only once the operator is known to be one
+        return PointRecordStore(_request_database())
+
+    def reconcile(since: object, end: object, cursor: object) -> reconcile_steps.Step:
+        now = datetime.now(UTC)
+        first, last = reconciler.period(since, end, now)
+        return reconcile_steps.step(
+            first,
+            min(last, now),
+            cursor,
+            lambda since, until, check: accepted_log.accepted(
+                config.accepted_log, since, until, aws.logs, check
+            ),
+            buffer(),
+            store(),
+            _REQUEST_S,
+        )
+
+    return operator_requests.respond(
+        name,
+        body,
+        by,
+        operator_requests.Actions(
+            replay=lambda text, operator, cursor: _replay(
+                text,
+                operator,
+                _request_database(),
+                lambda: until - time.monotonic() + MARGIN_S,
+                batch=_REQUEST_BATCH,
+                cursor=cursor,
+            ),
+            quarantined=lambda before: store().quarantined(before),
+            release=lambda quarantine_id, record: quarantine.release(
+                quarantine_id, record, store(), clock_skew_s=config.clock_skew_s
+            ),
+            reconcile=reconcile,
+        ),
     )
 
 

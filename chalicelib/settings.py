@@ -325,6 +325,13 @@ class Settings:
     odata_max_tokens: int = setting(
         2_000, "Maximum number of tokens in one query option.", 10, 100_000
     )
+    odata_query_tokens: int = setting(
+        5_000,
+        "Maximum number of tokens in all options of one query together. An alias or a computed"
+        " property counts at each use.",
+        10,
+        100_000,
+    )
     odata_max_depth: int = setting(100, "Maximum nesting depth of an expression.", 5, 200)
     odata_max_transformations: int = setting(
         20, "Maximum number of transformations in one $apply.", 1, 100
@@ -434,6 +441,12 @@ class Settings:
         20,
     )
 
+    operator_routes: str = setting(
+        "on",
+        "Whether operators may replay, release and reconcile by POST /operations/… and the web"
+        " console, too. off: only by the functions (docs/operations.md).",
+        choices=("on", "off"),
+    )
     cors_origins: str = setting(
         "", "Origins that CORS allows, separated by commas. * allows every origin, empty none."
     )

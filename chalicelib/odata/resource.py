@@ -25,6 +25,7 @@ from chalicelib.odata.ast import (
     Variable,
 )
 from chalicelib.odata.edm import Edm
+from chalicelib.odata.language.earlier_versions import advice_on_literal, advice_on_segment
 from chalicelib.odata.language.literals import GUID, NUMBER, read_as
 from chalicelib.odata.model import ENTITY_SETS, EntityType, Navigation, Property
 from chalicelib.principal import Principal
@@ -81,8 +82,14 @@ def segments_of(path: str) -> list[str]:
     """Split a path, percent-encoded or not, into its decoded segments.
 
     Slashes may be encoded too, because a route has fewer segments than a path. Keys contain none.
+
+    Raises:
+        InvalidError: the path is not valid UTF-8. Nothing in the model has a replacement character.
     """
-    return [each for each in unquote(path).split("/") if each]
+    decoded = unquote(path)
+    if "\ufffd" in decoded:
+        raise InvalidError("The path is not valid UTF-8.", target="path")
+    return [each for each in decoded.split("/") if each]
 
 
 def read_resource(
@@ -255,13 +262,19 @@ def _read_literal(
             raise ValueError("is not a literal of the key's type")
         return Literal(prop.type, read_as(prop.type, text))
     except ValueError as error:
+        sentence = advice_on_literal(text)
+        advice = f" {sentence}." if sentence else ""
         raise InvalidError(
             f"The key {prop.name} of {entity.name} must be an {prop.type} literal, not"
-            f" {text[:100]}.",
+            f" {text[:100]}.{advice}",
             target=prop.name,
         ) from error
 
 
 def _not_found(path: str, name: str | None = None) -> NotFoundError:
     """Build the error for a path that the model does not define."""
-    return NotFoundError(f"The resource {path[:200]} does not exist.", target=(name or path)[:200])
+    advice = advice_on_segment(name or path)
+    more = f" {advice}." if advice else ""
+    return NotFoundError(
+        f"The resource {path[:200]} does not exist.{more}", target=(name or path)[:200]
+    )

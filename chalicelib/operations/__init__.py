@@ -3,10 +3,12 @@
 - ``health``: the depth and age of each stage, for ``GET /health`` and the metrics.
 - ``canary``: send a punch of a reserved employee the whole way, and measure its age.
 - ``reconciler``: prove that every accepted record is in one of the stores.
+- ``reconcile_steps``: reconcile a period in steps of bounded time.
 - ``accepted_log``: read from intake's log which records were accepted.
 - ``replay``: return parked records to the queue.
 - ``quarantine``: release a quarantined item, repaired or unchanged.
 - ``audited_command``: authorise an operator's command, and log its start and its end.
+- ``operator_requests``: the commands as requests, ``POST /operations/…``.
 
 Start with ``health`` for what is observed, and with ``audited_command`` for what operators do.
 """

@@ -7,7 +7,8 @@ Invariants:
 - The log has who sent which command and how it ended, at every ``LOG_LEVEL``. A command logs
   either ``refused``, or ``asked`` before it runs and then ``done`` or ``failed``.
 
-The authenticator checks the token, as it does for every route.
+The authenticator checks the token, as it does for every route. A command comes as the event of a
+function, with its token, or as an HTTP request, whose token the middleware has checked.
 """
 
 import logging
@@ -35,7 +36,7 @@ def perform(
     members: Collection[str] = (),
     redacted: Collection[str] = (),
 ) -> Any:
-    """Run an operator's command, and write it to the audit log.
+    """Run the command of a function's event, and write it to the audit log.
 
     Args:
         action: the command's name in the log.
@@ -55,19 +56,84 @@ def perform(
         InvalidError: the event has an unknown member, or an invalid comment.
         UnavailableError: the token cannot be checked now.
     """
+    command = _as_object(event)
+    return _run(
+        action,
+        lambda: principal_of(_token(command)),
+        lambda: command,
+        lambda by, _: act(by),
+        members=("token", "comment", *members),
+        logged=members,
+        redacted=redacted,
+        needs_comment=False,
+    )
+
+
+def perform_request(
+    action: str,
+    by: Principal,
+    read: Callable[[], Mapping[str, Any]],
+    act: Callable[[Principal, Mapping[str, Any]], tuple[Any, LogFields]],
+    *,
+    members: Collection[str] = (),
+    redacted: Collection[str] = (),
+    needs_comment: bool = True,
+) -> Any:
+    """Run the command of an HTTP request, whose token is checked, and write it to the audit log.
+
+    Args:
+        action: the command's name in the log.
+        by: the principal of the request's token.
+        read: reads the command from the request. Only an operator's request is read.
+        act: runs the command; returns the result, and what to log of it.
+        members: the members that the command may have and the log shows.
+        redacted: further members that the command may have and the log does not show.
+        needs_comment: whether the command must have a ``comment``.
+
+    Returns:
+        The result of ``act``.
+
+    Raises:
+        ForbiddenError: the token is of another role, or has no printable subject.
+        InvalidError: the command has an unknown member, or no valid comment.
+    """
+    return _run(
+        action,
+        lambda: by,
+        read,
+        act,
+        members=("comment", *members),
+        logged=members,
+        redacted=redacted,
+        needs_comment=needs_comment,
+    )
+
+
+def _run(
+    action: str,
+    authenticate: Callable[[], Principal],
+    read: Callable[[], Mapping[str, Any]],
+    act: Callable[[Principal, Mapping[str, Any]], tuple[Any, LogFields]],
+    *,
+    members: Collection[str],
+    logged: Collection[str],
+    redacted: Collection[str],
+    needs_comment: bool,
+) -> Any:
     entry = _AuditEntry(action)
     try:
-        command = _as_object(event)
-        entry.by = by = principal_of(_token(command))
+        entry.by = by = authenticate()
         _require_operator(by)
-        entry.asked = _logged_members(command, members, redacted)
-        entry.comment = _comment(command)
+        command = read()
+        _check_members(command, [*members, *redacted])
+        entry.asked = _logged_members(command, logged)
+        entry.comment = _comment(command, required=needs_comment)
     except Exception as error:
         entry.write("refused", logging.WARNING, error=error)
         raise
     entry.write("asked")
     try:
-        result, logged_result = act(by)
+        result, logged_result = act(by, command)
     except BaseException as error:
         is_ours = isinstance(error, PunchClockError)
         entry.write("failed", logging.WARNING if is_ours else logging.ERROR, error=error)
@@ -140,11 +206,7 @@ def _require_operator(by: Principal) -> None:
         )
 
 
-def _logged_members(
-    command: Mapping[str, Any], members: Collection[str], redacted: Collection[str]
-) -> dict[str, object]:
-    """Check that all members of the command are known, and return those that the log shows."""
-    known = ["token", "comment", *members, *redacted]
+def _check_members(command: Mapping[str, Any], known: Collection[str]) -> None:
     unknown = sorted(command.keys() - set(known))
     if unknown:
         shown = ", ".join(each[:_MAX_COMMENT] for each in unknown[:10])
@@ -152,16 +214,23 @@ def _logged_members(
             f"Unknown member: {shown}. This command has {', '.join(known)}.",
             target=unknown[0][:100],
         )
+
+
+def _logged_members(command: Mapping[str, Any], members: Collection[str]) -> dict[str, object]:
     return {name: str(command[name])[:_MAX_LOGGED_VALUE] for name in members if name in command}
 
 
-def _comment(command: Mapping[str, Any]) -> str | None:
+def _comment(command: Mapping[str, Any], *, required: bool) -> str | None:
     comment = command.get("comment")
-    if comment is None:
+    if comment is None and not required:
         return None
     if not isinstance(comment, str) or len(comment) > _MAX_COMMENT or not comment.isprintable():
         raise InvalidError(
             f"comment must be one line of printable text, at most {_MAX_COMMENT} characters.",
             target="comment",
+        )
+    if required and not comment.strip():
+        raise InvalidError(
+            "comment must say why. The audit log keeps it beside your name.", target="comment"
         )
     return comment

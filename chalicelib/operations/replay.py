@@ -7,16 +7,19 @@ in a failure or a refusal.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from chalicelib.errors import InvalidError
+from chalicelib.instant import read_instant, to_text
 from chalicelib.postgres.dead_letters import DeadLetters
 from chalicelib.principal import Principal
 
 _BATCH = 5_000
 # The time kept for the last batch. A batch takes about a second.
-_MARGIN_S = 5.0
+MARGIN_S = 5.0
 _MAX_FILTER = 4_000
+_BEGINNING = "0001-01-01T00:00:00Z"
 
 
 class SqlCondition(Protocol):
@@ -34,10 +37,14 @@ class SqlCondition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How many records were replayed. ``more`` is true if time ran out before all were."""
+    """How many records were replayed. ``more`` is true if time ran out before all were.
+
+    ``cursor`` is where the command stopped, if there is more: another call continues there.
+    """
 
     replayed: int
     more: bool
+    cursor: str | None = None
 
 
 def replay(
@@ -48,6 +55,7 @@ def replay(
     remaining_s: Callable[[], float],
     *,
     batch: int = _BATCH,
+    cursor: object = None,
 ) -> Replay:
     """Return each parked record that a filter selects to the queue.
 
@@ -64,9 +72,12 @@ def replay(
         dead_letters: the parked records.
         remaining_s: returns the time left. Records that the time does not suffice for stay parked.
         batch: most records of one transaction.
+        cursor: the cursor of the call that this one continues; None for a new command. Together,
+            these calls replay a record at most once.
 
     Raises:
-        InvalidError: the filter is missing, too long, or not a condition on point records.
+        InvalidError: the filter is missing, too long, or not a condition on point records; or the
+            cursor is not one that ``replay`` returned.
         NotImplementedByServiceError: the filter is legal OData that the service does not support.
         UnavailableError: some records may be replayed; a second call is safe.
     """
@@ -81,10 +92,10 @@ def replay(
             f"The filter must not be longer than {_MAX_FILTER} characters.", target="filter"
         )
     condition = translate(text, by)
-    since: str | None = "-infinity"
-    until = dead_letters.now()
+    since, until = _read_cursor(cursor)
+    until = until or dead_letters.now()
     replayed, count = 0, batch
-    while since is not None and count == batch and remaining_s() > _MARGIN_S:
+    while since is not None and count == batch and remaining_s() > MARGIN_S:
         count, since = dead_letters.replay(
             condition.source,
             condition.alias,
@@ -96,4 +107,24 @@ def replay(
             log=f"Replayed by {by.subject}.",
         )
         replayed += count
-    return Replay(replayed, more=count == batch)
+    if count < batch or since is None:
+        return Replay(replayed, more=False)
+    return Replay(replayed, more=True, cursor=f"{_rfc3339(since)}/{_rfc3339(until)}")
+
+
+def _read_cursor(cursor: object) -> tuple[str | None, str | None]:
+    """Return from which parking on, and up to which, the command replays; None: up to now."""
+    if cursor is None:
+        return "-infinity", None
+    since, _, until = cursor.partition("/") if isinstance(cursor, str) else ("", "", "")
+    try:
+        return to_text(read_instant(since)), to_text(read_instant(until))
+    except ValueError as error:
+        raise InvalidError(
+            "cursor must be the cursor of the last answer. Leave it out to begin.", target="cursor"
+        ) from error
+
+
+def _rfc3339(instant: str) -> str:
+    """Return an instant that Postgres wrote in the form that ``_read_cursor`` reads."""
+    return to_text(datetime.fromisoformat(instant)) if instant != "-infinity" else _BEGINNING

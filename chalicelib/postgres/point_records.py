@@ -15,6 +15,7 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from chalicelib.errors import NotFoundError
+from chalicelib.point_record import MAX_INT64
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.stage_counts import count_stages
@@ -102,11 +103,16 @@ SELECT
 """
 
 # List the latest items of the quarantine, as many as a person looks through.
+#
+# A response of Lambda has at most 6 MB, and one item may have 400 KB. So long texts are cut.
 _QUARANTINE_LIST = """
 SELECT CAST(coalesce(json_agg(listed), '[]') AS text)
 FROM (
-    SELECT id, item_id, reason, item, quarantined_at
-    FROM quarantine ORDER BY id DESC LIMIT 100
+    SELECT id, left(item_id, 2000) AS item_id, left(reason, 2000) AS reason,
+        left(item, 8000) AS item, length(item) > 8000 AS is_cut, quarantined_at
+    FROM quarantine
+    WHERE id < CAST(:before AS bigint)
+    ORDER BY id DESC LIMIT 100
 ) AS listed
 """
 # Read one item of the quarantine, and lock its row until the transaction ends.
@@ -168,14 +174,19 @@ class PointRecordStore:
             )
         return Locations(frozenset(records), frozenset(unlogged), frozenset(quarantined))
 
-    def quarantined(self) -> list[dict[str, Any]]:
-        """Return the latest hundred items of the quarantine, the latest first.
+    def quarantined(self, before: int = MAX_INT64) -> list[dict[str, Any]]:
+        """Return a hundred items of the quarantine, the latest first.
+
+        The text of an item is cut after 8,000 characters; ``is_cut`` is true then.
+
+        Args:
+            before: the id of a row; only older ones are returned.
 
         Raises:
             UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            ((text,),) = connection.run(_QUARANTINE_LIST)
+            ((text,),) = connection.run(_QUARANTINE_LIST, before=before)
         items: list[dict[str, Any]] = json.loads(text)
         return items
 

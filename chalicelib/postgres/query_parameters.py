@@ -24,8 +24,13 @@ class QueryParameters(list[str]):
         self._tables = 0
 
     def reserve_join(self) -> bool:
-        """Count one more condition on related rows; return whether it may be written as a join."""
+        """Count one more join, or condition on related rows; return whether it may be a join."""
         self._joins += 1
+        return self.may_join
+
+    @property
+    def may_join(self) -> bool:
+        """Whether Postgres can still plan all joins of the statement together."""
         return self._joins <= _MAX_JOINS
 
     def reserve_table(self) -> None:
@@ -37,8 +42,8 @@ class QueryParameters(list[str]):
         self._tables += 1
         if self._tables > _MAX_TABLES:
             raise InvalidError(
-                f"The query reads entities in more than {_MAX_TABLES} places. Use fewer conditions"
-                " on related entities, and expand less."
+                f"A query may read entities in at most {_MAX_TABLES} places. Use fewer conditions"
+                " on related entities, search for fewer words, or expand less."
             )
 
     def bind(self, text: str) -> str:

@@ -137,6 +137,33 @@ def call_routes(stage: Stage) -> None:
     )
     responses = json.loads(invoke(app.app, batch, 200)["body"])["responses"]
     assert [each["status"] for each in responses] == [201, 201]
+    for name in ("replay", "quarantine", "release", "reconcile"):
+        operate(stage, name)
+
+
+def operate(stage: Stage, name: str) -> None:
+    """Send a command of an operator over HTTP; for ``reconcile`` the log has a line."""
+    line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
+    commands: dict[str, tuple[dict[str, Any], int]] = {
+        "replay": ({"filter": "employerId eq 121", "comment": "x"}, 200),
+        "quarantine": ({"before": 1}, 200),
+        "release": ({"quarantineId": 1, "comment": "x"}, 404),
+        "reconcile": ({"comment": "x"}, 200),
+    }
+    if name == "reconcile":
+        log_lines(line)
+    body, status = commands[name]
+    event = rest_event(
+        "POST",
+        f"/operations/{name}",
+        resource="/operations/{name}",
+        path_parameters={"name": name},
+        body=json.dumps(body),
+        headers={**JSON, **stage.issuer.authorization()},
+    )
+    response = invoke(app.app, event, status)
+    if name == "reconcile":
+        assert json.loads(response["body"])["missingIds"] == [line["id"]]
 
 
 def replicate(stage: Stage) -> None:
@@ -161,9 +188,9 @@ def observe() -> None:
         app.observe(schedule_event(), context())
 
 
-def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
+def log_lines(line: dict[str, str]) -> None:
+    """Write a line to each log group of the accepted log."""
     logs = boto3.client("logs")
-    line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
     for group in (
         PROD["environment_variables"]["ACCEPTED_LOG"].removeprefix("cloudwatch:").split(",")
     ):
@@ -174,6 +201,11 @@ def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
             "message": json.dumps(line),
         }
         logs.put_log_events(logGroupName=group, logStreamName="x", logEvents=[stamped])
+
+
+def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
+    line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
+    log_lines(line)
     result = function(event, context())
     assert result is None or result["missing"] == [line["id"]]
 
@@ -307,6 +339,7 @@ def is_setup(function: str, call: Call) -> bool:
     return action in {
         "replicate": {"dynamodb:PutItem", "dynamodb:GetItem"},
         "integrate": {"ssm:PutParameter"},
+        ROUTES: logs,
         "reconcile": logs,
         "reconcile-period": logs,
     }.get(function, set())

@@ -186,6 +186,10 @@ def test_int64_may_be_a_string_in_an_ieee754_compatible_body(service: Service) -
         ({**PUNCH, "nope": 1}, "nope"),
         ({"employeeId": 7, "employerId": 121}, "includedAt"),
         ({**PUNCH, "includedAt": "2026-11-22T08:00:00"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08:00"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08Z"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08:00:60Z"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08:00:00.1234567890123Z"}, "includedAt"),
         ({**PUNCH, "includedAt": "9999-11-22T08:00:00Z"}, "includedAt"),
         ({**PUNCH, "@odata.type": "#PunchClock.IntegrationLog"}, "@odata.type"),
     ],
@@ -214,6 +218,30 @@ def test_related_entities_in_the_body_are_not_implemented(service: Service) -> N
         assert error_of(response)["target"].startswith("logs")
 
 
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-06-11T08:00Z", "2024-06-11T08:00:00.000000Z"),
+        ("2024-06-11t08:00z", "2024-06-11T08:00:00.000000Z"),
+        ("2024-06-11T05:00-03:00", "2024-06-11T08:00:00.000000Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+        ("2024-06-11T08:00:00.123456789012Z", "2024-06-11T08:00:00.123456Z"),
+    ],
+)
+def test_body_has_the_instants_of_a_filter(service: Service, text: str, instant: str) -> None:
+    response = create(service, {**PUNCH, "includedAt": text})
+    assert response.status_code == 201
+    assert response.json_body["includedAt"] == instant
+    service.replicate()
+    found = service.get(f"/odata/PointRecords/$count?$filter=includedAt%20eq%20{text}")
+    assert found.body == b"1"
+
+
+def test_seconds_are_required_where_rfc_3339_requires_them(service: Service) -> None:
+    response = service.post({**PUNCH, "includedAt": "2024-06-11T08:00Z"})
+    assert (response.status_code, error_of(response)["target"]) == (400, "includedAt")
+
+
 def test_unsupported_type_coding_size_and_version_are_rejected(service: Service) -> None:
     assert create(service, Content_Type="application/xml").status_code == 415
     assert create(service, Content_Type="application/json;charset=latin-1").status_code == 415
@@ -222,6 +250,57 @@ def test_unsupported_type_coding_size_and_version_are_rejected(service: Service)
     assert create(service, b" " * 70_000).status_code == 413
     assert create(service, Accept="application/xml").status_code == 406
     assert create(service, OData_Version="3.0").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "named"),
+    [
+        ("/odata/PointRecords", "application/json;charset=latin-1", "charset=latin-1"),
+        ("/odata/PointRecords", "application/json;odata.metadata=most", "metadata=most"),
+        ("/odata/PointRecords", "application/json;foo=bar", "foo=bar"),
+        ("/odata/$batch", "application/json;foo=bar", "foo=bar"),
+        ("/odata/PointRecords/$query", "text/plain;charset=iso-8859-1", "charset=iso-8859-1"),
+        ("/point-record", "application/json;charset=latin-1", "charset=latin-1"),
+    ],
+)
+def test_unsupported_parameter_of_a_media_type_is_named(
+    service: Service, path: str, content_type: str, named: str
+) -> None:
+    response = service.http.post(path, headers={"Content-Type": content_type}, body=b"{}")
+    assert response.status_code == 415
+    assert named in error_of(response)["message"]
+
+
+def test_unsupported_parameter_of_an_accepted_type_is_named(service: Service) -> None:
+    response = service.http.get("/odata/PointRecords", headers={"Accept": "application/json;a=b"})
+    assert (response.status_code, "a=b" in error_of(response)["message"]) == (406, True)
+    excluded = service.http.get("/odata", headers={"Accept": "application/json;q=0, */*"})
+    assert excluded.status_code == 406
+
+
+def test_created_record_omits_nulls(service: Service) -> None:
+    response = create(service, Prefer="return=representation, omit-values=nulls")
+    assert response.status_code == 201
+    applied = "return=representation, omit-values=nulls"
+    assert response.headers["Preference-Applied"] == applied
+    assert None not in response.json_body.values()
+    assert {"deviceId", "integratedAt"}.isdisjoint(response.json_body)
+    record = service.http.get(
+        path_of(response.headers["Location"]), headers={"Prefer": "omit-values=nulls"}
+    )
+    assert record.json_body == response.json_body
+
+
+def test_names_of_earlier_versions_are_translated(service: Service) -> None:
+    for target, status, sentence in (
+        ("PointRecords?$inlinecount=allpages", 400, "OData 4 writes $count=true."),
+        ("PointRecords(guid'01234567-89ab-cdef-0123-456789abcdef')", 400, "writes 01234567-89ab-"),
+        ("IntegrationRuns(7L)", 400, "7L is the form of OData 2 and 3. OData 4 writes 7,"),
+        ("PointRecords(01234567-89ab-cdef-0123-456789abcdef)/$links/logs", 404, "/logs/$ref."),
+    ):
+        response = service.get(f"/odata/{target}")
+        assert response.status_code == status
+        assert sentence in error_of(response)["message"]
 
 
 def test_record_is_created_while_postgres_is_unavailable(

@@ -77,7 +77,8 @@ def wired(variables: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
 
 def reset_container() -> None:
     """Discard everything that ``container`` has built, as if the process were new."""
-    for database in (container.database, container.queried_database):
+    databases = (container.database, container.queried_database, container._request_database)
+    for database in databases:
         if database.cache_info().currsize:
             database().close()
     for function in vars(container).values():

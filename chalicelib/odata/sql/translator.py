@@ -185,6 +185,7 @@ class Translator:
         while isinstance(variable, NavigationStep):
             variable = variable.origin
         link = _link(step.navigation, origin, alias)
+        self.parameters.reserve_join()
         self._joins[variable].append(
             f"LEFT JOIN {self.source(step.entity, is_linked=True)} AS {alias} ON {link}"
         )

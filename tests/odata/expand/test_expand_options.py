@@ -164,6 +164,51 @@ def test_select_path_selects_a_property_of_a_related_entity(client: Client, data
     assert same["value"] == response["value"]
 
 
+@pytest.mark.parametrize(
+    ("items", "merged"),
+    [
+        ("logs($select=status),logs($select=attempt)", "logs($select=status,attempt)"),
+        ("logs($select=status),logs($select=status)", "logs($select=status)"),
+        ("logs($select=number),logs($select=number,status),logs($select=attempt)",
+         "logs($select=number,status,attempt)"),
+        ("logs($select=status),logs", "logs"),
+        ("logs,logs($select=status),logs($select=number)", "logs"),
+        ("logs($top=2;$select=number),logs($select=status;$top=2)",
+         "logs($top=2;$select=number,status)"),
+        ("logs($expand=point($select=id)),logs($expand=point($select=status))",
+         "logs($expand=point($select=id,status))"),
+        ("logs($select=number),logs($select=number;$expand=point($select=id))",
+         "logs($select=number;$expand=point($select=id))"),
+        ("logs($filter=attempt ge @a;@a=1;$select=number),"
+         "logs($filter=attempt ge @a;@a=1;$select=log)",
+         "logs($filter=attempt ge @a;@a=1;$select=number,log)"),
+        ("PointRecord/logs($select=number),logs/IntegrationLog($select=log)",
+         "logs($select=number,log)"),
+    ],
+)  # fmt: skip
+def test_items_that_differ_in_what_they_select_are_merged(
+    get_expanded: Callable[..., Any], items: str, merged: str
+) -> None:
+    assert get_expanded(items) == get_expanded(merged)
+
+
+def test_merged_items_of_a_single_entity_and_their_next_link(
+    client_of: Callable[[Settings], Client], data: DataSet, record: Record
+) -> None:
+    client = client_of(replace(Settings(), odata_expand_page=1))
+    log = client.json(
+        f"IntegrationLogs({data.logs[0].id})",
+        ("$select", "number"),
+        ("$expand", "point($select=status),point($select=employeeId)"),
+    )
+    assert log["point"]["status"] == data.logs[0].point.status
+    assert log["@odata.context"].endswith("(number,point(employeeId,status))/$entity")
+    expand = "logs($select=status),logs($select=pointId,number)"
+    first = client.json(f"PointRecords({record.id})", ("$expand", expand))
+    second = client.follow(first["logs@odata.nextLink"])
+    assert [key_of(each) for each in second["value"]] == [each.id for each in record.logs[1:]]
+
+
 def test_navigation_resources_accept_expand(client: Client, record: Record) -> None:
     path = f"PointRecords({record.id})/logs"
     response = client.json(path, ("$expand", "point($select=id)"), ("$top", "1"))

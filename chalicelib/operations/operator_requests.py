@@ -1,0 +1,153 @@
+"""Answer ``POST /operations/…``: the commands of operators as requests, for the web console.
+
+Each is the audited action that the function of the same purpose is. It ends in time for the
+response of API Gateway: a long one returns a ``cursor``, with which the next request continues.
+Members of requests and responses are in camel case, as in the other routes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.errors import InvalidError, MalformedError, NotFoundError, TooLargeError
+from chalicelib.instant import to_text
+from chalicelib.operations.audited_command import LogFields, perform_request
+from chalicelib.operations.quarantine import Release
+from chalicelib.operations.reconcile_steps import Step
+from chalicelib.operations.replay import Replay
+from chalicelib.point_record import MAX_INT64
+from chalicelib.principal import Principal
+from chalicelib.strict_json import load_json
+
+_MAX_BODY_BYTES = 65_536
+# Ids of missing records in one response. The log of the service has more.
+_MAX_IDS = 100
+
+Command = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What the commands do, each in bounded time; ``container`` wires them.
+
+    Attributes:
+        replay: the filter, the operator and a cursor.
+        quarantined: the id below which the items are listed.
+        release: the id of the item and the repaired record.
+        reconcile: since, until and a cursor.
+    """
+
+    replay: Callable[[object, Principal, object], Replay]
+    quarantined: Callable[[int], list[dict[str, Any]]]
+    release: Callable[[object, Mapping[str, Any] | None], Release]
+    reconcile: Callable[[object, object, object], Step]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """A command: its name in the log, its members, and what it does."""
+
+    action: str
+    act: Callable[[Actions, Principal, Command], tuple[object, LogFields]]
+    members: tuple[str, ...]
+    redacted: tuple[str, ...] = ()
+    needs_comment: bool = True
+
+
+def respond(name: str, body: bytes, by: Principal, actions: Actions) -> Any:
+    """Run the command of a request and return its result, to be written as JSON.
+
+    Args:
+        name: the last segment of the path.
+        body: the command: a JSON object with its members and a ``comment``.
+        by: the principal of the request.
+        actions: what the commands do.
+
+    Raises:
+        NotFoundError: there is no such command.
+        ForbiddenError: the principal is no operator.
+        MalformedError: the body is no JSON object.
+        InvalidError: a member is missing, unknown or invalid; ``target`` names it.
+        UnavailableError: a store cannot be reached; the same request is safe again.
+    """
+    operation = _OPERATIONS.get(name)
+    if operation is None:
+        raise NotFoundError(
+            f"No operation has the name {name[:100]}. There are {', '.join(_OPERATIONS)}."
+        )
+    return perform_request(
+        operation.action,
+        by,
+        lambda: _read(body),
+        lambda operator, command: operation.act(actions, operator, command),
+        members=operation.members,
+        redacted=operation.redacted,
+        needs_comment=operation.needs_comment,
+    )
+
+
+def _read(body: bytes) -> Command:
+    if len(body) > _MAX_BODY_BYTES:
+        raise TooLargeError(f"The body is longer than {_MAX_BODY_BYTES} bytes.")
+    command = load_json(body)
+    if not isinstance(command, dict):
+        raise MalformedError("The body must be a JSON object with the members of the command.")
+    return command
+
+
+def _replay(actions: Actions, by: Principal, command: Command) -> tuple[object, LogFields]:
+    result = actions.replay(command.get("filter"), by, command.get("cursor"))
+    counts = {"replayed": result.replayed, "more": result.more}
+    return counts | ({"cursor": result.cursor} if result.cursor else {}), counts
+
+
+def _quarantine(actions: Actions, _: Principal, command: Command) -> tuple[object, LogFields]:
+    before = command.get("before", MAX_INT64)
+    if type(before) is not int or not 1 <= before <= MAX_INT64:
+        raise InvalidError(
+            "before must be the id of a quarantined item: a positive integer.", target="before"
+        )
+    items = [
+        {
+            "id": each["id"],
+            "itemId": each["item_id"],
+            "reason": each["reason"],
+            "item": each["item"],
+            "isCut": each["is_cut"],
+            "quarantinedAt": each["quarantined_at"],
+        }
+        for each in actions.quarantined(before)
+    ]
+    return {"items": items}, {"listed": len(items)}
+
+
+def _release(actions: Actions, _: Principal, command: Command) -> tuple[object, LogFields]:
+    released = actions.release(command.get("quarantineId"), command.get("record"))
+    result = {"id": released.id, "written": released.written}
+    return result, result
+
+
+def _reconcile(actions: Actions, _: Principal, command: Command) -> tuple[object, LogFields]:
+    step = actions.reconcile(command.get("since"), command.get("until"), command.get("cursor"))
+    counts = step.counts
+    result: dict[str, object] = {
+        "accepted": counts["accepted"],
+        "inBuffer": counts["in_buffer"],
+        "inPostgres": counts["in_replica"],
+        "inQuarantine": counts["in_quarantine"],
+        "missing": counts["missing"],
+        "missingIds": step.missing[:_MAX_IDS],
+        "unlogged": counts["unlogged"],
+        "unloggedIds": step.unlogged[:_MAX_IDS],
+        "reached": to_text(step.reached),
+        "more": step.cursor is not None,
+    }
+    return result | ({"cursor": step.cursor} if step.cursor else {}), counts
+
+
+_OPERATIONS = {
+    "replay": _Operation("replay", _replay, ("filter", "cursor")),
+    "quarantine": _Operation("release", _quarantine, ("before",), needs_comment=False),
+    "release": _Operation("release", _release, ("quarantineId",), redacted=("record",)),
+    "reconcile": _Operation("reconcile-period", _reconcile, ("since", "until", "cursor")),
+}
