@@ -55,6 +55,8 @@ def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dic
         # before the test calls ``advance_time``.
         "RETRY_BASE_S": "60",
         "SETTLE_INTERVAL_S": "0.05",
+        # A hundred years: the instants of the tests are fixed.
+        "RETENTION_MONTHS": "1200",
     }
 
 
