@@ -29,6 +29,7 @@ EVENTS: dict[str, dict[str, Any]] = {
     "replay": {"filter": "true"},
     "reconcile-period": {"since": "2026-11-22T08:00:00Z"},
     "migrate": {},
+    "restore": {"since": "2026-11-22T08:00:00Z"},
     "legacy-check": {"send": False},
 }
 # The other commands read or write a store.
