@@ -7,6 +7,7 @@
 - ``accepted_log``: read from intake's log which records were accepted.
 - ``replay``: return parked records to the queue.
 - ``quarantine``: release a quarantined item, repaired or unchanged.
+- ``manage_access_keys``: make, list and revoke the access keys of reports.
 - ``audited_command``: authorise an operator's command, and log its start and its end.
 - ``operator_requests``: the commands as requests, ``POST /operations/…``.
 
