@@ -53,7 +53,7 @@ class ODataService:
         self._settings = settings
         self._sizes = PageSizes(settings.odata_page, settings.odata_page_max)
         bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
-        self._limits = QueryLimits(bounds, settings.odata_expand_depth)
+        self._limits = QueryLimits(bounds, settings.odata_query_tokens, settings.odata_expand_depth)
         self._apply_bounds = ApplyBounds(
             settings.odata_max_transformations, settings.odata_max_added_properties, bounds
         )
@@ -246,7 +246,7 @@ class _StatementRunner:
         return row
 
     def row(self, statement: Statement, resource: Resource) -> list[Any]:
-        require_plannable(statement.sql)
+        require_plannable(statement.sql, statement.parameters)
         row = self.reader.row(statement.sql, statement.parameters, self.budget.deadline)
         if row is None:
             raise _not_found(resource)

@@ -21,7 +21,7 @@ from chalicelib.web.headers import (
     security_headers,
 )
 from chalicelib.web.json_response import respond_safely
-from chalicelib.web.request_checks import odata_version
+from chalicelib.web.request_checks import odata_version, require_host
 
 # Paths that work without a token. To an anonymous caller they only show that the service runs.
 _PUBLIC_PATHS = ("/health",)
@@ -78,7 +78,7 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
 
 
 def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middleware:
-    """Reject requests without a valid token, on every route; set ``request.principal``.
+    """Reject requests without a valid token or Host, on every route; set ``request.principal``.
 
     The public paths (GET /health) work without a token, and not with an invalid one.
 
@@ -89,6 +89,7 @@ def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middle
 
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
+            require_host(request)
             try:
                 request.principal = principal_of(authorizations(request._event_dict), request.path)
             except UnauthenticatedError as error:
