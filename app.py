@@ -275,6 +275,16 @@ def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[s
     return asdict(result), {"outcome": result.outcome, "decidedBy": result.decided_by}
 
 
+@operator_command("name", "employerId", "employeeId", "days", "revoke", name="access-keys")
+def access_keys(event: dict[str, Any], operator: Principal, *_: Any) -> tuple[Any, dict[str, Any]]:
+    """Make an access key for a report: ``{"name": "payroll", "employerId": 121, "days": 365}``.
+
+    The result is the only place that ever shows the key. ``{"revoke": 7}`` revokes a key at once.
+    With no member, list the keys.
+    """
+    return container.manage_access_keys(event, operator)
+
+
 @operator_command()
 def migrate(*_: Any) -> tuple[list[str], dict[str, Any]]:
     """Apply every new migration to the database, and return their names."""

@@ -19,7 +19,7 @@ Around the way of a record:
   waits for either.
 - ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.
 - ``point_record``, ``principal`` and ``instant`` are the values that all steps share;
-  ``record_id`` computes the id of a punch.
+  ``record_id`` computes the id of a punch; ``access_key`` says what the secret of a report is.
 - ``errors`` and ``error_response`` define the errors and their form over HTTP; ``retry_window``
   chooses when a refused client may come back.
 - ``aws``, ``net``, ``secret_references``, ``strict_json``, ``content_coding`` and ``telemetry``

@@ -24,6 +24,7 @@ from chalicelib.errors import (
     InvalidError,
     MisconfiguredError,
     NotFoundError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from chalicelib.intake import Intake, as_awaiting
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from chalicelib.operations.replay import Replay
     from chalicelib.operations.restore import Restored
     from chalicelib.point_record import PointRecord
+    from chalicelib.postgres.access_key_store import AccessKeyStore
     from chalicelib.postgres.connection import Database
     from chalicelib.postgres.point_records import PointRecordStore
     from chalicelib.postgres.read_session import ReadSession
@@ -119,9 +121,34 @@ def dynamodb() -> Any:
 def authenticator() -> Authenticator:
     """Build the authenticator; see ``identity.factory.authenticator``."""
     from chalicelib.identity import factory
+    from chalicelib.identity.access_keys import AccessKeys
 
     table = _key_table()
-    return factory.authenticator(settings(), resolved("jwt_key"), table.read if table else None)
+    return factory.authenticator(
+        settings(),
+        resolved("jwt_key"),
+        table.read if table else None,
+        AccessKeys(lambda digest: access_key_store().find(digest)),
+    )
+
+
+@cache
+def access_key_store() -> AccessKeyStore:
+    """Return the access keys, as a query finds them; intake never does."""
+    from chalicelib.postgres.access_key_store import AccessKeyStore
+
+    return AccessKeyStore(queried_database(), settings().lookup_timeout_s)
+
+
+def manage_access_keys(
+    command: Mapping[str, Any], operator: Principal
+) -> tuple[Any, dict[str, Any]]:
+    """Make, list or revoke access keys; see ``manage_access_keys.manage``."""
+    from chalicelib.operations.manage_access_keys import manage
+    from chalicelib.postgres.access_key_store import AccessKeyStore
+
+    store = AccessKeyStore(database(), settings().statement_timeout_s)
+    return manage(command, operator.subject, store, datetime.now(UTC))
 
 
 def _key_table() -> KeyTable | None:
@@ -143,9 +170,18 @@ def store_keys() -> None:
         key_copy.copy_keys(factory.issuer(settings()), table, time.time)
 
 
-def authenticate(authorizations: Sequence[str]) -> Principal:
-    """Return the principal of a request; see ``Authenticator.authenticate``."""
-    return authenticator().authenticate(authorizations)
+def authenticate(authorizations: Sequence[str], path: str) -> Principal:
+    """Return the principal of a request to a route; see ``Authenticator.authenticate``.
+
+    Raises:
+        UnauthenticatedError: it has no valid credentials. The error says where to get a token.
+    """
+    try:
+        reads_odata = path == "/odata" or path.startswith("/odata/")
+        return authenticator().authenticate(authorizations, reads_odata=reads_odata)
+    except UnauthenticatedError as error:
+        error.authorization_uri = settings().jwt_authorization_uri
+        raise
 
 
 @cache

@@ -396,6 +396,11 @@ class Settings:
     jwt_audience_claim: str = setting(
         "aud", "Claim that contains the audience. For Cognito: client_id."
     )
+    jwt_authorization_uri: str = setting(
+        "",
+        "Where a person gets a token, for WWW-Authenticate; Excel and Power BI open it as an"
+        " organizational account.",
+    )
     jwt_leeway_s: float = setting(
         30.0, "Tolerated clock difference to the issuer when exp and nbf are checked.", 0, 300
     )

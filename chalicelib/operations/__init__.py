@@ -9,6 +9,7 @@
 - ``journal_deliveries``: write to the journal what the legacy has confirmed.
 - ``restore``: put back, from the journal, what Postgres has lost.
 - ``quarantine``: release a quarantined item, repaired or unchanged.
+- ``manage_access_keys``: make, list and revoke the access keys of reports.
 - ``audited_command``: authorise an operator's command, and log its start and its end.
 - ``operator_requests``: the commands as requests, ``POST /operations/…``.
 

@@ -239,6 +239,7 @@ USES: dict[str, Callable[[Stage], object]] = {
     "observe": lambda _: observe(),
     "store-keys": lambda _: app.store_keys(schedule_event(), context()),
     "release": lambda stage: app.release(stage.operator_event(), context()),
+    "access-keys": lambda stage: app.access_keys(stage.operator_event(), context()),
     "replay": lambda stage: app.replay(stage.operator_event(filter="employerId eq 121"), context()),
     "restore": restore,
     "legacy-check": lambda stage: app.legacy_check(stage.operator_event(), context()),
