@@ -318,6 +318,7 @@ def test_the_plan_of_a_flush_has_no_quadratic_join_with_stale_statistics(
             settlements="[]",
             first_id=min(ids),
             last_id=max(ids),
+            is_journaled=True,
             **asdict(SAMPLE),
         )
     assert "Nested Loop" not in plan or "Index Cond: (id = settlement" in plan, plan
