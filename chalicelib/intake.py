@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from chalicelib.buffer import Buffer
@@ -146,8 +146,13 @@ class Intake:
 
 def as_awaiting(record: PointRecord) -> dict[str, Any]:
     """Return the JSON of a record that is not in Postgres yet, with every property of the API."""
+    local = record.included_at.astimezone(timezone(timedelta(minutes=record.utc_offset_minutes)))
+    time, _, fraction = local.time().isoformat().partition(".")
     return {
         **properties(record),
+        "localDate": local.date().isoformat(),
+        # As Postgres writes it: without zeros at the end of the fraction.
+        "localTime": f"{time}.{fraction.rstrip('0')}" if fraction else time,
         "status": Status.AWAITING,
         "attempts": 0,
         "nextAttemptAt": None,
