@@ -299,6 +299,14 @@ class Buffer:
             "oldestAgeSeconds": None if age is None else round(age.total_seconds(), 1),
         }
 
+    def depth(self) -> int:
+        """Return the number of items, estimated from a sample if there are many.
+
+        Raises:
+            UnavailableError: DynamoDB does not respond.
+        """
+        return self._count()[0]
+
     def _count(self) -> tuple[int, bool]:
         """Return the number of items, and whether it is an estimate.
 

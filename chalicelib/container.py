@@ -238,6 +238,7 @@ def point_record_store() -> PointRecordStore:
 
 @cache
 def replicator() -> Replicator:
+    from chalicelib.postgres.replication_shares import ReplicationShares
     from chalicelib.replicator import Replicator
 
     config = settings()
@@ -248,6 +249,8 @@ def replicator() -> Replicator:
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
+        shares=ReplicationShares(database(), config.replication_lease_s),
+        share=config.replication_share,
         journal=journal(),
         journal_timeout_s=config.journal_timeout_s,
     )
