@@ -1,17 +1,21 @@
 """Several replicators share a deep buffer: each item is deleted by one, and none is forgotten."""
 
+import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+import app
 from chalicelib import container
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.replication_shares import ReplicationShares
 from chalicelib.replicator import Replication, Replicator
+from deploy.capacity.facts import template
 from tests.support import killed_process
 from tests.support.killed_process import KillPoint
+from tests.support.lambda_events import context
 from tests.support.record_counts import assert_replicated, buffered_ids, fill
 from tests.support.service import Service
 
@@ -82,3 +86,18 @@ def test_helper_leaves_a_shallow_buffer_alone(service: Service, dynamodb: Any, t
     assert run(helps=True).read == 0
     assert run(helps=False).read == SHARE - 1
     assert service.statuses() == {"AWAITING": SHARE - 1}
+
+
+def test_rules_of_the_template_start_runs_that_help(
+    service: Service, dynamodb: Any, table: str
+) -> None:
+    fill(dynamodb, table, range(1, 4))
+    rules = template()["Resources"]["Replicate"]["Properties"]["Events"]
+    inputs = [rule["Properties"].get("Input") for rule in rules.values()]
+    events = [json.loads(each) for each in inputs if each]
+    assert len(events) == len(rules) - 1
+    for event in events:
+        app.replicate(event, context())
+    assert service.statuses() == {}
+    service.replicate()
+    assert service.statuses() == {"AWAITING": 3}
