@@ -148,7 +148,7 @@ def replicate(event: CloudWatchEvent) -> None:
     unless the buffer is deep.
     """
     helps = bool(event.detail.get("helps"))
-    container.replicator().run(_remaining_s(event.context), helps=helps)
+    container.replicate(_remaining_s(event.context), helps=helps)
     if not helps:
         container.journal_deliveries(_remaining_s(event.context))
 

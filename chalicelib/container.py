@@ -196,6 +196,7 @@ def intake() -> Intake:
         buffer(),
         lambda: datetime.now(UTC),
         clock_skew_s=config.clock_skew_s,
+        retention_months=config.retention_months,
         max_body_bytes=config.max_body_bytes,
         max_batch=config.max_batch,
         threads=config.intake_threads,
@@ -455,6 +456,22 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     )
 
 
+def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
+    """Move the buffered records to Postgres, and then make the partitions that are missing.
+
+    Args:
+        remaining_s: returns how many seconds are left.
+        helps: see ``Replicator.run``.
+    """
+    replicator().run(remaining_s, helps=helps)
+    if helps:
+        return
+    try:
+        _keep_partitions()
+    except UnavailableError as error:  # an alarm rings if records stay without partitions
+        telemetry.error("the partitions were not made", error)
+
+
 def stages() -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
@@ -675,4 +692,15 @@ def migrate() -> list[str]:
     """Apply every new migration to the database; see ``postgres.migrate``."""
     from chalicelib.postgres.migrate import migrate
 
-    return migrate(database())
+    applied = migrate(database())
+    _keep_partitions()
+    return applied
+
+
+def _keep_partitions() -> None:
+    """Make the partitions that are missing; see ``partitions.keep_partitions``."""
+    from chalicelib.postgres.partitions import keep_partitions
+
+    made = keep_partitions(database(), datetime.now(UTC), settings().retention_months)
+    if made:
+        telemetry.event("partitions made", months=made)

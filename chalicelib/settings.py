@@ -58,6 +58,12 @@ class Settings:
     clock_skew_s: float = setting(
         60.0, "How far in the future includedAt may be, by the clock of the server.", 0, 86_400
     )
+    retention_months: int = setting(
+        62,
+        "How many months before the present one punches are kept. Older ones are refused.",
+        1,
+        1_200,
+    )
     max_body_bytes: int = setting(
         65_536, "Maximum size of the body of POST /point-record.", 1_024, 6_000_000
     )

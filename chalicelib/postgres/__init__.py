@@ -15,7 +15,8 @@
 - ``login``: read the login again after the server has refused it.
 - ``database_url``: the host, login and TLS of connections; ``rds_ca.pem`` has Amazon's roots.
 - ``sqlstate``: what an error says about the session and the request.
+- ``partitions``: make the partitions of each month.
 - ``migrate``: apply ``migrations/*.sql``, which define the schema.
 
-Start with ``migrations/0001_point_record.sql`` for the tables, then ``point_records``.
+Start with ``migrations/0008_partitions.sql`` for the tables, then ``point_records``.
 """

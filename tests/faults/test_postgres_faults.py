@@ -31,6 +31,7 @@ LEASES_S = 200.0
 # How the statements of each transaction begin.
 ADD = "WITH document"
 BEGIN = "INSERT INTO integrator_state"
+DUE = "SELECT id\nFROM point_record"
 CLAIM = "WITH claimed"
 FLUSH = "WITH renewed"
 RELEASE = "UPDATE point_record"
@@ -130,7 +131,8 @@ def test_a_refused_connection_leaves_all_records_in_the_buffer(
 
 @pytest.mark.parametrize("moment", [Moment.BEFORE_COMMIT, Moment.AFTER_COMMIT])
 @pytest.mark.parametrize(
-    ("statement", "call"), [(BEGIN, 1), (CLAIM, 2), (FLUSH, 1), (FLUSH, 2), (RELEASE, 1), (END, 1)]
+    ("statement", "call"),
+    [(BEGIN, 1), (DUE, 2), (CLAIM, 1), (FLUSH, 1), (FLUSH, 2), (RELEASE, 1), (END, 1)],
 )
 def test_an_interrupted_integration_sends_and_logs_each_outcome_once(
     service: Service,
@@ -239,7 +241,7 @@ class RollBackError(Exception):
 def insert(session: pg8000.native.Connection, record_id: str) -> None:
     session.run(
         "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
-        " created_at) VALUES (CAST(:id AS uuid), 1, 1, now(), 0, now())",
+        " created_at) VALUES (CAST(:id AS uuid), 1, 1, timestamptz '2026-11-22 11:00Z', 0, now())",
         id=record_id,
     )
 
