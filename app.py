@@ -60,6 +60,8 @@ def post_point_record() -> Response:
         return json_response(207, [_item(each) for each in accepted])
     record = as_awaiting(accepted.record)
     location = f"{_public_url(request)}/point-record/{record['id']}"
+    if accepted.evidence:
+        record["evidence"] = accepted.evidence
     return json_response(201 if accepted.created else 200, record, {"Location": location})
 
 
@@ -281,4 +283,5 @@ def _item(result: Accepted | PunchClockError) -> dict[str, Any]:
     """Return the entry of one array item in a 207 response."""
     if isinstance(result, PunchClockError):
         return {"status": result.http_status, **error_body(result)}
-    return {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+    item = {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+    return item | ({"evidence": result.evidence} if result.evidence else {})

@@ -1,6 +1,7 @@
 """Postgres, the system of record: every SQL statement outside ``odata``, and the schema.
 
 - ``point_records``: add records from the buffer, quarantine invalid items.
+- ``other_evidence``: log posts of a punch that is a record already, with other evidence.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.
 - ``canary_records``: read the records of the reserved employee that measure the whole way.
 - ``claims``: lease due records to a run of the integrator, and settle their outcomes.
