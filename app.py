@@ -34,6 +34,7 @@ _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 # From the outermost to the innermost.
 app.register_middleware(middleware.bind_request_id, "all")
+app.register_middleware(middleware.failed_run, "scheduled")
 app.register_middleware(middleware.error_envelope, "http")
 app.register_middleware(middleware.cors(container.settings), "http")
 app.register_middleware(middleware.authenticate(container.authenticate), "http")

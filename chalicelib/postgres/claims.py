@@ -155,7 +155,7 @@ LIMIT 1
 #
 # A delivery that the legacy has confirmed is written whichever run holds the lease by now. Any
 # other outcome changes the record only while this run holds the record's lease. The log gets a row
-# for every outcome.
+# for every outcome, and a row that does not change the record says so.
 #
 # The condition is a CASE because the planner cannot estimate it from statistics. If the statistics
 # had only INTEGRATED records, the planner would expect no match for a plain condition, and would
@@ -204,9 +204,17 @@ WITH renewed AS (
           WHEN settlement.status = 'INTEGRATED' THEN true
           ELSE record.claimed_by = CAST(:run_id AS uuid)
       END
+    RETURNING record.id
 ), logged AS (
     INSERT INTO integration_log (point_id, attempt, status, log, http_status, latency_ms)
-    SELECT id, attempt, status, log, http_status, latency_ms FROM settlement
+    SELECT
+        id, attempt, status,
+        CASE
+            WHEN id IN (SELECT id FROM settled) THEN log
+            ELSE left('Late, from a run that had lost the record. ' || coalesce(log, ''), 8000)
+        END,
+        http_status, latency_ms
+    FROM settlement
 )
 SELECT count(*) FROM renewed
 """
