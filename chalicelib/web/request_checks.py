@@ -19,8 +19,12 @@ def require_json(request: Request) -> None:
     media_type = request.headers.get("content-type", "application/json").lower()
     kind, *parameters = (part.strip() for part in media_type.split(";"))
     charsets = {each for each in parameters if each.startswith("charset=")}
-    if kind != "application/json" or charsets - {"charset=utf-8", 'charset="utf-8"'}:
-        raise MediaTypeError("Send the body as UTF-8 JSON, with Content-Type: application/json.")
+    charsets -= {"charset=utf-8", 'charset="utf-8"'}
+    if kind != "application/json" or charsets:
+        unknown = f" {min(charsets)[:100]} is not supported." if charsets else ""
+        raise MediaTypeError(
+            f"Send the body as UTF-8 JSON, with Content-Type: application/json.{unknown}"
+        )
 
 
 def require_host(request: Request) -> None:
