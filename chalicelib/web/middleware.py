@@ -73,6 +73,8 @@ def error_envelope(request: Request, get_response: GetResponse) -> Response:
             "error": {"code": body["Code"].removesuffix("Error"), "message": body["Message"]}
         }
         response.headers.update(odata_version(request))
+    if request.method == "HEAD":
+        response.body = ""  # RFC 9110, section 9.3.2
     response.headers = security_headers(request.headers) | response.headers
     return response
 

@@ -13,7 +13,7 @@ import pytest
 from chalicelib import container
 from chalicelib.buffer import _MAX_BESIDE
 from chalicelib.postgres.other_evidence import MAX_POSTS
-from chalicelib.principal import Role
+from chalicelib.principal import Principal, Role
 from local.tokens import make_token
 from tests.support.record_counts import buffered_ids
 from tests.support.service import PUNCH, Service
@@ -28,6 +28,8 @@ PHONE = {
     "longitude": -46.6,
     "accuracyMeters": 8.0,
 }
+BY_EMPLOYER = Principal(Role.EMPLOYER, 121, subject="eve")
+BY_EMPLOYEE = Principal(Role.EMPLOYEE, 121, 7, subject="ada")
 EMPLOYER = make_token(KEY, Role.EMPLOYER, 121, subject="eve")
 EMPLOYEE = make_token(KEY, Role.EMPLOYEE, 121, 7, subject="ada")
 
@@ -150,17 +152,13 @@ def test_change_set_keeps_other_evidence(service: Service) -> None:
     records = container.intake()
     first, second = (
         records.read(each, principal)
-        for each, principal in ((FAKE, _principal(EMPLOYER)), (PHONE, _principal(EMPLOYEE)))
+        for each, principal in ((FAKE, BY_EMPLOYER), (PHONE, BY_EMPLOYEE))
     )
-    other = records.read({**PUNCH, "employeeId": 8}, _principal(EMPLOYER))
+    other = records.read({**PUNCH, "employeeId": 8}, BY_EMPLOYER)
     accepted = records.accept_records([first, second, other])
     assert [each.evidence for each in accepted] == [None, "logged", None]
     service.replicate()
     assert_both_are_logged_once(service, str(first.id))
-
-
-def _principal(token: str) -> Any:
-    return container.authenticate([f"Bearer {token}"])
 
 
 def test_flood_of_evidence_is_bounded_for_each_role(
