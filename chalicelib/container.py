@@ -428,12 +428,15 @@ def lookup_session() -> ReadSession:
 
 @cache
 def odata() -> Router:
-    from chalicelib.odata.pending import PendingRecords
+    from chalicelib.odata.pending import PendingRecords, evidence_annotation
     from chalicelib.odata.router import Router
 
     def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
         accepted = intake().accept_records(records)
-        return [(as_awaiting(each.record), each.created) for each in accepted]
+        return [
+            (as_awaiting(each.record) | evidence_annotation(each.evidence), each.created)
+            for each in accepted
+        ]
 
     def find(record_id: str, principal: Principal) -> dict[str, Any] | None:
         record = buffer().get(record_id)
