@@ -391,6 +391,16 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     )
 
 
+@cache
+def openapi() -> str:
+    """Return the OpenAPI document of the stage; see ``openapi.document``."""
+    import json
+
+    from chalicelib.openapi.document import document
+
+    return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
+
+
 def stages() -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health

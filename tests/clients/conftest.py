@@ -87,6 +87,9 @@ def stack(
         postgres=database_url,
         legacy="http://127.0.0.1:9",
     ) | {"ODATA_PAGE": str(PAGE), "CORS_ORIGINS": page_origin, "CLOCK_SKEW_S": "1"}
+    log = home / "accepted.log"
+    log.touch()
+    variables["ACCEPTED_LOG"] = f"file:{log}"
     child, url = start_api(home, 0, variables)
     try:
         bodies = [
