@@ -149,8 +149,9 @@ def serve_odata(**segments: str) -> Response:
 
 @app.schedule(EVERY_MINUTE)
 def replicate(event: CloudWatchEvent) -> None:
-    """Step 2: move the buffered records to Postgres."""
+    """Step 2: move the buffered records to Postgres, and what is delivered to the journal."""
     container.replicator().run(_remaining_s(event.context))
+    container.journal_deliveries(_remaining_s(event.context))
 
 
 @app.schedule(EVERY_MINUTE)
@@ -257,6 +258,18 @@ def reconcile_period(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], di
     """Check every record accepted in a period: ``{"since": "2026-11-22T08:00:00Z"}``, until now."""
     result = container.reconcile_period(event.get("since"), event.get("until"))
     return asdict(result), result.counts
+
+
+@operator_command("since", "cursor")
+def restore(
+    event: dict[str, Any], _: Principal, remaining_s: Callable[[], float]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Put back what Postgres has lost, from the journal: ``{"since": "2026-11-22T08:00:00Z"}``.
+
+    If the result has a ``cursor``, the time ran out: send it together with the same ``since``.
+    """
+    result = asdict(container.restore(event.get("since"), event.get("cursor"), remaining_s))
+    return result, result
 
 
 @operator_command("send", redacted=["record", "response"], name="legacy-check")

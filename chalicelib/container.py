@@ -21,6 +21,7 @@ from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.dynamodb import client as dynamodb_client
 from chalicelib.errors import (
+    InvalidError,
     MisconfiguredError,
     NotFoundError,
     UnauthenticatedError,
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
     from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
     from chalicelib.integrator.run import Run
+    from chalicelib.journal.journal_files import Journal
     from chalicelib.odata.router import Router
     from chalicelib.operations.quarantine import Release
     from chalicelib.operations.reconciler import Reconciliation
     from chalicelib.operations.replay import Replay
+    from chalicelib.operations.restore import Restored
     from chalicelib.point_record import PointRecord
     from chalicelib.postgres.access_key_store import AccessKeyStore
     from chalicelib.postgres.connection import Database
@@ -245,7 +248,60 @@ def replicator() -> Replicator:
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
+        journal=journal(),
+        journal_timeout_s=config.journal_timeout_s,
     )
+
+
+@cache
+def journal() -> Journal | None:
+    """Open the journal; None if the stage has none."""
+    config = settings()
+    if not config.journal:
+        return None
+    from chalicelib import aws
+    from chalicelib.journal import journal_files
+
+    return journal_files.connect(config.journal, lambda: aws.s3(config.journal_timeout_s))
+
+
+def journal_deliveries(remaining_s: Callable[[], float]) -> None:
+    """Write new deliveries to the journal; see ``journal_deliveries.journal_deliveries``."""
+    opened = journal()
+    if opened is not None:
+        from chalicelib.operations import journal_deliveries
+        from chalicelib.postgres.delivery_outbox import DeliveryOutbox
+
+        journal_deliveries.journal_deliveries(
+            DeliveryOutbox(database()), opened, remaining_s, settings().journal_timeout_s
+        )
+
+
+def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> Restored:
+    """Put back what Postgres has lost; see ``restore.restore``.
+
+    Raises:
+        InvalidError: the stage has no journal, or the period is invalid.
+    """
+    from chalicelib.operations import restore
+    from chalicelib.postgres.restoration import Restoration
+
+    opened = journal()
+    if opened is None:
+        raise InvalidError("This stage has no journal to restore from: JOURNAL is not set.")
+    return restore.restore(
+        since,
+        cursor,
+        opened,
+        point_record_store(),
+        Restoration(database(), pause_s=_RESTORE_PAUSE_S),
+        remaining_s,
+        datetime.now(UTC),
+    )
+
+
+# Longer than an invocation, so that the integrator stands still until a restore is continued.
+_RESTORE_PAUSE_S = 3_600.0
 
 
 def legacy_endpoint() -> LegacyEndpoint:
@@ -333,7 +389,12 @@ def integrator_run() -> Run:
         endpoint.credentials.prepare()  # a token comes while the run claims its first records
     call_pool = CallPool(endpoint)
     return Run(
-        Claims(database(), run_lease_s=config.run_lease_s, record_lease_s=config.record_lease_s),
+        Claims(
+            database(),
+            run_lease_s=config.run_lease_s,
+            record_lease_s=config.record_lease_s,
+            is_journaled=bool(config.journal),
+        ),
         call_pool,
         DatabaseWorker(call_pool.wake),
         limiter.from_settings(config),

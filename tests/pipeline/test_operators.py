@@ -30,6 +30,7 @@ EVENTS: dict[str, dict[str, Any]] = {
     "reconcile-period": {"since": "2026-11-22T08:00:00Z"},
     "access-keys": {"name": "payroll", "employerId": 121},
     "migrate": {},
+    "restore": {"since": "2026-11-22T08:00:00Z"},
     "legacy-check": {"send": False},
 }
 # The other commands read or write a store.
