@@ -39,9 +39,9 @@ _SCHEMA.config.phases.coverage.unexpected_methods = {"DELETE", "PATCH", "PUT"}
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_no_answer_is_outside_the_document(case: Any, stack: Stack) -> None:
+def test_no_answer_is_outside_the_document(case: Any, empty_stack: Stack) -> None:
     case.call_and_validate(
-        base_url=stack.url,
+        base_url=empty_stack.url,
         headers=OPERATOR,
         checks=[CHECKS.get_one(name) for name in _CHECKS],
     )
@@ -66,32 +66,34 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
     return "punch_client"
 
 
-def test_generated_client_posts_a_punch_and_reads_its_record(generated: str, stack: Stack) -> None:
+def test_generated_client_posts_a_punch_and_reads_its_record(
+    generated: str, empty_stack: Stack
+) -> None:
     def module(name: str) -> Any:
         return importlib.import_module(f"{generated}.{name}")
 
     token = OPERATOR["Authorization"].removeprefix("Bearer ")
-    client = module("client").AuthenticatedClient(base_url=stack.url, token=token)
+    client = module("client").AuthenticatedClient(base_url=empty_stack.url, token=token)
     punch = module("models").Punch.from_dict(PUNCH | {"employeeId": 901})
 
     created = module("api.punches.post_punch").sync_detailed(client=client, body=punch)
     assert created.status_code == 201
     assert created.parsed.employee_id == 901
-    assert created.headers["Location"] == f"{stack.url}/point-record/{created.parsed.id}"
+    assert created.headers["Location"] == f"{empty_stack.url}/point-record/{created.parsed.id}"
     again = module("api.punches.post_punch").sync(client=client, body=[punch])
     assert [each.status for each in again] == [200]
     record = module("api.punches.get_record").sync(client=client, id=created.parsed.id)
     assert record.included_at == created.parsed.included_at
     assert module("api.health.get_health").sync(client=client).status in ("ok", "degraded")
-    refused = module("client").AuthenticatedClient(base_url=stack.url, token="x.y.z")
+    refused = module("client").AuthenticatedClient(base_url=empty_stack.url, token="x.y.z")
     error = module("api.punches.post_punch").sync(client=refused, body=punch)
     assert error.error.code == "Unauthenticated"
     client.get_httpx_client().close()
     refused.get_httpx_client().close()
 
 
-def test_document_of_the_service_is_at_its_url(stack: Stack) -> None:
-    published = requests.get(f"{stack.url}/openapi.json", timeout=10)
+def test_document_of_the_service_is_at_its_url(empty_stack: Stack) -> None:
+    published = requests.get(f"{empty_stack.url}/openapi.json", timeout=10)
     assert published.json()["servers"] == [
         {"url": "./", "description": "Where this document comes from."}
     ]
