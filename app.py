@@ -99,6 +99,13 @@ def get_health() -> Response:
     return json_response(200, container.stages())
 
 
+@app.route("/openapi.json", methods=["GET"])
+@handle_errors
+def get_openapi() -> Response:
+    """Return the description of the routes other than OData, as OpenAPI 3.1."""
+    return json_response(200, container.openapi())
+
+
 @app.route("/operations/{name}", methods=["POST"], content_types=["*/*"])
 @handle_errors
 def post_operation(name: str) -> Response:

@@ -24,8 +24,9 @@ from chalicelib.web.headers import (
 from chalicelib.web.json_response import respond_safely
 from chalicelib.web.request_checks import odata_version, require_host
 
-# Paths that work without a token. To an anonymous caller they only show that the service runs.
-_PUBLIC_PATHS = ("/health",)
+# Paths that work without a token. To an anonymous caller they show that the service runs, and what
+# is published anyway.
+_PUBLIC_PATHS = ("/health", "/openapi.json")
 
 GetResponse = Callable[[Request], Response]
 Middleware = Callable[[Request, GetResponse], Response]
@@ -103,7 +104,7 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
 def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middleware:
     """Reject requests without a valid token or Host, on every route; set ``request.principal``.
 
-    The public paths (GET /health) work without a token, and not with an invalid one.
+    The public paths work without a token, and not with an invalid one.
 
     Args:
         principal_of: returns the principal for the values of the Authorization headers and the path
