@@ -26,14 +26,15 @@ def key(empty_stack: Stack) -> str:
 
 
 def test_documented_python_reads_all_pages_and_groups_by_day(empty_stack: Stack, key: str) -> None:
-    # Two days by UTC-3, of four and of three punches; more records than a page has.
+    # Two local days, of four and of three punches; more records than a page has. The employees are
+    # in two time zones, and one punch is on another day in UTC.
     punches = [
         {
             "employeeId": employee,
             "employerId": 121,
-            "includedAt": f"2026-11-{day}T{clock}:00-03:00",
+            "includedAt": f"2026-11-{day}T{clock}:00{offset}",
         }
-        for employee in (EMPLOYEE, EMPLOYEE + 1)
+        for employee, offset in ((EMPLOYEE, "-03:00"), (EMPLOYEE + 1, "+09:00"))
         for day, clocks in (("23", CLOCKS), ("24", (*CLOCKS[:2], "23:30")))
         for clock in clocks
     ]
@@ -57,6 +58,11 @@ def test_documented_python_reads_all_pages_and_groups_by_day(empty_stack: Stack,
     assert [(row.day, int(row.punches), row.first, row.last) for row in own.itertuples()] == [
         ("2026-11-23", 4, "2026-11-23T11:00:00.000000Z", "2026-11-23T20:30:00.000000Z"),
         ("2026-11-24", 3, "2026-11-24T11:00:00.000000Z", "2026-11-25T02:30:00.000000Z"),
+    ]
+    other = per_day[per_day["employeeId"] == EMPLOYEE + 1]
+    assert [(row.day, int(row.punches)) for row in other.itertuples()] == [
+        ("2026-11-23", 4),
+        ("2026-11-24", 3),
     ]
     assert isinstance(hours, pandas.DataFrame)
     first, second = hours.loc[EMPLOYEE]["hours"]
