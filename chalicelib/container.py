@@ -239,6 +239,7 @@ def point_record_store() -> PointRecordStore:
 
 @cache
 def replicator() -> Replicator:
+    from chalicelib.postgres.replication_shares import ReplicationShares
     from chalicelib.replicator import Replicator
 
     config = settings()
@@ -249,6 +250,8 @@ def replicator() -> Replicator:
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
+        shares=ReplicationShares(database(), config.replication_lease_s),
+        share=config.replication_share,
         journal=journal(),
         journal_timeout_s=config.journal_timeout_s,
     )
@@ -425,12 +428,15 @@ def lookup_session() -> ReadSession:
 
 @cache
 def odata() -> Router:
-    from chalicelib.odata.pending import PendingRecords
+    from chalicelib.odata.pending import PendingRecords, evidence_annotation
     from chalicelib.odata.router import Router
 
     def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
         accepted = intake().accept_records(records)
-        return [(as_awaiting(each.record), each.created) for each in accepted]
+        return [
+            (as_awaiting(each.record) | evidence_annotation(each.evidence), each.created)
+            for each in accepted
+        ]
 
     def find(record_id: str, principal: Principal) -> dict[str, Any] | None:
         record = buffer().get(record_id)
@@ -453,13 +459,30 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     )
 
 
-def replicate(remaining_s: Callable[[], float]) -> None:
-    """Move the buffered records to Postgres, and then make the partitions that are missing."""
-    replicator().run(remaining_s)
+def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
+    """Move the buffered records to Postgres, and then make the partitions that are missing.
+
+    Args:
+        remaining_s: returns how many seconds are left.
+        helps: see ``Replicator.run``.
+    """
+    replicator().run(remaining_s, helps=helps)
+    if helps:
+        return
     try:
         _keep_partitions()
     except UnavailableError as error:  # an alarm rings if records stay without partitions
         telemetry.error("the partitions were not made", error)
+
+
+@cache
+def openapi() -> str:
+    """Return the OpenAPI document of the stage; see ``openapi.document``."""
+    import json
+
+    from chalicelib.openapi.document import document
+
+    return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
 
 
 def stages() -> dict[str, Any]:

@@ -126,6 +126,19 @@ class Settings:
         0.5,
         300,
     )
+    replication_share: int = setting(
+        20_000,
+        "Number of buffered records from which on several runs of the replicator share the buffer,"
+        " and about the size of a share.",
+        100,
+        10_000_000,
+    )
+    replication_lease_s: float = setting(
+        30.0,
+        "Lease of a share of the buffer. If its run dies, another run takes the share over then.",
+        1,
+        300,
+    )
     journal: str = setting(
         "",
         "Where the replicator writes each record before it leaves the buffer, and each delivery:"

@@ -211,7 +211,7 @@ PROPERTIES = {
         *("id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId"),
         *("localDate", "localTime"),
         *("latitude", "longitude", "accuracyMeters", "status", "attempts", "nextAttemptAt"),
-        *("integratedAt", "createdAt", "replicatedAt", "updatedAt"),
+        *("integratedAt", "createdAt", "replicatedAt", "updatedAt", "postedBy", "postedAs"),
     },
     "IntegrationLog": {
         *("pointId", "number", "attempt", "status", "log", "httpStatus", "latencyMs", "createdAt"),

@@ -16,6 +16,7 @@ from chalicelib import container
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import PointRecordStore
+from chalicelib.postgres.replication_shares import ReplicationShares
 from chalicelib.replicator import Replicator
 from tests.conftest import SimulatedLegacy, connect
 from tests.support.postgres_proxy import Moment, PostgresProxy, running
@@ -100,6 +101,8 @@ def test_a_replication_whose_commit_hangs_ends_at_the_socket_timeout(
         page=25,
         deleters=1,
         margin_s=1,
+        shares=ReplicationShares(impatient, 30),
+        share=1_000,
     )
     accepted = fill(dynamodb, table, RECORDS)
     proxy.interrupt(ADD, Moment.AFTER_COMMIT, hang=True)
