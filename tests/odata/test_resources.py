@@ -96,7 +96,7 @@ def test_collection_contains_every_log(client: Client, data: DataSet) -> None:
 
 def as_json(entity: Record | Log) -> dict[str, object]:
     names = [each.name for each in ENTITY_SETS[f"{_NAMES[type(entity)]}s"].properties]
-    values = {name: getattr(entity, name) for name in names}
+    values = {name: getattr(entity, name, None) for name in names}  # nobody posted them
     return {
         name: to_text(value)
         if isinstance(value, datetime)
