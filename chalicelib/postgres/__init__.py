@@ -2,6 +2,7 @@
 
 - ``point_records``: add records from the buffer, quarantine invalid items.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.
+- ``stage_flow``: describe what passed in the last minute, and why something does not pass.
 - ``canary_records``: read the records of the reserved employee that measure the whole way.
 - ``claims``: lease due records to a run of the integrator, and settle their outcomes.
 - ``dead_letters``: return parked records (status REJECTED) to the queue.

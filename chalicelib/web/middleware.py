@@ -25,6 +25,9 @@ from chalicelib.web.request_checks import odata_version
 # Paths that work without a token. To an anonymous caller they only show that the service runs.
 _PUBLIC_PATHS = ("/health",)
 
+# Files without data. A browser loads them before it has a token.
+_FILE_PATHS = ("/console", "/console/config.json", "/console/{version}/{name}")
+
 GetResponse = Callable[[Request], Response]
 Middleware = Callable[[Request, GetResponse], Response]
 
@@ -79,7 +82,8 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
 def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
     """Reject requests without a valid token, on every route; set ``request.principal``.
 
-    The public paths (GET /health) work without a token, and not with an invalid one.
+    The public paths (GET /health) work without a token, and not with an invalid one. No token is
+    read for the files of the console.
 
     Args:
         principal_of: returns the principal for the values of the Authorization headers, or raises.
@@ -87,6 +91,9 @@ def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
 
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
+            if request.path in _FILE_PATHS:
+                request.principal = None
+                return get_response(request)
             try:
                 request.principal = principal_of(authorizations(request._event_dict))
             except UnauthenticatedError as error:
