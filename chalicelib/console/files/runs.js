@@ -24,13 +24,20 @@ export class Runs {
     const first = Math.floor((nowS - s) / bucket) * bucket
     const from = this.points.size ? Math.max(...this.points.keys()) : first
     for (const row of await all(this.path(from), { size: 1_000, signal })) {
-      const at = secondsOf(row, bucket)
+      const at = this.secondsOf(row)
       const { day, hour, minute, second, ...values } = row
       const read = Object.entries(values).map(([name, value]) => [name, value === null ? null : Number(value)])
       if (at >= from) this.points.set(at, Object.fromEntries(read))
     }
     for (const at of this.points.keys()) if (at < first) this.points.delete(at)
     return this.series(first, nowS)
+  }
+
+  /** Return the start of a point, in seconds, from the parts of its instant. */
+  secondsOf({ day, hour, minute = 0, second = 0 }) {
+    const step = (name) => this.range.parts.find((each) => each[0] === name)?.[1] ?? 1
+    return Date.parse(`${day}T00:00:00Z`) / 1_000
+      + hour * 3_600 + minute * step('minute') * 60 + second * step('second')
   }
 
   path(fromS) {
@@ -87,9 +94,4 @@ export function outagesOf(points, bucket, nowS) {
   // The last probe may be seconds ago, because probes become rarer. After a minute, no run is under way.
   if (begun !== null) outages.push([begun, Math.min(nowS, Math.max(...points.keys()) + Math.max(bucket, 60))])
   return outages
-}
-
-function secondsOf({ day, hour, minute = 0, second = 0 }, bucket) {
-  const step = (value, unit) => (bucket >= unit && bucket < unit * 60 ? value * (bucket / unit) : value)
-  return Date.parse(`${day}T00:00:00Z`) / 1_000 + hour * 3_600 + step(minute, 60) * 60 + step(second, 1)
 }
