@@ -56,7 +56,7 @@ COMPANION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --no-fai
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
 .DEFAULT_GOAL := help
-.PHONY: help run legacy test test-fast check coverage soak format bench audit package deployable preflight deploy changes chalice-deploy
+.PHONY: help run legacy test test-fast check coverage soak format bench lock audit package deployable preflight deploy changes chalice-deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,11 +86,19 @@ check: $(DEV) $(WHEELS) ## What CI runs: format, lint, spelling, types, imports,
 coverage: $(DEV) $(WHEELS) ## Run every test, and measure which lines and branches they reach
 	@exec $(PYTEST) --cov --cov-report=term $(ARGS)
 
-soak: $(DEV) $(WHEELS) ## The long suites: many rounds of kills and of random queries
+soak: $(DEV) $(WHEELS) ## The long suites: half an hour of chaos, many rounds of kills and of random queries
+	CHAOS_SECONDS=1800 $(PYTEST) -n 0 -s tests/chaos $(ARGS)
 	SOAK_ROUNDS=50 ODATA_EXAMPLES=8000 $(PYTEST) --timeout 1800 tests/faults tests/odata tests/pipeline/test_odata_fuzz.py $(ARGS)
 
 bench: $(DEV) ## Measure each step beside its limit; ARGS names some
 	@exec $(PYTHON) -m bench $(ARGS)
+
+lock: ## Pin every package that the requirements need, with its hashes, for each system and Python
+	@python3 -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
+	@for each in requirements local/requirements local/requirements-node requirements-dev; do \
+	  build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --custom-compile-command 'make lock' $(ARGS) $$each.txt --output-file $$each.lock; \
+	done
 
 audit: ## Look up all dependencies among known vulnerabilities: needs the internet
 	@python3 -m venv build/audit && build/audit/bin/pip install --quiet pip-audit==2.10.1
@@ -131,7 +139,7 @@ format: $(DEV) ## Format the code and fix what the linter can fix
 	$(PYTHON) -m ruff check --fix .
 
 # The virtual environment, made again when the requirements change.
-$(RUN): requirements.txt local/requirements.txt
+$(RUN): requirements.txt local/requirements.txt local/requirements.lock
 	@chosen=; for python in $${PYTHON3:-} python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	  then chosen=$$python; break; fi; \
@@ -143,14 +151,14 @@ $(RUN): requirements.txt local/requirements.txt
 	fi; \
 	echo "Setting up .venv with $$($$chosen --version) …"; \
 	start=$$(date +%s); \
-	$$chosen -m venv .venv && $(PIP) install --use-pep517 -r local/requirements.txt && touch $@ && \
+	$$chosen -m venv .venv && $(PIP) install --use-pep517 --require-hashes -r local/requirements.lock && touch $@ && \
 	echo "Installed the packages of the one-machine stack in $$(($$(date +%s) - start)) s"
 
-$(DEV): $(RUN) requirements-dev.txt
+$(DEV): $(RUN) requirements-dev.txt requirements-dev.lock
 	@echo 'Installing the tools of tests and checks …'; start=$$(date +%s); \
-	$(PIP) install --use-pep517 -r requirements-dev.txt && touch $@ && \
+	$(PIP) install --use-pep517 --require-hashes -r requirements-dev.lock && touch $@ && \
 	echo "Installed them in $$(($$(date +%s) - start)) s"
 
 # What is deployed, as wheels for Lambda's Python and Linux.
-$(WHEELS): requirements.txt deploy/runtime.py deploy/wheels.py $(RUN)
+$(WHEELS): requirements.lock deploy/runtime.py deploy/wheels.py $(RUN)
 	@$(PYTHON) -m deploy.wheels $(@D) && touch $@

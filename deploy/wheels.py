@@ -1,4 +1,4 @@
-"""``python -m deploy.wheels DIRECTORY``: download the wheels of ``requirements.txt`` for Lambda.
+"""``python -m deploy.wheels DIRECTORY``: download the wheels of ``requirements.lock`` for Lambda.
 
 ``make`` calls it once, so that packaging needs no registry. Compiled wheels (cffi, cryptography,
 pycurl) are taken for the version of ``RUNTIME``, for Lambda's Linux and for both processors that it
@@ -8,6 +8,7 @@ version and processor.
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 from deploy.runtime import MACHINES, RUNNING, RUNNING_ARCHITECTURE, RUNTIME, version
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+# The same packages with the hashes of their files: what is downloaded must be what was reviewed.
+LOCK = REQUIREMENTS.with_suffix(".lock")
 
 # ``RUNTIME`` is Amazon Linux 2023, which has glibc 2.34 (as every Python runtime since 3.12):
 # wheels for glibc 2.28 run there, and pycurl has no older ones. pip takes each tag literally.
@@ -33,11 +36,29 @@ def download(into: Path) -> None:
     """
     # Some requirements are published as sources alone: build their wheels first. They are pure
     # Python, so that the wheels fit every version.
-    _pip("wheel", "--use-pep517", "--wheel-dir", into, "-r", REQUIREMENTS)
+    _pip("wheel", "--use-pep517", "--require-hashes", "--wheel-dir", into, "-r", LOCK)
+    compiled = into / "compiled.lock"
+    compiled.write_text(_without_pure(LOCK.read_text(encoding="utf-8"), into), encoding="utf-8")
+    checked = ("--require-hashes", "--no-deps", "--dest", into, "-r", compiled)
     deployed = {(RUNTIME, architecture) for architecture in MACHINES}
     for runtime, architecture in sorted({*deployed, (RUNNING, RUNNING_ARCHITECTURE)}):
-        store = ("--find-links", into, "--dest", into)
-        _pip("download", *_only(runtime, architecture), *store, "-r", REQUIREMENTS)
+        _pip("download", *_only(runtime, architecture), *checked)
+    compiled.unlink()
+
+
+def _without_pure(lock: str, wheels: Path) -> str:
+    """Return the lock without the packages whose wheel in the directory fits every system."""
+    pure = {_normalized(each.name.partition("-")[0]) for each in wheels.glob("*-none-any.whl")}
+    return "".join(
+        package
+        for package in re.findall(r"^\S.*\n(?: .*\n)*", lock, re.MULTILINE)
+        if _normalized(package.partition("==")[0]) not in pure
+    )
+
+
+def _normalized(name: str) -> str:
+    """Return a distribution's name as comparable text (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def platforms(architecture: str) -> list[str]:

@@ -25,6 +25,8 @@ from local.gateway import (
     MAX_HEAD_BYTES,
     TIMEOUT_S,
     ApiGateway,
+    decode_header,
+    encode_target,
     has_rejected_characters,
 )
 from local.loopback import HOST
@@ -50,6 +52,7 @@ class _Server(local.ThreadedHTTPServer):  # type: ignore[misc]
 class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
     wbufsize = 65_536
     disable_nagle_algorithm = True
+    raw_requestline: bytes
 
     def __init__(self, *connection: Any, app_object: Any, config: Config) -> None:
         self.local_gateway = ApiGateway(app_object, config)
@@ -57,9 +60,11 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
 
     def parse_request(self) -> bool:
         """Read the head of a request; reject it if API Gateway would not pass it on."""
+        sent = self.raw_requestline
+        self.raw_requestline = encode_target(sent)
         if not super().parse_request():
             return False
-        head = [self.raw_requestline, *(each for pair in self.headers.items() for each in pair)]
+        head = [sent, *(each for pair in self.headers.items() for each in pair)]
         # Each header has a colon, a space and the end of a line; so has the head as a whole.
         if sum(map(len, head)) + 4 * len(self.headers) + 2 > MAX_HEAD_BYTES:
             self.send_error(
@@ -96,7 +101,7 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
     def _parse_payload(self) -> tuple[dict[str, str], bytes | None]:
         # As in an event of API Gateway, a header that is repeated has its last value.
         _, body = super()._parse_payload()
-        return dict(self.headers.items()), body
+        return {name: decode_header(value) for name, value in self.headers.items()}, body
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send the service's error envelope and close the connection."""

@@ -23,6 +23,7 @@ MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 # The longest text that cannot exceed it, with six bytes for each character in JSON.
 _SHORT = MAX_RESPONSE_BYTES // 6 - 65_536
 _SEPARATORS = re.compile(r"[&;]")
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _REJECTED = re.compile(r"[|{}]")
 
 
@@ -57,6 +58,23 @@ def split_query(target: str) -> str:
         _SEPARATORS.split(query), key=lambda each: unquote_plus(each.partition("=")[0])
     )
     return f"{path}{mark}{'&'.join(options)}"
+
+
+def encode_target(request_line: bytes) -> bytes:
+    """Percent-encode the raw bytes beyond ASCII in a request line, which then means the same.
+
+    As text in Latin-1, in which ``http.server`` reads it, it would mean something else, and some of
+    the bytes would be spaces.
+    """
+    return _BEYOND_ASCII.sub(lambda match: b"%%%02X" % ord(match[0]), request_line)
+
+
+def decode_header(value: str) -> str:
+    """Return a header value, which ``http.server`` has read as Latin-1, as UTF-8.
+
+    Bytes that are not UTF-8 become replacement characters.
+    """
+    return value if value.isascii() else value.encode("latin-1").decode("utf-8", "replace")
 
 
 def has_rejected_characters(target: str) -> bool:

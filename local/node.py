@@ -1,7 +1,7 @@
 """Install Node.js and npm packages once for a checkout, under ``.local``.
 
 Node.js comes from the PATH if it is recent enough. Otherwise it comes from the PyPI package of
-``requirements-node.txt``, a download of 60 MB. npm checks the packages against the hashes of
+``requirements-node.lock``, a download of 60 MB. npm checks the packages against the hashes of
 ``package-lock.json`` and runs no install script of a package.
 """
 
@@ -17,7 +17,7 @@ from local.child_process import PROJECT, ChildProcess, StartError
 
 _MIN_NODE = 20
 _NPM_FILES = ("package.json", "package-lock.json")
-_NODE_REQUIREMENTS = Path(__file__).with_name("requirements-node.txt")
+_NODE_REQUIREMENTS = Path(__file__).with_name("requirements-node.lock")
 _TIMEOUT_S = 300
 
 
@@ -112,7 +112,7 @@ def _system_node() -> Node | None:
 
 
 def _packaged_node() -> Node:
-    """Return the Node.js of ``requirements-node.txt``; install it on first use."""
+    """Return the Node.js of ``requirements-node.lock``; install it on first use."""
     target = _Target("node", [_NODE_REQUIREMENTS])
     try:
         if not target.exists():
@@ -127,7 +127,7 @@ def _packaged_node() -> Node:
 
 
 def _pip_install(requirements: Path, directory: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--no-compile", "--no-deps"]
+    command = [sys.executable, "-m", "pip", "install", "--no-compile", "--require-hashes"]
     pip = ChildProcess(
         "pip",
         [*command, "--disable-pip-version-check", "--target", directory, "-r", requirements],

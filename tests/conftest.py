@@ -29,7 +29,7 @@ _TESTS = Path(__file__).parent
 _ENGINE_FIXTURES = {"engines", "packaged", "process"}
 # Directories whose tests start processes or install packages without such a fixture.
 _ENGINE_DIRECTORIES = [
-    _TESTS / name for name in ("aws", "clients", "local_stack", "stores/simulated_legacy")
+    _TESTS / name for name in ("aws", "chaos", "clients", "local_stack", "stores/simulated_legacy")
 ]
 
 bypass_proxies()

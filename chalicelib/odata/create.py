@@ -21,8 +21,15 @@ from chalicelib.odata.response import ODataResponse, ResponseBuilder, plain_resp
 from chalicelib.point_record import PointRecord
 from chalicelib.strict_json import load_json
 
+# OData's seconds are optional (ABNF, rule dateTimeOffsetValue), those of RFC 3339 are not.
+_WITHOUT_SECONDS = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2})((?:[Zz]|[-+][0-9]{2}:[0-9]{2})?)"
+)
 _INT64 = re.compile(r"-?[0-9]{1,19}")
 _INT64_PROPERTIES = [each for each in POINT_RECORD.properties if each.type is Edm.INT64]
+_INSTANT_PROPERTIES = [
+    each for each in POINT_RECORD.properties if each.type is Edm.DATE_TIME_OFFSET
+]
 _NAVIGATION_NAMES = frozenset(each.name for each in POINT_RECORD.navigations)
 
 
@@ -123,6 +130,9 @@ def _without_annotations(document: object, numbers_as_text: bool) -> object:
             continue
         if numbers_as_text and member in _INT64_PROPERTIES and _is_integer_text(value):
             value = int(value)
+        if member in _INSTANT_PROPERTIES and isinstance(value, str):
+            match = _WITHOUT_SECONDS.fullmatch(value)
+            value = f"{match[1]}:00{match[2]}" if match else value
         record[name] = value
     return record
 

@@ -77,8 +77,14 @@ def segments_of(path: str) -> list[str]:
     """Split a path, percent-encoded or not, into its decoded segments.
 
     Slashes may be encoded too, because a route has fewer segments than a path. Keys contain none.
+
+    Raises:
+        InvalidError: the path is not valid UTF-8. Nothing in the model has a replacement character.
     """
-    return [each for each in unquote(path).split("/") if each]
+    decoded = unquote(path)
+    if "\ufffd" in decoded:
+        raise InvalidError("The path is not valid UTF-8.", target="path")
+    return [each for each in decoded.split("/") if each]
 
 
 def read_resource(

@@ -6,7 +6,7 @@ request in a batch gets the same response as the same request alone.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from chalicelib import telemetry
@@ -42,6 +42,13 @@ from chalicelib.settings import Settings
 
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
 _POST_METHODS = ("POST", "OPTIONS")
+# The headers that change a response: ``negotiation`` and ``etag`` read them.
+_READ_HEADERS = (
+    "accept", "content-encoding", "content-type", "if-match", "if-none-match", "isolation",
+    "odata-isolation", "odata-maxversion", "odata-version", "prefer",
+)  # fmt: skip
+# A decoder writes it for bytes that are not UTF-8.
+_REPLACEMENT = "\ufffd"
 # Paths that GET serves and the model does not define.
 _SYSTEM_PATHS: tuple[list[str], ...] = ([], ["$metadata"], ["$entity"])
 _RECORD_PATH = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
@@ -57,12 +64,25 @@ class Router:
         self._service = ODataService(reader, settings)
 
     def respond(self, request: ODataRequest) -> ODataResponse:
-        """Return the response to a request; any error becomes an error response.
+        """Return the response to a request of its own; any error becomes an error response.
 
-        API Gateway may have split the query of the request: ``split_query``.
+        API Gateway may have split the query of the request (``split_query``), and has decoded it.
         """
+
+        def route() -> ODataResponse:
+            _require_utf_8(request.query)
+            return self._route(replace(request, query=rejoin(request.query)))
+
+        return self._respond_safely(request, route)
+
+    def _respond_in_batch(self, request: ODataRequest) -> ODataResponse:
+        return self._respond_safely(request, lambda: self._route(request))
+
+    def _respond_safely(
+        self, request: ODataRequest, route: Callable[[], ODataResponse]
+    ) -> ODataResponse:
         try:
-            response = self._route(replace(request, query=rejoin(request.query)))
+            response = route()
         except PunchClockError as error:
             log_server_error(error)
             response = _error_response(request, error)
@@ -135,7 +155,7 @@ class Router:
         continue_on_error = is_json if preference is None else preference
         executor = BatchExecutor(
             request,
-            self.respond,
+            self._respond_in_batch,
             _error_response,
             self._parse_change_set_request,
             lambda creations: create(creations, self._pending),
@@ -188,7 +208,25 @@ class Router:
         return ODataService(reader, self._settings).get(request)
 
 
+def _require_utf_8(query: Sequence[tuple[str, str]]) -> None:
+    """Reject a decoded query string that was not UTF-8: RFC 3986, section 2.5.
+
+    A replacement character that the client meant looks the same, so it is rejected too.
+    """
+    for name, value in query:
+        if _REPLACEMENT in name or _REPLACEMENT in value:
+            shown = name.replace(_REPLACEMENT, "?")[:100]
+            raise InvalidError(
+                f"The option {shown} is not valid UTF-8, or contains the character U+FFFD. Encode"
+                " the URL as UTF-8. Send U+FFFD itself in a $batch or as POST …/$query.",
+                target=shown,
+            )
+
+
 def _require_supported_headers(request: ODataRequest) -> None:
+    for name in _READ_HEADERS:
+        if _REPLACEMENT in request.headers.get(name, ""):
+            raise InvalidError(f"The header {name} is not valid UTF-8.", target=name)
     negotiation.require_version(request.headers)
     negotiation.reject_isolation(request.headers)
     if request.method == "POST":  # the body of any other method is ignored

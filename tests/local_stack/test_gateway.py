@@ -6,7 +6,14 @@ import pytest
 from chalice import Chalice, Response
 from chalice.config import Config
 
-from local.gateway import MAX_RESPONSE_BYTES, ApiGateway, has_rejected_characters, split_query
+from local.gateway import (
+    MAX_RESPONSE_BYTES,
+    ApiGateway,
+    decode_header,
+    encode_target,
+    has_rejected_characters,
+    split_query,
+)
 
 echo = Chalice(app_name="echo")
 
@@ -55,3 +62,13 @@ def test_characters_that_must_be_encoded_are_found_in_the_query_string_only() ->
     assert has_rejected_characters("/a?b={c}")
     assert has_rejected_characters("/a?b|c")
     assert not has_rejected_characters("/a{b}|?c=%7Bd%7D%7C")
+
+
+def test_raw_bytes_of_a_request_line_are_percent_encoded() -> None:
+    line = "GET /é?à=Å HTTP/1.1\r\n".encode() + b"\xff"
+    assert encode_target(line) == b"GET /%C3%A9?%C3%A0=%C3%85 HTTP/1.1\r\n%FF"
+
+
+def test_header_is_utf_8() -> None:
+    assert decode_header("a é".encode().decode("latin-1")) == "a é"
+    assert decode_header("a é") == "a \ufffd"

@@ -1,4 +1,4 @@
-"""``local/requirements.txt`` provides every package that the service and the local stack import."""
+"""The requirements name every package that the service and the stack import; the locks agree."""
 
 import ast
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -20,7 +21,7 @@ def named_requirements(path: Path) -> Iterator[Requirement]:
         if line.startswith("-r "):
             yield from named_requirements(path.parent / line.removeprefix("-r "))
         elif line and not line.startswith("#"):
-            yield Requirement(line)
+            yield Requirement(line.partition("  #")[0])
 
 
 def installed_closure(requirements: Iterable[Requirement]) -> set[str]:
@@ -76,3 +77,31 @@ def test_every_import_of_the_service_and_the_stack_is_required() -> None:
 def test_import_of_a_test_tool_is_reported_as_not_required() -> None:
     path = PROJECT / "tests/conftest.py"
     assert modules_without_requirement([path])["pytest"] == "tests/conftest.py"
+
+
+def locked_packages(path: Path) -> dict[str, set[str]]:
+    """Return the versions of each package of a lock, which may differ by Python."""
+    versions: dict[str, set[str]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        if line and line[0] not in "# ":
+            requirement = Requirement(line.removesuffix(" \\"))
+            name = canonicalize_name(requirement.name)
+            versions.setdefault(name, set()).add(str(requirement.specifier))
+    return versions
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["requirements", "local/requirements", "local/requirements-node", "requirements-dev"],
+)
+def test_lock_has_every_requirement_in_its_version(name: str) -> None:
+    locked = locked_packages(PROJECT / f"{name}.lock")
+    for requirement in named_requirements(PROJECT / f"{name}.txt"):
+        assert locked[canonicalize_name(requirement.name)] == {str(requirement.specifier)}
+
+
+def test_locks_agree_on_the_packages_that_they_share() -> None:
+    development = locked_packages(PROJECT / "requirements-dev.lock")
+    for name in ("requirements.lock", "local/requirements.lock"):
+        for package, versions in locked_packages(PROJECT / name).items():
+            assert development[package] == versions

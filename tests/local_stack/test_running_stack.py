@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import stat
 import statistics
 import time
@@ -260,6 +261,34 @@ def test_head_is_bounded_and_changed_as_by_api_gateway(
     assert response.status == status, response.read()
     assert (b'{"error": {"code": ' in response.read()) == (status >= 400)
     connection.close()
+
+
+def test_raw_bytes_of_a_url_and_of_headers_are_utf_8(stack: RunningStack) -> None:
+    def status_and_body(
+        target: bytes, header: bytes = b"User-Agent: d\xe9j\xe0"
+    ) -> tuple[int, bytes]:
+        url = urlsplit(stack.url("api"))
+        token = f"Authorization: {stack.operator['Authorization']}".encode()
+        with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+            lines = [b"GET " + target + b" HTTP/1.0", token, header]
+            connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n")
+            with connection.makefile("rb") as response:
+                status_line, _, rest = response.read().partition(b"\r\n")
+        return int(status_line.split()[1]), rest.partition(b"\r\n\r\n")[2]
+
+    # Of its bytes in UTF-8, 0xA0 and 0x85 are spaces in Latin-1.
+    device = "São Joãà Å"
+    stack.post(employeeId=31, deviceId=device)
+    raw = f"/odata/PointRecords/$count?$filter=deviceId%20eq%20'{device.replace(' ', '%20')}'"
+    wait_until(lambda: status_and_body(raw.encode()) == (200, b"1"))
+    status, body = status_and_body(raw.encode("latin-1"))
+    assert status == 400
+    assert b"not valid UTF-8" in body
+    status, body = status_and_body(b"/odata/$metadata", b"Prefer: d\xe9j\xe0")
+    assert status == 400
+    assert b"prefer is not valid UTF-8" in body
+    status, body = status_and_body(b"/odata/$metadata", "Prefer: déjà".encode())
+    assert status == 200
 
 
 def test_unknown_route_gets_the_response_of_api_gateway(stack: RunningStack) -> None:

@@ -186,6 +186,10 @@ def test_int64_may_be_a_string_in_an_ieee754_compatible_body(service: Service) -
         ({**PUNCH, "nope": 1}, "nope"),
         ({"employeeId": 7, "employerId": 121}, "includedAt"),
         ({**PUNCH, "includedAt": "2026-11-22T08:00:00"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08:00"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08Z"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08:00:60Z"}, "includedAt"),
+        ({**PUNCH, "includedAt": "2026-11-22T08:00:00.1234567890123Z"}, "includedAt"),
         ({**PUNCH, "includedAt": "9999-11-22T08:00:00Z"}, "includedAt"),
         ({**PUNCH, "@odata.type": "#PunchClock.IntegrationLog"}, "@odata.type"),
     ],
@@ -212,6 +216,30 @@ def test_related_entities_in_the_body_are_not_implemented(service: Service) -> N
     for response in (deep_insert, bind):
         assert response.status_code == 501
         assert error_of(response)["target"].startswith("logs")
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-06-11T08:00Z", "2024-06-11T08:00:00.000000Z"),
+        ("2024-06-11t08:00z", "2024-06-11T08:00:00.000000Z"),
+        ("2024-06-11T05:00-03:00", "2024-06-11T08:00:00.000000Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+        ("2024-06-11T08:00:00.123456789012Z", "2024-06-11T08:00:00.123456Z"),
+    ],
+)
+def test_body_has_the_instants_of_a_filter(service: Service, text: str, instant: str) -> None:
+    response = create(service, {**PUNCH, "includedAt": text})
+    assert response.status_code == 201
+    assert response.json_body["includedAt"] == instant
+    service.replicate()
+    found = service.get(f"/odata/PointRecords/$count?$filter=includedAt%20eq%20{text}")
+    assert found.body == b"1"
+
+
+def test_seconds_are_required_where_rfc_3339_requires_them(service: Service) -> None:
+    response = service.post({**PUNCH, "includedAt": "2024-06-11T08:00Z"})
+    assert (response.status_code, error_of(response)["target"]) == (400, "includedAt")
 
 
 def test_unsupported_type_coding_size_and_version_are_rejected(service: Service) -> None:

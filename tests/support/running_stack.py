@@ -1,9 +1,11 @@
 """Run ``python -m local up`` in a process, as a user does."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,20 @@ PUNCH = {"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03
 class RunningStack:
     """A stack on the directory ``data`` that has printed ``until``, by default its last line."""
 
-    def __init__(self, data: Path, *arguments: str, until: str = "Ctrl-C") -> None:
+    def __init__(
+        self,
+        data: Path,
+        *arguments: str,
+        until: str = "Ctrl-C",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.data = data
         self._output = data.with_suffix(".out").open("w+b")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local", "up", "--data", data, *arguments],
             stdout=self._output,
             stderr=subprocess.STDOUT,
+            env=os.environ | (environment or {}),
         )
         try:
             wait_until(lambda: until in self.output() or self._process.poll() is not None, 90)

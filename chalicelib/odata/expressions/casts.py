@@ -6,6 +6,7 @@ subselect ends in ``OFFSET 0``.
 
 from typing import Any
 
+from chalicelib.instant import MAX_FRACTION_DIGITS
 from chalicelib.odata.ast import Call, Cast, Literal, Node
 from chalicelib.odata.edm import INTEGER_RANGES, INTEGERS, NUMBERS, Edm
 from chalicelib.odata.expressions.functions import DATE_AS_TEXT, INSTANT_AS_TEXT
@@ -22,21 +23,30 @@ _TO_TEXT = {
     Edm.DATE_TIME_OFFSET: INSTANT_AS_TEXT,
     **dict.fromkeys(INTEGERS, "CAST({0} AS text)"),
 }
-# The syntax of literals. pg_input_is_valid decides whether the value exists.
+# The syntax of literals. pg_input_is_valid decides whether the value exists. Postgres would accept
+# the hour 24, and the second 60 at any time.
 _DAY = "[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
-_CLOCK = "[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?"
+_MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_FRACTION = f"([.][0-9]{{{{1,{MAX_FRACTION_DIGITS}}}}})?"
 _NUMBER = "([-+]?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?|-?INF|NaN)"
 _FORMS = {
     Edm.BOOLEAN: "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]",
     Edm.GUID: "[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}",
     Edm.DATE: _DAY,
-    Edm.TIME_OF_DAY: _CLOCK,
-    Edm.DATE_TIME_OFFSET: f"{_DAY}[Tt]{_CLOCK}([Zz]|[-+][0-9]{{{{2}}}}:[0-9]{{{{2}}}})?",
+    Edm.TIME_OF_DAY: f"{_MINUTE}(:[0-5][0-9]{_FRACTION})?",
+    Edm.DATE_TIME_OFFSET: f"{_DAY}[Tt]{_MINUTE}(:([0-5][0-9]|60){_FRACTION})?"
+    "([Zz]|[-+][0-9]{{2}}:[0-9]{{2}})?",
     Edm.DURATION: "-?P(?=.)([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?",
     Edm.DECIMAL: _NUMBER,
     Edm.DOUBLE: _NUMBER,
     **dict.fromkeys(INTEGERS, "[-+]?[0-9]+"),
 }
+# The types whose digits beyond the microsecond are truncated. Postgres would round.
+_TRUNCATED = (Edm.TIME_OF_DAY, Edm.DATE_TIME_OFFSET, Edm.DURATION)
+# Whether the instant of a text, if its second is 60, can be a leap second: ``after_leap_second``.
+_LEAPS_AT_MIDNIGHT = (
+    "(substr(v, 17, 3) <> ':60' OR to_char({0} AT TIME ZONE 'UTC', 'HH24:MI') = '00:00')"
+)
 
 
 def cast(operand: Node, target: Edm) -> Node:
@@ -76,11 +86,7 @@ def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
     if target is Edm.STRING:
         return _TO_TEXT.get(source), True
     if source is Edm.STRING:
-        return (
-            f"(SELECT CASE WHEN v ~ '^(?:{_FORMS[target]})$'"
-            f" AND pg_input_is_valid(v, '{target.sql}') THEN CAST(v AS {target.sql}) END"
-            " FROM (SELECT {0} AS v OFFSET 0) AS c)"
-        ), False
+        return _from_text(target), False
     if source not in NUMBERS or target not in NUMBERS:
         return None, False
     if target in INTEGERS:
@@ -91,3 +97,16 @@ def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
             f" FROM (SELECT round({exact}) AS v OFFSET 0) AS c)"
         ), False
     return _EXACT.get(source, f"CAST({{0}} AS {target.sql})"), True
+
+
+def _from_text(target: Edm) -> str:
+    """Return the SQL that reads a text as a literal of a type."""
+    text = "regexp_replace(v, '([.][0-9]{{6}})[0-9]+', '\\1')" if target in _TRUNCATED else "v"
+    value = f"CAST({text} AS {target.sql})"
+    if target is Edm.DATE_TIME_OFFSET:
+        value = f"CASE WHEN {_LEAPS_AT_MIDNIGHT.format(value)} THEN {value} END"
+    return (
+        f"(SELECT CASE WHEN v ~ '^(?:{_FORMS[target]})$'"
+        f" AND pg_input_is_valid(v, '{target.sql}') THEN {value} END"
+        " FROM (SELECT {0} AS v OFFSET 0) AS c)"
+    )

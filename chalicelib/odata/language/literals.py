@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+from chalicelib.instant import after_leap_second, require_short_fraction
 from chalicelib.odata.edm import INTEGER_RANGES, Edm
 
 # Longer than any number in use, and short enough that parsing is fast.
@@ -69,6 +70,7 @@ def read_time(text: str) -> time:
     """Parse a time of day; truncate it to the microsecond."""
     match = _matched(_CLOCK, text, "is not a time such as 07:59:59.999")
     hour, minute, second, fraction = match.groups()
+    require_short_fraction(fraction)
     try:
         return time(int(hour), int(minute), int(second or 0), _microseconds(fraction))
     except ValueError as error:
@@ -78,16 +80,16 @@ def read_time(text: str) -> time:
 def read_instant(text: str) -> datetime:
     """Parse an instant; keep its UTC offset, or use zero if it has none.
 
-    Truncate it to the microsecond, as intake does.
+    Truncate it to the microsecond, and read a leap second, as intake does.
     """
     match = _matched(_INSTANT, text, "is not a date-time such as 2026-11-22T08:00:00Z")
     day, clock, offset = match.groups()
-    # A leap second is the first second of the next minute, as in Postgres.
     leap = clock[6:8] == "60"
     moment = read_time(clock[:6] + "59" + clock[8:] if leap else clock)
     zone = UTC if offset is None or offset in "Zz" else _zone(offset)
     try:
-        instant = datetime.combine(read_date(day), moment, zone) + timedelta(seconds=leap)
+        instant = datetime.combine(read_date(day), moment, zone)
+        instant = after_leap_second(instant) if leap else instant
         instant.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("is outside the years 1 to 9999 in UTC") from error

@@ -15,6 +15,23 @@ TIMES: list[Case] = [
      lambda r: r.includedAt == datetime(2026, 2, 3, 4, 5, 6, 789012, UTC)),
     ("includedAt eq 2026-02-03t04:05:06.789012999z",
      lambda r: r.includedAt == datetime(2026, 2, 3, 4, 5, 6, 789012, UTC)),
+    ("2016-12-31T23:59:60Z eq 2017-01-01T00:00:00Z", everything),
+    ("2016-12-31T20:59:60.25-03:00 eq 2017-01-01T00:00:00.25Z", everything),
+    *((f"cast(concat('{text}',substring(status,0,0)),Edm.DateTimeOffset) eq {value}", everything)
+      for text, value in [
+          ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+          ("2016-12-31T20:59:60.25-03:00", "2017-01-01T00:00:00.25Z"),
+          ("2016-12-31T12:34:60Z", "null"),
+          ("2016-12-31T23:59:60-03:00", "null"),
+          ("2016-12-31T24:00:00Z", "null"),
+          ("2016-12-31T23:59:59.9999999Z", "2016-12-31T23:59:59.999999Z"),
+          ("2016-12-31T23:59:59.1234567890123Z", "null"),
+      ]),
+    *((f"cast(concat('{text}',substring(status,0,0)),Edm.TimeOfDay) eq {value}", everything)
+      for text, value in [
+          ("23:59", "23:59:00"), ("23:59:60", "null"), ("24:00", "null"),
+          ("23:59:59.9999999", "23:59:59.999999"), ("23:59:59.1234567890123", "null"),
+      ]),
     ("includedAt ge 2026-01-01T00:00Z", lambda r: r.includedAt >= datetime(2026, 1, 1, tzinfo=UTC)),
     ("includedAt gt 0001-01-01T00:00:00Z", everything),
     ("includedAt lt 0999-12-31T23:30:00Z",

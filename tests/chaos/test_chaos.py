@@ -1,0 +1,23 @@
+"""Faults of every kind, one after the other, against a whole stack from outside."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.chaos.rounds import run
+
+# Two minutes in CI; ``make soak`` sets more.
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
+
+
+@pytest.mark.timeout(SECONDS + 400)
+def test_no_fault_loses_or_duplicates_a_punch(tmp_path: Path) -> None:
+    seed = random.randrange(10**6)
+    console = Console(width=120)
+    console.print(f"seed {seed}")
+    outcome = run(SECONDS, seed, tmp_path, console.print)
+    console.print(outcome.table())
+    assert outcome.faults_of_ours() == []
