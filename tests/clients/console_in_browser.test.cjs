@@ -78,6 +78,9 @@ test('the link signs in, and its token leaves the address', async () => {
   await operator.locator('[data-stage=delivered]').waitFor()
   assert.equal(operator.url(), `${API}/console`)
   assert.equal(await operator.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage })), '{}')
+  await operator.evaluate((token) => { location.hash = `token=${token}` }, OPERATOR) // in the same tab
+  await until(() => operator.url() === `${API}/console`, 'the token taken')
+  await operator.locator('[data-stage=delivered]').waitFor()
 })
 
 test('Now has the numbers of the stores, and says what is wrong', async () => {
@@ -89,8 +92,8 @@ test('Now has the numbers of the stores, and says what is wrong', async () => {
   const accepted = await operator.locator('[data-flow=accepted] dd').innerText()
   assert.ok(Number(accepted.replaceAll(/\D/g, '')) <= EXPECTED.accepted)
   const verdict = await operator.locator('.verdict').innerText()
-  assert.match(verdict, new RegExp(`delivered nothing since .*HTTP 503.*${EXPECTED.unfinished} records wait`))
-  assert.match(verdict, new RegExp(`${EXPECTED.parked} records are parked`))
+  assert.match(verdict, new RegExp(`delivered nothing since .*HTTP 503.*Waiting records: ${EXPECTED.unfinished};`))
+  assert.match(verdict, new RegExp(`Parked records: ${EXPECTED.parked}\\.`))
 })
 
 test('Limit plots the calls, and has the outage', async () => {
@@ -160,13 +163,13 @@ test('a replay from the page delivers what the filter selects', async () => {
   await go(operator, 'replay')
   await operator.getByLabel('Filter').fill('employerId eq 121')
   await operator.getByRole('button', { name: 'Count' }).click()
-  const start = operator.getByRole('button', { name: `Replay ${EXPECTED.parkedOfEmployer} records` })
+  const start = operator.getByRole('button', { name: `Replay ${EXPECTED.parkedOfEmployer}`, exact: true })
   await start.waitFor()
   await start.click()
   assert.match(await operator.locator('.problem:visible').innerText(), /Say why/)
   await operator.getByLabel('Why').fill(COMMENT)
   await start.click()
-  await operator.getByText(`${EXPECTED.parkedOfEmployer} records are in the queue again`).waitFor()
+  await operator.getByText(`Back in the queue: ${EXPECTED.parkedOfEmployer}.`).waitFor()
   await until(async () => (await odata("PointRecords?$filter=status ne 'INTEGRATED' and status ne 'REJECTED'&$count=true&$top=0"))['@odata.count'] === 0,
     'all delivered')
   await go(operator, 'now')
@@ -213,11 +216,11 @@ test("an employer's token sees no foreign row", async () => {
   })
   await tab.getByLabel('Token').fill(EMPLOYER)
   await tab.getByRole('button', { name: 'Sign in' }).click()
-  await tab.getByText('records shown').waitFor()
+  await tab.getByText('Shown: ').waitFor()
   assert.deepEqual(await tab.locator('header nav a').allInnerTexts(), ['Records', 'Days'])
   await go(tab, 'now') // the operators' view is not theirs
   assert.equal(await tab.locator('h1').innerText(), 'Records')
-  await tab.getByText('records shown').waitFor()
+  await tab.getByText('Shown: ').waitFor()
   const download = tab.waitForEvent('download')
   await tab.getByRole('button', { name: 'Download CSV' }).click()
   const csv = readFileSync(await (await download).path(), 'utf8')
@@ -226,7 +229,7 @@ test("an employer's token sees no foreign row", async () => {
   assert.deepEqual([...employers], ['121'])
   assert.equal(lines.length, 1 + EXPECTED.ofEmployer + 1) // with the mended item
   await go(tab, 'days?from=2026-11-01T00:00')
-  await tab.getByText('records shown').waitFor()
+  await tab.getByText('Shown: ').waitFor()
   assert.match(await tab.locator('tbody tr').first().innerText(), /11\/22\/2026\s+\d+\s+08:00:00\s+08:00:00\s+1/)
   assert.deepEqual(await faultsIn(tab), [])
   const seen = bodies.flatMap((text) => text.match(/"employerId":"?\d+/g) ?? [])
@@ -263,7 +266,7 @@ test('people sign in at the issuer of the stage, and their token is renewed', as
   assert.equal(tab.url(), `${SIGN_IN_API}/console#/limit`)
   assert.equal(await tab.locator('.who span').innerText(), 'ada')
   assert.equal(await tab.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage })), '{}')
-  await sleep(3_200) // it has expired
+  await sleep(2_000) // it has expired
   await go(tab, 'now')
   await tab.locator('[data-stage=delivered]').waitFor()
   await tab.close()

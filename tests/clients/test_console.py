@@ -18,7 +18,7 @@ from local.child_process import PROJECT
 from local.dynamodb import server as dynamodb_server
 from local.node import install
 from local.postgres import Postgres
-from local.services import start_api, start_scheduler
+from local.services import launch_api, start_scheduler
 from local.tokens import make_token
 from tests.clients.test_punch_queue import run_node_tests
 from tests.conftest import SimulatedLegacy, connect, create_database
@@ -35,12 +35,26 @@ JUNK = {"employeeId": "7a", "employerId": EMPLOYER, "includedAt": "2026-11-22T08
 
 
 class Stack:
-    """A service with schedules, and a legacy that refuses some records and is then away."""
+    """A service with schedules, and a legacy that refuses some records and is then away.
 
-    def __init__(self, url: str, variables: dict[str, str], legacy: SimulatedLegacy) -> None:
-        self.url, self.variables, self.legacy = url, variables, legacy
-        self.posted: list[int] = []  # the employer of each punch
-        self._database = connect(variables["DATABASE_URL"])
+    Attributes:
+        url: the URL of the API, and ``sign_in_url`` that of one on which people sign in at the
+            ``issuer``.
+        posted: the employer of each punch.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        sign_in_url: str,
+        database_url: str,
+        legacy: SimulatedLegacy,
+        issuer: SignInIssuer,
+    ) -> None:
+        self.url, self.sign_in_url = url, sign_in_url
+        self.legacy, self.issuer = legacy, issuer
+        self.posted: list[int] = []
+        self._database = connect(database_url)
 
     def close(self) -> None:
         self._database.close()
@@ -118,11 +132,18 @@ def stack(
         "ACCEPTED_LOG": f"file:{tmp_path / 'log/api.log'}",
     }
     with ExitStack() as running:
-        child, url = start_api(tmp_path, 0, variables)
-        running.callback(child.stop)
+        issuer = running.enter_context(SignInIssuer().running())
+        apis = [
+            launch_api(tmp_path, 0, variables),
+            launch_api(tmp_path / "2", 0, variables | issuer.environment),
+        ]
+        for api in apis:
+            running.callback(lambda api=api: api.child.stop())
         for schedule in ("replicate", "integrate"):
             running.callback(start_scheduler(tmp_path, schedule, 0.5, variables).stop)
-        stack = Stack(url, variables, legacy)
+        for api in apis:
+            api.wait_ready()
+        stack = Stack(apis[0].url, apis[1].url, database_url, legacy, issuer)
         running.callback(stack.close)
         legacy.set(refused_share=0.1, latency_ms=5)
         dynamodb.put_item(
@@ -158,27 +179,21 @@ def test_operator_and_employer_work_in_a_browser(stack: Stack, tmp_path: Path) -
     }
     assert expected["parkedOfEmployer"] > 0
     assert expected["quarantined"] == 1
-    with SignInIssuer().running() as issuer:
-        issuer.lifetime_s = 3
-        sign_in, sign_in_url = start_api(tmp_path / "2", 0, stack.variables | issuer.environment)
-        try:
-            run_node_tests(
-                "console_in_browser.test.cjs",
-                {
-                    "API": stack.url,
-                    "SIGN_IN_API": sign_in_url,
-                    "LEGACY": stack.legacy.base_url,
-                    "OPERATOR": OPERATOR["Authorization"].removeprefix("Bearer "),
-                    "EMPLOYER": make_token(KEY, Role.EMPLOYER, EMPLOYER, subject="bob"),
-                    "EXPIRED": make_token(KEY, Role.INTEGRATION, lasts_s=-60),
-                    "EXPECTED": json.dumps(expected),
-                },
-                110,
-            )
-        finally:
-            sign_in.stop()
-        assert issuer.grants[0] == "authorization_code"
-        assert "refresh_token" in issuer.grants
+    run_node_tests(
+        "console_in_browser.test.cjs",
+        {
+            "API": stack.url,
+            "SIGN_IN_API": stack.sign_in_url,
+            "LEGACY": stack.legacy.base_url,
+            "OPERATOR": OPERATOR["Authorization"].removeprefix("Bearer "),
+            "EMPLOYER": make_token(KEY, Role.EMPLOYER, EMPLOYER, subject="bob"),
+            "EXPIRED": make_token(KEY, Role.INTEGRATION, lasts_s=-60),
+            "EXPECTED": json.dumps(expected),
+        },
+        110,
+    )
+    assert stack.issuer.grants[0] == "authorization_code"
+    assert "refresh_token" in stack.issuer.grants
     finished = stack.statuses()
     assert finished["REJECTED"] == expected["parked"] - expected["parkedOfEmployer"]
     assert finished["INTEGRATED"] == sum(finished.values()) - finished["REJECTED"]

@@ -17,6 +17,8 @@ from tests.support.http_server import HttpServer, Request, Response
 
 CLIENT_ID = "console"
 AUDIENCE = "punch-clock"
+# So short that a test sees a token expire.
+LIFETIME_S = 2
 _JSON = {"Content-Type": "application/json", "Access-Control-Allow-Origin": "*"}
 
 
@@ -24,14 +26,12 @@ class SignInIssuer:
     """Signs everybody in as the operator ``ada``.
 
     Attributes:
-        lifetime_s: how long its tokens are valid.
         grants: the grants for which it has given tokens, in order.
     """
 
     def __init__(self) -> None:
         self._server = HttpServer(self._answer)
         self.origin = self._server.origin
-        self.lifetime_s = 600
         self.grants: list[str] = []
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._codes: dict[str, tuple[str, str]] = {}  # the challenge and the redirect_uri
@@ -99,7 +99,7 @@ class SignInIssuer:
             "aud": AUDIENCE,
             "sub": "ada",
             "role": Role.INTEGRATION.value,
-            "exp": int(time.time()) + self.lifetime_s,
+            "exp": int(time.time()) + LIFETIME_S,
         }
         token = jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": "a"})
         return _json({"access_token": token, "refresh_token": refresh_token})

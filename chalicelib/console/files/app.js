@@ -10,7 +10,7 @@ import { quarantineView } from './quarantine.js'
 import { reconcileView } from './reconcile.js'
 import { recordView } from './record.js'
 import { replayView } from './replay.js'
-import { begin, session } from './session.js'
+import { begin, session, takeToken } from './session.js'
 import { signInView } from './sign_in.js'
 import { language, languages, setLanguage, t } from './words.js'
 
@@ -30,7 +30,7 @@ use(session)
 session.addEventListener('changed', start)
 service.addEventListener('away', showAway)
 service.addEventListener('back', showAway)
-addEventListener('hashchange', () => { if (session.isSignedIn()) show(true) })
+addEventListener('hashchange', () => { if (!takeToken() && session.isSignedIn()) show(true) })
 open()
 
 async function open() {
@@ -84,7 +84,7 @@ function show(moveFocus) {
   const isKnown = tabs.includes(name) || (name === 'record' && id)
   const shown = isKnown ? name : tabs[0]
   view?.stop()
-  view = VIEWS[shown](new URLSearchParams(isKnown ? parameters : ''), id && decodeURIComponent(id))
+  view = VIEWS[shown](new URLSearchParams(isKnown ? parameters : ''), id)
   const title = h('h1', { tabindex: '-1' }, t(titleOf(shown)))
   fill(main, title, view.element)
   document.title = `${t(titleOf(shown))} · ${t('title')}`

@@ -1,6 +1,6 @@
 // Days: the punches of each employee on each local day.
 import { page, query } from './api.js'
-import { criteriaForm, filterOf } from './criteria.js'
+import { criteriaForm, faultIn, filterOf } from './criteria.js'
 import { csvButton } from './csv.js'
 import { fill, h, problemBox, table } from './dom.js'
 import { fieldValue, localDay, number } from './format.js'
@@ -25,7 +25,11 @@ export function daysView(parameters) {
     'groupby((employeeId,day),aggregate(local with min as first,local with max as last,$count as punches))',
   ]
   const path = query('PointRecords', { apply: steps.join(''), orderby: 'day desc,employeeId' })
-  show(path)
+  const wrong = faultIn(chosen)
+  if (wrong) {
+    problem.show({ message: t(wrong[1]) })
+    fill(results)
+  } else show(path)
 
   async function show(next) {
     try {

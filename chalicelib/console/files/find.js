@@ -1,6 +1,6 @@
 // Find records by id, employee and period.
 import { page, query } from './api.js'
-import { criteriaForm, filterOf } from './criteria.js'
+import { criteriaForm, faultIn, filterOf } from './criteria.js'
 import { csvButton } from './csv.js'
 import { fill, h, problemBox, table } from './dom.js'
 import { instant, localInstant, number } from './format.js'
@@ -24,7 +24,11 @@ export function findView(parameters) {
   const rows = []
 
   const options = { filter: filterOf(parameters), orderby: 'includedAt desc' }
-  show(query('PointRecords', { select: COLUMNS.join(), ...options }))
+  const wrong = faultIn(parameters)
+  if (wrong) {
+    problem.show({ message: t(wrong[1]) })
+    fill(results)
+  } else show(query('PointRecords', { select: COLUMNS.join(), ...options }))
 
   async function show(path) {
     try {

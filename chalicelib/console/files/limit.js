@@ -92,6 +92,7 @@ function plotsIn(box, latest) {
     box.append(holder)
     const options = {
       ...sizeIn(box),
+      padding: [null, 26, null, null],
       cursor: { sync: { key: 'limit' }, y: false, points: { size: 6 } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] } },

@@ -11,7 +11,8 @@ const WAITING = ['AWAITING', 'INTEGRATING', 'ERROR']
 const EVERY_MS = 3_000
 const LOGS = 'attempt,status,log,httpStatus,latencyMs,createdAt'
 
-export function recordView(parameters, id) {
+export function recordView(parameters, text) {
+  const id = text.replaceAll(/[^\da-f-]/gi, '') // all that an id has
   const problem = problemBox()
   const content = h('div', {}, h('p', {}, t('loading')))
   let shown = ''

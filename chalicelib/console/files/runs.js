@@ -40,7 +40,7 @@ export class Runs {
       + hour * 3_600 + minute * step('minute') * 60 + second * step('second')
   }
 
-  path(fromS) {
+  path(since) {
     const { parts } = this.range
     const computed = parts.map((part) => {
       const [name, step] = [part].flat()
@@ -52,7 +52,7 @@ export class Runs {
       'maxOpenRequests with average as limit', 'openRequests with average as open',
       'latencyP50Ms with average as p50', 'latencyP95Ms with average as p95',
     ]
-    const from = new Date(fromS * 1_000).toISOString()
+    const from = new Date(since * 1_000).toISOString()
     return query('IntegrationRuns', {
       apply: `filter(at ge ${from})/compute(${computed})/groupby((${names}),aggregate(${sums}))` })
   }

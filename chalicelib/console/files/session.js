@@ -28,17 +28,22 @@ function set(next, message) {
   session.dispatchEvent(new Event('changed'))
 }
 
-/** Take a token out of the address, or finish a sign-in that comes back from the issuer. */
+/** Take a token out of the address, and sign in with it; return whether there was one. */
+export function takeToken() {
+  const fragment = new URLSearchParams(location.hash.slice(1))
+  if (!fragment.has('token')) return false
+  history.replaceState(null, '', location.pathname)
+  session.signIn(fragment.get('token'))
+  return true
+}
+
+/** Sign in with what the address has: a token, or the issuer's answer to a sign-in. */
 export async function begin(config) {
   session.config = config
-  const fragment = new URLSearchParams(location.hash.slice(1))
   const answer = new URLSearchParams(location.search)
   const pending = JSON.parse(sessionStorage.getItem(PENDING) ?? 'null')
   sessionStorage.removeItem(PENDING)
-  if (fragment.has('token')) {
-    history.replaceState(null, '', location.pathname)
-    session.signIn(fragment.get('token'))
-  } else if (answer.has('code') || answer.has('error')) {
+  if (!takeToken() && (answer.has('code') || answer.has('error'))) {
     history.replaceState(null, '', `${location.pathname}${pending?.hash ?? ''}`)
     try {
       await finish(answer, pending)
