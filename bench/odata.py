@@ -158,7 +158,7 @@ def _next_query(body: str) -> _Query:
 
 
 def _parsing() -> None:
-    limits = QueryLimits(Bounds(2_000, 100), 2)
+    limits = QueryLimits(Bounds(2_000, 100), 5_000, 2)
     texts = {"$filter": _FILTER, "$orderby": "includedAt"}
 
     numbers = itertools.count()

@@ -1,5 +1,6 @@
 """Check URLs and hosts: whether a request can go to a URL, and whether a host is this machine."""
 
+import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -22,6 +23,18 @@ def is_http_url(text: str) -> bool:
         )
     except ValueError:  # an invalid port, address or name
         return False
+
+
+# Letters, digits, hyphens and underscores between dots, or an IPv6 address in brackets.
+_HOST = re.compile(
+    r"(?:(?=.{1,253}(?::|$))[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])"
+    r"(?::[0-9]{1,5})?"
+)
+
+
+def is_host(text: str) -> bool:
+    """Return whether the text is the value of a Host header: RFC 9110, section 7.2."""
+    return _HOST.fullmatch(text) is not None
 
 
 def is_loopback(host: str | None) -> bool:

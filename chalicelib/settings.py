@@ -319,6 +319,13 @@ class Settings:
     odata_max_tokens: int = setting(
         2_000, "Maximum number of tokens in one query option.", 10, 100_000
     )
+    odata_query_tokens: int = setting(
+        5_000,
+        "Maximum number of tokens in all options of one query together. An alias or a computed"
+        " property counts at each use.",
+        10,
+        100_000,
+    )
     odata_max_depth: int = setting(100, "Maximum nesting depth of an expression.", 5, 200)
     odata_max_transformations: int = setting(
         20, "Maximum number of transformations in one $apply.", 1, 100

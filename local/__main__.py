@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 
 from chalicelib.errors import PunchClockError
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> int:
     If no stack runs, or the service refuses the command, print why and return 1.
     """
     bypass_proxies()
+    # Data and logs have personal data; others with an account on this machine must not read them.
+    os.umask(0o077)
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in _COMMANDS.items():

@@ -2,11 +2,13 @@
 
 Differences from ``chalice local``: it accepts a thousand connections at once; it sends each
 response in one packet (Nagle's algorithm would delay the second packet until the client's
-acknowledgement of the first, 40 ms later); it logs no line per request; and it rejects or changes
-what API Gateway would (``gateway``).
+acknowledgement of the first, 40 ms later); it logs no line per request; it reads requests strictly
+and under deadlines (``timed_requests``); and it rejects or changes what API Gateway would
+(``gateway``).
 """
 
 import argparse
+import io
 import json
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -26,10 +28,18 @@ from local.gateway import (
     TIMEOUT_S,
     ApiGateway,
     decode_header,
-    encode_target,
     has_rejected_characters,
 )
 from local.loopback import HOST
+from local.timed_requests import (
+    BODY_S,
+    HEAD_S,
+    IDLE_S,
+    RefusedError,
+    TimedSocket,
+    read_body,
+    read_head,
+)
 
 
 class _Server(local.ThreadedHTTPServer):  # type: ignore[misc]
@@ -52,26 +62,54 @@ class _Server(local.ThreadedHTTPServer):  # type: ignore[misc]
 class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
     wbufsize = 65_536
     disable_nagle_algorithm = True
-    raw_requestline: bytes
 
     def __init__(self, *connection: Any, app_object: Any, config: Config) -> None:
         self.local_gateway = ApiGateway(app_object, config)
         BaseHTTPRequestHandler.__init__(self, *connection)
 
+    def setup(self) -> None:
+        super().setup()
+        self._timed = TimedSocket(self.connection)
+        self.rfile = io.BufferedReader(self._timed, 65_536)
+        self.wfile = io.BufferedWriter(self._timed, self.wbufsize)
+
+    def handle_one_request(self) -> None:
+        """Serve a request; answer one that is malformed or late, and end the connection."""
+        self.close_connection = True
+        self.command = self.requestline = ""
+        self.request_version = self.protocol_version
+        self._timed.allow(IDLE_S)
+        try:
+            if not self.rfile.peek(1):
+                return
+        except (RefusedError, OSError):  # idle for too long, or broken
+            return
+        self._timed.allow(HEAD_S)
+        try:
+            if self.parse_request():
+                self._timed.allow(BODY_S)
+                getattr(self, f"do_{self.command}")()
+            self.wfile.flush()
+        except RefusedError as error:
+            self.send_error(error.status, error.message)
+        except OSError:  # the client has gone, or does not receive the response
+            self.close_connection = True
+
     def parse_request(self) -> bool:
-        """Read the head of a request; reject it if API Gateway would not pass it on."""
-        sent = self.raw_requestline
-        self.raw_requestline = encode_target(sent)
-        if not super().parse_request():
-            return False
-        head = [sent, *(each for pair in self.headers.items() for each in pair)]
-        # Each header has a colon, a space and the end of a line; so has the head as a whole.
-        if sum(map(len, head)) + 4 * len(self.headers) + 2 > MAX_HEAD_BYTES:
-            self.send_error(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The URL and the headers exceed {MAX_HEAD_BYTES} bytes in total. Send a long query"
-                " as POST …/$query or in a $batch.",
-            )
+        """Read the head of a request; reject it if API Gateway would not pass it on.
+
+        Raises:
+            RefusedError: the head is malformed, too long, or late.
+        """
+        head = read_head(self.rfile, MAX_HEAD_BYTES)
+        self.command, self.request_version, self.headers = head.method, head.version, head.headers
+        self.path = f"/{head.target.lstrip('/')}" if head.target.startswith("//") else head.target
+        connection = self.headers.get("connection", "").lower()
+        self.close_connection = "close" in connection or (
+            self.request_version != "HTTP/1.1" and "keep-alive" not in connection
+        )
+        if not hasattr(self, f"do_{self.command}"):
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED, "The service has no such method.")
             return False
         if has_rejected_characters(self.path):
             self.send_error(
@@ -83,25 +121,27 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
             # them and rejects the request.
             self.send_error(HTTPStatus.BAD_REQUEST, "Send exactly one Authorization header.")
             return False
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+        if "Transfer-Encoding" in self.headers:
             self.send_error(
                 HTTPStatus.LENGTH_REQUIRED,
                 "Send the body with a Content-Length header and without Transfer-Encoding.",
             )
             return False
-        if int(length) > MAX_BODY_BYTES:
+        if int(self.headers.get("Content-Length", "0")) > MAX_BODY_BYTES:
             self.send_error(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"The body is longer than {MAX_BODY_BYTES} bytes.",
             )
             return False
+        if self.headers.get("expect", "").lower() == "100-continue":
+            return self.handle_expect_100()
         return True
 
     def _parse_payload(self) -> tuple[dict[str, str], bytes | None]:
+        length = int(self.headers.get("Content-Length", "0"))
         # As in an event of API Gateway, a header that is repeated has its last value.
-        _, body = super()._parse_payload()
-        return {name: decode_header(value) for name, value in self.headers.items()}, body
+        headers = {name: decode_header(value) for name, value in self.headers.items()}
+        return headers, read_body(length, self.rfile) if length else None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send the service's error envelope and close the connection."""

@@ -63,14 +63,13 @@ def split_query(target: str) -> str:
 def encode_target(request_line: bytes) -> bytes:
     """Percent-encode the raw bytes beyond ASCII in a request line, which then means the same.
 
-    As text in Latin-1, in which ``http.server`` reads it, it would mean something else, and some of
-    the bytes would be spaces.
+    As text in Latin-1 it would mean something else, and some of the bytes would be spaces.
     """
     return _BEYOND_ASCII.sub(lambda match: b"%%%02X" % ord(match[0]), request_line)
 
 
 def decode_header(value: str) -> str:
-    """Return a header value, which ``http.server`` has read as Latin-1, as UTF-8.
+    """Return a header value, which was read as Latin-1, as UTF-8.
 
     Bytes that are not UTF-8 become replacement characters.
     """

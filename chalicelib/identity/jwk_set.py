@@ -12,7 +12,10 @@ import jwt
 MAX_BYTES = 262_144
 ALGORITHMS = ("RS256", "ES256")
 _MAX_KEYS = 100
+# https://csrc.nist.gov/pubs/fips/186-5/final, section 5.1, and RFC 7518, section 3.3. A signature
+# under a small exponent can be forged where the padding is checked carelessly.
 _MIN_RSA_BITS = 2_048
+_MIN_RSA_EXPONENT = 65_537
 # The algorithm that a key of each type (kty) verifies, and the members that make up the public key.
 _KINDS = {"RSA": ("RS256", ("n", "e")), "EC": ("ES256", ("crv", "x", "y"))}
 
@@ -103,4 +106,9 @@ def _key(members: dict[str, Any]) -> jwt.PyJWK | None:
         key = jwt.PyJWK(members, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    return None if algorithm == "RS256" and key.key.key_size < _MIN_RSA_BITS else key
+    return None if algorithm == "RS256" and _is_weak(key.key) else key
+
+
+def _is_weak(key: Any) -> bool:
+    """Return whether an RSA key is too short, or its public exponent too small."""
+    return bool(key.key_size < _MIN_RSA_BITS or key.public_numbers().e < _MIN_RSA_EXPONENT)

@@ -82,9 +82,13 @@ def _claim(claims: Mapping[str, Any], name: str) -> object:
 
 
 def _words(value: object) -> frozenset[str]:
-    """Return the words of a claim: a string of words separated by spaces, or a list of strings."""
+    """Return the words of a claim: a string of words separated by spaces, or a list of strings.
+
+    Only U+0020 separates words (RFC 6749, section 3.3). At any other white space a name that users
+    may choose, such as that of a group, could contain the name of a role.
+    """
     if isinstance(value, str):
-        return frozenset(value.split())
+        return frozenset(filter(None, value.split(" ")))
     if isinstance(value, list):
         return frozenset(each for each in value if isinstance(each, str))
     return frozenset()

@@ -8,7 +8,8 @@ statement) → Postgres, which returns the finished JSON.
 - ``reads``, ``create``: serve GET and POST. ``batch``: serve ``$batch``.
 - ``request``, ``request_url``, ``resource``: the request; parse its URL and its resource path.
 - ``split_query``: rejoin the query options that API Gateway has split.
-- ``negotiation``, ``etag``, ``response``, ``response_budget``: headers, formats, size limits.
+- ``negotiation``, ``media_types``, ``etag``: headers and formats.
+- ``response``, ``response_budget``: the response and its limits.
 - ``query``: parse the system query options. ``apply``: ``$apply``.
 - ``language``, ``expressions``, ``sql``: from the text of an expression to SQL.
 - ``metadata``: ``$metadata`` in XML and JSON.

@@ -4,6 +4,9 @@ The type checker builds it from odata-query's AST; the SQL translator accepts ev
 knows its type and whether it can be null or NaN, because comparisons in OData and in Postgres
 differ in exactly these cases. It also knows the maximum length of its value as text, so that no
 value outgrows the database's memory.
+
+Invariant: a node derives what it knows from its operands once, when it is made. If it asked them
+each time, every level of nesting would ask all levels below it again.
 """
 
 import math
@@ -28,6 +31,12 @@ class Node(Protocol):
     def max_length(self) -> int: ...
 
 
+def _derive(node: Node, **attributes: bool | int) -> None:
+    """Set the attributes that a new node derives from its operands."""
+    for name, value in attributes.items():
+        object.__setattr__(node, name, value)
+
+
 # Operations can make values of these types longer than their operands.
 _GROWING = (Edm.STRING, Edm.DECIMAL)
 # Characters of the longest value of any other type; also what one operation adds to a Decimal.
@@ -43,20 +52,19 @@ class Literal:
     type: Edm
     value: Any
     at: "Place | None" = None
+    nullable: bool = field(init=False)
+    may_be_nan: bool = field(init=False)
+    max_length: int = field(init=False)
 
-    @property
-    def nullable(self) -> bool:
-        return self.value is None
-
-    @property
-    def may_be_nan(self) -> bool:
-        return isinstance(self.value, float) and not math.isfinite(self.value)
-
-    @property
-    def max_length(self) -> int:
-        if isinstance(self.value, Decimal):
-            return len(f"{self.value:f}")
-        return len(self.value) if isinstance(self.value, str) else _SHORT
+    def __post_init__(self) -> None:
+        value = self.value
+        text = f"{value:f}" if isinstance(value, Decimal) else value
+        _derive(
+            self,
+            nullable=value is None,
+            may_be_nan=isinstance(value, float) and not math.isfinite(value),
+            max_length=len(text) if isinstance(text, str) else _SHORT,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +145,21 @@ class Call:
     type: Edm
     makes_nan: bool = False
     truncated_to: int | None = None
+    nullable: bool = field(init=False)
+    may_be_nan: bool = field(init=False)
+    max_length: int = field(init=False)
 
-    @property
-    def nullable(self) -> bool:
-        return any(each.nullable for each in self.arguments)
-
-    @property
-    def may_be_nan(self) -> bool:
-        return self.type in FRACTIONS and (
-            self.makes_nan or any(each.may_be_nan for each in self.arguments)
+    def __post_init__(self) -> None:
+        makes_nan = self.makes_nan or any(each.may_be_nan for each in self.arguments)
+        _derive(
+            self,
+            nullable=any(each.nullable for each in self.arguments),
+            may_be_nan=self.type in FRACTIONS and makes_nan,
+            max_length=self._max_length(),
         )
 
-    @property
-    def max_length(self) -> int:
-        """The sum of the arguments' lengths: no function grows more than ``concat`` does."""
+    def _max_length(self) -> int:
+        """Return the sum of the arguments' lengths: no function grows more than ``concat`` does."""
         if self.type not in _GROWING:
             return _SHORT
         growing = sum(each.max_length for each in self.arguments if each.type in _GROWING)
@@ -167,19 +176,17 @@ class Cast:
     operand: Node
     type: Edm
     nullable: bool
+    may_be_nan: bool = field(init=False)
+    max_length: int = field(init=False)
 
-    @property
-    def may_be_nan(self) -> bool:
-        return self.type in FRACTIONS and (
-            self.operand.type is Edm.STRING or self.operand.may_be_nan
-        )
-
-    @property
-    def max_length(self) -> int:
-        if self.type not in _GROWING:
-            return _SHORT
-        of_double = self.operand.type is Edm.DOUBLE and self.type is Edm.DECIMAL
-        return _DIGITS_OF_DOUBLE if of_double else self.operand.max_length
+    def __post_init__(self) -> None:
+        operand = self.operand
+        length = _SHORT
+        if self.type in _GROWING:
+            of_double = operand.type is Edm.DOUBLE and self.type is Edm.DECIMAL
+            length = _DIGITS_OF_DOUBLE if of_double else operand.max_length
+        makes_nan = operand.type is Edm.STRING or operand.may_be_nan
+        _derive(self, may_be_nan=self.type in FRACTIONS and makes_nan, max_length=length)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,14 +196,15 @@ class Case:
     pairs: tuple[tuple[Node, Node], ...]
     type: Edm
     nullable: bool = field(default=True, init=False)
+    may_be_nan: bool = field(init=False)
+    max_length: int = field(init=False)
 
-    @property
-    def may_be_nan(self) -> bool:
-        return any(result.may_be_nan for _, result in self.pairs)
-
-    @property
-    def max_length(self) -> int:
-        return max(result.max_length for _, result in self.pairs)
+    def __post_init__(self) -> None:
+        _derive(
+            self,
+            may_be_nan=any(result.may_be_nan for _, result in self.pairs),
+            max_length=max(result.max_length for _, result in self.pairs),
+        )
 
 
 class _BooleanNode:
@@ -235,10 +243,10 @@ class LogicalOperation(_BooleanNode):
 
     operator: str
     operands: tuple[Node, ...]
+    nullable: bool = field(init=False)
 
-    @property
-    def nullable(self) -> bool:
-        return any(each.nullable for each in self.operands)
+    def __post_init__(self) -> None:
+        _derive(self, nullable=any(each.nullable for each in self.operands))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,10 +254,10 @@ class Negation(_BooleanNode):
     """``not``."""
 
     operand: Node
+    nullable: bool = field(init=False)
 
-    @property
-    def nullable(self) -> bool:
-        return self.operand.nullable
+    def __post_init__(self) -> None:
+        _derive(self, nullable=self.operand.nullable)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

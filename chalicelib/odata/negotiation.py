@@ -13,10 +13,17 @@ from chalicelib.errors import (
     NotAcceptableError,
     PreconditionError,
 )
+from chalicelib.odata.media_types import (
+    JSON,
+    MULTIPART,
+    XML,
+    accepted_ranges,
+    accepted_types,
+    parse_media_type,
+    quality_of,
+    unknown_parameter,
+)
 
-JSON = "application/json"
-XML = "application/xml"
-MULTIPART = "multipart/mixed"
 LATEST = "4.01"
 
 _VERSION = re.compile(r"\s*([0-9]{1,4})\.([0-9]{1,4})\s*")
@@ -26,25 +33,23 @@ _PREFERRED = re.compile(
     r'\s*+(?P<name>[\w.-]++)\s*+(?:=\s*+(?:"(?P<quoted>[^"]*+)"|(?P<bare>[^\s";]*+))\s*+)?(?:;.*)?'
 )
 _SIZE = re.compile(r"[0-9]{1,9}")
-_ABBREVIATIONS = {"json": JSON, "xml": XML}
-_METADATA = ("none", "minimal", "full")
 _BOOLEANS = ("true", "false")
-_PARAMETERS = {
-    "metadata": _METADATA,
-    "streaming": _BOOLEANS,
-    "ieee754compatible": _BOOLEANS,
-    "exponentialdecimals": _BOOLEANS,
-    "charset": ("utf-8", '"utf-8"'),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class JsonFormat:
-    """The negotiated JSON format. ``charset`` is set only if the client specified it."""
+    """The negotiated JSON format.
+
+    Attributes:
+        charset: the charset, only if the client specified it.
+        omit_nulls: omit properties that are null: Protocol 4.01, section 8.2.8.6. It is no part of
+            the media type.
+    """
 
     metadata: str = "minimal"
     numbers_as_text: bool = False
     charset: str | None = None
+    omit_nulls: bool = False
 
     @property
     def content_type(self) -> str:
@@ -81,19 +86,20 @@ def json_format(headers: Mapping[str, str], option: str | None) -> JsonFormat:
     Raises:
         NotAcceptableError: the client accepts none that the service supports.
     """
-    for media_type, parameters in _ranges(headers, option):
-        if media_type not in (JSON, "application/*", "*/*"):
-            continue
-        supported = _supported_parameters(parameters)
-        if supported is not None:
+    unknown = None
+    for _, parameters in accepted_types(headers, option, JSON):
+        unknown = unknown or unknown_parameter(parameters)
+        if unknown_parameter(parameters) is None:
             return JsonFormat(
-                supported.get("metadata", "minimal"),
-                supported.get("ieee754compatible") == "true",
-                supported.get("charset"),
+                parameters.get("metadata", "minimal"),
+                parameters.get("ieee754compatible") == "true",
+                parameters.get("charset"),
+                _prefers_omitted_nulls(headers),
             )
+    reason = f" The parameter {unknown} is not supported." if unknown else ""
     raise NotAcceptableError(
         "The response format must be application/json. Its parameter odata.metadata may be none,"
-        " minimal or full; IEEE754Compatible may be true or false.",
+        f" minimal or full; IEEE754Compatible may be true or false.{reason}",
         target="$format" if option else "Accept",
     )
 
@@ -104,11 +110,9 @@ def metadata_format(headers: Mapping[str, str], option: str | None) -> str:
     Raises:
         NotAcceptableError: the client accepts neither.
     """
-    for media_type, parameters in _ranges(headers, option):
-        if media_type in (XML, "application/*", "*/*"):
-            return XML
-        if media_type == JSON and _supported_parameters(parameters) is not None:
-            return JSON
+    for media_type, parameters in accepted_types(headers, option, XML, JSON):
+        if media_type == XML or unknown_parameter(parameters) is None:
+            return media_type
     raise NotAcceptableError(
         f"The format of the metadata document must be {XML} or {JSON}.",
         target="$format" if option else "Accept",
@@ -139,35 +143,48 @@ def preferred_to_continue(headers: Mapping[str, str]) -> bool | None:
     return None
 
 
+def _prefers_omitted_nulls(headers: Mapping[str, str]) -> bool:
+    """Return whether to omit nulls. No property has another default value than null."""
+    return any(
+        value.lower() in ("nulls", "defaults") for _, value in _preferences(headers, "omit-values")
+    )
+
+
 def is_json_batch(content_type: str) -> bool:
     """Return whether the body of a batch is JSON rather than multipart.
 
     Raises:
         MediaTypeError: it is neither.
     """
-    media_type, parameters = _media_type(content_type)
+    media_type, parameters = parse_media_type(content_type)
     if media_type == MULTIPART:
         return False
-    if media_type != JSON or _supported_parameters(parameters) is None:
+    if media_type != JSON:
         raise MediaTypeError(f"The Content-Type of a batch must be {MULTIPART} or {JSON}.")
+    _require_known_parameters(parameters)
     return True
 
 
 def wants_json_batch(headers: Mapping[str, str], option: str | None, as_json: bool) -> bool:
-    """Return whether the response to a batch must be JSON; the default is the request's format.
+    """Return whether the response to a batch must be JSON.
 
+    The request's format is the default; a higher quality in ``Accept`` selects the other. OData 4.0
+    has no batches in JSON, so there ``Accept: application/json`` is about the individual responses.
     ``option`` is ``$format``, which the grammar (``batchOption``) allows.
 
     Raises:
         NotAcceptableError: the client accepts neither JSON nor multipart.
     """
-    for media_type, _ in _ranges(headers, option):
-        if media_type == "*/*":
-            return as_json
-        if media_type in (JSON, "application/*"):
-            return True
-        if media_type in (MULTIPART, "multipart/*"):
+    formats = list(accepted_types(headers, option, JSON, MULTIPART))
+    accepted = [each for each, parameters in formats if unknown_parameter(parameters) is None]
+    if accepted and option is None:
+        if not as_json and version_of(headers) == "4.0":
             return False
+        own, other = (JSON, MULTIPART) if as_json else (MULTIPART, JSON)
+        ranges = accepted_ranges(headers, option)
+        return (quality_of(own, ranges) >= quality_of(other, ranges)) == as_json
+    if accepted:
+        return accepted[0] == JSON
     raise NotAcceptableError(
         f"The response format of a batch must be {MULTIPART} or {JSON}.",
         target="$format" if option else "Accept",
@@ -214,49 +231,34 @@ def require_json_body(headers: Mapping[str, str]) -> bool:
         MediaTypeError: the service cannot read the media type.
     """
     text = headers.get("content-type", "").strip() or JSON
-    media_type, parameters = _media_type(text)
-    supported = _supported_parameters(parameters)
-    if media_type != JSON or supported is None:
+    media_type, parameters = parse_media_type(text)
+    if media_type != JSON:
         raise MediaTypeError("The Content-Type of the body must be application/json, in UTF-8.")
-    return supported.get("ieee754compatible") == "true"
+    _require_known_parameters(parameters)
+    return parameters.get("ieee754compatible") == "true"
 
 
-def _media_type(text: str) -> tuple[str, dict[str, str]]:
-    """Parse a media type and its parameters, in lower case and without ``odata.``."""
-    media_type, *rest = (part.strip() for part in text.split(";"))
-    parameters = {}
-    for part in rest:
-        name, _, value = part.partition("=")
-        parameters[name.strip().lower().removeprefix("odata.")] = value.strip().lower()
-    return media_type.lower(), parameters
+def require_text_body(headers: Mapping[str, str]) -> None:
+    """Require the media type of a ``/$query`` request: plain text in UTF-8.
+
+    Raises:
+        MediaTypeError: the headers declare another media type or charset.
+    """
+    media_type, parameters = parse_media_type(headers.get("content-type", ""))
+    if media_type != "text/plain":
+        raise MediaTypeError("The Content-Type of a /$query request must be text/plain.")
+    charset = parameters.get("charset", "utf-8").strip('"')
+    if charset not in ("utf-8", "us-ascii"):
+        raise MediaTypeError(
+            f"The body must be in UTF-8: charset={charset[:100]} is not supported."
+        )
 
 
-def _ranges(headers: Mapping[str, str], option: str | None) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the accepted media types, preferred first; ``$format`` overrides ``Accept``."""
-    text = option if option is not None else headers.get("accept", "").strip() or "*/*"
-    ranges: list[tuple[float, str, dict[str, str]]] = []
-    for item in text.split(","):
-        media_type, parameters = _media_type(item)
-        if option is not None:
-            media_type = _ABBREVIATIONS.get(media_type, media_type)
-        quality = _quality(parameters.pop("q", "1"))
-        if quality > 0:
-            ranges.append((quality, media_type, parameters))
-    ranges.sort(key=lambda each: -each[0])
-    for _, media_type, parameters in ranges:
-        yield media_type, parameters
-
-
-def _quality(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
-
-
-def _supported_parameters(parameters: Mapping[str, str]) -> Mapping[str, str] | None:
-    """Return the parameters of a JSON format, None if one of them is not supported."""
-    for name, value in parameters.items():
-        if value not in _PARAMETERS.get(name, ()):
-            return None
-    return parameters
+def _require_known_parameters(parameters: Mapping[str, str]) -> None:
+    unknown = unknown_parameter(parameters)
+    if unknown is not None:
+        raise MediaTypeError(
+            f"The Content-Type {JSON} does not have the parameter {unknown}. Send the body in"
+            " UTF-8, without other parameters than odata.metadata, odata.streaming,"
+            " IEEE754Compatible, ExponentialDecimals and charset."
+        )

@@ -71,6 +71,8 @@ def pending_record_members(values: Values, selection: Selection, builder: Respon
     elif json_format.metadata == "minimal" and POINT_RECORD.key not in selection.properties:
         members["@odata.id"] = url
     for each in selection.properties:
+        if json_format.omit_nulls and values[each.name] is None:
+            continue
         if json_format.metadata == "full" and each.type not in TYPES_OF_JSON:
             members[f"{each.name}@odata.type"] = f"#{type_name(each.type)}"
         value = values[each.name]

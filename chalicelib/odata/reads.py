@@ -14,6 +14,7 @@ from chalicelib.odata.apply import handler as apply_handler
 from chalicelib.odata.apply.pipeline import ApplyBounds
 from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.language.parser import Bounds
+from chalicelib.odata.media_types import XML
 from chalicelib.odata.metadata.csdl_json import csdl_json
 from chalicelib.odata.metadata.csdl_xml import csdl_xml, service_document
 from chalicelib.odata.model import Property
@@ -52,7 +53,7 @@ class ODataService:
         self._settings = settings
         self._sizes = PageSizes(settings.odata_page, settings.odata_page_max)
         bounds = Bounds(settings.odata_max_tokens, settings.odata_max_depth)
-        self._limits = QueryLimits(bounds, settings.odata_expand_depth)
+        self._limits = QueryLimits(bounds, settings.odata_query_tokens, settings.odata_expand_depth)
         self._apply_bounds = ApplyBounds(
             settings.odata_max_transformations, settings.odata_max_added_properties, bounds
         )
@@ -76,7 +77,7 @@ class ODataService:
         if segments == ["$metadata"]:
             options.allow("$format")
             media_type = negotiation.metadata_format(request.headers, options.text("$format"))
-            csdl = csdl_xml if media_type == negotiation.XML else csdl_json
+            csdl = csdl_xml if media_type == XML else csdl_json
             return plain_response(version, media_type, csdl(version, self._limits.expand_depth))
         if not segments:
             options.allow("$format")
@@ -169,7 +170,7 @@ class ODataService:
     ) -> ODataResponse:
         builder.options.allow("$format")
         projection = Projection(root(resource.entity), (member,))
-        style = replace(self._style(builder, runner), metadata="none")
+        style = replace(self._style(builder, runner), metadata="none", omit_nulls=False)
         body = runner.entity(entity_statement(resource, projection, style), resource)
         value = body[len(f'{{"{member.name}":') : -1]
         if value == "null":
@@ -245,7 +246,7 @@ class _StatementRunner:
         return row
 
     def row(self, statement: Statement, resource: Resource) -> list[Any]:
-        require_plannable(statement.sql)
+        require_plannable(statement.sql, statement.parameters)
         row = self.reader.row(statement.sql, statement.parameters, self.budget.deadline)
         if row is None:
             raise _not_found(resource)

@@ -25,6 +25,7 @@ from chalicelib.odata.ast import (
     Variable,
 )
 from chalicelib.odata.edm import Edm
+from chalicelib.odata.language.earlier_versions import advice_on_literal, advice_on_segment
 from chalicelib.odata.language.literals import GUID, NUMBER, read_as
 from chalicelib.odata.model import ENTITY_SETS, EntityType, Navigation, Property
 from chalicelib.principal import Principal
@@ -206,13 +207,19 @@ def _read_key(entity: EntityType, key: str, aliases: Mapping[str, str]) -> Liter
             raise ValueError("is not a literal of the key's type")
         return Literal(entity.key.type, read_as(entity.key.type, text))
     except ValueError as error:
+        sentence = advice_on_literal(text)
+        advice = f" {sentence}." if sentence else ""
         raise InvalidError(
             f"The key {entity.key.name} of {entity.name} must be an {entity.key.type} literal, not"
-            f" {text[:100]}.",
+            f" {text[:100]}.{advice}",
             target=entity.key.name,
         ) from error
 
 
 def _not_found(path: str, name: str | None = None) -> NotFoundError:
     """Build the error for a path that the model does not define."""
-    return NotFoundError(f"The resource {path[:200]} does not exist.", target=(name or path)[:200])
+    advice = advice_on_segment(name or path)
+    more = f" {advice}." if advice else ""
+    return NotFoundError(
+        f"The resource {path[:200]} does not exist.{more}", target=(name or path)[:200]
+    )

@@ -67,7 +67,8 @@ class ResponseBuilder:
         tag = etag_of(f"{self.format.content_type}{fragment}{members}")
         if self.format.metadata != "none":
             members = f'"@odata.etag":{json.dumps(tag)},{members}'
-        return self.json_object(members, fragment, {**(headers or {}), "ETag": tag}, status)
+        headers = {**self._with_applied(headers or {}), "ETag": tag}
+        return self.json_object(members, fragment, headers, status)
 
     def entity_url(self, entity: EntityType, key: object) -> str:
         """Return the canonical URL of an entity."""
@@ -86,6 +87,7 @@ class ResponseBuilder:
             expand_page,
             max_bytes,
             self.options.text("$format"),
+            self.format.omit_nulls,
         )
 
     def page(
@@ -104,7 +106,15 @@ class ResponseBuilder:
         if token is not None:
             link = self._next_link(resource, token)
             parts.append(f'"@odata.nextLink":{json.dumps(link)}')
-        return self.json_object(",".join(parts), fragment, request.response_headers())
+        headers = self._with_applied(request.response_headers())
+        return self.json_object(",".join(parts), fragment, headers)
+
+    def _with_applied(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Add to the preferences that were applied: RFC 7240, section 3."""
+        if not self.format.omit_nulls:
+            return headers
+        applied = [headers.get("Preference-Applied"), "omit-values=nulls"]
+        return {**headers, "Preference-Applied": ", ".join(each for each in applied if each)}
 
     def _int64(self, value: object) -> str:
         return f'"{value}"' if self.format.numbers_as_text else str(value)

@@ -15,7 +15,6 @@ from chalicelib.error_response import error_body, log_server_error
 from chalicelib.errors import (
     InternalError,
     InvalidError,
-    MediaTypeError,
     MethodNotAllowedError,
     NotFoundError,
     NotImplementedByServiceError,
@@ -27,6 +26,7 @@ from chalicelib.odata.batch import json_format, multipart
 from chalicelib.odata.batch.executor import BatchExecutor, IndividualRequest
 from chalicelib.odata.create import Creation, create, parse_creation
 from chalicelib.odata.etag import etag_of, is_modified
+from chalicelib.odata.media_types import JSON
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.pending import PendingRecordReader, PendingRecords
 from chalicelib.odata.query.options import parse_options
@@ -164,7 +164,7 @@ class Router:
         )
         responses = list(executor.execute(requests, continue_on_error=continue_on_error))
         if respond_in_json:
-            content_type, body = negotiation.JSON, json_format.write_responses(responses)
+            content_type, body = JSON, json_format.write_responses(responses)
         else:
             content_type, body = multipart.write_responses(responses, with_change_sets=not is_json)
         headers = {}
@@ -249,9 +249,7 @@ def _allowed_methods(segments: Sequence[str]) -> tuple[str, ...]:
 
 def _query_from_body(request: ODataRequest, max_bytes: int) -> ODataRequest:
     """Turn ``POST …/$query`` into the equivalent GET: URL Conventions 4.01, section 4.17."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "text/plain":
-        raise MediaTypeError("The Content-Type of a /$query request must be text/plain.")
+    negotiation.require_text_body(request.headers)
     if len(request.body) > max_bytes:
         raise TooLargeError(f"The body exceeds {max_bytes} bytes.")
     try:
@@ -288,7 +286,7 @@ def _is_id_option(name: str) -> bool:
 def _error_response(request: ODataRequest, error: PunchClockError) -> ODataResponse:
     return plain_response(
         negotiation.version_of_error(request.headers),
-        negotiation.JSON,
+        JSON,
         json.dumps(error_body(error)),
         error.http_status,
         error.headers,

@@ -20,8 +20,13 @@ class QueryParameters(list[str]):
         self._joins = 0
 
     def reserve_join(self) -> bool:
-        """Count one more condition on related rows; return whether it may be written as a join."""
+        """Count one more join, or condition on related rows; return whether it may be a join."""
         self._joins += 1
+        return self.may_join
+
+    @property
+    def may_join(self) -> bool:
+        """Whether Postgres can still plan all joins of the statement together."""
         return self._joins <= _MAX_JOINS
 
     def bind(self, text: str) -> str:

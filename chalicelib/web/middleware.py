@@ -20,7 +20,7 @@ from chalicelib.web.headers import (
     security_headers,
 )
 from chalicelib.web.json_response import respond_safely
-from chalicelib.web.request_checks import odata_version
+from chalicelib.web.request_checks import odata_version, require_host
 
 # Paths that work without a token. To an anonymous caller they only show that the service runs.
 _PUBLIC_PATHS = ("/health",)
@@ -80,7 +80,7 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
 
 
 def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
-    """Reject requests without a valid token, on every route; set ``request.principal``.
+    """Reject requests without a valid token or Host, on every route; set ``request.principal``.
 
     The public paths (GET /health) work without a token, and not with an invalid one. No token is
     read for the files of the console.
@@ -91,6 +91,7 @@ def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
 
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
+            require_host(request)
             if request.path in _FILE_PATHS:
                 request.principal = None
                 return get_response(request)

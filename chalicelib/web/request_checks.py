@@ -3,7 +3,8 @@
 from chalice.app import Request
 
 from chalicelib.content_coding import reject_content_coding
-from chalicelib.errors import MediaTypeError
+from chalicelib.errors import InvalidError, MediaTypeError
+from chalicelib.net import is_host
 from chalicelib.web.headers import is_secure
 
 
@@ -18,8 +19,25 @@ def require_json(request: Request) -> None:
     media_type = request.headers.get("content-type", "application/json").lower()
     kind, *parameters = (part.strip() for part in media_type.split(";"))
     charsets = {each for each in parameters if each.startswith("charset=")}
-    if kind != "application/json" or charsets - {"charset=utf-8", 'charset="utf-8"'}:
-        raise MediaTypeError("Send the body as UTF-8 JSON, with Content-Type: application/json.")
+    charsets -= {"charset=utf-8", 'charset="utf-8"'}
+    if kind != "application/json" or charsets:
+        unknown = f" {min(charsets)[:100]} is not supported." if charsets else ""
+        raise MediaTypeError(
+            f"Send the body as UTF-8 JSON, with Content-Type: application/json.{unknown}"
+        )
+
+
+def require_host(request: Request) -> None:
+    """Require that the Host header, which URLs in responses repeat, is a name or an address.
+
+    Raises:
+        InvalidError: it is neither: RFC 9112, section 3.2.
+    """
+    if not is_host(request.headers.get("host") or "localhost"):
+        raise InvalidError(
+            "Host must be the name or the address of this service, such as api.example:8000.",
+            target="Host",
+        )
 
 
 def base_url(request: Request, public_url: str = "") -> str:

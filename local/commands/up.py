@@ -20,6 +20,7 @@ from local.arguments import integer, number, url_or_file
 from local.child_process import StartError, end_orphans
 from local.legacy_profile import ProfileError, check_profile, read_profile
 from local.loopback import NoFreePortError
+from local.private_directory import make_private
 from local.stack import DEFAULT_PORTS, Stack, StackOptions
 from local.stack_file import DEFAULT_HOME
 from local.startup_display import StartupDisplay
@@ -152,7 +153,7 @@ def _exclusive(home: Path) -> Iterator[None]:
         StartError: another stack holds the lock, or the directory cannot be created.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private(home)
     except OSError as error:
         raise StartError(f"{home} cannot be the stack's directory: {error.strerror}.") from error
     with (home / "lock").open("a+") as lock:

@@ -2,6 +2,8 @@
 // the items are in memory only. Differences from dynalite's own command line:
 // - It prints its URL as a line of JSON, which the parent process reads.
 // - It keeps idle connections open. After dynalite's 5 s a client may reuse one while it closes.
+// - It refuses requests of web pages, which have an Origin. dynalite lets every page read every answer, and
+//   checks no signature.
 // - It survives a client that aborts a request. dynalite throws and exits.
 const [port, path] = process.argv.slice(2)
 require('./level')
@@ -19,6 +21,11 @@ const TRANSACT = 'DynamoDB_20120810.TransactWriteItems'
 const [handle] = server.listeners('request')
 server.removeListener('request', handle)
 server.prependListener('request', (request, response) => {
+  if ('origin' in request.headers) {
+    response.writeHead(403, { 'Content-Type': 'application/x-amz-json-1.0', Connection: 'close' })
+    response.end('{"__type":"AccessDeniedException","message":"Web pages have no access."}')
+    return
+  }
   if (request.headers['x-amz-target'] !== TRANSACT) return handle.call(server, request, response)
   const chunks = []
   request.on('data', (chunk) => chunks.push(chunk))

@@ -93,6 +93,13 @@ def test_log_of_slow_statements_has_no_values_of_punches(database: dict[str, Any
     assert settings["log_parameter_max_length_on_error"] == "0"
 
 
+def test_failed_and_large_queries_are_bounded(database: dict[str, Any]) -> None:
+    settings = database["Resources"]["Settings"]["Properties"]["Parameters"]
+    assert settings["log_min_error_statement"] == "panic"
+    assert settings["temp_file_limit"] == {"Fn::Sub": "${TempFileMb}000"}  # in KB
+    assert default(database, "TempFileMb") == 1024
+
+
 def holds(condition: Any, parameters: dict[str, Any], named: dict[str, Any]) -> bool:
     """Evaluate a condition, which may refer to the template's named ones."""
     ((function, arguments),) = condition.items()

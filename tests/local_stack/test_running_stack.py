@@ -183,6 +183,21 @@ def test_database_requires_the_password_that_only_its_owner_can_read(
     assert refusal.value.args[0]["C"] == "28P01"
 
 
+def test_other_users_of_the_machine_can_read_nothing(stack: RunningStack) -> None:
+    stack.command("status")
+    others = stat.S_IRWXG | stat.S_IRWXO
+    home = stat.S_IMODE(stack.data.stat().st_mode)
+    # If we are root, PostgreSQL's account passes through the directory.
+    assert home & others in (0, stat.S_IXGRP | stat.S_IXOTH)
+    readable = [
+        each for each in stack.data.iterdir() if stat.S_IMODE(each.lstat().st_mode) & others
+    ]
+    assert readable == []
+    assert {"dynamodb", "postgres", "log", "legacy.journal"} <= {
+        each.name for each in stack.data.iterdir()
+    }
+
+
 def test_service_is_not_a_superuser_of_the_database(stack: RunningStack) -> None:
     url = urlsplit(stack.url("postgres"))
     connection = pg8000.native.Connection(
@@ -211,8 +226,10 @@ def test_kept_connection_does_not_wait_for_delayed_acknowledgements(stack: Runni
     ("headers", "status"),
     [
         ({"Transfer-Encoding": "chunked"}, 411),
-        ({"Content-Length": "much"}, 411),
-        ({"Content-Length": "-1"}, 411),
+        ({"Content-Length": "much"}, 400),
+        ({"Content-Length": "-1"}, 400),
+        ({"Content-Length": "2", "content-length": "2"}, 400),
+        ({"Content-Length ": "2"}, 400),
         ({"Content-Length": "99999999999"}, 413),
         ({"Authorization": "Bearer a", "authorization": "Bearer b"}, 400),
     ],

@@ -14,7 +14,7 @@ from chalicelib.odata.pending import PendingRecords
 from chalicelib.odata.reads import ODataService
 from chalicelib.odata.request import ODataRequest
 from chalicelib.odata.router import Router
-from chalicelib.odata.sql.complexity import nested_levels
+from chalicelib.odata.sql.complexity import weighted_parts
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
@@ -108,16 +108,20 @@ def test_query_that_is_too_complex_to_plan_is_rejected(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "levels"),
+    ("sql", "subselects", "tables"),
     [
-        ("SELECT 1", 0),
-        ("SELECT (SELECT 1), (SELECT f(x)), f((SELECT 2))", 3),
-        ("SELECT (SELECT a FROM (SELECT (b) AS a) AS x WHERE EXISTS (SELECT 1)) AS y, (1)", 5),
-        ("SELECT '(SELECT ' || (SELECT ')' || '((' || (SELECT 1))", 3),
+        ("SELECT 1", 0, 0),
+        ("SELECT (SELECT 1), (SELECT f(x)), f((SELECT 2))", 3, 0),
+        ("SELECT (SELECT a FROM (SELECT (b) AS a) AS x WHERE EXISTS (SELECT 1)) AS y, (1)", 5, 0),
+        ("SELECT '(SELECT ' || (SELECT ')' || '((' || (SELECT 1))", 3, 0),
+        ("SELECT id FROM point_record AS t0 WHERE EXISTS (SELECT 1 FROM integration_log)", 1, 3),
+        ("SELECT 'point_record' || (SELECT x FROM (SELECT x FROM integration_run))", 3, 3),
     ],
 )
-def test_subselect_counts_once_for_each_level(sql: str, levels: int) -> None:
-    assert nested_levels(sql) == levels
+def test_subselects_and_tables_count_once_for_each_level(
+    sql: str, subselects: int, tables: int
+) -> None:
+    assert weighted_parts(sql) == (subselects, tables)
 
 
 def test_query_gets_no_more_than_the_remaining_time(filled: Any) -> None:
@@ -203,13 +207,13 @@ def test_expensive_query_takes_limited_database_memory(
     try:
         with database.transaction() as connection:
             ((pid,),) = connection.run("SELECT pg_backend_pid()")
-        before = _peak_mb(pid)
+        before = peak_mb(pid)
         try:
             answer = client.get(path, ("$top", "1000"), option)
             assert len(answer.body) < 2_100_000
         except UnavailableError:
             pass  # a timeout is acceptable
-        assert _peak_mb(pid) - before < 150
+        assert peak_mb(pid) - before < 150
     finally:
         database.close()
 
@@ -240,7 +244,7 @@ def test_batch_timeout_covers_all_its_queries(large_database: str) -> None:
     assert [each["status"] for each in json.loads(answer.body)["responses"]] == [503] * 9
 
 
-def _peak_mb(pid: int) -> float:
+def peak_mb(pid: int) -> float:
     """Return the peak memory of a process, in MB."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1_024

@@ -252,6 +252,57 @@ def test_unsupported_type_coding_size_and_version_are_rejected(service: Service)
     assert create(service, OData_Version="3.0").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "content_type", "named"),
+    [
+        ("/odata/PointRecords", "application/json;charset=latin-1", "charset=latin-1"),
+        ("/odata/PointRecords", "application/json;odata.metadata=most", "metadata=most"),
+        ("/odata/PointRecords", "application/json;foo=bar", "foo=bar"),
+        ("/odata/$batch", "application/json;foo=bar", "foo=bar"),
+        ("/odata/PointRecords/$query", "text/plain;charset=iso-8859-1", "charset=iso-8859-1"),
+        ("/point-record", "application/json;charset=latin-1", "charset=latin-1"),
+    ],
+)
+def test_unsupported_parameter_of_a_media_type_is_named(
+    service: Service, path: str, content_type: str, named: str
+) -> None:
+    response = service.http.post(path, headers={"Content-Type": content_type}, body=b"{}")
+    assert response.status_code == 415
+    assert named in error_of(response)["message"]
+
+
+def test_unsupported_parameter_of_an_accepted_type_is_named(service: Service) -> None:
+    response = service.http.get("/odata/PointRecords", headers={"Accept": "application/json;a=b"})
+    assert (response.status_code, "a=b" in error_of(response)["message"]) == (406, True)
+    excluded = service.http.get("/odata", headers={"Accept": "application/json;q=0, */*"})
+    assert excluded.status_code == 406
+
+
+def test_created_record_omits_nulls(service: Service) -> None:
+    response = create(service, Prefer="return=representation, omit-values=nulls")
+    assert response.status_code == 201
+    applied = "return=representation, omit-values=nulls"
+    assert response.headers["Preference-Applied"] == applied
+    assert None not in response.json_body.values()
+    assert {"deviceId", "integratedAt"}.isdisjoint(response.json_body)
+    record = service.http.get(
+        path_of(response.headers["Location"]), headers={"Prefer": "omit-values=nulls"}
+    )
+    assert record.json_body == response.json_body
+
+
+def test_names_of_earlier_versions_are_translated(service: Service) -> None:
+    for target, status, sentence in (
+        ("PointRecords?$inlinecount=allpages", 400, "OData 4 writes $count=true."),
+        ("PointRecords(guid'01234567-89ab-cdef-0123-456789abcdef')", 400, "writes 01234567-89ab-"),
+        ("IntegrationLogs(7L)", 400, "7L is the form of OData 2 and 3. OData 4 writes 7,"),
+        ("PointRecords(01234567-89ab-cdef-0123-456789abcdef)/$links/logs", 404, "/logs/$ref."),
+    ):
+        response = service.get(f"/odata/{target}")
+        assert response.status_code == status
+        assert sentence in error_of(response)["message"]
+
+
 def test_record_is_created_while_postgres_is_unavailable(
     variables: dict[str, str], tmp_path: Path
 ) -> None:

@@ -138,6 +138,23 @@ def test_reference_to_a_created_record_has_no_host_of_a_header(service: Service)
     assert all(each.startswith(f"{PUBLIC}/odata/") for each in urls(response))
 
 
+@pytest.mark.parametrize("host", ["evil.example/x", "a b", "ada@evil.example", "a:b"])
+def test_host_that_is_no_host_is_rejected_before_anything_is_stored(
+    host: str, service: Service
+) -> None:
+    for method, path, body in (
+        ("POST", "/point-record", punch(10)),
+        ("GET", "/odata", None),
+        ("POST", "/odata/PointRecords", punch(11)),
+        ("GET", "/health", None),
+    ):
+        response = call(method, path, body, headers={"Host": host})
+        assert response["statusCode"] == 400, path
+        assert json.loads(response["body"])["error"]["target"] == "Host"
+    service.replicate()
+    assert service.statuses() == {}
+
+
 def test_forwarded_headers_are_ignored_without_a_public_url(
     variables: dict[str, str], service: Service
 ) -> None:

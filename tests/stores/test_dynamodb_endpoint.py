@@ -1,5 +1,6 @@
 """The local DynamoDB endpoint: clients that disconnect, concurrent puts, and a kill -9."""
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.dynamodb import server as dynamodb_server
@@ -30,6 +32,29 @@ def put(client: Any, table: str, key: str, condition: str = "attribute_not_exist
     except client.exceptions.ConditionalCheckFailedException:
         return False
     return True
+
+
+def test_web_page_has_no_access(dynamodb_url: str, table: str) -> None:
+    """dynalite lets every page read every answer, and checks no signature."""
+    headers = {
+        "X-Amz-Target": "DynamoDB_20120810.Scan",
+        "Content-Type": "application/x-amz-json-1.0",
+        "X-Amz-Date": "20260101T000000Z",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request,"
+        " SignedHeaders=host, Signature=00",
+    }
+    body = json.dumps({"TableName": table})
+    assert requests.post(dynamodb_url, body, headers=headers, timeout=5).status_code == 200
+    for method in ("POST", "OPTIONS"):
+        page = requests.request(
+            method,
+            dynamodb_url,
+            data=body,
+            headers=headers | {"Origin": "https://evil.example"},
+            timeout=5,
+        )
+        assert page.status_code == 403
+        assert "Access-Control-Allow-Origin" not in page.headers
 
 
 def test_endpoint_survives_a_reset_connection_in_the_middle_of_a_request(

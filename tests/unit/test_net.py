@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.net import is_http_url, is_loopback
+from chalicelib.net import is_host, is_http_url, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,26 @@ def test_loopback_addresses_are_this_machine(host: str) -> None:
 )
 def test_other_hosts_are_not_this_machine(host: str | None) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("api.example", "api.example:8000", "API-1.example.", "localhost", "127.0.0.1:1"),
+        *("[::1]", "[2001:db8::1]:443", "x_y.example", f"{'a' * 63}.example"),
+    ],
+)
+def test_name_or_address_is_a_host(host: str) -> None:
+    assert is_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", " ", "a b", "a/b", "evil.example/x", "a?b", "a#b", "ada@evil.example", "a:b", "a:"),
+        *("a:123456", "a..b", ".a", "[::1", "::1", "a\n", "a,b", "b\u00fccher.de", "a'b", 'a"b'),
+        *(f"{'a' * 64}.example", ".".join(["a" * 60] * 5), "{a}", "a\\b", "a%2e"),
+    ],
+)
+def test_other_text_is_no_host(host: str) -> None:
+    assert not is_host(host)

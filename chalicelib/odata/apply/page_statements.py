@@ -98,7 +98,8 @@ def _count(
     return f"(SELECT count(*) FROM {translator.from_clause(relation.it)} WHERE {where})"
 
 
-# Text that is bound, and the SQL of the text that follows it.
+# Text that is bound, and the SQL of the text that follows it. If nulls are omitted, the SQL may be
+# null, and then the part is omitted.
 _Part = tuple[str, str | None]
 
 
@@ -143,17 +144,18 @@ class _JsonWriter:
 
     def _property(self, attribute: Attribute) -> list[_Part]:
         prop = attribute.property
-        parts: list[_Part] = []
+        annotation = ""
         is_dynamic = attribute.navigation is None and (prop.name not in self._relation.base.by_name)
         # JSON 4.01, section 4.6.3: clients infer these types from the value.
         is_inferred = prop.type in (*TYPES_OF_JSON, Edm.NULL) and not prop.may_be_nan
         metadata = self._style.metadata
         if not is_inferred and (metadata == "full" or (is_dynamic and metadata == "minimal")):
             name = json.dumps(f"{prop.name}@odata.type", ensure_ascii=False)
-            parts.append((f'{name}:"#{type_name(prop.type)}"', None))
+            annotation = f'{name}:"#{type_name(prop.type)}",'
         value = value_text(f"e.{prop.column}", prop.type, self._style)
-        name = json.dumps(prop.name, ensure_ascii=False)
-        return [*parts, (f"{name}:", f"COALESCE({value}, 'null')")]
+        if not self._style.omit_nulls:
+            value = f"COALESCE({value}, 'null')"
+        return [(f"{annotation}{json.dumps(prop.name, ensure_ascii=False)}:", value)]
 
     def _identity(self) -> list[_Part]:
         """Return the control information of an entity that the client cannot compute."""
@@ -174,6 +176,9 @@ class _JsonWriter:
 
     def _object(self, parts: list[_Part]) -> str:
         """Return the SQL of a JSON object."""
+        if self._style.omit_nulls:
+            members = " || ".join(map(self._optional, parts)) or "''"
+            return f"'{{' || ltrim({members}, ',') || '}}'"
         joined: list[str] = []
         pending = "{"
         for number, (text, sql) in enumerate(parts):
@@ -182,3 +187,9 @@ class _JsonWriter:
                 joined += [self._translator.bind(Edm.STRING, pending), f"({sql})"]
                 pending = ""
         return " || ".join([*joined, self._translator.bind(Edm.STRING, pending + "}")])
+
+    def _optional(self, part: _Part) -> str:
+        """Return the SQL of a part with a comma before it; empty if the part is null."""
+        text, sql = part
+        bound = self._translator.bind(Edm.STRING, f",{text}")
+        return bound if sql is None else f"COALESCE({bound} || ({sql}), '')"

@@ -61,6 +61,8 @@ class RelationTranslator(Translator):
             keys = [inner.by_order(each.expression) for each in select.order]
             where.append(after_place(select.input.entity, select.order, keys, select.after, inner))
         order = [_order_key(inner, each.expression, each.descending) for each in select.order]
+        # Otherwise the planner would plan the joins of twenty transformations together.
+        fenced = select.fenced or not self.parameters.may_join
         parts = [f"SELECT {', '.join(outputs)} FROM {inner.from_clause(select.input)}"]
         if where:
             parts.append(f"WHERE {' AND '.join(where)}")
@@ -72,7 +74,7 @@ class RelationTranslator(Translator):
             parts.append(f"LIMIT {inner.bind(Edm.INT64, select.top)}")
         if select.skip:
             parts.append(f"OFFSET {inner.bind(Edm.INT64, select.skip)}")
-        elif select.fenced:
+        elif fenced:
             parts.append("OFFSET 0")
         return " ".join(parts)
 

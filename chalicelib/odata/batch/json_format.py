@@ -12,7 +12,7 @@ from chalicelib.odata.batch.executor import (
     is_valid_id,
     require_at_most,
 )
-from chalicelib.odata.negotiation import JSON
+from chalicelib.odata.media_types import JSON
 from chalicelib.strict_json import load_json
 
 

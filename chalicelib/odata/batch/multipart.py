@@ -20,7 +20,7 @@ from chalicelib.odata.batch.executor import (
     is_valid_id,
     require_at_most,
 )
-from chalicelib.odata.negotiation import MULTIPART
+from chalicelib.odata.media_types import MULTIPART
 from chalicelib.odata.response import ODataResponse
 
 _HTTP = "application/http"

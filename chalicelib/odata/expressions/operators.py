@@ -33,6 +33,7 @@ from chalicelib.odata.expressions.coerce import (
     convert_value,
     with_durations,
 )
+from chalicelib.odata.language.earlier_versions import advice_on_function
 from chalicelib.odata.language.parser import Word, syntax_error, unsupported
 
 
@@ -160,7 +161,8 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
         raise unsupported(f"The function {name.name} is not supported", name.at)
     signatures = functions.FUNCTIONS.get(name.name)
     if signatures is None:
-        raise syntax_error(f"The function {name.name} does not exist", name.at)
+        reason = advice_on_function(name.name) or f"The function {name.name} does not exist"
+        raise syntax_error(reason, name.at)
     if name.name == "totalseconds":
         arguments = tuple(map(as_duration, arguments))
     types = tuple(each.type for each in arguments)

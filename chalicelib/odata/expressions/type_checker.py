@@ -170,6 +170,7 @@ class _TypeChecker:
                 " (counted at each use)",
                 path.at,
             )
+        scope.count(computed.size, path.at)
         return computed.value
 
     def _lambda(self, syntax: Any, scope: Scope, depth: int) -> Node:

@@ -7,5 +7,6 @@ Start with ``lexer``. Types and names are checked later, in ``expressions``.
 - ``option_piece``: scan an option that may be a piece of one.
 - ``lexer``, ``lexer_state``: split an expression into tokens.
 - ``tokens``, ``literals``: the patterns of tokens, and the parsing of literals.
+- ``earlier_versions``: how OData 4 writes what OData 2 and 3 write in another way.
 - ``parser``: odata-query's parser, and errors that name a place in the text.
 """

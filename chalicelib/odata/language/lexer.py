@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.language import tokens
+from chalicelib.odata.language.earlier_versions import SUFFIX, advice_on_literal
 from chalicelib.odata.language.lexer_state import Frame, LexerState
 from chalicelib.odata.language.parser import (
     EMPTY_LIST,
@@ -99,6 +100,8 @@ class _Lexer(LexerState):
         else:
             if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
                 raise syntax_error("Strings must be in single quotes, not double quotes", at)
+            if kind == "number" and (suffix := SUFFIX.match(self.text, self.position)):
+                raise syntax_error(advice_on_literal(token + suffix[0]) or "", at)
             self.emit("STRING", read_literal(match, at), at, len(token))
         self._end_value()
 

@@ -6,6 +6,7 @@ import re
 from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.language import literals
+from chalicelib.odata.language.earlier_versions import advice_on_literal
 from chalicelib.odata.language.parser import syntax_error, unsupported
 
 # The token of the grammar that has the operator's precedence.
@@ -79,6 +80,8 @@ def read_literal(match: re.Match[str], at: Place) -> Literal:
 def _prefixed(prefix: str, text: str, at: Place) -> Literal:
     if prefix.lower() == "duration":
         return Literal(Edm.DURATION, literals.read_duration(text), at)
+    if advice := advice_on_literal(f"{prefix}'{text}'"):
+        raise syntax_error(advice, at)
     if prefix.lower() in _UNSUPPORTED_PREFIXES:
         raise unsupported(f"Literals of type {prefix.lower()} are not supported", at)
     raise syntax_error(f"The enumeration type {prefix} does not exist", at)

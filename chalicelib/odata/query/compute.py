@@ -60,6 +60,7 @@ def _parse_item(
         )
     expression = item.part(item.start, item.start + match.end("value"))
     tokens = tokenize(expression, aliases, bounds)
+    scope.count(tokens.size, item.at)
     if not is_one_expression(tokens):
         raise syntax_error("A computed property must be a single expression", item.at)
     size = tokens.size + sum(_sizes(tokens, scope))

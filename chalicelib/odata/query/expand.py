@@ -5,7 +5,7 @@ URL Conventions 4.01, section 5.1.3; OData ABNF 4.01, rules expandPath and expan
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.odata.language.expand_items import NESTED_OPTIONS, ExpandItem, too_deep
 from chalicelib.odata.language.parser import syntax_error, unsupported
@@ -16,6 +16,8 @@ from chalicelib.odata.query.projection import ExpandForm
 _COUNT_OPTIONS = frozenset({"$filter", "$search"})
 _REFERENCE_OPTIONS = _COUNT_OPTIONS | {"$orderby", "$skip", "$top", "$count"}
 _SINGLE_ENTITY_OPTIONS = frozenset({"$compute", "$expand", "$levels", "$select"})
+# In which items of one navigation property may differ.
+_MERGED_OPTIONS = ("$select", "$expand")
 _LEVELS = re.compile(r"[1-9][0-9]{0,8}|(?i:max)")
 
 
@@ -35,18 +37,59 @@ def parse_expand_paths(items: Sequence[ExpandItem], entity: EntityType) -> list[
     """Parse the paths of all items.
 
     Raises:
-        InvalidError: a path is invalid or occurs twice, or does not accept an option of its item.
+        InvalidError: a path is invalid, occurs twice and cannot be merged, or does not accept an
+            option of its item.
         NotImplementedByServiceError: a path is an annotation.
     """
     paths: list[ExpandPath] = []
     for item in items:
         path = _parse_path(item, entity)
-        if path.navigation in (each.navigation for each in paths):
-            name = path.navigation.name if path.navigation else "*"
-            raise syntax_error(f"{name} is expanded more than once", item.path.at)
         _require_accepted_options(path)
-        paths.append(path)
+        same = next((each for each in paths if each.navigation == path.navigation), None)
+        if same is None:
+            paths.append(path)
+        elif _may_be_merged(same, path):
+            paths[paths.index(same)] = replace(same, item=_merged(same.item, item))
+        else:
+            name = path.navigation.name if path.navigation else "*"
+            raise syntax_error(
+                f"{name} is expanded more than once, with other options than $select and $expand",
+                item.path.at,
+            )
     return paths
+
+
+def _may_be_merged(one: ExpandPath, other: ExpandPath) -> bool:
+    """Return whether two items select different properties of the same entities.
+
+    The standard allows one item. LINQ providers write one for each property.
+    """
+    if one.navigation is None or {one.form, other.form} != {ExpandForm.ENTITIES}:
+        return False
+
+    def texts(item: ExpandItem) -> tuple[dict[str, str], dict[str, str]]:
+        options = {name: span.text for name, span in item.options.items()}
+        return options, {name: span.text for name, span in item.aliases.items()}
+
+    (options, aliases), (other_options, other_aliases) = texts(one.item), texts(other.item)
+    is_repeated = options == other_options and "$select" not in options
+    if is_repeated or aliases != other_aliases:
+        return False
+    for name in _MERGED_OPTIONS:
+        options.pop(name, None), other_options.pop(name, None)
+    return options == other_options
+
+
+def _merged(one: ExpandItem, other: ExpandItem) -> ExpandItem:
+    """Return the item that selects and expands what either does; without $select, everything."""
+    options = {**one.options, **other.options}
+    for name in _MERGED_OPTIONS:
+        texts = [each.options[name].text for each in (one, other) if name in each.options]
+        if len(texts) == 2:
+            options[name] = Span.of(",".join(texts), name)
+        elif texts and name == "$select":
+            del options[name]
+    return replace(one, options=options, items=(*one.items, *other.items))
 
 
 def levels_of(path: ExpandPath, depth: int, max_depth: int) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
+from chalicelib.odata.language.earlier_versions import advice_on_option
 
 SUPPORTED = frozenset(
     {
@@ -123,7 +124,8 @@ def _system_option(name: str) -> str | None:
     if full in _UNSUPPORTED:
         raise NotImplementedByServiceError(f"{full} is not supported.", target=full)
     if name.startswith("$"):
-        raise InvalidError(f"{name[:100]} is not a system query option.", target=name[:100])
+        reason = advice_on_option(lower) or f"{name[:100]} is not a system query option"
+        raise InvalidError(f"{reason}.", target=name[:100])
     return None
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from chalicelib.odata.ast import LogicalOperation, Node, OrderKey, Variable
 from chalicelib.odata.expressions.analyzer import parse_condition, parse_order, root
-from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.scope import QueryTokens, Scope
 from chalicelib.odata.language.expand_items import ExpandItem, read_items
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds, Token, syntax_error
@@ -36,9 +36,16 @@ _MAX_CACHEABLE_CHARACTERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class QueryLimits:
-    """The maximum size of expressions and the maximum depth of ``$expand``."""
+    """The maximum size of a query: of each expression, of all of them, and of ``$expand``.
+
+    Attributes:
+        bounds: the limits of one expression.
+        max_tokens: the most tokens of all expressions of one query: see ``QueryTokens``.
+        expand_depth: the most levels of ``$expand``.
+    """
 
     bounds: Bounds
+    max_tokens: int
     expand_depth: int
 
 
@@ -90,7 +97,8 @@ def _parse_cached(
     items: tuple[ExpandItem, ...] = ()
     if "$expand" in options:
         items = read_items(options["$expand"], limits.expand_depth)
-    return _QueryParser(Scope.of(root(entity)), dict(aliases), limits).query(options, items)
+    scope = replace(Scope.of(root(entity)), tokens=QueryTokens(limits.max_tokens))
+    return _QueryParser(scope, dict(aliases), limits).query(options, items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,9 @@ class _QueryParser:
         return parse_order(self._tokens(span), span.source, self.scope, self.limits.bounds)
 
     def _tokens(self, span: Span) -> list[Token]:
-        return tokenize(span, self.aliases, self.limits.bounds)
+        tokens = tokenize(span, self.aliases, self.limits.bounds)
+        self.scope.count(tokens.size, span.at)
+        return tokens
 
     def _projection(self, select: Sequence[Span] | None, items: Sequence[ExpandItem]) -> Projection:
         it = self.scope.this

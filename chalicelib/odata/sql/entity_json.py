@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from urllib.parse import quote
 
-from chalicelib.odata.ast import Variable
+from chalicelib.odata.ast import ComputedProperty, Variable
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.query.projection import ExpandForm, Expansion, Projection
 from chalicelib.odata.sql.json_functions import (
@@ -56,22 +56,37 @@ class EntityJsonBuilder:
 
         ``outer`` maps the variables of enclosing entities to the SQL of their keys.
         """
-        parts = [
-            f"{self._bind(computed_name(each, self._style))}"
-            f" || COALESCE({value_text(f'{row}.c{n}', each.value.type, self._style)}, 'null')"
-            for n, each in enumerate(projection.computed)
-        ]
+        parts = [self._computed(each, f"{row}.c{n}") for n, each in enumerate(projection.computed)]
         around = {**(outer or {}), projection.it: f"{row}.{projection.it.entity.key.column}"}
         parts += [self._expansion(each, projection, row, around) for each in projection.expansions]
         fields = self._fields(projection, row)
         if not fields:
-            return f"'{{' || substr({' || '.join(parts)}, 2) || '}}'" if parts else "'{}'", ""
+            return self._object(" || ".join(parts)) if parts else "'{}'", ""
         joined = f"{row}_json"
         join = f" CROSS JOIN LATERAL (SELECT {', '.join(fields)}) AS {joined}"
-        text = f"CAST(row_to_json({joined}) AS text)"
-        if parts:
-            text = f"left({text}, -1) || {' || '.join(parts)} || '}}'"
-        return text, join
+        json = f"row_to_json({joined})"
+        text = f"CAST({f'json_strip_nulls({json})' if self._style.omit_nulls else json} AS text)"
+        if not parts:
+            return text, join
+        if self._style.omit_nulls:
+            return self._object(f"',' || substr(left({text}, -1), 2) || {' || '.join(parts)}"), join
+        return f"left({text}, -1) || {' || '.join(parts)} || '}}'", join
+
+    def _object(self, members: str) -> str:
+        """Return the SQL of a JSON object, from that of its members, each with a comma before it.
+
+        If nulls are omitted, there may be one more comma.
+        """
+        start = f"ltrim({members}, ',')" if self._style.omit_nulls else f"substr({members}, 2)"
+        return f"'{{' || {start} || '}}'"
+
+    def _computed(self, computed: ComputedProperty, column: str) -> str:
+        """Return the SQL of the part of an entity's JSON that holds a computed property."""
+        name = self._bind(computed_name(computed, self._style))
+        value = value_text(column, computed.value.type, self._style)
+        if self._style.omit_nulls:
+            return f"COALESCE({name} || {value}, '')"
+        return f"{name} || COALESCE({value}, 'null')"
 
     def _has_id(self, projection: Projection) -> bool:
         """Return whether to write ``@odata.id``: the client cannot derive it without the key."""

@@ -8,6 +8,7 @@ from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.sql.complexity import require_plannable
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal
@@ -40,4 +41,6 @@ def translate_filter(text: str, principal: Principal, bounds: Bounds) -> Conditi
     translator = Translator(QueryParameters(principal))
     sql = translator.truth(node)
     alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
-    return Condition(translator.from_clause(it), alias, sql, tuple(translator.parameters))
+    source = translator.from_clause(it)
+    require_plannable(f"{source} {sql}", translator.parameters)
+    return Condition(source, alias, sql, tuple(translator.parameters))

@@ -44,6 +44,7 @@ class JsonStyle:
         expand_page: the maximum number of entities on a page of an expansion.
         max_bytes: the maximum size of the response.
         format_option: the request's ``$format``, repeated in links.
+        omit_nulls: omit properties that are null, with their annotations.
     """
 
     service_root: str
@@ -52,6 +53,7 @@ class JsonStyle:
     expand_page: int
     max_bytes: int
     format_option: str | None = None
+    omit_nulls: bool = False
 
     @property
     def is_full(self) -> bool:
@@ -66,7 +68,10 @@ def property_fields(prop: Property, row: str, style: JsonStyle) -> list[str]:
     """Return the select list for a property: the input of row_to_json."""
     fields = []
     if style.is_full and prop.type not in TYPES_OF_JSON:
-        fields.append(f"'#{type_name(prop.type)}' AS \"{prop.name}@odata.type\"")
+        annotation = f"'#{type_name(prop.type)}'"
+        if style.omit_nulls and prop.nullable:
+            annotation = f"CASE WHEN {row}.{prop.column} IS NOT NULL THEN {annotation} END"
+        fields.append(f'{annotation} AS "{prop.name}@odata.type"')
     value = json_value(f"{row}.{prop.column}", prop.type, style)
     return [*fields, f'{value} AS "{prop.name}"']
 

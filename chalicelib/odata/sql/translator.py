@@ -171,6 +171,7 @@ class Translator:
         while isinstance(variable, NavigationStep):
             variable = variable.origin
         link = _link(step.navigation, origin, alias)
+        self.parameters.reserve_join()
         self._joins[variable].append(f"LEFT JOIN {self.source(step.entity)} AS {alias} ON {link}")
 
     def _logical(self, node: LogicalOperation, operands: list[str]) -> str:

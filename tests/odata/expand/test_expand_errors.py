@@ -10,6 +10,9 @@ INVALID = {
     "more than once": (
         "logs,logs", "logs,logs/$count", "*,*", "*,*/$ref", "logs($top=1;top=2)",
         "logs($TOP=1;$top=2)", "logs(@p=1)",
+        "logs($top=1;$select=id),logs($top=2;$select=status)", "logs($select=id),logs/$ref",
+        "logs($filter=attempt ge @a;@a=1;$select=id),logs($filter=attempt ge @a;@a=2;$select=log)",
+        "logs($select=id),logs($select=log;$count=true)", "logs($expand=point,point)",
     ),
     "no navigation property": (
         "nope", "Logs", "status", "PunchClock.IntegrationLog/logs", "logs($expand=nope)",

@@ -158,6 +158,50 @@ def test_select_path_selects_a_property_of_a_related_entity(client: Client, data
     assert same["value"] == response["value"]
 
 
+@pytest.mark.parametrize(
+    ("items", "merged"),
+    [
+        ("logs($select=status),logs($select=attempt)", "logs($select=status,attempt)"),
+        ("logs($select=status),logs($select=status)", "logs($select=status)"),
+        ("logs($select=id),logs($select=id,status),logs($select=attempt)",
+         "logs($select=id,status,attempt)"),
+        ("logs($select=status),logs", "logs"),
+        ("logs,logs($select=status),logs($select=id)", "logs"),
+        ("logs($top=2;$select=id),logs($select=status;$top=2)", "logs($top=2;$select=id,status)"),
+        ("logs($expand=point($select=id)),logs($expand=point($select=status))",
+         "logs($expand=point($select=id,status))"),
+        ("logs($select=id),logs($select=id;$expand=point($select=id))",
+         "logs($select=id;$expand=point($select=id))"),
+        ("logs($filter=attempt ge @a;@a=1;$select=id),logs($filter=attempt ge @a;@a=1;$select=log)",
+         "logs($filter=attempt ge @a;@a=1;$select=id,log)"),
+        ("PointRecord/logs($select=id),logs/IntegrationLog($select=log)", "logs($select=id,log)"),
+    ],
+)  # fmt: skip
+def test_items_that_differ_in_what_they_select_are_merged(
+    get_expanded: Callable[..., Any], items: str, merged: str
+) -> None:
+    assert get_expanded(items) == get_expanded(merged)
+
+
+def test_merged_items_of_a_single_entity_and_their_next_link(
+    client_of: Callable[[Settings], Client], data: DataSet, record: Record
+) -> None:
+    client = client_of(replace(Settings(), odata_expand_page=1))
+    log = client.json(
+        f"IntegrationLogs({data.logs[0].id})",
+        ("$select", "id"),
+        ("$expand", "point($select=status),point($select=employeeId)"),
+    )
+    assert log["point"]["status"] == data.logs[0].point.status
+    assert log["@odata.context"].endswith("(id,point(employeeId,status))/$entity")
+    expand = "logs($select=status),logs($select=id)"
+    first = client.json(f"PointRecords({record.id})", ("$expand", expand))
+    second = client.follow(first["logs@odata.nextLink"])
+    assert second["value"] == [
+        {"id": record.logs[n].id, "status": record.logs[n].status} for n in range(1, 4)
+    ]
+
+
 def test_navigation_resources_accept_expand(client: Client, record: Record) -> None:
     path = f"PointRecords({record.id})/logs"
     response = client.json(path, ("$expand", "point($select=id)"), ("$select", "id"), ("$top", "1"))

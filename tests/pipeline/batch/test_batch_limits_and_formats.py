@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.errors import NotAcceptableError
+from chalicelib.odata import negotiation
 from tests.support.odata.batch import (
     GET,
     MULTIPART,
@@ -138,6 +140,61 @@ def test_accept_header_chooses_the_response_format(service: Service) -> None:
     assert "Content-ID: a" in as_multipart.body.decode()
     assert send(service, multipart(part(GET)), Accept="text/html").status_code == 406
     assert statuses(send(service, multipart(part(GET)), Accept="*/*")) == [200]
+
+
+@pytest.mark.parametrize(
+    ("accept", "version", "of_multipart", "of_json"),
+    [
+        # OData 4.0 has no batches in JSON: the header is about the individual responses.
+        ("application/json", "4.0", "multipart/mixed", "application/json"),
+        ("application/json;odata.metadata=minimal", "4.0", "multipart/mixed", "application/json"),
+        ("multipart/mixed", "4.0", "multipart/mixed", "multipart/mixed"),
+        ("text/html", "4.0", "406", "406"),
+        ("application/json", "4.01", "application/json", "application/json"),
+        ("application/json", "", "application/json", "application/json"),
+        ("", "", "multipart/mixed", "application/json"),
+        ("*/*", "", "multipart/mixed", "application/json"),
+        ("application/json, multipart/mixed", "", "multipart/mixed", "application/json"),
+        ("multipart/mixed, application/json", "", "multipart/mixed", "application/json"),
+        ("application/json, */*", "", "multipart/mixed", "application/json"),
+        ("application/json, */*;q=0.1", "", "application/json", "application/json"),
+        ("application/json;q=0.5, multipart/*", "", "multipart/mixed", "multipart/mixed"),
+        ("multipart/mixed;q=0.5, application/json", "", "application/json", "application/json"),
+        ("multipart/mixed;q=0, */*", "", "application/json", "application/json"),
+        ("application/json;q=0, */*", "", "multipart/mixed", "multipart/mixed"),
+        ("application/json;nope=1, multipart/mixed", "", "multipart/mixed", "multipart/mixed"),
+        ("application/json;nope=1", "", "406", "406"),
+    ],
+)
+def test_response_has_the_format_of_the_request_unless_another_is_preferred(
+    accept: str, version: str, of_multipart: str, of_json: str
+) -> None:
+    headers = {"accept": accept} | ({"odata-maxversion": version} if version else {})
+    for as_json, expected in ((False, of_multipart), (True, of_json)):
+        try:
+            in_json = negotiation.wants_json_batch(headers, None, as_json)
+            chosen = "application/json" if in_json else "multipart/mixed"
+        except NotAcceptableError:
+            chosen = "406"
+        assert chosen == expected
+
+
+def test_format_option_overrides_the_version() -> None:
+    headers = {"accept": "multipart/mixed", "odata-maxversion": "4.0"}
+    assert negotiation.wants_json_batch(headers, "json", False)
+    assert not negotiation.wants_json_batch({}, "multipart/mixed", True)
+
+
+def test_batch_of_a_4_0_client_that_accepts_json_is_multipart(service: Service) -> None:
+    response = send(
+        service,
+        multipart(part("GET PointRecords HTTP/1.1\nAccept: application/json\n\n")),
+        Accept="application/json",
+        OData_MaxVersion="4.0",
+        OData_Version="4.0",
+    )
+    assert statuses(response) == [200]
+    assert b"OData-Version: 4.0\r\n" in response.body
 
 
 @pytest.mark.parametrize(

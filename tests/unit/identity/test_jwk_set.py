@@ -20,6 +20,7 @@ EC = json.loads(
 WEAK = json.loads(
     jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(65_537, 1_024).public_key())  # noqa: S505
 )
+SMALL_EXPONENT = {**RSA, "e": "Aw"}  # 3
 P384 = json.loads(
     jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP384R1()).public_key())
 )
@@ -41,6 +42,7 @@ P384 = json.loads(
         {**RSA, "e": None},
         {"kty": "RSA"},
         WEAK,
+        SMALL_EXPONENT,
         P384,
         {**EC, "crv": "secp256k1"},
         {**EC, "x": EC["y"], "y": EC["y"]},

@@ -57,6 +57,8 @@ def test_claims_give_the_principal(
         {"role": {"employer": True}, "employerId": 1},
         {"role": [["employer"]], "employerId": 1},
         {"role": "employer"},
+        # White space other than a space separates no words: users may choose the rest.
+        *({"role": f"staff{space}integration"} for space in "\u00a0\u2003\u3000\t\n\x1c\x85"),
         {"role": "employee", "employerId": 1},
         {"role": "employee", "employeeId": 1},
         *(

@@ -37,7 +37,9 @@ def parts_of(request_line: str, header: str = "A: b") -> list[object]:
 
 
 def filtered(text: str) -> object:
-    return parse_query({"$filter": text}, POINT_RECORD, {}, QueryLimits(Bounds(10_000, 100), 2))
+    return parse_query(
+        {"$filter": text}, POINT_RECORD, {}, QueryLimits(Bounds(10_000, 100), 10_000, 2)
+    )
 
 
 NAMES = ",".join(f'"{n}":1' for n in range(_LONG))

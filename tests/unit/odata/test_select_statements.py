@@ -21,7 +21,7 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal, Role
 from tests.support.tokens import INTEGRATION
 
-LIMITS = QueryLimits(Bounds(max_tokens=2_000, max_depth=100), expand_depth=2)
+LIMITS = QueryLimits(Bounds(max_tokens=2_000, max_depth=100), max_tokens=5_000, expand_depth=2)
 
 
 def read(entity: EntityType = POINT_RECORD, **texts: str) -> Query:
