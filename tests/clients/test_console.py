@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from chalicelib.principal import Role
-from local.child_process import PROJECT
+from local.child_process import PROJECT, ServerProcess
 from local.dynamodb import server as dynamodb_server
 from local.node import install
 from local.postgres import Postgres
@@ -112,6 +112,10 @@ class Stack:
             return [tuple(row) for row in connection.run(statement)]
 
 
+def _stop(server: ServerProcess) -> None:
+    server.child.stop()
+
+
 @pytest.fixture
 def stack(
     postgres_server: Postgres,
@@ -138,7 +142,7 @@ def stack(
             launch_api(tmp_path / "2", 0, variables | issuer.environment),
         ]
         for api in apis:
-            running.callback(lambda api=api: api.child.stop())
+            running.callback(_stop, api)
         for schedule in ("replicate", "integrate"):
             running.callback(start_scheduler(tmp_path, schedule, 0.5, variables).stop)
         for api in apis:

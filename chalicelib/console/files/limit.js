@@ -73,7 +73,7 @@ function totalsOf({ sums, outages }) {
 }
 
 const LINES = [
-  ['limitTitle', [['limit', 'limitLine', '--blue', { step: true }], ['open', 'openLine', '--gray', { dots: true }]]],
+  ['limitTitle', [['limit', 'limitLine', '--blue', { step: true, dots: true }], ['open', 'openLine', '--gray', { dots: true }]]],
   ['latencyTitle', [['p50', 'p50', '--blue', { dots: true }], ['p95', 'p95', '--amber', { dots: true }]]],
   ['rateTitle', [['ok', 'deliveredRate', '--green'], ['bad', 'failedLine', '--red'], ['no', 'refusedLine', '--amber'],
     ['probe', 'probeLine', '--red', { points: true }]]],
@@ -103,8 +103,7 @@ function plotsIn(box, latest) {
       hooks: { drawClear: [(plot) => shade(plot, color('--band'))] },
     }
     const plot = new globalThis.uPlot(options, dataOf(latest, index), holder)
-    plot.outages = latest.outages
-    plot.redraw()
+    plot.outages = latest.outages // before uPlot draws, in a microtask
     return plot
   })
 }
