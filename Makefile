@@ -31,6 +31,10 @@ WORKING_HOURS := hour >= 6 && hour < 20 && day <= 5
 LONGEST_WAIT := 7200
 CANARY_EMPLOYER := 0
 CANARY_EMPLOYEE := 0
+# The journal; 0 days: none.
+JOURNAL_DAYS := 0
+JOURNAL_LOCK_DAYS := 35
+JOURNAL_LOCK_MODE := GOVERNANCE
 # The parameters of the template. IntakeRevision is computed from them.
 PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   JwksUrl='$(JWKS_URL)' JwtIssuer='$(JWT_ISSUER)' JwtAudience='$(JWT_AUDIENCE)' Tracing=$(TRACING) \
@@ -39,7 +43,8 @@ PARAMETERS = SubnetIds=$(SUBNETS) SecurityGroupIds=$(SECURITY_GROUPS) \
   WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) \
   QueryRate=$(QUERY_RATE) DomainName=$(DOMAIN_NAME) CertificateArn=$(CERTIFICATE_ARN) BasePath=$(BASE_PATH) \
   PublicUrl='$(PUBLIC_URL)' WafRate=$(WAF_RATE) AccessLog=$(ACCESS_LOG) \
-  CanaryEmployer=$(CANARY_EMPLOYER) CanaryEmployee=$(CANARY_EMPLOYEE)
+  CanaryEmployer=$(CANARY_EMPLOYER) CanaryEmployee=$(CANARY_EMPLOYEE) \
+  JournalDays=$(JOURNAL_DAYS) JournalLockDays=$(JOURNAL_LOCK_DAYS) JournalLockMode=$(JOURNAL_LOCK_MODE)
 UPLOAD = aws cloudformation package --template-file build/$(STAGE)/sam.json --use-json \
   --s3-bucket $(BUCKET) --s3-prefix punch-clock-$(STAGE) --output-template-file build/$(STAGE)/uploaded.json
 # Creates or updates the stack. CloudFormation passes its tags on to all resources.
@@ -51,7 +56,8 @@ CLOUDFORMATION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --c
 # The same for what stands beside the functions that Chalice deploys.
 COMPANION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --no-fail-on-empty-changeset \
   --template-file build/$(STAGE)/companion.json --tags application=punch-clock stage=$(STAGE) \
-  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) CanaryEmployer=$(CANARY_EMPLOYER)
+  --parameter-overrides WorkingHours='$(WORKING_HOURS)' LongestWait=$(LONGEST_WAIT) CanaryEmployer=$(CANARY_EMPLOYER) \
+  JournalDays=$(JOURNAL_DAYS) JournalLockDays=$(JOURNAL_LOCK_DAYS) JournalLockMode=$(JOURNAL_LOCK_MODE)
 # Arguments of `make deploy` that have no default.
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 

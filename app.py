@@ -170,8 +170,9 @@ def serve_odata(**segments: str) -> Response:
 
 @app.schedule(EVERY_MINUTE)
 def replicate(event: CloudWatchEvent) -> None:
-    """Step 2: move the buffered records to Postgres."""
+    """Step 2: move the buffered records to Postgres, and what is delivered to the journal."""
     container.replicator().run(_remaining_s(event.context))
+    container.journal_deliveries(_remaining_s(event.context))
 
 
 @app.schedule(EVERY_MINUTE)
@@ -280,6 +281,18 @@ def reconcile_period(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], di
     return asdict(result), result.counts
 
 
+@operator_command("since", "cursor")
+def restore(
+    event: dict[str, Any], _: Principal, remaining_s: Callable[[], float]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Put back what Postgres has lost, from the journal: ``{"since": "2026-11-22T08:00:00Z"}``.
+
+    If the result has a ``cursor``, the time ran out: send it together with the same ``since``.
+    """
+    result = asdict(container.restore(event.get("since"), event.get("cursor"), remaining_s))
+    return result, result
+
+
 @operator_command("send", redacted=["record", "response"], name="legacy-check")
 def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Show the request for a record, and judge the response in the event: ``{"response": "…"}``.
@@ -288,6 +301,16 @@ def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[s
     """
     result = container.check_legacy(event)
     return asdict(result), {"outcome": result.outcome, "decidedBy": result.decided_by}
+
+
+@operator_command("name", "employerId", "employeeId", "days", "revoke", name="access-keys")
+def access_keys(event: dict[str, Any], operator: Principal, *_: Any) -> tuple[Any, dict[str, Any]]:
+    """Make an access key for a report: ``{"name": "payroll", "employerId": 121, "days": 365}``.
+
+    The result is the only place that ever shows the key. ``{"revoke": 7}`` revokes a key at once.
+    With no member, list the keys.
+    """
+    return container.manage_access_keys(event, operator)
 
 
 @operator_command()

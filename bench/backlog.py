@@ -11,6 +11,7 @@ from bench.engines import TABLE, Engines
 from bench.punches import punch
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.dynamodb import client as dynamodb_client
+from chalicelib.journal.journal_files import Journal
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
@@ -27,7 +28,9 @@ def connect(url: str) -> Any:
     return dynamodb_client.connect(os.environ)
 
 
-def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Replicator:
+def replicator_on(
+    database: Database, dynamodb_url: str, journal: Journal | None = None, /, **others: int
+) -> Replicator:
     """Return a replicator with the default settings, except ``others``."""
     defaults = {
         "segments": settings.replication_segments,
@@ -39,6 +42,7 @@ def replicator_on(database: Database, dynamodb_url: str, **others: int) -> Repli
         PointRecordStore(database),
         **(defaults | others),
         margin_s=settings.replication_margin_s,
+        journal=journal,
     )
 
 

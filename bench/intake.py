@@ -104,12 +104,15 @@ def _parts(boto3_client: Any) -> dict[str, tuple[Callable[[], Any], Call]]:
         lines = "".join(f"{name}: {value}\r\n" for name, value in sign(body).items())
         return f"POST / HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
 
+    def authenticate(authorizations: list[str]) -> object:
+        return container.authenticate(authorizations, "/point-record")
+
     return {
         "a POST with a known token": (lambda: make_event(make_body()), post),
         "a POST with a new token": (lambda: make_event(make_body(), _new_token()), post),
         "  framework": (lambda: make_event(make_body()), post_without_steps),
-        "  a known token": (lambda: [_TOKEN], container.authenticate),
-        "  a new token": (lambda: [_new_token()], container.authenticate),
+        "  a known token": (lambda: [_TOKEN], authenticate),
+        "  a new token": (lambda: [_new_token()], authenticate),
         "  parsing": (make_body, lambda body: parse(load_json(body), datetime.now(UTC), 60)),
         "  put": (punch, buffer.put),
         "    signing": (_put_body, sign),

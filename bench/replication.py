@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import track
@@ -27,6 +28,8 @@ from bench.backlog import connect, fill, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
 from chalicelib.buffer import DELETE_BATCH, Buffer
 from chalicelib.delete_pace import DeletePace
+from chalicelib.journal.journal_directory import DirectoryFiles
+from chalicelib.journal.journal_files import Journal
 from chalicelib.postgres.point_records import Document, PointRecordStore
 
 ROUNDS = 3
@@ -47,12 +50,22 @@ def main() -> None:
 
 
 def _compare_with_bare_stores(stores: Engines) -> None:
-    rates: dict[str, list[float]] = {"scan and delete": [], "load": [], "replication": []}
+    rates: dict[str, list[float]] = {
+        "scan and delete": [],
+        "load": [],
+        "replication": [],
+        "replication with a journal": [],
+    }
     for _ in track(range(ROUNDS), "replication", console=console, transient=True):
         fill(stores, BACKLOG)
         rates["scan and delete"].append(_rate(lambda: _scan_and_delete(stores)))
         documents = fill(stores, BACKLOG)
         rates["replication"].append(_rate(lambda: _replicate(stores)))
+        truncate(stores)
+        fill(stores, BACKLOG)
+        with TemporaryDirectory() as directory:
+            with_journal = partial(_replicate, stores, Journal(DirectoryFiles(directory)))
+            rates["replication with a journal"].append(_rate(with_journal))
         truncate(stores)
         rates["load"].append(_rate(partial(_load, stores, documents)))
         truncate(stores)
@@ -124,8 +137,9 @@ def _remaining_s(tick_ends: float) -> float:
     return settings.replication_margin_s + tick_ends - time.monotonic()
 
 
-def _replicate(stores: Engines) -> None:
-    run = replicator_on(stores.database, stores.dynamodb_url).run(lambda: 900.0)
+def _replicate(stores: Engines, journal: Journal | None = None) -> None:
+    replicator = replicator_on(stores.database, stores.dynamodb_url, journal)
+    run = replicator.run(lambda: 900.0)
     assert run.written == run.deleted == BACKLOG, run
 
 

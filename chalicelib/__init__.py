@@ -4,6 +4,7 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 
 1. ``intake``: check the body of a POST, and store its records in the ``buffer`` (DynamoDB).
 2. ``replicator``: move records from the buffer to ``postgres``, or to its quarantine.
+   ``journal`` keeps a copy of each outside both stores, before it leaves the buffer.
    ``delete_pace`` lets puts come before its deletes while the table throttles.
 3. ``integrator``: send records to the legacy system under an adaptive limit. ``integrator.limiter``
    decides the limit, and ``integrator.outcome`` judges how each call ended.
@@ -19,7 +20,7 @@ Around the way of a record:
 - ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.
 - ``console`` serves the web console, whose files use the other routes.
 - ``point_record``, ``principal`` and ``instant`` are the values that all steps share;
-  ``record_id`` computes the id of a punch.
+  ``record_id`` computes the id of a punch; ``access_key`` says what the secret of a report is.
 - ``errors`` and ``error_response`` define the errors and their form over HTTP; ``retry_window``
   chooses when a refused client may come back.
 - ``aws``, ``net``, ``secret_references``, ``strict_json``, ``content_coding`` and ``telemetry``

@@ -27,6 +27,17 @@ def secrets(service: str) -> Any:
     return boto3.client(service, config=config)
 
 
+def s3(timeout_s: float) -> Any:
+    """Build a client of S3 for a caller that waits ``timeout_s`` for the journal."""
+    config = Config(
+        connect_timeout=min(_SECRET_CONNECT_TIMEOUT_S, timeout_s / 2),
+        read_timeout=timeout_s / 2,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=32,
+    )
+    return boto3.client("s3", config=config)
+
+
 def logs() -> Any:
     """Build a client of CloudWatch Logs. Throttled calls are repeated, as AWS advises."""
     config = Config(

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.dynamodb import client as dynamodb_client
-from chalicelib.errors import MisconfiguredError, NotFoundError, UnavailableError
+from chalicelib.errors import (
+    InvalidError,
+    MisconfiguredError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
 
@@ -33,11 +39,14 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
     from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
     from chalicelib.integrator.run import Run
+    from chalicelib.journal.journal_files import Journal
     from chalicelib.odata.router import Router
     from chalicelib.operations.quarantine import Release
     from chalicelib.operations.reconciler import Reconciliation
     from chalicelib.operations.replay import Replay
+    from chalicelib.operations.restore import Restored
     from chalicelib.point_record import PointRecord
+    from chalicelib.postgres.access_key_store import AccessKeyStore
     from chalicelib.postgres.connection import Database
     from chalicelib.postgres.point_records import PointRecordStore
     from chalicelib.postgres.read_session import ReadSession
@@ -113,9 +122,34 @@ def dynamodb() -> Any:
 def authenticator() -> Authenticator:
     """Build the authenticator; see ``identity.factory.authenticator``."""
     from chalicelib.identity import factory
+    from chalicelib.identity.access_keys import AccessKeys
 
     table = _key_table()
-    return factory.authenticator(settings(), resolved("jwt_key"), table.read if table else None)
+    return factory.authenticator(
+        settings(),
+        resolved("jwt_key"),
+        table.read if table else None,
+        AccessKeys(lambda digest: access_key_store().find(digest)),
+    )
+
+
+@cache
+def access_key_store() -> AccessKeyStore:
+    """Return the access keys, as a query finds them; intake never does."""
+    from chalicelib.postgres.access_key_store import AccessKeyStore
+
+    return AccessKeyStore(queried_database(), settings().lookup_timeout_s)
+
+
+def manage_access_keys(
+    command: Mapping[str, Any], operator: Principal
+) -> tuple[Any, dict[str, Any]]:
+    """Make, list or revoke access keys; see ``manage_access_keys.manage``."""
+    from chalicelib.operations.manage_access_keys import manage
+    from chalicelib.postgres.access_key_store import AccessKeyStore
+
+    store = AccessKeyStore(database(), settings().statement_timeout_s)
+    return manage(command, operator.subject, store, datetime.now(UTC))
 
 
 def _key_table() -> KeyTable | None:
@@ -137,9 +171,18 @@ def store_keys() -> None:
         key_copy.copy_keys(factory.issuer(settings()), table, time.time)
 
 
-def authenticate(authorizations: Sequence[str]) -> Principal:
-    """Return the principal of a request; see ``Authenticator.authenticate``."""
-    return authenticator().authenticate(authorizations)
+def authenticate(authorizations: Sequence[str], path: str) -> Principal:
+    """Return the principal of a request to a route; see ``Authenticator.authenticate``.
+
+    Raises:
+        UnauthenticatedError: it has no valid credentials. The error says where to get a token.
+    """
+    try:
+        reads_odata = path == "/odata" or path.startswith("/odata/")
+        return authenticator().authenticate(authorizations, reads_odata=reads_odata)
+    except UnauthenticatedError as error:
+        error.authorization_uri = settings().jwt_authorization_uri
+        raise
 
 
 @cache
@@ -206,7 +249,60 @@ def replicator() -> Replicator:
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
+        journal=journal(),
+        journal_timeout_s=config.journal_timeout_s,
     )
+
+
+@cache
+def journal() -> Journal | None:
+    """Open the journal; None if the stage has none."""
+    config = settings()
+    if not config.journal:
+        return None
+    from chalicelib import aws
+    from chalicelib.journal import journal_files
+
+    return journal_files.connect(config.journal, lambda: aws.s3(config.journal_timeout_s))
+
+
+def journal_deliveries(remaining_s: Callable[[], float]) -> None:
+    """Write new deliveries to the journal; see ``journal_deliveries.journal_deliveries``."""
+    opened = journal()
+    if opened is not None:
+        from chalicelib.operations import journal_deliveries
+        from chalicelib.postgres.delivery_outbox import DeliveryOutbox
+
+        journal_deliveries.journal_deliveries(
+            DeliveryOutbox(database()), opened, remaining_s, settings().journal_timeout_s
+        )
+
+
+def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> Restored:
+    """Put back what Postgres has lost; see ``restore.restore``.
+
+    Raises:
+        InvalidError: the stage has no journal, or the period is invalid.
+    """
+    from chalicelib.operations import restore
+    from chalicelib.postgres.restoration import Restoration
+
+    opened = journal()
+    if opened is None:
+        raise InvalidError("This stage has no journal to restore from: JOURNAL is not set.")
+    return restore.restore(
+        since,
+        cursor,
+        opened,
+        point_record_store(),
+        Restoration(database(), pause_s=_RESTORE_PAUSE_S),
+        remaining_s,
+        datetime.now(UTC),
+    )
+
+
+# Longer than an invocation, so that the integrator stands still until a restore is continued.
+_RESTORE_PAUSE_S = 3_600.0
 
 
 def legacy_endpoint() -> LegacyEndpoint:
@@ -294,7 +390,12 @@ def integrator_run() -> Run:
         endpoint.credentials.prepare()  # a token comes while the run claims its first records
     call_pool = CallPool(endpoint)
     return Run(
-        Claims(database(), run_lease_s=config.run_lease_s, record_lease_s=config.record_lease_s),
+        Claims(
+            database(),
+            run_lease_s=config.run_lease_s,
+            record_lease_s=config.record_lease_s,
+            is_journaled=bool(config.journal),
+        ),
         call_pool,
         DatabaseWorker(call_pool.wake),
         limiter.from_settings(config),

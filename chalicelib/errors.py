@@ -11,7 +11,7 @@ from typing import ClassVar
 from chalicelib.retry_window import RetryWindow
 
 _RETRY_WINDOW = RetryWindow()
-_REALM = 'Bearer realm="punch-clock"'
+_REALM = 'realm="punch-clock"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,9 @@ class UnauthenticatedError(PunchClockError):
 
     Attributes:
         is_invalid: the request has a token, and the token is not valid.
+        offers_basic: the challenge offers Basic. A browser asks its user for a password then, even
+            if a script of a page sent the request.
+        authorization_uri: where a person gets a token; clients such as Excel open it.
     """
 
     code = "Unauthenticated"
@@ -132,12 +135,19 @@ class UnauthenticatedError(PunchClockError):
     def __init__(self, message: str, *, is_invalid: bool = False) -> None:
         super().__init__(message)
         self.is_invalid = is_invalid
+        self.offers_basic = True
+        self.authorization_uri = ""
 
     @property
     def headers(self) -> dict[str, str]:
-        """The challenge: RFC 6750, section 3."""
-        reason = f', error="invalid_token", error_description="{self.message}"'
-        return {"WWW-Authenticate": _REALM + reason if self.is_invalid else _REALM}
+        """The challenges: RFC 6750, section 3, and RFC 7617, section 2."""
+        bearer = f"Bearer {_REALM}"
+        if self.authorization_uri:
+            bearer += f', authorization_uri="{self.authorization_uri}"'
+        if self.is_invalid:
+            bearer += f', error="invalid_token", error_description="{self.message}"'
+        basic = f', Basic {_REALM}, charset="UTF-8"' if self.offers_basic else ""
+        return {"WWW-Authenticate": bearer + basic}
 
 
 class ForbiddenError(PunchClockError):

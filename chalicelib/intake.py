@@ -110,6 +110,8 @@ class Intake:
             TooOldError, InTheFutureError: only its instant is at fault.
             ForbiddenError: the principal may not post the record.
         """
+        if principal.read_only:
+            raise ForbiddenError("An access key only reads. Send a token to post.")
         record = parse(document, self._clock(), self._clock_skew_s)
         if not principal.owns(record):
             raise ForbiddenError(f"This token may only post records for {principal}.")

@@ -26,12 +26,14 @@ class Principal:
         employer_id: of an employer and of an employee.
         employee_id: of an employee.
         subject: the caller's name in the log.
+        read_only: the principal may read, and post nothing. So are those of access keys.
     """
 
     role: Role
     employer_id: int | None = None
     employee_id: int | None = None
     subject: str = ""
+    read_only: bool = False
 
     @property
     def bounds(self) -> tuple[tuple[str, int], ...]:

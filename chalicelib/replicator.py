@@ -1,16 +1,20 @@
 """Step 2, the replicator: move the records of the buffer to Postgres, page by page.
 
-    one reader per segment ──▶ queue of pages ──▶ main thread: commit to Postgres ──▶ deleters
+    one reader per segment ──▶ queue of pages ──▶ main thread: commit ──▶ journal ──▶ deleters
 
 Invariants:
 
-- An item leaves the buffer only after Postgres has committed it, as a record or in the quarantine.
+- An item leaves the buffer only after Postgres has committed it, as a record or in the quarantine,
+  and after the journal has it, if there is one.
 - Replication is idempotent. Runs may overlap, and a run may be killed at any instant: the next run
   reads the remaining items again, and to add a record twice is a no-op.
 - Memory is bounded by a few pages, however large the backlog is.
 - Puts come first: while the table throttles, deletes go out slowly (``delete_pace``).
 
-Reading, committing and deleting overlap in time.
+A page is journaled after its commit. So a database that is taken back to an instant has lost only
+records that were journaled after this instant.
+
+Reading, committing, journaling and deleting overlap in time.
 """
 
 import base64
@@ -28,6 +32,9 @@ from typing import Any
 
 from chalicelib.buffer import DELETE_BATCH, Buffer, Item
 from chalicelib.delete_pace import DeletePace
+from chalicelib.journal.journal_files import Journal
+from chalicelib.journal.journal_lines import page_lines
+from chalicelib.journal.journal_writer import SweepJournal
 from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
 from chalicelib.telemetry import REPLICATED, event
@@ -66,6 +73,8 @@ class Replicator:
         segments: the number of parallel scans.
         page: the maximum number of items that are read and committed together.
         deleters: the maximum number of batch deletes in flight.
+        journal: the journal; None if the stage has none.
+        journal_timeout_s: how long a page waits for the journal.
         margin_s: the time reserved at the end of a run to finish the pages in progress.
     """
 
@@ -78,6 +87,8 @@ class Replicator:
         page: int,
         deleters: int,
         margin_s: float,
+        journal: Journal | None = None,
+        journal_timeout_s: float = 10.0,
     ) -> None:
         self._buffer = buffer
         self._store = store
@@ -85,6 +96,8 @@ class Replicator:
         self._page = page
         self._deleters = deleters
         self._margin_s = margin_s
+        self._journal = journal
+        self._journal_timeout_s = journal_timeout_s
 
     def run(self, remaining_s: Callable[[], float]) -> Replication:
         """Replicate until the buffer is empty, or only ``margin_s`` of ``remaining_s()`` is left.
@@ -92,7 +105,8 @@ class Replicator:
         Deletes that the table throttles to the end are left to the next run.
 
         Raises:
-            UnavailableError: a store is unavailable. Committed pages stay committed.
+            UnavailableError: a store or the journal is unavailable. Committed pages stay committed;
+                those that are not journaled stay in the buffer as well.
         """
         total = Replication()
         pace = DeletePace()
@@ -121,11 +135,13 @@ class Replicator:
         def may_delete() -> bool:
             return not failed.is_set() and remaining_s() > self._margin_s / 2
 
-        def delete(ids: list[str]) -> int:
-            return self._buffer.delete(ids, pace, may_delete)
+        def delete(ids: list[str], may_leave: Callable[[], bool]) -> int:
+            return self._buffer.delete(ids, pace, may_delete) if may_leave() else 0
 
-        def delete_quarantined(item: Item) -> int:
-            return self._buffer.delete_unchanged(item, pace, may_delete)
+        def delete_quarantined(item: Item, may_leave: Callable[[], bool]) -> int:
+            return self._buffer.delete_unchanged(item, pace, may_delete) if may_leave() else 0
+
+        journal = SweepJournal(self._journal, self._journal_timeout_s)
 
         # The deletes of a page may overlap with the commits of the next two pages, not of more.
         max_deletions = 2 * self._page // DELETE_BATCH + self._deleters
@@ -135,29 +151,32 @@ class Replicator:
         ):
             try:
                 for items in pages:
-                    quarantined = self._commit(items, result) if items else set()
+                    if not items:
+                        if remaining_s() <= self._margin_s:
+                            break
+                        continue
+                    page = self._commit(items, result)
+                    may_leave = journal.begin(page_lines(page.documents, page.quarantined))
+                    quarantined = {each.item_id for each in page.quarantined}
                     ids = [item["id"]["S"] for item in items if item["id"]["S"] not in quarantined]
                     for first in range(0, len(ids), DELETE_BATCH):
                         batch = ids[first : first + DELETE_BATCH]
-                        deletions.append(deleters.submit(delete, batch))
+                        deletions.append(deleters.submit(delete, batch, may_leave))
                     for item in items:
                         if item["id"]["S"] in quarantined:
-                            deletions.append(deleters.submit(delete_quarantined, item))
+                            deletions.append(deleters.submit(delete_quarantined, item, may_leave))
                     while len(deletions) > max_deletions:
                         result.deleted += deletions.popleft().result()
                     if remaining_s() <= self._margin_s:
                         break
                 result.deleted += sum(deletion.result() for deletion in deletions)
+                journal.end()
             except BaseException:
                 failed.set()  # leave the remaining deletes to the next run
                 raise
 
-    def _commit(self, items: Sequence[Item], result: Replication) -> set[str]:
-        """Commit one page to Postgres. On return, each of its items may leave the buffer.
-
-        Returns:
-            The keys of the items that were quarantined.
-        """
+    def _commit(self, items: Sequence[Item], result: Replication) -> "_CommittedPage":
+        """Commit one page to Postgres, and return what it was."""
         documents: list[Document] = []
         poison: list[Poison] = []
         oldest = now = datetime.now(UTC)
@@ -179,7 +198,11 @@ class Replicator:
         result.quarantined += len(quarantined)
         result.already_there += len(items) - added.written - len(quarantined)
         result.oldest_age_s = max(result.oldest_age_s, (now - oldest).total_seconds())
-        return {each.item_id for each in quarantined}
+        rejected = {each.item_id for each in added.rejected}
+        return _CommittedPage(
+            [each for each in documents if each.id not in rejected] if rejected else documents,
+            quarantined,
+        )
 
     @staticmethod
     def _report(total: Replication, pace: DeletePace) -> None:
@@ -196,6 +219,14 @@ class Replicator:
             records_per_s=round(total.read / total.seconds, 1) if total.seconds else 0.0,
             oldest_age_s=round(total.oldest_age_s, 1),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _CommittedPage:
+    """What Postgres has of a page: the documents that are records, and what is in quarantine."""
+
+    documents: Sequence[Document]
+    quarantined: Sequence[Poison]
 
 
 class _BufferScan:

@@ -120,6 +120,17 @@ class Settings:
         0.5,
         300,
     )
+    journal: str = setting(
+        "",
+        "Where the replicator writes each record before it leaves the buffer, and each delivery:"
+        " s3:BUCKET or file:DIRECTORY. Empty: nowhere.",
+    )
+    journal_timeout_s: float = setting(
+        10.0,
+        "How long a page of records waits for the journal. Then its records stay in the buffer.",
+        1,
+        60,
+    )
     accepted_log: str = setting(
         "",
         "Where the reconciler reads the log of intake: cloudwatch:LOG_GROUP,LOG_GROUP… or"
@@ -385,6 +396,11 @@ class Settings:
     jwt_audience_claim: str = setting(
         "aud", "Claim that contains the audience. For Cognito: client_id."
     )
+    jwt_authorization_uri: str = setting(
+        "",
+        "Where a person gets a token, for WWW-Authenticate; Excel and Power BI open it as an"
+        " organizational account.",
+    )
     jwt_leeway_s: float = setting(
         30.0, "Tolerated clock difference to the issuer when exp and nbf are checked.", 0, 300
     )
@@ -508,6 +524,8 @@ class Settings:
             faults.append("RECORD_LEASE_S must exceed LEGACY_CALL_TIMEOUT_S by at least 3 s")
         if bool(self.canary_employer) != bool(self.canary_employee):
             faults.append("CANARY_EMPLOYER and CANARY_EMPLOYEE must be set together")
+        if self.journal and not _JOURNAL.fullmatch(self.journal):
+            faults.append("JOURNAL must be s3:BUCKET or file:DIRECTORY")
         if self.odata_page > self.odata_page_max:
             faults.append("ODATA_PAGE must be at most ODATA_PAGE_MAX")
         if self.public_url and not (
@@ -573,6 +591,7 @@ def is_reference(value: str) -> bool:
 # Its path needs no percent-encoding, so that it can be compared with the path of a reference.
 _PUBLIC_URL = re.compile(r"https?://[^/?#\s;,]+(?:/[A-Za-z0-9._~/-]*)?")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?")
+_JOURNAL = re.compile(r"s3:[a-z0-9.-]+|file:.+")
 _SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "an integer", float: "a number", str: "text"}
 # The modes of LEGACY_AUTH that use each credential, and the credentials that a mode may lack: with

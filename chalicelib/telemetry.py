@@ -141,11 +141,18 @@ def _redact(line: str) -> str:
         line = _PASSWORD.sub(r"\1[secret]@", line)
     if "eyJ" in line:
         line = _TOKEN.sub("[token]", line)
+    if "pck_" in line:
+        line = _ACCESS_KEY.sub("[access key]", line)
+    if "asic " in line:
+        line = _BASIC.sub(r"\1[secret]", line)
     return line
 
 
-# The password of a URL, and a JWT. Its header is a JSON object, which starts with eyJ in base64.
+# The password of a URL, an access key, Basic credentials, and a JWT. The header of a JWT is a JSON
+# object, which starts with eyJ in Base64.
 _PASSWORD = re.compile(r"(://[^\s:@/\"\\]*:)[^\s@/\"\\]+@")
+_ACCESS_KEY = re.compile(r"pck_[\w-]{20,}")
+_BASIC = re.compile(r"(\b[Bb]asic\s+)[A-Za-z0-9+/]{16,}={0,2}")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 

@@ -17,7 +17,9 @@ _COMMANDS = {
     "tick": "run a schedule once, now",
     "reconcile": "check that every accepted record is in a store",
     "release": "list quarantined items, or return one to the pipeline",
+    "keys": "make, list or revoke the access keys of reports",
     "replay": "return the parked records that a filter selects to the queue",
+    "restore": "put back, from the journal, what PostgreSQL has lost",
     "legacy": "check how records are sent to a legacy, and how its responses are judged",
     "burst": "send punches like a shift change and account for every one of them",
 }

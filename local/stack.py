@@ -251,6 +251,7 @@ class Stack:
             **self.urls,
             "pids": {name: child.pid for name, child in self._children.items()},
             "log": str(home / "log/api.log"),
+            "journal": str(home / "journal"),
             "jwt_key": str(key_file(home)),
             "legacy_settings": dict(self._options.legacy),
         }

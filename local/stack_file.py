@@ -48,8 +48,9 @@ def write_stack(home: Path, stack: Mapping[str, Any]) -> None:
         home: the stack's directory.
         stack: the URLs ``api``, ``postgres``, ``dynamodb`` and ``legacy``; ``pids``, the ids of the
             stack's own processes by name (an external store or legacy has none); ``log``, the log
-            file of the app; ``jwt_key``, the file of the key that signs tokens;
-            ``legacy_settings``, the settings of a legacy that is not the simulated one.
+            file of the app; ``journal``, the directory of the journal; ``jwt_key``, the
+            file of the key that signs tokens; ``legacy_settings``, the settings of a legacy that is
+            not the simulated one.
     """
     _write(home / _AWS_CONFIG, _aws_config(stack))
     _write(home / _STACK, json.dumps(stack, indent=2) + "\n")
@@ -91,6 +92,7 @@ def app_environment(stack: Mapping[str, Any]) -> dict[str, str]:
         "POINT_RECORD_TABLE": TABLE,
         "DATABASE_URL": stack["postgres"],
         "ACCEPTED_LOG": f"file:{stack['log']}",
+        "JOURNAL": f"file:{stack['journal']}",
         "JWT_KEY": f"file:{stack['jwt_key']}",
         "LEGACY_URL": stack["legacy"] + (_POINT_RECORDS if is_simulated else ""),
         **stack["legacy_settings"],

@@ -1,6 +1,7 @@
 """Authenticate callers: from the Authorization header of a request to its ``Principal``.
 
-- ``authenticator``: start here. Validate a bearer token: its header, signature, time and audience.
+- ``authenticator``: start here. Validate a token: its header, signature, time and audience.
+- ``access_keys``: the secrets of reports, which read OData without a person.
 - ``issuer_keys``: cache the public keys of a token issuer (JWKS_URL), from their table or from it.
 - ``jwk_set``: read a JWK Set, and keep what verifies tokens.
 - ``key_table``: the DynamoDB table that has the issuer's last good keys (JWKS_TABLE).

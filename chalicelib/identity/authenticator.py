@@ -1,4 +1,4 @@
-"""Authenticate a request: validate its bearer token, and return the principal of the token.
+"""Authenticate a request: validate its token or access key, and return the principal.
 
 Invariants:
 
@@ -6,7 +6,7 @@ Invariants:
   this service, and if it is valid now.
 - Rejecting a token never costs more than accepting a new one, for any input.
 
-RFC 6750 (bearer tokens), RFC 8725 (best practices for JWT).
+RFC 6750 (bearer tokens), RFC 7617 (Basic), RFC 8725 (best practices for JWT).
 """
 
 import base64
@@ -18,7 +18,9 @@ from typing import Any, Protocol
 
 import jwt
 
-from chalicelib.errors import InvalidError, UnauthenticatedError
+from chalicelib.access_key import looks_like_key
+from chalicelib.errors import ForbiddenError, InvalidError, UnauthenticatedError
+from chalicelib.identity.access_keys import AccessKeys
 from chalicelib.identity.token_claims import ClaimNames, principal_of
 from chalicelib.identity.verified_tokens import Verified, VerifiedTokens
 from chalicelib.principal import Principal
@@ -90,28 +92,53 @@ class Authenticator:
     """Validates tokens, and maps each to its principal."""
 
     def __init__(
-        self, keys: Keys, requirements: TokenRequirements, claim_names: ClaimNames
+        self,
+        keys: Keys,
+        requirements: TokenRequirements,
+        claim_names: ClaimNames,
+        access_keys: AccessKeys | None = None,
     ) -> None:
         self._keys = keys
         self._requirements = requirements
         self._claim_names = claim_names
         self._verified = VerifiedTokens()
+        self._access_keys = access_keys
 
-    def authenticate(self, authorizations: Sequence[str]) -> Principal:
+    def authenticate(
+        self, authorizations: Sequence[str], *, reads_odata: bool = False
+    ) -> Principal:
         """Return the principal of a request, given the values of its Authorization headers.
 
+        The credentials are a token or an access key: as ``Bearer``, or as the password of
+        ``Basic``, whose user name is ignored.
+
+        Args:
+            authorizations: the values.
+            reads_odata: the route accepts access keys. On any other, none is looked up.
+
         Raises:
-            UnauthenticatedError: the request has no token, or the token is invalid.
+            UnauthenticatedError: the request has no credentials, or they are invalid.
             InvalidError: the request has several Authorization headers.
-            ForbiddenError: the token is valid, but gives no access to this service.
+            ForbiddenError: the credentials are valid, but give no access to this route.
             UnavailableError: the issuer's keys cannot be read now.
         """
         if len(authorizations) > 1:
             raise InvalidError("Send exactly one Authorization header.", target="Authorization")
         credentials = _CREDENTIALS.fullmatch(authorizations[0].strip()) if authorizations else None
-        if credentials is None or credentials["scheme"].lower() != "bearer":
-            raise UnauthenticatedError("Send a token, in the header Authorization: Bearer <token>.")
-        return self.authenticate_token(credentials["token"])
+        scheme = credentials["scheme"].lower() if credentials else ""
+        if credentials is None or scheme not in ("bearer", "basic"):
+            raise UnauthenticatedError(
+                "Send a token, in the header Authorization: Bearer <token>, or as the password of"
+                " Basic authentication."
+            )
+        secret = credentials["token"]
+        if scheme == "basic":
+            secret = _password(secret)
+        if not looks_like_key(secret):
+            return self.authenticate_token(secret)
+        if not reads_odata or self._access_keys is None:
+            raise ForbiddenError("An access key only reads /odata. Send a token here.")
+        return self._access_keys.principal_of(secret)
 
     def authenticate_token(self, token: str) -> Principal:
         """Return the principal of a token.
@@ -205,6 +232,24 @@ class Authenticator:
         if (kind.lower() if isinstance(kind, str) else kind) not in _ACCESS_TOKEN_TYPES:
             raise _invalid("has a typ that access tokens do not have")
         return algorithm, kid
+
+
+def _password(encoded: str) -> str:
+    """Return the password of Basic credentials: RFC 7617, section 2.
+
+    Raises:
+        UnauthenticatedError: they are not Base64 of a user name, a colon and a password in UTF-8.
+    """
+    try:
+        text = base64.b64decode(encoded, validate=True).decode("utf-8")
+    except ValueError as error:
+        raise UnauthenticatedError(
+            "The Basic credentials must be Base64 of UTF-8.", is_invalid=True
+        ) from error
+    _, colon, password = text.partition(":")
+    if not colon:
+        raise UnauthenticatedError("The Basic credentials have no password.", is_invalid=True)
+    return password
 
 
 def _audiences(claims: Mapping[str, Any], claim: str) -> frozenset[str]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from chalicelib.errors import MisconfiguredError
+from chalicelib.identity.access_keys import AccessKeys
 from chalicelib.identity.authenticator import Authenticator, Keys, SharedKey, TokenRequirements
 from chalicelib.identity.issuer_keys import IssuerKeys
 from chalicelib.identity.jwk_set import FetchedSet
@@ -24,6 +25,7 @@ def authenticator(
     settings: Settings,
     shared_key: str,
     read_table: Callable[[], FetchedSet] | None = None,
+    access_keys: AccessKeys | None = None,
 ) -> Authenticator:
     """Build the authenticator.
 
@@ -31,6 +33,7 @@ def authenticator(
         settings: the settings of the stage.
         shared_key: the value of ``JWT_KEY``; if that is a reference, the text behind it.
         read_table: reads the table of the issuer's keys; see ``IssuerKeys``.
+        access_keys: finds the principals of access keys.
 
     Raises:
         MisconfiguredError: a setting is missing or wrong; the message names it. Until it is fixed,
@@ -42,6 +45,9 @@ def authenticator(
         settings.jwt_audience_claim,
         settings.jwt_leeway_s,
     )
+    uri = settings.jwt_authorization_uri
+    if uri and not (is_http_url(uri) and '"' not in uri and "\\" not in uri):
+        raise MisconfiguredError("JWT_AUTHORIZATION_URI must be a URL, without quotes.")
     if settings.jwks_url and shared_key:
         raise MisconfiguredError("JWKS_URL and JWT_KEY are both set. Set only one of them.")
     if settings.jwks_url:
@@ -53,7 +59,7 @@ def authenticator(
             "This stage has no key to verify tokens with. Set JWKS_URL, JWT_ISSUER and"
             " JWT_AUDIENCE, or set JWT_KEY: docs/security.md."
         )
-    return Authenticator(keys, requirements, _claim_names(settings))
+    return Authenticator(keys, requirements, _claim_names(settings), access_keys)
 
 
 def _issuer_keys(

@@ -6,7 +6,10 @@
 - ``reconcile_steps``: reconcile a period in steps of bounded time.
 - ``accepted_log``: read from intake's log which records were accepted.
 - ``replay``: return parked records to the queue.
+- ``journal_deliveries``: write to the journal what the legacy has confirmed.
+- ``restore``: put back, from the journal, what Postgres has lost.
 - ``quarantine``: release a quarantined item, repaired or unchanged.
+- ``manage_access_keys``: make, list and revoke the access keys of reports.
 - ``audited_command``: authorise an operator's command, and log its start and its end.
 - ``operator_requests``: the commands as requests, ``POST /operations/…``.
 

@@ -3,8 +3,11 @@
 - ``point_records``: add records from the buffer, quarantine invalid items.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.
 - ``stage_flow``: describe what passed in the last minute, and why something does not pass.
+- ``delivery_outbox``: the deliveries that are not yet in the journal.
+- ``restoration``: mark deliveries that the database has lost, while the integrator stands still.
 - ``canary_records``: read the records of the reserved employee that measure the whole way.
 - ``claims``: lease due records to a run of the integrator, and settle their outcomes.
+- ``access_key_store``: the access keys of reports, as digests.
 - ``dead_letters``: return parked records (status REJECTED) to the queue.
 - ``read_session``: run a query read-only, as the database role of its principal.
 - ``query_parameters``: bind the values of a query, and restrict it to its principal's rows.

@@ -207,6 +207,12 @@ WITH renewed AS (
 ), logged AS (
     INSERT INTO integration_log (point_id, attempt, status, log, http_status, latency_ms)
     SELECT id, attempt, status, log, http_status, latency_ms FROM settlement
+), outgoing AS (
+    INSERT INTO delivery_outbox (point_id, delivered_at)
+    SELECT id, now() FROM settlement
+    WHERE CAST(:is_journaled AS boolean) AND status = 'INTEGRATED'
+    ORDER BY id
+    ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM renewed
 """
@@ -229,10 +235,19 @@ class Claims:
         database: the database that has the records.
         run_lease_s: how long the run stays the active one without a flush.
         record_lease_s: how long a claimed record is reserved for the run.
+        is_journaled: whether deliveries go to ``delivery_outbox``, for the journal.
     """
 
-    def __init__(self, database: Database, *, run_lease_s: float, record_lease_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        run_lease_s: float,
+        record_lease_s: float,
+        is_journaled: bool = False,
+    ) -> None:
         self._database = database
+        self._is_journaled = is_journaled
         self.run_lease_s = run_lease_s
         self.record_lease_s = record_lease_s
         self.run_id = str(uuid.uuid4())
@@ -301,6 +316,7 @@ class Claims:
                 lease_s=self.run_lease_s,
                 limiter=json.dumps(limiter),
                 number=number,
+                is_journaled=self._is_journaled,
                 settlements=json.dumps([each._asdict() for each in settlements]),
                 **asdict(sample),
             )

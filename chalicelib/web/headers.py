@@ -56,6 +56,11 @@ def is_secure(request: Mapping[str, str]) -> bool:
     return request.get("x-forwarded-proto", "").partition(",")[0].strip().lower() == "https"
 
 
+def is_of_script(request: Mapping[str, str]) -> bool:
+    """Return whether a script of a page sent the request: https://www.w3.org/TR/fetch-metadata/."""
+    return request.get("sec-fetch-mode", "navigate").strip().lower() != "navigate"
+
+
 def security_headers(request: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of every response that keep browsers from caching or rendering it."""
     return _SECURITY | (_HSTS if is_secure(request) else {})

@@ -16,6 +16,7 @@ from chalicelib.settings import Settings
 from chalicelib.web.headers import (
     authorizations,
     cors_headers,
+    is_of_script,
     preflight_headers,
     security_headers,
 )
@@ -79,14 +80,15 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
     return middleware
 
 
-def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
+def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middleware:
     """Reject requests without a valid token or Host, on every route; set ``request.principal``.
 
     The public paths (GET /health) work without a token, and not with an invalid one. No token is
     read for the files of the console.
 
     Args:
-        principal_of: returns the principal for the values of the Authorization headers, or raises.
+        principal_of: returns the principal for the values of the Authorization headers and the path
+            of the route, or raises.
     """
 
     def middleware(request: Request, get_response: GetResponse) -> Response:
@@ -96,8 +98,9 @@ def authenticate(principal_of: Callable[[Sequence[str]], object]) -> Middleware:
                 request.principal = None
                 return get_response(request)
             try:
-                request.principal = principal_of(authorizations(request._event_dict))
+                request.principal = principal_of(authorizations(request._event_dict), request.path)
             except UnauthenticatedError as error:
+                error.offers_basic = not is_of_script(request.headers)
                 if error.is_invalid or request.path not in _PUBLIC_PATHS:
                     raise
                 request.principal = None

@@ -2,6 +2,7 @@
 
 import re
 
+from chalicelib.settings import Settings
 from chalicelib.telemetry import METRICS
 from deploy.capacity.facts import database_template, functions, measured, prices, template
 
@@ -85,12 +86,22 @@ def optional(records_a_day: float, region: str) -> dict[str, float]:
     """Return the monthly cost of each item that is off by default."""
     usd = {name: each.usd for name, each in prices(region).items()}
     records = records_a_day * _DAYS
+    # A tick writes a file for each segment that has records, and one of deliveries.
+    journal_files = (Settings().replication_segments + 1) * 24 * 60 * _DAYS
+    journaled_gb = (
+        records
+        * 12
+        * (measured("record in the journal") + measured("delivery in the journal"))
+        / 1e9
+    )
     called_gb = records * measured("call to the legacy") / 1e9
     return {
         "NAT gateway with a fixed address": _HOURS
         * (usd["NAT gateway"] + usd["Public IPv4 address"])
         + called_gb * usd["NAT gateway, data"],
         "RDS Proxy, 2 vCPU": 2 * _HOURS * usd["RDS Proxy, a vCPU"],
+        "journal, with a year's records": journal_files / 1e6 * usd["S3, puts"]
+        + journaled_gb * usd["S3, storage"],
         "WAF with one rule": usd["WAF, web ACL"]
         + usd["WAF, rule"]
         + records / 1e6 * usd["WAF, requests"],

@@ -36,6 +36,8 @@ INTAKE = {
     "chalicelib.error_response",
     "chalicelib.errors",
     "chalicelib.identity",
+    "chalicelib.access_key",
+    "chalicelib.identity.access_keys",
     "chalicelib.identity.authenticator",
     "chalicelib.identity.token_claims",
     "chalicelib.identity.factory",

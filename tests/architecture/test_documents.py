@@ -193,9 +193,9 @@ def test_files_with_tests_are_the_ones_that_pytest_collects() -> None:
         assert has_tests == path.name.startswith("test_"), relative(path)
 
 
-def test_migrations_are_numbered_without_a_gap() -> None:
+def test_migrations_have_numbers_of_their_own() -> None:
     versions = [migration.version for migration in read_migrations(MIGRATIONS)]
-    assert versions == list(range(1, len(versions) + 1))
+    assert versions == sorted(set(versions))
     assert len(list(MIGRATIONS.iterdir())) == len(versions)
 
 

@@ -50,6 +50,9 @@ PARAMETERS = {
     "AccessLog": "false",
     "CanaryEmployer": "0",
     "CanaryEmployee": "0",
+    "JournalDays": "0",
+    "JournalLockDays": "35",
+    "JournalLockMode": "GOVERNANCE",
 }
 
 

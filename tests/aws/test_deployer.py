@@ -28,6 +28,7 @@ API = arn("apigateway", "/restapis/abc", account="")
 APIS = arn("apigateway", "/restapis", account="")
 ALARM = arn("cloudwatch", "alarm:punch-clock-prod-ParkedAlarm-1ABC")
 DASHBOARD = arn("cloudwatch", "dashboard/punch-clock-prod", region="")
+JOURNAL = "arn:aws:s3:::punch-clock-prod-journal-123456789012-eu-central-1"
 TABLE = arn("dynamodb", "table/punch-clock-prod-point-record")
 QUEUE = arn("sqs", "punch-clock-prod-failures")
 TOPIC = arn("sns", "punch-clock-prod-alarms")
@@ -92,6 +93,23 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("dynamodb:DescribeTable", TABLE),
         ("dynamodb:DeleteTable", TABLE),
         ("dynamodb:TagResource", TABLE),
+    ],
+    "AWS::S3::Bucket": [
+        ("s3:CreateBucket", JOURNAL),
+        ("s3:PutBucketVersioning", JOURNAL),
+        ("s3:PutBucketObjectLockConfiguration", JOURNAL),
+        ("s3:PutEncryptionConfiguration", JOURNAL),
+        ("s3:PutBucketPublicAccessBlock", JOURNAL),
+        ("s3:PutBucketOwnershipControls", JOURNAL),
+        ("s3:PutLifecycleConfiguration", JOURNAL),
+        ("s3:GetBucketLocation", JOURNAL),
+        ("s3:DeleteBucket", JOURNAL),
+        ("s3:TagResource", JOURNAL),
+    ],
+    "AWS::S3::BucketPolicy": [
+        ("s3:PutBucketPolicy", JOURNAL),
+        ("s3:GetBucketPolicy", JOURNAL),
+        ("s3:DeleteBucketPolicy", JOURNAL),
     ],
     "AWS::Events::Rule": [
         ("events:PutRule", RULE),

@@ -59,6 +59,9 @@ NETWORK = {
 FAILURES = {"sqs:SendMessage"}
 # Which settings of the legacy are parameters differs from one legacy to the next.
 LEGACY_PARAMETERS = "arn:aws:ssm:*:*:parameter/punch-clock/prod/legacy-*"
+# The names of buckets end in the account and the region, so that they are unique in the world.
+JOURNALS = "arn:aws:s3:::punch-clock-prod-journal-*"
+JOURNAL = f"punch-clock-prod-journal-{ACCOUNT}-eu-central-1"
 PLATFORM = LOGS | TRACES | NETWORK | FAILURES
 
 
@@ -169,8 +172,23 @@ def operate(stage: Stage, name: str) -> None:
 def replicate(stage: Stage) -> None:
     table = PROD["environment_variables"]["POINT_RECORD_TABLE"]
     boto3.client("dynamodb").put_item(TableName=table, Item={"id": {"S": "junk"}})
-    invoke(app.app, stage.request("POST", "/point-record", punch(2)), 201)
-    app.replicate(schedule_event(), context())
+    with wired(journal()):
+        invoke(app.app, stage.request("POST", "/point-record", punch(2)), 201)
+        app.replicate(schedule_event(), context())
+
+
+def journal() -> dict[str, str]:
+    """Make a bucket for the journal; return the variables by which a function uses it."""
+    place = {"LocationConstraint": "eu-central-1"}
+    boto3.client("s3").create_bucket(Bucket=JOURNAL, CreateBucketConfiguration=place)
+    return {"JOURNAL": f"s3:{JOURNAL}"}
+
+
+def restore(stage: Stage) -> None:
+    with wired(journal()):
+        name = container.journal().write("records", ["no record"])  # type: ignore[union-attr]
+        event = stage.operator_event(since=datetime.now(UTC).isoformat())
+        assert app.restore(event, context())["damaged"] == [name]
 
 
 def integrate() -> None:
@@ -221,7 +239,9 @@ USES: dict[str, Callable[[Stage], object]] = {
     "observe": lambda _: observe(),
     "store-keys": lambda _: app.store_keys(schedule_event(), context()),
     "release": lambda stage: app.release(stage.operator_event(), context()),
+    "access-keys": lambda stage: app.access_keys(stage.operator_event(), context()),
     "replay": lambda stage: app.replay(stage.operator_event(filter="employerId eq 121"), context()),
+    "restore": restore,
     "legacy-check": lambda stage: app.legacy_check(stage.operator_event(), context()),
     "migrate": lambda stage: app.migrate(stage.operator_event(), context()),
 }
@@ -229,6 +249,9 @@ USES: dict[str, Callable[[Stage], object]] = {
 
 # IAM checks a transaction by the action of each item.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+# Actions of S3 whose names are not those of its operations.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ACTIONS = {"ListObjectsV2": "ListBucket"}
 TRANSACTION = "TransactWriteItems"
 IN_TRANSACTIONS = {"Put": "PutItem"}
 
@@ -241,7 +264,7 @@ def recorded(calls: set[Call]) -> Iterator[DynamoDBProxy]:
         service = model.service_model.signing_name
         if service != "dynamodb":
             for arn in resources_of(service, params):
-                calls.add((f"{service}:{model.name}", arn))
+                calls.add((f"{service}:{ACTIONS.get(model.name, model.name)}", arn))
 
     boto3.setup_default_session()
     session = boto3.DEFAULT_SESSION
@@ -272,6 +295,9 @@ def resources_of(service: str, params: dict[str, Any]) -> list[str]:
     if service == "dynamodb":
         tables = params.get("RequestItems", {params.get("TableName"): None})
         return [f"{prefix}:table/{table}" for table in tables]
+    if service == "s3":
+        name = params["Bucket"] + (f"/{params['Key']}" if "Key" in params else "")
+        return [f"arn:aws:s3:::{name}"]
     if service == "ssm":
         return [f"{prefix}:parameter{params['Name']}"]
     if service == "secretsmanager":  # AWS adds a hyphen and six characters to the name
@@ -337,8 +363,9 @@ def is_setup(function: str, call: Call) -> bool:
     action, _ = call
     logs = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
     return action in {
-        "replicate": {"dynamodb:PutItem", "dynamodb:GetItem"},
+        "replicate": {"dynamodb:PutItem", "dynamodb:GetItem", "s3:CreateBucket"},
         "integrate": {"ssm:PutParameter"},
+        "restore": {"s3:CreateBucket", "s3:PutObject"},
         ROUTES: logs,
         "reconcile": logs,
         "reconcile-period": logs,
@@ -374,9 +401,9 @@ def test_every_aws_call_in_the_code_is_allowed_to_some_function() -> None:
     }
     references = {value.partition(":")[0] for value in PROD["environment_variables"].values()}
     assert "ssm" in references
-    services = {"dynamodb", "logs", "ssm", "secretsmanager"}
+    services = {"dynamodb", "logs", "s3", "ssm", "secretsmanager"}
     operations = {
-        f"{service}:{operation}"
+        f"{service}:{ACTIONS.get(operation, operation)}"
         for service in services
         for name, operation in boto3.client(
             service, region_name="eu-central-1"
@@ -410,6 +437,6 @@ def test_policy_has_no_wildcards_for_the_functions_own_code(function: str) -> No
     for action, resource in allowed(function):
         assert "*" not in action
         assert resource.rpartition(":")[2] not in ("*", "") or ":log-group:" in resource
-        if resource == LEGACY_PARAMETERS:
+        if resource == LEGACY_PARAMETERS or resource.startswith(JOURNALS):
             continue
         assert "*" not in resource.removeprefix("arn:aws:").removesuffix(":*").split(":", 3)[3]

@@ -28,7 +28,9 @@ EVENTS: dict[str, dict[str, Any]] = {
     "release": {"quarantineId": 1},
     "replay": {"filter": "true"},
     "reconcile-period": {"since": "2026-11-22T08:00:00Z"},
+    "access-keys": {"name": "payroll", "employerId": 121},
     "migrate": {},
+    "restore": {"since": "2026-11-22T08:00:00Z"},
     "legacy-check": {"send": False},
 }
 # The other commands read or write a store.

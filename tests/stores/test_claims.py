@@ -309,6 +309,7 @@ def test_the_plan_of_a_flush_has_no_quadratic_join_with_stale_statistics(
                 limiter="{}",
                 number=1,
                 settlements="[]",
+                is_journaled=True,
                 **asdict(SAMPLE),
             )
         )

@@ -1,4 +1,4 @@
-"""Run a schedule in a separate process, and kill or stop it at a given point or a random time.
+"""Run a function of the app in a separate process, and kill or stop it at a point or a time.
 
 The processes are forked from a server that has imported everything, so one starts within
 milliseconds.
@@ -53,17 +53,36 @@ class KillPoint:
 
 
 def start(
-    schedule: str, variables: dict[str, str], point: KillPoint | None = None, seconds: float = 60.0
+    function: str,
+    variables: dict[str, str],
+    point: KillPoint | None = None,
+    seconds: float = 60.0,
+    event: dict[str, Any] | None = None,
 ) -> BaseProcess:
-    """Start a process that runs ``replicate`` or ``integrate`` once, and signal it at ``point``."""
-    process = _processes.Process(target=_run_schedule, args=(schedule, variables, point, seconds))
+    """Start a process that runs a function of the app once, and signal it at ``point``.
+
+    Args:
+        function: a schedule, such as ``replicate``, or an operator command.
+        variables: the environment of the process.
+        point: where the process signals itself.
+        seconds: the time that Lambda gives it.
+        event: the event of an operator command; None for a schedule.
+    """
+    process = _processes.Process(
+        target=_run_function, args=(function, variables, point, seconds, event)
+    )
     process.start()
     return process
 
 
-def run(schedule: str, variables: dict[str, str], point: KillPoint | None = None) -> int | None:
-    """Run a schedule in a process, wait until the process ends, and return its exit code."""
-    process = start(schedule, variables, point)
+def run(
+    function: str,
+    variables: dict[str, str],
+    point: KillPoint | None = None,
+    event: dict[str, Any] | None = None,
+) -> int | None:
+    """Run a function in a process, wait until the process ends, and return its exit code."""
+    process = start(function, variables, point, event=event)
     process.join(60)
     process.kill()
     process.join()
@@ -122,13 +141,17 @@ def run_killed_at_random(
     return ids
 
 
-def _run_schedule(
-    schedule: str, variables: dict[str, str], point: KillPoint | None, seconds: float
+def _run_function(
+    function: str,
+    variables: dict[str, str],
+    point: KillPoint | None,
+    seconds: float,
+    event: dict[str, Any] | None,
 ) -> None:
     os.environ.update(variables)
     if point:
         _kill_at(point)
-    getattr(app, schedule)(schedule_event(), context(seconds))
+    getattr(app, function)(event or schedule_event(), context(seconds))
 
 
 def _kill_at(point: KillPoint) -> None:

@@ -61,7 +61,11 @@ def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dic
 # No server listens at these addresses.
 UNREACHABLE = environment(
     dynamodb="http://127.0.0.1:9", table="none", postgres="postgresql://x@127.0.0.1:9/x", legacy=""
-) | {"ACCEPTED_LOG": "cloudwatch:/aws/lambda/none", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+) | {
+    "ACCEPTED_LOG": "cloudwatch:/aws/lambda/none",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "JOURNAL": "s3:none",
+}
 
 
 @contextmanager

@@ -43,8 +43,9 @@ def test_bill_has_what_the_templates_make_and_the_options_apart() -> None:
     assert sum(bill.values()) > sum(monthly(1e6, 50, "us-east-1").values())
     assert {"Storage as allocated, with a year's records", "API Gateway's metrics"} <= set(bill)
     assert set(optional(1e6, "sa-east-1")) == {
-        *("NAT gateway with a fixed address", "RDS Proxy, 2 vCPU", "WAF with one rule")
+        *("NAT gateway with a fixed address", "RDS Proxy, 2 vCPU", "WAF with one rule"),
+        "journal, with a year's records",
     }
     table = costs(["sa-east-1"])
     assert f"| total | {sum(bill.values()):,.0f} |" in table
-    assert table.count("off by default") == 3
+    assert table.count("off by default") == 4

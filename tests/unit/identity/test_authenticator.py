@@ -242,7 +242,7 @@ def test_key_verifies_only_its_own_algorithm() -> None:
         ([], UnauthenticatedError, False),
         ([""], UnauthenticatedError, False),
         (["Bearer"], UnauthenticatedError, False),
-        (["Basic YTpi"], UnauthenticatedError, False),
+        (["Basic YTpi"], UnauthenticatedError, True),
         ([bearer(CLAIMS).removeprefix("Bearer ")], UnauthenticatedError, False),
         ([bearer(CLAIMS) + ", " + bearer(CLAIMS)], UnauthenticatedError, False),
         (["Bearer x"], UnauthenticatedError, True),

@@ -1,0 +1,74 @@
+"""What a line of the journal says: a record, a quarantined item, or a delivery.
+
+A record's line is the text that the buffer had (``point_record.to_json``). A quarantined item's
+line is an object with the one member ``quarantined``. A delivery's line has the id of the record,
+and the instant from which Postgres had the delivery.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chalicelib.instant import read_canonical, to_text
+from chalicelib.point_record import from_json
+from chalicelib.postgres.point_records import Document, Poison
+
+_QUARANTINED = "quarantined"
+
+
+@dataclass(slots=True)
+class RecordLines:
+    """The lines of a file of records, parsed. ``faults`` counts lines that say neither."""
+
+    documents: list[Document] = field(default_factory=list)
+    poison: list[Poison] = field(default_factory=list)
+    faults: int = 0
+
+
+def page_lines(documents: Iterable[Document], poison: Iterable[Poison]) -> list[str]:
+    """Return the lines for a page that is committed to Postgres."""
+    # JSON has line breaks only between its tokens, where a space is the same.
+    lines = [each.text.replace("\n", " ") for each in documents]
+    for each in poison:
+        item = {"itemId": each.item_id, "item": each.item, "reason": each.reason}
+        lines.append(json.dumps({_QUARANTINED: item}))
+    return lines
+
+
+def parse_records(lines: Iterable[str]) -> RecordLines:
+    """Parse the lines of ``page_lines``. A record that is not exactly valid is a fault."""
+    parsed = RecordLines()
+    for line in lines:
+        try:
+            value = json.loads(line)
+            if isinstance(value, dict) and _QUARANTINED in value:
+                item = value[_QUARANTINED]
+                poison = Poison(str(item["itemId"]), str(item["item"]), str(item["reason"]))
+                parsed.poison.append(poison)
+            else:
+                parsed.documents.append(Document(str(from_json(line).id), line))
+        except (ValueError, LookupError, TypeError, RecursionError):
+            parsed.faults += 1
+    return parsed
+
+
+def delivery_lines(deliveries: Sequence[tuple[str, datetime]]) -> list[str]:
+    """Return the lines for deliveries: ids, and the instants at which they were settled."""
+    return [json.dumps({"id": each, "integratedAt": to_text(at)}) for each, at in deliveries]
+
+
+def parse_deliveries(lines: Iterable[str]) -> tuple[list[dict[str, str]], int]:
+    """Parse the lines of ``delivery_lines``; return them, and how many are none."""
+    deliveries, faults = [], 0
+    for line in lines:
+        try:
+            value = json.loads(line)
+            read_canonical(value["integratedAt"])
+            deliveries.append(
+                {"id": str(uuid.UUID(value["id"])), "integrated_at": value["integratedAt"]}
+            )
+        except (ValueError, LookupError, TypeError, RecursionError, AttributeError):
+            faults += 1
+    return deliveries, faults

@@ -1,0 +1,161 @@
+"""Restore: put back, from the journal, what Postgres has lost.
+
+First the records, then the deliveries, file by file in the order of their writing. Every step is
+idempotent, so a restore that was killed is simply run again, from its start or from its cursor.
+Meanwhile no run of the integrator claims a record. What the journal does not have is not restored:
+failed attempts, replays by operators, and the statistics of runs.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.errors import InvalidError
+from chalicelib.instant import read_instant, to_text
+from chalicelib.journal.journal_files import KINDS, RECORDS, DamagedFileError, Journal
+from chalicelib.journal.journal_lines import parse_deliveries, parse_records
+from chalicelib.postgres.point_records import PointRecordStore
+from chalicelib.postgres.restoration import Restoration
+from chalicelib.telemetry import error as telemetry_error
+from chalicelib.telemetry import event
+
+# How much earlier than ``since`` the restore begins. It covers the difference between the clocks of
+# the database and of the writers of the journal, and a delivery that waited for its journal.
+_OVERLAP = timedelta(minutes=10)
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # no journal is older
+# The time kept for the last file: a commit of its records, and the answer.
+_MARGIN_S = 15.0
+_MAX_CURSOR = 200
+
+
+@dataclass(slots=True)
+class Restored:
+    """The result of a restore.
+
+    Attributes:
+        files: the files that were read.
+        records: the records that Postgres did not have, and has now.
+        already_there: the records that Postgres had.
+        quarantined: the items that were put into quarantine, or were there.
+        deliveries: the records that are marked as delivered now, and were not before.
+        damaged: the names of files that could not be read, or not wholly.
+        cursor: where the next call continues; None if nothing is left.
+    """
+
+    files: int = 0
+    records: int = 0
+    already_there: int = 0
+    quarantined: int = 0
+    deliveries: int = 0
+    damaged: list[str] = field(default_factory=list)
+    cursor: str | None = None
+
+
+def restore(
+    since: object,
+    cursor: object,
+    journal: Journal,
+    store: PointRecordStore,
+    restoration: Restoration,
+    remaining_s: Callable[[], float],
+    now: datetime,
+) -> Restored:
+    """Put back what the journal has since an instant, as far as the time suffices.
+
+    Args:
+        since: RFC 3339: the instant to which Postgres was taken back.
+        cursor: the ``cursor`` of the call before, to continue; None to start.
+        journal: the source.
+        store: the records and the quarantine.
+        restoration: marks deliveries, and pauses the integrator.
+        remaining_s: returns the time left.
+        now: the present.
+
+    Raises:
+        InvalidError: ``since`` is no instant of the past, or ``cursor`` none of an earlier call.
+        UnavailableError: a store or the journal did not answer. A second call is safe.
+    """
+    start, position = _start(since, now), _position(cursor)
+    result = Restored(cursor=position)
+    restoration.pause_integration()
+    first = position.partition("/")[0]
+    for kind in KINDS[KINDS.index(first) :]:
+        for name in journal.names(kind, start, position if kind == first else ""):
+            if remaining_s() <= _MARGIN_S:
+                return result
+            _restore_file(name, kind, journal, store, restoration, result)
+            result.files += 1
+            result.cursor = name
+    result.cursor = None
+    restoration.resume_integration()
+    return result
+
+
+def _restore_file(
+    name: str,
+    kind: str,
+    journal: Journal,
+    store: PointRecordStore,
+    restoration: Restoration,
+    result: Restored,
+) -> None:
+    """Restore one file, and count what it brings in ``result``."""
+    try:
+        lines = journal.read(name)
+    except DamagedFileError as error:
+        result.damaged.append(name)
+        telemetry_error("a file of the journal is damaged", error, file=name)
+        return
+    if kind == RECORDS:
+        parsed = parse_records(lines)
+        added = store.add(parsed.documents, parsed.poison)
+        rejected = len(added.rejected)
+        result.records += added.written
+        result.already_there += len(parsed.documents) - added.written - rejected
+        result.quarantined += len(parsed.poison) + rejected
+        faults = parsed.faults
+    else:
+        deliveries, faults = parse_deliveries(lines)
+        result.deliveries += restoration.mark_delivered(deliveries)
+    if faults:
+        result.damaged.append(name)
+        event("a file of the journal is damaged", level=logging.ERROR, file=name, lines=faults)
+
+
+def _start(since: object, now: datetime) -> datetime:
+    """Return the instant from which on files are read.
+
+    Raises:
+        InvalidError: ``since`` is no instant of the past.
+    """
+    if since is None:
+        raise InvalidError(
+            "since is missing. Send the instant to which Postgres was taken back, such as"
+            " 2026-11-22T08:00:00Z.",
+            target="since",
+        )
+    try:
+        instant = read_instant(since).astimezone(UTC)
+    except ValueError as error:
+        raise InvalidError(f"since {error}.", target="since") from error
+    if instant > now:
+        raise InvalidError(f"since is in the future. The time is {to_text(now)}.", target="since")
+    return max(instant, _EARLIEST) - _OVERLAP
+
+
+def _position(cursor: object) -> str:
+    """Return the name after which to continue.
+
+    Raises:
+        InvalidError: it is not of the form that a restore returns.
+    """
+    if cursor is None:
+        return f"{RECORDS}/"
+    is_ours = isinstance(cursor, str) and len(cursor) <= _MAX_CURSOR and cursor.isascii()
+    if not is_ours or not str(cursor).startswith(tuple(f"{kind}/" for kind in KINDS)):
+        raise InvalidError(
+            "cursor must be the one that the command has returned. Leave it out to start.",
+            target="cursor",
+        )
+    return str(cursor)

@@ -1,0 +1,104 @@
+"""Put back what a database has lost: deliveries, and meanwhile no run of the integrator.
+
+Invariants:
+
+- While a restore holds the integrator's lease, no run claims a record: none that is delivered is
+  sent again before the restore has marked it.
+- Marking a delivery is idempotent: it changes a record once, and adds one row to its log.
+"""
+
+import json
+import uuid
+from collections.abc import Sequence
+
+from chalicelib.postgres.connection import Database
+
+# Take the integrator's lease from whatever run has it. That run stops claiming, and may only still
+# confirm deliveries (``claims``).
+_PAUSE = """
+INSERT INTO integrator_state AS state (name, run_id, leased_until)
+VALUES (
+    'integrator', CAST(:holder AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second'
+)
+ON CONFLICT (name) DO UPDATE
+SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until
+"""
+# End the lease, unless another restore has taken it.
+_RESUME = """
+UPDATE integrator_state SET leased_until = now()
+WHERE name = 'integrator' AND run_id = CAST(:holder AS uuid)
+"""
+
+# Mark records as delivered that the journal says are, each with its log row. A record that the
+# database does not have, or that is delivered already, stays as it is. Rows are locked in the order
+# of their ids, so that two restores cannot deadlock.
+_MARK = """
+WITH delivery AS (
+    SELECT id, min(integrated_at) AS integrated_at
+    FROM jsonb_to_recordset(CAST(:deliveries AS jsonb))
+        AS delivery ("id" uuid, "integrated_at" timestamptz)
+    GROUP BY id
+), undelivered AS (
+    SELECT record.id
+    FROM point_record AS record
+    WHERE record.id = ANY (ARRAY(SELECT id FROM delivery)) AND record.status <> 'INTEGRATED'
+    ORDER BY record.id
+    FOR NO KEY UPDATE
+), marked AS (
+    UPDATE point_record AS record
+    SET status = 'INTEGRATED', next_attempt_at = NULL, claimed_by = NULL,
+        integrated_at = delivery.integrated_at, updated_at = now()
+    FROM delivery
+    WHERE record.id = delivery.id AND record.id = ANY (ARRAY(SELECT id FROM undelivered))
+    RETURNING record.id, record.attempts
+)
+INSERT INTO integration_log (point_id, attempt, status, log)
+SELECT id, attempts + 1, 'INTEGRATED', 'The legacy has this record, as the journal says.'
+FROM marked
+"""
+
+
+class Restoration:
+    """The writes of one restore.
+
+    Args:
+        database: the database that is restored.
+        pause_s: how long the integrator stands still if the restore dies.
+    """
+
+    def __init__(self, database: Database, *, pause_s: float) -> None:
+        self._database = database
+        self._pause_s = pause_s
+        self._holder = str(uuid.uuid4())
+
+    def pause_integration(self) -> None:
+        """Keep every run of the integrator from claiming, for ``pause_s`` at most.
+
+        Raises:
+            UnavailableError: Postgres cannot be reached.
+        """
+        with self._database.transaction() as connection:
+            connection.run(_PAUSE, holder=self._holder, lease_s=self._pause_s)
+
+    def resume_integration(self) -> None:
+        """Let the next run of the integrator claim.
+
+        Raises:
+            UnavailableError: Postgres cannot be reached.
+        """
+        with self._database.transaction() as connection:
+            connection.run(_RESUME, holder=self._holder)
+
+    def mark_delivered(self, deliveries: Sequence[dict[str, str]]) -> int:
+        """Mark records as delivered, in one transaction, and return how many were not before.
+
+        Args:
+            deliveries: objects with ``id`` and ``integrated_at`` (RFC 3339).
+
+        Raises:
+            UnavailableError: nothing is committed, or everything is; a second call is safe.
+        """
+        with self._database.transaction() as connection:
+            connection.run(_MARK, deliveries=json.dumps(deliveries))
+            marked: int = connection.row_count
+        return marked
