@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import telemetry
@@ -485,11 +486,12 @@ def openapi() -> str:
     return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
 
 
-def stages() -> dict[str, Any]:
+def stages(*, with_flow: bool = False) -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
-    return health.stages(buffer, point_record_store, settings().health_timeout_s)
+    timeout_s = settings().health_timeout_s
+    return health.stages(buffer, point_record_store, timeout_s, with_flow=with_flow)
 
 
 def observe() -> None:
@@ -625,6 +627,13 @@ _REQUEST_BATCH = 2_000
 def _request_database() -> Database:
     """Return the database of operators' requests, whose statements end in time for a response."""
     return _database("database_url", _REQUEST_STATEMENT_TIMEOUT_S)
+
+
+def console() -> ModuleType:
+    """Return the module that serves the web console: ``console.console_files``."""
+    from chalicelib.console import console_files
+
+    return console_files
 
 
 def operator_request(name: str, body: bytes, by: Principal) -> Any:
