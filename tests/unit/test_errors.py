@@ -51,12 +51,19 @@ def test_only_an_internal_error_is_a_500() -> None:
         (InvalidError("x"), {}),
         (MethodNotAllowedError("x", ["GET", "HEAD"]), {"Allow": "GET, HEAD"}),
         (ContentCodingError("x"), {"Accept-Encoding": "identity"}),
-        (UnauthenticatedError("x"), {"WWW-Authenticate": 'Bearer realm="punch-clock"'}),
+        (
+            UnauthenticatedError("x"),
+            {
+                "WWW-Authenticate": 'Bearer realm="punch-clock",'
+                ' Basic realm="punch-clock", charset="UTF-8"'
+            },
+        ),
         (
             UnauthenticatedError("The token has expired.", is_invalid=True),
             {
                 "WWW-Authenticate": 'Bearer realm="punch-clock", error="invalid_token",'
-                ' error_description="The token has expired."'
+                ' error_description="The token has expired.",'
+                ' Basic realm="punch-clock", charset="UTF-8"'
             },
         ),
     ],
