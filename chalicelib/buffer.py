@@ -303,6 +303,14 @@ class Buffer:
             "acceptedLastMinute": round(recent * max(1.0, count / max(1, len(items)))),
         }
 
+    def depth(self) -> int:
+        """Return the number of items, estimated from a sample if there are many.
+
+        Raises:
+            UnavailableError: DynamoDB does not respond.
+        """
+        return self._count()[0]
+
     def _count(self) -> tuple[int, bool]:
         """Return the number of items, and whether it is an estimate.
 

@@ -197,6 +197,7 @@ def intake() -> Intake:
         buffer(),
         lambda: datetime.now(UTC),
         clock_skew_s=config.clock_skew_s,
+        retention_months=config.retention_months,
         max_body_bytes=config.max_body_bytes,
         max_batch=config.max_batch,
         threads=config.intake_threads,
@@ -239,6 +240,7 @@ def point_record_store() -> PointRecordStore:
 
 @cache
 def replicator() -> Replicator:
+    from chalicelib.postgres.replication_shares import ReplicationShares
     from chalicelib.replicator import Replicator
 
     config = settings()
@@ -249,6 +251,8 @@ def replicator() -> Replicator:
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
+        shares=ReplicationShares(database(), config.replication_lease_s),
+        share=config.replication_share,
         journal=journal(),
         journal_timeout_s=config.journal_timeout_s,
     )
@@ -451,6 +455,22 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
         lambda *query: record_json(lookup_session(), *query),
         settings().lookup_timeout_s,
     )
+
+
+def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
+    """Move the buffered records to Postgres, and then make the partitions that are missing.
+
+    Args:
+        remaining_s: returns how many seconds are left.
+        helps: see ``Replicator.run``.
+    """
+    replicator().run(remaining_s, helps=helps)
+    if helps:
+        return
+    try:
+        _keep_partitions()
+    except UnavailableError as error:  # an alarm rings if records stay without partitions
+        telemetry.error("the partitions were not made", error)
 
 
 def stages(*, with_flow: bool = False) -> dict[str, Any]:
@@ -681,4 +701,15 @@ def migrate() -> list[str]:
     """Apply every new migration to the database; see ``postgres.migrate``."""
     from chalicelib.postgres.migrate import migrate
 
-    return migrate(database())
+    applied = migrate(database())
+    _keep_partitions()
+    return applied
+
+
+def _keep_partitions() -> None:
+    """Make the partitions that are missing; see ``partitions.keep_partitions``."""
+    from chalicelib.postgres.partitions import keep_partitions
+
+    made = keep_partitions(database(), datetime.now(UTC), settings().retention_months)
+    if made:
+        telemetry.event("partitions made", months=made)

@@ -39,6 +39,7 @@ class Intake:
         buffer: the buffer.
         clock: returns the current instant, aware.
         clock_skew_s: how far in the future the instant of a punch may be.
+        retention_months: how many months ago the punch may be.
         max_body_bytes: size limit of a body.
         max_batch: most records in one array.
         threads: concurrent puts for one array.
@@ -50,6 +51,7 @@ class Intake:
         clock: Callable[[], datetime],
         *,
         clock_skew_s: float,
+        retention_months: int,
         max_body_bytes: int,
         max_batch: int,
         threads: int,
@@ -57,6 +59,7 @@ class Intake:
         self._buffer = buffer
         self._clock = clock
         self._clock_skew_s = clock_skew_s
+        self._retention_months = retention_months
         self._max_body_bytes = max_body_bytes
         self._max_batch = max_batch
         self._threads = threads
@@ -112,7 +115,7 @@ class Intake:
         """
         if principal.read_only:
             raise ForbiddenError("An access key only reads. Send a token to post.")
-        record = parse(document, self._clock(), self._clock_skew_s)
+        record = parse(document, self._clock(), self._clock_skew_s, self._retention_months)
         if not principal.owns(record):
             raise ForbiddenError(f"This token may only post records for {principal}.")
         return record

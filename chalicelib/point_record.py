@@ -25,6 +25,7 @@ from chalicelib.errors import (
 from chalicelib.instant import (
     TooEarlyError,
     TooLateError,
+    month_of,
     read_canonical,
     read_instant,
     to_text,
@@ -64,16 +65,19 @@ class PointRecord:
     created_at: datetime
 
 
-def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
+def parse(
+    body: object, now: datetime, clock_skew_s: float, retention_months: int | None = None
+) -> PointRecord:
     """Check one decoded JSON object, and return its record.
 
     Args:
         body: the decoded JSON.
         now: the instant at which the service accepts the punch, aware.
         clock_skew_s: how far after ``now`` the instant of the punch may be.
+        retention_months: how many months before that of ``now`` the punch may be; None for any.
 
     Raises:
-        TooOldError: the only fault is an instant that is too early to be stored.
+        TooOldError: the only fault is an instant that is older than the retention.
         InTheFutureError: the only fault is an instant that lies in the future.
         MalformedError: the record is invalid in another way. Each of these errors has one detail
             for each fault.
@@ -98,6 +102,11 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
     if included_at and included_at > now + timedelta(seconds=clock_skew_s):
         message = f"includedAt is in the future. The time is {to_text(now)}."
         faults.append(Detail("includedAt", message, InTheFutureError.code))
+    if included_at and retention_months is not None:
+        oldest = month_of(now, plus=-retention_months)
+        if included_at < oldest:
+            message = f"includedAt is too old. Punches are kept since {to_text(oldest)}."
+            faults.append(Detail("includedAt", message, TooOldError.code))
     faults += _unknown_fields([name for name in body if name not in FIELDS])
     if faults:
         raise _error_of_all(faults)(

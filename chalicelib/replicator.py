@@ -9,6 +9,8 @@ Invariants:
 - Replication is idempotent. Runs may overlap, and a run may be killed at any instant: the next run
   reads the remaining items again, and to add a record twice is a no-op.
 - Memory is bounded by a few pages, however large the backlog is.
+- While the buffer is deep, several replicators share it: each segment is scanned, and each item
+  deleted, by one of them (``postgres.replication_shares``).
 - Puts come first: while the table throttles, deletes go out slowly (``delete_pace``).
 
 A page is journaled after its commit. So a database that is taken back to an instant has lost only
@@ -20,6 +22,7 @@ Reading, committing, journaling and deleting overlap in time.
 import base64
 import json
 import logging
+import math
 import queue
 import threading
 import time
@@ -37,10 +40,13 @@ from chalicelib.journal.journal_lines import page_lines
 from chalicelib.journal.journal_writer import SweepJournal
 from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
+from chalicelib.postgres.replication_shares import WHOLE, ReplicationShares, Share
 from chalicelib.telemetry import REPLICATED, event
 
 # How often a thread that waits for the queue checks the time and whether the run has ended.
 _POLL_S = 0.1
+# Each has some segments of the scan, and the estimate of the depth is rough.
+_MAX_SHARES = 100
 
 
 @dataclass(slots=True)
@@ -76,6 +82,8 @@ class Replicator:
         journal: the journal; None if the stage has none.
         journal_timeout_s: how long a page waits for the journal.
         margin_s: the time reserved at the end of a run to finish the pages in progress.
+        shares: how replicators share a deep buffer.
+        share: the number of items from which on the buffer is shared, and of each share.
     """
 
     def __init__(
@@ -87,6 +95,8 @@ class Replicator:
         page: int,
         deleters: int,
         margin_s: float,
+        shares: ReplicationShares,
+        share: int,
         journal: Journal | None = None,
         journal_timeout_s: float = 10.0,
     ) -> None:
@@ -96,13 +106,19 @@ class Replicator:
         self._page = page
         self._deleters = deleters
         self._margin_s = margin_s
+        self._shares = shares
+        self._share = share
         self._journal = journal
         self._journal_timeout_s = journal_timeout_s
 
-    def run(self, remaining_s: Callable[[], float]) -> Replication:
+    def run(self, remaining_s: Callable[[], float], *, helps: bool = False) -> Replication:
         """Replicate until the buffer is empty, or only ``margin_s`` of ``remaining_s()`` is left.
 
         Deletes that the table throttles to the end are left to the next run.
+
+        Args:
+            remaining_s: returns how many seconds are left.
+            helps: take shares of a deep buffer only, and leave a shallow one to another run.
 
         Raises:
             UnavailableError: a store or the journal is unavailable. Committed pages stay committed;
@@ -113,22 +129,50 @@ class Replicator:
         started = time.monotonic()
         try:
             while remaining_s() > self._margin_s:
+                share = self._next_share(helps=helps)
+                if share is None:
+                    break
                 sweep = Replication()
                 try:
-                    self._sweep(sweep, pace, remaining_s)
+                    with self._shares.working_on(share) as work:
+                        work.is_done = self._sweep(share, sweep, pace, remaining_s)
                 finally:
                     total.add(sweep)
-                if not sweep.deleted:  # the buffer is empty, or processes no deletes now
-                    break
+                if not sweep.deleted and (sweep.read or share == WHOLE):
+                    break  # the buffer is empty, or processes no deletes now
         finally:
             total.seconds = time.monotonic() - started
-            self._report(total, pace)
+            if total.read or not helps:
+                self._report(total, pace)
         return total
 
+    def _next_share(self, *, helps: bool) -> Share | None:
+        """Return what to replicate now, or None if others have it all.
+
+        A deep buffer is divided here, into as many shares as its depth asks for. Any number of
+        replicators may work on them: who has finished a share takes the next one.
+        """
+        share = self._shares.take()
+        if share or self._shares.exist():
+            return share
+        shares = min(math.ceil(self._buffer.depth() / self._share), _MAX_SHARES)
+        if shares > 1:
+            self._shares.divide(shares)
+            return self._shares.take()
+        return None if helps else WHOLE
+
     def _sweep(
-        self, result: Replication, pace: DeletePace, remaining_s: Callable[[], float]
-    ) -> None:
-        """Scan the whole buffer once and replicate its items. Count them in ``result``."""
+        self,
+        share: Share,
+        result: Replication,
+        pace: DeletePace,
+        remaining_s: Callable[[], float],
+    ) -> bool:
+        """Scan a share of the buffer once and replicate its items. Count them in ``result``.
+
+        Returns:
+            Whether it was read to its end.
+        """
         deletions: deque[Future[int]] = deque()
         failed = threading.Event()
 
@@ -146,13 +190,15 @@ class Replicator:
         # The deletes of a page may overlap with the commits of the next two pages, not of more.
         max_deletions = 2 * self._page // DELETE_BATCH + self._deleters
         with (
-            _BufferScan(self._buffer, self._segments, self._page) as pages,
+            _BufferScan(self._buffer, share, self._segments, self._page) as pages,
             ThreadPoolExecutor(self._deleters) as deleters,
         ):
             try:
+                is_complete = True
                 for items in pages:
                     if not items:
                         if remaining_s() <= self._margin_s:
+                            is_complete = False
                             break
                         continue
                     page = self._commit(items, result)
@@ -168,12 +214,14 @@ class Replicator:
                     while len(deletions) > max_deletions:
                         result.deleted += deletions.popleft().result()
                     if remaining_s() <= self._margin_s:
+                        is_complete = False
                         break
                 result.deleted += sum(deletion.result() for deletion in deletions)
                 journal.end()
             except BaseException:
                 failed.set()  # leave the remaining deletes to the next run
                 raise
+        return is_complete
 
     def _commit(self, items: Sequence[Item], result: Replication) -> "_CommittedPage":
         """Commit one page to Postgres, and return what it was."""
@@ -230,20 +278,21 @@ class _CommittedPage:
 
 
 class _BufferScan:
-    """Scans all segments of the buffer, one thread per segment, as one iterator of pages.
+    """Scans the segments of a share, one thread per segment, as one iterator of pages.
 
     A bounded queue is the backpressure: it holds one page per segment. Leaving the context stops
     the threads.
     """
 
-    def __init__(self, buffer: Buffer, segments: int, page: int) -> None:
+    def __init__(self, buffer: Buffer, share: Share, segments: int, page: int) -> None:
         self._pages: queue.Queue[list[Item] | Exception | None] = queue.Queue(segments)
         self._ended = threading.Event()
+        first, of = share.number * segments, share.shares * segments
         self._readers = [
             threading.Thread(
-                target=self._read, args=(buffer.pages(segment, segments, page),), daemon=True
+                target=self._read, args=(buffer.pages(segment, of, page),), daemon=True
             )
-            for segment in range(segments)
+            for segment in range(first, first + segments)
         ]
 
     def __enter__(self) -> Iterator[list[Item]]:

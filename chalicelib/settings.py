@@ -58,6 +58,12 @@ class Settings:
     clock_skew_s: float = setting(
         60.0, "How far in the future includedAt may be, by the clock of the server.", 0, 86_400
     )
+    retention_months: int = setting(
+        62,
+        "How many months before the present one punches are kept. Older ones are refused.",
+        1,
+        1_200,
+    )
     max_body_bytes: int = setting(
         65_536, "Maximum size of the body of POST /point-record.", 1_024, 6_000_000
     )
@@ -118,6 +124,19 @@ class Settings:
         5.0,
         "Time reserved at the end of a replication run to finish the pages in progress.",
         0.5,
+        300,
+    )
+    replication_share: int = setting(
+        20_000,
+        "Number of buffered records from which on several runs of the replicator share the buffer,"
+        " and about the size of a share.",
+        100,
+        10_000_000,
+    )
+    replication_lease_s: float = setting(
+        30.0,
+        "Lease of a share of the buffer. If its run dies, another run takes the share over then.",
+        1,
         300,
     )
     journal: str = setting(

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from chalicelib.identity.factory import authenticator
 from chalicelib.operations.audited_command import perform
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import MigrationError, migrate
+from chalicelib.postgres.partitions import keep_partitions
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 from local import postgres
@@ -271,6 +273,7 @@ def _migrate(url: str, home: Path) -> list[str]:
 
     def apply(_: Principal) -> tuple[list[str], dict[str, object]]:
         applied = migrate(database)
+        keep_partitions(database, datetime.now(UTC), Settings().retention_months)
         return applied, {"applied": applied}
 
     try:

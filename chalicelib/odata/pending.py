@@ -68,7 +68,7 @@ def pending_record_members(values: Values, selection: Selection, builder: Respon
         for navigation in selection.navigations:
             members[f"{navigation.name}@odata.associationLink"] = f"{url}/{navigation.name}/$ref"
             members[f"{navigation.name}@odata.navigationLink"] = f"{url}/{navigation.name}"
-    elif json_format.metadata == "minimal" and POINT_RECORD.key not in selection.properties:
+    elif json_format.metadata == "minimal" and POINT_RECORD.key[0] not in selection.properties:
         members["@odata.id"] = url
     for each in selection.properties:
         if json_format.omit_nulls and values[each.name] is None:

@@ -91,6 +91,7 @@ def observe(stages: Mapping[str, Any]) -> None:
             "waiting_age_s": _oldest_age_s(replica),
             "parked": replica["parked"],
             "quarantined": replica["quarantined"],
+            "unpartitioned": replica["unpartitioned"],
         }
     event(OBSERVED, **metrics)
 

@@ -57,18 +57,20 @@ WITH document AS (
 ), added AS (
     INSERT INTO point_record (
         id, employee_id, employer_id, included_at, utc_offset_minutes, device_id, latitude,
-        longitude, accuracy_meters, created_at, next_attempt_at
+        longitude, accuracy_meters, created_at, next_attempt_at, log_count
     )
     SELECT
         "id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId", "latitude",
-        "longitude", "accuracyMeters", "createdAt", LEAST("createdAt", now())
+        "longitude", "accuracyMeters", "createdAt", LEAST("createdAt", now()), 1
     FROM document
     ORDER BY "id"
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, status, replicated_at
+    RETURNING id, employer_id, employee_id, status, replicated_at
 )
-INSERT INTO integration_log (point_id, attempt, status, created_at)
-SELECT id, 0, status, replicated_at FROM added
+INSERT INTO integration_log (
+    point_id, employer_id, employee_id, number, attempt, status, created_at
+)
+SELECT id, employer_id, employee_id, 1, 0, status, replicated_at FROM added
 """
 
 # Insert the poison items that are not in quarantine yet.
@@ -91,6 +93,8 @@ WITH requested AS (
          WHERE log.point_id = point_record.id AND log.status = 'AWAITING' AND log.log IS NULL)
         AS arrivals
     FROM requested JOIN point_record ON point_record.id = CAST(requested.id AS uuid)
+    -- The bounds are values, so that the planner takes only the months between them.
+    WHERE point_record.id BETWEEN CAST(:first_id AS uuid) AND CAST(:last_id AS uuid)
 )
 SELECT
     ARRAY(SELECT id FROM record),
@@ -163,7 +167,12 @@ class PointRecordStore:
             UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            ((records, unlogged, quarantined),) = connection.run(_LOCATE, ids=list(ids))
+            ((records, unlogged, quarantined),) = connection.run(
+                _LOCATE,
+                ids=list(ids),
+                first_id=min(ids, default=None),
+                last_id=max(ids, default=None),
+            )
         return Locations(frozenset(records), frozenset(unlogged), frozenset(quarantined))
 
     def quarantined(self, before: int = MAX_INT64) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ _LAST_FAILURE = """
 SELECT log.log
 FROM integration_log AS log JOIN point_record AS record ON record.id = log.point_id
 WHERE record.status = 'ERROR' AND log.log IS NOT NULL
-ORDER BY log.id DESC
+ORDER BY record.updated_at DESC, log.number DESC
 LIMIT 1
 """
 _MAX_LOG_CHARS = 60

@@ -32,16 +32,17 @@ def small_pages(variables: dict[str, str]) -> dict[str, str]:
     return variables | SMALL_PAGES
 
 
+# The first two commits of a run look for shares of a deep buffer.
 @pytest.mark.parametrize(
     "point",
     [
         KillPoint("before", READ),
         KillPoint("before", ADD),
         KillPoint("before", ADD, 3),
-        KillPoint("before", STATEMENT, statement="COMMIT"),
         KillPoint("before", STATEMENT, 3, statement="COMMIT"),
-        KillPoint("after", STATEMENT, statement="COMMIT"),
+        KillPoint("before", STATEMENT, 5, statement="COMMIT"),
         KillPoint("after", STATEMENT, 3, statement="COMMIT"),
+        KillPoint("after", STATEMENT, 5, statement="COMMIT"),
         KillPoint("before", DELETE),
         KillPoint("before", DELETE, 3),
         KillPoint("after", DELETE),

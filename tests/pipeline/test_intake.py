@@ -140,8 +140,8 @@ def test_unknown_id_is_not_found(service: Service) -> None:
     "fields",
     [
         {"employeeId": 2**63 - 1, "employerId": 2**63 - 1},
-        {"includedAt": "0001-01-01T00:00:00Z"},
-        {"includedAt": "1582-10-10T00:00:00+23:59"},
+        {"includedAt": "1930-01-01T00:00:00Z"},
+        {"includedAt": "1970-01-01T00:00:00+23:59"},
         {"includedAt": "2024-02-29T23:59:59.999999999-23:59"},
         {"latitude": 90, "longitude": -180},
         {"latitude": 5e-324, "longitude": -0.0, "accuracyMeters": 40_075_017},
