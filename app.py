@@ -34,6 +34,7 @@ _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 # From the outermost to the innermost.
 app.register_middleware(middleware.bind_request_id, "all")
+app.register_middleware(middleware.failed_run, "scheduled")
 app.register_middleware(middleware.error_envelope, "http")
 app.register_middleware(middleware.cors(container.settings), "http")
 app.register_middleware(middleware.authenticate(container.authenticate), "http")
@@ -60,6 +61,8 @@ def post_point_record() -> Response:
         return json_response(207, [_item(each) for each in accepted])
     record = as_awaiting(accepted.record)
     location = f"{_public_url(request)}/point-record/{record['id']}"
+    if accepted.evidence:
+        record["evidence"] = accepted.evidence
     return json_response(201 if accepted.created else 200, record, {"Location": location})
 
 
@@ -94,6 +97,13 @@ def get_health() -> Response:
     if principal is None or principal.role is not Role.INTEGRATION:
         return json_response(200, {"status": "ok"})
     return json_response(200, container.stages(with_flow=True))
+
+
+@app.route("/openapi.json", methods=["GET"])
+@handle_errors
+def get_openapi() -> Response:
+    """Return the description of the routes other than OData, as OpenAPI 3.1."""
+    return json_response(200, container.openapi())
 
 
 @app.route("/operations/{name}", methods=["POST"], content_types=["*/*"])
@@ -338,4 +348,5 @@ def _item(result: Accepted | PunchClockError) -> dict[str, Any]:
     """Return the entry of one array item in a 207 response."""
     if isinstance(result, PunchClockError):
         return {"status": result.http_status, **error_body(result)}
-    return {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+    item = {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+    return item | ({"evidence": result.evidence} if result.evidence else {})

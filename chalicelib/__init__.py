@@ -13,6 +13,7 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 Around the way of a record:
 
 - ``container`` wires everything; ``settings`` defines every setting.
+- ``openapi`` describes the routes other than OData.
 - ``web`` and ``identity`` are the HTTP edge and the authentication of all routes.
 - ``dynamodb`` has the clients of DynamoDB, which only the buffer uses.
 - ``find_record`` reads one record from the buffer or Postgres; ``bounded_call`` bounds how long it

@@ -429,12 +429,15 @@ def lookup_session() -> ReadSession:
 
 @cache
 def odata() -> Router:
-    from chalicelib.odata.pending import PendingRecords
+    from chalicelib.odata.pending import PendingRecords, evidence_annotation
     from chalicelib.odata.router import Router
 
     def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
         accepted = intake().accept_records(records)
-        return [(as_awaiting(each.record), each.created) for each in accepted]
+        return [
+            (as_awaiting(each.record) | evidence_annotation(each.evidence), each.created)
+            for each in accepted
+        ]
 
     def find(record_id: str, principal: Principal) -> dict[str, Any] | None:
         record = buffer().get(record_id)
@@ -471,6 +474,16 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
         _keep_partitions()
     except UnavailableError as error:  # an alarm rings if records stay without partitions
         telemetry.error("the partitions were not made", error)
+
+
+@cache
+def openapi() -> str:
+    """Return the OpenAPI document of the stage; see ``openapi.document``."""
+    import json
+
+    from chalicelib.openapi.document import document
+
+    return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
 
 
 def stages(*, with_flow: bool = False) -> dict[str, Any]:

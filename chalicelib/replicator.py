@@ -4,8 +4,9 @@
 
 Invariants:
 
-- An item leaves the buffer only after Postgres has committed it, as a record or in the quarantine,
-  and after the journal has it, if there is one.
+- An item leaves the buffer only after Postgres has committed it, as a record, in the log of its
+  record if that has other evidence, or in the quarantine; and after the journal has it, if there is
+  one.
 - Replication is idempotent. Runs may overlap, and a run may be killed at any instant: the next run
   reads the remaining items again, and to add a record twice is a no-op.
 - Memory is bounded by a few pages, however large the backlog is.
@@ -24,13 +25,15 @@ import json
 import logging
 import math
 import queue
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.buffer import DELETE_BATCH, Buffer, Item
@@ -43,6 +46,10 @@ from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
 from chalicelib.postgres.replication_shares import WHOLE, ReplicationShares, Share
 from chalicelib.telemetry import REPLICATED, event
 
+# The key of a further post of a record (``Buffer.put_beside``).
+_POST = re.compile(r"[0-9a-f-]{36}/[a-z]+/[0-9]")
+# Its record is in the buffer too, and reaches Postgres first. After this time it never will.
+_LONGEST_WAIT = timedelta(hours=1)
 # How often a thread that waits for the queue checks the time and whether the run has ended.
 _POLL_S = 0.1
 # Each has some segments of the scan, and the estimate of the depth is rough.
@@ -51,12 +58,22 @@ _MAX_SHARES = 100
 
 @dataclass(slots=True)
 class Replication:
-    """The result of a run, in items. ``oldest_age_s`` is the age of the oldest record it read."""
+    """The result of a run, in items.
+
+    Attributes:
+        other_evidence: rows of logs for posts with other evidence than their records have.
+        evidence_dropped: such posts beyond the bound of a record.
+        waiting: such posts whose records have not reached Postgres yet: they stay.
+        oldest_age_s: the age of the oldest record that the run read.
+    """
 
     read: int = 0
     written: int = 0
     already_there: int = 0
     quarantined: int = 0
+    other_evidence: int = 0
+    evidence_dropped: int = 0
+    waiting: int = 0
     deleted: int = 0
     pages: int = 0
     oldest_age_s: float = 0.0
@@ -127,6 +144,7 @@ class Replicator:
         total = Replication()
         pace = DeletePace()
         started = time.monotonic()
+        has_ended = False
         try:
             while remaining_s() > self._margin_s:
                 share = self._next_share(helps=helps)
@@ -140,9 +158,10 @@ class Replicator:
                     total.add(sweep)
                 if not sweep.deleted and (sweep.read or share == WHOLE):
                     break  # the buffer is empty, or processes no deletes now
+            has_ended = not helps
         finally:
             total.seconds = time.monotonic() - started
-            if total.read or not helps:
+            if has_ended or total.read:  # a run that failed at once has replicated nothing
                 self._report(total, pace)
         return total
 
@@ -204,12 +223,13 @@ class Replicator:
                     page = self._commit(items, result)
                     may_leave = journal.begin(page_lines(page.documents, page.quarantined))
                     quarantined = {each.item_id for each in page.quarantined}
-                    ids = [item["id"]["S"] for item in items if item["id"]["S"] not in quarantined]
+                    staying = quarantined | page.waiting
+                    ids = [each for each in map(_key, items) if each not in staying]
                     for first in range(0, len(ids), DELETE_BATCH):
                         batch = ids[first : first + DELETE_BATCH]
                         deletions.append(deleters.submit(delete, batch, may_leave))
                     for item in items:
-                        if item["id"]["S"] in quarantined:
+                        if _key(item) in quarantined:
                             deletions.append(deleters.submit(delete_quarantined, item, may_leave))
                     while len(deletions) > max_deletions:
                         result.deleted += deletions.popleft().result()
@@ -226,30 +246,56 @@ class Replicator:
     def _commit(self, items: Sequence[Item], result: Replication) -> "_CommittedPage":
         """Commit one page to Postgres, and return what it was."""
         documents: list[Document] = []
+        posts: list[tuple[Item, Document, datetime]] = []
         poison: list[Poison] = []
         oldest = now = datetime.now(UTC)
         for item in items:
             try:
                 document, created_at = _validate(item)
             except ValueError as error:
-                poison.append(Poison(item["id"]["S"], _item_json(item), str(error)))
+                poison.append(Poison(_key(item), _item_json(item), str(error)))
             else:
-                documents.append(document)
                 oldest = min(oldest, created_at)
-        added = self._store.add(documents, poison)
-        quarantined = [*poison, *added.rejected]
+                if document.id == _key(item):
+                    documents.append(document)
+                else:
+                    posts.append((item, document, created_at))
+        added = self._store.add(documents, poison, [document for _, document, _ in posts])
+        waiting = [each for each in posts if each[1].id in added.evidence.without_record]
+        late = [
+            Poison(_key(item), _item_json(item), "the record of this post has never arrived")
+            for item, _, created_at in waiting
+            if now - created_at > _LONGEST_WAIT
+        ]
+        if late:
+            self._store.add((), late)
+        quarantined = [*poison, *added.rejected, *late]
         for each in quarantined:
             event("quarantined", level=logging.WARNING, item=each.item_id, reason=each.reason)
         result.pages += 1
         result.read += len(items)
         result.written += added.written
         result.quarantined += len(quarantined)
-        result.already_there += len(items) - added.written - len(quarantined)
+        result.other_evidence += added.evidence.logged
+        result.evidence_dropped += added.evidence.dropped
+        result.waiting += len(waiting) - len(late)
+        result.already_there += (
+            len(items)
+            - added.written
+            - added.evidence.logged
+            - added.evidence.dropped
+            - len(quarantined)
+            - (len(waiting) - len(late))
+        )
         result.oldest_age_s = max(result.oldest_age_s, (now - oldest).total_seconds())
+        without_record = {_key(item) for item, _, _ in waiting}
         rejected = {each.item_id for each in added.rejected}
+        committed = [each for each in documents if each.id not in rejected]
+        committed += [post for item, post, _ in posts if _key(item) not in without_record]
         return _CommittedPage(
-            [each for each in documents if each.id not in rejected] if rejected else documents,
+            committed,
             quarantined,
+            without_record - {each.item_id for each in late},
         )
 
     @staticmethod
@@ -260,6 +306,9 @@ class Replicator:
             written=total.written,
             already_there=total.already_there,
             quarantined=total.quarantined,
+            other_evidence=total.other_evidence,
+            evidence_dropped=total.evidence_dropped,
+            waiting=total.waiting,
             deleted=total.deleted,
             throttled=pace.cuts,
             pages=total.pages,
@@ -271,10 +320,17 @@ class Replicator:
 
 @dataclass(frozen=True, slots=True)
 class _CommittedPage:
-    """What Postgres has of a page: the documents that are records, and what is in quarantine."""
+    """What Postgres has of a page.
+
+    Attributes:
+        documents: the records, and further posts of records.
+        quarantined: what is in quarantine.
+        waiting: the keys of the items that must stay in the buffer.
+    """
 
     documents: Sequence[Document]
     quarantined: Sequence[Poison]
+    waiting: AbstractSet[str]
 
 
 class _BufferScan:
@@ -340,8 +396,16 @@ class _BufferScan:
         return False
 
 
+def _key(item: Item) -> str:
+    key: str = item["id"]["S"]
+    return key
+
+
 def _validate(item: Item) -> tuple[Document, datetime]:
     """Return the document of an item, and the instant at which it was accepted.
+
+    The id of the document is that of the record. If the item is a further post of it, with other
+    evidence, its key goes on after that.
 
     Raises:
         ValueError: the item is not a valid record. The message has the reason.
@@ -350,9 +414,10 @@ def _validate(item: Item) -> tuple[Document, datetime]:
         raise ValueError("the attributes must be id and record, both of type S")
     text = item["record"]["S"]
     record = from_json(text)
-    if str(record.id) != item["id"]["S"]:
+    record_id, slash, _ = _key(item).partition("/")
+    if str(record.id) != record_id or (slash and not _POST.fullmatch(_key(item))):
         raise ValueError("the key differs from the id of the record")
-    return Document(item["id"]["S"], text), record.created_at
+    return Document(record_id, text), record.created_at
 
 
 def _item_json(item: Item) -> str:

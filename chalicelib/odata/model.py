@@ -129,6 +129,8 @@ POINT_RECORD = EntityType(
         Property("nextAttemptAt", Edm.DATE_TIME_OFFSET, "When an attempt is due.", nullable=True),
         Property("integratedAt", Edm.DATE_TIME_OFFSET, "When it was delivered.", nullable=True),
         Property("createdAt", Edm.DATE_TIME_OFFSET, "When the service accepted it."),
+        Property("postedBy", Edm.STRING, "Subject of its token.", nullable=True, max_length=255),
+        Property("postedAs", Edm.STRING, "Role of its token.", nullable=True, max_length=11),
         Property("replicatedAt", Edm.DATE_TIME_OFFSET, "When it reached Postgres.", nullable=True),
         Property("updatedAt", Edm.DATE_TIME_OFFSET, "When the status last changed.", nullable=True),
     ),

@@ -158,6 +158,11 @@ ORDER BY next_attempt_at
 LIMIT 1
 """
 
+# An outcome changes the record. Once it has changed, its old values tell.
+_EFFECT = (
+    "CASE WHEN {0}.status <> 'INTEGRATED'"
+    " AND (settlement.status = 'INTEGRATED' OR {0}.claimed_by = CAST(:run_id AS uuid))"
+)
 # Settle outcomes, log them, record the sample and renew the run's lease.
 #
 # One statement, since each statement costs three round trips to Postgres.
@@ -167,7 +172,7 @@ LIMIT 1
 #
 # A delivery that the legacy has confirmed is written whichever run holds the lease by now. Any
 # other outcome changes the record only while this run holds the record's lease. The log gets a row
-# for every outcome.
+# for every outcome, and a row that does not change the record says so.
 #
 # The log gets its numbers from log_count of the record, so each record is updated, and its lock
 # keeps two runs from one number. An outcome without effect changes nothing else.
@@ -218,13 +223,16 @@ WITH renewed AS (
     FROM settlement
     WHERE record.id = settlement.id
       AND record.id BETWEEN CAST(:first_id AS uuid) AND CAST(:last_id AS uuid)
-    RETURNING settlement.*, record.employer_id, record.employee_id, record.log_count
+    RETURNING settlement.*, record.employer_id, record.employee_id, record.log_count,
+        {had_effect} THEN log
+            ELSE left('Late, from a run that had lost the record. ' || coalesce(log, ''), 8000)
+        END AS log_text
 ), logged AS (
     INSERT INTO integration_log (
         point_id, employer_id, employee_id, number, attempt, status, log, http_status, latency_ms
     )
     SELECT
-        id, employer_id, employee_id, log_count, attempt, status, log, http_status, latency_ms
+        id, employer_id, employee_id, log_count, attempt, status, log_text, http_status, latency_ms
     FROM settled
 ), outgoing AS (
     INSERT INTO delivery_outbox (point_id, delivered_at)
@@ -234,10 +242,7 @@ WITH renewed AS (
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM renewed
-""".format(
-    effect="CASE WHEN record.status <> 'INTEGRATED' AND (settlement.status = 'INTEGRATED'"
-    " OR record.claimed_by = CAST(:run_id AS uuid))"
-)
+""".format(effect=_EFFECT.format("record"), had_effect=_EFFECT.format("old"))
 
 # Return unsent records to the queue, with the status from before the claim: AWAITING if no attempt
 # has ended yet, ERROR otherwise.

@@ -210,7 +210,7 @@ PROPERTIES = {
     "PointRecord": {
         *("id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId"),
         *("latitude", "longitude", "accuracyMeters", "status", "attempts", "nextAttemptAt"),
-        *("integratedAt", "createdAt", "replicatedAt", "updatedAt"),
+        *("integratedAt", "createdAt", "replicatedAt", "updatedAt", "postedBy", "postedAs"),
     },
     "IntegrationLog": {
         *("pointId", "number", "attempt", "status", "log", "httpStatus", "latencyMs", "createdAt"),

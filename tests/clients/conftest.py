@@ -81,12 +81,7 @@ def stack(
     home: Path = tmp_path_factory.mktemp("clients")
     database_url = create_database(postgres_server, "clients")
     dynamodb_server.create_table(dynamodb, "clients")
-    variables = environment(
-        dynamodb=dynamodb_url,
-        table="clients",
-        postgres=database_url,
-        legacy="http://127.0.0.1:9",
-    ) | {"ODATA_PAGE": str(PAGE), "CORS_ORIGINS": page_origin, "CLOCK_SKEW_S": "1"}
+    variables = _environment(dynamodb_url, "clients", database_url) | {"CORS_ORIGINS": page_origin}
     child, url = start_api(home, 0, variables)
     try:
         bodies = [
@@ -100,3 +95,25 @@ def stack(
         yield stack
     finally:
         child.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_stack(
+    postgres_server: Postgres, dynamodb_url: str, dynamodb: Any, tmp_path_factory: Any
+) -> Iterator[Stack]:
+    """A service without records, whose tests may post any: they have ids of their own."""
+    home: Path = tmp_path_factory.mktemp("posted")
+    log = home / "accepted.log"
+    log.touch()
+    database_url = create_database(postgres_server, "posted")
+    dynamodb_server.create_table(dynamodb, "posted")
+    variables = _environment(dynamodb_url, "posted", database_url) | {"ACCEPTED_LOG": f"file:{log}"}
+    child, url = start_api(home, 0, variables)
+    yield Stack(url, {}, variables)
+    child.stop()
+
+
+def _environment(dynamodb_url: str, table: str, database_url: str) -> dict[str, str]:
+    return environment(
+        dynamodb=dynamodb_url, table=table, postgres=database_url, legacy="http://127.0.0.1:9"
+    ) | {"ODATA_PAGE": str(PAGE), "CLOCK_SKEW_S": "1"}

@@ -129,6 +129,28 @@ def test_status_lists_the_stages(stack: RunningStack) -> None:
     ]
 
 
+def test_status_names_each_part_that_is_frozen(stack: RunningStack) -> None:
+    pids = stack.described()["pids"]
+    frozen = [pids["dynamodb"], pids["legacy"], pids["integrate"]]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        shown = stack.command("status")
+        assert time.monotonic() - started < 20
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert shown.returncode == 1
+    faults = [line for line in shown.stdout.splitlines() if "does not" in line]
+    assert [(line.split("│")[1].strip(), line.split("│")[4].strip()) for line in faults] == [
+        ("buffer", "does not respond"),
+        ("legacy", "does not respond"),
+        ("integrate", "does not run"),
+    ]
+    assert "PostgreSQL INTEGRATED" in shown.stdout
+
+
 @pytest.mark.parametrize(
     "command", ["status", "tick replicate", "reconcile", "release", "replay --filter true"]
 )
@@ -159,6 +181,7 @@ def test_start_migrates_the_database_as_an_audited_command(stack: RunningStack) 
         ("replay --filter true", "replay"),
         ("release", "release"),
         ("reconcile --since 2020-01-01T00:00:00Z", "reconcile-period"),
+        ("keys --name payroll --employer 1 --days 30", "access-keys"),
         ("tick replicate", "tick replicate"),
     ],
 )
@@ -179,6 +202,24 @@ def test_operator_command_is_audited_under_the_user_or_the_subject_of_its_token(
     assert refused.stderr == "This command requires a token of the role integration.\n"
     line = audit_log(stack)[-1]
     assert (line["action"], line["outcome"], line["by"]) == (action, "refused", "eve")
+
+
+def test_access_key_is_printed_once_and_reads(stack: RunningStack) -> None:
+    made = stack.command("keys", "--name", "report", "--employer", "1")
+    key = made.stdout.strip()
+    assert (made.returncode, key[:4], "is not shown again" in made.stderr) == (0, "pck_", True)
+    response = requests.get(stack.url("api", "/odata"), auth=("report", key), timeout=10)
+    assert response.status_code == 200
+    listed = stack.command("keys").stdout
+    assert '"name": "report"' in listed
+    assert key not in listed
+    assert stack.command("keys", "--name", "report").returncode == 1
+    key_id = made.stderr.split()[1]
+    assert stack.command("keys", "--revoke", key_id).stdout == f'{{"revoked": {key_id}}}\n'
+    revoked = requests.get(stack.url("api", "/odata"), auth=("report", key), timeout=10)
+    assert revoked.status_code == 401
+    for log in (stack.data / "log").iterdir():
+        assert key.encode() not in log.read_bytes()
 
 
 def test_database_requires_the_password_that_only_its_owner_can_read(

@@ -227,6 +227,16 @@ def test_a_run_that_lost_a_record_may_only_confirm_its_delivery(database: Databa
         database, "SELECT status FROM point_record WHERE updated_at IS NOT NULL ORDER BY created_at"
     )
     assert statuses == [["INTEGRATED"], ["INTEGRATING"]]
+    # A row that changed nothing says so: it may follow rows of the later run.
+    logs = rows(
+        database, f"SELECT log FROM integration_log WHERE point_id = '{failed.id}' ORDER BY number"
+    )
+    assert logs[-1][0].startswith("Late, from a run that had lost the record.")
+    logs = rows(
+        database,
+        f"SELECT log FROM integration_log WHERE point_id = '{delivered.id}' ORDER BY number",
+    )
+    assert not str(logs[-1][0]).startswith("Late")
     assert successor.flush([settlement(delivered, Status.ERROR, wait_s=9)], SAMPLE, {})
     statuses = rows(database, f"SELECT status FROM point_record WHERE id = '{delivered.id}'")
     assert statuses == [["INTEGRATED"]]
