@@ -34,6 +34,7 @@ _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 # From the outermost to the innermost.
 app.register_middleware(middleware.bind_request_id, "all")
+app.register_middleware(middleware.failed_run, "scheduled")
 app.register_middleware(middleware.error_envelope, "http")
 app.register_middleware(middleware.cors(container.settings), "http")
 app.register_middleware(middleware.authenticate(container.authenticate), "http")
@@ -60,6 +61,8 @@ def post_point_record() -> Response:
         return json_response(207, [_item(each) for each in accepted])
     record = as_awaiting(accepted.record)
     location = f"{_public_url(request)}/point-record/{record['id']}"
+    if accepted.evidence:
+        record["evidence"] = accepted.evidence
     return json_response(201 if accepted.created else 200, record, {"Location": location})
 
 
@@ -93,7 +96,7 @@ def get_health() -> Response:
     principal = app.current_request.principal
     if principal is None or principal.role is not Role.INTEGRATION:
         return json_response(200, {"status": "ok"})
-    return json_response(200, container.stages())
+    return json_response(200, container.stages(with_flow=True))
 
 
 @app.route("/openapi.json", methods=["GET"])
@@ -110,6 +113,34 @@ def post_operation(name: str) -> Response:
     request = app.current_request
     require_json(request)
     return json_response(200, container.operator_request(name, request.raw_body, request.principal))
+
+
+@app.route("/console", methods=["GET"])
+@handle_errors
+def get_console() -> Response:
+    """Return the page of the web console."""
+    request = app.current_request
+    if request.context["path"].endswith("/"):  # the page's links are relative to /console
+        return Response("", headers={"Location": "../console"}, status_code=308)
+    known = request.headers.get("if-none-match", "")
+    page = container.console().page(known, container.settings())
+    return Response(page.body, headers=page.headers, status_code=page.status)
+
+
+@app.route("/console/config.json", methods=["GET"])
+@handle_errors
+def get_console_configuration() -> Response:
+    """Return what the web console must know of the stage."""
+    return json_response(200, container.console().configuration(container.settings()))
+
+
+@app.route("/console/{version}/{name}", methods=["GET"])
+@handle_errors
+def get_console_file(version: str, name: str) -> Response:
+    """Return a file that the page of the web console refers to."""
+    known = app.current_request.headers.get("if-none-match", "")
+    file = container.console().file(version, name, known)
+    return Response(file.body, headers=file.headers, status_code=file.status)
 
 
 @app.route("/odata", methods=_ODATA_METHODS, content_types=["*/*"])
@@ -149,9 +180,15 @@ def serve_odata(**segments: str) -> Response:
 
 @app.schedule(EVERY_MINUTE)
 def replicate(event: CloudWatchEvent) -> None:
-    """Step 2: move the buffered records to Postgres, and what is delivered to the journal."""
-    container.replicator().run(_remaining_s(event.context))
-    container.journal_deliveries(_remaining_s(event.context))
+    """Step 2: move the buffered records to Postgres, and what is delivered to the journal.
+
+    On AWS further runs start each minute with the detail ``{"helps": true}``. They end at once,
+    unless the buffer is deep.
+    """
+    helps = bool(event.detail.get("helps"))
+    container.replicate(_remaining_s(event.context), helps=helps)
+    if not helps:
+        container.journal_deliveries(_remaining_s(event.context))
 
 
 @app.schedule(EVERY_MINUTE)
@@ -311,4 +348,5 @@ def _item(result: Accepted | PunchClockError) -> dict[str, Any]:
     """Return the entry of one array item in a 207 response."""
     if isinstance(result, PunchClockError):
         return {"status": result.http_status, **error_body(result)}
-    return {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+    item = {"status": 201 if result.created else 200, "record": as_awaiting(result.record)}
+    return item | ({"evidence": result.evidence} if result.evidence else {})

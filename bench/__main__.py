@@ -18,6 +18,7 @@ _BENCHES = {
     "replication": "records a second, beside a bare scan and delete and a bare load",
     "replication_cpu": "CPU of a record and of its parts, against an instant DynamoDB endpoint",
     "replication_settings": "records a second around the default of each setting",
+    "years": "each step and query with 0.1, 1 and 10 million records of five years (SIZES)",
 }
 
 

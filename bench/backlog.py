@@ -15,6 +15,7 @@ from chalicelib.journal.journal_files import Journal
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.replication_shares import ReplicationShares
 from chalicelib.replicator import Replicator
 from chalicelib.settings import Settings
 from local.dynamodb.server import CREDENTIALS
@@ -42,6 +43,8 @@ def replicator_on(
         PointRecordStore(database),
         **(defaults | others),
         margin_s=settings.replication_margin_s,
+        shares=ReplicationShares(database, settings.replication_lease_s),
+        share=settings.replication_share,
         journal=journal,
     )
 

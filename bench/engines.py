@@ -5,12 +5,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from chalicelib import container
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
+from chalicelib.postgres.partitions import keep_partitions
+from chalicelib.settings import Settings
 from local import postgres
 from local.dynamodb import server as dynamodb_server
 
@@ -38,6 +41,7 @@ def engines() -> Iterator[Engines]:
         try:
             database = Database(server.url(), pool=8, connect_timeout_s=5, statement_timeout_s=900)
             migrate(database)
+            keep_partitions(database, datetime.now(UTC), Settings().retention_months)
             child, url = dynamodb_server.start(home)
             try:
                 client = dynamodb_server.connect(url)

@@ -32,6 +32,7 @@ from chalicelib.odata.request import ODataRequest
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
+from local.postgres import random_id
 from local.tokens import make_token
 
 _ROUNDS = 7
@@ -141,13 +142,14 @@ def _policies(database: Any) -> Table:
         connection.run(
             "INSERT INTO point_record (id, employee_id, employer_id, included_at,"
             " utc_offset_minutes, created_at)"
-            " SELECT gen_random_uuid(), 1 + n % 5000, 1 + n % 20,"
-            " timestamptz '2026-01-01Z' + n * interval '1 minute', 0, now()"
-            " FROM generate_series(1, 200000) AS n"
+            f" SELECT {random_id('at')}, 1 + n % 5000, 1 + n % 20, at, 0, now()"
+            " FROM (SELECT n, timestamptz '2026-01-01Z' + n * interval '1 minute' AS at"
+            " FROM generate_series(1, 200000) AS n) AS punch"
         )
         connection.run(
-            "INSERT INTO integration_log (point_id, attempt, status)"
-            " SELECT id, 0, 'AWAITING' FROM point_record"
+            "INSERT INTO integration_log (point_id, employer_id, employee_id, number, attempt,"
+            " status)"
+            " SELECT id, employer_id, employee_id, 1, 0, 'AWAITING' FROM point_record"
         )
         connection.run("ANALYZE point_record, integration_log")
     readers = (ReadSession(database, 10), _WithoutPolicies(database, 10))

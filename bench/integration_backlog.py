@@ -16,6 +16,7 @@ from bench.integration import empty, fill, integrate, put_settings
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Claims, Sample, Settlement
+from local.postgres import random_id
 from local.services import start_legacy
 
 _WAITING = (10_000, 100_000, 1_000_000)
@@ -23,12 +24,12 @@ _SETTLED = 10_000
 _CLAIM, _FLUSH = 1_000, 500
 _BURST, _WORKERS, _LATENCY_MS = 50_000, 100, 100
 
-_MANY = """
+_MANY = f"""
 INSERT INTO point_record (
     id, employee_id, employer_id, included_at, utc_offset_minutes, created_at, next_attempt_at
 )
-SELECT gen_random_uuid(), 1 + n % 100000, 1 + n % 50, now() - n * interval '1 s', 0, now(),
-    now() - n * interval '1 ms'
+SELECT {random_id("now() - n * interval '1 s'")}, 1 + n % 100000, 1 + n % 50,
+    now() - n * interval '1 s', 0, now(), now() - n * interval '1 ms'
 FROM generate_series(1, CAST(:count AS integer)) AS n
 """
 

@@ -34,6 +34,7 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
+from local.postgres import random_id
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 _PAIRS = 400
@@ -47,16 +48,20 @@ _FILL = f"""
 INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes, device_id,
     latitude, longitude, accuracy_meters, status, attempts, next_attempt_at, integrated_at,
     created_at, updated_at)
-SELECT gen_random_uuid(), 1 + n % 20000, 1 + n % {_EMPLOYERS},
-    timestamptz '2026-01-01Z' + n * interval '365 days' / {RECORDS}, -180, 'a1b2c3d4-e5f6-7890',
+SELECT {random_id("at")}, 1 + n % 20000, 1 + n % {_EMPLOYERS}, at, -180, 'a1b2c3d4-e5f6-7890',
     -23.55052, -46.633308, 12.5,
     CASE WHEN n % 20 = 0 THEN 'REJECTED' ELSE 'INTEGRATED' END, 1, NULL,
     CASE WHEN n % 20 <> 0 THEN now() END, now(), now()
-FROM generate_series(1, {RECORDS}) AS n
+FROM (
+    SELECT n, timestamptz '2026-01-01Z' + n * interval '365 days' / {RECORDS} AS at
+    FROM generate_series(1, {RECORDS}) AS n
+) AS punch
 """
 _FILL_LOGS = """
-INSERT INTO integration_log (point_id, attempt, status, http_status, latency_ms)
-SELECT id, l, CASE WHEN l = 0 THEN 'AWAITING' ELSE status END, CASE WHEN l = 1 THEN 200 END, 12
+INSERT INTO integration_log (point_id, employer_id, employee_id, number, attempt, status,
+    http_status, latency_ms)
+SELECT id, employer_id, employee_id, l + 1, l, CASE WHEN l = 0 THEN 'AWAITING' ELSE status END,
+    CASE WHEN l = 1 THEN 200 END, 12
 FROM point_record CROSS JOIN generate_series(0, 1) AS l
 """
 _FILTER = (

@@ -1,8 +1,10 @@
 """The buffer: store accepted records in a DynamoDB table until they are in Postgres.
 
 An item has a key and one text, the record as JSON: ``{"id": {"S": …}, "record": {"S": …}}``
-(docs/decisions/0001). Invariants: a put that returns has stored its record, and a punch is stored
-once. A scan returns every item of the table, valid or not; the replicator validates them.
+(docs/decisions/0001). The key is the id of the record. Another post of the same punch with other
+evidence has its own item, whose key goes on after a slash (docs/decisions/0055). Invariants: a put
+that returns has stored its record, and a punch is stored once. A scan returns every item of the
+table, valid or not; the replicator validates them.
 """
 
 import contextlib
@@ -11,7 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError, Retry, retry_of
@@ -31,6 +33,9 @@ _MAX_TRANSACTION = 100
 _BATCH_ATTEMPTS = 6
 _BATCH_BACKOFF_S = 0.05
 _PUT_ATTEMPTS = 3
+# Posts of one punch with other evidence, for each role, that the buffer keeps until the next
+# replication. One role cannot use up the room of another.
+_MAX_BESIDE = 4
 # Into how many segments a count divides the table until one fits into a response. The last suffices
 # for 200 million items, and DynamoDB allows a million segments.
 _SAMPLED_SEGMENTS = (1, 16, 256, 4_096, 65_536)
@@ -85,6 +90,34 @@ class Buffer:
                 return record, True
         raise UnavailableError("The record could not be stored. Send it again.")
 
+    def put_beside(self, record: PointRecord) -> bool:
+        """Keep a post of a stored punch that has other evidence than the record. Idempotent.
+
+        Returns:
+            Whether it is kept: the room for each role is bounded.
+
+        Raises:
+            UnavailableError: it is unknown whether it is kept. A retry is safe.
+        """
+        for number in range(_MAX_BESIDE):
+            key = f"{record.id}/{record.posted_as}/{number}"
+            try:
+                self._client.put_item(**self._put_request(record, key))
+            except DynamoDBError as error:
+                if error.code != "ConditionalCheckFailedException":
+                    _raise_unavailable(error)
+                item = error.fields.get("Item") or self._get(key)
+                if item is None:  # replicated meanwhile: the log has it, or has room for this one
+                    raise UnavailableError(
+                        "The record could not be stored. Send it again."
+                    ) from None
+                kept = _parse(item)
+                if (kept.evidence, kept.posted_by) == (record.evidence, record.posted_by):
+                    return True
+            else:
+                return True
+        return False
+
     def put_atomically(self, records: Sequence[PointRecord]) -> list[tuple[PointRecord, bool]]:
         """Store all of the records, or none. A punch that is already in the buffer is a no-op.
 
@@ -133,11 +166,11 @@ class Buffer:
                     existing[str(record.id)] = _parse(item)
         return existing
 
-    def _put_request(self, record: PointRecord) -> Item:
+    def _put_request(self, record: PointRecord, key: str = "") -> Item:
         return {
             "TableName": self._table,
             "Item": {
-                "id": {"S": str(record.id)},
+                "id": {"S": key or str(record.id)},
                 "record": {"S": json.dumps(to_json(record), separators=(",", ":"))},
             },
             "ConditionExpression": "attribute_not_exists(id)",
@@ -277,7 +310,8 @@ class Buffer:
 
         Up to ``max_count`` items, both are exact. Beyond, the age is that of the oldest among
         ``max_count`` items, which the hash of the key selects. The number is exact up to 1 MB of
-        items; else it is extrapolated from a sample (``_count``), and ``estimated`` is true.
+        items; else it is extrapolated from a sample (``_count``), and ``estimated`` is true. So is
+        ``acceptedLastMinute``, the number of items that were accepted in the last minute.
 
         Raises:
             UnavailableError: DynamoDB does not respond.
@@ -289,7 +323,9 @@ class Buffer:
             # An invalid item counts, but has no age.
             with contextlib.suppress(KeyError, ValueError):
                 accepted_at.append(from_json(item["record"]["S"]).created_at)
-        age = datetime.now(UTC) - min(accepted_at) if accepted_at else None
+        now = datetime.now(UTC)
+        age = now - min(accepted_at) if accepted_at else None
+        recent = sum(each > now - timedelta(minutes=1) for each in accepted_at)
         count, estimated = len(items), False
         if "LastEvaluatedKey" in response:
             count, estimated = self._count()
@@ -297,7 +333,16 @@ class Buffer:
             "waiting": max(count, len(items)),
             "estimated": estimated,
             "oldestAgeSeconds": None if age is None else round(age.total_seconds(), 1),
+            "acceptedLastMinute": round(recent * max(1.0, count / max(1, len(items)))),
         }
+
+    def depth(self) -> int:
+        """Return the number of items, estimated from a sample if there are many.
+
+        Raises:
+            UnavailableError: DynamoDB does not respond.
+        """
+        return self._count()[0]
 
     def _count(self) -> tuple[int, bool]:
         """Return the number of items, and whether it is an estimate.

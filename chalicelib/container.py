@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import telemetry
@@ -196,6 +197,7 @@ def intake() -> Intake:
         buffer(),
         lambda: datetime.now(UTC),
         clock_skew_s=config.clock_skew_s,
+        retention_months=config.retention_months,
         max_body_bytes=config.max_body_bytes,
         max_batch=config.max_batch,
         threads=config.intake_threads,
@@ -238,6 +240,7 @@ def point_record_store() -> PointRecordStore:
 
 @cache
 def replicator() -> Replicator:
+    from chalicelib.postgres.replication_shares import ReplicationShares
     from chalicelib.replicator import Replicator
 
     config = settings()
@@ -248,6 +251,8 @@ def replicator() -> Replicator:
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
+        shares=ReplicationShares(database(), config.replication_lease_s),
+        share=config.replication_share,
         journal=journal(),
         journal_timeout_s=config.journal_timeout_s,
     )
@@ -424,12 +429,15 @@ def lookup_session() -> ReadSession:
 
 @cache
 def odata() -> Router:
-    from chalicelib.odata.pending import PendingRecords
+    from chalicelib.odata.pending import PendingRecords, evidence_annotation
     from chalicelib.odata.router import Router
 
     def store(records: Sequence[PointRecord]) -> list[tuple[dict[str, Any], bool]]:
         accepted = intake().accept_records(records)
-        return [(as_awaiting(each.record), each.created) for each in accepted]
+        return [
+            (as_awaiting(each.record) | evidence_annotation(each.evidence), each.created)
+            for each in accepted
+        ]
 
     def find(record_id: str, principal: Principal) -> dict[str, Any] | None:
         record = buffer().get(record_id)
@@ -452,6 +460,22 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     )
 
 
+def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
+    """Move the buffered records to Postgres, and then make the partitions that are missing.
+
+    Args:
+        remaining_s: returns how many seconds are left.
+        helps: see ``Replicator.run``.
+    """
+    replicator().run(remaining_s, helps=helps)
+    if helps:
+        return
+    try:
+        _keep_partitions()
+    except UnavailableError as error:  # an alarm rings if records stay without partitions
+        telemetry.error("the partitions were not made", error)
+
+
 @cache
 def openapi() -> str:
     """Return the OpenAPI document of the stage; see ``openapi.document``."""
@@ -462,11 +486,12 @@ def openapi() -> str:
     return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
 
 
-def stages() -> dict[str, Any]:
+def stages(*, with_flow: bool = False) -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
-    return health.stages(buffer, point_record_store, settings().health_timeout_s)
+    timeout_s = settings().health_timeout_s
+    return health.stages(buffer, point_record_store, timeout_s, with_flow=with_flow)
 
 
 def observe() -> None:
@@ -604,6 +629,13 @@ def _request_database() -> Database:
     return _database("database_url", _REQUEST_STATEMENT_TIMEOUT_S)
 
 
+def console() -> ModuleType:
+    """Return the module that serves the web console: ``console.console_files``."""
+    from chalicelib.console import console_files
+
+    return console_files
+
+
 def operator_request(name: str, body: bytes, by: Principal) -> Any:
     """Run the command of an operator's request; see ``operator_requests.respond``."""
     from chalicelib import aws
@@ -682,4 +714,15 @@ def migrate() -> list[str]:
     """Apply every new migration to the database; see ``postgres.migrate``."""
     from chalicelib.postgres.migrate import migrate
 
-    return migrate(database())
+    applied = migrate(database())
+    _keep_partitions()
+    return applied
+
+
+def _keep_partitions() -> None:
+    """Make the partitions that are missing; see ``partitions.keep_partitions``."""
+    from chalicelib.postgres.partitions import keep_partitions
+
+    made = keep_partitions(database(), datetime.now(UTC), settings().retention_months)
+    if made:
+        telemetry.event("partitions made", months=made)

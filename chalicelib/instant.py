@@ -72,6 +72,17 @@ def read_instant(text: object) -> datetime:
     return instant
 
 
+def month_of(instant: datetime, plus: int = 0) -> datetime:
+    """Return the start, in UTC, of the month of an instant, or of one ``plus`` months later.
+
+    Raises:
+        ValueError: the month is not in the years 1 to 9999.
+    """
+    utc = instant.astimezone(UTC)
+    months = utc.year * 12 + utc.month - 1 + plus
+    return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+
+
 def require_short_fraction(digits: str | None) -> None:
     """Check the number of digits of a fraction of a second.
 

@@ -10,7 +10,7 @@ import json
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -25,6 +25,7 @@ from chalicelib.errors import (
 from chalicelib.instant import (
     TooEarlyError,
     TooLateError,
+    month_of,
     read_canonical,
     read_instant,
     to_text,
@@ -33,6 +34,9 @@ from chalicelib.record_id import punch_id
 
 MAX_INT64 = 2**63 - 1
 MAX_DEVICE_ID_LENGTH = 100
+# https://openid.net/specs/openid-connect-core-1_0.html#IDToken
+MAX_SUBJECT_LENGTH = 255
+_MAX_ROLE_LENGTH = 11
 _MAX_UNKNOWN_DETAILS = 100
 # The circumference of the Earth. Larger values have no meaning and may overflow in calculations.
 MAX_ACCURACY_METERS = 40_075_017
@@ -62,18 +66,40 @@ class PointRecord:
     longitude: float | None
     accuracy_meters: float | None
     created_at: datetime
+    # The subject and the role of the token that posted it.
+    posted_by: str | None = None
+    posted_as: str | None = None
+
+    @property
+    def evidence(self) -> tuple[str | float | None, ...]:
+        """What a post of the punch says beyond its key: offset, device and position."""
+        return (
+            self.utc_offset_minutes,
+            self.device_id,
+            self.latitude,
+            self.longitude,
+            self.accuracy_meters,
+        )
+
+    def posted(self, by: str, role: str) -> "PointRecord":
+        """Return the record as posted with a token of this subject and role."""
+        storable = by.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+        return replace(self, posted_by=storable[:MAX_SUBJECT_LENGTH] or None, posted_as=role)
 
 
-def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
+def parse(
+    body: object, now: datetime, clock_skew_s: float, retention_months: int | None = None
+) -> PointRecord:
     """Check one decoded JSON object, and return its record.
 
     Args:
         body: the decoded JSON.
         now: the instant at which the service accepts the punch, aware.
         clock_skew_s: how far after ``now`` the instant of the punch may be.
+        retention_months: how many months before that of ``now`` the punch may be; None for any.
 
     Raises:
-        TooOldError: the only fault is an instant that is too early to be stored.
+        TooOldError: the only fault is an instant that is older than the retention.
         InTheFutureError: the only fault is an instant that lies in the future.
         MalformedError: the record is invalid in another way. Each of these errors has one detail
             for each fault.
@@ -98,6 +124,11 @@ def parse(body: object, now: datetime, clock_skew_s: float) -> PointRecord:
     if included_at and included_at > now + timedelta(seconds=clock_skew_s):
         message = f"includedAt is in the future. The time is {to_text(now)}."
         faults.append(Detail("includedAt", message, InTheFutureError.code))
+    if included_at and retention_months is not None:
+        oldest = month_of(now, plus=-retention_months)
+        if included_at < oldest:
+            message = f"includedAt is too old. Punches are kept since {to_text(oldest)}."
+            faults.append(Detail("includedAt", message, TooOldError.code))
     faults += _unknown_fields([name for name in body if name not in FIELDS])
     if faults:
         raise _error_of_all(faults)(
@@ -166,6 +197,8 @@ def properties(record: PointRecord) -> dict[str, Any]:
         "longitude": record.longitude,
         "accuracyMeters": record.accuracy_meters,
         "createdAt": to_text(record.created_at),
+        "postedBy": record.posted_by,
+        "postedAs": record.posted_as,
     }
 
 
@@ -224,16 +257,19 @@ def _read_number(low: float, high: float) -> Any:
     return read
 
 
-def _read_device_id(value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_DEVICE_ID_LENGTH:
-        raise ValueError(f"must be a string of 1 to {MAX_DEVICE_ID_LENGTH} characters")
-    if "\0" in value:
-        raise ValueError("must not contain a NUL character")  # Postgres cannot store one
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError("must not contain an unpaired surrogate") from error
-    return value
+def _read_text(longest: int) -> Any:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not 1 <= len(value) <= longest:
+            raise ValueError(f"must be a string of 1 to {longest} characters")
+        if "\0" in value:
+            raise ValueError("must not contain a NUL character")  # Postgres cannot store one
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError("must not contain an unpaired surrogate") from error
+        return value
+
+    return read
 
 
 # The fields that a client may send, each with the function that checks and converts its value.
@@ -241,13 +277,13 @@ FIELDS: Mapping[str, Any] = {
     "employeeId": _read_id,
     "employerId": _read_id,
     "includedAt": read_instant,
-    "deviceId": _read_device_id,
+    "deviceId": _read_text(MAX_DEVICE_ID_LENGTH),
     "latitude": _read_number(-90, 90),
     "longitude": _read_number(-180, 180),
     "accuracyMeters": _read_number(0, MAX_ACCURACY_METERS),
 }
 # The fields that may be missing or null.
-_OPTIONAL = ("deviceId", "latitude", "longitude", "accuracyMeters")
+_OPTIONAL = ("deviceId", "latitude", "longitude", "accuracyMeters", "postedBy", "postedAs")
 
 
 def _read_uuid(value: object) -> uuid.UUID:
@@ -269,9 +305,11 @@ _STORED_FIELDS: Mapping[str, Any] = {
     "employerId": _read_id,
     "includedAt": read_canonical,
     "utcOffsetMinutes": _read_offset_minutes,
-    "deviceId": _read_device_id,
+    "deviceId": FIELDS["deviceId"],
     "latitude": FIELDS["latitude"],
     "longitude": FIELDS["longitude"],
     "accuracyMeters": FIELDS["accuracyMeters"],
     "createdAt": read_canonical,
+    "postedBy": _read_text(MAX_SUBJECT_LENGTH),
+    "postedAs": _read_text(_MAX_ROLE_LENGTH),
 }

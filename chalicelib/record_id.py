@@ -40,14 +40,21 @@ def first_id(included_at: datetime) -> uuid.UUID:
     return uuid.UUID(int=_prefix(_microseconds(included_at) // 1_000))
 
 
-def end_id(included_at: datetime) -> uuid.UUID:
+def end_id(included_at: datetime, *, inclusive: bool = False) -> uuid.UUID:
     """Return the bound below which the ids of all punches before this instant are.
 
-    Ids have no microseconds, so the bound is that of the next whole millisecond. Punches before
-    1970 have the ids of the first millisecond of 1970.
+    With ``inclusive``, those of punches at this instant are below it as well. Ids have no
+    microseconds, so the bound is that of a whole millisecond. Punches before 1970 have the ids of
+    the first millisecond of 1970.
     """
-    milliseconds = -(-_microseconds(included_at) // 1_000)
+    microseconds = _microseconds(included_at)
+    milliseconds = microseconds // 1_000 + 1 if inclusive else -(-microseconds // 1_000)
     return uuid.UUID(int=_prefix(max(1, milliseconds)))
+
+
+def milliseconds_of(record_id: str) -> int:
+    """Return the milliseconds since 1970 that an id begins with."""
+    return uuid.UUID(record_id).int >> 80
 
 
 def _microseconds(instant: datetime) -> int:

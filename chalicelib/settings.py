@@ -58,6 +58,12 @@ class Settings:
     clock_skew_s: float = setting(
         60.0, "How far in the future includedAt may be, by the clock of the server.", 0, 86_400
     )
+    retention_months: int = setting(
+        62,
+        "How many months before the present one punches are kept. Older ones are refused.",
+        1,
+        1_200,
+    )
     max_body_bytes: int = setting(
         65_536, "Maximum size of the body of POST /point-record.", 1_024, 6_000_000
     )
@@ -118,6 +124,19 @@ class Settings:
         5.0,
         "Time reserved at the end of a replication run to finish the pages in progress.",
         0.5,
+        300,
+    )
+    replication_share: int = setting(
+        20_000,
+        "Number of buffered records from which on several runs of the replicator share the buffer,"
+        " and about the size of a share.",
+        100,
+        10_000_000,
+    )
+    replication_lease_s: float = setting(
+        30.0,
+        "Lease of a share of the buffer. If its run dies, another run takes the share over then.",
+        1,
         300,
     )
     journal: str = setting(
@@ -457,6 +476,17 @@ class Settings:
         " console, too. off: only by the functions (docs/operations.md).",
         choices=("on", "off"),
     )
+    console_client_id: str = setting(
+        "",
+        "Id of the web console as a public OAuth client of JWT_ISSUER (docs/console.md). Empty:"
+        " people paste a token.",
+    )
+    console_scope: str = setting("openid", "Scope that the web console asks the issuer for.")
+    console_origins: str = setting(
+        "",
+        "Origins of the issuer's endpoints other than that of JWT_ISSUER, separated by spaces, such"
+        " as Cognito's domain.",
+    )
     cors_origins: str = setting(
         "", "Origins that CORS allows, separated by commas. * allows every origin, empty none."
     )
@@ -524,6 +554,15 @@ class Settings:
                 "PUBLIC_URL must be an http or https URL without options and fragment, such as"
                 " https://api.example.com/punch-clock"
             )
+        if self.console_client_id and not (
+            is_http_url(self.jwt_issuer) and _PUBLIC_URL.fullmatch(self.jwt_issuer)
+        ):
+            faults.append("CONSOLE_CLIENT_ID needs a JWT_ISSUER that is an https URL")
+        if not all(map(_ORIGIN.fullmatch, self.console_origins.split())):
+            faults.append(
+                "CONSOLE_ORIGINS must be origins such as https://login.example.com, separated by"
+                " spaces"
+            )
         faults += self._credential_contradictions()
         if self.limit_parameters and self.limit_policy != "adaptive":
             faults.append("LIMIT_PARAMETERS needs LIMIT_POLICY=adaptive")
@@ -569,7 +608,8 @@ def is_reference(value: str) -> bool:
 
 
 # Its path needs no percent-encoding, so that it can be compared with the path of a reference.
-_PUBLIC_URL = re.compile(r"https?://[^/?#]+(?:/[A-Za-z0-9._~/-]*)?")
+_PUBLIC_URL = re.compile(r"https?://[^/?#\s;,]+(?:/[A-Za-z0-9._~/-]*)?")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?")
 _JOURNAL = re.compile(r"s3:[a-z0-9.-]+|file:.+")
 _SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "an integer", float: "a number", str: "text"}

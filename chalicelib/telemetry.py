@@ -53,6 +53,7 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "waiting_age": ("waiting_age_s", "Seconds"),
         "parked": ("parked", "Count"),
         "quarantined": ("quarantined", "Count"),
+        "unpartitioned": ("unpartitioned", "Count"),
     },
     ISSUER_KEYS: {
         "issuer_keys_age": ("age_s", "Seconds"),

@@ -3,7 +3,8 @@
 Start reading at ``commands/up.py`` and ``stack.py``.
 
 - ``commands/``: one module for each command.
-- ``stack``: start, supervise and stop everything; ``startup_display`` shows the start.
+- ``stack``: start and stop everything; ``startup_display`` shows the start.
+- ``supervisor``: restarts what dies, whatever the disk does.
 - ``child_process``: one process of the stack; ``child_bootstrap`` runs inside it first.
 - ``loopback``: the interface and the free ports of the servers.
 - ``postgres``, ``dynamodb/``, ``legacy/``: the two engines and the simulated legacy system.

@@ -85,6 +85,7 @@ class ChildProcess:
         self._stop_signal = stop_signal
         self._death_signal = death_signal
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_recorded = False
         self._log_start = 0
         self._started_at = 0.0
 
@@ -96,6 +97,9 @@ class ChildProcess:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting until it is ready.
+
+        Raises:
+            OSError: the process cannot be started; or it runs and is not recorded (``record``).
 
         The process belongs to the calling thread: when that thread ends, Linux ends the process.
         """
@@ -119,11 +123,23 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._is_recorded = False
+        self.record()
+        return self._process
+
+    def record(self) -> None:
+        """Write the file that identifies the process to the next ``up``, unless it is written.
+
+        Raises:
+            OSError: the disk is full. The process runs; call this again.
+        """
+        if self._is_recorded:
+            return
         with suppress(psutil.NoSuchProcess):
             created = psutil.Process(self.pid).create_time()
             identity = {"pid": self.pid, "created": created, "stop_signal": int(self._stop_signal)}
             self._pid_file.write_text(json.dumps(identity))
-        return self._process
+        self._is_recorded = True
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from chalicelib import telemetry
+from chalicelib.errors import PunchClockError
 from local.lambda_context import LambdaContext, invoke
 from local.services import SCHEDULES
 
@@ -54,6 +55,8 @@ class Scheduler:
                 break
             try:
                 invoke(self._schedule, self._context)
+            except PunchClockError:  # the app has logged it
+                continue
             except Exception as error:  # noqa: BLE001 - a failed run fails alone, as on Lambda
                 telemetry.error("a run failed", error, schedule=self._schedule)
 

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from chalicelib.identity.factory import authenticator
 from chalicelib.operations.audited_command import perform
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import MigrationError, migrate
+from chalicelib.postgres.partitions import keep_partitions
 from chalicelib.principal import Principal
 from chalicelib.settings import Settings
 from local import postgres
@@ -34,16 +36,13 @@ from local.node import Installation
 from local.operator_session import audit_to_file, operator_token
 from local.services import SCHEDULES, launch_api, launch_legacy, start_scheduler
 from local.stack_file import TABLE, app_environment, connect_dynamodb, remove_stack, write_stack
+from local.supervisor import Supervisor
 from local.tokens import key_file, make_key, read_key
 
 # The default stack's ports, so that bookmarks stay valid. PostgreSQL does not get 5432, because a
 # server of the system often has it.
 DEFAULT_PORTS = {"api": 8000, "postgres": 15432, "dynamodb": 8042, "legacy": 8090}
 
-_WATCH_INTERVAL_S = 0.1
-_MAX_RESTART_DELAY_S = 5.0
-# A process that ran for this long before it died is restarted without delay.
-_STABLE_AFTER_S = 10.0
 # A scheduler settles the calls in flight before it ends, which takes up to their timeout.
 _STOP_TIMEOUT_S = 20.0
 
@@ -124,24 +123,7 @@ class Stack:
 
     def watch(self) -> None:
         """Restart each process that dies. Does not return."""
-        delays = dict.fromkeys(self._children, 0.0)
-        started_at = dict.fromkeys(self._children, time.monotonic())
-        while True:
-            time.sleep(_WATCH_INTERVAL_S)
-            for name, child in self._children.items():
-                now = time.monotonic()
-                if child.is_running() or now < started_at[name] + delays[name]:
-                    continue
-                self._display.note(
-                    f"{name} died ({child.exit_reason()}) and is restarted. Its log: {child.log}"
-                )
-                was_stable = now - started_at[name] > _STABLE_AFTER_S
-                delays[name] = (
-                    0.0 if was_stable else min(_MAX_RESTART_DELAY_S, 2 * delays[name] + 0.5)
-                )
-                child.start()
-                started_at[name] = now
-                self._write()
+        Supervisor(self._options.home, self._children, self._write, self._display.note).run()
 
     def stop(self) -> None:
         """Stop every process, in reverse order of the start: a store outlives those that use it."""
@@ -271,6 +253,7 @@ def _migrate(url: str, home: Path) -> list[str]:
 
     def apply(_: Principal) -> tuple[list[str], dict[str, object]]:
         applied = migrate(database)
+        keep_partitions(database, datetime.now(UTC), Settings().retention_months)
         return applied, {"applied": applied}
 
     try:

@@ -5,6 +5,7 @@ uses both files (``.chalice/config.json``).
 """
 
 import argparse
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ DEFAULT_HOME = Path(".local")
 _POINT_RECORDS = "/point-records"
 # .chalice/config.json has these names too.
 _STACK = "stack.json"
+# Held by the process of the stack. The kernel releases it when that ends, for any reason.
+LOCK = "lock"
 _AWS_CONFIG = "aws.config"
 _PROFILE = "stack"
 
@@ -66,7 +69,7 @@ def read_stack(home: Path) -> dict[str, Any]:
     """Return the description that ``write_stack`` wrote.
 
     Raises:
-        NotRunningError: the directory has none.
+        NotRunningError: the directory has none, or the stack that wrote it has been killed.
     """
     try:
         stack: dict[str, Any] = json.loads((home / _STACK).read_text())
@@ -75,14 +78,38 @@ def read_stack(home: Path) -> dict[str, Any]:
             f"No stack runs on {home}: {home / _STACK} does not exist. Start one with: make run"
         )
         raise NotRunningError(message) from error
+    if not _is_locked(home):
+        raise NotRunningError(f"The stack on {home} is down. Start it again with: make run")
     return stack
 
 
-def connect_dynamodb(stack: Mapping[str, Any]) -> Any:
-    """Return a boto3 client of a stack's DynamoDB endpoint, with credentials that it accepts."""
+def _is_locked(home: Path) -> bool:
+    """Return whether a process holds the lock of the directory, as a running stack does."""
+    try:
+        with (home / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:  # described by hand
+        return True
+    except BlockingIOError:
+        return True
+    return False
+
+
+def connect_dynamodb(stack: Mapping[str, Any], timeout_s: float | None = None) -> Any:
+    """Return a boto3 client of a stack's DynamoDB endpoint, with credentials that it accepts.
+
+    Args:
+        stack: the stack.
+        timeout_s: of one attempt at a call, without further attempts; None for boto3's own.
+    """
     if "dynamodb" in stack["pids"]:
-        return server.connect(stack["dynamodb"])
-    return boto3.client("dynamodb", endpoint_url=stack["dynamodb"], region_name=_region())
+        return server.connect(stack["dynamodb"], timeout_s)
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=stack["dynamodb"],
+        region_name=_region(),
+        config=server.client_config(timeout_s),
+    )
 
 
 def app_environment(stack: Mapping[str, Any]) -> dict[str, str]:

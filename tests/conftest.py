@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
+from chalicelib.postgres.partitions import keep_partitions
 from local import postgres
 from local.dynamodb import server as dynamodb_server
 from local.legacy.settings import LegacySettings
@@ -65,6 +67,7 @@ def postgres_server(engines: Path) -> Iterator[Postgres]:
         run_statement(server, "CREATE DATABASE template")
         template = connect(server.url("template"))
         migrate(template)
+        keep_partitions(template, datetime.now(UTC), 62)
         template.close()  # Postgres cannot copy a database that is in use
         yield server
     finally:

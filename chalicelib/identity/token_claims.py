@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.errors import ForbiddenError
-from chalicelib.point_record import MAX_INT64
+from chalicelib.point_record import MAX_INT64, MAX_SUBJECT_LENGTH
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
-# https://openid.net/specs/openid-connect-core-1_0.html#IDToken
-_MAX_SUBJECT_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def principal_of(claims: Mapping[str, Any], names: ClaimNames) -> Principal:
         employer = _id(claims, names.employer, role)
     if role is Role.EMPLOYEE:
         employee = _id(claims, names.employee, role)
-    return Principal(role, employer, employee, str(claims.get("sub", ""))[:_MAX_SUBJECT_LENGTH])
+    return Principal(role, employer, employee, str(claims.get("sub", ""))[:MAX_SUBJECT_LENGTH])
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> object:

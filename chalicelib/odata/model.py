@@ -62,15 +62,17 @@ class EntityType:
     """An entity type with its one entity set and its one table.
 
     Attributes:
-        properties: the key comes first.
+        properties: those of the key come first.
         indexed_orders: pairs of properties; for one value of the first, an index sorts by the
             second.
-        own_rows: what follows FROM for a principal that may read only its own records. ``{own}``
-            stands for the condition on ``point_record AS p``. If empty, such principals see no
-            entity of the type.
+        own_rows: the SELECT for a principal that may read only its own records. ``{own}`` stands
+            for the condition on ``point_record AS p``, whose indexes begin with the owner. If
+            empty, such principals see no entity of the type.
         insertable: the properties that a client may set when it creates an entity. The service
             computes the others.
         search_path: the path to the text that ``$search`` searches, None if there is none.
+        key_size: how many properties the key has.
+        time_of_key: the property whose milliseconds the key begins with: ``chalicelib.record_id``.
     """
 
     name: str
@@ -83,6 +85,8 @@ class EntityType:
     insertable: frozenset[str] = frozenset()
     search_path: str | None = None
     description: str = ""
+    key_size: int = 1
+    time_of_key: str = ""
 
     @property
     def qualified_name(self) -> str:
@@ -93,8 +97,8 @@ class EntityType:
         return name in (self.name, self.qualified_name)
 
     @property
-    def key(self) -> Property:
-        return self.properties[0]
+    def key(self) -> tuple[Property, ...]:
+        return self.properties[: self.key_size]
 
     def property_named(self, name: str) -> Property:
         """Return a property that is known to exist."""
@@ -125,14 +129,17 @@ POINT_RECORD = EntityType(
         Property("nextAttemptAt", Edm.DATE_TIME_OFFSET, "When an attempt is due.", nullable=True),
         Property("integratedAt", Edm.DATE_TIME_OFFSET, "When it was delivered.", nullable=True),
         Property("createdAt", Edm.DATE_TIME_OFFSET, "When the service accepted it."),
+        Property("postedBy", Edm.STRING, "Subject of its token.", nullable=True, max_length=255),
+        Property("postedAs", Edm.STRING, "Role of its token.", nullable=True, max_length=11),
         Property("replicatedAt", Edm.DATE_TIME_OFFSET, "When it reached Postgres.", nullable=True),
         Property("updatedAt", Edm.DATE_TIME_OFFSET, "When the status last changed.", nullable=True),
     ),
     (Navigation("logs", "IntegrationLog", "id", "point_id", collection=True, partner="point"),),
     indexed_orders=(("employeeId", "includedAt"), ("employerId", "includedAt")),
-    own_rows="point_record AS p WHERE {own}",
+    own_rows="SELECT * FROM point_record AS p WHERE {own}",
     insertable=frozenset(FIELDS),
     search_path="logs/log",
+    time_of_key="includedAt",
     description="One punch of one employee.",
 )
 
@@ -141,8 +148,8 @@ INTEGRATION_LOG = EntityType(
     "IntegrationLogs",
     "integration_log",
     (
-        Property("id", Edm.INT64, "Number of the entry, ascending."),
         Property("pointId", Edm.GUID, "The point record."),
+        Property("number", Edm.INT32, "Number of the entry within the record, ascending from 1."),
         Property("attempt", Edm.INT32, "Number of the attempt; 0 before the first."),
         Property("status", Edm.STRING, "Status of the record at that time.", max_length=11),
         Property("log", Edm.STRING, "Message about this step.", nullable=True, max_length=8000),
@@ -152,8 +159,9 @@ INTEGRATION_LOG = EntityType(
     ),
     (Navigation("point", "PointRecord", "point_id", "id", collection=False, partner="logs"),),
     search_path="log",
-    own_rows="integration_log AS l WHERE EXISTS"
-    " (SELECT 1 FROM point_record AS p WHERE p.id = l.point_id AND {own})",
+    own_rows="SELECT l.* FROM point_record AS p JOIN integration_log AS l ON l.point_id = p.id"
+    " WHERE {own}",
+    key_size=2,
     description="One step in the life of a point record, such as a delivery attempt.",
 )
 

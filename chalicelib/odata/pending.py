@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.odata.edm import Edm
-from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.model import NAMESPACE, POINT_RECORD
 from chalicelib.odata.query.selection import Selection
 from chalicelib.odata.response import ResponseBuilder
 from chalicelib.odata.sql.json_functions import TYPES_OF_JSON, type_name
@@ -18,6 +18,9 @@ from chalicelib.odata.sql.select_statements import RowReader
 from chalicelib.point_record import PointRecord
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.principal import Principal
+
+# An annotation of a record that was posted again with other evidence: docs/phones.md.
+_EVIDENCE = f"@{NAMESPACE}.evidence"
 
 # The JSON values of a record by property name.
 Values = Mapping[str, Any]
@@ -57,6 +60,11 @@ class PendingRecordReader:
         return self._reader.row(f"{with_record} {sql}", parameters, until)
 
 
+def evidence_annotation(kept: str | None) -> dict[str, str]:
+    """Return the annotation that says what became of the evidence of a post, among the values."""
+    return {_EVIDENCE: kept} if kept else {}
+
+
 def pending_record_members(values: Values, selection: Selection, builder: ResponseBuilder) -> str:
     """Return a pending record as JSON without braces, as Postgres will write it later."""
     json_format = builder.format
@@ -68,7 +76,7 @@ def pending_record_members(values: Values, selection: Selection, builder: Respon
         for navigation in selection.navigations:
             members[f"{navigation.name}@odata.associationLink"] = f"{url}/{navigation.name}/$ref"
             members[f"{navigation.name}@odata.navigationLink"] = f"{url}/{navigation.name}"
-    elif json_format.metadata == "minimal" and POINT_RECORD.key not in selection.properties:
+    elif json_format.metadata == "minimal" and POINT_RECORD.key[0] not in selection.properties:
         members["@odata.id"] = url
     for each in selection.properties:
         if json_format.omit_nulls and values[each.name] is None:
@@ -78,4 +86,6 @@ def pending_record_members(values: Values, selection: Selection, builder: Respon
         value = values[each.name]
         as_text = json_format.numbers_as_text and each.type is Edm.INT64 and value is not None
         members[each.name] = str(value) if as_text else value
+    if _EVIDENCE in values and json_format.metadata != "none":
+        members[_EVIDENCE] = values[_EVIDENCE]
     return json.dumps(members, separators=(",", ":"), ensure_ascii=False)[1:-1]

@@ -68,7 +68,11 @@ _SEGMENT = re.compile(
     r"(?P<name>\$?[^\W\d]\w{0,127}(?:\.[^\W\d]\w{0,127})*)(?:\((?P<key>.*)\))?", re.DOTALL
 )
 _NAMED_KEY = re.compile(r"\s*(?P<name>[^\W\d]\w*)\s*=(?P<value>.*)", re.DOTALL)
-_KEY_FORMS = {Edm.GUID: re.compile(GUID), Edm.INT64: re.compile(NUMBER)}
+_KEY_FORMS = {
+    Edm.GUID: re.compile(GUID),
+    Edm.INT32: re.compile(NUMBER),
+    Edm.INT64: re.compile(NUMBER),
+}
 _UNSUPPORTED_ROOTS = ("$entity", "$all", "$crossjoin")
 _UNSUPPORTED = ("$each", "$query", "$filter")
 _MAX_SEGMENTS = 10
@@ -180,39 +184,90 @@ def _with_key(resource: Resource, key: str | None, aliases: Mapping[str, str]) -
         return resource
     if resource.kind is not Kind.COLLECTION or resource.is_reference:
         raise _not_found(f"{resource.path}({key})", key)
-    literal = _read_key(resource.entity, key, aliases)
+    values = _read_key(resource, key, aliases)
 
     def conditions(instance: Instance) -> tuple[Node, ...]:
-        has_key = Comparison("eq", Column(instance, resource.entity.key), literal)
-        return (*resource.conditions(instance), has_key)
+        has_key = (Comparison("eq", Column(instance, each), values[each]) for each in values)
+        return (*resource.conditions(instance), *has_key)
 
-    path = f"{resource.path}({literal.value})"
+    path = f"{resource.path}({_key_predicate(values)})"
     return replace(resource, path=path, kind=Kind.ENTITY, conditions=conditions)
 
 
-def _read_key(entity: EntityType, key: str, aliases: Mapping[str, str]) -> Literal:
-    text = key.strip()
-    named = _NAMED_KEY.fullmatch(text)
-    if named:
-        if named["name"] != entity.key.name:
+def _key_predicate(values: Mapping[Property, Literal]) -> str:
+    """Return a key as it stands in a path: with names if it has several properties."""
+    if len(values) == 1:
+        (literal,) = values.values()
+        return str(literal.value)
+    return ",".join(f"{each.name}={literal.value}" for each, literal in values.items())
+
+
+def _read_key(resource: Resource, key: str, aliases: Mapping[str, str]) -> dict[Property, Literal]:
+    """Read a key: ``7``, ``id=7``, or ``pointId=…,number=7`` in any order.
+
+    After a navigation, what the parent determines may be left out: URL Conventions 4.01, section
+    4.3.2.
+    """
+    entity = resource.entity
+    implied = _implied_by_parent(resource)
+    if "=" not in key:
+        required = [each for each in entity.key if each not in implied]
+        if len(required) != 1:
+            names = ",".join(f"{each.name}=…" for each in entity.key)
             raise InvalidError(
-                f"The key of {entity.name} is {entity.key.name}, not {named['name'][:100]}.",
-                target=entity.key.name,
+                f"The key of {entity.name} has several properties. Write {names}.",
+                target=entity.key[0].name,
             )
-        text = named["value"].strip()
+        return {required[0]: _read_literal(entity, required[0], key, aliases)}
+    texts: dict[str, str] = {}
+    for part in key.split(","):
+        named = _NAMED_KEY.fullmatch(part)
+        name = named["name"] if named else part.strip()
+        if not named or name in texts or name not in (each.name for each in entity.key):
+            names = ", ".join(each.name for each in entity.key)
+            raise InvalidError(
+                f"The key of {entity.name} is {names}, each once, not {name[:100]}.",
+                target=entity.key[0].name,
+            )
+        texts[name] = named["value"]
+    for each in entity.key:
+        if each.name not in texts and each not in implied:
+            raise InvalidError(
+                f"The key of {entity.name} needs {each.name} as well.", target=each.name
+            )
+    return {
+        each: _read_literal(entity, each, texts[each.name], aliases)
+        for each in entity.key
+        if each.name in texts
+    }
+
+
+def _implied_by_parent(resource: Resource) -> list[Property]:
+    """Return the properties of the key that are equal to the key of the navigation's start."""
+    if resource.parent is None:
+        return []
+    links = (each for each in resource.parent.entity.navigations if each.collection)
+    columns = {each.target_column for each in links if each.target is resource.entity}
+    return [each for each in resource.entity.key if each.column in columns]
+
+
+def _read_literal(
+    entity: EntityType, prop: Property, text: str, aliases: Mapping[str, str]
+) -> Literal:
+    text = text.strip()
     if text.startswith("@"):
         text = aliases.get(text[1:], "null").strip()
     try:
-        if not _KEY_FORMS[entity.key.type].fullmatch(text):
+        if not _KEY_FORMS[prop.type].fullmatch(text):
             raise ValueError("is not a literal of the key's type")
-        return Literal(entity.key.type, read_as(entity.key.type, text))
+        return Literal(prop.type, read_as(prop.type, text))
     except ValueError as error:
         sentence = advice_on_literal(text)
         advice = f" {sentence}." if sentence else ""
         raise InvalidError(
-            f"The key {entity.key.name} of {entity.name} must be an {entity.key.type} literal, not"
+            f"The key {prop.name} of {entity.name} must be an {prop.type} literal, not"
             f" {text[:100]}.{advice}",
-            target=entity.key.name,
+            target=prop.name,
         ) from error
 
 

@@ -1,7 +1,10 @@
 """Postgres, the system of record: every SQL statement outside ``odata``, and the schema.
 
 - ``point_records``: add records from the buffer, quarantine invalid items.
+- ``replication_shares``: divide a deep buffer among several runs of the replicator.
+- ``other_evidence``: log posts of a punch that is a record already, with other evidence.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.
+- ``stage_flow``: describe what passed in the last minute, and why something does not pass.
 - ``delivery_outbox``: the deliveries that are not yet in the journal.
 - ``restoration``: mark deliveries that the database has lost, while the integrator stands still.
 - ``canary_records``: read the records of the reserved employee that measure the whole way.
@@ -14,7 +17,8 @@
 - ``login``: read the login again after the server has refused it.
 - ``database_url``: the host, login and TLS of connections; ``rds_ca.pem`` has Amazon's roots.
 - ``sqlstate``: what an error says about the session and the request.
+- ``partitions``: make the partitions of each month.
 - ``migrate``: apply ``migrations/*.sql``, which define the schema.
 
-Start with ``migrations/0001_point_record.sql`` for the tables, then ``point_records``.
+Start with ``migrations/0008_partitions.sql`` for the tables, then ``point_records``.
 """

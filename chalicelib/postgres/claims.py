@@ -88,13 +88,29 @@ UPDATE integrator_state SET leased_until = now()
 WHERE name = :name AND run_id = CAST(:run_id AS uuid)
 """
 
-# Claim due records, those due longest first, and return them as text.
+# Find due records, those due longest first, and lock them.
+#
+# An index of each month has what is due there, and the plan merges them.
+_DUE = """
+SELECT id
+FROM point_record
+WHERE next_attempt_at <= now()
+  AND EXISTS (
+      SELECT FROM integrator_state WHERE name = :name AND run_id = CAST(:run_id AS uuid)
+  )
+ORDER BY next_attempt_at
+LIMIT CAST(:max_records AS integer)
+FOR UPDATE SKIP LOCKED
+"""
+
+# Claim records that this transaction has locked, and return them as text.
 #
 # A claimed record that was INTEGRATING under another run was abandoned: that run ended without
 # settling it. This statement writes the log row that the other run did not. A record that was
 # INTEGRATING under this same run gets no such row: this run has not sent it.
 #
-# The ids are an array because with a join the planner may choose to scan the whole table.
+# The ids are an array of values, not those of a subselect: so the planner takes the primary keys of
+# only those months that the ids are of.
 #
 # The result is one line per record, with the JSON body last. JSON_OBJECT writes no line breaks.
 # Text costs Postgres and Python a fraction of what rows cost.
@@ -102,22 +118,18 @@ _CLAIM = """
 WITH claimed AS (
     UPDATE point_record AS record
     SET status = 'INTEGRATING', claimed_by = CAST(:run_id AS uuid), updated_at = now(),
-        next_attempt_at = now() + CAST(:lease_s AS float8) * interval '1 second'
-    WHERE record.id = ANY (ARRAY(
-        SELECT id
-        FROM point_record
-        WHERE next_attempt_at <= now()
-          AND EXISTS (
-              SELECT FROM integrator_state WHERE name = :name AND run_id = CAST(:run_id AS uuid)
-          )
-        ORDER BY next_attempt_at
-        LIMIT CAST(:max_records AS integer)
-        FOR UPDATE SKIP LOCKED
-    ))
+        next_attempt_at = now() + CAST(:lease_s AS float8) * interval '1 second',
+        log_count = log_count + CASE
+            WHEN status = 'INTEGRATING' AND claimed_by <> CAST(:run_id AS uuid) THEN 1
+            ELSE 0
+        END
+    WHERE record.id = ANY (CAST(:ids AS uuid[]))
     RETURNING new.*, old.status AS previous_status, old.claimed_by AS previous_run
 ), abandoned AS (
-    INSERT INTO integration_log (point_id, attempt, status, log)
-    SELECT id, attempts + 1, 'ERROR',
+    INSERT INTO integration_log (
+        point_id, employer_id, employee_id, number, attempt, status, log
+    )
+    SELECT id, employer_id, employee_id, log_count, attempts + 1, 'ERROR',
         'The run ended before the response arrived. The record is retried.'
     FROM claimed
     WHERE previous_status = 'INTEGRATING' AND previous_run <> CAST(:run_id AS uuid)
@@ -146,6 +158,11 @@ ORDER BY next_attempt_at
 LIMIT 1
 """
 
+# An outcome changes the record. Once it has changed, its old values tell.
+_EFFECT = (
+    "CASE WHEN {0}.status <> 'INTEGRATED'"
+    " AND (settlement.status = 'INTEGRATED' OR {0}.claimed_by = CAST(:run_id AS uuid))"
+)
 # Settle outcomes, log them, record the sample and renew the run's lease.
 #
 # One statement, since each statement costs three round trips to Postgres.
@@ -155,11 +172,13 @@ LIMIT 1
 #
 # A delivery that the legacy has confirmed is written whichever run holds the lease by now. Any
 # other outcome changes the record only while this run holds the record's lease. The log gets a row
-# for every outcome.
+# for every outcome, and a row that does not change the record says so.
 #
-# The condition is a CASE because the planner cannot estimate it from statistics. If the statistics
-# had only INTEGRATED records, the planner would expect no match for a plain condition, and would
-# choose a nested loop over records and settlements.
+# The log gets its numbers from log_count of the record, so each record is updated, and its lock
+# keeps two runs from one number. An outcome without effect changes nothing else.
+#
+# The bounds of the ids are values, so that the planner takes the primary keys of only those months
+# that the ids are of.
 _FLUSH = """
 WITH renewed AS (
     UPDATE integrator_state
@@ -190,23 +209,31 @@ WITH renewed AS (
     WHERE EXISTS (SELECT FROM flush)
 ), settled AS (
     UPDATE point_record AS record
-    SET status = settlement.status,
-        attempts = settlement.attempts,
-        overloads = settlement.overloads,
-        next_attempt_at = now() + settlement.wait_s * interval '1 second',
-        claimed_by = NULL,
-        integrated_at = CASE WHEN settlement.status = 'INTEGRATED' THEN now() END,
-        updated_at = now()
+    SET log_count = record.log_count + 1,
+        status = {effect} THEN settlement.status ELSE record.status END,
+        attempts = {effect} THEN settlement.attempts ELSE record.attempts END,
+        overloads = {effect} THEN settlement.overloads ELSE record.overloads END,
+        next_attempt_at = {effect}
+            THEN now() + settlement.wait_s * interval '1 second' ELSE record.next_attempt_at END,
+        claimed_by = {effect} THEN NULL ELSE record.claimed_by END,
+        integrated_at = {effect}
+            THEN CASE WHEN settlement.status = 'INTEGRATED' THEN now() END
+            ELSE record.integrated_at END,
+        updated_at = {effect} THEN now() ELSE record.updated_at END
     FROM settlement
     WHERE record.id = settlement.id
-      AND CASE
-          WHEN record.status = 'INTEGRATED' THEN false
-          WHEN settlement.status = 'INTEGRATED' THEN true
-          ELSE record.claimed_by = CAST(:run_id AS uuid)
-      END
+      AND record.id BETWEEN CAST(:first_id AS uuid) AND CAST(:last_id AS uuid)
+    RETURNING settlement.*, record.employer_id, record.employee_id, record.log_count,
+        {had_effect} THEN log
+            ELSE left('Late, from a run that had lost the record. ' || coalesce(log, ''), 8000)
+        END AS log_text
 ), logged AS (
-    INSERT INTO integration_log (point_id, attempt, status, log, http_status, latency_ms)
-    SELECT id, attempt, status, log, http_status, latency_ms FROM settlement
+    INSERT INTO integration_log (
+        point_id, employer_id, employee_id, number, attempt, status, log, http_status, latency_ms
+    )
+    SELECT
+        id, employer_id, employee_id, log_count, attempt, status, log_text, http_status, latency_ms
+    FROM settled
 ), outgoing AS (
     INSERT INTO delivery_outbox (point_id, delivered_at)
     SELECT id, now() FROM settlement
@@ -215,7 +242,7 @@ WITH renewed AS (
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM renewed
-"""
+""".format(effect=_EFFECT.format("record"), had_effect=_EFFECT.format("old"))
 
 # Return unsent records to the queue, with the status from before the claim: AWAITING if no attempt
 # has ended yet, ERROR otherwise.
@@ -277,12 +304,14 @@ class Claims:
                 that it does not know. ``release`` returns them to the queue.
         """
         with self._database.transaction() as connection:
+            due = connection.run(_DUE, name=_NAME, run_id=self.run_id, max_records=max_records)
+            if not due:
+                return []
             rows = connection.run(
                 _CLAIM,
-                name=_NAME,
                 run_id=self.run_id,
                 lease_s=self.record_lease_s,
-                max_records=max_records,
+                ids=[record_id for (record_id,) in due],
             )
         return [_parse_claimed(line) for line in (rows[0][0] or "").split("\n") if line]
 
@@ -295,7 +324,7 @@ class Claims:
     def flush(
         self, settlements: Sequence[Settlement], sample: Sample, limiter: dict[str, Any]
     ) -> bool:
-        """Settle the outcomes and renew the run's lease, in one transaction.
+        """Settle outcomes, each of another record, and renew the run's lease, in one transaction.
 
         After an UnavailableError, call again with the same settlements. If Postgres had committed
         them and only the response was lost, the second call writes nothing twice.
@@ -318,6 +347,8 @@ class Claims:
                 number=number,
                 is_journaled=self._is_journaled,
                 settlements=json.dumps([each._asdict() for each in settlements]),
+                first_id=min((each.id for each in settlements), default=None),
+                last_id=max((each.id for each in settlements), default=None),
                 **asdict(sample),
             )
         self._flushes = number or self._flushes

@@ -35,12 +35,14 @@ WITH chosen AS (
 ), replayed AS (
     UPDATE point_record AS record
     SET status = 'AWAITING', attempts = 0, overloads = 0, next_attempt_at = now(),
-        updated_at = now()
+        updated_at = now(), log_count = log_count + 1
     WHERE record.id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING record.id
+    RETURNING record.id, record.employer_id, record.employee_id, record.log_count
 ), logged AS (
-    INSERT INTO integration_log (point_id, attempt, status, log)
-    SELECT id, 0, 'AWAITING', CAST({log} AS text) FROM replayed
+    INSERT INTO integration_log (
+        point_id, employer_id, employee_id, number, attempt, status, log
+    )
+    SELECT id, employer_id, employee_id, log_count, 0, 'AWAITING', CAST({log} AS text) FROM replayed
 )
 SELECT (SELECT count(*) FROM replayed), CAST(max(updated_at) AS text) FROM chosen
 """

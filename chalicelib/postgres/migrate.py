@@ -58,7 +58,7 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
     with database.transaction(
         statement_timeout_s=_STATEMENT_TIMEOUT_S, settings=_SETTINGS
     ) as connection:
-        _become_owner(connection)
+        become_owner(connection)
         connection.run("SELECT pg_advisory_xact_lock(CAST(:lock AS bigint))", lock=_LOCK)
         connection.run(
             "CREATE TABLE IF NOT EXISTS schema_migration ("
@@ -79,7 +79,7 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
     return newly_applied
 
 
-def _become_owner(connection: Connection) -> None:
+def become_owner(connection: Connection) -> None:
     """Go on as the owner of the database, until the transaction ends, if the login role may.
 
     A login role that is replaced by another one must own nothing.

@@ -4,6 +4,7 @@ Invariants:
 
 - Adding a record is idempotent: it makes one row, and one AWAITING row in its log.
 - A document that Postgres rejects does not keep the other documents of its batch out.
+- The evidence of a record never changes. Other evidence of the same punch is in its log.
 """
 
 import json
@@ -18,7 +19,13 @@ from chalicelib.errors import NotFoundError
 from chalicelib.point_record import MAX_INT64
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.other_evidence import (
+    NO_OTHER_EVIDENCE,
+    OtherEvidence,
+    log_other_evidence,
+)
 from chalicelib.postgres.stage_counts import count_stages
+from chalicelib.postgres.stage_flow import describe_flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +52,34 @@ class Poison:
 #
 # Rows are inserted in the order of their ids, so two runs with the same documents cannot deadlock.
 # A record is due from the instant at which it was accepted, so records are sent in that order.
-_ADD = """
+_DOCUMENTS = """
 WITH document AS (
     SELECT *
     FROM jsonb_to_recordset(CAST(:documents AS jsonb)) AS document (
         "id" uuid, "employeeId" bigint, "employerId" bigint, "includedAt" timestamptz,
         "utcOffsetMinutes" smallint, "deviceId" text, "latitude" double precision,
-        "longitude" double precision, "accuracyMeters" double precision, "createdAt" timestamptz
+        "longitude" double precision, "accuracyMeters" double precision, "createdAt" timestamptz,
+        "postedBy" text, "postedAs" text
     )
-), added AS (
+)"""
+_ADD = f"""{_DOCUMENTS}, added AS (
     INSERT INTO point_record (
         id, employee_id, employer_id, included_at, utc_offset_minutes, device_id, latitude,
-        longitude, accuracy_meters, created_at, next_attempt_at
+        longitude, accuracy_meters, created_at, posted_by, posted_as, next_attempt_at, log_count
     )
     SELECT
         "id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId", "latitude",
-        "longitude", "accuracyMeters", "createdAt", LEAST("createdAt", now())
+        "longitude", "accuracyMeters", "createdAt", "postedBy", "postedAs",
+        LEAST("createdAt", now()), 1
     FROM document
     ORDER BY "id"
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, status, replicated_at
+    RETURNING id, employer_id, employee_id, status, replicated_at
 )
-INSERT INTO integration_log (point_id, attempt, status, created_at)
-SELECT id, 0, status, replicated_at FROM added
+INSERT INTO integration_log (
+    point_id, employer_id, employee_id, number, attempt, status, created_at
+)
+SELECT id, employer_id, employee_id, 1, 0, status, replicated_at FROM added
 """
 
 # Insert the poison items that are not in quarantine yet.
@@ -90,6 +102,8 @@ WITH requested AS (
          WHERE log.point_id = point_record.id AND log.status = 'AWAITING' AND log.log IS NULL)
         AS arrivals
     FROM requested JOIN point_record ON point_record.id = CAST(requested.id AS uuid)
+    -- The bounds are values, so that the planner takes only the months between them.
+    WHERE point_record.id BETWEEN CAST(:first_id AS uuid) AND CAST(:last_id AS uuid)
 )
 SELECT
     ARRAY(SELECT id FROM record),
@@ -128,10 +142,17 @@ class Locations:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The result of adding a batch: how many rows were written, and what Postgres rejected."""
+    """The result of adding a batch.
+
+    Attributes:
+        written: how many records were written.
+        rejected: what Postgres rejected.
+        evidence: what became of other evidence of records that existed.
+    """
 
     written: int
     rejected: tuple[Poison, ...]
+    evidence: OtherEvidence = NO_OTHER_EVIDENCE
 
 
 class PointRecordStore:
@@ -140,20 +161,39 @@ class PointRecordStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, documents: Sequence[Document], poison: Sequence[Poison] = ()) -> Added:
+    def add(
+        self,
+        documents: Sequence[Document],
+        poison: Sequence[Poison] = (),
+        posts: Sequence[Document] = (),
+    ) -> Added:
         """Add the records that have no row yet and quarantine the poison, in one transaction.
 
-        On return, every document and poison item is committed, as a record or in quarantine.
+        On return, every document and poison item is committed, as a record or in quarantine. A
+        document whose record has a row with other evidence is in the log of that record, up to
+        a bound (``other_evidence``).
+
+        Args:
+            documents: the records.
+            poison: the items that are no records.
+            posts: further posts of records. They are logged, and add no record:
+                ``evidence.without_record`` has the ids of those that have no row.
 
         Raises:
             UnavailableError: nothing is committed, or everything is; adding again is safe.
         """
         with self._database.transaction() as connection:
             written, rejected = _add(connection, documents)
+            evidence = NO_OTHER_EVIDENCE
+            if posts or written + len(rejected) < len(documents):
+                unfit = {each.item_id for each in rejected}
+                texts = [each.text for each in documents if each.id not in unfit]
+                texts += [each.text for each in posts]
+                evidence = log_other_evidence(connection, _DOCUMENTS, texts)
             quarantined = [*poison, *rejected]
             if quarantined:
                 connection.run(_QUARANTINE, poison=_poison_json(quarantined))
-        return Added(written, tuple(rejected))
+        return Added(written, tuple(rejected), evidence)
 
     def locate(self, ids: Collection[str]) -> Locations:
         """Find out which of the ids, UUIDs as text, are records and which are in quarantine.
@@ -162,7 +202,12 @@ class PointRecordStore:
             UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            ((records, unlogged, quarantined),) = connection.run(_LOCATE, ids=list(ids))
+            ((records, unlogged, quarantined),) = connection.run(
+                _LOCATE,
+                ids=list(ids),
+                first_id=min(ids, default=None),
+                last_id=max(ids, default=None),
+            )
         return Locations(frozenset(records), frozenset(unlogged), frozenset(quarantined))
 
     def quarantined(self, before: int = MAX_INT64) -> list[dict[str, Any]]:
@@ -217,6 +262,14 @@ class PointRecordStore:
         """
         with self._database.transaction(statement_timeout_s=timeout_s) as connection:
             return count_stages(connection, max_count)
+
+    def flow(self, max_count: int, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return what passed in the last minute, and why not; see ``stage_flow.describe_flow``.
+
+        Arguments and errors are those of ``stages``.
+        """
+        with self._database.transaction(statement_timeout_s=timeout_s) as connection:
+            return describe_flow(connection, max_count)
 
 
 def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, list[Poison]]:

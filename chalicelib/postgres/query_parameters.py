@@ -1,10 +1,13 @@
 """Bind the values of a query's statement, and restrict the statement to its principal's rows."""
 
+from chalicelib.errors import InvalidError
 from chalicelib.principal import Principal
 
 # Postgres plans the joins of a statement together. It plans a hundred joins on one key for ten
 # seconds, in 800 MB.
-_MAX_JOINS = 8
+_MAX_JOINS = 3
+# Each table of a statement is planned with all its partitions: with 62 months, it takes 2 MB.
+_MAX_TABLES = 60
 
 
 class QueryParameters(list[str]):
@@ -18,6 +21,7 @@ class QueryParameters(list[str]):
         self.principal = principal
         self._bounds: dict[str, str] = {}
         self._joins = 0
+        self._tables = 0
 
     def reserve_join(self) -> bool:
         """Count one more join, or condition on related rows; return whether it may be a join."""
@@ -28,6 +32,19 @@ class QueryParameters(list[str]):
     def may_join(self) -> bool:
         """Whether Postgres can still plan all joins of the statement together."""
         return self._joins <= _MAX_JOINS
+
+    def reserve_table(self) -> None:
+        """Count one more table in FROM.
+
+        Raises:
+            InvalidError: there are too many to plan.
+        """
+        self._tables += 1
+        if self._tables > _MAX_TABLES:
+            raise InvalidError(
+                f"A query may read entities in at most {_MAX_TABLES} places. Use fewer conditions"
+                " on related entities, search for fewer words, or expand less."
+            )
 
     def bind(self, text: str) -> str:
         """Bind a value in Postgres' text format, and return its placeholder."""

@@ -47,13 +47,15 @@ WITH delivery AS (
 ), marked AS (
     UPDATE point_record AS record
     SET status = 'INTEGRATED', next_attempt_at = NULL, claimed_by = NULL,
-        integrated_at = delivery.integrated_at, updated_at = now()
+        integrated_at = delivery.integrated_at, updated_at = now(),
+        log_count = record.log_count + 1
     FROM delivery
     WHERE record.id = delivery.id AND record.id = ANY (ARRAY(SELECT id FROM undelivered))
-    RETURNING record.id, record.attempts
+    RETURNING record.id, record.employer_id, record.employee_id, record.log_count, record.attempts
 )
-INSERT INTO integration_log (point_id, attempt, status, log)
-SELECT id, attempts + 1, 'INTEGRATED', 'The legacy has this record, as the journal says.'
+INSERT INTO integration_log (point_id, employer_id, employee_id, number, attempt, status, log)
+SELECT id, employer_id, employee_id, log_count, attempts + 1, 'INTEGRATED',
+    'The legacy has this record, as the journal says.'
 FROM marked
 """
 

@@ -31,34 +31,38 @@ SELECT CAST(json_build_object(
          ORDER BY updated_at DESC LIMIT CAST(:max_count AS integer)) AS parked),
     'quarantined', (SELECT count(*) FROM
         (SELECT FROM quarantine LIMIT CAST(:max_count AS integer)) AS quarantined),
+    'unpartitioned', (SELECT count(*) FROM
+        (SELECT FROM point_record_default LIMIT CAST(:max_count AS integer)) AS unpartitioned),
     'oldestAgeSeconds', (SELECT round(extract(epoch FROM now() - min(created_at)), 1) FROM waiting)
 ) AS text)
 """
 
-# Estimate the number of records, of each status, and of quarantined items, as the planner does: the
-# density of rows at the last ANALYZE times the present size of the table, and the share that each
-# status had at that time. Null if ANALYZE has not run yet.
+# Estimate the number of records, of each status, and of quarantined items, as the planner does: for
+# each partition, the density of rows at the last ANALYZE times its present size, and the share that
+# each status had at that time. Null if ANALYZE has not run yet.
 _ESTIMATES = """
 WITH size AS (
-    SELECT oid, reltuples / NULLIF(relpages, 0) * pg_relation_size(oid)
-        / CAST(current_setting('block_size') AS integer) AS row_count
-    FROM pg_class
-    WHERE oid IN (CAST('point_record' AS regclass), CAST('quarantine' AS regclass))
-), share AS (
-    SELECT status, fraction
-    FROM pg_stats,
+    SELECT pg_class.oid, nspname, relname, reltuples / NULLIF(relpages, 0)
+        * pg_relation_size(pg_class.oid) / CAST(current_setting('block_size') AS integer)
+        AS row_count
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE pg_class.oid = CAST('quarantine' AS regclass) OR pg_class.oid IN (
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('point_record' AS regclass)
+    )
+), partition AS (
+    SELECT * FROM size WHERE oid <> CAST('quarantine' AS regclass)
+), depth AS (
+    SELECT status, sum(row_count * fraction) AS row_count
+    FROM partition JOIN pg_stats
+        ON (schemaname, tablename, attname) = (nspname, relname, name('status')),
         unnest(CAST(CAST(most_common_vals AS text) AS text[]), most_common_freqs)
             AS common (status, fraction)
-    WHERE (schemaname, tablename, attname) = (
-        SELECT nspname, relname, name('status')
-        FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE pg_class.oid = CAST('point_record' AS regclass)
-    )
+    GROUP BY status
 )
 SELECT CAST(json_build_object(
-    'accepted', (SELECT row_count FROM size WHERE oid = CAST('point_record' AS regclass)),
+    'accepted', (SELECT sum(row_count) FROM partition),
     'quarantined', (SELECT row_count FROM size WHERE oid = CAST('quarantine' AS regclass)),
-    'shares', (SELECT coalesce(json_object_agg(status, fraction), '{}') FROM share)
+    'depths', (SELECT coalesce(json_object_agg(status, row_count), '{}') FROM depth)
 ) AS text)
 """
 
@@ -88,20 +92,20 @@ def _estimate(
     counted: Mapping[str, Any], names: Sequence[str], statistics: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the estimates of the named counts, none of them below what was counted."""
-    rows, shares = statistics["accepted"] or 0.0, statistics["shares"]
+    depths = statistics["depths"]
     by_name: dict[str, Any] = {
-        "accepted": rows,
-        "delivered": rows * shares.get("INTEGRATED", 0.0),
-        "parked": rows * shares.get("REJECTED", 0.0),
+        "accepted": statistics["accepted"] or 0.0,
+        "delivered": depths.get("INTEGRATED") or 0.0,
+        "parked": depths.get("REJECTED") or 0.0,
         "quarantined": statistics["quarantined"] or 0.0,
     }
     estimates: dict[str, Any] = {
         name: max(counted[name], round(by_name[name])) for name in names if name in by_name
     }
     if "waiting" in names:
-        depths = {
-            status: max(counted["waiting"].get(status, 0), round(rows * shares.get(status, 0.0)))
+        waiting = {
+            status: max(counted["waiting"].get(status, 0), round(depths.get(status) or 0.0))
             for status in _WAITING
         }
-        estimates["waiting"] = {status: depth for status, depth in depths.items() if depth}
+        estimates["waiting"] = {status: depth for status, depth in waiting.items() if depth}
     return estimates

@@ -4,6 +4,7 @@ Chalice calls each with the request (or the schedule's event) and the next handl
 registers them and decides their order.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from chalice import Response
 from chalice.app import Request
 
 from chalicelib import telemetry
-from chalicelib.errors import UnauthenticatedError
+from chalicelib.errors import PunchClockError, UnauthenticatedError
 from chalicelib.settings import Settings
 from chalicelib.web.headers import (
     authorizations,
@@ -27,6 +28,9 @@ from chalicelib.web.request_checks import odata_version, require_host
 # is published anyway.
 _PUBLIC_PATHS = ("/health", "/openapi.json")
 
+# Files without data. A browser loads them before it has a token.
+_FILE_PATHS = ("/console", "/console/config.json", "/console/{version}/{name}")
+
 GetResponse = Callable[[Request], Response]
 Middleware = Callable[[Request, GetResponse], Response]
 
@@ -41,6 +45,26 @@ def bind_request_id(event: Any, get_response: Callable[[Any], Any]) -> Any:
     return get_response(event)
 
 
+def failed_run(event: Any, get_response: Callable[[Any], Any]) -> Any:
+    """Log one line if a scheduled run fails as runs may, with its cause, and let the run fail.
+
+    Whoever runs the schedule writes the traceback of what it raises, in some forty lines. It says
+    nothing that the cause does not say, so the error has none.
+    """
+    try:
+        return get_response(event)
+    except PunchClockError as error:
+        cause = error.__cause__
+        telemetry.event(
+            "a run failed",
+            logging.ERROR,
+            code=error.code,
+            reason=error.message,
+            cause=f"{type(cause).__name__}: {cause}" if cause else None,
+        )
+        raise error.with_traceback(None) from None
+
+
 def error_envelope(request: Request, get_response: GetResponse) -> Response:
     """Rewrite Chalice's own errors in our error format, and add the security headers.
 
@@ -53,6 +77,8 @@ def error_envelope(request: Request, get_response: GetResponse) -> Response:
             "error": {"code": body["Code"].removesuffix("Error"), "message": body["Message"]}
         }
         response.headers.update(odata_version(request))
+    if request.method == "HEAD":
+        response.body = ""  # RFC 9110, section 9.3.2
     response.headers = security_headers(request.headers) | response.headers
     return response
 
@@ -81,7 +107,8 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
 def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middleware:
     """Reject requests without a valid token or Host, on every route; set ``request.principal``.
 
-    The public paths work without a token, and not with an invalid one.
+    The public paths work without a token, and not with an invalid one. No token is read for the
+    files of the console.
 
     Args:
         principal_of: returns the principal for the values of the Authorization headers and the path
@@ -91,6 +118,9 @@ def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middle
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
             require_host(request)
+            if request.path in _FILE_PATHS:
+                request.principal = None
+                return get_response(request)
             try:
                 request.principal = principal_of(authorizations(request._event_dict), request.path)
             except UnauthenticatedError as error:

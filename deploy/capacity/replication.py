@@ -1,5 +1,6 @@
-"""What follows the phones: the replicator, whose deletes compete with puts, and the integrator."""
+"""What follows the phones: the replicators, whose deletes compete with puts, and the integrator."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from random import Random
@@ -41,28 +42,25 @@ class Schedule:
 
 
 class Replication:
-    """The replicator: commits records to Postgres, and deletes them at the pace of ``DeletePace``.
+    """The runs of the replicator, of which more work the deeper the buffer is.
 
     Args:
         table: the table, which phones use too.
         tick_s: the time of the first start.
-        rng: draws the jitter of the pace.
+        rng: draws the jitter of the pace of deletes.
+        runs: how many runs start each minute.
     """
 
-    def __init__(self, table: Table, tick_s: float, rng: Random) -> None:
-        self._table = table
+    def __init__(self, table: Table, tick_s: float, rng: Random, runs: int) -> None:
         self._schedule = Schedule(tick_s, functions()["replicate"]["lambda_timeout"])
-        self._now_s = 0.0
-        self._pace = DeletePace(sleep=lambda _: None, clock=lambda: self._now_s, rng=rng.random)
-        self._undeleted: deque[int] = deque()
-        self._fraction = 0.0
+        self._runs = [_Run(table, rng) for _ in range(runs)]
         self.buffered = 0
         self.replicated = 0
 
     @property
     def waiting(self) -> int:
         """The number of records that are accepted and not yet in Postgres."""
-        return self.buffered - sum(self._undeleted)
+        return self.buffered - sum(run.undeleted for run in self._runs)
 
     def accept(self, records: int) -> None:
         """Take new records into the buffer."""
@@ -70,34 +68,61 @@ class Replication:
 
     def step(self, now_s: float, seconds: float) -> int:
         """Replicate for a slice of time; return the number of records that reached Postgres."""
-        self._now_s = now_s
         if not self._schedule.runs(now_s, self.buffered > 0):
             return 0
-        self._fraction += measured("replication") * seconds
-        room = _MAX_UNDELETED - sum(self._undeleted)
-        moved = min(int(self._fraction), self.waiting, room)
-        self._fraction = min(self._fraction - moved, measured("replication") * seconds)
+        shares = max(1, math.ceil(self.buffered / _SETTINGS.replication_share))
+        moved = 0
+        for number, run in enumerate(self._runs):
+            # A run that has no share any more still finishes its deletes.
+            offered = self.waiting if number < shares else 0
+            moved += run.commit(offered, seconds)
+            self.buffered -= run.delete(now_s)
         self.replicated += moved
-        self._undeleted.extend([DELETE_BATCH] * (moved // DELETE_BATCH))
-        if moved % DELETE_BATCH:
-            self._undeleted.append(moved % DELETE_BATCH)
-        self._delete(_SETTINGS.replication_deleters)
         return moved
 
-    def _delete(self, batches: int) -> None:
-        """Make the batches of deletes that the pace allows now."""
-        for _ in range(min(batches, len(self._undeleted))):
+
+class _Run:
+    """One run: commits records to Postgres, and deletes them at the pace of ``DeletePace``."""
+
+    def __init__(self, table: Table, rng: Random) -> None:
+        self._table = table
+        self._now_s = 0.0
+        self._pace = DeletePace(sleep=lambda _: None, clock=lambda: self._now_s, rng=rng.random)
+        self._batches: deque[int] = deque()
+        self._fraction = 0.0
+
+    @property
+    def undeleted(self) -> int:
+        """The number of records that are in Postgres and still in the buffer."""
+        return sum(self._batches)
+
+    def commit(self, waiting: int, seconds: float) -> int:
+        """Commit as many of the waiting records as a slice of time allows; return their number."""
+        self._fraction += measured("replication") * seconds
+        moved = min(int(self._fraction), waiting, _MAX_UNDELETED - self.undeleted)
+        self._fraction = min(self._fraction - moved, measured("replication") * seconds)
+        self._batches.extend([DELETE_BATCH] * (moved // DELETE_BATCH))
+        if moved % DELETE_BATCH:
+            self._batches.append(moved % DELETE_BATCH)
+        return moved
+
+    def delete(self, now_s: float) -> int:
+        """Make the batches of deletes that the pace allows now; return how many were processed."""
+        self._now_s = now_s
+        all_deleted = 0
+        for _ in range(min(_SETTINGS.replication_deleters, len(self._batches))):
             ticket = self._pace.wait(_once())
             if ticket is None:
-                return
-            batch = self._undeleted.popleft()
+                break
+            batch = self._batches.popleft()
             deleted = self._table.write(batch)
-            self.buffered -= deleted
+            all_deleted += deleted
             if deleted == batch:
                 self._pace.processed(ticket)
             else:
-                self._undeleted.append(batch - deleted)
+                self._batches.append(batch - deleted)
                 self._pace.throttled(ticket)
+        return all_deleted
 
 
 def _once() -> Callable[[], bool]:

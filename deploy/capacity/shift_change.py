@@ -40,6 +40,7 @@ class Deployment:
         warm_writes: writes a second for which the table is warm.
         gateway_per_s, gateway_burst: the throttling of API Gateway.
         tick_s: when the schedules start, after the first punch.
+        replicators: runs of the replicator that start each minute.
         legacy_per_s: records a second that the legacy takes.
         jitter: whether phones add jitter to Retry-After.
         cold_start_s: how long a request waits that starts an environment.
@@ -51,6 +52,7 @@ class Deployment:
     gateway_per_s: float = 10_000
     gateway_burst: int = 5_000
     tick_s: float = 5.0
+    replicators: int = 1
     legacy_per_s: float = 200.0
     jitter: bool = True
     cold_start_s: float = measured("cold start of intake")
@@ -136,7 +138,7 @@ class _Simulation:
         self._table = Table(deployment.warm_writes, rng)
         self._lambda = _Lambda(deployment)
         self._gateway = float(deployment.gateway_burst)
-        self._replication = Replication(self._table, deployment.tick_s, rng)
+        self._replication = Replication(self._table, deployment.tick_s, rng, deployment.replicators)
         self._integration = Integration(deployment.legacy_per_s, deployment.tick_s)
         self._result = ShiftChange()
         self._second = Counter[str]()

@@ -53,6 +53,7 @@ def deployed() -> Deployment:
         warm_writes=throughput["WriteUnitsPerSecond"],
         gateway_per_s=throttling["ThrottlingRateLimit"],
         gateway_burst=throttling["ThrottlingBurstLimit"],
+        replicators=len(resources["Replicate"]["Properties"]["Events"]),
     )
 
 

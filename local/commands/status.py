@@ -1,16 +1,19 @@
 """``python -m local status``: show how many records each stage of a stack holds, and their age.
 
-The counts are exact. They come from the stores, so the command works while the app is down.
+The counts are exact. They come from the stores, so the command works while the app is down. It
+names within seconds each part that does not answer.
 """
 
 import argparse
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from textwrap import shorten
 from typing import Any
 from urllib.parse import urljoin
 
+import psutil
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -21,6 +24,7 @@ from chalicelib.errors import UnavailableError
 from chalicelib.instant import read_instant
 from chalicelib.point_record import Status
 from chalicelib.postgres.connection import Database
+from local.services import SCHEDULES
 from local.stack_file import TABLE, add_data_argument, connect_dynamodb, read_stack
 
 _TIMEOUT_S = 5
@@ -38,7 +42,7 @@ _LAST_FAILURE = """
 SELECT log.log
 FROM integration_log AS log JOIN point_record AS record ON record.id = log.point_id
 WHERE record.status = 'ERROR' AND log.log IS NOT NULL
-ORDER BY log.id DESC
+ORDER BY record.updated_at DESC, log.number DESC
 LIMIT 1
 """
 _MAX_LOG_CHARS = 60
@@ -58,20 +62,48 @@ def run(arguments: argparse.Namespace) -> int:
     table = Table("Stage", "Records", "Oldest", "")
     table.columns[1].justify = table.columns[2].justify = "right"
     complete = True
-    for name, read in _SOURCES.items():
+    # All at once: a part that is frozen takes its whole timeout.
+    with ThreadPoolExecutor(len(_SOURCES)) as pool:
+        results = {name: pool.submit(read, stack) for name, read in _SOURCES.items()}
+    for name, result in results.items():
         try:
-            for stage, count, oldest, remark in read(stack):
-                table.add_row(stage, f"{count:,}", _age(oldest), remark)
+            rows = result.result()
         except (UnavailableError, BotoCoreError, ClientError, requests.RequestException):
             table.add_row(name, "", "", "[red]does not respond[/red]")
             complete = False
+            rows = []
+        for stage, count, oldest, remark in rows:
+            table.add_row(stage, f"{count:,}", _age(oldest), remark)
         table.add_section()
+    for name in _stopped(stack):
+        table.add_row(name, "", "", "[red]does not run[/red]")
+        complete = False
     console.print(table)
     return 0 if complete else 1
 
 
+def _api(stack: dict[str, Any]) -> list[Row]:
+    """Return nothing if the API responds."""
+    requests.get(urljoin(stack["api"], "/health"), timeout=_TIMEOUT_S).raise_for_status()
+    return []
+
+
+def _stopped(stack: dict[str, Any]) -> list[str]:
+    """Return the schedules of the stack whose processes have ended or are frozen."""
+    stopped = []
+    for name in SCHEDULES:
+        if name in stack["pids"]:
+            try:
+                state = psutil.Process(stack["pids"][name]).status()
+            except psutil.NoSuchProcess:
+                state = psutil.STATUS_DEAD
+            if state in (psutil.STATUS_DEAD, psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                stopped.append(name)
+    return stopped
+
+
 def _buffer(stack: dict[str, Any]) -> list[Row]:
-    client = connect_dynamodb(stack)
+    client = connect_dynamodb(stack, timeout_s=_TIMEOUT_S)
     count, oldest, unreadable = 0, None, 0
     for page in client.get_paginator("scan").paginate(TableName=TABLE):
         count += len(page["Items"])
@@ -128,6 +160,7 @@ _SOURCES: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "buffer": _buffer,
     "PostgreSQL": _postgres,
     "legacy": _legacy,
+    "API": _api,
 }
 
 

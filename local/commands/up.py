@@ -22,7 +22,7 @@ from local.legacy_profile import ProfileError, check_profile, read_profile
 from local.loopback import NoFreePortError
 from local.private_directory import make_private
 from local.stack import DEFAULT_PORTS, Stack, StackOptions
-from local.stack_file import DEFAULT_HOME
+from local.stack_file import DEFAULT_HOME, LOCK
 from local.startup_display import StartupDisplay
 from local.tokens import make_token, read_key
 
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with _exclusive(options.home):
             _run(options, console)
-    except (StartError, NoFreePortError) as error:
+    except (StartError, NoFreePortError, OSError) as error:
         console.print(escape(str(error)), style="red")
         return 1
     return 0
@@ -156,7 +156,7 @@ def _exclusive(home: Path) -> Iterator[None]:
         make_private(home)
     except OSError as error:
         raise StartError(f"{home} cannot be the stack's directory: {error.strerror}.") from error
-    with (home / "lock").open("a+") as lock:
+    with (home / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -193,6 +193,7 @@ def _welcome(urls: dict[str, str], options: StackOptions) -> str:
         f"""
 punch-clock is ready.
 
+    Console     {api}/console#token={operator}
     API         {api}
     PostgreSQL  {urls["postgres"]}
     DynamoDB    {urls["dynamodb"]}
@@ -209,7 +210,8 @@ legacy:
     curl '{api}/odata/PointRecords?$select=id,includedAt,status' \\
       -H "Authorization: Bearer $EMPLOYER"{report}
 
-An operator may read every record, and the state of each stage:
+Open the console in a browser: the link signs you in as an operator. An operator may read every
+record, and the state of each stage:
 
     OPERATOR={operator}
     curl {api}/health -H "Authorization: Bearer $OPERATOR"

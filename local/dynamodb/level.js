@@ -28,6 +28,13 @@ function write(level, operation) {
   })
 }
 
+// After a failed write, as on a full disk, LevelDB refuses all others until it is opened again. The stack restarts
+// this process, and what was acknowledged is read again.
+function end(error) {
+  console.error(`LevelDB cannot write: ${error.cause ?? error}`)
+  setTimeout(() => process.exit(1), 50) // after the answers to these writes
+}
+
 async function writeAll(level) {
   while (level[next].length) {
     const writes = level[next]
@@ -37,6 +44,7 @@ async function writeAll(level) {
       for (const { resolve } of writes) resolve()
     } catch (error) {
       for (const { reject } of writes) reject(error)
+      end(error)
     }
   }
   level[next] = undefined

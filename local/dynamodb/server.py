@@ -64,7 +64,16 @@ def launch(
     return ServerProcess(port, make)
 
 
-def connect(url: str) -> Any:
+def client_config(timeout_s: float | None = None) -> Config:
+    """Return the configuration of a client; with a timeout, a call has one attempt only."""
+    if timeout_s is None:
+        return Config(retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=50)
+    return Config(
+        connect_timeout=timeout_s, read_timeout=timeout_s, retries={"total_max_attempts": 1}
+    )
+
+
+def connect(url: str, timeout_s: float | None = None) -> Any:
     """Return a boto3 client of the endpoint that ignores the AWS variables of the environment."""
     return boto3.client(
         "dynamodb",
@@ -72,7 +81,7 @@ def connect(url: str) -> Any:
         region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=50),
+        config=client_config(timeout_s),
     )
 
 

@@ -7,10 +7,13 @@ Invariants:
   response is sent. (It is not synced to the disk, since a power cut is not simulated.)
 """
 
+import errno
+import os
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -65,7 +68,7 @@ class Ledger:
             counts.duplicates += 1
             return
         if self._journal:
-            self._journal.write(f"{key} {record_id}\n".encode())
+            _append(self._journal, f"{key} {record_id}\n".encode())
         self._accepted[key] = record_id
         counts.last_accepted_at = datetime.now(UTC)
         counts.first_accepted_at = counts.first_accepted_at or counts.last_accepted_at
@@ -114,3 +117,18 @@ class Ledger:
         complete = text[: text.rfind(b"\n") + 1]
         self._journal.truncate(len(complete))  # an incomplete line was never acknowledged
         return dict(line.split(" ") for line in complete.decode().splitlines())
+
+
+def _append(journal: FileIO, line: bytes) -> None:
+    """Write a whole line.
+
+    Raises:
+        OSError: the disk is full. What it took of the line is removed again.
+    """
+    end = journal.seek(0, os.SEEK_END)
+    try:
+        if journal.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        journal.truncate(end)
+        raise

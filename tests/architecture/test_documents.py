@@ -201,7 +201,7 @@ def test_migrations_have_numbers_of_their_own() -> None:
 
 def test_status_constraint_has_the_statuses_of_the_code() -> None:
     schema = "".join(migration.sql for migration in read_migrations(MIGRATIONS))
-    (allowed,) = re.findall(r"CHECK \(status IN \(([^)]+)\)\)", schema)
+    *_, allowed = re.findall(r"CHECK \(status IN \(([^)]+)\)\)", schema)
     assert set(re.findall(r"'(\w+)'", allowed)) == set(Status)
 
 
@@ -210,10 +210,10 @@ PROPERTIES = {
     "PointRecord": {
         *("id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId"),
         *("latitude", "longitude", "accuracyMeters", "status", "attempts", "nextAttemptAt"),
-        *("integratedAt", "createdAt", "replicatedAt", "updatedAt"),
+        *("integratedAt", "createdAt", "replicatedAt", "updatedAt", "postedBy", "postedAs"),
     },
     "IntegrationLog": {
-        *("id", "pointId", "attempt", "status", "log", "httpStatus", "latencyMs", "createdAt"),
+        *("pointId", "number", "attempt", "status", "log", "httpStatus", "latencyMs", "createdAt"),
     },
     "IntegrationRun": {
         *("id", "runId", "at", "maxOpenRequests", "openRequests", "delivered", "failed"),

@@ -215,6 +215,19 @@ def test_a_lost_record_rings_until_a_reconciliation_reports_none(
     assert rung == [False] * hour + [True] * 2 * hour + [False] * hour
 
 
+def test_unpartitioned_rings_if_records_stay_in_the_default_partition(
+    template: dict[str, Any],
+) -> None:
+    """A punch of a month long ago is there for a minute, until ``replicate`` moves it."""
+    alarm = alarm_of(template, "Unpartitioned")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("unpartitioned", "Minimum")
+    assert states(alarm, [0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]) == [
+        *(False, False, False),
+        *(True, True),
+        *(False, False),
+    ]
+
+
 def test_not_reconciled_rings_after_three_hours_without_a_proof(template: dict[str, Any]) -> None:
     alarm = alarm_of(template, "NotReconciled")
     assert (alarm["MetricName"], alarm["Statistic"]) == ("reconciled", "SampleCount")

@@ -64,6 +64,7 @@ def test_paths_of_up_to_five_segments_have_a_route(
         connection.request("GET", f"/odata/PointRecords({stack.ids[3]})/{path}")
         response = connection.getresponse()
         assert (response.status, bool(response.read())) == (200, True), path
-    connection.request("GET", "/odata/IntegrationLogs(1)/point/logs(1)/point/status")
+    log = f"IntegrationLogs(pointId={stack.ids[3]},number=1)"
+    connection.request("GET", f"/odata/{log}/point/logs(1)/point/status")
     response = connection.getresponse()
     assert (response.status, b"AWAITING" in response.read()) == (200, True)

@@ -15,7 +15,7 @@ from tests.support.record_counts import (
     fill,
     replicated_ids,
 )
-from tests.support.service import Service
+from tests.support.service import Service, punch
 
 READ = "chalicelib.buffer:Buffer.pages"
 ADD = "chalicelib.postgres.point_records:PointRecordStore.add"
@@ -32,16 +32,17 @@ def small_pages(variables: dict[str, str]) -> dict[str, str]:
     return variables | SMALL_PAGES
 
 
+# The first two commits of a run look for shares of a deep buffer.
 @pytest.mark.parametrize(
     "point",
     [
         KillPoint("before", READ),
         KillPoint("before", ADD),
         KillPoint("before", ADD, 3),
-        KillPoint("before", STATEMENT, statement="COMMIT"),
         KillPoint("before", STATEMENT, 3, statement="COMMIT"),
-        KillPoint("after", STATEMENT, statement="COMMIT"),
+        KillPoint("before", STATEMENT, 5, statement="COMMIT"),
         KillPoint("after", STATEMENT, 3, statement="COMMIT"),
+        KillPoint("after", STATEMENT, 5, statement="COMMIT"),
         KillPoint("before", DELETE),
         KillPoint("before", DELETE, 3),
         KillPoint("after", DELETE),
@@ -75,3 +76,30 @@ def test_runs_killed_at_random_times_lose_and_duplicate_nothing(
     )
     assert killed_process.run("replicate", small_pages) == 0
     assert_replicated(service, dynamodb, table, accepted)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        KillPoint("before", STATEMENT, statement="COMMIT"),
+        KillPoint("after", STATEMENT, statement="COMMIT"),
+        KillPoint("after", STATEMENT, 2, statement="COMMIT"),
+        KillPoint("after", DELETE),
+    ],
+    ids=str,
+)
+def test_other_evidence_is_logged_once_if_a_run_is_killed(
+    service: Service, small_pages: dict[str, str], dynamodb: Any, table: str, point: KillPoint
+) -> None:
+    accepted = service.accept(range(1, 31))
+    again = [punch(each, deviceId="another") for each in range(1, 31)]
+    results = service.post(again).json_body
+    assert {each["evidence"] for each in results} == {"logged"}
+    assert killed_process.run("replicate", small_pages, point) == -signal.SIGKILL
+    for _ in range(2):
+        assert killed_process.run("replicate", small_pages) == 0
+        service.post(again)  # sent once more: the buffer has it again, and the log already
+    assert killed_process.run("replicate", small_pages) == 0
+    assert buffered_ids(dynamodb, table) == set()
+    rows = service.rows("SELECT CAST(point_id AS text), count(log) FROM integration_log GROUP BY 1")
+    assert sorted(rows) == sorted((each, 1) for each in accepted)

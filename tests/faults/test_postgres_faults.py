@@ -16,6 +16,7 @@ from chalicelib import container
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import PointRecordStore
+from chalicelib.postgres.replication_shares import ReplicationShares
 from chalicelib.replicator import Replicator
 from tests.conftest import SimulatedLegacy, connect
 from tests.support.postgres_proxy import Moment, PostgresProxy, running
@@ -30,6 +31,7 @@ LEASES_S = 200.0
 # How the statements of each transaction begin.
 ADD = "WITH document"
 BEGIN = "INSERT INTO integrator_state"
+DUE = "SELECT id\nFROM point_record"
 CLAIM = "WITH claimed"
 FLUSH = "WITH renewed"
 RELEASE = "UPDATE point_record"
@@ -99,6 +101,8 @@ def test_a_replication_whose_commit_hangs_ends_at_the_socket_timeout(
         page=25,
         deleters=1,
         margin_s=1,
+        shares=ReplicationShares(impatient, 30),
+        share=1_000,
     )
     accepted = fill(dynamodb, table, RECORDS)
     proxy.interrupt(ADD, Moment.AFTER_COMMIT, hang=True)
@@ -127,7 +131,8 @@ def test_a_refused_connection_leaves_all_records_in_the_buffer(
 
 @pytest.mark.parametrize("moment", [Moment.BEFORE_COMMIT, Moment.AFTER_COMMIT])
 @pytest.mark.parametrize(
-    ("statement", "call"), [(BEGIN, 1), (CLAIM, 2), (FLUSH, 1), (FLUSH, 2), (RELEASE, 1), (END, 1)]
+    ("statement", "call"),
+    [(BEGIN, 1), (DUE, 2), (CLAIM, 1), (FLUSH, 1), (FLUSH, 2), (RELEASE, 1), (END, 1)],
 )
 def test_an_interrupted_integration_sends_and_logs_each_outcome_once(
     service: Service,
@@ -236,7 +241,7 @@ class RollBackError(Exception):
 def insert(session: pg8000.native.Connection, record_id: str) -> None:
     session.run(
         "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
-        " created_at) VALUES (CAST(:id AS uuid), 1, 1, now(), 0, now())",
+        " created_at) VALUES (CAST(:id AS uuid), 1, 1, timestamptz '2026-11-22 11:00Z', 0, now())",
         id=record_id,
     )
 

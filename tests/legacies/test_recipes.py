@@ -74,7 +74,7 @@ def last_log(service: Service, record_id: str) -> tuple[str, str]:
     """Return the status and the text of the last log of a record."""
     statement = (
         "SELECT status, log FROM integration_log WHERE point_id = CAST(:id AS uuid)"
-        " ORDER BY id DESC LIMIT 1"
+        " ORDER BY number DESC LIMIT 1"
     )
     ((status, log),) = service.rows(statement, id=record_id)
     return status, log or ""

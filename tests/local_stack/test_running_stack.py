@@ -120,6 +120,28 @@ def test_status_lists_the_stages(stack: RunningStack) -> None:
     ]
 
 
+def test_status_names_each_part_that_is_frozen(stack: RunningStack) -> None:
+    pids = stack.described()["pids"]
+    frozen = [pids["dynamodb"], pids["legacy"], pids["integrate"]]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        shown = stack.command("status")
+        assert time.monotonic() - started < 20
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert shown.returncode == 1
+    faults = [line for line in shown.stdout.splitlines() if "does not" in line]
+    assert [(line.split("│")[1].strip(), line.split("│")[4].strip()) for line in faults] == [
+        ("buffer", "does not respond"),
+        ("legacy", "does not respond"),
+        ("integrate", "does not run"),
+    ]
+    assert "PostgreSQL INTEGRATED" in shown.stdout
+
+
 @pytest.mark.parametrize(
     "command", ["status", "tick replicate", "reconcile", "release", "replay --filter true"]
 )

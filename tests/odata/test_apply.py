@@ -173,10 +173,10 @@ def test_aggregate_over_a_path_counts_each_entity_once_in_each_group(
     actual = rows(
         client,
         "IntegrationLogs",
-        "filter(id gt 3)/groupby((status),aggregate(point/attempts with sum as once,"
+        "filter(number gt 1)/groupby((status),aggregate(point/attempts with sum as once,"
         "point/utcOffsetMinutes with average as mean,$count as n))",
     )
-    logs = [each for each in data.logs if each.id > 3]
+    logs = [each for each in data.logs if each.number > 1]
     expected = []
     for status in sorted({each.status for each in logs}):
         of_status = [each for each in logs if each.status == status]

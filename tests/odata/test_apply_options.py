@@ -65,6 +65,6 @@ def test_search_works_as_transformation_and_as_option(client: Client, data: Data
     expected = sum("timeout" in (each.log or "") for each in data.logs)
     actual = row(client, "IntegrationLogs", "search(TIMEOUT)/aggregate($count as n)")
     assert actual == {"n": expected}
-    query = [("$apply", "filter(attempt ge 0)"), ("$search", "timeout"), ("$filter", "id gt 0")]
+    query = [("$apply", "filter(attempt ge 0)"), ("$search", "timeout"), ("$filter", "number gt 0")]
     assert client.get("IntegrationLogs/$count", *query).body == str(expected)
     assert len(rows(client, "IntegrationLogs", "identity", ("$search", "timeout"))) == expected

@@ -145,7 +145,8 @@ def test_every_property_has_a_description_and_precision(client: Client) -> None:
     for prop in document(client).iter(f"{EDM}Property"):
         terms = {each.attrib["Term"]: each.attrib for each in prop}
         assert terms["Org.OData.Core.V1.Description"]["String"]
-        may_be_given = prop.attrib["Name"] in {"id", *ENTITY_SETS["PointRecords"].insertable}
+        keys = {"id", "pointId", "number"}
+        may_be_given = prop.attrib["Name"] in {*keys, *ENTITY_SETS["PointRecords"].insertable}
         assert "Org.OData.Core.V1.Computed" in terms or may_be_given
         if prop.attrib["Type"] == "Edm.DateTimeOffset":
             assert prop.attrib["Precision"] == "6"

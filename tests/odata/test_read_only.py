@@ -16,11 +16,11 @@ from tests.support.tokens import INTEGRATION
 @pytest.mark.parametrize(
     "statement",
     [
-        "DELETE FROM integration_log RETURNING id",
-        "WITH gone AS (DELETE FROM integration_log RETURNING id) SELECT count(*) FROM gone",
+        "DELETE FROM integration_log RETURNING number",
+        "WITH gone AS (DELETE FROM integration_log RETURNING number) SELECT count(*) FROM gone",
         "UPDATE point_record SET status = 'ERROR'",
         "INSERT INTO quarantine (item_id, item, reason) VALUES ('x', 'x', 'x')",
-        "SELECT nextval('integration_log_id_seq')",
+        "SELECT nextval('integration_run_id_seq')",
         "SELECT id FROM point_record FOR UPDATE",
         "CREATE TABLE x (y integer)",
         "TRUNCATE integration_log",

@@ -14,7 +14,7 @@ from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
-from tests.support.odata.client import ROOT, Client
+from tests.support.odata.client import ROOT, Client, key_of
 from tests.support.odata.dataset import DataSet, Log, Record
 from tests.support.tokens import INTEGRATION
 
@@ -43,7 +43,8 @@ def test_metadata_describes_every_property(path: str, client: Client) -> None:
     types = {each.attrib["Name"]: each for each in document.iter(f"{edm}EntityType")}
     for entity in ENTITY_SETS.values():
         element = types[entity.name]
-        assert [each.attrib["Name"] for each in element.iter(f"{edm}PropertyRef")] == ["id"]
+        key = ["pointId", "number"] if entity.name == "IntegrationLog" else ["id"]
+        assert [each.attrib["Name"] for each in element.iter(f"{edm}PropertyRef")] == key
         described = {each.attrib["Name"]: each.attrib for each in element.iter(f"{edm}Property")}
         for prop in entity.properties:
             attributes = described.pop(prop.name)
@@ -134,14 +135,20 @@ def test_navigation_works_in_both_directions(client: Client, data: DataSet) -> N
     path = f"PointRecords({record.id})"
     response = client.json(f"{path}/logs")
     assert response["@odata.context"] == f"{ROOT}/$metadata#IntegrationLogs"
-    assert [each["id"] for each in response["value"]] == [each.id for each in record.logs]
+    assert [key_of(each) for each in response["value"]] == [each.id for each in record.logs]
     log = record.logs[1]
-    assert client.json(f"{path}/logs({log.id})")["id"] == log.id
+    for key in (
+        log.id,
+        log.number,
+        f"number={log.number}",
+        f" number = {log.number} , {log.id[:44]}",
+    ):
+        assert key_of(client.json(f"{path}/logs({key})")) == log.id
     assert client.json(f"IntegrationLogs({log.id})/point")["id"] == str(record.id)
     assert client.json(f"IntegrationLogs({log.id})/point/logs")["value"] == response["value"]
     for count in ("logs/$count", "logs%2F$count", "logs%2f%24count", "%2Flogs/%24count"):
         assert client.get(f"{path}/{count}").body == str(len(record.logs))
-    assert client.get(f"{path}/logs/$count", ("$filter", f"id eq {log.id}")).body == "1"
+    assert client.get(f"{path}/logs/$count", ("$filter", f"number eq {log.number}")).body == "1"
     assert client.json(f"{path}/logs({log.id})/status")["value"] == log.status
 
 
@@ -165,14 +172,15 @@ def test_navigation_collection_accepts_all_options(client: Client, data: DataSet
     response = client.json(
         f"PointRecords({record.id})/logs",
         ("$filter", "attempt ge 0"),
-        ("$orderby", "id desc"),
-        ("$select", "id,attempt"),
+        ("$orderby", "number desc"),
+        ("$select", "pointId,number,attempt"),
         ("$top", "1"),
         ("$skip", "1"),
         ("$count", "true"),
     )
     second = record.logs[-2]
-    assert response["value"] == [{"id": second.id, "attempt": second.attempt}]
+    assert [key_of(each) for each in response["value"]] == [second.id]
+    assert response["value"][0]["attempt"] == second.attempt
     assert response["@odata.count"] == len(record.logs)
 
 
@@ -214,8 +222,9 @@ def test_count_is_plain_text_for_any_accept_header(client: Client, data: DataSet
         f"PointRecords({UNKNOWN_ID})", f"PointRecords({UNKNOWN_ID})/status",
         f"PointRecords({UNKNOWN_ID})/logs", f"PointRecords({UNKNOWN_ID})/logs/$count",
         f"PointRecords({UNKNOWN_ID})/status/$value",
-        "IntegrationLogs(0)",
-        "IntegrationLogs(0)/point", "IntegrationLogs(-1)", "$metadata/x", "PointRecords/$count/x",
+        f"IntegrationLogs(pointId={UNKNOWN_ID},number=1)",
+        f"IntegrationLogs(pointId={UNKNOWN_ID},number=-1)/point",
+        "$metadata/x", "PointRecords/$count/x",
         "$count",
         "PointRecords/PunchClock.IntegrationLog", "PointRecords/PunchClock.",
         "PunchClock.PointRecord",
@@ -234,7 +243,12 @@ def test_unknown_path_is_not_found(path: str, client: Client) -> None:
         f"PointRecords(key={UNKNOWN_ID})", f"PointRecords(id={UNKNOWN_ID},x=1)",
         "PointRecords(null)", "PointRecords(@missing)", "IntegrationLogs(x)",
         "IntegrationLogs(1.5)", "IntegrationLogs(1e3)",
-        f"IntegrationLogs({UNKNOWN_ID})", "IntegrationLogs(9223372036854775808)",
+        f"IntegrationLogs({UNKNOWN_ID})", "IntegrationLogs(1)",
+        f"IntegrationLogs(pointId={UNKNOWN_ID},number=2147483648)",
+        f"IntegrationLogs(pointId={UNKNOWN_ID})", f"IntegrationLogs(pointId={UNKNOWN_ID},number=x)",
+        f"IntegrationLogs(pointId={UNKNOWN_ID},number=1,number=1)",
+        f"IntegrationLogs(pointId={UNKNOWN_ID},number=1,attempt=1)",
+        f"IntegrationLogs(pointId={UNKNOWN_ID},1)",
         "IntegrationLogs(1,2)",
         "IntegrationLogs(1 or 1)", "IntegrationLogs(\u0661)", "/".join(["PointRecords"] * 20),
         f"PointRecords({UNKNOWN_ID}) or true)", f"PointRecords(0{UNKNOWN_ID})",

@@ -53,7 +53,8 @@ def requests_for(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
         "/odata/IntegrationRuns",
         "/odata/IntegrationRuns/$count",
         "/odata/IntegrationRuns(1)",
-        "/odata/IntegrationLogs(1)/point/logs",
+        f"/odata/IntegrationLogs(pointId={foreign},number=1)/point/logs",
+        f"/odata/PointRecords({foreign})/logs(1)",
         "/health",
     ]
     options = [
@@ -86,7 +87,7 @@ def requests_for(foreign: str, waiting: str) -> list[tuple[str, str, bytes]]:
         "/odata/PointRecords/$count",
         "/odata/PointRecords/$count?$filter=employerId eq 122 or true",
         "/odata/PointRecords/$count?$search=NOT nowhere",
-        "/odata/IntegrationLogs?$orderby=id&$expand=point($expand=logs)&$count=true",
+        "/odata/IntegrationLogs?$orderby=pointId desc&$expand=point($expand=logs)&$count=true",
         "/odata/IntegrationLogs?$filter=point/employerId eq 122 or not (point/employerId eq 122)",
         "/odata/IntegrationLogs?$filter=pointId eq " + foreign,
         "/odata/IntegrationLogs?$filter=point eq null",

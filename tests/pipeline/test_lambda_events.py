@@ -153,8 +153,8 @@ def test_options_that_api_gateway_split_are_joined_or_rejected(service: Service)
     call(post())
     app.replicate(schedule_event(), context())
     app.integrate(schedule_event(), context())
-    split = {"$top": ["2)", "1"], "$select": ["id"], "$expand": ["logs($select=id,status"]}
-    whole = {"$top": ["1"], "$select": ["id"], "$expand": ["logs($select=id,status;$top=2)"]}
+    split = {"$top": ["2)", "1"], "$select": ["id"], "$expand": ["logs($select=number,status"]}
+    whole = {"$top": ["1"], "$select": ["id"], "$expand": ["logs($select=number,status;$top=2)"]}
     joined, expected = get_records(split), get_records(whole)
     [record] = json.loads(joined["body"])["value"]
     assert "INTEGRATED" in [each["status"] for each in record["logs"]]

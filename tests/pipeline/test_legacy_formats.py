@@ -47,7 +47,7 @@ def outcomes(service: Service) -> dict[int, tuple[str, int, str | None]]:
     """Return status, attempts and last log of each employee's record."""
     rows = service.rows(
         "SELECT employee_id, record.status, attempts, (SELECT log FROM integration_log"
-        " WHERE point_id = record.id ORDER BY id DESC LIMIT 1) FROM point_record AS record"
+        " WHERE point_id = record.id ORDER BY number DESC LIMIT 1) FROM point_record AS record"
     )
     return {employee: (status, attempts, log) for employee, status, attempts, log in rows}
 

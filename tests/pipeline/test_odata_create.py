@@ -295,7 +295,7 @@ def test_names_of_earlier_versions_are_translated(service: Service) -> None:
     for target, status, sentence in (
         ("PointRecords?$inlinecount=allpages", 400, "OData 4 writes $count=true."),
         ("PointRecords(guid'01234567-89ab-cdef-0123-456789abcdef')", 400, "writes 01234567-89ab-"),
-        ("IntegrationLogs(7L)", 400, "7L is the form of OData 2 and 3. OData 4 writes 7,"),
+        ("IntegrationRuns(7L)", 400, "7L is the form of OData 2 and 3. OData 4 writes 7,"),
         ("PointRecords(01234567-89ab-cdef-0123-456789abcdef)/$links/logs", 404, "/logs/$ref."),
     ):
         response = service.get(f"/odata/{target}")

@@ -1,5 +1,7 @@
 """Outages: intake depends only on the buffer, and records accepted meanwhile arrive afterwards."""
 
+import json
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,28 @@ from local.loopback import HOST, free_port
 from local.postgres import Postgres
 from local.services import start_legacy
 from tests.support.service import PUNCH, Service, environment, error_of, wired
+
+
+def test_run_that_fails_logs_one_line_with_its_cause(
+    variables: dict[str, str], service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = {"POINT_RECORD_TABLE": "nowhere", "DATABASE_URL": f"postgresql://a:b@{HOST}:9/c"}
+    with wired({**variables, **nowhere}):
+        for run in (service.replicate, service.integrate):
+            capsys.readouterr()
+            with pytest.raises(UnavailableError) as raised:
+                run()
+            lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+            (line,) = [each for each in lines if each["message"] != "the database is unavailable"]
+            assert (line["message"], line["level"], line["code"]) == (
+                "a run failed", "ERROR", "Unavailable",
+            )  # fmt: skip
+            assert line["reason"] == raised.value.message
+            assert "Error: " in line["cause"]
+            assert "exception" not in line
+            # What Lambda writes of the error is short.
+            assert raised.value.__cause__ is None
+            assert len(traceback.format_exception(raised.value)) < 20
 
 
 @contextmanager

@@ -77,8 +77,8 @@ def test_reconcile_reports_missing_and_unlogged_records(
     Buffer(dynamodb, table).delete([lost], DeletePace())
     service.replicate()
     service.rows(
-        "INSERT INTO integration_log (point_id, attempt, status)"
-        " VALUES (CAST(:id AS uuid), 0, 'AWAITING') RETURNING id",
+        "INSERT INTO integration_log (point_id, employer_id, employee_id, number, attempt, status)"
+        " VALUES (CAST(:id AS uuid), 121, 1, 9, 0, 'AWAITING') RETURNING number",
         id=logged_twice,
     )
 

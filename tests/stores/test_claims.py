@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pg8000.native import Connection
 
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import _CLAIM, _FLUSH, Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.claims import _CLAIM, _DUE, _FLUSH, Claimed, Claims, Sample, Settlement
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
+from local.postgres import random_id
 
 SAMPLE = Sample(6.09, 1, 1, 0, 0, 12, 20, "classic")
 
@@ -35,6 +37,10 @@ def waiting(database: Database) -> list[str]:
         documents.append(Document(str(record.id), json.dumps(to_json(record))))
     PointRecordStore(database).add(documents)
     return [document.id for document in documents]
+
+
+def explain(connection: Connection, statement: str, **values: Any) -> str:
+    return "\n".join(line for (line,) in connection.run(f"EXPLAIN {statement}", **values))
 
 
 def settlement(record: Claimed, status: Status, wait_s: float | None = None) -> Settlement:
@@ -152,7 +158,7 @@ def test_a_flush_writes_the_outcome_of_each_record(database: Database) -> None:
     logs = rows(
         database,
         "SELECT status, attempt, log, http_status, latency_ms FROM integration_log"
-        " WHERE attempt > 0 ORDER BY id",
+        " WHERE attempt > 0 ORDER BY point_id, number",
     )
     assert logs == [
         ["INTEGRATED", 1, None, 200, 12],
@@ -190,7 +196,9 @@ def test_a_flush_repeated_after_a_takeover_is_written_once(database: Database) -
     successor.begin()
     assert successor.flush([], SAMPLE, {"limit": 9.0})
     assert not late.flush(settlements, SAMPLE, {"limit": 1.0})
-    logs = rows(database, "SELECT status FROM integration_log WHERE attempt > 0 ORDER BY id")
+    logs = rows(
+        database, "SELECT status FROM integration_log WHERE attempt > 0 ORDER BY point_id, number"
+    )
     assert logs == [["INTEGRATED"], ["ERROR"]]
     assert rows(database, "SELECT count(*) FROM integration_run") == [[1]]
     # The successor's limiter state and claims are unchanged.
@@ -219,6 +227,16 @@ def test_a_run_that_lost_a_record_may_only_confirm_its_delivery(database: Databa
         database, "SELECT status FROM point_record WHERE updated_at IS NOT NULL ORDER BY created_at"
     )
     assert statuses == [["INTEGRATED"], ["INTEGRATING"]]
+    # A row that changed nothing says so: it may follow rows of the later run.
+    logs = rows(
+        database, f"SELECT log FROM integration_log WHERE point_id = '{failed.id}' ORDER BY number"
+    )
+    assert logs[-1][0].startswith("Late, from a run that had lost the record.")
+    logs = rows(
+        database,
+        f"SELECT log FROM integration_log WHERE point_id = '{delivered.id}' ORDER BY number",
+    )
+    assert not str(logs[-1][0]).startswith("Late")
     assert successor.flush([settlement(delivered, Status.ERROR, wait_s=9)], SAMPLE, {})
     statuses = rows(database, f"SELECT status FROM point_record WHERE id = '{delivered.id}'")
     assert statuses == [["INTEGRATED"]]
@@ -265,26 +283,23 @@ def test_the_plan_of_a_claim_scans_an_index_with_many_records_waiting(
     rows(
         database,
         "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
-        " created_at, next_attempt_at) SELECT gen_random_uuid(), n, 1, now(), 0, now(),"
+        f" created_at, next_attempt_at) SELECT {random_id('now()')}, n, 1, now(), 0, now(),"
         " now() - n * interval '1 ms' FROM generate_series(1, 100000) AS n RETURNING 1",
     )
     with database.transaction() as connection:
         connection.run("ANALYZE point_record")
-        plan = "\n".join(
-            line
-            for (line,) in connection.run(
-                f"EXPLAIN {_CLAIM}",
-                name="integrator",
-                run_id=run.run_id,
-                lease_s=45,
-                max_records=max_records,
-            )
+        due = explain(
+            connection, _DUE, name="integrator", run_id=run.run_id, max_records=max_records
         )
-    # The plan reads due records in index order and updates each by its primary key. It sorts only
-    # the claimed records.
-    assert "Index Scan using point_record_due" in plan, plan
-    assert "on point_record_pkey" in plan, plan
-    assert "Seq Scan on point_record" not in plan, plan
+        ids = [each.id for each in run.claim(max_records)]
+        claim = explain(connection, _CLAIM, run_id=run.run_id, lease_s=45, ids=ids)
+    # Due records are read in the order of the indexes, and each is updated by its primary key.
+    month = f"point_record_{datetime.now(UTC):%Y_%m}"
+    assert "Merge Append" in due, due
+    assert f"Index Scan using {month}_next_attempt_at_idx" in due, due
+    assert f"on {month}_pkey" in claim, claim
+    assert "Update on point_record_default" not in claim, claim
+    assert "Seq Scan on point_record" not in due + claim, due + claim
 
 
 def test_the_plan_of_a_flush_has_no_quadratic_join_with_stale_statistics(
@@ -292,25 +307,29 @@ def test_the_plan_of_a_flush_has_no_quadratic_join_with_stale_statistics(
 ) -> None:
     insert = (
         "INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes,"
-        " created_at, status, next_attempt_at) SELECT gen_random_uuid(), n, 1, now(), 0, now(),"
+        f" created_at, status, next_attempt_at) SELECT {random_id('now()')}, n, 1, now(), 0, now(),"
         " {} FROM generate_series(1, 5000) AS n RETURNING 1"
     )
     rows(database, insert.format("'INTEGRATED', NULL"))
     rows(database, "ANALYZE point_record")
     rows(database, insert.format("'AWAITING', now()"))
     with database.transaction() as connection:
-        plan = "\n".join(
-            line
-            for (line,) in connection.run(
-                f"EXPLAIN {_FLUSH}",
-                name="integrator",
-                run_id=new_run(database).run_id,
-                lease_s=45,
-                limiter="{}",
-                number=1,
-                settlements="[]",
-                is_journaled=True,
-                **asdict(SAMPLE),
-            )
+        ids = [
+            record_id for (record_id,) in connection.run("SELECT id FROM point_record LIMIT 500")
+        ]
+        plan = explain(
+            connection,
+            _FLUSH,
+            name="integrator",
+            run_id=new_run(database).run_id,
+            lease_s=45,
+            limiter="{}",
+            number=1,
+            settlements="[]",
+            first_id=min(ids),
+            last_id=max(ids),
+            is_journaled=True,
+            **asdict(SAMPLE),
         )
     assert "Nested Loop" not in plan or "Index Cond: (id = settlement" in plan, plan
+    assert "point_record_default" not in plan, plan

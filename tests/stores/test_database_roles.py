@@ -19,7 +19,7 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from local import postgres
-from local.postgres import Postgres
+from local.postgres import Postgres, random_id
 from tests.conftest import connect, create_database
 from tests.support.database_roles import (
     LOGINS,
@@ -33,9 +33,9 @@ from tests.support.database_roles import (
 )
 
 NAME = "roles"
-RECORDS = """
+RECORDS = f"""
 INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes, created_at)
-SELECT gen_random_uuid(), 1, employer, now(), 0, now() FROM generate_series(1, 3) AS employer
+SELECT {random_id("now()")}, 1, employer, now(), 0, now() FROM generate_series(1, 3) AS employer
 """
 LATER = "CREATE TABLE later (id bigint); ALTER TABLE point_record ADD extra text"
 VISIBLE = "SELECT count(*) FROM point_record"

@@ -1,6 +1,7 @@
 """Row security: Postgres shows a principal only its own rows, whatever a statement selects."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -10,14 +11,17 @@ from chalicelib.postgres.connection import Database
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
+from local.postgres import random_id
 from tests.support.tokens import INTEGRATION
 
 # Three employers with two employees each. Each employee has one record with one log row. One run.
-SETUP = """
+PARTITION = f"integration_log_{datetime.now(UTC):%Y_%m}"
+SETUP = f"""
 INSERT INTO point_record (id, employee_id, employer_id, included_at, utc_offset_minutes, created_at)
-SELECT gen_random_uuid(), employee, employer, now(), 0, now()
+SELECT {random_id("now()")}, employee, employer, now(), 0, now()
 FROM generate_series(1, 3) AS employer, generate_series(1, 2) AS employee;
-INSERT INTO integration_log (point_id, attempt, status) SELECT id, 0, 'AWAITING' FROM point_record;
+INSERT INTO integration_log (point_id, employer_id, employee_id, number, attempt, status)
+SELECT id, employer_id, employee_id, 1, 0, 'AWAITING' FROM point_record;
 INSERT INTO integration_run (run_id, max_open_requests, open_requests, delivered, failed, rejected,
     policy)
 VALUES (gen_random_uuid(), 1, 1, 1, 1, 1, 'x');
@@ -55,7 +59,10 @@ def test_a_statement_without_conditions_sees_only_the_rows_of_its_principal(
     assert session.row(EVERYTHING, QueryParameters(Principal(Role.EMPLOYER, 9))) == [0, 0, 0, None]
 
 
-@pytest.mark.parametrize("table", ["quarantine", "integrator_state", "schema_migration"])
+@pytest.mark.parametrize(
+    "table",
+    ["quarantine", "integrator_state", "schema_migration", "point_record_default", PARTITION],
+)
 @pytest.mark.parametrize("principal", [INTEGRATION, Principal(Role.EMPLOYER, 2)], ids=str)
 def test_a_query_may_not_read_the_internal_tables(
     session: ReadSession, principal: Principal, table: str
@@ -86,7 +93,7 @@ def test_the_tables_have_row_security_and_the_roles_no_privilege_to_bypass_it(
     with database.transaction() as connection:
         ((flags,),) = connection.run(
             "SELECT CAST(json_object_agg(relname, relrowsecurity) AS text) FROM pg_class"
-            " WHERE relkind = 'r' AND relname IN ('point_record', 'integration_log',"
+            " WHERE relkind IN ('r', 'p') AND relname IN ('point_record', 'integration_log',"
             " 'integration_run')"
         )
         privileged = connection.run(

@@ -28,7 +28,8 @@ _HEADER_VALUES = [
     "maxpagesize=99999999999", 'a="b,c";d', "continue-on-error", "snapshot", "Fetch",
 ]  # fmt: skip
 _SEGMENTS = [
-    "PointRecords", "IntegrationLogs", "IntegrationRuns", "IntegrationLogs(1)", "logs", "point",
+    "PointRecords", "IntegrationLogs", "IntegrationRuns", "logs", "point",
+    "IntegrationLogs(pointId=00000000-0000-8000-8000-000000000000,number=1)",
     "status", "includedAt", "latitude", "$value", "$count", "$ref", "$metadata", "$batch", "$query",
     "$entity", "$all", "$crossjoin(PointRecords)", "$filter(true)", "$each", "(", ")", "'", "%",
     "%2F", "", "..", "PointRecords(@a)", "PointRecords(id=@a)", f"PointRecords({UNKNOWN_ID})",

@@ -60,7 +60,7 @@ def assert_integrated(service: Service, legacy: SimulatedLegacy, ids: list[str])
     assert_not_stuck(service)
     last = service.rows(
         "SELECT DISTINCT ON (point_id) CAST(point_id AS text), status FROM integration_log"
-        " ORDER BY point_id, id DESC"
+        " ORDER BY point_id, number DESC"
     )
     assert sorted(last) == sorted((record_id, "INTEGRATED") for record_id in ids)
     integrated = service.rows(

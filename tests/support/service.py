@@ -55,6 +55,8 @@ def environment(*, dynamodb: str, table: str, postgres: str, legacy: str) -> dic
         # before the test calls ``advance_time``.
         "RETRY_BASE_S": "60",
         "SETTLE_INTERVAL_S": "0.05",
+        # A hundred years: the instants of the tests are fixed.
+        "RETENTION_MONTHS": "1200",
     }
 
 
@@ -137,7 +139,7 @@ class Service:
         """Return attempt, status and HTTP status of each log row of a record, in order."""
         return self.rows(
             "SELECT attempt, status, http_status FROM integration_log"
-            " WHERE point_id = CAST(:id AS uuid) ORDER BY id",
+            " WHERE point_id = CAST(:id AS uuid) ORDER BY number",
             id=record_id,
         )
 

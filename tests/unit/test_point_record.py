@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.errors import InvalidError
+from chalicelib.errors import InvalidError, TooOldError
 from chalicelib.instant import read_instant, to_text
 from chalicelib.point_record import PointRecord, from_json, parse, to_json
 from chalicelib.record_id import punch_id
@@ -49,6 +49,25 @@ def test_id_is_the_same_in_every_release() -> None:
 )
 def test_another_punch_has_another_id(changes: dict[str, Any]) -> None:
     assert accept(**changes).id != accept().id
+
+
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        ("2021-09-01T00:00:00Z", True),  # NOW is in November 2026
+        ("2021-08-31T23:59:59.999999Z", False),
+        ("2021-09-01T00:00:00+00:01", False),
+        ("0001-01-01T00:00:00Z", False),  # what .NET sends for an empty date
+    ],
+)
+def test_punch_before_the_months_that_are_kept_is_too_old(text: str, is_kept: bool) -> None:
+    body = {**PUNCH, "includedAt": text}
+    if is_kept:
+        assert parse(body, NOW, clock_skew_s=60, retention_months=62).id
+        return
+    with pytest.raises(TooOldError, match="Punches are kept since 2021-09-01") as refused:
+        parse(body, NOW, clock_skew_s=60, retention_months=62)
+    assert refused.value.target == "includedAt"
 
 
 @pytest.mark.parametrize("name", ["employeeId", "employerId"])

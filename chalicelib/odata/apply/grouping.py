@@ -82,7 +82,7 @@ class _Deduplication:
         if not isinstance(value, Column) or not isinstance(value.instance, NavigationStep):
             return value
         navigation_path = path.text.rpartition("/")[0]
-        self.keys[navigation_path] = Column(value.instance, value.instance.entity.key)
+        self.keys[navigation_path] = _key_column(value.instance)
         if navigation_path not in self.numbers:
             return value
         return first_occurrence(self.numbers[navigation_path], value)
@@ -300,4 +300,10 @@ def _key_of(pipeline: Pipeline, path: Span) -> Column | None:
         if step.collection:
             return None
         instance = NavigationStep(instance, step)
-    return Column(instance, instance.entity.key)
+    return _key_column(instance)
+
+
+def _key_column(instance: Variable | NavigationStep) -> Column:
+    """Return the key of an entity that a navigation to one leads to; it has one property."""
+    (key,) = instance.entity.key
+    return Column(instance, key)

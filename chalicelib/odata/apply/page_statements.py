@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from chalicelib.odata.apply.relation import Attribute, GroupedNavigation, Relation
 from chalicelib.odata.apply.relation_sql import RelationTranslator
@@ -13,6 +14,7 @@ from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.json_functions import (
     TYPES_OF_JSON,
     JsonStyle,
+    entity_url,
     link_fields,
     type_name,
     value_text,
@@ -160,11 +162,11 @@ class _JsonWriter:
     def _identity(self) -> list[_Part]:
         """Return the control information of an entity that the client cannot compute."""
         base, style = self._relation.base, self._style
-        has_key = Attribute(base.key) in self._attributes
+        has_key = {*map(Attribute, base.key)} <= {*self._attributes}
         if not style.is_full and (has_key or style.metadata == "none"):
             return []
-        prefix = self._translator.bind(Edm.STRING, f"{style.service_root}/{base.entity_set}(")
-        url = f"{prefix} || e.{base.key.column} || ')'"
+        bind = partial(self._translator.bind, Edm.STRING)
+        url = entity_url(base, "e", style.service_root, bind)
         fields = [f'{url} AS "@odata.id"']
         if style.is_full:
             fields.insert(0, f"'#{base.qualified_name}' AS \"@odata.type\"")

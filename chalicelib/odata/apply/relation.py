@@ -155,10 +155,12 @@ def relation_of(entity: EntityType, variable: Variable) -> Relation:
         entity.properties,
         entity.navigations,
         search_path=entity.search_path,
+        key_size=entity.key_size,
+        time_of_key=entity.time_of_key,
         base=entity,
         select=Subselect(variable, outputs),
         attributes=attributes,
-        unique=(Attribute(entity.key),),
+        unique=tuple(map(Attribute, entity.key)),
         has_entities=True,
     )
 

@@ -35,10 +35,10 @@ class RelationTranslator(Translator):
         self._conditions = conditions
         self._page = page
 
-    def source(self, entity: EntityType) -> str:
+    def source(self, entity: EntityType, *, is_linked: bool = False) -> str:
         if isinstance(entity, Relation):
             return f"({self._subselect(self._page or entity.select)})"
-        return super().source(entity)
+        return super().source(entity, is_linked=is_linked)
 
     def column(self, instance: Instance, prop: Property) -> str:
         if isinstance(instance, NavigationStep) and isinstance(

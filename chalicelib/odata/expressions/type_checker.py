@@ -261,20 +261,23 @@ class _TypeChecker:
 
 def _compare_entities(operator: Word, left: Node | Instance, right: Node | Instance) -> Node:
     """Compare two entities by their keys, or an entity with null."""
-    sides: list[Node] = []
+    sides: list[tuple[Node, ...]] = []
     entities: set[EntityType] = set()
     for side in (left, right):
         if isinstance(side, Instance):
             entities.add(side.entity)
-            sides.append(Column(side, side.entity.key))
+            sides.append(tuple(Column(side, each) for each in side.entity.key))
         elif side.type is Edm.NULL:
-            sides.append(side)
+            sides.append((side,))  # an entity without the first property of its key is none
     if operator.name not in ("eq", "ne") or len(sides) < 2 or len(entities) > 1:
         raise syntax_error(
             "An entity can be compared only by eq or ne, with null or an entity of its type",
             operator.at,
         )
-    return Comparison(operator.name, *sides)
+    pairs = [Comparison(operator.name, *pair) for pair in zip(*sides, strict=False)]
+    if len(pairs) == 1:
+        return pairs[0]
+    return LogicalOperation("and" if operator.name == "eq" else "or", tuple(pairs))
 
 
 def _entity_type(path: Path) -> EntityType:

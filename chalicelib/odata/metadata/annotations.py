@@ -111,7 +111,7 @@ def of_property(entity: EntityType, prop: Property) -> Annotations:
     terms: dict[str, Value] = {f"{CORE}.Description": prop.description}
     if prop.name in entity.insertable:
         terms[f"{CORE}.Immutable"] = True
-    elif prop is not entity.key:  # python-odata cannot insert entities with a Computed key
+    elif prop not in entity.key:  # python-odata cannot insert entities with a Computed key
         terms[f"{CORE}.Computed"] = True
     return terms
 

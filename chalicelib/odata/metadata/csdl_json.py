@@ -41,7 +41,7 @@ def csdl_json(version: str, expand_depth: int) -> str:
 
 
 def _entity_type(entity: EntityType) -> dict[str, Any]:
-    members: dict[str, Any] = {"$Kind": "EntityType", "$Key": [entity.key.name]}
+    members: dict[str, Any] = {"$Kind": "EntityType", "$Key": [each.name for each in entity.key]}
     for each in entity.properties:
         members[each.name] = _property(each) | _annotation_members(
             annotations.of_property(entity, each)

@@ -61,12 +61,15 @@ def referential_constraint(entity: EntityType, navigation: Navigation) -> tuple[
     CSDL XML 4.01, section 8.5.
     """
     names = {each.column: each.name for each in entity.properties}
-    return names[navigation.column], navigation.target.key.name
+    (principal,) = navigation.target.key
+    return names[navigation.column], principal.name
 
 
 def _add_entity_type(schema: Element, entity: EntityType) -> None:
     entity_type = SubElement(schema, "EntityType", {"Name": entity.name})
-    SubElement(SubElement(entity_type, "Key"), "PropertyRef", {"Name": entity.key.name})
+    key = SubElement(entity_type, "Key")
+    for each in entity.key:
+        SubElement(key, "PropertyRef", {"Name": each.name})
     for each in entity.properties:
         _add_property(entity_type, entity, each)
     for navigation in entity.navigations:

@@ -62,7 +62,7 @@ class PageRequest:
 
         Args:
             key_count: the number of order keys in a token; None pages by offset.
-            of_entity: the last order key is the key of an entity.
+            of_entity: the order keys contain the key of an entity.
 
         Raises:
             InvalidError: an option is invalid, or the token is not of this query.

@@ -16,7 +16,7 @@ from typing import Literal
 from chalicelib.errors import InvalidError
 
 # An order key as Postgres writes it as text. True stands for a text that is too long for a URL:
-# the statement reads it from the entity, which the last key identifies.
+# the statement reads it from the entity, whose key is among the order keys.
 Value = str | Literal[True] | None
 
 # Characters that Postgres cannot store in a text.
@@ -64,7 +64,7 @@ class SkipToken:
     def decode(
         cls, text: str, query: Sequence[object], key_count: int, *, of_entity: bool = True
     ) -> "SkipToken":
-        """Parse a token. With ``of_entity``, the last order key is the key of an entity.
+        """Parse a token. With ``of_entity``, the order keys contain the key of an entity.
 
         Raises:
             InvalidError: ``encode`` did not return this token for this query.

@@ -22,11 +22,13 @@ def total_order(
             for fixed, then in entity.indexed_orders
             if any(_fixes(each, it, fixed) for each in conditions)
         )[:1]
-    for position, each in enumerate(keys):
-        if _is_column(each.expression, it, entity.key.name):
+    missing = [*entity.key]
+    for position, key in enumerate(keys):
+        missing = [each for each in missing if not _is_column(key.expression, it, each.name)]
+        if not missing:
             return keys[: position + 1]
     descending = bool(keys) and keys[-1].descending
-    return (*keys, OrderKey(Column(it, entity.key), descending))
+    return (*keys, *(OrderKey(Column(it, each), descending) for each in missing))
 
 
 def _fixes(condition: Node, it: Variable, name: str) -> bool:

@@ -14,6 +14,7 @@ from chalicelib.odata.query.projection import ExpandForm, Expansion, Projection
 from chalicelib.odata.sql.json_functions import (
     JsonStyle,
     computed_name,
+    entity_url,
     link_fields,
     property_fields,
     value_text,
@@ -42,7 +43,7 @@ class EntityJsonBuilder:
         entity = projection.it.entity
         stored = dict.fromkeys(projection.properties)
         if projection.expansions or self._has_id(projection):
-            stored[entity.key] = None
+            stored.update(dict.fromkeys(entity.key))
         by_column = {each.column: each for each in entity.properties}
         stored.update((by_column[each.navigation.column], None) for each in projection.expansions)
         columns = [translator.column(projection.it, each) for each in stored]
@@ -54,10 +55,10 @@ class EntityJsonBuilder:
     ) -> tuple[str, str]:
         """Return the SQL of an entity's JSON, and the join that this SQL requires.
 
-        ``outer`` maps the variables of enclosing entities to the SQL of their keys.
+        ``outer`` maps the variables of enclosing entities to the aliases of their rows.
         """
         parts = [self._computed(each, f"{row}.c{n}") for n, each in enumerate(projection.computed)]
-        around = {**(outer or {}), projection.it: f"{row}.{projection.it.entity.key.column}"}
+        around = {**(outer or {}), projection.it: row}
         parts += [self._expansion(each, projection, row, around) for each in projection.expansions]
         fields = self._fields(projection, row)
         if not fields:
@@ -92,7 +93,7 @@ class EntityJsonBuilder:
         """Return whether to write ``@odata.id``: the client cannot derive it without the key."""
         if self._style.is_full or projection.is_reference:
             return True
-        without_key = projection.it.entity.key not in projection.properties
+        without_key = not {*projection.it.entity.key} <= {*projection.properties}
         return without_key and self._style.metadata == "minimal"
 
     def _fields(self, projection: Projection, row: str) -> list[str]:
@@ -249,8 +250,7 @@ class EntityJsonBuilder:
 
     def _url(self, projection: Projection, row: str) -> str:
         entity = projection.it.entity
-        prefix = self._bind(f"{self._style.service_root}/{entity.entity_set}(")
-        return f"{prefix} || {row}.{entity.key.column} || ')'"
+        return entity_url(entity, row, self._style.service_root, self._bind)
 
     def _bind(self, text: str) -> str:
         return Translator(self._parameters).bind(Edm.STRING, text)

@@ -40,7 +40,7 @@ def translate_filter(text: str, principal: Principal, bounds: Bounds) -> Conditi
     node = parse_condition(tokens, "$filter", Scope.of(it), bounds)
     translator = Translator(QueryParameters(principal))
     sql = translator.truth(node)
-    alias, _, _ = translator.column(it, POINT_RECORD.key).partition(".")
+    alias, _, _ = translator.column(it, POINT_RECORD.key[0]).partition(".")
     source = translator.from_clause(it)
     require_plannable(f"{source} {sql}", translator.parameters)
     return Condition(source, alias, sql, tuple(translator.parameters))

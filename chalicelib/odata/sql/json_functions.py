@@ -5,12 +5,13 @@ property, the options of a link) is always a bound parameter. JSON 4.01, section
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chalicelib.odata.ast import ComputedProperty
 from chalicelib.odata.edm import FRACTIONS, Edm
 from chalicelib.odata.expressions.functions import DATE_AS_TEXT, INSTANT_AS_TEXT
-from chalicelib.odata.model import Navigation, Property
+from chalicelib.odata.model import EntityType, Navigation, Property
 
 # Types that a client recognizes without a type annotation. JSON 4.01, section 4.6.3.
 TYPES_OF_JSON = (Edm.STRING, Edm.BOOLEAN, Edm.DOUBLE)
@@ -119,6 +120,22 @@ def link_fields(navigation: Navigation, url: str) -> list[str]:
         f"{url} || '/{navigation.name}/$ref' AS \"{navigation.name}@odata.associationLink\"",
         f"{url} || '/{navigation.name}' AS \"{navigation.name}@odata.navigationLink\"",
     ]
+
+
+def entity_url(entity: EntityType, row: str, service_root: str, bind: Callable[[str], str]) -> str:
+    """Return the SQL of an entity's URL, from the columns of its key in ``row``.
+
+    URL Conventions 4.01, section 4.3.1: a key of several properties has their names.
+
+    Args:
+        bind: binds a text, and returns its placeholder.
+    """
+    url, before = "", f"{service_root}/{entity.entity_set}("
+    for each in entity.key:
+        name = f"{each.name}=" if entity.key_size > 1 else ""
+        url += f"{bind(before + name)} || {row}.{each.column} || "
+        before = ","
+    return f"{url}')'"
 
 
 def type_name(edm: Edm) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from chalicelib.odata.ast import OrderKey
+from chalicelib.odata.ast import Column, OrderKey
+from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.query.skip_token import Value
+from chalicelib.odata.sql.id_bounds import bound_of_place
 from chalicelib.odata.sql.translator import Translator
 
 
@@ -38,13 +40,20 @@ def after_place(
     row comparison, which an index serves.
     """
     values = [
-        _value(entity, key, value, after[-1], translator)
+        _value(entity, key, value, keys, after, translator)
         for key, value in zip(keys, after, strict=True)
     ]
     directions = {key.descending for key in keys}
     if len(directions) == 1 and not any(key.expression.nullable for key in keys):
         sign = "<" if directions.pop() else ">"
-        return f"({', '.join(expressions)}) {sign} ({', '.join(map(str, values))})"
+        follows = f"({', '.join(expressions)}) {sign} ({', '.join(map(str, values))})"
+        bound = bound_of_place(keys, after)
+        if bound is None:
+            return follows
+        column, operator, text = bound
+        return f"{follows} AND {translator.value(column)} {operator} " + translator.bind_text(
+            Edm.GUID, text
+        )
     alternatives: list[str] = []
     equal: list[str] = []
     for key, sql, value in zip(keys, expressions, values, strict=True):
@@ -55,17 +64,30 @@ def after_place(
 
 
 def _value(
-    entity: EntityType, key: OrderKey, value: Value, entity_key: Value, translator: Translator
+    entity: EntityType,
+    key: OrderKey,
+    value: Value,
+    keys: Sequence[OrderKey],
+    after: Sequence[Value],
+    translator: Translator,
 ) -> str | None:
-    """Return the SQL of one key value of the place, None for null."""
+    """Return the SQL of one key value of the place, None for null.
+
+    An order contains the key of the entity, so the place has its values.
+    """
     if value is None or isinstance(value, str):
         return None if value is None else translator.bind_text(key.expression.type, value)
     inner = Translator(translator.parameters)
     expression = inner.by_order(key.expression)
     it = root(entity)
-    column = inner.column(it, entity.key)
-    bound = inner.bind_text(entity.key.type, str(entity_key))
-    return f"(SELECT {expression} FROM {inner.from_clause(it)} WHERE {column} = {bound})"
+    has_key = " AND ".join(
+        f"{inner.value(each.expression)} = {inner.bind_text(each.expression.type, str(text))}"
+        for each, text in zip(keys, after, strict=True)
+        if isinstance(each.expression, Column)
+        and each.expression.instance is it
+        and each.expression.member in entity.key
+    )
+    return f"(SELECT {expression} FROM {inner.from_clause(it)} WHERE {has_key})"
 
 
 def _follows(key: OrderKey, sql: str, value: str | None) -> str | None:

@@ -185,5 +185,5 @@ def existence_of(parent: Resource | None, parameters: QueryParameters) -> str:
     if parent is None:
         return "TRUE"
     translator = Translator(parameters)
-    key = translator.column(root(parent.entity), parent.entity.key)
+    key = translator.column(root(parent.entity), parent.entity.key[0])
     return f"EXISTS ({_one(parent, [key], translator)})"

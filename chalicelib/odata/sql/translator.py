@@ -32,6 +32,7 @@ from chalicelib.odata.ast import (
 )
 from chalicelib.odata.edm import Edm, promote
 from chalicelib.odata.model import EntityType, Navigation, Property
+from chalicelib.odata.sql.id_bounds import implied_bounds
 from chalicelib.postgres.query_parameters import QueryParameters
 
 _COMPARISONS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -45,7 +46,7 @@ class Translator:
     """Translates the expressions of one SELECT that runs for the principal of ``parameters``.
 
     All SELECTs of a statement share their parameters. ``outer`` maps the variables of enclosing
-    SELECTs to the SQL of their keys: an expression that refers to one joins its row by the key.
+    SELECTs to the aliases of their rows: an expression that refers to one joins its row by the key.
     """
 
     def __init__(
@@ -58,38 +59,51 @@ class Translator:
         self._numbers = count()
         self._depth = 0  # nesting of conditions on related rows
 
-    def source(self, entity: EntityType) -> str:
+    def source(self, entity: EntityType, *, is_linked: bool = False) -> str:
         """Return the FROM item for a type's entities, restricted to those the principal may read.
 
         Invariant: every table access goes through this method, below each filter, navigation and
         count.
+
+        Args:
+            entity: the type.
+            is_linked: a join condition leads to the entities, so the plan starts elsewhere.
+
+        Raises:
+            InvalidError: the statement reads too many tables.
         """
+        self.parameters.reserve_table()
         if not self.parameters.principal.bounds:
             return entity.table
         if not entity.own_rows:
             return f"(SELECT * FROM {entity.table} WHERE FALSE)"
         own = self.parameters.owned_by_principal("p")
-        return f"(SELECT * FROM {entity.own_rows.format(own=own)})"
+        if is_linked:
+            return f"(SELECT * FROM {entity.table} AS p WHERE {own})"
+        return f"({entity.own_rows.format(own=own)})"
 
-    def from_clause(self, variable: Variable) -> str:
+    def from_clause(self, variable: Variable, *, is_linked: bool = False) -> str:
         """Return what follows FROM so that ``variable`` is in scope.
 
         Call it after all expressions on the variable have been translated: each of their
         navigations to a single entity adds a join.
         """
         alias = self._alias(variable)
-        return " ".join([f"{self.source(variable.entity)} AS {alias}", *self._joins[variable]])
+        source = self.source(variable.entity, is_linked=is_linked)
+        return " ".join([f"{source} AS {alias}", *self._joins[variable]])
 
     def from_clause_with_outer(self, variable: Variable) -> str:
         """Return ``from_clause`` with joins that bring the outer variables into scope."""
-        clause = self.from_clause(variable)
-        for each, key in self._outer.items():
+        clause = self.from_clause(variable, is_linked=True)
+        for each, row in self._outer.items():
             if each in self._joins:
-                same_key = f"{self._alias(each)}.{each.entity.key.column} = {key}"
-                joins = " ".join(["", *self._joins[each]])
-                clause += (
-                    f" JOIN {self.source(each.entity)} AS {self._alias(each)} ON {same_key}{joins}"
+                alias = self._alias(each)
+                same_key = " AND ".join(
+                    f"{alias}.{prop.column} = {row}.{prop.column}" for prop in each.entity.key
                 )
+                joins = " ".join(["", *self._joins[each]])
+                source = self.source(each.entity, is_linked=True)
+                clause += f" JOIN {source} AS {alias} ON {same_key}{joins}"
         return clause
 
     def link(self, navigation: Navigation, origin: str, target: Variable) -> str:
@@ -101,7 +115,7 @@ class Translator:
         if isinstance(node, LogicalOperation):
             return self._logical(node, [self.truth(each) for each in node.operands])
         if isinstance(node, Comparison):
-            return self._comparison(node, exact=False)
+            return self._with_bounds_of_id(node, self._comparison(node, exact=False))
         if isinstance(node, Membership):
             return self._membership(node, exact=False)
         return self.value(node)
@@ -172,7 +186,9 @@ class Translator:
             variable = variable.origin
         link = _link(step.navigation, origin, alias)
         self.parameters.reserve_join()
-        self._joins[variable].append(f"LEFT JOIN {self.source(step.entity)} AS {alias} ON {link}")
+        self._joins[variable].append(
+            f"LEFT JOIN {self.source(step.entity, is_linked=True)} AS {alias} ON {link}"
+        )
 
     def _logical(self, node: LogicalOperation, operands: list[str]) -> str:
         return f"({f' {node.operator.upper()} '.join(operands)})"
@@ -198,6 +214,23 @@ class Translator:
         if exact and (left.nullable or right.nullable):
             return f"COALESCE({x} {sign} {y}, FALSE)"
         return f"({x} {sign} {y})"
+
+    def _with_bounds_of_id(self, node: Comparison, sql: str) -> str:
+        """Add what a condition on an instant implies for ids, so that few months are read."""
+        implied = implied_bounds(node)
+        if implied is None:
+            return sql
+        instance, bounds = implied[0].instance, implied[1]
+        (key,) = instance.entity.key
+        columns = [self.column(instance, key)]
+        if isinstance(instance, NavigationStep):
+            columns.append(f"{self._alias(instance.origin)}.{instance.navigation.column}")
+        conditions = [
+            f"{column} {sign} {self.bind(Edm.GUID, bound)}"
+            for sign, bound in bounds
+            for column in columns
+        ]
+        return f"({' AND '.join([sql, *conditions])})"
 
     def _with_null(self, node: Comparison) -> str:
         """Translate a comparison with the literal null."""
@@ -255,7 +288,8 @@ class Translator:
             condition = self.truth(node.predicate)
         self._depth -= 1
         link = _link(node.navigation, self._alias(node.origin), self._alias(node.variable))
-        return f"FROM {self.from_clause(node.variable)} WHERE {link} AND {condition}"
+        source = self.from_clause(node.variable, is_linked=True)
+        return f"FROM {source} WHERE {link} AND {condition}"
 
 
 def _link(navigation: Navigation, origin: str, target: str) -> str:

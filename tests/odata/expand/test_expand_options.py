@@ -9,12 +9,12 @@ import pytest
 from chalicelib.errors import InvalidError
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from tests.support.odata.client import ROOT, Client
+from tests.support.odata.client import ROOT, Client, key_of
 from tests.support.odata.dataset import DataSet, Log, Record
 
 
 def log_ids(entity: Any) -> list[Any]:
-    return [each["id"] for each in entity["logs"]]
+    return [key_of(each) for each in entity["logs"]]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def log_ids(entity: Any) -> list[Any]:
         ("logs", lambda logs, _: logs),
         ("logs($top=2)", lambda logs, _: logs[:2]),
         ("logs($skip=1;$top=2)", lambda logs, _: logs[1:3]),
-        ("logs($orderby=id desc)", lambda logs, _: logs[::-1]),
+        ("logs($orderby=number desc)", lambda logs, _: logs[::-1]),
         ("logs($orderby=status desc,attempt)",
          lambda logs, _: sorted(sorted(logs, key=lambda log: log.attempt),
                                 key=lambda log: log.status, reverse=True)),
@@ -40,7 +40,7 @@ def log_ids(entity: Any) -> list[Any]:
         ("logs($filter=$this/attempt eq 2)", lambda logs, _: logs[2:3]),
         ("logs($filter=point/employerId eq $it/employerId and $it/logs/$count eq 4)",
          lambda logs, _: logs),
-        ("logs($filter=$it/logs/any(l:l/id gt $this/id))", lambda logs, _: logs[:-1]),
+        ("logs($filter=$it/logs/any(l:l/number gt $this/number))", lambda logs, _: logs[:-1]),
         ("logs($filter=contains(log,';)') or true)", lambda logs, _: logs),
         ("logs($search=accepted)", lambda logs, _: [log for log in logs if log.log == "accepted"]),
         ("logs($search=NOT accepted;$filter=attempt lt 3)",
@@ -48,7 +48,7 @@ def log_ids(entity: Any) -> list[Any]:
         ("logs($compute=attempt mod 2 as odd;$filter=odd eq 1)",
          lambda logs, _: [log for log in logs if log.attempt % 2]),
         ("logs($compute=attempt mul -1 as back;$orderby=back)", lambda logs, _: logs[::-1]),
-        (" logs ( TOP = 1 ; Select = id )", lambda logs, _: logs[:1]),
+        (" logs ( TOP = 1 ; Select = pointId,number )", lambda logs, _: logs[:1]),
         ("logs(filter=attempt EQ 0)", lambda logs, _: logs[:1]),
         ("logs/PunchClock.IntegrationLog", lambda logs, _: logs),
         ("PunchClock.PointRecord/logs", lambda logs, _: logs),
@@ -75,7 +75,7 @@ def test_expanded_single_entity_is_a_json_object(client: Client, data: DataSet) 
     for log in data.logs[:5]:
         response = client.json(
             f"IntegrationLogs({log.id})",
-            ("$select", "id"),
+            ("$select", "number"),
             ("$expand", "point($select=id,attempts;$compute=attempts add 1 as next)"),
         )
         assert response["point"] == {"id": str(log.point.id), "attempts": log.point.attempts}
@@ -85,7 +85,7 @@ def test_collection_expands_related_entities_of_each_entity(client: Client, data
     response = client.json(
         "PointRecords",
         ("$select", "id"),
-        ("$expand", "logs($select=id;$count=true;$top=1)"),
+        ("$expand", "logs($select=number;$count=true;$top=1)"),
         ("$filter", "attempts gt 0"),
         ("$top", "1000"),
     )
@@ -94,7 +94,10 @@ def test_collection_expands_related_entities_of_each_entity(client: Client, data
         {
             "id": str(each.id),
             "logs@odata.count": len(each.logs),
-            "logs": [{"id": log.id} for log in each.logs[:1]],
+            "logs": [
+                {"@odata.id": f"{ROOT}/IntegrationLogs({log.id})", "number": log.number}
+                for log in each.logs[:1]
+            ],
         }
         for each in records
     ]
@@ -103,9 +106,10 @@ def test_collection_expands_related_entities_of_each_entity(client: Client, data
 def test_expand_depth_is_limited_by_the_setting(
     client: Client, client_of: Callable[[Settings], Client], record: Record
 ) -> None:
-    two = "logs($select=id;$expand=point($select=id))"
+    two = "logs($select=pointId,number;$expand=point($select=id))"
     response = client.json(f"PointRecords({record.id})", ("$expand", two))
-    assert response["logs"][0] == {"id": record.logs[0].id, "point": {"id": str(record.id)}}
+    point = response["logs"][0].pop("point")
+    assert (log_ids(response)[0], point) == (record.logs[0].id, {"id": str(record.id)})
     three = "logs($expand=point($expand=logs))"
     with pytest.raises(InvalidError, match=r"2 levels \(ODATA_EXPAND_DEPTH\)"):
         client.get("PointRecords", ("$expand", three))
@@ -146,14 +150,16 @@ def test_expanded_count_has_only_the_count_annotation(get_expanded: Callable[...
 def test_select_path_selects_a_property_of_a_related_entity(client: Client, data: DataSet) -> None:
     log = data.logs[0]
     response = client.json(
-        "IntegrationLogs", ("$select", "id,point/status,point/id"), ("$top", "1")
+        "IntegrationLogs", ("$select", "pointId,number,point/status,point/id"), ("$top", "1")
     )
-    assert response["@odata.context"].endswith("#IntegrationLogs(id,point(id,status))")
+    assert response["@odata.context"].endswith("#IntegrationLogs(pointId,number,point(id,status))")
     expected = {"id": str(log.point.id), "status": log.point.status}
-    assert response["value"] == [{"id": log.id, "point": expected}]
+    assert response["value"] == [
+        {"pointId": str(log.pointId), "number": log.number, "point": expected}
+    ]
     same = client.json(
-        "IntegrationLogs", ("$select", "id,point/status,point/id"), ("$expand", "point"),
-        ("$top", "1"),
+        "IntegrationLogs", ("$select", "pointId,number,point/status,point/id"),
+        ("$expand", "point"), ("$top", "1"),
     )  # fmt: skip
     assert same["value"] == response["value"]
 
@@ -163,18 +169,21 @@ def test_select_path_selects_a_property_of_a_related_entity(client: Client, data
     [
         ("logs($select=status),logs($select=attempt)", "logs($select=status,attempt)"),
         ("logs($select=status),logs($select=status)", "logs($select=status)"),
-        ("logs($select=id),logs($select=id,status),logs($select=attempt)",
-         "logs($select=id,status,attempt)"),
+        ("logs($select=number),logs($select=number,status),logs($select=attempt)",
+         "logs($select=number,status,attempt)"),
         ("logs($select=status),logs", "logs"),
-        ("logs,logs($select=status),logs($select=id)", "logs"),
-        ("logs($top=2;$select=id),logs($select=status;$top=2)", "logs($top=2;$select=id,status)"),
+        ("logs,logs($select=status),logs($select=number)", "logs"),
+        ("logs($top=2;$select=number),logs($select=status;$top=2)",
+         "logs($top=2;$select=number,status)"),
         ("logs($expand=point($select=id)),logs($expand=point($select=status))",
          "logs($expand=point($select=id,status))"),
-        ("logs($select=id),logs($select=id;$expand=point($select=id))",
-         "logs($select=id;$expand=point($select=id))"),
-        ("logs($filter=attempt ge @a;@a=1;$select=id),logs($filter=attempt ge @a;@a=1;$select=log)",
-         "logs($filter=attempt ge @a;@a=1;$select=id,log)"),
-        ("PointRecord/logs($select=id),logs/IntegrationLog($select=log)", "logs($select=id,log)"),
+        ("logs($select=number),logs($select=number;$expand=point($select=id))",
+         "logs($select=number;$expand=point($select=id))"),
+        ("logs($filter=attempt ge @a;@a=1;$select=number),"
+         "logs($filter=attempt ge @a;@a=1;$select=log)",
+         "logs($filter=attempt ge @a;@a=1;$select=number,log)"),
+        ("PointRecord/logs($select=number),logs/IntegrationLog($select=log)",
+         "logs($select=number,log)"),
     ],
 )  # fmt: skip
 def test_items_that_differ_in_what_they_select_are_merged(
@@ -189,23 +198,22 @@ def test_merged_items_of_a_single_entity_and_their_next_link(
     client = client_of(replace(Settings(), odata_expand_page=1))
     log = client.json(
         f"IntegrationLogs({data.logs[0].id})",
-        ("$select", "id"),
+        ("$select", "number"),
         ("$expand", "point($select=status),point($select=employeeId)"),
     )
     assert log["point"]["status"] == data.logs[0].point.status
-    assert log["@odata.context"].endswith("(id,point(employeeId,status))/$entity")
-    expand = "logs($select=status),logs($select=id)"
+    assert log["@odata.context"].endswith("(number,point(employeeId,status))/$entity")
+    expand = "logs($select=status),logs($select=pointId,number)"
     first = client.json(f"PointRecords({record.id})", ("$expand", expand))
     second = client.follow(first["logs@odata.nextLink"])
-    assert second["value"] == [
-        {"id": record.logs[n].id, "status": record.logs[n].status} for n in range(1, 4)
-    ]
+    assert [key_of(each) for each in second["value"]] == [each.id for each in record.logs[1:]]
 
 
 def test_navigation_resources_accept_expand(client: Client, record: Record) -> None:
     path = f"PointRecords({record.id})/logs"
-    response = client.json(path, ("$expand", "point($select=id)"), ("$select", "id"), ("$top", "1"))
-    assert response["value"] == [{"id": record.logs[0].id, "point": {"id": str(record.id)}}]
+    response = client.json(path, ("$expand", "point($select=id)"), ("$top", "1"))
+    assert response["value"][0]["point"] == {"id": str(record.id)}
+    assert key_of(response["value"][0]) == record.logs[0].id
     path = f"IntegrationLogs({record.logs[0].id})/point"
     assert client.json(path, ("$expand", "logs/$count"))["logs@odata.count"] == 4
 

@@ -48,10 +48,18 @@ class Client:
 
     def ids(self, entity_set: str, condition: str, /, *query: tuple[str, str]) -> list[Any]:
         """Return the keys of the entities that a filter selects, in the response's order."""
+        key = "pointId,number" if entity_set == "IntegrationLogs" else "id"
         answer = self.json(
-            entity_set, ("$filter", condition), ("$select", "id"), ("$top", "1000"), *query
+            entity_set, ("$filter", condition), ("$select", key), ("$top", "1000"), *query
         )
-        return [each["id"] for each in answer["value"]]
+        return [key_of(each) for each in answer["value"]]
+
+
+def key_of(entity: Any) -> Any:
+    """Return the key of an entity in JSON; of a log, as it stands in a path."""
+    if "number" in entity:
+        return f"pointId={entity['pointId']},number={entity['number']}"
+    return entity["id"]
 
 
 def rows(client: Client, entity_set: str, apply: str, *query: tuple[str, str]) -> list[Any]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.postgres.connection import Database
+from chalicelib.record_id import first_id
 
 DEVICES = [
     None, "device-1", "device-12", "Device-12", "O'Brien's", "100%", "a_b", "back\\slash",
@@ -42,8 +43,8 @@ INSTANTS = [
 class Log:
     """An integration log, with OData's property names."""
 
-    id: int
     pointId: uuid.UUID  # noqa: N815
+    number: int
     attempt: int
     status: str
     log: str | None
@@ -51,6 +52,11 @@ class Log:
     latencyMs: int | None  # noqa: N815
     createdAt: datetime  # noqa: N815
     point: "Record"
+
+    @property
+    def id(self) -> str:
+        """The key as it stands in a path. Its order is that of the keys."""
+        return f"pointId={self.pointId},number={self.number}"
 
 
 @dataclass(eq=False, repr=False)
@@ -89,7 +95,6 @@ class DataSet:
 def build(count: int = 60, seed: int = 7) -> list[Record]:
     """Generate records; the same seed gives the same records."""
     chance = random.Random(seed)
-    log_id = 0
     records = []
     for number in range(count):
         status = STATUSES[number % len(STATUSES)]
@@ -97,7 +102,7 @@ def build(count: int = 60, seed: int = 7) -> list[Record]:
         instant = chance.choice(INSTANTS) + timedelta(minutes=chance.choice([0, 0, 1, 59, 1440]))
         created = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=number, microseconds=number)
         record = Record(
-            id=uuid.UUID(int=chance.getrandbits(128)),
+            id=uuid.UUID(int=first_id(instant).int | chance.getrandbits(128) % 2**80),
             employeeId=chance.choice([1, 2, 3, 10, 2**31, 2**53 + 1, 2**63 - 1]),
             employerId=chance.choice([1, 1, 2, 3, 2**62]),
             includedAt=instant,
@@ -115,11 +120,10 @@ def build(count: int = 60, seed: int = 7) -> list[Record]:
             updatedAt=chance.choice([None, created + timedelta(hours=1)]),
         )
         for attempt in range(chance.choice([0, 0, 1, 2, 4])):
-            log_id += 1
             record.logs.append(
                 Log(
-                    id=log_id,
                     pointId=record.id,
+                    number=len(record.logs) + 1,
                     attempt=attempt,
                     status=chance.choice(STATUSES),
                     log=chance.choice(LOG_TEXTS),
@@ -144,13 +148,14 @@ def store(records: list[Record], database: Database) -> None:
             for log in record.logs:
                 values = {each.name: getattr(log, each.name) for each in fields(log)}
                 values.pop("point")
-                _insert(connection, "integration_log", values, " OVERRIDING SYSTEM VALUE")
+                values |= {"employerId": record.employerId, "employeeId": record.employeeId}
+                _insert(connection, "integration_log", values)
 
 
-def _insert(connection: Any, table: str, values: dict[str, Any], how: str = "") -> None:
+def _insert(connection: Any, table: str, values: dict[str, Any]) -> None:
     columns = ", ".join(_snake(name) for name in values)
     places = ", ".join(f":{name}" for name in values)
-    connection.run(f"INSERT INTO {table} ({columns}){how} VALUES ({places})", **values)
+    connection.run(f"INSERT INTO {table} ({columns}) VALUES ({places})", **values)
 
 
 def _snake(name: str) -> str:

@@ -26,8 +26,8 @@ def readable(value: Any, expected: Any) -> Any:
             return Fraction(value)
         case str(), uuid.UUID():
             return uuid.UUID(_KEY.sub(r"\1", value))
-        case str(), int() if value.startswith("http"):
-            return int(_KEY.sub(r"\1", value))
+        case str(), str() if value.startswith("http") and expected.startswith("pointId="):
+            return _KEY.sub(r"\1", value)
         case str(), datetime():
             return datetime.fromisoformat(value)
         case str(), date():

@@ -23,7 +23,7 @@ PROPERTIES = {
         "createdAt", "replicatedAt", "updatedAt",
     ],
     "Log": [
-        "id", "pointId", "attempt", "status", "log", "httpStatus", "latencyMs", "createdAt",
+        "pointId", "number", "attempt", "status", "log", "httpStatus", "latencyMs", "createdAt",
     ],
 }  # fmt: skip
 _NAVIGATIONS = {"Record": ("logs", "Log"), "Log": ("point", "Record")}

@@ -57,7 +57,8 @@ def condition(text: str, entity: EntityType = POINT_RECORD) -> tuple[str, list[s
         ("status gt 'x'", '(t0.status COLLATE "C" > CAST($1 AS text) COLLATE "C")', ["x"]),
         ("status in ('a','b')", "(t0.status = ANY(CAST($1 AS text[])))", ['{"a","b"}']),
         ("includedAt ge 2026-01-01T03:00:00+03:00",
-         "(t0.included_at >= CAST($1 AS timestamptz))", ["2026-01-01T00:00:00+00:00"]),
+         "((t0.included_at >= CAST($1 AS timestamptz)) AND t0.id >= CAST($2 AS uuid))",
+        ["2026-01-01T00:00:00+00:00", "019b76da-a800-0000-0000-000000000000"]),
     ],
 )  # fmt: skip
 def test_comparison_is_a_plain_operator_where_null_equals_false(
@@ -97,9 +98,10 @@ def test_source_is_restricted_to_the_principals_rows(
         assert (records, logs, runs) == ("point_record", "integration_log", "integration_run")
     else:
         assert records == f"(SELECT * FROM point_record AS p WHERE {own})"
-        assert logs.endswith(
-            f"(SELECT 1 FROM point_record AS p WHERE p.id = l.point_id AND {own}))"
-        )
+        join = "point_record AS p JOIN integration_log AS l ON l.point_id = p.id"
+        assert logs == f"(SELECT l.* FROM {join} WHERE {own})"
+        linked = translator.source(INTEGRATION_LOG, is_linked=True)
+        assert linked == f"(SELECT * FROM integration_log AS p WHERE {own})"
         assert runs == "(SELECT * FROM integration_run WHERE FALSE)"
 
 
@@ -133,7 +135,7 @@ def test_statement_contains_no_text_from_the_client(mark: str) -> None:
         "$search": f"{searched} OR NOT zqword",
         "$orderby": f"concat(deviceId,{quoted}) desc,zqcomputed",
         "$expand": f"logs($filter=log eq {quoted} or log eq @zqb;@zqb={quoted};$count=true;"
-        f"$search={searched};$compute=concat(log,{quoted}) as zqinner;$orderby=zqinner,id;"
+        f"$search={searched};$compute=concat(log,{quoted}) as zqinner;$orderby=zqinner,number;"
         "$expand=point($compute=concat(status,'zq') as zqdeep))",
     }
     query = parse_query(texts, POINT_RECORD, {"a": quoted}, LIMITS)
@@ -154,9 +156,10 @@ def test_keyset_condition_is_a_row_comparison_for_one_direction() -> None:
     keys = total_order(root(POINT_RECORD), ordered("includedAt desc"), ())
     translator = Translator(QueryParameters(INTEGRATION))
     expressions = [translator.by_order(each.expression) for each in keys]
-    after = ["2026-01-01", "00000000-0000-0000-0000-000000000000"]
+    after = ["2026-01-01", "019b76da-a800-0000-0000-000000000000"]
     assert after_place(POINT_RECORD, keys, expressions, after, translator) == (
         "(t0.included_at, t0.id) < (CAST($1 AS timestamptz), CAST($2 AS uuid))"
+        " AND t0.id < CAST($3 AS uuid)"
     )
     assert order_by(keys) == "k0 DESC, k1 DESC"
 

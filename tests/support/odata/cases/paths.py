@@ -22,7 +22,7 @@ PATHS: list[Case] = [
     ("logs/any(status:status/status eq 'ERROR')",
      lambda r: any(g.status == "ERROR" for g in r.logs)),
     ("logs/any(l:l/pointId eq id)", lambda r: bool(r.logs)),
-    ("logs/any(a:logs/any(b:b/id gt a/id))", lambda r: len(r.logs) > 1),
+    ("logs/any(a:logs/any(b:b/number gt a/number))", lambda r: len(r.logs) > 1),
     ("logs/any(a:logs/all(b:b/latencyMs le a/latencyMs))",
      lambda r: any(
          all(
@@ -35,7 +35,7 @@ PATHS: list[Case] = [
     ("logs/any(l:l/point/employerId eq 1)", lambda r: r.employerId == 1 and bool(r.logs)),
     ("logs/any(l:l/point eq $it)", lambda r: bool(r.logs)),
     ("logs/any(l:l/point/logs/$count eq 4)", lambda r: len(r.logs) == 4),
-    ("logs/any(l:l/point/logs/any(m:m/id ne l/id))", lambda r: len(r.logs) > 1),
+    ("logs/any(l:l/point/logs/any(m:m/number ne l/number))", lambda r: len(r.logs) > 1),
     ("logs/$count eq 2", lambda r: len(r.logs) == 2),
     ("logs/$count gt 0", lambda r: bool(r.logs)),
     ("logs/$count eq 0", lambda r: not r.logs),

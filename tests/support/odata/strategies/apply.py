@@ -22,12 +22,13 @@ _OF_ENTITY = {
         "accuracyMeters": "double", "status": "text", "attempts": "int", "updatedAt": "instant",
     },
     "Log": {
-        "id": "int", "attempt": "int", "status": "text", "log": "text", "httpStatus": "int",
+        "pointId": "guid", "number": "int", "attempt": "int", "status": "text", "log": "text",
+        "httpStatus": "int",
         "latencyMs": "int", "createdAt": "instant", "point/employerId": "int",
         "point/status": "text", "point/latitude": "double",
     },
 }  # fmt: skip
-_KEYS = {"Record": "id", "Log": "id"}
+_KEYS = {"Record": ["id"], "Log": ["pointId", "number"]}
 # Kinds of computed properties whose values JSON represents exactly.
 _COMPUTABLE = ["int", "text", "date", "time", "instant", "decimal", "guid"]
 _ADDABLE = ("int", "double", "decimal", "duration")
@@ -82,7 +83,7 @@ class Chain:
 @st.composite
 def chains(draw: Any, entity: str) -> Chain:
     """Draw a chain of up to four transformations on the entities of a type."""
-    chain = Chain(entity, dict(_OF_ENTITY[entity]), [_KEYS[entity]])
+    chain = Chain(entity, dict(_OF_ENTITY[entity]), [*_KEYS[entity]])
     for _ in range(draw(st.integers(1, 4))):
         draw(st.sampled_from(_MAKERS))(chain, draw)
     return chain

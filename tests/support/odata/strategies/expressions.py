@@ -22,7 +22,7 @@ _OF_RECORD = {
     "guid": ["id"],
 }
 _OF_LOG = {
-    "int": ["id", "attempt", "httpStatus", "latencyMs"],
+    "int": ["number", "attempt", "httpStatus", "latencyMs"],
     "text": ["status", "log"],
     "instant": ["createdAt"],
     "guid": ["pointId"],

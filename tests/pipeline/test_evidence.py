@@ -1,0 +1,209 @@
+"""Whoever posts a punch first owns its evidence, but not without a trace.
+
+The answer to a post says which evidence the record has. A later post with other evidence is in the
+log of the record, with its poster, whether the record was still in the buffer or long in Postgres.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chalicelib import container
+from chalicelib.buffer import _MAX_BESIDE
+from chalicelib.postgres.other_evidence import MAX_POSTS
+from chalicelib.principal import Principal, Role
+from local.tokens import make_token
+from tests.support.record_counts import buffered_ids
+from tests.support.service import PUNCH, Service
+from tests.support.tokens import KEY
+
+FAKE = {**PUNCH, "deviceId": "FAKE"}
+PHONE = {
+    **PUNCH,
+    "includedAt": "2026-11-22T12:00:00+01:00",
+    "deviceId": "phone 7",
+    "latitude": -23.5,
+    "longitude": -46.6,
+    "accuracyMeters": 8.0,
+}
+BY_EMPLOYER = Principal(Role.EMPLOYER, 121, subject="eve")
+BY_EMPLOYEE = Principal(Role.EMPLOYEE, 121, 7, subject="ada")
+EMPLOYER = make_token(KEY, Role.EMPLOYER, 121, subject="eve")
+EMPLOYEE = make_token(KEY, Role.EMPLOYEE, 121, 7, subject="ada")
+
+
+def post(service: Service, token: str, body: Any) -> tuple[int, Any]:
+    response = service.http.post(
+        "/point-record",
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+        body=json.dumps(body).encode(),
+    )
+    return response.status_code, response.json_body
+
+
+def evidence_rows(service: Service) -> list[dict[str, Any]]:
+    """Return what the log says of other evidence, read by OData as the employee."""
+    response = service.http.get(
+        "/odata/IntegrationLogs?$filter=contains(log,'with%20other%20evidence')",
+        headers={"Authorization": f"Bearer {EMPLOYEE}"},
+    )
+    texts = [each["log"] for each in response.json_body["value"]]
+    return [
+        json.loads(text[text.index("{") : text.rindex("}") + 1]) | {"text": text} for text in texts
+    ]
+
+
+def assert_both_are_logged_once(service: Service, record_id: str) -> None:
+    (row,) = evidence_rows(service)
+    assert row["text"].startswith("Posted again as employee with other evidence: {")
+    assert row["posted"] == {
+        "postedBy": "ada",
+        "postedAs": "employee",
+        "utcOffsetMinutes": 60,
+        "deviceId": "phone 7",
+        "latitude": -23.5,
+        "longitude": -46.6,
+        "accuracyMeters": 8.0,
+    }
+    assert row["kept"] == {
+        "postedBy": "eve",
+        "postedAs": "employer",
+        "utcOffsetMinutes": -180,
+        "deviceId": "FAKE",
+    }
+    record = service.get(f"/point-record/{record_id}").json_body
+    assert (record["deviceId"], record["postedBy"], record["postedAs"]) == (
+        "FAKE", "eve", "employer",
+    )  # fmt: skip
+    # The row has the status of the record, so that the last row always has it.
+    assert service.logs(record_id)[-1][1] == record["status"]
+
+
+def test_other_evidence_of_a_buffered_punch_is_answered_and_logged(
+    service: Service, dynamodb: Any, table: str
+) -> None:
+    status, created = post(service, EMPLOYER, FAKE)
+    assert (status, "evidence" in created) == (201, False)
+    for _ in range(3):
+        status, answer = post(service, EMPLOYEE, PHONE)
+        assert status == 200
+        assert answer == {**created, "evidence": "logged"}
+    assert post(service, EMPLOYEE, [PHONE]) == (
+        207,
+        [{"status": 200, "record": created, "evidence": "logged"}],
+    )
+    assert post(service, EMPLOYER, FAKE) == (200, created)
+    assert len(buffered_ids(dynamodb, table)) == 2
+    service.replicate()
+    assert buffered_ids(dynamodb, table) == set()
+    assert_both_are_logged_once(service, created["id"])
+
+
+def test_other_evidence_of_a_replicated_punch_is_logged(
+    service: Service, dynamodb: Any, table: str
+) -> None:
+    """Intake does not know that Postgres has a record, so the answer is that of a new one."""
+    _, created = post(service, EMPLOYER, FAKE)
+    service.replicate()
+    for _ in range(2):
+        assert post(service, EMPLOYEE, PHONE)[0] == 201
+        assert service.get(f"/point-record/{created['id']}").json_body["deviceId"] == "FAKE"
+        service.replicate()
+    assert buffered_ids(dynamodb, table) == set()
+    assert_both_are_logged_once(service, created["id"])
+
+
+def test_other_evidence_of_a_delivered_punch_is_logged(service: Service, legacy: Any) -> None:
+    _, created = post(service, EMPLOYER, FAKE)
+    service.replicate()
+    service.integrate()
+    post(service, EMPLOYEE, PHONE)
+    service.replicate()
+    service.integrate()
+    assert_both_are_logged_once(service, created["id"])
+    assert service.statuses() == {"INTEGRATED": 1}
+    assert legacy.accepted_ids() == [created["id"]]
+
+
+def test_post_of_other_evidence_by_odata_says_what_is_kept(service: Service) -> None:
+    post(service, EMPLOYER, FAKE)
+
+    def create(prefer: str = "return=representation") -> Any:
+        return service.http.post(
+            "/odata/PointRecords",
+            headers={
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {EMPLOYEE}",
+                "Prefer": prefer,
+            },
+            body=json.dumps(PHONE).encode(),
+        )
+
+    answer = create()
+    assert answer.status_code == 200
+    assert answer.json_body["@PunchClock.evidence"] == "logged"
+    assert answer.json_body["deviceId"] == "FAKE"
+    assert create("return=minimal").status_code == 204
+
+
+def test_change_set_keeps_other_evidence(service: Service) -> None:
+    records = container.intake()
+    first, second = (
+        records.read(each, principal)
+        for each, principal in ((FAKE, BY_EMPLOYER), (PHONE, BY_EMPLOYEE))
+    )
+    other = records.read({**PUNCH, "employeeId": 8}, BY_EMPLOYER)
+    accepted = records.accept_records([first, second, other])
+    assert [each.evidence for each in accepted] == [None, "logged", None]
+    service.replicate()
+    assert_both_are_logged_once(service, str(first.id))
+
+
+def test_flood_of_evidence_is_bounded_for_each_role(
+    service: Service, dynamodb: Any, table: str
+) -> None:
+    post(service, EMPLOYER, PUNCH)
+    answers = set()
+    for round_number in range(MAX_POSTS // _MAX_BESIDE + 2):
+        for number in range(_MAX_BESIDE + 2):
+            body = {**PUNCH, "deviceId": f"{round_number}/{number}"}
+            status, answer = post(service, EMPLOYER, body)
+            answers.add((status, answer.get("evidence")))
+        assert len(buffered_ids(dynamodb, table)) <= _MAX_BESIDE + 1
+        service.replicate()
+    assert answers == {(200, "logged"), (200, "dropped"), (201, None)}
+    assert len(evidence_rows(service)) == MAX_POSTS
+    # The phone has room of its own.
+    post(service, EMPLOYEE, PHONE)
+    service.replicate()
+    assert sum("as employee" in each["text"] for each in evidence_rows(service)) == 1
+
+
+def test_post_waits_for_its_record(service: Service, dynamodb: Any, table: str) -> None:
+    """Segments of the buffer are read in any order, and a run may be killed between them."""
+    _, created = post(service, EMPLOYER, FAKE)
+    post(service, EMPLOYEE, PHONE)
+    key = {"id": {"S": created["id"]}}
+    item = dynamodb.get_item(TableName=table, Key=key)["Item"]
+    dynamodb.delete_item(TableName=table, Key=key)
+    service.replicate()
+    assert service.statuses() == {}
+    assert buffered_ids(dynamodb, table) == {f"{created['id']}/employee/0"}
+    dynamodb.put_item(TableName=table, Item=item)
+    service.replicate()
+    assert_both_are_logged_once(service, created["id"])
+
+
+def test_post_without_a_record_is_quarantined_in_the_end(
+    service: Service, dynamodb: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, created = post(service, EMPLOYER, FAKE)
+    post(service, EMPLOYEE, PHONE)
+    dynamodb.delete_item(TableName=table, Key={"id": {"S": created["id"]}})
+    monkeypatch.setattr("chalicelib.replicator._LONGEST_WAIT", timedelta(0))
+    service.replicate()
+    assert buffered_ids(dynamodb, table) == set()
+    ((reason,),) = service.rows("SELECT reason FROM quarantine")
+    assert reason == "the record of this post has never arrived"
