@@ -158,6 +158,8 @@ test('the page is used with the keyboard, and in Portuguese', async () => {
   await operator.getByRole('button', { name: 'Buscar' }).waitFor()
   assert.equal(await operator.evaluate(() => document.documentElement.lang), 'pt')
   await operator.getByLabel('Idioma').selectOption('en')
+  await operator.getByRole('button', { name: 'Search' }).waitFor()
+  assert.equal(await operator.evaluate(() => document.activeElement.tagName), 'SELECT')
 })
 
 test('a replay from the page delivers what the filter selects', async () => {

@@ -66,6 +66,11 @@ async function start() {
       h('button', { class: 'main', onclick: start }, t('tryNow'))))
     return
   }
+  draw()
+}
+
+function draw() {
+  document.documentElement.lang = language()
   fill(root, h('a', { class: 'skip', href: '#main', onclick: skip }, t('skip')),
     header(session.isOperator ? OPERATORS_TABS : EMPLOYERS_TABS), away, main)
   show(false)
@@ -101,7 +106,9 @@ const titleOf = (name) => (name === 'find' && !session.isOperator ? 'records' : 
 function header(tabs) {
   const languageChoice = h('select', { 'aria-label': t('language'), onchange(event) {
     setLanguage(event.target.value)
-    start()
+    if (view) draw()
+    else start()
+    document.querySelector('header select').focus()
   } }, languages.map((each) => h('option', { value: each, selected: each === language() }, each.toUpperCase())))
   return h('header', {},
     h('span', { class: 'brand' }, h('img', { src: new URL('icon.svg', import.meta.url), alt: '', width: '22', height: '22' }),

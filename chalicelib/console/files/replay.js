@@ -19,9 +19,11 @@ export function replayView(parameters) {
   const form = h('form', { class: 'criteria', role: 'search', onsubmit(event) { event.preventDefault(); countThem() } },
     field(t('filter'), filter, { hint: t('filterHint'), wide: true }),
     h('div', { class: 'field' }, h('button', { class: 'main' }, t('countParked'))))
+  let counted = 0
   countThem()
 
   async function countThem() {
+    const turn = counted += 1 // an answer to an earlier question is ignored
     const text = filter.value.trim() || 'true'
     problem.show(null)
     fill(found, h('p', {}, t('loading')))
@@ -31,9 +33,9 @@ export function replayView(parameters) {
         select: 'id,employeeId,employerId,includedAt,utcOffsetMinutes,updatedAt',
         expand: 'logs($select=log,httpStatus,createdAt;$orderby=createdAt desc;$top=1)',
       }), { signal })
-      fill(found, count ? offer(text, count, rows) : h('p', { class: 'empty' }, t('noParked')))
+      if (turn === counted) fill(found, count ? offer(text, count, rows) : h('p', { class: 'empty' }, t('noParked')))
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted || turn !== counted) return
       fill(found)
       problem.show(error)
     }
