@@ -476,6 +476,16 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
         telemetry.error("the partitions were not made", error)
 
 
+@cache
+def openapi() -> str:
+    """Return the OpenAPI document of the stage; see ``openapi.document``."""
+    import json
+
+    from chalicelib.openapi.document import document
+
+    return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
+
+
 def stages(*, with_flow: bool = False) -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
