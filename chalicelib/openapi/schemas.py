@@ -164,7 +164,10 @@ def _punch_result() -> Schema:
 
 def _error() -> Schema:
     text: Schema = {"type": "string", "minLength": 1}
-    detail = _object({"code": text, "message": text, "target": text}, ["code", "message", "target"])
+    # The name of an unknown field may be empty.
+    named: Schema = {"type": "string"}
+    members = {"code": text, "message": text, "target": named}
+    detail = _object(members, ["code", "message", "target"])
     return {
         **_object(
             {
