@@ -233,7 +233,8 @@ def test_a_run_that_lost_a_record_may_only_confirm_its_delivery(database: Databa
     )
     assert logs[-1][0].startswith("Late, from a run that had lost the record.")
     logs = rows(
-        database, f"SELECT log FROM integration_log WHERE point_id = '{delivered.id}' ORDER BY number"
+        database,
+        f"SELECT log FROM integration_log WHERE point_id = '{delivered.id}' ORDER BY number",
     )
     assert not str(logs[-1][0]).startswith("Late")
     assert successor.flush([settlement(delivered, Status.ERROR, wait_s=9)], SAMPLE, {})
