@@ -96,7 +96,7 @@ def get_health() -> Response:
     principal = app.current_request.principal
     if principal is None or principal.role is not Role.INTEGRATION:
         return json_response(200, {"status": "ok"})
-    return json_response(200, container.stages())
+    return json_response(200, container.stages(with_flow=True))
 
 
 @app.route("/openapi.json", methods=["GET"])
@@ -113,6 +113,34 @@ def post_operation(name: str) -> Response:
     request = app.current_request
     require_json(request)
     return json_response(200, container.operator_request(name, request.raw_body, request.principal))
+
+
+@app.route("/console", methods=["GET"])
+@handle_errors
+def get_console() -> Response:
+    """Return the page of the web console."""
+    request = app.current_request
+    if request.context["path"].endswith("/"):  # the page's links are relative to /console
+        return Response("", headers={"Location": "../console"}, status_code=308)
+    known = request.headers.get("if-none-match", "")
+    page = container.console().page(known, container.settings())
+    return Response(page.body, headers=page.headers, status_code=page.status)
+
+
+@app.route("/console/config.json", methods=["GET"])
+@handle_errors
+def get_console_configuration() -> Response:
+    """Return what the web console must know of the stage."""
+    return json_response(200, container.console().configuration(container.settings()))
+
+
+@app.route("/console/{version}/{name}", methods=["GET"])
+@handle_errors
+def get_console_file(version: str, name: str) -> Response:
+    """Return a file that the page of the web console refers to."""
+    known = app.current_request.headers.get("if-none-match", "")
+    file = container.console().file(version, name, known)
+    return Response(file.body, headers=file.headers, status_code=file.status)
 
 
 @app.route("/odata", methods=_ODATA_METHODS, content_types=["*/*"])

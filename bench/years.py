@@ -9,8 +9,8 @@ to each of ``SIZES`` (100000,1000000,10000000). At each size, in ms, the median 
 - one record by its id, of any time;
 - the numbers of /health.
 
-And the bytes on disk of a record with two log rows. Indexes are larger with more records of the
-same months, so the last column shows how much slower the largest size is.
+And the bytes on disk of a record with two log rows. The last column shows how much slower the
+largest size is than the smallest.
 """
 
 import json

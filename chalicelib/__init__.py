@@ -19,6 +19,7 @@ Around the way of a record:
 - ``find_record`` reads one record from the buffer or Postgres; ``bounded_call`` bounds how long it
   waits for either.
 - ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.
+- ``console`` serves the web console, whose files use the other routes.
 - ``point_record``, ``principal`` and ``instant`` are the values that all steps share;
   ``record_id`` computes the id of a punch; ``access_key`` says what the secret of a report is.
 - ``errors`` and ``error_response`` define the errors and their form over HTTP; ``retry_window``

@@ -13,7 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError, Retry, retry_of
@@ -310,7 +310,8 @@ class Buffer:
 
         Up to ``max_count`` items, both are exact. Beyond, the age is that of the oldest among
         ``max_count`` items, which the hash of the key selects. The number is exact up to 1 MB of
-        items; else it is extrapolated from a sample (``_count``), and ``estimated`` is true.
+        items; else it is extrapolated from a sample (``_count``), and ``estimated`` is true. So is
+        ``acceptedLastMinute``, the number of items that were accepted in the last minute.
 
         Raises:
             UnavailableError: DynamoDB does not respond.
@@ -322,7 +323,9 @@ class Buffer:
             # An invalid item counts, but has no age.
             with contextlib.suppress(KeyError, ValueError):
                 accepted_at.append(from_json(item["record"]["S"]).created_at)
-        age = datetime.now(UTC) - min(accepted_at) if accepted_at else None
+        now = datetime.now(UTC)
+        age = now - min(accepted_at) if accepted_at else None
+        recent = sum(each > now - timedelta(minutes=1) for each in accepted_at)
         count, estimated = len(items), False
         if "LastEvaluatedKey" in response:
             count, estimated = self._count()
@@ -330,6 +333,7 @@ class Buffer:
             "waiting": max(count, len(items)),
             "estimated": estimated,
             "oldestAgeSeconds": None if age is None else round(age.total_seconds(), 1),
+            "acceptedLastMinute": round(recent * max(1.0, count / max(1, len(items)))),
         }
 
     def depth(self) -> int:

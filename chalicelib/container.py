@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import telemetry
@@ -475,21 +476,12 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
         telemetry.error("the partitions were not made", error)
 
 
-@cache
-def openapi() -> str:
-    """Return the OpenAPI document of the stage; see ``openapi.document``."""
-    import json
-
-    from chalicelib.openapi.document import document
-
-    return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
-
-
-def stages() -> dict[str, Any]:
+def stages(*, with_flow: bool = False) -> dict[str, Any]:
     """Return the depth and age of each stage; see ``health.stages``."""
     from chalicelib.operations import health
 
-    return health.stages(buffer, point_record_store, settings().health_timeout_s)
+    timeout_s = settings().health_timeout_s
+    return health.stages(buffer, point_record_store, timeout_s, with_flow=with_flow)
 
 
 def observe() -> None:
@@ -625,6 +617,13 @@ _REQUEST_BATCH = 2_000
 def _request_database() -> Database:
     """Return the database of operators' requests, whose statements end in time for a response."""
     return _database("database_url", _REQUEST_STATEMENT_TIMEOUT_S)
+
+
+def console() -> ModuleType:
+    """Return the module that serves the web console: ``console.console_files``."""
+    from chalicelib.console import console_files
+
+    return console_files
 
 
 def operator_request(name: str, body: bytes, by: Principal) -> Any:

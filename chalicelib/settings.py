@@ -476,6 +476,17 @@ class Settings:
         " console, too. off: only by the functions (docs/operations.md).",
         choices=("on", "off"),
     )
+    console_client_id: str = setting(
+        "",
+        "Id of the web console as a public OAuth client of JWT_ISSUER (docs/console.md). Empty:"
+        " people paste a token.",
+    )
+    console_scope: str = setting("openid", "Scope that the web console asks the issuer for.")
+    console_origins: str = setting(
+        "",
+        "Origins of the issuer's endpoints other than that of JWT_ISSUER, separated by spaces, such"
+        " as Cognito's domain.",
+    )
     cors_origins: str = setting(
         "", "Origins that CORS allows, separated by commas. * allows every origin, empty none."
     )
@@ -543,6 +554,15 @@ class Settings:
                 "PUBLIC_URL must be an http or https URL without options and fragment, such as"
                 " https://api.example.com/punch-clock"
             )
+        if self.console_client_id and not (
+            is_http_url(self.jwt_issuer) and _PUBLIC_URL.fullmatch(self.jwt_issuer)
+        ):
+            faults.append("CONSOLE_CLIENT_ID needs a JWT_ISSUER that is an https URL")
+        if not all(map(_ORIGIN.fullmatch, self.console_origins.split())):
+            faults.append(
+                "CONSOLE_ORIGINS must be origins such as https://login.example.com, separated by"
+                " spaces"
+            )
         faults += self._credential_contradictions()
         if self.limit_parameters and self.limit_policy != "adaptive":
             faults.append("LIMIT_PARAMETERS needs LIMIT_POLICY=adaptive")
@@ -588,7 +608,8 @@ def is_reference(value: str) -> bool:
 
 
 # Its path needs no percent-encoding, so that it can be compared with the path of a reference.
-_PUBLIC_URL = re.compile(r"https?://[^/?#]+(?:/[A-Za-z0-9._~/-]*)?")
+_PUBLIC_URL = re.compile(r"https?://[^/?#\s;,]+(?:/[A-Za-z0-9._~/-]*)?")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?")
 _JOURNAL = re.compile(r"s3:[a-z0-9.-]+|file:.+")
 _SECRET_STORES = ("ssm:", "secretsmanager:")
 _KIND_NAMES = {int: "an integer", float: "a number", str: "text"}

@@ -72,6 +72,7 @@ class EntityType:
             computes the others.
         search_path: the path to the text that ``$search`` searches, None if there is none.
         key_size: how many properties the key has.
+        day_of_key: the property that has the day of that instant, in an offset below 24 hours.
         time_of_key: the property whose milliseconds the key begins with: ``chalicelib.record_id``.
     """
 
@@ -87,6 +88,7 @@ class EntityType:
     description: str = ""
     key_size: int = 1
     time_of_key: str = ""
+    day_of_key: str = ""
 
     @property
     def qualified_name(self) -> str:
@@ -120,6 +122,8 @@ POINT_RECORD = EntityType(
         Property("employerId", Edm.INT64, "The employer of the employee."),
         Property("includedAt", Edm.DATE_TIME_OFFSET, "When the employee punched the clock."),
         Property("utcOffsetMinutes", Edm.INT16, "The device's offset from UTC at that time."),
+        Property("localDate", Edm.DATE, "The day of the punch where the device was."),
+        Property("localTime", Edm.TIME_OF_DAY, "The time of day where the device was."),
         Property("deviceId", Edm.STRING, "The device.", nullable=True, max_length=100),
         Property("latitude", Edm.DOUBLE, "Latitude in degrees, north positive.", nullable=True),
         Property("longitude", Edm.DOUBLE, "Longitude in degrees, east positive.", nullable=True),
@@ -140,6 +144,7 @@ POINT_RECORD = EntityType(
     insertable=frozenset(FIELDS),
     search_path="logs/log",
     time_of_key="includedAt",
+    day_of_key="localDate",
     description="One punch of one employee.",
 )
 

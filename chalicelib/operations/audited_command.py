@@ -198,7 +198,7 @@ def _token(command: Mapping[str, Any]) -> str:
 
 
 def _require_operator(by: Principal) -> None:
-    if by.role is not Role.INTEGRATION:
+    if by.role is not Role.INTEGRATION or by.read_only:
         raise ForbiddenError(f"This command requires a token of the role {Role.INTEGRATION}.")
     if not by.subject.strip() or not by.subject.isprintable():
         raise ForbiddenError(

@@ -22,10 +22,16 @@ from chalicelib.telemetry import OBSERVED, event
 _MAX_BUFFERED = 1_000
 # An exact count of as many takes Postgres a fraction of a second.
 _MAX_REPLICATED = 50_000
+# As many records may pass in a minute before the numbers of the last minute are lower bounds.
+_MAX_RECENT = 50_000
 
 
 def stages(
-    buffer: Callable[[], Buffer], store: Callable[[], PointRecordStore], timeout_s: float
+    buffer: Callable[[], Buffer],
+    store: Callable[[], PointRecordStore],
+    timeout_s: float,
+    *,
+    with_flow: bool = False,
 ) -> dict[str, Any]:
     """Describe each stage; a stage whose store fails, or does not answer, is ``unavailable``.
 
@@ -33,14 +39,20 @@ def stages(
         buffer: returns the buffer.
         store: returns the records in Postgres.
         timeout_s: when to stop waiting, for both stores together.
+        with_flow: whether to describe the last minute and the last failures, too.
 
     Raises:
         MisconfiguredError: a setting or a secret of a store is missing or wrong.
     """
     until = time.monotonic() + timeout_s
+
+    def replica() -> dict[str, Any]:
+        counts = store().stages(_MAX_REPLICATED, timeout_s)
+        return counts | (store().flow(_MAX_RECENT, timeout_s) if with_flow else {})
+
     measurements = {
         "buffer": begin(lambda: buffer().pending(_MAX_BUFFERED), "The buffer"),
-        "replica": begin(lambda: store().stages(_MAX_REPLICATED, timeout_s), "Postgres"),
+        "replica": begin(replica, "Postgres"),
     }
     described = {name: _described(each, until) for name, each in measurements.items()}
     healthy = all(stage["status"] == "ok" for stage in described.values())

@@ -25,6 +25,7 @@ from chalicelib.postgres.other_evidence import (
     log_other_evidence,
 )
 from chalicelib.postgres.stage_counts import count_stages
+from chalicelib.postgres.stage_flow import describe_flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,14 @@ class PointRecordStore:
         """
         with self._database.transaction(statement_timeout_s=timeout_s) as connection:
             return count_stages(connection, max_count)
+
+    def flow(self, max_count: int, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return what passed in the last minute, and why not; see ``stage_flow.describe_flow``.
+
+        Arguments and errors are those of ``stages``.
+        """
+        with self._database.transaction(statement_timeout_s=timeout_s) as connection:
+            return describe_flow(connection, max_count)
 
 
 def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, list[Poison]]:

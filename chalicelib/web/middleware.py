@@ -28,6 +28,9 @@ from chalicelib.web.request_checks import odata_version, require_host
 # is published anyway.
 _PUBLIC_PATHS = ("/health", "/openapi.json")
 
+# Files without data. A browser loads them before it has a token.
+_FILE_PATHS = ("/console", "/console/config.json", "/console/{version}/{name}")
+
 GetResponse = Callable[[Request], Response]
 Middleware = Callable[[Request, GetResponse], Response]
 
@@ -104,7 +107,8 @@ def cors(settings: Callable[[], Settings]) -> Middleware:
 def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middleware:
     """Reject requests without a valid token or Host, on every route; set ``request.principal``.
 
-    The public paths work without a token, and not with an invalid one.
+    The public paths work without a token, and not with an invalid one. No token is read for the
+    files of the console.
 
     Args:
         principal_of: returns the principal for the values of the Authorization headers and the path
@@ -114,6 +118,9 @@ def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middle
     def middleware(request: Request, get_response: GetResponse) -> Response:
         def respond() -> Response:
             require_host(request)
+            if request.path in _FILE_PATHS:
+                request.principal = None
+                return get_response(request)
             try:
                 request.principal = principal_of(authorizations(request._event_dict), request.path)
             except UnauthenticatedError as error:

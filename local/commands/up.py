@@ -193,6 +193,7 @@ def _welcome(urls: dict[str, str], options: StackOptions) -> str:
         f"""
 punch-clock is ready.
 
+    Console     {api}/console#token={operator}
     API         {api}
     PostgreSQL  {urls["postgres"]}
     DynamoDB    {urls["dynamodb"]}
@@ -209,7 +210,8 @@ legacy:
     curl '{api}/odata/PointRecords?$select=id,includedAt,status' \\
       -H "Authorization: Bearer $EMPLOYER"{report}
 
-An operator may read every record, and the state of each stage:
+Open the console in a browser: the link signs you in as an operator. An operator may read every
+record, and the state of each stage:
 
     OPERATOR={operator}
     curl {api}/health -H "Authorization: Bearer $OPERATOR"

@@ -209,6 +209,7 @@ def test_status_constraint_has_the_statuses_of_the_code() -> None:
 PROPERTIES = {
     "PointRecord": {
         *("id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId"),
+        *("localDate", "localTime"),
         *("latitude", "longitude", "accuracyMeters", "status", "attempts", "nextAttemptAt"),
         *("integratedAt", "createdAt", "replicatedAt", "updatedAt", "postedBy", "postedAs"),
     },

@@ -118,6 +118,7 @@ def test_zip_contains_the_deployed_files_and_no_boto3(archive: Path, task: Path)
         str(path.relative_to(PROJECT))
         for path in (PROJECT / "chalicelib").rglob("*")
         if path.suffix in (".py", ".sql", ".json", ".pem")
+        or (path.parent.name == "files" and path.is_file())
     }
     packed = {
         str(path.relative_to(task))

@@ -35,7 +35,7 @@ async function startBrowser(profile) {
   const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--remote-debugging-port=0']
   const libraries = process.env.CHROMIUM ? {} : { LD_LIBRARY_PATH: path.join(EXTRACTED, 'al2023', 'lib') }
   const child = spawn(command, [...flags, `--user-data-dir=${profile}`], {
-    env: { PATH: process.env.PATH, HOME: profile, ...libraries },
+    env: { PATH: process.env.PATH, HOME: profile, LANG: 'en_US.UTF-8', ...libraries },
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true, // a process group, so that all of its processes can be killed together
   })

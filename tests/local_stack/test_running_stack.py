@@ -41,6 +41,15 @@ def test_punch_reaches_the_legacy_once(stack: RunningStack) -> None:
     assert stack.at_legacy().count(record_id) == 1
 
 
+def test_the_link_to_the_console_opens_it_as_an_operator(stack: RunningStack) -> None:
+    (link,) = [line.split()[1] for line in stack.output().splitlines() if "/console#" in line]
+    page, _, token = link.partition("#token=")
+    assert "<title>Punch clock</title>" in requests.get(page, timeout=10).text
+    headers = {"Authorization": f"Bearer {token}"}
+    health = requests.get(stack.url("api", "/health"), headers=headers, timeout=10).json()
+    assert "lastMinute" in health["replica"]
+
+
 @pytest.mark.parametrize(
     "name", ["postgres", "dynamodb", "legacy", "api", "replicate", "integrate"]
 )

@@ -284,6 +284,8 @@ def months_of(plan: str) -> set[str]:
     [
         ("PointRecords", [("$filter", JANUARY)]),
         ("PointRecords/$count", [("$filter", f"employerId eq 5 and {JANUARY}")]),
+        ("PointRecords", [("$filter", "localDate ge 2026-01-02 and localDate lt 2026-01-30")]),
+        ("PointRecords/$count", [("$filter", "localDate eq 2026-01-05")]),
         ("PointRecords", [("$filter", "date(includedAt) eq 2026-01-31"), ("$count", "true")]),
         ("PointRecords", [("$filter", "2026-01-05T00:00:00Z eq includedAt")]),
         ("PointRecords", [("$apply", f"filter({JANUARY})/aggregate($count as n)")]),
@@ -311,6 +313,23 @@ def test_query_of_logs_by_the_period_of_their_records_reads_only_its_partitions(
     client = Client(ODataService(reader, Settings()))
     client.get("IntegrationLogs", ("$filter", f"point/{JANUARY.replace('and ', 'and point/')}"))
     assert months_of(reader.plan) == {"2026_01"}, reader.plan
+
+
+PER_LOCAL_DAY = "groupby((employeeId,localDate),aggregate($count as punches))"
+
+
+@pytest.mark.parametrize("principal", [INTEGRATION, Principal(Role.EMPLOYER, 5)], ids=str)
+def test_punches_of_an_employer_and_local_day_are_read_from_an_index(
+    principal: Principal, reader: ExplainingReader
+) -> None:
+    client = Client(ODataService(reader, Settings()), principal)
+    on_a_day = "employerId eq 5 and localDate eq 2026-01-05"
+    apply = f"filter({on_a_day})/{PER_LOCAL_DAY}"
+    groups = client.json("PointRecords", ("$apply", apply))["value"]
+    assert "point_record_2026_01_employer_id_local_date_employee_id_idx" in reader.plan, reader.plan
+    count = int(client.get("PointRecords/$count", ("$filter", on_a_day)).body)
+    assert "point_record_2026_01_employer_id_local_date_employee_id_idx" in reader.plan, reader.plan
+    assert sum(each["punches"] for each in groups) == count == 72
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Resource paths: each kind of resource, its keys, and paths that do not exist."""
 
 import json
+import re
+from datetime import datetime
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -64,7 +66,7 @@ def test_metadata_agrees_with_the_tables(filled: Database) -> None:
             " FROM information_schema.columns WHERE table_schema = 'public'"
         )
     columns = {(table, column): (nullable == "YES", kind) for table, column, nullable, kind in rows}
-    kinds = {"timestamptz": "timestamp with time zone"}
+    kinds = {"timestamptz": "timestamp with time zone", "time": "time without time zone"}
     for entity in ENTITY_SETS.values():
         for prop in entity.properties:
             nullable, kind = columns[entity.table, prop.column]
@@ -94,13 +96,13 @@ def test_collection_contains_every_log(client: Client, data: DataSet) -> None:
 
 def as_json(entity: Record | Log) -> dict[str, object]:
     names = [each.name for each in ENTITY_SETS[f"{_NAMES[type(entity)]}s"].properties]
-    values = {name: getattr(entity, name) for name in names}
+    values = {name: getattr(entity, name, None) for name in names}  # nobody posted them
     return {
         name: to_text(value)
-        if hasattr(value, "year")
+        if isinstance(value, datetime)
         else value
         if value is None or isinstance(value, int | float | str)
-        else str(value)
+        else re.sub(r"(\.\d*?)0+$", r"\1", str(value))  # a time of day
         for name, value in values.items()
     }
 

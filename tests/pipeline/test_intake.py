@@ -45,6 +45,8 @@ def test_created_record_has_every_property_of_the_contract(service: Service) -> 
         "employerId": 121,
         "includedAt": "2026-11-22T11:00:00.000000Z",
         "utcOffsetMinutes": -180,
+        "localDate": "2026-11-22",
+        "localTime": "08:00:00",
         "deviceId": "☎ 7",
         "latitude": -23.55,
         "longitude": 1.0,

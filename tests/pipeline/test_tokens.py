@@ -1,5 +1,6 @@
 """Every route rejects requests without a valid token, before a store is called."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from tests.support.lambda_events import context, rest_event
 from tests.support.service import UNREACHABLE, Http, Service, error_of, wired
 from tests.support.tokens import KEY, authorization
 
-# Every method of every route.
+# Every method of every route, but of the files of the console, which have no data.
 ROUTES = [
     (method, route.replace("{record_id}", "0" * 32))
     for route, entries in app.app.routes.items()
     for method in entries
+    if not route.startswith("/console")
 ]
 INVALID = {
     "none": {"Authorization": ""},
@@ -51,6 +53,31 @@ def test_every_route_rejects_requests_without_a_valid_token(
     assert challenge.startswith('Bearer realm="punch-clock"')
     assert ('error="invalid_token"' in challenge) == (kind != "none")
     assert ("OData-Version" in response.headers) == route.startswith("/odata")
+
+
+@pytest.mark.parametrize("kind", INVALID)
+def test_the_files_of_the_console_need_no_token(storeless: Http, kind: str) -> None:
+    page = storeless.request("GET", "/console", headers=INVALID[kind])
+    assert page.status_code == 200
+    (version,) = set(re.findall(r"console/(\w+)/", page.body.decode()))
+    for path in ("config.json", f"{version}/app.js", f"{version}/uPlot.min.css"):
+        file = storeless.request("GET", f"/console/{path}", headers=INVALID[kind])
+        assert file.status_code == 200
+        assert file.headers["X-Content-Type-Options"] == "nosniff"
+    unknown = storeless.request("GET", f"/console/{version}/x.js", headers=INVALID[kind])
+    assert (unknown.status_code, error_of(unknown)["code"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("stage", ["/prod", "/api/prod", ""])
+def test_the_console_works_behind_any_prefix(storeless: Http, stage: str) -> None:
+    event = rest_event("GET", "/console")
+    event["requestContext"]["path"] = f"{stage}/console"
+    page = app.app(event, context())
+    assert page["statusCode"] == 200
+    assert not re.search(r'(?:src|href)="/', page["body"])  # relative to the prefix
+    event["requestContext"]["path"] = f"{stage}/console/"
+    moved = app.app(event, context())
+    assert (moved["statusCode"], moved["headers"]["Location"]) == (308, "../console")
 
 
 @pytest.mark.parametrize("route", ["/point-record", "/odata", "/health"])

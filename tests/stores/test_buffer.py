@@ -145,13 +145,22 @@ def test_delete_removes_the_given_items_and_no_others(buffer: Buffer) -> None:
 def test_pending_has_the_number_of_items_and_the_age_of_the_oldest_record(
     buffer: Buffer, dynamodb: Any, table: str
 ) -> None:
-    assert buffer.pending(10) == {"waiting": 0, "estimated": False, "oldestAgeSeconds": None}
+    assert buffer.pending(10) == {
+        "waiting": 0,
+        "estimated": False,
+        "oldestAgeSeconds": None,
+        "acceptedLastMinute": 0,
+    }
     aged = replace(punch(), created_at=datetime.now(UTC) - timedelta(minutes=5))
     buffer.put(aged)
     dynamodb.put_item(TableName=table, Item={"id": {"S": "invalid"}})
     pending = buffer.pending(10)
     assert (pending["waiting"], pending["estimated"]) == (2, False)
     assert 300 <= pending["oldestAgeSeconds"] < 360
+    assert pending["acceptedLastMinute"] == 0
+    buffer.put(replace(punch(9), created_at=datetime.now(UTC)))
+    assert buffer.pending(10)["acceptedLastMinute"] == 1
+    buffer.delete([str(punch(9).id)], DeletePace())
     beyond = buffer.pending(1)  # one response of 1 MB still counts them exactly
     assert (beyond["waiting"], beyond["estimated"]) == (2, False)
 

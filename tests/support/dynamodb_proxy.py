@@ -98,7 +98,7 @@ class Paging:
         return Response.of(200, **fields, LastEvaluatedKey={"id": {"S": key}})
 
     def remember_first_page(self, request: dict[str, Any], response: Response) -> None:
-        if response.status == 200 and (items := response.fields["Items"]):
+        if response.status == 200 and (items := response.fields.get("Items")):  # not of a count
             self.first_pages.setdefault(request.get("Segment", 0), items)
 
 

@@ -4,6 +4,7 @@
 
 - ``local``: the instant of the punch, aware, in the offset of the device.
 - ``utc``: the same instant, aware, in UTC.
+- ``localDate``, ``localTime``: the day and the time of ``local``, as OData has them.
 
 A property that the record lacks is not among the values, so that a template which uses it fails.
 """
@@ -26,7 +27,7 @@ PROPERTIES = (
     "longitude",
     "accuracyMeters",
 )
-NAMES = frozenset({*PROPERTIES, "local", "utc"})
+NAMES = frozenset({*PROPERTIES, "local", "utc", "localDate", "localTime"})
 
 # Records may lack these.
 _OPTIONAL = frozenset({"deviceId", "latitude", "longitude", "accuracyMeters"})
@@ -73,7 +74,14 @@ def values_of(record: bytes) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(record)
     utc = datetime.fromisoformat(values["includedAt"])
     zone = timezone(timedelta(minutes=values["utcOffsetMinutes"]))
-    return {**values, "utc": utc.astimezone(UTC), "local": utc.astimezone(zone)}
+    local = utc.astimezone(zone)
+    return {
+        **values,
+        "utc": utc.astimezone(UTC),
+        "local": local,
+        "localDate": local.date().isoformat(),
+        "localTime": local.time().isoformat(),
+    }
 
 
 def to_json(record: Mapping[str, Any]) -> bytes:

@@ -157,6 +157,7 @@ def relation_of(entity: EntityType, variable: Variable) -> Relation:
         search_path=entity.search_path,
         key_size=entity.key_size,
         time_of_key=entity.time_of_key,
+        day_of_key=entity.day_of_key,
         base=entity,
         select=Subselect(variable, outputs),
         attributes=attributes,

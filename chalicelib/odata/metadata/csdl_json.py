@@ -59,7 +59,7 @@ def _property(prop: Property) -> dict[str, Any]:
         members["$Nullable"] = True
     if prop.max_length is not None:
         members["$MaxLength"] = prop.max_length
-    if prop.type is Edm.DATE_TIME_OFFSET:
+    if prop.type in (Edm.DATE_TIME_OFFSET, Edm.TIME_OF_DAY):
         members["$Precision"] = PRECISION
     return members
 

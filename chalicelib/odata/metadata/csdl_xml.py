@@ -82,7 +82,7 @@ def _add_property(entity_type: Element, entity: EntityType, prop: Property) -> N
     attributes["Nullable"] = str(prop.nullable).lower()
     if prop.max_length is not None:
         attributes["MaxLength"] = str(prop.max_length)
-    if prop.type is Edm.DATE_TIME_OFFSET:
+    if prop.type in (Edm.DATE_TIME_OFFSET, Edm.TIME_OF_DAY):
         attributes["Precision"] = str(PRECISION)
     element = SubElement(entity_type, "Property", attributes)
     _annotate(element, annotations.of_property(entity, prop))

@@ -1,4 +1,4 @@
-"""Derive bounds of record ids from conditions on ``includedAt``.
+"""Derive bounds of record ids from conditions on ``includedAt`` and ``localDate``.
 
 The tables are partitioned by ranges of the record's id, which begins with the milliseconds of
 ``includedAt``. A condition on the instant therefore implies one on the id, and Postgres touches
@@ -10,7 +10,8 @@ conditions, and all rows of a month are within such a bound.
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 
 from chalicelib.instant import month_of
 from chalicelib.odata.ast import Column, Comparison, Literal, OrderKey
@@ -19,6 +20,7 @@ from chalicelib.odata.query.skip_token import Value
 from chalicelib.record_id import end_id, first_id, milliseconds_of
 
 _MIRRORED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "eq": "eq"}
+_DAY = timedelta(days=1)
 _Bounds = list[tuple[str, uuid.UUID]]
 
 
@@ -31,19 +33,25 @@ def implied_bounds(node: Comparison) -> tuple[Column, _Bounds] | None:
     if isinstance(column, Literal):
         column, literal = literal, column
         operator = _MIRRORED.get(operator, "")
-    if not (
-        isinstance(column, Column)
-        and column.member.name == column.instance.entity.time_of_key
-        and isinstance(literal, Literal)
-        and isinstance(literal.value, datetime)
-    ):
+    if not isinstance(column, Column) or not isinstance(literal, Literal):
+        return None
+    entity, value = column.instance.entity, literal.value
+    if column.member.name == entity.time_of_key and isinstance(value, datetime):
+        least = most = value
+    elif column.member.name == entity.day_of_key and isinstance(value, date):
+        # No offset reaches 24 hours, so the day is within two days of its instants in UTC.
+        start = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        least, most = start, start
+        with suppress(OverflowError):  # at the ends of the calendar
+            least = start - _DAY
+            most = start + (_DAY if operator == "lt" else 2 * _DAY)
+    else:
         return None
     bounds: _Bounds = []
-    instant = literal.value
     if operator in ("gt", "ge", "eq"):
-        bounds.append(_lower(instant))
+        bounds.append(_lower(least))
     if operator in ("lt", "le", "eq"):
-        bounds += _upper(instant, inclusive=operator != "lt")
+        bounds += _upper(most, inclusive=operator != "lt")
     return (column, bounds) if bounds else None
 
 

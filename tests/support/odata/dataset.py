@@ -3,7 +3,7 @@
 import random
 import uuid
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from chalicelib.postgres.connection import Database
@@ -80,6 +80,12 @@ class Record:
     replicatedAt: datetime  # noqa: N815
     updatedAt: datetime | None  # noqa: N815
     logs: list[Log] = field(default_factory=list)
+    localDate: date = field(init=False)  # noqa: N815
+    localTime: time = field(init=False)  # noqa: N815
+
+    def __post_init__(self) -> None:
+        local = self.includedAt + timedelta(minutes=self.utcOffsetMinutes)
+        self.localDate, self.localTime = local.date(), local.time()
 
 
 class DataSet:
@@ -142,7 +148,8 @@ def store(records: list[Record], database: Database) -> None:
     with database.transaction() as connection:
         for record in records:
             values = {each.name: getattr(record, each.name) for each in fields(record)}
-            values.pop("logs")
+            for generated in ("logs", "localDate", "localTime"):
+                values.pop(generated)
             claimed = uuid.uuid4() if record.status == "INTEGRATING" else None
             _insert(connection, "point_record", {**values, "claimedBy": claimed})
             for log in record.logs:

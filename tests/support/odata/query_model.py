@@ -18,7 +18,8 @@ from tests.support.odata.strategies.term import COMPARABLE, Names, Scope, Term
 
 PROPERTIES = {
     "Record": [
-        "id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "deviceId", "latitude",
+        "id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "localDate",
+        "localTime", "deviceId", "latitude",
         "longitude", "accuracyMeters", "status", "attempts", "nextAttemptAt", "integratedAt",
         "createdAt", "replicatedAt", "updatedAt",
     ],

@@ -18,6 +18,7 @@ from tests.support.odata.strategies.term import Names, Scope, Term
 _OF_ENTITY = {
     "Record": {
         "id": "guid", "employeeId": "int", "employerId": "int", "includedAt": "instant",
+        "localDate": "date", "localTime": "time",
         "utcOffsetMinutes": "int", "deviceId": "text", "latitude": "double",
         "accuracyMeters": "double", "status": "text", "attempts": "int", "updatedAt": "instant",
     },

@@ -20,6 +20,8 @@ _OF_RECORD = {
     "text": ["deviceId", "status"],
     "instant": ["includedAt", "nextAttemptAt", "integratedAt", "createdAt", "updatedAt"],
     "guid": ["id"],
+    "date": ["localDate"],
+    "time": ["localTime"],
 }
 _OF_LOG = {
     "int": ["number", "attempt", "httpStatus", "latencyMs"],

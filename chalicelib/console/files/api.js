@@ -1,0 +1,128 @@
+// Sends the requests of the page, with the token of the session, and reads the errors of the service.
+import { t } from './words.js'
+
+// This file is ROOT/console/VERSION/api.js, whatever prefix the stage has.
+export const ROOT = new URL('../../', import.meta.url)
+const TIMEOUT_MS = 35_000
+
+/** An error of a request. `code` is the service's; Unreachable if no answer came. */
+export class ApiError extends Error {
+  constructor(message, { status = 0, code = 'Unreachable', target, details = [], retryAfter = 0 } = {}) {
+    super(message)
+    Object.assign(this, { status, code, target, details, retryAfter })
+  }
+}
+
+/** Tells whether the service answers: the events `away` and `back`. */
+export const service = Object.assign(new EventTarget(), { awaySince: null })
+let session
+
+/** Use this session for every request from now on: `token()`, `refresh()`, `expire(message)`. */
+export function use(newSession) {
+  session = newSession
+}
+
+/** Send a request and return its JSON. `path` is relative to the root of the service, or a whole URL of it. */
+export async function request(path, { method = 'GET', body, headers = {}, signal } = {}) {
+  const url = new URL(path, ROOT)
+  if (url.origin !== ROOT.origin) throw new ApiError(`${url.origin} is not the service.`)
+  const options = {
+    method,
+    cache: 'no-store',
+    credentials: 'omit',
+    body: body === undefined || typeof body === 'string' ? body : JSON.stringify(body),
+    // An Int64 may be beyond the numbers of JavaScript: as text it keeps all of its digits.
+    headers: { Accept: 'application/json;IEEE754Compatible=true', ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
+  }
+  let response = await send(url, options, signal)
+  if (response.status === 401 && await session.refresh()) response = await send(url, options, signal)
+  if (response.ok) return response.status === 204 ? null : json(response)
+  const error = await errorOf(response)
+  if (response.status === 401) session.expire(error.message)
+  throw error
+}
+
+async function send(url, options, signal) {
+  const control = new AbortController()
+  const abort = () => control.abort()
+  const timer = setTimeout(abort, TIMEOUT_MS)
+  signal?.addEventListener('abort', abort)
+  if (signal?.aborted) abort()
+  try {
+    const authorization = { Authorization: `Bearer ${session.token()}` }
+    const response = await fetch(url, {
+      ...options, signal: control.signal, headers: { ...options.headers, ...authorization } })
+    if ([502, 504].includes(response.status)) tellAway() // A gateway answers for a service that is away.
+    else tellBack()
+    return response
+  } catch (error) {
+    if (signal?.aborted) throw error
+    tellAway()
+    throw new ApiError(t('unreachable'))
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+async function json(response) {
+  try {
+    return await response.json()
+  } catch {
+    throw new ApiError(t('unreadable'), { status: response.status, code: 'Unreadable' })
+  }
+}
+
+async function errorOf(response) {
+  const retryAfter = Number(response.headers.get('Retry-After')) || 0
+  try {
+    const { error: { code, message, target, details } } = await response.json()
+    return new ApiError(message, { status: response.status, code, target, details, retryAfter })
+  } catch {
+    return new ApiError(t('answered', { status: response.status }), { status: response.status, code: '', retryAfter })
+  }
+}
+
+function tellAway() {
+  if (service.awaySince) return
+  service.awaySince = new Date()
+  service.dispatchEvent(new Event('away'))
+}
+
+function tellBack() {
+  if (!service.awaySince) return
+  service.awaySince = null
+  service.dispatchEvent(new Event('back'))
+}
+
+/** Return the path of an OData query; options that are empty are left out. */
+export function query(resource, options = {}) {
+  const pairs = Object.entries(options).filter(([, value]) => value !== undefined && value !== '')
+  return `odata/${resource}?${pairs.map(([name, value]) => `$${name}=${encodeURIComponent(value)}`).join('&')}`
+}
+
+/** Return one page of a query: `rows`, `next` (a URL or null) and `count`. */
+export async function page(path, { size, signal } = {}) {
+  const headers = size ? { Prefer: `maxpagesize=${size}` } : {}
+  const result = await request(path, { headers, signal })
+  return { rows: result.value, next: result['@odata.nextLink'] ?? null, count: Number(result['@odata.count'] ?? NaN) }
+}
+
+/** Return all rows of a query, page by page. */
+export async function all(path, options = {}) {
+  const rows = []
+  for (let next = path; next;) {
+    const part = await page(next, options)
+    rows.push(...part.rows)
+    options.onPage?.(rows.length)
+    next = rows.length >= (options.most ?? Infinity) ? null : part.next
+  }
+  return rows
+}
+
+/** Run the command of an operator: POST /operations/NAME. The command is an object, or JSON text. */
+export const operate = (name, command, options = {}) => (
+  request(`operations/${name}`, { method: 'POST', body: command, ...options }))
+
+/** Return a text as a literal of OData. */
+export const literal = (text) => `'${String(text).replaceAll("'", "''")}'`

@@ -1,0 +1,63 @@
+// Makes elements. Texts become text nodes, never HTML, so that nothing in a record is markup.
+
+/** Return an element: h('a', { href, class, onclick }, 'text', child, …). null, false and undefined are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value)
+    else if (name === 'value') element.value = value
+    else element.setAttribute(name, value === true ? '' : value)
+  }
+  add(element, children)
+  return element
+}
+
+function add(element, children) {
+  element.append(...children.flat(9).filter((each) => each !== null && each !== undefined && each !== false))
+}
+
+/** Replace the children of an element. */
+export function fill(element, ...children) {
+  element.replaceChildren()
+  add(element, children)
+  return element
+}
+
+/** Set the text of an element if it differs, so that a screen reader announces changes only. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text
+}
+
+let fields = 0
+/** Return a labelled field. The control gets an id; `hint` describes it. */
+export function field(label, control, { hint, wide } = {}) {
+  control.id = `field-${fields += 1}`
+  const note = hint && h('small', { id: `${control.id}-hint` }, hint)
+  if (note) control.setAttribute('aria-describedby', note.id)
+  return h('div', { class: wide ? 'field wide' : 'field' }, h('label', { for: control.id }, label), control, note)
+}
+
+/** Return a table in a box that scrolls by itself, so that the page never does. Cells are texts or elements. */
+export function table(caption, columns, rows) {
+  const cell = (value, column) => h('td', { class: column.number ? 'number' : column.class }, value ?? '–')
+  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
+    h('table', {},
+      h('caption', { class: 'unseen' }, caption),
+      h('thead', {}, h('tr', {}, columns.map((column) => (
+        h('th', { scope: 'col', class: column.number ? 'number' : null }, column.title))))),
+      h('tbody', {}, rows.map((row) => h('tr', {}, columns.map((column, index) => cell(row[index], column)))))))
+}
+
+/** Return an element that says what went wrong, and `show(error)` for it. */
+export function problemBox() {
+  const box = h('div', { role: 'alert', class: 'problem', hidden: true })
+  return Object.assign(box, {
+    show(error) {
+      box.hidden = !error
+      if (!error) return fill(box)
+      const details = (error.details ?? []).map((each) => h('li', {}, `${each.target}: ${each.message}`))
+      return fill(box, h('p', {}, error.message), details.length ? h('ul', {}, details) : null)
+    },
+  })
+}

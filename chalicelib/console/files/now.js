@@ -1,0 +1,87 @@
+// Now: how many punches are where, how old they are, and in a sentence what is wrong.
+import { request } from './api.js'
+import { diagnose } from './diagnosis.js'
+import { fill, h, say } from './dom.js'
+import { count, duration, instant, number } from './format.js'
+import { poll } from './poll.js'
+import { t } from './words.js'
+
+const EVERY_MS = 5_000
+
+export function nowView() {
+  const verdict = h('div', { class: 'verdict', role: 'status' }, h('p', {}, t('loading')))
+  const flow = h('dl', { class: 'flow' })
+  const stages = h('dl', { class: 'stages' })
+  const asOf = h('p', { class: 'note' })
+  const element = h('div', {}, verdict,
+    h('section', {}, h('h2', {}, t('lastMinute')), flow), h('section', {}, h('h2', {}, t('stages')), stages), asOf)
+  let shown = ''
+
+  const stop = poll(async (signal) => {
+    const health = await request('health', { signal })
+    const found = diagnose(health)
+    const sentences = found.map((each) => `${each.level} ${sentence(each)} ${each.cause}`).join('\n')
+    if (sentences !== shown || !shown) showVerdict(found)
+    shown = sentences || 'none'
+    fill(flow, flowOf(health))
+    fill(stages, stagesOf(health))
+    say(asOf, t('updated', { at: instant(new Date().toISOString()) }))
+  }, EVERY_MS, (error) => {
+    shown = ''
+    verdict.className = 'verdict bad'
+    fill(verdict, h('p', {}, error.message))
+  })
+
+  function showVerdict(found) {
+    verdict.className = `verdict ${found[0]?.level ?? 'good'}`
+    fill(verdict, found.length ? found.map((each) => h('div', { class: `finding ${each.level}` },
+      h('p', {}, sentence(each), ' ', each.to ? h('a', { href: each.to }, t('lookThere')) : null),
+      each.cause ? h('p', { class: 'cause' }, `${t('cause')}: ${each.cause}`) : null))
+      : h('p', {}, t('allWell')))
+  }
+
+  return { element, stop }
+}
+
+function sentence({ key, values: { at, age, n, status } }) {
+  return t(key, {
+    at: at && instant(at), age: duration(age), status, n: n === undefined ? undefined : number(n) })
+}
+
+function flowOf({ buffer, replica }) {
+  const rates = replica.lastMinute
+  const inBuffer = buffer.acceptedLastMinute ?? 0
+  const value = (each) => (rates ? number(each) : t('unknown'))
+  return [
+    [t('acceptedRate'), value(rates?.accepted + inBuffer), 'accepted'],
+    [t('replicatedRate'), value(rates?.replicated), 'replicated'],
+    [t('deliveredRate'), value(rates?.delivered), 'delivered'],
+  ].map(([name, text, id]) => h('div', { 'data-flow': id }, h('dt', {}, name), h('dd', {}, text)))
+}
+
+function stagesOf({ buffer, replica }) {
+  const { waiting: { AWAITING = 0, ERROR = 0, INTEGRATING = 0 } = {}, estimated = [] } = replica
+  const isAway = replica.status !== 'ok'
+  const of = (name, value) => (isAway ? t('unknown') : count(value, estimated.includes(name)))
+  const oldest = (seconds) => (seconds === null || seconds === undefined ? null : t('oldest', { age: duration(seconds) }))
+  return [
+    stage('buffer', buffer.status === 'ok' ? count(buffer.waiting, buffer.estimated) : t('unknown'),
+      t('bufferHint'), oldest(buffer.oldestAgeSeconds)),
+    stage('waiting', of('waiting', AWAITING + ERROR), t('waitingHint'),
+      [oldest(replica.oldestAgeSeconds), ERROR ? t('retrying', { n: number(ERROR) }) : null].filter(Boolean).join(', ')),
+    stage('inFlight', of('waiting', INTEGRATING), t('inFlightHint')),
+    stage('delivered', of('delivered', replica.delivered), t('deliveredHint'),
+      replica.lastDeliveredAt ? t('lastDelivery', { at: instant(replica.lastDeliveredAt) }) : null),
+    stage('parkedStage', of('parked', replica.parked), t('parkedHint'), null, replica.parked ? '#/replay' : null),
+    stage('quarantine', of('quarantined', replica.quarantined), t('quarantineHint'), null,
+      replica.quarantined ? '#/quarantine' : null),
+  ]
+}
+
+function stage(name, text, hint, more, to) {
+  const attention = to ? 'stage attention' : 'stage'
+  return h('div', { class: attention, 'data-stage': name },
+    h('dt', {}, t(name)),
+    h('dd', {}, h('span', { class: 'figure' }, to ? h('a', { href: to }, text) : text),
+      h('span', { class: 'hint' }, hint), more ? h('span', { class: 'more' }, more) : null))
+}

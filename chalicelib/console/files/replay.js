@@ -1,0 +1,99 @@
+// Replay parked records that a filter selects: first their number, then the reason, then the replay.
+import { commentField, inSteps, turnedOff } from './action.js'
+import { page, query } from './api.js'
+import { field, fill, h, problemBox, say, table } from './dom.js'
+import { instant, localInstant, number } from './format.js'
+import { t } from './words.js'
+
+const SHOWN = 20
+
+export function replayView(parameters) {
+  const off = turnedOff()
+  if (off) return { element: off, stop() {} }
+  const control = new AbortController()
+  const { signal } = control
+  const problem = problemBox()
+  const filter = h('input', {
+    value: parameters.get('filter') ?? 'true', required: true, maxlength: '4000', spellcheck: 'false', autocomplete: 'off' })
+  const found = h('div', { class: 'stack' })
+  const form = h('form', { class: 'criteria', role: 'search', onsubmit(event) { event.preventDefault(); countThem() } },
+    field(t('filter'), filter, { hint: t('filterHint'), wide: true }),
+    h('div', { class: 'field' }, h('button', { class: 'main' }, t('countParked'))))
+  let counted = 0
+  countThem()
+
+  async function countThem() {
+    const turn = counted += 1 // an answer to an earlier question is ignored
+    const text = filter.value.trim() || 'true'
+    problem.show(null)
+    fill(found, h('p', {}, t('loading')))
+    try {
+      const { rows, count } = await page(query('PointRecords', {
+        filter: `status eq 'REJECTED' and (${text})`, orderby: 'updatedAt desc', top: SHOWN, count: 'true',
+        select: 'id,employeeId,employerId,includedAt,utcOffsetMinutes,updatedAt',
+        expand: 'logs($select=log,httpStatus,createdAt;$orderby=createdAt desc;$top=1)',
+      }), { signal })
+      if (turn === counted) fill(found, count ? offer(text, count, rows) : h('p', { class: 'empty' }, t('noParked')))
+    } catch (error) {
+      if (signal.aborted || turn !== counted) return
+      fill(found)
+      problem.show(error)
+    }
+  }
+
+  function offer(text, count, rows) {
+    const comment = commentField(problem)
+    const progress = h('progress', { max: String(count), value: 0, hidden: true, 'aria-label': t('replay') })
+    const said = h('p', { role: 'status' })
+    const stop = h('button', { type: 'button', hidden: true }, t('stop'))
+    const start = h('button', { class: 'main' }, t('replayNow', { n: number(count) }))
+    const state = { replayed: 0, cursor: null, comment: '' }
+
+    async function run(event) {
+      event.preventDefault()
+      state.comment = state.comment || comment.value() || ''
+      if (!state.comment) return
+      problem.show(null)
+      const stopped = new AbortController()
+      const abort = () => stopped.abort()
+      signal.addEventListener('abort', abort)
+      stop.onclick = abort
+      start.disabled = true
+      progress.hidden = stop.hidden = false
+      try {
+        await inSteps('replay', { filter: text, comment: state.comment }, stopped.signal, (answer, next) => {
+          state.replayed += answer.replayed
+          state.cursor = next
+          progress.value = state.replayed
+          say(said, t('replaying', { n: number(state.replayed), all: number(Math.max(count, state.replayed)) }))
+        }, state.cursor)
+        start.hidden = true
+        progress.value = count
+        fill(said, t('replayed', { n: number(state.replayed) }), ' ', h('a', { href: '#/now' }, t('now')))
+      } catch (error) {
+        say(said, t('stopped', { n: number(state.replayed) }))
+        if (!stopped.signal.aborted) problem.show(error)
+        say(start, t('goOn'))
+        start.disabled = false
+      }
+      stop.hidden = true
+      signal.removeEventListener('abort', abort)
+    }
+
+    return h('form', { class: 'stack', onsubmit: run },
+      h('p', { class: 'figure-line', role: 'status' }, t('parkedMatch', { n: number(count) })),
+      parkedTable(rows), comment.element, h('div', { class: 'row' }, start, stop, progress), said)
+  }
+
+  return { element: h('div', { class: 'stack' }, h('p', {}, t('replayLead')), form, problem, found), stop: () => control.abort() }
+}
+
+function parkedTable(rows) {
+  return table(t('parkedStage'), [
+    { title: t('punch'), class: 'time' }, { title: t('employee'), number: true }, { title: t('employer'), number: true },
+    { title: t('parkedStage'), class: 'time' }, { title: t('lastAnswer'), class: 'text' },
+  ], rows.map((each) => [
+    h('a', { href: `#/record/${each.id}` }, localInstant(each.includedAt, each.utcOffsetMinutes)),
+    String(each.employeeId), String(each.employerId), instant(each.updatedAt), each.logs[0]?.log ?? '',
+  ]))
+}

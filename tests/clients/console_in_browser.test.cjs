@@ -1,0 +1,279 @@
+// The web console in a real browser, against a running service whose legacy is away: `node --test`.
+// The environment has addresses and tokens. EXPECTED has what the stores hold.
+const assert = require('node:assert/strict')
+const { mkdtempSync, readFileSync, rmSync } = require('node:fs')
+const { tmpdir } = require('node:os')
+const path = require('node:path')
+const { after, before, test } = require('node:test')
+const { setTimeout: sleep } = require('node:timers/promises')
+const { startBrowser } = require('./browser.cjs')
+
+const { API, SIGN_IN_API, LEGACY, OPERATOR, EMPLOYER, EXPIRED } = process.env
+const EXPECTED = JSON.parse(process.env.EXPECTED)
+const AXE = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
+const VIEWS = ['now', 'limit', 'find', 'replay', 'quarantine', 'reconcile']
+const COMMENT = 'ticket 12'
+
+let browser
+let profile
+let operator // a tab that is signed in as the operator
+const problems = []
+
+before(async () => {
+  profile = mkdtempSync(path.join(tmpdir(), 'profile-'))
+  browser = await startBrowser(profile)
+  operator = await open(API, `#token=${OPERATOR}`)
+})
+
+after(async () => {
+  await browser.close()
+  rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+})
+
+/** Open the console in a new tab. Errors on the browser's console are problems, unless the test expects them. */
+async function open(api, fragment = '', { failuresAreExpected = false } = {}) {
+  const tab = await browser.context.newPage()
+  tab.setDefaultTimeout(20_000)
+  if (!failuresAreExpected) {
+    tab.on('console', (message) => { if (['error', 'warning'].includes(message.type())) problems.push(message.text()) })
+  }
+  tab.on('pageerror', (error) => problems.push(error.stack))
+  await tab.goto(`${api}/console${fragment}`)
+  return tab
+}
+
+async function go(tab, view) {
+  await tab.evaluate((hash) => { location.hash = hash }, `#/${view}`)
+  await tab.locator('main h1').waitFor()
+}
+
+async function until(condition, what, milliseconds = 25_000) {
+  const deadline = performance.now() + milliseconds
+  for (;;) {
+    const value = await condition()
+    if (value) return value
+    assert.ok(performance.now() < deadline, `did not happen: ${what}`)
+    await sleep(100)
+  }
+}
+
+/** Return the faults that axe calls serious or critical. */
+async function faultsIn(tab) {
+  return tab.evaluate(async (source) => {
+    // A policy without inline scripts forbids injected elements; the debugger may evaluate.
+    if (!globalThis.axe) (0, globalThis.eval)(source) // eslint-disable-line no-eval
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] })
+    return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact))
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(' ')}`)
+  }, AXE).catch((error) => [String(error)])
+}
+
+const figure = async (tab, stage) => (
+  Number((await tab.locator(`[data-stage=${stage}] .figure`).innerText()).replaceAll(/\D/g, '')))
+
+const odata = async (query) => (
+  (await fetch(`${API}/odata/${query}`, { headers: { Authorization: `Bearer ${OPERATOR}` } })).json())
+
+test('the link signs in, and its token leaves the address', async () => {
+  await operator.locator('[data-stage=delivered]').waitFor()
+  assert.equal(operator.url(), `${API}/console`)
+  assert.equal(await operator.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage })), '{}')
+  await operator.evaluate((token) => { location.hash = `token=${token}` }, OPERATOR) // in the same tab
+  await until(() => operator.url() === `${API}/console`, 'the token taken')
+  await operator.locator('[data-stage=delivered]').waitFor()
+})
+
+test('Now has the numbers of the stores, and says what is wrong', async () => {
+  assert.equal(await figure(operator, 'delivered'), EXPECTED.delivered)
+  assert.equal(await figure(operator, 'parkedStage'), EXPECTED.parked)
+  assert.equal(await figure(operator, 'quarantine'), EXPECTED.quarantined)
+  const unfinished = ['buffer', 'waiting', 'inFlight'].map((stage) => figure(operator, stage))
+  assert.equal((await Promise.all(unfinished)).reduce((sum, each) => sum + each, 0), EXPECTED.unfinished)
+  const accepted = await operator.locator('[data-flow=accepted] dd').innerText()
+  assert.ok(Number(accepted.replaceAll(/\D/g, '')) <= EXPECTED.accepted)
+  const verdict = await operator.locator('.verdict').innerText()
+  assert.match(verdict, new RegExp(`delivered nothing since .*HTTP 503.*Waiting records: ${EXPECTED.unfinished};`))
+  assert.match(verdict, new RegExp(`Parked records: ${EXPECTED.parked}\\.`))
+})
+
+test('Limit plots the calls, and has the outage', async () => {
+  await go(operator, 'limit?range=5m')
+  await operator.locator('.charts canvas').nth(2).waitFor()
+  const totals = await operator.locator('.note').last().innerText()
+  assert.match(totals, new RegExp(`In this period: ${EXPECTED.delivered} delivered, .* refused`))
+  await until(async () => await operator.locator('.outages li').count() === 1, 'an outage')
+  for (const range of ['1h', '6h', '24h', '7d']) {
+    await go(operator, `limit?range=${range}`)
+    await operator.locator('.charts canvas').nth(2).waitFor()
+    assert.match(await operator.locator('.note').last().innerText(), new RegExp(`period: ${EXPECTED.delivered} delivered`))
+    await until(() => operator.evaluate(() => {
+      const canvas = document.querySelector('.charts canvas')
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+      return data.some((red, at) => at % 4 === 0 && red < 100 && data[at + 2] > 150 && data[at + 3] > 60) // blue
+    }), `the limit of ${range}`, 3_000)
+  }
+})
+
+test('Find has a record by employee, and its story', async () => {
+  await go(operator, 'find')
+  await operator.getByLabel('Employee').fill('0')
+  await operator.getByRole('button', { name: 'Search' }).click()
+  assert.match(await operator.locator('.problem:visible').innerText(), /Employee/)
+  const { value: [parked] } = await odata("PointRecords?$filter=status eq 'REJECTED'&$top=1")
+  await operator.getByLabel('Employee').fill(String(parked.employeeId))
+  await operator.getByRole('button', { name: 'Search' }).click()
+  const link = operator.locator('tbody a')
+  await until(async () => await link.count() === 1, 'one record')
+  await link.click()
+  const story = operator.locator('.story')
+  await story.waitFor()
+  const text = await story.innerText()
+  assert.match(text, /Accepted[^]*Replicated[^]*Attempt 1: parked[^]*HTTP 422[^]*Parked until/)
+  assert.match(operator.url(), new RegExp(`#/record/${parked.id}$`))
+})
+
+test('axe finds nothing serious, in both colour schemes, and no view scrolls sideways at 360 px', async () => {
+  const { id } = (await odata('PointRecords?$top=1')).value[0]
+  for (const [index, view] of [...VIEWS, `record/${id}`].entries()) {
+    await operator.emulateMedia({ colorScheme: index % 2 ? 'dark' : 'light' })
+    await go(operator, view)
+    await operator.waitForLoadState('networkidle')
+    assert.deepEqual(await faultsIn(operator), [], view)
+    await operator.setViewportSize({ width: 360, height: 740 })
+    const [content, window] = await operator.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
+    assert.ok(content <= window, `${view} is ${content} px wide`)
+    await operator.setViewportSize({ width: 1_200, height: 800 })
+  }
+})
+
+test('the page is used with the keyboard, and in Portuguese', async () => {
+  await go(operator, 'now')
+  await operator.locator('header nav a').first().focus()
+  await operator.keyboard.press('Tab')
+  await operator.keyboard.press('Tab')
+  await operator.keyboard.press('Enter')
+  await until(() => operator.url().endsWith('#/find'), 'the view of the third tab')
+  await until(() => operator.evaluate(() => document.activeElement.tagName === 'H1'), 'focus on the heading')
+  await operator.getByLabel('Language').selectOption('pt')
+  await operator.getByRole('button', { name: 'Buscar' }).waitFor()
+  assert.equal(await operator.evaluate(() => document.documentElement.lang), 'pt')
+  await operator.getByLabel('Idioma').selectOption('en')
+  await operator.getByRole('button', { name: 'Search' }).waitFor()
+  assert.equal(await operator.evaluate(() => document.activeElement.tagName), 'SELECT')
+})
+
+test('a replay from the page delivers what the filter selects', async () => {
+  await fetch(`${LEGACY}/settings`, { method: 'PUT', body: JSON.stringify({ outage: null, refused_share: 0 }) })
+  await go(operator, 'replay')
+  await operator.getByLabel('Filter').fill('employerId eq 121')
+  await operator.getByRole('button', { name: 'Count' }).click()
+  const start = operator.getByRole('button', { name: `Replay ${EXPECTED.parkedOfEmployer}`, exact: true })
+  await start.waitFor()
+  await start.click()
+  assert.match(await operator.locator('.problem:visible').innerText(), /Say why/)
+  await operator.getByLabel('Why').fill(COMMENT)
+  await start.click()
+  await operator.getByText(`Back in the queue: ${EXPECTED.parkedOfEmployer}.`).waitFor()
+  await until(async () => (await odata("PointRecords?$filter=status ne 'INTEGRATED' and status ne 'REJECTED'&$count=true&$top=0"))['@odata.count'] === 0,
+    'all delivered')
+  await go(operator, 'now')
+  await until(async () => await figure(operator, 'parkedStage') === EXPECTED.parked - EXPECTED.parkedOfEmployer, 'fewer parked')
+})
+
+test('an item of the quarantine is mended with validation, and released', async () => {
+  await go(operator, 'quarantine')
+  await operator.getByRole('button', { name: 'Mend gate 7' }).click()
+  const text = operator.getByLabel('The punch as JSON')
+  const punch = JSON.parse(await text.inputValue())
+  assert.equal(punch.employeeId, '7a')
+  await text.fill('{"employeeId": 7,')
+  assert.match(await operator.locator('form .note').innerText(), /not JSON/)
+  await text.fill(JSON.stringify({ ...punch, employeeId: -7 }))
+  await operator.getByLabel('Why').fill(COMMENT)
+  const errors = problems.length
+  await operator.getByRole('button', { name: 'Release' }).click()
+  await operator.locator('form .problem li').waitFor()
+  assert.match(await operator.locator('form .problem:visible').innerText(), /employeeId/)
+  // The browser itself reports the answer 400 on its console.
+  assert.match(problems.splice(errors).join(), /400/)
+  await text.fill(JSON.stringify({ ...punch, employeeId: 7_777 }))
+  await operator.getByRole('button', { name: 'Release' }).click()
+  await operator.getByText('The quarantine is empty').waitFor()
+  const { value } = await odata('PointRecords?$filter=employeeId eq 7777')
+  assert.equal(value.length, 1)
+  assert.match(await operator.locator('.done').innerText(), new RegExp(value[0].id))
+})
+
+test('a period is reconciled', async () => {
+  await go(operator, 'reconcile')
+  await operator.getByLabel('Why').fill(COMMENT)
+  await operator.getByRole('button', { name: 'Reconcile' }).click()
+  await operator.getByText('Every accepted punch of the period is stored').waitFor()
+  assert.equal(await operator.locator('tbody td').first().innerText(), String(EXPECTED.accepted))
+})
+
+test("an employer's token sees no foreign row", async () => {
+  const bodies = []
+  const tab = await open(API, '#token=none', { failuresAreExpected: true })
+  tab.on('response', async (response) => {
+    if (response.url().includes('/odata/')) bodies.push(await response.text())
+  })
+  await tab.getByLabel('Token').fill(EMPLOYER)
+  await tab.getByRole('button', { name: 'Sign in' }).click()
+  await tab.getByText('Shown: ').waitFor()
+  assert.deepEqual(await tab.locator('header nav a').allInnerTexts(), ['Records', 'Days'])
+  await go(tab, 'now') // the operators' view is not theirs
+  assert.equal(await tab.locator('h1').innerText(), 'Records')
+  await tab.getByText('Shown: ').waitFor()
+  const download = tab.waitForEvent('download')
+  await tab.getByRole('button', { name: 'Download CSV' }).click()
+  const csv = readFileSync(await (await download).path(), 'utf8')
+  const lines = csv.trim().split('\r\n')
+  const employers = new Set(lines.slice(1).map((line) => line.split(',')[2]))
+  assert.deepEqual([...employers], ['121'])
+  assert.equal(lines.length, 1 + EXPECTED.ofEmployer + 1) // with the mended item
+  await go(tab, 'days?from=2026-11-01T00:00')
+  await tab.getByText('Shown: ').waitFor()
+  assert.match(await tab.locator('tbody tr').first().innerText(), /11\/22\/2026\s+\d+\s+08:00:00\s+08:00:00\s+1/)
+  assert.deepEqual(await faultsIn(tab), [])
+  const seen = bodies.flatMap((text) => text.match(/"employerId":"?\d+/g) ?? [])
+  assert.ok(seen.length > 50)
+  assert.deepEqual(seen.filter((each) => !each.endsWith('121')), [])
+  await tab.close()
+})
+
+test('an expired token leads to the sign-in, with the reason', async () => {
+  const tab = await open(API, `#token=${EXPIRED}`, { failuresAreExpected: true })
+  await tab.getByRole('button', { name: 'Sign in' }).waitFor()
+  assert.match(await tab.locator('.problem:visible').innerText(), /expired/)
+  assert.deepEqual(await faultsIn(tab), [])
+  await tab.close()
+})
+
+test('a service that is away is shown as such, and recovers', async () => {
+  const tab = await open(API, `#token=${OPERATOR}`, { failuresAreExpected: true })
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await tab.route('**/health', (route) => route.abort())
+  await tab.evaluate(() => dispatchEvent(new Event('retry-now')))
+  await tab.getByText('The service does not answer since').waitFor()
+  await tab.unroute('**/health')
+  await tab.getByRole('button', { name: 'Try now' }).click()
+  await tab.locator('.away').waitFor({ state: 'hidden' })
+  await tab.close()
+})
+
+test('people sign in at the issuer of the stage, and their token is renewed', async () => {
+  const tab = await open(SIGN_IN_API, '#/limit', { failuresAreExpected: true })
+  await tab.getByRole('button', { name: 'Sign in at 127.0.0.1' }).click()
+  await tab.getByRole('link', { name: 'Limit' }).waitFor()
+  assert.equal(await tab.locator('h1').innerText(), 'Limit')
+  assert.equal(tab.url(), `${SIGN_IN_API}/console#/limit`)
+  assert.equal(await tab.locator('.who span').innerText(), 'ada')
+  assert.equal(await tab.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage })), '{}')
+  await sleep(2_000) // it has expired
+  await go(tab, 'now')
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await tab.close()
+})
+
+test('the browser has reported no error', () => assert.deepEqual(problems, []))
