@@ -9,7 +9,7 @@ _MAX_JOINS = 3
 # Each table of a statement is planned with all its partitions: with 62 months, it takes up to
 # 3.6 MB, and 5 MB with the subselects that row security adds for a restricted principal.
 _MAX_TABLES = 40
-_MAX_RESTRICTED_TABLES = 27
+_MAX_RESTRICTED_TABLES = 24
 
 
 class QueryParameters(list[str]):

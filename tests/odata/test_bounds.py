@@ -163,7 +163,7 @@ def deeply_nested(levels: int) -> str:
 
 
 _LONG = nested_calls(3, "log")
-_MANY = range(25)
+_MANY = range(20)
 EXPENSIVE = {
     "long texts on a full page": ("IntegrationLogs", ("$compute", f"{_LONG} as c")),
     "long texts in each expansion": ("PointRecords", ("$expand", f"logs($compute={_LONG} as c)")),
@@ -186,7 +186,7 @@ EXPENSIVE = {
     ),
     "deeply nested conditions": (
         "PointRecords",
-        ("$filter", deeply_nested(12)),
+        ("$filter", deeply_nested(10)),
     ),
     "a long sum": (
         "PointRecords",
