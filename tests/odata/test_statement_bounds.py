@@ -194,7 +194,7 @@ def test_tokens_of_a_query_are_counted_over_options_scopes_and_uses() -> None:
     ninth = " and ".join(["attempts eq 1"] * 60)
     uses = ",".join(f"a as a{n}" for n in range(20))
     rejected(("$compute", f"{ninth} as a,{uses}"))
-    rejected(("$compute", ",".join(f"@a as a{n}" for n in range(20))), ("@a", ninth))
+    rejected(("$compute", ",".join(f"@a as a{n}" for n in range(25))), ("@a", ninth))
 
 
 @pytest.mark.parametrize(
