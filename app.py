@@ -309,6 +309,29 @@ def restore(
     return result, result
 
 
+@operator_command("employer", "employee", "punches", "cursor")
+def erase(
+    event: dict[str, Any], _: Principal, remaining_s: Callable[[], float]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Erase a person's evidence in every store: ``{"employer": 121, "employee": 7}``.
+
+    With ``"punches": true`` also the punches that have been settled for an hour. If the result has
+    a ``cursor``, the time ran out: send it together with the same members.
+    """
+    person = event.get("employer"), event.get("employee")
+    erased = container.erase(*person, event.get("punches"), event.get("cursor"), remaining_s)
+    result = asdict(erased)
+    return result, result
+
+
+@operator_command("employer", "employee", "format", "cursor")
+def export(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return one page of a person's data: ``{"employer": 121, "employee": 7, "format": "csv"}``."""
+    person = event.get("employer"), event.get("employee")
+    result = container.export(*person, event.get("format"), event.get("cursor"))
+    return asdict(result), result.counts
+
+
 @operator_command("send", redacted=["record", "response"], name="legacy-check")
 def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Show the request for a record, and judge the response in the event: ``{"response": "…"}``.

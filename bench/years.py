@@ -5,8 +5,8 @@ to each of ``SIZES`` (100000,1000000,10000000). At each size, in ms, the median 
 
 - adding 1,000 records of now;
 - claiming and settling 500 of them;
-- a page of 100 of one employer in a month of three years ago, and the same of this month;
-- one record by its id, of any time;
+- a page of 100 of one employer in a month of some years ago, and the same of this month;
+- 100 records by their ids, of any month;
 - the numbers of /health.
 
 And the bytes on disk of a record with two log rows. The last column shows how much slower the

@@ -238,6 +238,26 @@ class Buffer:
             pace.throttled(ticket)
         return len(ids) - len(requests)
 
+    def replace(self, item: Item, record: str) -> bool:
+        """Replace the record of an item, unless the item has changed; return whether it was.
+
+        Raises:
+            UnavailableError: DynamoDB does not respond. A second call is safe.
+        """
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={**item, "record": {"S": record}},
+                ConditionExpression="#record = :before",
+                ExpressionAttributeNames={"#record": "record"},
+                ExpressionAttributeValues={":before": item["record"]},
+            )
+        except DynamoDBError as error:
+            if error.code != "ConditionalCheckFailedException":
+                _raise_unavailable(error)
+            return False
+        return True
+
     def delete_unchanged(
         self, item: Item, pace: "DeletePace", may_continue: Callable[[], bool] = lambda: True
     ) -> int:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from chalicelib.integrator.run import Run
     from chalicelib.journal.journal_files import Journal
     from chalicelib.odata.router import Router
+    from chalicelib.operations.erase import Erased
+    from chalicelib.operations.personal_data import PersonalData
     from chalicelib.operations.quarantine import Release
     from chalicelib.operations.reconciler import Reconciliation
     from chalicelib.operations.replay import Replay
@@ -289,6 +291,7 @@ def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> 
         InvalidError: the stage has no journal, or the period is invalid.
     """
     from chalicelib.operations import restore
+    from chalicelib.postgres.personal_records import PersonalRecords
     from chalicelib.postgres.restoration import Restoration
 
     opened = journal()
@@ -299,9 +302,52 @@ def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> 
         cursor,
         opened,
         point_record_store(),
+        PersonalRecords(database()),
         Restoration(database(), pause_s=_RESTORE_PAUSE_S),
         remaining_s,
         datetime.now(UTC),
+    )
+
+
+def erase(
+    employer: object,
+    employee: object,
+    punches: object,
+    cursor: object,
+    remaining_s: Callable[[], float],
+) -> Erased:
+    """Erase a person's evidence, and perhaps the punches; see ``erase.erase``.
+
+    Raises:
+        InvalidError: a member is invalid. The message names it.
+    """
+    from chalicelib.operations import erase
+    from chalicelib.operations.person import read_person
+    from chalicelib.postgres.personal_records import PersonalRecords
+
+    if punches not in (None, False, True):
+        raise InvalidError("punches must be true or false.", target="punches")
+    return erase.erase(
+        read_person(employer, employee),
+        cursor,
+        journal(),
+        buffer(),
+        PersonalRecords(database()),
+        remaining_s,
+        with_punches=punches is True,
+        # A page waits for the journal so long; the call that it then abandons may take as long.
+        grace_s=3 * settings().journal_timeout_s,
+    )
+
+
+def export(employer: object, employee: object, form: object, cursor: object) -> PersonalData:
+    """Return one page of a person's data; see ``personal_data.export``."""
+    from chalicelib.operations import personal_data
+    from chalicelib.operations.person import read_person
+    from chalicelib.postgres.personal_records import PersonalRecords
+
+    return personal_data.export(
+        read_person(employer, employee), form, cursor, buffer(), PersonalRecords(database())
     )
 
 
@@ -474,6 +520,16 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
         _keep_partitions()
     except UnavailableError as error:  # an alarm rings if records stay without partitions
         telemetry.error("the partitions were not made", error)
+
+
+@cache
+def openapi() -> str:
+    """Return the OpenAPI document of the stage; see ``openapi.document``."""
+    import json
+
+    from chalicelib.openapi.document import document
+
+    return json.dumps(document(settings()), ensure_ascii=False, separators=(",", ":"))
 
 
 def stages(*, with_flow: bool = False) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def parse(
     if included_at and retention_months is not None:
         oldest = month_of(now, plus=-retention_months)
         if included_at < oldest:
-            message = f"includedAt is too old. Punches are kept since {to_text(oldest)}."
+            message = f"includedAt is too old. Punches are accepted since {to_text(oldest)}."
             faults.append(Detail("includedAt", message, TooOldError.code))
     faults += _unknown_fields([name for name in body if name not in FIELDS])
     if faults:

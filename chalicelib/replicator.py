@@ -289,9 +289,8 @@ class Replicator:
         )
         result.oldest_age_s = max(result.oldest_age_s, (now - oldest).total_seconds())
         without_record = {_key(item) for item, _, _ in waiting}
-        rejected = {each.item_id for each in added.rejected}
-        committed = [each for each in documents if each.id not in rejected]
-        committed += [post for item, post, _ in posts if _key(item) not in without_record]
+        committed = [*added.documents]
+        committed += [each for each in added.posts if each.id not in added.evidence.without_record]
         return _CommittedPage(
             committed,
             quarantined,

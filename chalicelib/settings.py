@@ -60,7 +60,7 @@ class Settings:
     )
     retention_months: int = setting(
         62,
-        "How many months before the present one punches are kept. Older ones are refused.",
+        "How many months before the present one a punch may be. Older ones are refused.",
         1,
         1_200,
     )

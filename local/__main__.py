@@ -20,6 +20,8 @@ _COMMANDS = {
     "keys": "make, list or revoke the access keys of reports",
     "replay": "return the parked records that a filter selects to the queue",
     "restore": "put back, from the journal, what PostgreSQL has lost",
+    "export": "print what the stack has of a person",
+    "erase": "erase a person's evidence, and perhaps the punches, in every store",
     "legacy": "check how records are sent to a legacy, and how its responses are judged",
     "burst": "send punches like a shift change and account for every one of them",
 }

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from chalicelib.settings import SettingsError
 
-RECORDS, DELIVERIES = "records", "deliveries"
+ERASURES, RECORDS, DELIVERIES = "erasures", "records", "deliveries"
 # The order in which a restore reads them.
-KINDS = (RECORDS, DELIVERIES)
+KINDS = (ERASURES, RECORDS, DELIVERIES)
 
 _SUFFIX = ".jsonl.gz"
 

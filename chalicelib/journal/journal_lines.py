@@ -1,8 +1,9 @@
-"""What a line of the journal says: a record, a quarantined item, or a delivery.
+"""What a line of the journal says: a record, a quarantined item, a delivery or an erasure.
 
 A record's line is the text that the buffer had (``point_record.to_json``). A quarantined item's
 line is an object with the one member ``quarantined``. A delivery's line has the id of the record,
-and the instant from which Postgres had the delivery.
+and the instant from which Postgres had the delivery. An erasure's line names the person, the
+instant until which evidence was erased, and the ids of erased punches.
 """
 
 import json
@@ -15,7 +16,7 @@ from chalicelib.instant import read_canonical, to_text
 from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, Poison
 
-_QUARANTINED = "quarantined"
+QUARANTINED = "quarantined"
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ def page_lines(documents: Iterable[Document], poison: Iterable[Poison]) -> list[
     lines = [each.text.replace("\n", " ") for each in documents]
     for each in poison:
         item = {"itemId": each.item_id, "item": each.item, "reason": each.reason}
-        lines.append(json.dumps({_QUARANTINED: item}))
+        lines.append(json.dumps({QUARANTINED: item}))
     return lines
 
 
@@ -43,8 +44,8 @@ def parse_records(lines: Iterable[str]) -> RecordLines:
     for line in lines:
         try:
             value = json.loads(line)
-            if isinstance(value, dict) and _QUARANTINED in value:
-                item = value[_QUARANTINED]
+            if isinstance(value, dict) and QUARANTINED in value:
+                item = value[QUARANTINED]
                 poison = Poison(str(item["itemId"]), str(item["item"]), str(item["reason"]))
                 parsed.poison.append(poison)
             else:
@@ -72,3 +73,38 @@ def parse_deliveries(lines: Iterable[str]) -> tuple[list[dict[str, str]], int]:
         except (ValueError, LookupError, TypeError, RecursionError, AttributeError):
             faults += 1
     return deliveries, faults
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """An erasure: of whose evidence, in records accepted before when, and of which punches."""
+
+    employer: int
+    employee: int
+    until: datetime
+    ids: tuple[str, ...] = ()
+
+
+def erasure_line(erasure: Erasure) -> str:
+    """Return the line for an erasure."""
+    person = {"employerId": erasure.employer, "employeeId": erasure.employee}
+    return json.dumps({**person, "until": to_text(erasure.until), "ids": list(erasure.ids)})
+
+
+def parse_erasures(lines: Iterable[str]) -> tuple[list[Erasure], int]:
+    """Parse the lines of ``erasure_line``; return them, and how many are none."""
+    erasures, faults = [], 0
+    for line in lines:
+        try:
+            value = json.loads(line)
+            erasures.append(
+                Erasure(
+                    int(value["employerId"]),
+                    int(value["employeeId"]),
+                    read_canonical(value["until"]),
+                    tuple(str(uuid.UUID(each)) for each in value["ids"]),
+                )
+            )
+        except (ValueError, LookupError, TypeError, RecursionError, AttributeError):
+            faults += 1
+    return erasures, faults

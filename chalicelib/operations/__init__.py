@@ -8,6 +8,9 @@
 - ``replay``: return parked records to the queue.
 - ``journal_deliveries``: write to the journal what the legacy has confirmed.
 - ``restore``: put back, from the journal, what Postgres has lost.
+- ``erase``: erase a person's evidence, and punches, in every store.
+- ``personal_data``: return a person's data as JSON or CSV.
+- ``person``: what belongs to a person in an item or a line.
 - ``quarantine``: release a quarantined item, repaired or unchanged.
 - ``manage_access_keys``: make, list and revoke the access keys of reports.
 - ``audited_command``: authorise an operator's command, and log its start and its end.

@@ -1,9 +1,9 @@
 """Restore: put back, from the journal, what Postgres has lost.
 
-First the records, then the deliveries, file by file in the order of their writing. Every step is
-idempotent, so a restore that was killed is simply run again, from its start or from its cursor.
-Meanwhile no run of the integrator claims a record. What the journal does not have is not restored:
-failed attempts, replays by operators, and the statistics of runs.
+First the erasures, then the records, then the deliveries, file by file in the order of their
+writing. Every step is idempotent, so a restore that was killed is simply run again, from its start
+or from its cursor. Meanwhile no run of the integrator claims a record. What the journal does not
+have is not restored: failed attempts, replays by operators, and the statistics of runs.
 """
 
 import logging
@@ -13,8 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 from chalicelib.errors import InvalidError
 from chalicelib.instant import read_instant, to_text
-from chalicelib.journal.journal_files import KINDS, RECORDS, DamagedFileError, Journal
-from chalicelib.journal.journal_lines import parse_deliveries, parse_records
+from chalicelib.journal.journal_files import ERASURES, KINDS, RECORDS, DamagedFileError, Journal
+from chalicelib.journal.journal_lines import parse_deliveries, parse_erasures, parse_records
+from chalicelib.operations.erase import Erased, erase_in_postgres
+from chalicelib.operations.person import Person
+from chalicelib.postgres.personal_records import PersonalRecords
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.restoration import Restoration
 from chalicelib.telemetry import error as telemetry_error
@@ -38,6 +41,7 @@ class Restored:
         records: the records that Postgres did not have, and has now.
         already_there: the records that Postgres had.
         quarantined: the items that were put into quarantine, or were there.
+        erasures: the erasures that were repeated.
         deliveries: the records that are marked as delivered now, and were not before.
         damaged: the names of files that could not be read, or not wholly.
         cursor: where the next call continues; None if nothing is left.
@@ -47,6 +51,7 @@ class Restored:
     records: int = 0
     already_there: int = 0
     quarantined: int = 0
+    erasures: int = 0
     deliveries: int = 0
     damaged: list[str] = field(default_factory=list)
     cursor: str | None = None
@@ -57,6 +62,7 @@ def restore(
     cursor: object,
     journal: Journal,
     store: PointRecordStore,
+    persons: PersonalRecords,
     restoration: Restoration,
     remaining_s: Callable[[], float],
     now: datetime,
@@ -68,6 +74,7 @@ def restore(
         cursor: the ``cursor`` of the call before, to continue; None to start.
         journal: the source.
         store: the records and the quarantine.
+        persons: repeats erasures.
         restoration: marks deliveries, and pauses the integrator.
         remaining_s: returns the time left.
         now: the present.
@@ -84,7 +91,7 @@ def restore(
         for name in journal.names(kind, start, position if kind == first else ""):
             if remaining_s() <= _MARGIN_S:
                 return result
-            _restore_file(name, kind, journal, store, restoration, result)
+            _restore_file(name, kind, journal, store, persons, restoration, result)
             result.files += 1
             result.cursor = name
     result.cursor = None
@@ -97,6 +104,7 @@ def _restore_file(
     kind: str,
     journal: Journal,
     store: PointRecordStore,
+    persons: PersonalRecords,
     restoration: Restoration,
     result: Restored,
 ) -> None:
@@ -107,7 +115,13 @@ def _restore_file(
         result.damaged.append(name)
         telemetry_error("a file of the journal is damaged", error, file=name)
         return
-    if kind == RECORDS:
+    if kind == ERASURES:
+        erasures, faults = parse_erasures(lines)
+        for each in erasures:
+            person = Person(each.employer, each.employee)
+            erase_in_postgres(person, each.until, each.ids, persons, Erased())
+        result.erasures += len(erasures)
+    elif kind == RECORDS:
         parsed = parse_records(lines)
         added = store.add(parsed.documents, parsed.poison)
         rejected = len(added.rejected)
@@ -151,7 +165,7 @@ def _position(cursor: object) -> str:
         InvalidError: it is not of the form that a restore returns.
     """
     if cursor is None:
-        return f"{RECORDS}/"
+        return f"{KINDS[0]}/"
     is_ours = isinstance(cursor, str) and len(cursor) <= _MAX_CURSOR and cursor.isascii()
     if not is_ours or not str(cursor).startswith(tuple(f"{kind}/" for kind in KINDS)):
         raise InvalidError(

@@ -4,6 +4,8 @@
 - ``replication_shares``: divide a deep buffer among several runs of the replicator.
 - ``other_evidence``: log posts of a punch that is a record already, with other evidence.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.
+- ``erasures``: leave out of new records what has been erased.
+- ``personal_records``: read and erase what Postgres has of one person.
 - ``stage_flow``: describe what passed in the last minute, and why something does not pass.
 - ``delivery_outbox``: the deliveries that are not yet in the journal.
 - ``restoration``: mark deliveries that the database has lost, while the integrator stands still.

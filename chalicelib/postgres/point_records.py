@@ -9,7 +9,7 @@ Invariants:
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
@@ -19,6 +19,7 @@ from chalicelib.errors import NotFoundError
 from chalicelib.point_record import MAX_INT64
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.erasures import without_erased
 from chalicelib.postgres.other_evidence import (
     NO_OTHER_EVIDENCE,
     OtherEvidence,
@@ -106,7 +107,12 @@ WITH requested AS (
     WHERE point_record.id BETWEEN CAST(:first_id AS uuid) AND CAST(:last_id AS uuid)
 )
 SELECT
-    ARRAY(SELECT id FROM record),
+    ARRAY(
+        SELECT id FROM record
+        UNION ALL
+        SELECT requested.id
+        FROM requested JOIN erased_record ON erased_record.id = CAST(requested.id AS uuid)
+    ),
     ARRAY(SELECT id FROM record WHERE arrivals <> 1),
     ARRAY(SELECT id FROM requested
           WHERE EXISTS (SELECT FROM quarantine WHERE md5(item_id) = md5(requested.id)))
@@ -148,11 +154,15 @@ class Added:
         written: how many records were written.
         rejected: what Postgres rejected.
         evidence: what became of other evidence of records that existed.
+        documents: the other documents, as they were added: without what has been erased.
+        posts: the further posts, in the same way.
     """
 
     written: int
     rejected: tuple[Poison, ...]
     evidence: OtherEvidence = NO_OTHER_EVIDENCE
+    documents: Sequence[Document] = field(default=(), compare=False)
+    posts: Sequence[Document] = field(default=(), compare=False)
 
 
 class PointRecordStore:
@@ -171,7 +181,7 @@ class PointRecordStore:
 
         On return, every document and poison item is committed, as a record or in quarantine. A
         document whose record has a row with other evidence is in the log of that record, up to
-        a bound (``other_evidence``).
+        a bound (``other_evidence``). What has been erased (``erasures``) is left out.
 
         Args:
             documents: the records.
@@ -183,6 +193,8 @@ class PointRecordStore:
             UnavailableError: nothing is committed, or everything is; adding again is safe.
         """
         with self._database.transaction() as connection:
+            documents = without_erased(connection, documents)
+            posts = without_erased(connection, posts)
             written, rejected = _add(connection, documents)
             evidence = NO_OTHER_EVIDENCE
             if posts or written + len(rejected) < len(documents):
@@ -193,7 +205,10 @@ class PointRecordStore:
             quarantined = [*poison, *rejected]
             if quarantined:
                 connection.run(_QUARANTINE, poison=_poison_json(quarantined))
-        return Added(written, tuple(rejected), evidence)
+        if rejected:
+            unfit = {each.item_id for each in rejected}
+            documents = [each for each in documents if each.id not in unfit]
+        return Added(written, tuple(rejected), evidence, documents, posts)
 
     def locate(self, ids: Collection[str]) -> Locations:
         """Find out which of the ids, UUIDs as text, are records and which are in quarantine.

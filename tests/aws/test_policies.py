@@ -184,6 +184,18 @@ def journal() -> dict[str, str]:
     return {"JOURNAL": f"s3:{JOURNAL}"}
 
 
+def erase(stage: Stage) -> None:
+    evidence = {"deviceId": "phone", "employeeId": 7, "employerId": 121}
+    with wired(journal()), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chalicelib.operations.erase.sleep", lambda _: None)
+        item = {"id": {"S": "1"}, "record": {"S": json.dumps(evidence)}}
+        container.journal().write("records", [json.dumps(evidence)])  # type: ignore[union-attr]
+        table = PROD["environment_variables"]["POINT_RECORD_TABLE"]
+        boto3.client("dynamodb").put_item(TableName=table, Item=item)
+        result = app.erase(stage.operator_event(employer=121, employee=7), context())
+        assert (result["buffer"], result["journal_files"]) == (1, 1)
+
+
 def restore(stage: Stage) -> None:
     with wired(journal()):
         name = container.journal().write("records", ["no record"])  # type: ignore[union-attr]
@@ -242,6 +254,10 @@ USES: dict[str, Callable[[Stage], object]] = {
     "access-keys": lambda stage: app.access_keys(stage.operator_event(), context()),
     "replay": lambda stage: app.replay(stage.operator_event(filter="employerId eq 121"), context()),
     "restore": restore,
+    "erase": erase,
+    "export": lambda stage: app.export(
+        stage.operator_event(employer=121, employee=7, format="csv"), context()
+    ),
     "legacy-check": lambda stage: app.legacy_check(stage.operator_event(), context()),
     "migrate": lambda stage: app.migrate(stage.operator_event(), context()),
 }
@@ -365,6 +381,7 @@ def is_setup(function: str, call: Call) -> bool:
     return action in {
         "replicate": {"dynamodb:PutItem", "dynamodb:GetItem", "s3:CreateBucket"},
         "integrate": {"ssm:PutParameter"},
+        "erase": {"s3:CreateBucket"},
         "restore": {"s3:CreateBucket", "s3:PutObject"},
         ROUTES: logs,
         "reconcile": logs,

@@ -155,12 +155,7 @@ def stack(
             Item={"id": {"S": "gate 7"}, "record": {"S": json.dumps(JUNK)}},
         )
         stack.post(1, DELIVERABLE)
-        wait_until(
-            lambda: (
-                sum(map(stack.statuses().get, ("INTEGRATED", "REJECTED"), (0, 0))) == DELIVERABLE
-            ),
-            30,
-        )
+        stack.settle()
         legacy.set(outage={"fault": "503"})
         failed = stack.failed_calls()
         stack.post(1_000, LATER)

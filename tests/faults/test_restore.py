@@ -27,7 +27,7 @@ from tests.support.record_counts import (
     put,
     replicated_ids,
 )
-from tests.support.service import Service
+from tests.support.service import UNREACHABLE, Service, wired
 from tests.support.tokens import operator_event
 
 PUT = "chalicelib.journal.journal_directory:DirectoryFiles.put"
@@ -143,59 +143,38 @@ def test_restore_puts_back_each_record_and_delivery_once_in_many_invocations(
     assert_all_is_back(service, dynamodb, table, legacy, accepted)
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        KillPoint("after", ADD, 2),
-        KillPoint("after", MARK),
-    ],
-    ids=str,
-)
-def test_restore_that_is_killed_is_run_again(
+def test_restore_that_is_killed_again_and_again_is_completed(
     service: Service,
     disaster: tuple[list[str], str],
     variables: dict[str, str],
     dynamodb: Any,
     table: str,
     legacy: SimulatedLegacy,
-    point: KillPoint,
 ) -> None:
     accepted, since = disaster
     calls = legacy.report()["calls"]
     event = operator_event(since=since)
-    assert killed_process.run("restore", variables, point, event) == -signal.SIGKILL
-    service.integrate()  # the integrator stands still, so nothing is sent that was delivered
-    assert legacy.report()["calls"] == calls
+    for point in (KillPoint("after", ADD, 2), KillPoint("before", MARK), KillPoint("after", MARK)):
+        assert killed_process.run("restore", variables, point, event) == -signal.SIGKILL
+        service.integrate()  # the integrator stands still, so nothing is sent that was delivered
+        assert legacy.report()["calls"] == calls
     assert killed_process.run("restore", variables, event=event) == 0
     assert_all_is_back(service, dynamodb, table, legacy, accepted)
 
 
-@pytest.mark.parametrize(
-    "point", [KillPoint("before", PUT, 2), KillPoint("after", PUT, 2)], ids=str
-)
-def test_replication_killed_while_it_journals_is_completed(
-    service: Service, variables: dict[str, str], dynamodb: Any, table: str, point: KillPoint
+def test_replication_and_deliveries_killed_while_they_are_journaled_are_completed(
+    service: Service, variables: dict[str, str], dynamodb: Any, table: str
 ) -> None:
     accepted = fill(dynamodb, table, range(1, 41))
-    assert killed_process.run("replicate", variables, point) == -signal.SIGKILL
-    assert buffered_ids(dynamodb, table) | journaled_ids() == set(accepted)
+    for point in (KillPoint("before", PUT, 2), KillPoint("after", PUT)):
+        assert killed_process.run("replicate", variables, point) == -signal.SIGKILL
+        assert buffered_ids(dynamodb, table) | journaled_ids() == set(accepted)
     assert killed_process.run("replicate", variables) == 0
     assert_replicated(service, dynamodb, table, accepted)
     assert journaled_ids() == set(accepted)
-
-
-@pytest.mark.parametrize(
-    "point",
-    [KillPoint("before", PUT), KillPoint("after", PUT), KillPoint("after", REMOVE)],
-    ids=str,
-)
-def test_deliveries_killed_on_their_way_to_the_journal_get_there(
-    service: Service, variables: dict[str, str], dynamodb: Any, table: str, point: KillPoint
-) -> None:
-    accepted = fill(dynamodb, table, range(1, 21))
-    service.replicate()
     service.integrate()
-    assert killed_process.run("replicate", variables, point) == -signal.SIGKILL
+    for point in (KillPoint("before", PUT), KillPoint("before", REMOVE)):
+        assert killed_process.run("replicate", variables, point) == -signal.SIGKILL
     assert killed_process.run("replicate", variables) == 0
     assert service.rows("SELECT * FROM delivery_outbox") == []
     assert journaled_ids("deliveries") == set(accepted)
@@ -290,18 +269,11 @@ def test_damaged_files_are_named_and_the_others_are_restored(
         ({"cursor": 7}, "cursor must be the one"),
     ],
 )
-def test_faulty_command_is_refused(service: Service, members: dict[str, Any], fault: str) -> None:
-    del service
-    with pytest.raises(InvalidError, match=fault):
+def test_faulty_command_is_refused(members: dict[str, Any], fault: str) -> None:
+    with wired(UNREACHABLE), pytest.raises(InvalidError, match=fault):
         restore(**({"since": now()} | members))
 
 
-def test_a_stage_without_a_journal_says_so(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    del service
-    monkeypatch.setenv("JOURNAL", "")
-    container.settings.cache_clear()
-    container.journal.cache_clear()
-    with pytest.raises(InvalidError, match="no journal"):
+def test_a_stage_without_a_journal_says_so() -> None:
+    with wired({**UNREACHABLE, "JOURNAL": ""}), pytest.raises(InvalidError, match="no journal"):
         restore(now())

@@ -30,6 +30,8 @@ EVENTS: dict[str, dict[str, Any]] = {
     "reconcile-period": {"since": "2026-11-22T08:00:00Z"},
     "access-keys": {"name": "payroll", "employerId": 121},
     "migrate": {},
+    "erase": {"employer": 121, "employee": 7},
+    "export": {"employer": 121, "employee": 7},
     "restore": {"since": "2026-11-22T08:00:00Z"},
     "legacy-check": {"send": False},
 }

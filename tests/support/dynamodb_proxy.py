@@ -98,7 +98,7 @@ class Paging:
         return Response.of(200, **fields, LastEvaluatedKey={"id": {"S": key}})
 
     def remember_first_page(self, request: dict[str, Any], response: Response) -> None:
-        if response.status == 200 and (items := response.fields.get("Items")):  # not of a count
+        if response.status == 200 and (items := response.fields.get("Items")):
             self.first_pages.setdefault(request.get("Segment", 0), items)
 
 
@@ -232,8 +232,10 @@ def running(endpoint: str) -> Iterator[DynamoDBProxy]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             proxy.requests.append((operation, json.loads(body)))
             request = proxy.paging.resolve(json.loads(body))
+            # A scan that only counts gets no fault that is meant for a scan of items.
+            name = "Count" if request.get("Select") == "COUNT" else operation
             try:
-                response = proxy.next_fault(operation)(
+                response = proxy.next_fault(name)(
                     Call(operation, request, self._forward, proxy.paging)
                 )
             except NoResponseError:
