@@ -79,6 +79,8 @@ class Record:
     createdAt: datetime  # noqa: N815
     replicatedAt: datetime  # noqa: N815
     updatedAt: datetime | None  # noqa: N815
+    postedBy: None  # noqa: N815
+    postedAs: None  # noqa: N815
     logs: list[Log] = field(default_factory=list)
     localDate: date = field(init=False)  # noqa: N815
     localTime: time = field(init=False)  # noqa: N815
@@ -124,6 +126,8 @@ def build(count: int = 60, seed: int = 7) -> list[Record]:
             createdAt=created,
             replicatedAt=created + timedelta(seconds=chance.choice([0, 30])),
             updatedAt=chance.choice([None, created + timedelta(hours=1)]),
+            postedBy=None,
+            postedAs=None,
         )
         for attempt in range(chance.choice([0, 0, 1, 2, 4])):
             record.logs.append(

@@ -21,7 +21,7 @@ PROPERTIES = {
         "id", "employeeId", "employerId", "includedAt", "utcOffsetMinutes", "localDate",
         "localTime", "deviceId", "latitude",
         "longitude", "accuracyMeters", "status", "attempts", "nextAttemptAt", "integratedAt",
-        "createdAt", "replicatedAt", "updatedAt",
+        "createdAt", "replicatedAt", "updatedAt", "postedBy", "postedAs",
     ],
     "Log": [
         "pointId", "number", "attempt", "status", "log", "httpStatus", "latencyMs", "createdAt",
