@@ -201,10 +201,14 @@ def integrate(event: CloudWatchEvent) -> None:
 def reconcile(event: CloudWatchEvent) -> None:
     """Check that every record accepted in the last two hours is still stored, and log the result.
 
-    Two runs check each hour, so that a failed run or a late log misses no record.
+    Two runs check each hour, so that a failed run or a late log misses no record. Then drop the
+    months that are older than the retention.
     """
     del event
-    container.reconcile()
+    try:
+        container.reconcile()
+    finally:
+        container.end_retention()
 
 
 @app.schedule(EVERY_MINUTE)

@@ -9,6 +9,7 @@ handlers need is imported by the function that builds it.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -291,6 +292,7 @@ def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> 
         InvalidError: the stage has no journal, or the period is invalid.
     """
     from chalicelib.operations import restore
+    from chalicelib.postgres.partitions import Month
     from chalicelib.postgres.personal_records import PersonalRecords
     from chalicelib.postgres.restoration import Restoration
 
@@ -306,6 +308,7 @@ def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> 
         Restoration(database(), pause_s=_RESTORE_PAUSE_S),
         remaining_s,
         datetime.now(UTC),
+        Month(datetime.now(UTC), -settings().retention_months).first,
     )
 
 
@@ -596,6 +599,25 @@ def perform(
         members=members,
         redacted=redacted,
     )
+
+
+def end_retention() -> None:
+    """Drop the months and the statistics that are too old; see ``retention.end_retention``."""
+    from chalicelib.postgres.retention import end_retention
+
+    config = settings()
+    ended = end_retention(
+        database(),
+        datetime.now(UTC),
+        retention_months=config.retention_months,
+        run_retention_days=config.run_retention_days,
+        is_journaled=bool(config.journal),
+    )
+    if ended.dropped or ended.held or ended.runs:
+        level = logging.WARNING if ended.held else logging.INFO
+        telemetry.event(
+            "retention ended", level=level, dropped=ended.dropped, held=ended.held, runs=ended.runs
+        )
 
 
 def reconcile() -> Reconciliation:

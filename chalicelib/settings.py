@@ -60,9 +60,12 @@ class Settings:
     )
     retention_months: int = setting(
         62,
-        "How many months before the present one a punch may be. Older ones are refused.",
+        "How many months before the present one punches are kept. Older ones are refused.",
         1,
         1_200,
+    )
+    run_retention_days: int = setting(
+        35, "How many days the statistics of the integrator's runs are kept.", 1, 3_650
     )
     max_body_bytes: int = setting(
         65_536, "Maximum size of the body of POST /point-record.", 1_024, 6_000_000

@@ -66,6 +66,7 @@ def restore(
     restoration: Restoration,
     remaining_s: Callable[[], float],
     now: datetime,
+    first_id: str,
 ) -> Restored:
     """Put back what the journal has since an instant, as far as the time suffices.
 
@@ -78,6 +79,7 @@ def restore(
         restoration: marks deliveries, and pauses the integrator.
         remaining_s: returns the time left.
         now: the present.
+        first_id: records with smaller ids are older than the retention, and stay dropped.
 
     Raises:
         InvalidError: ``since`` is no instant of the past, or ``cursor`` none of an earlier call.
@@ -91,7 +93,7 @@ def restore(
         for name in journal.names(kind, start, position if kind == first else ""):
             if remaining_s() <= _MARGIN_S:
                 return result
-            _restore_file(name, kind, journal, store, persons, restoration, result)
+            _restore_file(name, kind, journal, store, persons, restoration, first_id, result)
             result.files += 1
             result.cursor = name
     result.cursor = None
@@ -106,6 +108,7 @@ def _restore_file(
     store: PointRecordStore,
     persons: PersonalRecords,
     restoration: Restoration,
+    first_id: str,
     result: Restored,
 ) -> None:
     """Restore one file, and count what it brings in ``result``."""
@@ -123,10 +126,11 @@ def _restore_file(
         result.erasures += len(erasures)
     elif kind == RECORDS:
         parsed = parse_records(lines)
-        added = store.add(parsed.documents, parsed.poison)
+        documents = [each for each in parsed.documents if each.id >= first_id]
+        added = store.add(documents, parsed.poison)
         rejected = len(added.rejected)
         result.records += added.written
-        result.already_there += len(parsed.documents) - added.written - rejected
+        result.already_there += len(documents) - added.written - rejected
         result.quarantined += len(parsed.poison) + rejected
         faults = parsed.faults
     else:

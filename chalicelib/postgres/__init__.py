@@ -20,6 +20,7 @@
 - ``database_url``: the host, login and TLS of connections; ``rds_ca.pem`` has Amazon's roots.
 - ``sqlstate``: what an error says about the session and the request.
 - ``partitions``: make the partitions of each month.
+- ``retention``: drop the months that are too old, and the statistics of old runs.
 - ``migrate``: apply ``migrations/*.sql``, which define the schema.
 
 Start with ``migrations/0008_partitions.sql`` for the tables, then ``point_records``.

@@ -22,7 +22,9 @@ from chalicelib.record_id import first_id, milliseconds_of
 # Months to make ahead. If every run fails for as long, records go to the default partitions.
 _AHEAD = 2
 # Other statements wait no longer than this behind a lock that the maker waits for, in milliseconds.
-_LOCK_TIMEOUT_MS = 2_000
+LOCK_TIMEOUT_MS = 2_000
+# Every statement locks the tables before it reads which partitions they have.
+LOCK = "LOCK TABLE ONLY point_record, ONLY integration_log IN ACCESS EXCLUSIVE MODE"
 # Moving a month of records out of the default partition may take minutes.
 _STATEMENT_TIMEOUT_S = 300.0
 # Autovacuum does not analyze a partitioned table, only its partitions. Plans of joins and of groups
@@ -55,22 +57,22 @@ class Month:
     """A calendar month in UTC, and the bounds of its ids."""
 
     def __init__(self, instant: datetime, plus: int = 0) -> None:
-        self._start = month_of(instant, plus)
+        self.start = month_of(instant, plus)
 
     @property
     def name(self) -> str:
         """The month in the names of its partitions, such as ``2026_11``."""
-        return f"{self._start:%Y_%m}"
+        return f"{self.start:%Y_%m}"
 
     @property
     def first(self) -> str:
         """The lower bound of the month's ids."""
-        return str(first_id(self._start))
+        return str(first_id(self.start))
 
     @property
     def end(self) -> str:
         """The bound below which the month's ids are."""
-        return str(first_id(month_of(self._start, plus=1)))
+        return str(first_id(month_of(self.start, plus=1)))
 
 
 def keep_partitions(database: Database, now: datetime, retention_months: int) -> list[str]:
@@ -88,7 +90,7 @@ def keep_partitions(database: Database, now: datetime, retention_months: int) ->
     made = []
     for month in _missing(database, now, retention_months, set(existing)):
         with database.transaction(
-            statement_timeout_s=_STATEMENT_TIMEOUT_S, settings={"lock_timeout": _LOCK_TIMEOUT_MS}
+            statement_timeout_s=_STATEMENT_TIMEOUT_S, settings={"lock_timeout": LOCK_TIMEOUT_MS}
         ) as connection:
             become_owner(connection)
             if _make(connection, month):
@@ -98,6 +100,22 @@ def keep_partitions(database: Database, now: datetime, retention_months: int) ->
             become_owner(connection)
             connection.run("ANALYZE ONLY point_record, integration_log")
     return made
+
+
+def months_with_partitions(database: Database) -> list[Month]:
+    """Return the months that have partitions, the oldest first.
+
+    Raises:
+        UnavailableError: Postgres cannot be reached.
+    """
+    with database.transaction() as connection:
+        ((names, _),) = connection.run(_STATE)
+    starts = [
+        datetime(int(name[:4]), int(name[5:]), 1, tzinfo=UTC)
+        for name in sorted(names)
+        if name != "default"
+    ]
+    return [Month(start) for start in starts]
 
 
 def _missing(
@@ -125,8 +143,7 @@ def _make(connection: Connection, month: Month) -> bool:
 
     Return False if another process has made them meanwhile.
     """
-    # Every statement locks the tables before it reads which partitions they have.
-    connection.run("LOCK TABLE ONLY point_record, ONLY integration_log IN ACCESS EXCLUSIVE MODE")
+    connection.run(LOCK)
     ((relation,),) = connection.run(
         "SELECT to_regclass(CAST(:name AS text))", name=f"point_record_{month.name}"
     )

@@ -13,8 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``tick``."""
     parser.add_argument(
         "schedule",
-        choices=SCHEDULES,
-        help="replicate moves buffered records to PostgreSQL; integrate sends them to the legacy",
+        choices=(*SCHEDULES, "reconcile"),
+        help="replicate moves buffered records to PostgreSQL; integrate sends them to the legacy;"
+        " reconcile checks the last two hours and drops months that are older than the retention",
     )
     parser.add_argument(
         "--seconds", type=number(), default=60, help="the timeout of the run (default: 60)"

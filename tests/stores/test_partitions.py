@@ -108,7 +108,7 @@ def test_makers_at_once_make_each_month_once(database: Database) -> None:
 def test_maker_waits_for_a_long_query_only_so_long(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "_LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_MS", 50)
     with database.transaction() as query:
         query.run("SELECT count(*) FROM point_record")
         with pytest.raises(UnavailableError):
