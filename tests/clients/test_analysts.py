@@ -55,12 +55,12 @@ def test_documented_python_reads_all_pages_and_groups_by_day(empty_stack: Stack,
     assert len(read) >= len(punches) > PAGE
     assert isinstance(per_day, pandas.DataFrame)
     own = per_day[per_day["employeeId"] == EMPLOYEE]
-    assert [(row.day, int(row.punches), row.first, row.last) for row in own.itertuples()] == [
-        ("2026-11-23", 4, "2026-11-23T11:00:00.000000Z", "2026-11-23T20:30:00.000000Z"),
-        ("2026-11-24", 3, "2026-11-24T11:00:00.000000Z", "2026-11-25T02:30:00.000000Z"),
+    assert [(row.localDate, int(row.punches), row.first, row.last) for row in own.itertuples()] == [
+        ("2026-11-23", 4, "08:00:00", "17:30:00"),
+        ("2026-11-24", 3, "08:00:00", "23:30:00"),
     ]
     other = per_day[per_day["employeeId"] == EMPLOYEE + 1]
-    assert [(row.day, int(row.punches)) for row in other.itertuples()] == [
+    assert [(row.localDate, int(row.punches)) for row in other.itertuples()] == [
         ("2026-11-23", 4),
         ("2026-11-24", 3),
     ]

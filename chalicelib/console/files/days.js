@@ -8,9 +8,7 @@ import { t } from './words.js'
 
 const PAGE = 100
 const DEFAULT_DAYS = 7
-// The day and the time as the employee saw them: the instant, moved by the offset of the device.
-const LOCAL = "includedAt add duration'PT1M' mul utcOffsetMinutes"
-const COLUMNS = ['employeeId', 'day', 'first', 'last', 'punches']
+const COLUMNS = ['employeeId', 'localDate', 'first', 'last', 'punches']
 
 export function daysView(parameters) {
   const control = new AbortController()
@@ -21,10 +19,10 @@ export function daysView(parameters) {
   const rows = []
   const filter = filterOf(chosen)
   const steps = [
-    filter ? `filter(${filter})/` : '', `compute(${LOCAL} as local)/compute(date(local) as day)/`,
-    'groupby((employeeId,day),aggregate(local with min as first,local with max as last,$count as punches))',
+    filter ? `filter(${filter})/` : '',
+    'groupby((employeeId,localDate),aggregate(localTime with min as first,localTime with max as last,$count as punches))',
   ]
-  const path = query('PointRecords', { apply: steps.join(''), orderby: 'day desc,employeeId' })
+  const path = query('PointRecords', { apply: steps.join(''), orderby: 'localDate desc,employeeId' })
   const wrong = faultIn(chosen)
   if (wrong) {
     problem.show({ message: t(wrong[1]) })
@@ -49,7 +47,7 @@ export function daysView(parameters) {
       { title: t('day'), class: 'time' }, { title: t('employee'), number: true }, { title: t('first'), class: 'time' },
       { title: t('last'), class: 'time' }, { title: t('punches'), number: true },
     ], rows.map((each) => [
-      localDay(each.day), String(each.employeeId), each.first.slice(11, 19), each.last.slice(11, 19), number(Number(each.punches)),
+      localDay(each.localDate), String(each.employeeId), each.first.slice(0, 8), each.last.slice(0, 8), number(Number(each.punches)),
     ])), h('div', { class: 'row' }, h('span', { role: 'status' }, t('shown', { n: number(rows.length) })),
       next ? h('button', { onclick: (event) => { event.target.disabled = true; show(next) } }, t('more')) : null,
       csvButton('days', path, COLUMNS, control.signal)))
