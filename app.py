@@ -13,7 +13,7 @@ from typing import Any
 from chalice import Chalice, Rate, Response
 from chalice.app import CloudWatchEvent, MultiDict, Request
 
-from chalicelib import container
+from chalicelib import container, operator_commands
 from chalicelib.error_response import error_body
 from chalicelib.errors import InvalidError, PunchClockError
 from chalicelib.intake import Accepted, as_awaiting
@@ -112,7 +112,9 @@ def post_operation(name: str) -> Response:
     """Run an operator's command: ``replay``, ``quarantine``, ``release`` or ``reconcile``."""
     request = app.current_request
     require_json(request)
-    return json_response(200, container.operator_request(name, request.raw_body, request.principal))
+    return json_response(
+        200, operator_commands.operator_request(name, request.raw_body, request.principal)
+    )
 
 
 @app.route("/console", methods=["GET"])
@@ -206,9 +208,9 @@ def reconcile(event: CloudWatchEvent) -> None:
     """
     del event
     try:
-        container.reconcile()
+        operator_commands.reconcile()
     finally:
-        container.end_retention()
+        operator_commands.end_retention()
 
 
 @app.schedule(EVERY_MINUTE)
@@ -275,9 +277,9 @@ def release(event: dict[str, Any], *_: Any) -> tuple[str | list[dict[str, Any]],
     ``{"quarantineId": 7, "record": {…}}``. With neither member, list the quarantined items.
     """
     if "quarantineId" not in event and "record" not in event:
-        items = container.quarantined()
+        items = operator_commands.quarantined()
         return items, {"listed": len(items)}
-    released = container.release(event.get("quarantineId"), event.get("record"))
+    released = operator_commands.release(event.get("quarantineId"), event.get("record"))
     return released.id, asdict(released)
 
 
@@ -289,7 +291,7 @@ def replay(
 
     The result has the number of records, and whether the time ran out before the last one.
     """
-    replayed = container.replay(event.get("filter"), operator, remaining_s)
+    replayed = operator_commands.replay(event.get("filter"), operator, remaining_s)
     result = {"replayed": replayed.replayed, "more": replayed.more}
     return result, result
 
@@ -297,7 +299,7 @@ def replay(
 @operator_command("since", "until", name="reconcile-period")
 def reconcile_period(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Check every record accepted in a period: ``{"since": "2026-11-22T08:00:00Z"}``, until now."""
-    result = container.reconcile_period(event.get("since"), event.get("until"))
+    result = operator_commands.reconcile_period(event.get("since"), event.get("until"))
     return asdict(result), result.counts
 
 
@@ -309,7 +311,7 @@ def restore(
 
     If the result has a ``cursor``, the time ran out: send it together with the same ``since``.
     """
-    result = asdict(container.restore(event.get("since"), event.get("cursor"), remaining_s))
+    result = asdict(operator_commands.restore(event.get("since"), event.get("cursor"), remaining_s))
     return result, result
 
 
@@ -323,7 +325,9 @@ def erase(
     a ``cursor``, the time ran out: send it together with the same members.
     """
     person = event.get("employer"), event.get("employee")
-    erased = container.erase(*person, event.get("punches"), event.get("cursor"), remaining_s)
+    erased = operator_commands.erase(
+        *person, event.get("punches"), event.get("cursor"), remaining_s
+    )
     result = asdict(erased)
     return result, result
 
@@ -332,7 +336,7 @@ def erase(
 def export(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return one page of a person's data: ``{"employer": 121, "employee": 7, "format": "csv"}``."""
     person = event.get("employer"), event.get("employee")
-    result = container.export(*person, event.get("format"), event.get("cursor"))
+    result = operator_commands.export(*person, event.get("format"), event.get("cursor"))
     return asdict(result), result.counts
 
 
@@ -342,7 +346,7 @@ def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[s
 
     ``{"send": true}`` sends the record and judges the legacy's own response.
     """
-    result = container.check_legacy(event)
+    result = operator_commands.check_legacy(event)
     return asdict(result), {"outcome": result.outcome, "decidedBy": result.decided_by}
 
 
@@ -353,13 +357,13 @@ def access_keys(event: dict[str, Any], operator: Principal, *_: Any) -> tuple[An
     The result is the only place that ever shows the key. ``{"revoke": 7}`` revokes a key at once.
     With no member, list the keys.
     """
-    return container.manage_access_keys(event, operator)
+    return operator_commands.manage_access_keys(event, operator)
 
 
 @operator_command()
 def migrate(*_: Any) -> tuple[list[str], dict[str, Any]]:
     """Apply every new migration to the database, and return their names."""
-    applied = container.migrate()
+    applied = operator_commands.migrate()
     return applied, {"applied": applied}
 
 

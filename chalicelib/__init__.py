@@ -12,7 +12,8 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 
 Around the way of a record:
 
-- ``container`` wires everything; ``settings`` defines every setting.
+- ``container`` wires the stores and steps, ``operator_commands`` the commands of operators.
+- ``settings`` defines every setting.
 - ``openapi`` describes the routes other than OData.
 - ``web`` and ``identity`` are the HTTP edge and the authentication of all routes.
 - ``dynamodb`` has the clients of DynamoDB, which only the buffer uses.

@@ -9,7 +9,6 @@ handlers need is imported by the function that builds it.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -23,9 +22,7 @@ from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.dynamodb import client as dynamodb_client
 from chalicelib.errors import (
-    InvalidError,
     MisconfiguredError,
-    NotFoundError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -35,19 +32,12 @@ from chalicelib.settings import Settings, SettingsError, is_reference
 if TYPE_CHECKING:
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.identity.key_table import KeyTable
-    from chalicelib.integrator.legacy.legacy_check import Check
     from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
     from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
     from chalicelib.integrator.run import Run
     from chalicelib.journal.journal_files import Journal
     from chalicelib.odata.router import Router
-    from chalicelib.operations.erase import Erased
-    from chalicelib.operations.personal_data import PersonalData
-    from chalicelib.operations.quarantine import Release
-    from chalicelib.operations.reconciler import Reconciliation
-    from chalicelib.operations.replay import Replay
-    from chalicelib.operations.restore import Restored
     from chalicelib.point_record import PointRecord
     from chalicelib.postgres.access_key_store import AccessKeyStore
     from chalicelib.postgres.connection import Database
@@ -144,17 +134,6 @@ def access_key_store() -> AccessKeyStore:
     return AccessKeyStore(queried_database(), settings().lookup_timeout_s)
 
 
-def manage_access_keys(
-    command: Mapping[str, Any], operator: Principal
-) -> tuple[Any, dict[str, Any]]:
-    """Make, list or revoke access keys; see ``manage_access_keys.manage``."""
-    from chalicelib.operations.manage_access_keys import manage
-    from chalicelib.postgres.access_key_store import AccessKeyStore
-
-    store = AccessKeyStore(database(), settings().statement_timeout_s)
-    return manage(command, operator.subject, store, datetime.now(UTC))
-
-
 def _key_table() -> KeyTable | None:
     """Build the table of the issuer's keys; None if the stage has no issuer or no such table."""
     config = settings()
@@ -209,16 +188,16 @@ def intake() -> Intake:
 
 @cache
 def database() -> Database:
-    return _database("database_url")
+    return connect_database("database_url")
 
 
 @cache
 def queried_database() -> Database:
     """Return the database that queries read from: by default the one that the steps write to."""
-    return _database("odata_database_url") if resolved("odata_database_url") else database()
+    return connect_database("odata_database_url") if resolved("odata_database_url") else database()
 
 
-def _database(name: str, statement_timeout_s: float | None = None) -> Database:
+def connect_database(name: str, statement_timeout_s: float | None = None) -> Database:
     """Build a pool of connections to the database whose URL is the setting ``name``."""
     from chalicelib.postgres.connection import Database
 
@@ -283,79 +262,6 @@ def journal_deliveries(remaining_s: Callable[[], float]) -> None:
         journal_deliveries.journal_deliveries(
             DeliveryOutbox(database()), opened, remaining_s, settings().journal_timeout_s
         )
-
-
-def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> Restored:
-    """Put back what Postgres has lost; see ``restore.restore``.
-
-    Raises:
-        InvalidError: the stage has no journal, or the period is invalid.
-    """
-    from chalicelib.operations import restore
-    from chalicelib.postgres.partitions import Month
-    from chalicelib.postgres.personal_records import PersonalRecords
-    from chalicelib.postgres.restoration import Restoration
-
-    opened = journal()
-    if opened is None:
-        raise InvalidError("This stage has no journal to restore from: JOURNAL is not set.")
-    return restore.restore(
-        since,
-        cursor,
-        opened,
-        point_record_store(),
-        PersonalRecords(database()),
-        Restoration(database(), pause_s=_RESTORE_PAUSE_S),
-        remaining_s,
-        datetime.now(UTC),
-        Month(datetime.now(UTC), -settings().retention_months).first,
-    )
-
-
-def erase(
-    employer: object,
-    employee: object,
-    punches: object,
-    cursor: object,
-    remaining_s: Callable[[], float],
-) -> Erased:
-    """Erase a person's evidence, and perhaps the punches; see ``erase.erase``.
-
-    Raises:
-        InvalidError: a member is invalid. The message names it.
-    """
-    from chalicelib.operations import erase
-    from chalicelib.operations.person import read_person
-    from chalicelib.postgres.personal_records import PersonalRecords
-
-    if punches not in (None, False, True):
-        raise InvalidError("punches must be true or false.", target="punches")
-    return erase.erase(
-        read_person(employer, employee),
-        cursor,
-        journal(),
-        buffer(),
-        PersonalRecords(database()),
-        remaining_s,
-        with_punches=punches is True,
-        # A page waits for the journal so long; the call that it then abandons may take as long.
-        grace_s=3 * settings().journal_timeout_s,
-    )
-
-
-def export(employer: object, employee: object, form: object, cursor: object) -> PersonalData:
-    """Return one page of a person's data; see ``personal_data.export``."""
-    from chalicelib.operations import personal_data
-    from chalicelib.operations.person import read_person
-    from chalicelib.postgres.personal_records import PersonalRecords
-
-    return personal_data.export(
-        read_person(employer, employee), form, cursor, buffer(), PersonalRecords(database())
-    )
-
-
-# Longer than an invocation, so that the integrator stands still until a restore is continued.
-_RESTORE_PAUSE_S = 3_600.0
 
 
 def legacy_endpoint() -> LegacyEndpoint:
@@ -520,7 +426,7 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
     if helps:
         return
     try:
-        _keep_partitions()
+        keep_partitions()
     except UnavailableError as error:  # an alarm rings if records stay without partitions
         telemetry.error("the partitions were not made", error)
 
@@ -601,102 +507,6 @@ def perform(
     )
 
 
-def end_retention() -> None:
-    """Drop the months and the statistics that are too old; see ``retention.end_retention``."""
-    from chalicelib.postgres.retention import end_retention
-
-    config = settings()
-    ended = end_retention(
-        database(),
-        datetime.now(UTC),
-        retention_months=config.retention_months,
-        run_retention_days=config.run_retention_days,
-        is_journaled=bool(config.journal),
-    )
-    if ended.dropped or ended.held or ended.runs:
-        level = logging.WARNING if ended.held else logging.INFO
-        telemetry.event(
-            "retention ended", level=level, dropped=ended.dropped, held=ended.held, runs=ended.runs
-        )
-
-
-def reconcile() -> Reconciliation:
-    """Check every record accepted in the last two hours; see ``reconciler.reconcile``."""
-    return _reconcile(None, None, telemetry.RECONCILED)
-
-
-def reconcile_period(since: object, until: object) -> Reconciliation:
-    """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
-    from chalicelib.operations.reconciler import PERIOD_RECONCILED
-
-    return _reconcile(since, until, PERIOD_RECONCILED)
-
-
-def _reconcile(since: object, until: object, message: str) -> Reconciliation:
-    from chalicelib import aws
-    from chalicelib.operations import accepted_log, reconciler
-
-    first, end = reconciler.period(since, until, datetime.now(UTC))
-    accepted = accepted_log.accepted(settings().accepted_log, first, end, aws.logs)
-    return reconciler.reconcile(accepted, buffer(), point_record_store(), message)
-
-
-def quarantined() -> list[dict[str, Any]]:
-    """List the quarantine; see ``PointRecordStore.quarantined``."""
-    return point_record_store().quarantined()
-
-
-def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
-    """Return a quarantined item to the pipeline; see ``quarantine.release``."""
-    from chalicelib.operations import quarantine
-
-    return quarantine.release(
-        quarantine_id, record, point_record_store(), clock_skew_s=settings().clock_skew_s
-    )
-
-
-def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
-    """Return parked records to the queue; see ``replay.replay``."""
-    return _replay(text, by, database(), remaining_s)
-
-
-def _replay(
-    text: object,
-    by: Principal,
-    database: Database,
-    remaining_s: Callable[[], float],
-    **options: Any,
-) -> Replay:
-    from chalicelib.odata.language.parser import Bounds
-    from chalicelib.odata.sql.filter import translate_filter
-    from chalicelib.operations import replay
-    from chalicelib.postgres.dead_letters import DeadLetters
-
-    config = settings()
-    bounds = Bounds(config.odata_max_tokens, config.odata_max_depth)
-    return replay.replay(
-        text,
-        by,
-        lambda text, principal: translate_filter(text, principal, bounds),
-        DeadLetters(database),
-        remaining_s,
-        **options,
-    )
-
-
-# A request of an operator returns after some 8 s of work and one more statement, which is before
-# the timeouts of API Gateway and of the function, 29 s. A transaction may take four statements.
-_REQUEST_S = 8.0
-_REQUEST_STATEMENT_TIMEOUT_S = 4.0
-_REQUEST_BATCH = 2_000
-
-
-@cache
-def _request_database() -> Database:
-    """Return the database of operators' requests, whose statements end in time for a response."""
-    return _database("database_url", _REQUEST_STATEMENT_TIMEOUT_S)
-
-
 def console() -> ModuleType:
     """Return the module that serves the web console: ``console.console_files``."""
     from chalicelib.console import console_files
@@ -704,90 +514,7 @@ def console() -> ModuleType:
     return console_files
 
 
-def operator_request(name: str, body: bytes, by: Principal) -> Any:
-    """Run the command of an operator's request; see ``operator_requests.respond``."""
-    from chalicelib import aws
-    from chalicelib.operations import (
-        accepted_log,
-        operator_requests,
-        quarantine,
-        reconcile_steps,
-        reconciler,
-    )
-    from chalicelib.operations.replay import MARGIN_S
-    from chalicelib.postgres.point_records import PointRecordStore
-
-    config = settings()
-    if config.operator_routes == "off":
-        raise NotFoundError(
-            "This stage has no routes for operators (OPERATOR_ROUTES=off). Invoke its functions:"
-            " docs/operations.md."
-        )
-    until = time.monotonic() + _REQUEST_S
-
-    def store() -> PointRecordStore:  # built only once the operator is known to be one
-        return PointRecordStore(_request_database())
-
-    def reconcile(since: object, end: object, cursor: object) -> reconcile_steps.Step:
-        now = datetime.now(UTC)
-        first, last = reconciler.period(since, end, now)
-        return reconcile_steps.step(
-            first,
-            min(last, now),
-            cursor,
-            lambda since, until, check: accepted_log.accepted(
-                config.accepted_log, since, until, aws.logs, check
-            ),
-            buffer(),
-            store(),
-            _REQUEST_S,
-        )
-
-    return operator_requests.respond(
-        name,
-        body,
-        by,
-        operator_requests.Actions(
-            replay=lambda text, operator, cursor: _replay(
-                text,
-                operator,
-                _request_database(),
-                lambda: until - time.monotonic() + MARGIN_S,
-                batch=_REQUEST_BATCH,
-                cursor=cursor,
-            ),
-            quarantined=lambda before: store().quarantined(before),
-            release=lambda quarantine_id, record: quarantine.release(
-                quarantine_id, record, store(), clock_skew_s=config.clock_skew_s
-            ),
-            reconcile=reconcile,
-        ),
-    )
-
-
-def check_legacy(event: Mapping[str, Any]) -> Check:
-    """Show a request to the legacy, and judge a response; see ``legacy_check.check``."""
-    from chalicelib.integrator.legacy import legacy_check
-
-    return legacy_check.check(
-        legacy_endpoint(),
-        settings().max_attempts,
-        punch=event.get("record"),
-        response=event.get("response"),
-        send=event.get("send", False),
-    )
-
-
-def migrate() -> list[str]:
-    """Apply every new migration to the database; see ``postgres.migrate``."""
-    from chalicelib.postgres.migrate import migrate
-
-    applied = migrate(database())
-    _keep_partitions()
-    return applied
-
-
-def _keep_partitions() -> None:
+def keep_partitions() -> None:
     """Make the partitions that are missing; see ``partitions.keep_partitions``."""
     from chalicelib.postgres.partitions import keep_partitions
 

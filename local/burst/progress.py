@@ -112,7 +112,7 @@ class BurstReader:
                 SELECT CAST(point_id AS text)
                 FROM integration_log
                 JOIN point_record ON point_record.id = point_id
-                WHERE employer_id = CAST(:employer AS bigint)
+                WHERE point_record.employer_id = CAST(:employer AS bigint)
                   AND integration_log.status IN ('AWAITING', 'INTEGRATED')
                 GROUP BY point_id, integration_log.status
                 HAVING count(*) > 1

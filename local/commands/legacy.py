@@ -42,13 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
         profile = read_profile(arguments.legacy)
         check_profile(profile)  # names the setting; the service reveals less to its clients
         os.environ.update(profile)
-    from chalicelib import container  # noqa: PLC0415 - the service reads the environment
+    from chalicelib import operator_commands  # noqa: PLC0415 - the service reads the environment
     from chalicelib.integrator.outcome import Outcome  # noqa: PLC0415 - with the service
 
     event = {"record": arguments.record, "send": arguments.send}
     if not arguments.send and not sys.stdin.isatty():
         event["response"] = sys.stdin.buffer.read() or None
-    result = container.check_legacy(event)
+    result = operator_commands.check_legacy(event)
     print(result.request)
     for each in result.warnings:
         print(f"Warning: {each}", file=sys.stderr)

@@ -54,6 +54,7 @@ INTAKE = {
     "chalicelib.telemetry",
     "chalicelib.web",
     "chalicelib.net",
+    "chalicelib.operator_commands",
     "chalicelib.web.headers",
     "chalicelib.web.middleware",
     "chalicelib.web.request_checks",

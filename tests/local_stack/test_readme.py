@@ -95,7 +95,7 @@ def test_every_request_of_the_odata_document_succeeds(stack: RunningStack) -> No
     )
     assert done.returncode == 0, done.stdout + done.stderr
     requests = script.count("\nask ")
-    assert requests == 7
+    assert requests == 8
     assert done.stdout.count('"@odata.context"') == requests - 1  # $count is plain text
 
 
