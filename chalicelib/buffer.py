@@ -2,7 +2,7 @@
 
 An item has a key and one text, the record as JSON: ``{"id": {"S": …}, "record": {"S": …}}``
 (docs/decisions/0001). The key is the id of the record. Another post of the same punch with other
-evidence has its own item, whose key goes on after a slash (docs/decisions/0055). Invariants: a put
+evidence has its own item, whose key goes on after a slash (docs/decisions/0052). Invariants: a put
 that returns has stored its record, and a punch is stored once. A scan returns every item of the
 table, valid or not; the replicator validates them.
 """

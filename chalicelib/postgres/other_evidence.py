@@ -2,7 +2,7 @@
 
 The first post of a punch makes the record, with its evidence: offset, device and position. Whoever
 posts first would own the evidence, without a trace. So a row of the log has both the evidence of
-a later post and that of the record, each with its poster: docs/decisions/0055.
+a later post and that of the record, each with its poster: docs/decisions/0052.
 
 Invariants: the same evidence of the same poster is logged once, however often it is posted; a
 record has at most ``MAX_POSTS`` such rows for each role.
