@@ -24,12 +24,11 @@ import base64
 import json
 import logging
 import math
-import queue
 import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -37,6 +36,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib.buffer import DELETE_BATCH, Buffer, Item
+from chalicelib.buffer_scan import BufferScan
 from chalicelib.delete_pace import DeletePace
 from chalicelib.journal.journal_files import Journal
 from chalicelib.journal.journal_lines import page_lines
@@ -50,8 +50,6 @@ from chalicelib.telemetry import REPLICATED, event
 _POST = re.compile(r"[0-9a-f-]{36}/[a-z]+/[0-9]")
 # Its record is in the buffer too, and reaches Postgres first. After this time it never will.
 _LONGEST_WAIT = timedelta(hours=1)
-# How often a thread that waits for the queue checks the time and whether the run has ended.
-_POLL_S = 0.1
 # Each has some segments of the scan, and the estimate of the depth is rough.
 _MAX_SHARES = 100
 
@@ -209,7 +207,7 @@ class Replicator:
         # The deletes of a page may overlap with the commits of the next two pages, not of more.
         max_deletions = 2 * self._page // DELETE_BATCH + self._deleters
         with (
-            _BufferScan(self._buffer, share, self._segments, self._page) as pages,
+            BufferScan(self._buffer, share, self._segments, self._page) as pages,
             ThreadPoolExecutor(self._deleters) as deleters,
         ):
             try:
@@ -330,69 +328,6 @@ class _CommittedPage:
     documents: Sequence[Document]
     quarantined: Sequence[Poison]
     waiting: AbstractSet[str]
-
-
-class _BufferScan:
-    """Scans the segments of a share, one thread per segment, as one iterator of pages.
-
-    A bounded queue is the backpressure: it holds one page per segment. Leaving the context stops
-    the threads.
-    """
-
-    def __init__(self, buffer: Buffer, share: Share, segments: int, page: int) -> None:
-        self._pages: queue.Queue[list[Item] | Exception | None] = queue.Queue(segments)
-        self._ended = threading.Event()
-        first, of = share.number * segments, share.shares * segments
-        self._readers = [
-            threading.Thread(
-                target=self._read, args=(buffer.pages(segment, of, page),), daemon=True
-            )
-            for segment in range(first, first + segments)
-        ]
-
-    def __enter__(self) -> Iterator[list[Item]]:
-        for reader in self._readers:
-            reader.start()
-        return self._received()
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for reader in self._readers:
-            reader.join()
-
-    def _received(self) -> Iterator[list[Item]]:
-        active = len(self._readers)
-        while active:
-            try:
-                page = self._pages.get(timeout=_POLL_S)
-            except queue.Empty:
-                yield []  # lets the consumer check the time
-                continue
-            if page is None:
-                active -= 1
-            elif isinstance(page, Exception):
-                raise page
-            else:
-                yield page
-
-    def _read(self, pages: Iterator[list[Item]]) -> None:
-        try:
-            for page in pages:
-                if not self._put(page):
-                    return
-        except Exception as error:  # noqa: BLE001 - the consumer raises it
-            self._put(error)
-        self._put(None)
-
-    def _put(self, page: list[Item] | Exception | None) -> bool:
-        """Put a page into the queue; return False if the run has ended."""
-        while not self._ended.is_set():
-            try:
-                self._pages.put(page, timeout=_POLL_S)
-            except queue.Full:
-                continue
-            return True
-        return False
 
 
 def _key(item: Item) -> str:

@@ -180,9 +180,9 @@ test('a replay from the page delivers what the filter selects', async () => {
   await until(async () => await figure(operator, 'parkedStage') === EXPECTED.parked - EXPECTED.parkedOfEmployer, 'fewer parked')
 })
 
-test('an item of the quarantine is mended with validation, and released', async () => {
+test('an item of the quarantine is corrected with validation, and released', async () => {
   await go(operator, 'quarantine')
-  await operator.getByRole('button', { name: 'Mend gate 7' }).click()
+  await operator.getByRole('button', { name: 'Correct gate 7' }).click()
   const text = operator.getByLabel('The punch as JSON')
   const punch = JSON.parse(await text.inputValue())
   assert.equal(punch.employeeId, '7a')
@@ -231,7 +231,7 @@ test("an employer's token sees no foreign row", async () => {
   const lines = csv.trim().split('\r\n')
   const employers = new Set(lines.slice(1).map((line) => line.split(',')[2]))
   assert.deepEqual([...employers], ['121'])
-  assert.equal(lines.length, 1 + EXPECTED.ofEmployer + 1) // with the mended item
+  assert.equal(lines.length, 1 + EXPECTED.ofEmployer + 1) // with the corrected item
   await go(tab, 'days?from=2026-11-01T00:00')
   await tab.getByText('Shown: ').waitFor()
   assert.match(await tab.locator('tbody tr').first().innerText(), /11\/22\/2026\s+\d+\s+08:00:00\s+08:00:00\s+1/)

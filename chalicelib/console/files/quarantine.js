@@ -1,4 +1,4 @@
-// The quarantine: look at an item, mend its JSON, and release it as a record.
+// The quarantine: look at an item, correct its JSON, and release it as a record.
 import { commentField, turnedOff } from './action.js'
 import { operate } from './api.js'
 import { field, fill, h, problemBox, say, table } from './dom.js'
@@ -38,19 +38,19 @@ export function quarantineView() {
       { title: t('since'), class: 'time' }, { title: t('item'), class: 'text' }, { title: t('reason'), class: 'text' }, { title: '' },
     ], items.map((each) => [
       instant(each.quarantinedAt), each.itemId, each.reason,
-      h('button', { onclick: () => mend(each), 'aria-label': `${t('mend')} ${each.itemId}` }, t('mend')),
+      h('button', { onclick: () => correct(each), 'aria-label': `${t('correct')} ${each.itemId}` }, t('correct')),
     ])), hasMore ? h('button', { onclick: () => load(items.at(-1).id) }, t('more')) : null)
   }
 
-  function mend(item) {
+  function correct(item) {
     say(done, '')
     const wrong = problemBox()
     const comment = commentField(wrong)
     const text = h('textarea', { rows: '11', spellcheck: 'false', class: 'code', oninput: check, value: draftOf(item) })
     const verdict = h('p', { class: 'note', role: 'status' })
-    const form = h('form', { class: 'panel stack', onsubmit: submit, 'aria-label': `${t('mend')} ${item.itemId}` },
+    const form = h('form', { class: 'panel stack', onsubmit: submit, 'aria-label': `${t('correct')} ${item.itemId}` },
       h('h2', {}, item.itemId), h('p', { class: 'cause' }, item.reason),
-      field(t('mended'), text, { hint: t('mendHint'), wide: true }), verdict, comment.element, wrong,
+      field(t('corrected'), text, { hint: t('correctHint'), wide: true }), verdict, comment.element, wrong,
       h('div', { class: 'row' }, h('button', { class: 'main' }, t('release')),
         h('button', { type: 'button', onclick: () => fill(bench) }, t('close'))),
       h('details', {}, h('summary', {}, t('raw')), h('pre', { tabindex: '0' }, item.item),
@@ -106,7 +106,7 @@ function parsed(text) {
   }
 }
 
-/** Return what can be read of an item as the JSON of a punch, to be mended. */
+/** Return what can be read of an item as the JSON of a punch, to be corrected. */
 export function draftOf({ item }) {
   try {
     const stored = JSON.parse(item)
