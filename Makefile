@@ -94,7 +94,8 @@ coverage: $(DEV) $(WHEELS) ## Run every test, and measure which lines and branch
 
 soak: $(DEV) $(WHEELS) ## The long suites: half an hour of chaos, many rounds of kills and of random queries
 	CHAOS_SECONDS=1800 $(PYTEST) -n 0 -s tests/chaos $(ARGS)
-	SOAK_ROUNDS=50 ODATA_EXAMPLES=8000 $(PYTEST) --timeout 1800 tests/faults tests/odata tests/pipeline/test_odata_fuzz.py $(ARGS)
+	SOAK_ROUNDS=50 ODATA_EXAMPLES=8000 OPENAPI_EXAMPLES=500 $(PYTEST) --timeout 1800 \
+	  tests/faults tests/odata tests/pipeline/test_odata_fuzz.py tests/clients/test_openapi.py $(ARGS)
 
 bench: $(DEV) ## Measure each step beside its limit; ARGS names some
 	@exec $(PYTHON) -m bench $(ARGS)

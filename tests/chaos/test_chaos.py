@@ -9,13 +9,14 @@ from rich.console import Console
 
 from tests.chaos.rounds import run
 
-# Two minutes in CI; ``make soak`` sets more.
+# Two minutes in CI, with the same faults each time; ``make soak`` runs longer, with any.
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
+IS_SOAK = "CHAOS_SECONDS" in os.environ
 
 
 @pytest.mark.timeout(SECONDS + 400)
 def test_no_fault_loses_or_duplicates_a_punch(tmp_path: Path) -> None:
-    seed = random.randrange(10**6)
+    seed = random.randrange(10**6) if IS_SOAK else 1
     console = Console(width=120)
     console.print(f"seed {seed}")
     outcome = run(SECONDS, seed, tmp_path, console.print)
