@@ -13,6 +13,7 @@ from pg8000.native import Connection
 #
 # One snapshot sees each record in exactly one stage. A waiting record is AWAITING, INTEGRATING or
 # ERROR. Each count reads its own index up to the bound, so its cost does not grow with the table.
+# The first ids are those of the oldest months, whose rows the index alone counts.
 _STAGES = """
 WITH waiting AS (
     SELECT status, created_at FROM point_record
@@ -20,7 +21,7 @@ WITH waiting AS (
 )
 SELECT CAST(json_build_object(
     'accepted', (SELECT count(*) FROM
-        (SELECT FROM point_record LIMIT CAST(:max_count AS integer)) AS accepted),
+        (SELECT FROM point_record ORDER BY id LIMIT CAST(:max_count AS integer)) AS accepted),
     'delivered', (SELECT count(*) FROM
         (SELECT FROM point_record WHERE status = 'INTEGRATED'
          ORDER BY integrated_at DESC LIMIT CAST(:max_count AS integer)) AS delivered),
