@@ -128,7 +128,7 @@ def _stubbed() -> Iterator[None]:
     accepted = Accepted(_RECORD, created=True)
 
     class Stub:
-        def authenticate(self, _: object) -> Principal:
+        def authenticate(self, *_: object, **__: object) -> Principal:
             return _INTEGRATION
 
         def accept(self, *_: object) -> Accepted:
