@@ -30,7 +30,12 @@ def connect(url: str) -> Any:
 
 
 def replicator_on(
-    database: Database, dynamodb_url: str, journal: Journal | None = None, /, **others: int
+    database: Database,
+    dynamodb_url: str,
+    journal: Journal | None = None,
+    buffer: type[Buffer] = Buffer,
+    /,
+    **others: int,
 ) -> Replicator:
     """Return a replicator with the default settings, except ``others``."""
     defaults = {
@@ -39,7 +44,7 @@ def replicator_on(
         "deleters": settings.replication_deleters,
     }
     return Replicator(
-        Buffer(connect(dynamodb_url), TABLE),
+        buffer(connect(dynamodb_url), TABLE),
         PointRecordStore(database),
         **(defaults | others),
         margin_s=settings.replication_margin_s,
