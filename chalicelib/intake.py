@@ -187,7 +187,7 @@ class Intake:
     def _keep_evidence(self, posted: PointRecord, stored: PointRecord) -> Evidence | None:
         """Keep the evidence of a post beside the record that an earlier post has stored.
 
-        Whoever posts a punch first would otherwise own its evidence, without a trace.
+        Otherwise the first poster of a punch would own its evidence, without a trace.
         """
         if posted.evidence == stored.evidence:
             return None

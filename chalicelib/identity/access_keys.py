@@ -1,7 +1,7 @@
 """Find the principals of access keys.
 
-Invariant: each request asks the store, so a key that is revoked stops at once. Keys that were never
-valid in this process are asked for at a bounded rate, whoever sends them.
+Invariant: each request asks the store, so a key that is revoked stops at once. A process looks up
+keys that it has never found at a bounded rate.
 """
 
 import threading

@@ -33,7 +33,7 @@ def accepted(
         since: the first instant of the period.
         until: the first instant after the period.
         client: makes a ``boto3.client("logs")``.
-        check: is called again and again while the log is read; an exception of it ends the reading.
+        check: is called repeatedly while the log is read; its exceptions end the reading.
 
     Raises:
         SettingsError: ``log`` has neither of the two formats.

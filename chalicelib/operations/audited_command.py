@@ -43,7 +43,7 @@ def perform(
         event: the command: an object with a ``token``, optionally a ``comment`` for the log, and
             the command's own members.
         principal_of: returns the principal of a token; see ``Authenticator.authenticate_token``.
-        act: runs the command for that principal; returns the result, and what to log of it.
+        act: runs the command for that principal; returns the result and the fields to log.
         members: the members that the event may have and the log shows.
         redacted: further members that the event may have and the log does not show.
 
@@ -85,7 +85,7 @@ def perform_request(
         action: the command's name in the log.
         by: the principal of the request's token.
         read: reads the command from the request. Only an operator's request is read.
-        act: runs the command; returns the result, and what to log of it.
+        act: runs the command; returns the result and the fields to log.
         members: the members that the command may have and the log shows.
         redacted: further members that the command may have and the log does not show.
         needs_comment: whether the command must have a ``comment``.

@@ -30,7 +30,7 @@ def manage(
         now: the time, aware.
 
     Returns:
-        The result, and what the audit log may show of it. Only the result of a new key has the key,
+        The result, and the fields for the audit log. Only the result of a new key contains the key,
         and nothing can show it again.
 
     Raises:

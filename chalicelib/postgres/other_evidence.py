@@ -1,8 +1,8 @@
 """Keep the evidence of posts whose punch is a record already, in the log of that record.
 
-The first post of a punch makes the record, with its evidence: offset, device and position. Whoever
-posts first would own the evidence, without a trace. So a row of the log has both the evidence of
-a later post and that of the record, each with its poster: docs/decisions/0052.
+The first post of a punch makes the record, with its evidence: offset, device and position. Without
+this log the first poster would own the evidence, without a trace. A row of the log has both the
+evidence of a later post and that of the record, each with its poster: docs/decisions/0052.
 
 Invariants: the same evidence of the same poster is logged once, however often it is posted; a
 record has at most ``MAX_POSTS`` such rows for each role.

@@ -48,8 +48,8 @@ def bind_request_id(event: Any, get_response: Callable[[Any], Any]) -> Any:
 def failed_run(event: Any, get_response: Callable[[Any], Any]) -> Any:
     """Log one line if a scheduled run fails as runs may, with its cause, and let the run fail.
 
-    Whoever runs the schedule writes the traceback of what it raises, in some forty lines. It says
-    nothing that the cause does not say, so the error has none.
+    The runner of a schedule logs the traceback of an error, in some forty lines. The traceback says
+    no more than the cause does, so this error has none.
     """
     try:
         return get_response(event)
