@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=url_or_file,
         metavar="URL|FILE",
         help="send records to this URL, or to the legacy that this profile describes"
-        " (docs/operations.md), instead of to a simulated one",
+        " (docs/legacies.md), instead of to a simulated one",
     )
 
 
