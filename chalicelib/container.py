@@ -24,6 +24,7 @@ from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
+    from chalicelib.buffered_items import BufferedItems
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.identity.key_table import KeyTable
     from chalicelib.journal.journal_files import Journal
@@ -173,6 +174,13 @@ def buffer() -> Buffer:
 
 
 @cache
+def buffered_items() -> BufferedItems:
+    from chalicelib.buffered_items import BufferedItems
+
+    return BufferedItems(dynamodb(), settings().point_record_table)
+
+
+@cache
 def intake() -> Intake:
     config = settings()
     return Intake(
@@ -227,7 +235,7 @@ def replicator() -> Replicator:
 
     config = settings()
     return Replicator(
-        buffer(),
+        buffered_items(),
         point_record_store(),
         segments=config.replication_segments,
         page=config.replication_page,
@@ -316,4 +324,4 @@ def stages(*, with_flow: bool = False) -> dict[str, Any]:
     from chalicelib.operations import health
 
     timeout_s = settings().health_timeout_s
-    return health.stages(buffer, point_record_store, timeout_s, with_flow=with_flow)
+    return health.stages(buffered_items, point_record_store, timeout_s, with_flow=with_flow)

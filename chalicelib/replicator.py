@@ -35,8 +35,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.buffer import DELETE_BATCH, Buffer, Item
+from chalicelib.buffer import Item
 from chalicelib.buffer_scan import BufferScan
+from chalicelib.buffered_items import DELETE_BATCH, BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.journal.journal_files import Journal
 from chalicelib.journal.journal_lines import page_lines
@@ -46,7 +47,7 @@ from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
 from chalicelib.postgres.replication_shares import WHOLE, ReplicationShares, Share
 from chalicelib.telemetry import REPLICATED, event
 
-# The key of a further post of a record (``Buffer.put_beside``).
+# The key of a further post of a record (``Buffer.put_other_evidence``).
 _POST = re.compile(r"[0-9a-f-]{36}/[a-z]+/[0-9]")
 # Its record is in the buffer too, and reaches Postgres first. After this time it never will.
 _LONGEST_WAIT = timedelta(hours=1)
@@ -86,10 +87,10 @@ class Replication:
 
 
 class Replicator:
-    """Moves the records of ``buffer`` to ``store``.
+    """Moves the records of the buffer to Postgres.
 
     Args:
-        buffer: the source.
+        items: the source.
         store: the destination.
         segments: the number of parallel scans.
         page: the maximum number of items that are read and committed together.
@@ -103,7 +104,7 @@ class Replicator:
 
     def __init__(
         self,
-        buffer: Buffer,
+        items: BufferedItems,
         store: PointRecordStore,
         *,
         segments: int,
@@ -115,7 +116,7 @@ class Replicator:
         journal: Journal | None = None,
         journal_timeout_s: float = 10.0,
     ) -> None:
-        self._buffer = buffer
+        self._items = items
         self._store = store
         self._segments = segments
         self._page = page
@@ -172,7 +173,7 @@ class Replicator:
         share = self._shares.take()
         if share or self._shares.exist():
             return share
-        shares = min(math.ceil(self._buffer.depth() / self._share), _MAX_SHARES)
+        shares = min(math.ceil(self._items.depth() / self._share), _MAX_SHARES)
         if shares > 1:
             self._shares.divide(shares)
             return self._shares.take()
@@ -197,17 +198,17 @@ class Replicator:
             return not failed.is_set() and remaining_s() > self._margin_s / 2
 
         def delete(ids: list[str], may_leave: Callable[[], bool]) -> int:
-            return self._buffer.delete(ids, pace, may_delete) if may_leave() else 0
+            return self._items.delete(ids, pace, may_delete) if may_leave() else 0
 
         def delete_quarantined(item: Item, may_leave: Callable[[], bool]) -> int:
-            return self._buffer.delete_unchanged(item, pace, may_delete) if may_leave() else 0
+            return self._items.delete_unchanged(item, pace, may_delete) if may_leave() else 0
 
         journal = SweepJournal(self._journal, self._journal_timeout_s)
 
         # The deletes of a page may overlap with the commits of the next two pages, not of more.
         max_deletions = 2 * self._page // DELETE_BATCH + self._deleters
         with (
-            BufferScan(self._buffer, share, self._segments, self._page) as pages,
+            BufferScan(self._items, share, self._segments, self._page) as pages,
             ThreadPoolExecutor(self._deleters) as deleters,
         ):
             try:

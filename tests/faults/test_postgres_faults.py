@@ -95,7 +95,7 @@ def test_a_replication_whose_commit_hangs_ends_at_the_socket_timeout(
         proxy.url, pool=1, connect_timeout_s=1, statement_timeout_s=0.5, socket_margin_s=0.5
     )
     replicator = Replicator(
-        container.buffer(),
+        container.buffered_items(),
         PointRecordStore(impatient),
         segments=1,
         page=25,

@@ -26,7 +26,7 @@ DEEP = {"REPLICATION_SHARE": str(SHARE), "REPLICATION_PAGE": "25", "REPLICATION_
 
 def replicator() -> Replicator:
     return Replicator(
-        container.buffer(),
+        container.buffered_items(),
         PointRecordStore(container.database()),
         segments=1,
         page=25,
@@ -63,7 +63,7 @@ def test_replicators_that_share_the_buffer_read_and_delete_each_item_once(
         KillPoint("after", "chalicelib.postgres.replication_shares:ReplicationShares.divide"),
         KillPoint("after", "chalicelib.postgres.replication_shares:ReplicationShares.take", 3),
         KillPoint("after", "chalicelib.postgres.point_records:PointRecordStore.add", 7),
-        KillPoint("before", "chalicelib.buffer:Buffer.delete", 7),
+        KillPoint("before", "chalicelib.buffered_items:BufferedItems.delete", 7),
     ],
     ids=str,
 )
