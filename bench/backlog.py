@@ -16,7 +16,7 @@ from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
 from chalicelib.postgres.replication_shares import ReplicationShares
-from chalicelib.replicator import Replicator
+from chalicelib.replicator.replication import Replicator
 from chalicelib.settings import Settings
 from local.dynamodb.server import CREDENTIALS
 
@@ -49,7 +49,7 @@ def replicator_on(
         **(defaults | others),
         margin_s=settings.replication_margin_s,
         shares=ReplicationShares(database, settings.replication_lease_s),
-        share=settings.replication_share,
+        share_size=settings.replication_share,
         journal=journal,
     )
 

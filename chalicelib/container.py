@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from chalicelib.postgres.point_records import PointRecordStore
     from chalicelib.postgres.read_session import ReadSession
     from chalicelib.principal import Principal
-    from chalicelib.replicator import Replicator
+    from chalicelib.replicator.replication import Replicator
 
 
 @cache
@@ -231,7 +231,7 @@ def point_record_store() -> PointRecordStore:
 @cache
 def replicator() -> Replicator:
     from chalicelib.postgres.replication_shares import ReplicationShares
-    from chalicelib.replicator import Replicator
+    from chalicelib.replicator.replication import Replicator
 
     config = settings()
     return Replicator(
@@ -242,7 +242,7 @@ def replicator() -> Replicator:
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
         shares=ReplicationShares(database(), config.replication_lease_s),
-        share=config.replication_share,
+        share_size=config.replication_share,
         journal=journal(),
         journal_timeout_s=config.journal_timeout_s,
     )

@@ -11,7 +11,7 @@ import app
 from chalicelib import container
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.replication_shares import ReplicationShares
-from chalicelib.replicator import Replication, Replicator
+from chalicelib.replicator.replication import Replication, Replicator
 from deploy.capacity.facts import template
 from tests.support import killed_process
 from tests.support.killed_process import KillPoint
@@ -33,7 +33,7 @@ def replicator() -> Replicator:
         deleters=2,
         margin_s=1,
         shares=ReplicationShares(container.database(), 30),
-        share=SHARE,
+        share_size=SHARE,
     )
 
 

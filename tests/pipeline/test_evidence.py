@@ -202,7 +202,7 @@ def test_post_without_a_record_is_quarantined_in_the_end(
     _, created = post(service, EMPLOYER, FAKE)
     post(service, EMPLOYEE, PHONE)
     dynamodb.delete_item(TableName=table, Key={"id": {"S": created["id"]}})
-    monkeypatch.setattr("chalicelib.replicator._LONGEST_WAIT", timedelta(0))
+    monkeypatch.setattr("chalicelib.replicator.page_commit._LONGEST_WAIT", timedelta(0))
     service.replicate()
     assert buffered_ids(dynamodb, table) == set()
     ((reason,),) = service.rows("SELECT reason FROM quarantine")

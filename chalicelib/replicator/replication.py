@@ -1,4 +1,4 @@
-"""Step 2, the replicator: move the records of the buffer to Postgres, page by page.
+"""Run the replicator: read the buffer, commit each page, journal it, then delete its items.
 
     one reader per segment ──▶ queue of pages ──▶ main thread: commit ──▶ journal ──▶ deleters
 
@@ -20,37 +20,23 @@ records that were journaled after this instant.
 Reading, committing, journaling and deleting overlap in time.
 """
 
-import base64
-import json
-import logging
 import math
-import re
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from chalicelib.buffer import Item
-from chalicelib.buffer_scan import BufferScan
 from chalicelib.buffered_items import DELETE_BATCH, BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.journal.journal_files import Journal
 from chalicelib.journal.journal_lines import page_lines
 from chalicelib.journal.journal_writer import SweepJournal
-from chalicelib.point_record import from_json
-from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.replication_shares import WHOLE, ReplicationShares, Share
+from chalicelib.replicator.buffer_scan import BufferScan
+from chalicelib.replicator.page_commit import CommittedPage, commit_page
+from chalicelib.replicator.page_deletes import PageDeletes
 from chalicelib.telemetry import REPLICATED, event
 
-# The key of a further post of a record (``Buffer.put_other_evidence``).
-_POST = re.compile(r"[0-9a-f-]{36}/[a-z]+/[0-9]")
-# Its record is in the buffer too, and reaches Postgres first. After this time it never will.
-_LONGEST_WAIT = timedelta(hours=1)
 # Each has some segments of the scan, and the estimate of the depth is rough.
 _MAX_SHARES = 100
 
@@ -78,6 +64,18 @@ class Replication:
     oldest_age_s: float = 0.0
     seconds: float = 0.0
 
+    def count(self, page: CommittedPage) -> None:
+        """Count a page."""
+        self.pages += 1
+        self.read += page.read
+        self.written += page.written
+        self.already_there += page.already_there
+        self.quarantined += len(page.quarantined)
+        self.other_evidence += page.other_evidence
+        self.evidence_dropped += page.evidence_dropped
+        self.waiting += len(page.waiting)
+        self.oldest_age_s = max(self.oldest_age_s, page.oldest_age_s)
+
     def add(self, other: "Replication") -> None:
         """Add the counts of ``other``."""
         for each in fields(self):
@@ -99,7 +97,7 @@ class Replicator:
         journal_timeout_s: how long a page waits for the journal.
         margin_s: the time reserved at the end of a run to finish the pages in progress.
         shares: how replicators share a deep buffer.
-        share: the number of items from which on the buffer is shared, and of each share.
+        share_size: how many items a share has about; a buffer with more items is shared.
     """
 
     def __init__(
@@ -112,7 +110,7 @@ class Replicator:
         deleters: int,
         margin_s: float,
         shares: ReplicationShares,
-        share: int,
+        share_size: int,
         journal: Journal | None = None,
         journal_timeout_s: float = 10.0,
     ) -> None:
@@ -123,7 +121,7 @@ class Replicator:
         self._deleters = deleters
         self._margin_s = margin_s
         self._shares = shares
-        self._share = share
+        self._share_size = share_size
         self._journal = journal
         self._journal_timeout_s = journal_timeout_s
 
@@ -173,7 +171,7 @@ class Replicator:
         share = self._shares.take()
         if share or self._shares.exist():
             return share
-        shares = min(math.ceil(self._items.depth() / self._share), _MAX_SHARES)
+        shares = min(math.ceil(self._items.depth() / self._share_size), _MAX_SHARES)
         if shares > 1:
             self._shares.divide(shares)
             return self._shares.take()
@@ -191,110 +189,31 @@ class Replicator:
         Returns:
             Whether it was read to its end.
         """
-        deletions: deque[Future[int]] = deque()
-        failed = threading.Event()
-
-        def may_delete() -> bool:
-            return not failed.is_set() and remaining_s() > self._margin_s / 2
-
-        def delete(ids: list[str], may_leave: Callable[[], bool]) -> int:
-            return self._items.delete(ids, pace, may_delete) if may_leave() else 0
-
-        def delete_quarantined(item: Item, may_leave: Callable[[], bool]) -> int:
-            return self._items.delete_unchanged(item, pace, may_delete) if may_leave() else 0
-
         journal = SweepJournal(self._journal, self._journal_timeout_s)
-
         # The deletes of a page may overlap with the commits of the next two pages, not of more.
-        max_deletions = 2 * self._page // DELETE_BATCH + self._deleters
+        max_deletes = 2 * self._page // DELETE_BATCH + self._deleters
+        is_complete = True
         with (
             BufferScan(self._items, share, self._segments, self._page) as pages,
-            ThreadPoolExecutor(self._deleters) as deleters,
+            PageDeletes(
+                self._items, pace, self._deleters, lambda: remaining_s() > self._margin_s / 2
+            ) as deletes,
         ):
-            try:
-                is_complete = True
-                for items in pages:
-                    if not items:
-                        if remaining_s() <= self._margin_s:
-                            is_complete = False
-                            break
-                        continue
-                    page = self._commit(items, result)
+            for items in pages:
+                if items:
+                    page = commit_page(items, self._store)
+                    result.count(page)
                     may_leave = journal.begin(page_lines(page.documents, page.quarantined))
-                    quarantined = {each.item_id for each in page.quarantined}
-                    staying = quarantined | page.waiting
-                    ids = [each for each in map(_key, items) if each not in staying]
-                    for first in range(0, len(ids), DELETE_BATCH):
-                        batch = ids[first : first + DELETE_BATCH]
-                        deletions.append(deleters.submit(delete, batch, may_leave))
-                    for item in items:
-                        if _key(item) in quarantined:
-                            deletions.append(deleters.submit(delete_quarantined, item, may_leave))
-                    while len(deletions) > max_deletions:
-                        result.deleted += deletions.popleft().result()
-                    if remaining_s() <= self._margin_s:
-                        is_complete = False
-                        break
-                result.deleted += sum(deletion.result() for deletion in deletions)
-                journal.end()
-            except BaseException:
-                failed.set()  # leave the remaining deletes to the next run
-                raise
+                    deletes.submit(items, page, may_leave)
+                    for deleted in deletes.ended(max_deletes):
+                        result.deleted += deleted
+                if remaining_s() <= self._margin_s:
+                    is_complete = False
+                    break
+            for deleted in deletes.ended(0):
+                result.deleted += deleted
+            journal.end()
         return is_complete
-
-    def _commit(self, items: Sequence[Item], result: Replication) -> "_CommittedPage":
-        """Commit one page to Postgres, and return what it was."""
-        documents: list[Document] = []
-        posts: list[tuple[Item, Document, datetime]] = []
-        poison: list[Poison] = []
-        oldest = now = datetime.now(UTC)
-        for item in items:
-            try:
-                document, created_at = _validate(item)
-            except ValueError as error:
-                poison.append(Poison(_key(item), _item_json(item), str(error)))
-            else:
-                oldest = min(oldest, created_at)
-                if document.id == _key(item):
-                    documents.append(document)
-                else:
-                    posts.append((item, document, created_at))
-        added = self._store.add(documents, poison, [document for _, document, _ in posts])
-        waiting = [each for each in posts if each[1].id in added.evidence.without_record]
-        late = [
-            Poison(_key(item), _item_json(item), "the record of this post has never arrived")
-            for item, _, created_at in waiting
-            if now - created_at > _LONGEST_WAIT
-        ]
-        if late:
-            self._store.add((), late)
-        quarantined = [*poison, *added.rejected, *late]
-        for each in quarantined:
-            event("quarantined", level=logging.WARNING, item=each.item_id, reason=each.reason)
-        result.pages += 1
-        result.read += len(items)
-        result.written += added.written
-        result.quarantined += len(quarantined)
-        result.other_evidence += added.evidence.logged
-        result.evidence_dropped += added.evidence.dropped
-        result.waiting += len(waiting) - len(late)
-        result.already_there += (
-            len(items)
-            - added.written
-            - added.evidence.logged
-            - added.evidence.dropped
-            - len(quarantined)
-            - (len(waiting) - len(late))
-        )
-        result.oldest_age_s = max(result.oldest_age_s, (now - oldest).total_seconds())
-        without_record = {_key(item) for item, _, _ in waiting}
-        committed = [*added.documents]
-        committed += [each for each in added.posts if each.id not in added.evidence.without_record]
-        return _CommittedPage(
-            committed,
-            quarantined,
-            without_record - {each.item_id for each in late},
-        )
 
     @staticmethod
     def _report(total: Replication, pace: DeletePace) -> None:
@@ -314,53 +233,3 @@ class Replicator:
             records_per_s=round(total.read / total.seconds, 1) if total.seconds else 0.0,
             oldest_age_s=round(total.oldest_age_s, 1),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _CommittedPage:
-    """What Postgres has of a page.
-
-    Attributes:
-        documents: the records, and further posts of records.
-        quarantined: what is in quarantine.
-        waiting: the keys of the items that must stay in the buffer.
-    """
-
-    documents: Sequence[Document]
-    quarantined: Sequence[Poison]
-    waiting: AbstractSet[str]
-
-
-def _key(item: Item) -> str:
-    key: str = item["id"]["S"]
-    return key
-
-
-def _validate(item: Item) -> tuple[Document, datetime]:
-    """Return the document of an item, and the instant at which it was accepted.
-
-    The id of the document is that of the record. If the item is a further post of it, with other
-    evidence, its key goes on after that.
-
-    Raises:
-        ValueError: the item is not a valid record. The message has the reason.
-    """
-    if item.keys() != {"id", "record"} or "S" not in item["record"]:
-        raise ValueError("the attributes must be id and record, both of type S")
-    text = item["record"]["S"]
-    record = from_json(text)
-    record_id, slash, _ = _key(item).partition("/")
-    if str(record.id) != record_id or (slash and not _POST.fullmatch(_key(item))):
-        raise ValueError("the key differs from the id of the record")
-    return Document(record_id, text), record.created_at
-
-
-def _item_json(item: Item) -> str:
-    """Return an item as JSON in ASCII, which every text column accepts."""
-
-    def encode(value: Any) -> str:
-        if isinstance(value, bytes):
-            return base64.b64encode(value).decode("ascii")
-        raise TypeError(f"DynamoDB returns no values of type {type(value).__name__}")
-
-    return json.dumps(item, default=encode)
