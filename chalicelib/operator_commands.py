@@ -140,11 +140,14 @@ def end_retention() -> None:
         run_retention_days=config.run_retention_days,
         is_journaled=bool(config.journal),
     )
-    if ended.dropped or ended.held or ended.runs:
-        level = logging.WARNING if ended.held else logging.INFO
-        telemetry.event(
-            "retention ended", level=level, dropped=ended.dropped, held=ended.held, runs=ended.runs
-        )
+    telemetry.event(
+        telemetry.RETENTION_ENDED,
+        level=logging.WARNING if ended.held else logging.INFO,
+        dropped=ended.dropped,
+        held=ended.held,
+        held_months=len(ended.held),
+        runs=ended.runs,
+    )
 
 
 def reconcile() -> Reconciliation:

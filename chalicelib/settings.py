@@ -236,8 +236,8 @@ class Settings:
     )
     legacy_auth: str = setting(
         "none",
-        "How calls to the legacy system authenticate (docs/operations.md): none, basic, digest,"
-        " ntlm, bearer, header (LEGACY_AUTH_HEADERS) or oauth2 (client credentials).",
+        "How calls to the legacy system authenticate (docs/legacy-settings.md): none, basic,"
+        " digest, ntlm, bearer, header (LEGACY_AUTH_HEADERS) or oauth2 (client credentials).",
         choices=("none", "basic", "digest", "ntlm", "bearer", "header", "oauth2"),
     )
     legacy_user: str = setting(

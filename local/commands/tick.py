@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``tick``."""
     parser.add_argument(
         "schedule",
-        choices=(*SCHEDULES, "reconcile"),
+        choices=SCHEDULES,
         help="replicate moves buffered records to PostgreSQL; integrate sends them to the legacy;"
         " reconcile checks the last two hours and drops months that are older than the retention",
     )
