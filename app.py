@@ -111,7 +111,7 @@ def get_openapi() -> Response:
 @app.route("/operations/{name}", methods=["POST"], content_types=["*/*"])
 @handle_errors
 def post_operation(name: str) -> Response:
-    """Run an operator's command: ``replay``, ``quarantine``, ``release`` or ``reconcile``."""
+    """Run an operator's command, such as ``replay``; ``operator_requests`` has all."""
     request = app.current_request
     require_json(request)
     return json_response(
@@ -365,12 +365,14 @@ def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[s
     return asdict(result), {"outcome": result.outcome, "decidedBy": result.decided_by}
 
 
-@operator_command("name", "employerId", "employeeId", "days", "revoke", name="access-keys")
+@operator_command(
+    "name", "employerId", "employeeId", "days", "revoke", "before", name="access-keys"
+)
 def access_keys(event: dict[str, Any], operator: Principal, *_: Any) -> tuple[Any, dict[str, Any]]:
     """Make an access key for a report: ``{"name": "payroll", "employerId": 121, "days": 365}``.
 
     The result is the only place that ever shows the key. ``{"revoke": 7}`` revokes a key at once.
-    With no member, list the keys.
+    With no member, list the last thousand keys; ``{"before": 7}`` lists those with smaller ids.
     """
     return operator_commands.manage_access_keys(event, operator)
 

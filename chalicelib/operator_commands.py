@@ -31,6 +31,7 @@ _RESTORE_PAUSE_S = 3_600.0
 _REQUEST_S = 8.0
 _REQUEST_STATEMENT_TIMEOUT_S = 4.0
 _REQUEST_BATCH = 2_000
+_REQUEST_LISTED = 100
 
 
 def perform(
@@ -59,11 +60,17 @@ def manage_access_keys(
     command: Mapping[str, Any], operator: Principal
 ) -> tuple[Any, dict[str, Any]]:
     """Make, list or revoke access keys; see ``manage_access_keys.manage``."""
+    return _manage_access_keys(command, operator, container.database())
+
+
+def _manage_access_keys(
+    command: Mapping[str, Any], operator: Principal, database: Database, **options: int
+) -> tuple[Any, dict[str, Any]]:
     from chalicelib.operations.manage_access_keys import manage
     from chalicelib.postgres.access_key_store import AccessKeyStore
 
-    store = AccessKeyStore(container.database(), container.settings().statement_timeout_s)
-    return manage(command, operator.subject, store, datetime.now(UTC))
+    store = AccessKeyStore(database, container.settings().statement_timeout_s)
+    return manage(command, operator.subject, store, datetime.now(UTC), **options)
 
 
 def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> Restored:
@@ -256,6 +263,9 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
                 quarantine_id, record, store(), clock_skew_s=config.clock_skew_s
             ),
             reconcile=reconcile,
+            manage_access_keys=lambda command, operator: _manage_access_keys(
+                command, operator, request_database(), most=_REQUEST_LISTED
+            ),
         ),
     )
 
