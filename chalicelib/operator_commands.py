@@ -218,7 +218,6 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
         reconcile_steps,
         reconciler,
     )
-    from chalicelib.operations.replay import MARGIN_S
     from chalicelib.postgres.point_records import PointRecordStore
 
     config = container.settings()
@@ -256,8 +255,9 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
                 text,
                 operator,
                 request_database(),
-                lambda: until - time.monotonic() + MARGIN_S,
+                lambda: until - time.monotonic(),
                 batch=_REQUEST_BATCH,
+                margin_s=0.0,
                 cursor=cursor,
             ),
             quarantined=lambda before: store().quarantined(before),

@@ -185,7 +185,7 @@ class PointRecordStore:
 
         Args:
             documents: the records.
-            poison: the items that are no records.
+            poison: the items that are not records.
             posts: further posts of records. They are logged, and add no record:
                 ``evidence.without_record`` has the ids of those that have no row.
 
