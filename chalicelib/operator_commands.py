@@ -122,7 +122,7 @@ def erase(
         read_person(employer, employee),
         cursor,
         container.journal(),
-        container.buffer(),
+        container.buffered_items(),
         PersonalRecords(container.database()),
         remaining_s,
         with_punches=punches is True,
@@ -141,7 +141,7 @@ def export(employer: object, employee: object, form: object, cursor: object) -> 
         read_person(employer, employee),
         form,
         cursor,
-        container.buffer(),
+        container.buffered_items(),
         PersonalRecords(container.database()),
     )
 
@@ -240,7 +240,7 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
             lambda since, until, check: accepted_log.accepted(
                 config.accepted_log, since, until, aws.logs, check
             ),
-            container.buffer(),
+            container.buffered_items(),
             store(),
             _REQUEST_S,
         )

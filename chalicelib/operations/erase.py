@@ -16,7 +16,7 @@ from itertools import islice
 from time import monotonic, sleep
 from uuid import UUID
 
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import InvalidError
 from chalicelib.journal.journal_files import ERASURES, RECORDS, DamagedFileError, Journal
 from chalicelib.journal.journal_lines import QUARANTINED, Erasure, erasure_line
@@ -71,7 +71,7 @@ def erase(
     person: Person,
     cursor: object,
     journal: Journal | None,
-    buffer: Buffer,
+    buffer: BufferedItems,
     records: PersonalRecords,
     remaining_s: Callable[[], float],
     *,
@@ -114,7 +114,7 @@ def _erase(
     person: Person,
     position: str,
     journal: Journal | None,
-    buffer: Buffer,
+    buffer: BufferedItems,
     records: PersonalRecords,
     remaining_s: Callable[[], float],
     *,
@@ -166,7 +166,7 @@ def erase_in_postgres(
         result.punches += records.erase_punches(some)
 
 
-def _erase_in_buffer(person: Person, buffer: Buffer) -> int:
+def _erase_in_buffer(person: Person, buffer: BufferedItems) -> int:
     """Replace the person's items by others without evidence; return how many."""
     replaced = 0
     for page in buffer.pages(0, 1, 1_000):

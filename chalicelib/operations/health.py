@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib import telemetry
 from chalicelib.bounded_call import begin
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import MisconfiguredError, PunchClockError
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import OBSERVED, event
@@ -27,7 +27,7 @@ _MAX_RECENT = 50_000
 
 
 def stages(
-    buffer: Callable[[], Buffer],
+    buffer: Callable[[], BufferedItems],
     store: Callable[[], PointRecordStore],
     timeout_s: float,
     *,
