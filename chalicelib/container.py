@@ -97,7 +97,7 @@ def _read(name: str, texts: dict[str, str | None]) -> str:
 
 
 def read_settings(names: Sequence[str]) -> dict[str, str]:
-    """Read the values of settings anew, by their names.
+    """Read the values of settings, and again at each call; return them by their names.
 
     Settings that refer to members of one secret get them from one version of it.
 

@@ -121,9 +121,11 @@ def erase(
     return erase.erase(
         read_person(employer, employee),
         cursor,
-        container.journal(),
-        container.buffered_items(),
-        PersonalRecords(container.database()),
+        erase.Stores(
+            container.buffered_items(),
+            PersonalRecords(container.database()),
+            container.journal(),
+        ),
         remaining_s,
         with_punches=punches is True,
         # A page waits for the journal so long; the call that it then abandons may take as long.

@@ -101,7 +101,7 @@ def _ages(known: list[CanaryRecord], now: datetime) -> dict[str, float]:
     """Return the metrics of the canaries, in seconds; those that are not known yet are missing.
 
     ``age_s`` is the age of the newest canary that arrived, or of the oldest one before the first
-    arrival. It grows whichever stage stands still.
+    arrival. It grows if any stage stands still.
     """
     arrived = [each for each in known if each.status == Status.INTEGRATED]
     ages = {}

@@ -2,8 +2,8 @@
 
 Invariants:
 
-- A measurement costs the same however many records there are. Beyond a bound it estimates, and
-  names what it has estimated.
+- The cost of a measurement does not grow with the number of records. Beyond a bound it estimates,
+  and names what it has estimated.
 - A store that fails or hangs hides no number of the other one, and delays it for a bounded time.
 """
 

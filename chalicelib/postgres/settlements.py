@@ -2,7 +2,7 @@
 
 Invariants:
 
-- A flush takes effect once, however often it is repeated.
+- A flush takes effect once, even if it is repeated.
 - A run that has lost its lease on a record may change the record only to confirm its delivery.
 - Each outcome has a row in the log of its record, whether it changes the record or not.
 """
@@ -64,12 +64,12 @@ _EFFECT = (
 #
 # One statement, since each statement costs three round trips to Postgres.
 #
-# The flush number makes a flush idempotent: a repeated number settles nothing, whichever run holds
-# the lease by then. The number is null if there is nothing to settle.
+# The flush number makes a flush idempotent: a repeated number settles nothing, even if another run
+# holds the lease by then. The number is null if there is nothing to settle.
 #
-# A delivery that the legacy has confirmed is written whichever run holds the lease by now. Any
-# other outcome changes the record only while this run holds the record's lease. The log gets a row
-# for every outcome, and a row that does not change the record says so.
+# A delivery that the legacy has confirmed is written even if another run holds the lease by now.
+# Any other outcome changes the record only while this run holds the record's lease. The log gets a
+# row for every outcome, and a row that does not change the record says so.
 #
 # The log gets its numbers from log_count of the record, so each record is updated, and its lock
 # keeps two runs from one number. An outcome without effect changes nothing else.

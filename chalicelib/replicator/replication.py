@@ -9,7 +9,7 @@ Invariants:
   one.
 - Replication is idempotent. Runs may overlap, and a run may be killed at any instant: the next run
   reads the remaining items again, and to add a record twice is a no-op.
-- Memory is bounded by a few pages, however large the backlog is.
+- Memory is bounded by a few pages, and does not grow with the backlog.
 - While the buffer is deep, several replicators share it: each segment is scanned, and each item
   deleted, by one of them (``postgres.replication_shares``).
 - Puts come first: while the table throttles, deletes go out slowly (``delete_pace``).

@@ -1,4 +1,4 @@
-"""Whoever posts a punch first owns its evidence, but not without a trace.
+"""The first poster of a punch owns its evidence, and later posts leave a trace.
 
 The answer to a post says which evidence the record has. A later post with other evidence is in the
 log of the record, with its poster, whether the record was still in the buffer or long in Postgres.
