@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chalice.config import Config
 
 from chalicelib.settings import Settings, SettingsError
 from deploy import __main__ as command
@@ -69,6 +70,21 @@ def test_stage_has_the_settings_network_and_policy_of_each_function(
         policy = (project / ".chalice" / function["iam_policy_file"]).read_text()
         assert "prod" not in policy
         assert f"/aws/lambda/punch-clock-plant7{'' if name == ROUTES else f'-{name}'}:*" in policy
+
+
+def test_setting_without_an_option_reaches_each_function(project: Path) -> None:
+    settings = {
+        "JWT_ROLE_CLAIM": "cognito:groups",
+        "JWT_AUTHORIZATION_URI": "https://login.example/authorize",
+        "CONSOLE_CLIENT_ID": "punch-clock-console",
+    }
+    configure("plant7", PARAMETERS, settings, project=project)
+    document = json.loads((project / ".chalice" / "config.json").read_text())
+    for name in FUNCTIONS:  # the routes answer 401
+        function = Config("plant7", name, config_from_disk=document)
+        assert function.environment_variables.items() >= settings.items()
+    routes = Config("plant7", ROUTES, config_from_disk=document).environment_variables
+    assert routes["JWT_ISSUER"] == PARAMETERS["JwtIssuer"]
 
 
 def test_another_python_gets_no_policies_so_that_chalice_refuses_to_deploy(
