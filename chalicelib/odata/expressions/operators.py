@@ -137,6 +137,8 @@ def arithmetic(operator: Word, left: Node, right: Node) -> Node:
     types = {left.type, right.type}
     if operation := functions.time_arithmetic(operator.name, left.type, right.type):
         template, result = operation
+        if operator.name in _DIVISIONS:
+            _require_divisor(operator, right)
         return Call(template, (left, right), result)
     if Edm.NULL in types and types <= functions.ARITHMETIC_TYPES:
         return NULL
@@ -150,9 +152,20 @@ def _numbers(operator: Word, left: Node, right: Node) -> Node:
     if operator.name == "divby" and of is Edm.INT64:
         of = Edm.DECIMAL
     left, right = convert(left, of, operator.at), convert(right, of, operator.at)
+    if operator.name == "mod" or (operator.name == "div" and of is not Edm.DOUBLE):
+        _require_divisor(operator, right)
     may_be_zero = not (isinstance(right, Literal) and right.value != 0)
     template, makes_nan = functions.arithmetic(operator.name, of, may_be_zero)
     return Call(template, (left, right), of, makes_nan)
+
+
+_DIVISIONS = ("div", "divby")
+
+
+def _require_divisor(operator: Word, right: Node) -> None:
+    """Reject a literal zero where a division by zero fails: the error then has a place."""
+    if isinstance(right, Literal) and right.value == 0:
+        raise syntax_error(f"{operator.name} by zero has no result", right.at or operator.at)
 
 
 def call(name: Word, arguments: tuple[Node, ...]) -> Node:
@@ -179,17 +192,32 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
     )
     if name.name in functions.OFFSET_DEPENDENT:
         _require_utc(name, arguments[0])
+    if name.name == "totaloffsetminutes" and isinstance(arguments[0], Literal):
+        return _offset_minutes(arguments[0])
     if name.name == "matchespattern":
         arguments = (arguments[0], _pattern(name, arguments[1]))
     truncated_to = (
-        _literal_length(arguments[2]) if name.name == "substring" and len(arguments) > 2 else None
+        _literal_length(name, arguments[2])
+        if name.name == "substring" and len(arguments) > 2
+        else None
     )
     return Call(signature.template, arguments, signature.result, truncated_to=truncated_to)
 
 
-def _literal_length(length: Node) -> int | None:
+def _literal_length(name: Word, length: Node) -> int | None:
     """Return the length of a substring, None if it is not a literal."""
-    return length.value if isinstance(length, Literal) else None
+    if not isinstance(length, Literal) or length.value is None:
+        return None
+    if length.value < 0:
+        raise syntax_error("The length of a substring must not be negative", length.at or name.at)
+    return int(length.value)
+
+
+def _offset_minutes(instant: Literal) -> Literal:
+    """Return the UTC offset of a literal: no instant in Postgres has one."""
+    offset = None if instant.value is None else instant.value.utcoffset()
+    minutes = None if offset is None else offset // timedelta(minutes=1)
+    return Literal(Edm.INT32, minutes, instant.at)
 
 
 def case(name: Word, conditions: Sequence[Node], results: Sequence[Node]) -> Node:

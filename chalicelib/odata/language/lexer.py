@@ -311,7 +311,9 @@ class _Lexer(LexerState):
             wanted = ":" if frame.separators % 2 == 0 else ","
             allowed = mark == wanted
         else:
-            allowed = mark == "," and (frame is None or frame.kind in ("call", "list", "array"))
+            # The value of an alias is one expression; only $orderby and $compute have several.
+            in_list = frame.kind in ("call", "list", "array") if frame else not self.open_aliases
+            allowed = mark == "," and in_list
         if not allowed:
             raise syntax_error(f"{mark!r} is not allowed here", at)
         if frame:

@@ -73,11 +73,19 @@ INVALID: list[tuple[str, str]] = [
     ("concat(status,1) eq ''", "expects"),
     ("length(status,) eq 1", "value"),
     ("length(,status) eq 1", "value"),
-    ("substring(status,0,-1) eq ''", "negative"),
-    ("attempts div 0 eq 1", "zero"),
-    ("attempts mod 0 eq 1", "zero"),
-    ("latitude mod 0 eq 1", "zero"),
-    ("5e0 mod 0 eq 1", "zero"),
+    ("substring(status,0,-1) eq ''", "must not be negative (character 20 of $filter)"),
+    ("attempts div 0 eq 1", "div by zero has no result (character 14 of $filter)"),
+    ("attempts mod 0 eq 1", "zero has no result (character 14"),
+    ("latitude mod 0 eq 1", "zero has no result (character 14"),
+    ("5e0 mod 0 eq 1", "zero has no result (character 9"),
+    ("duration'P1D' div 0 gt 'P1D'", "zero has no result (character 19"),
+    ("1 div (attempts sub attempts) eq 1", "The query divides by zero. $filter is at fault."),
+    ("duration'P1D' mul INF gt 'P1D'", "out of range"),
+    ("year(includedAt add (duration'PT1H' mul (attempts divby 0))) gt 1", "out of range"),
+    ("INF mul duration'P1D' eq null", "out of range"),
+    ("attempts eq @two", "',' is not allowed here (character 2 of @two)"),
+    ("attempts ne @two", "not allowed here"),
+    ("substring(status,1,attempts sub 9) eq ''", "negative. $filter is at fault"),
     ("logs/PunchClock.PointRecord/any()", "cannot follow"),
     ("deviceId eq {0}", "A value is expected"),
     ("employerId eq 5001/**/", "not allowed here"),
@@ -221,4 +229,4 @@ UNSUPPORTED: list[str] = [
     "{}",
 ]
 
-ALIASES = {"self": "@self", "unclosed": "(1"}
+ALIASES = {"self": "@self", "unclosed": "(1", "two": "1,2"}
