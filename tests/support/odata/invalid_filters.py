@@ -85,6 +85,8 @@ INVALID: list[tuple[str, str]] = [
     ("INF mul duration'P1D' eq null", "out of range"),
     ("attempts eq @two", "',' is not allowed here (character 2 of @two)"),
     ("attempts ne @two", "not allowed here"),
+    ("@path/nope eq 1", "/nope cannot follow here in attempts/nope (character 1 of @path)"),
+    ("@nothing/status eq 'x'", "'/' is not allowed here"),
     ("substring(status,1,attempts sub 9) eq ''", "negative. $filter is at fault"),
     ("logs/PunchClock.PointRecord/any()", "cannot follow"),
     ("deviceId eq {0}", "A value is expected"),
@@ -229,4 +231,4 @@ UNSUPPORTED: list[str] = [
     "{}",
 ]
 
-ALIASES = {"self": "@self", "unclosed": "(1", "two": "1,2"}
+ALIASES = {"self": "@self", "unclosed": "(1", "two": "1,2", "path": "attempts"}
