@@ -26,6 +26,7 @@ from chalicelib.odata.ast import (
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
 from chalicelib.odata.expressions import casts, functions, regex
 from chalicelib.odata.expressions.coerce import (
+    advice_on_operands,
     are_comparable,
     as_duration,
     common_type,
@@ -41,8 +42,9 @@ def comparison(operator: Word, left: Node, right: Node) -> Node:
     """Compare two primitive values."""
     left, right = with_durations(left, right)
     if not are_comparable(left.type, right.type):
+        advice = advice_on_operands(left, right)
         raise syntax_error(
-            f"{operator.name} cannot compare {left.type} with {right.type}", operator.at
+            f"{operator.name} cannot compare {left.type} with {right.type}{advice}", operator.at
         )
     if isinstance(left, Count) and isinstance(right, Literal):
         exists = _EXISTENCE.get((operator.name, right.value))
@@ -103,8 +105,10 @@ def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
         if not isinstance(member, Literal):
             raise syntax_error("The list after in may contain only literals", operator.at)
         if not are_comparable(operand.type, member.type):
+            advice = advice_on_operands(operand, member)
             raise syntax_error(
-                f"in cannot compare {operand.type} with {member.type}", member.at or operator.at
+                f"in cannot compare {operand.type} with {member.type}{advice}",
+                member.at or operator.at,
             )
         if member.value is None:
             has_null = True
