@@ -236,8 +236,8 @@ class Settings:
     )
     legacy_auth: str = setting(
         "none",
-        "How calls to the legacy system authenticate (docs/operations.md): none, basic, digest,"
-        " ntlm, bearer, header (LEGACY_AUTH_HEADERS) or oauth2 (client credentials).",
+        "How calls to the legacy system authenticate (docs/legacy-settings.md): none, basic,"
+        " digest, ntlm, bearer, header (LEGACY_AUTH_HEADERS) or oauth2 (client credentials).",
         choices=("none", "basic", "digest", "ntlm", "bearer", "header", "oauth2"),
     )
     legacy_user: str = setting(
@@ -475,8 +475,8 @@ class Settings:
 
     operator_routes: str = setting(
         "on",
-        "Whether operators may replay, release and reconcile by POST /operations/… and the web"
-        " console, too. off: only by the functions (docs/operations.md).",
+        "Whether operators may replay, release, reconcile and make access keys by POST"
+        " /operations/… and the web console, too. off: only by the functions (docs/operations.md).",
         choices=("on", "off"),
     )
     console_client_id: str = setting(

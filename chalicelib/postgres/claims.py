@@ -140,6 +140,8 @@ SELECT string_agg(concat_ws(' ', id, attempts, overloads, JSON_OBJECT(
     'employerId' VALUE employer_id,
     'includedAt' VALUE to_char(included_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'utcOffsetMinutes' VALUE utc_offset_minutes,
+    'localDate' VALUE local_date,
+    'localTime' VALUE local_time,
     'deviceId' VALUE device_id,
     'latitude' VALUE latitude,
     'longitude' VALUE longitude,

@@ -1,6 +1,6 @@
 """Chalice's other packagings synthesise: the template without a merge, for CDK, and Terraform.
 
-CDK itself is not run here: aws-cdk-lib unpacks to 438 MB. docs/operations.md says what was tried.
+CDK itself is not run here: aws-cdk-lib unpacks to 438 MB. docs/deployment.md says what was tried.
 """
 
 import json

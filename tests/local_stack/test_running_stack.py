@@ -51,7 +51,7 @@ def test_the_link_to_the_console_opens_it_as_an_operator(stack: RunningStack) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["postgres", "dynamodb", "legacy", "api", "replicate", "integrate"]
+    "name", ["postgres", "dynamodb", "legacy", "api", "replicate", "integrate", "reconcile"]
 )
 def test_process_that_dies_is_restarted_on_its_port(stack: RunningStack, name: str) -> None:
     before = stack.described()

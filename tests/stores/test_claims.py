@@ -97,6 +97,8 @@ def test_a_claim_returns_the_body_to_send(database: Database, waiting: list[str]
         "employerId": 2,
         "includedAt": "2026-11-22T11:00:00.000000Z",
         "utcOffsetMinutes": -180,
+        "localDate": "2026-11-22",
+        "localTime": "08:00:00",
         "deviceId": "d",
     }
     assert record == Claimed(waiting[0], record.body, attempts=0, overloads=0)
