@@ -79,7 +79,7 @@ def reconcile(
     first, end = reconciler.period(since, until, datetime.now(UTC))
     accepted = accepted_log.accepted(container.settings().accepted_log, first, end, aws.logs)
     return reconciler.reconcile(
-        accepted, container.buffer(), container.point_record_store(), message
+        accepted, container.buffered_items(), container.point_record_store(), message
     )
 
 
@@ -129,6 +129,7 @@ def _send_canary() -> None:
             canary.Canary(config.canary_employer, config.canary_employee, config.canary_interval_s),
             datetime.now(UTC),
             container.buffer(),
+            container.buffered_items(),
             lambda employer_id, employee_id: canary_records.recent(
                 container.database(), employer_id, employee_id, config.health_timeout_s
             ),
