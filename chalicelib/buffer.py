@@ -33,6 +33,9 @@ _MAX_TRANSACTION = 100
 _BATCH_ATTEMPTS = 6
 _BATCH_BACKOFF_S = 0.05
 _PUT_ATTEMPTS = 3
+# A put or a delete of an item that a transaction is writing at this moment. AWS's clients do not
+# retry it: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
+_CONFLICT = "TransactionConflictException"
 # Posts of one punch with other evidence, for each role, that the buffer keeps until the next
 # replication. One role cannot use up the room of another.
 _MAX_BESIDE = 4
@@ -69,7 +72,7 @@ class Buffer:
         Raises:
             UnavailableError: it is unknown whether the record is stored. A retry is safe.
         """
-        for _ in range(_PUT_ATTEMPTS):
+        for attempt in range(_PUT_ATTEMPTS):
             #   phone A ── put ──▶ stored                                201
             #   phone B ── put ──▶ condition fails, returns A's item     200
             #   replicator ──────────── delete ──▶
@@ -77,6 +80,9 @@ class Buffer:
             try:
                 self._client.put_item(**self._put_request(record))
             except DynamoDBError as error:
+                if error.code == _CONFLICT:
+                    self._back_off(attempt)
+                    continue
                 if error.code != "ConditionalCheckFailedException":
                     _raise_unavailable(error)
                 item = error.fields.get("Item") or self._get(str(record.id))
@@ -137,7 +143,7 @@ class Buffer:
                 " records together."
             )
         existing: dict[str, PointRecord] = {}
-        for _ in range(_PUT_ATTEMPTS):
+        for attempt in range(_PUT_ATTEMPTS):
             new = [each for name, each in requested.items() if name not in existing]
             try:
                 if new:
@@ -146,8 +152,12 @@ class Buffer:
             except DynamoDBError as error:
                 if error.code != "TransactionCanceledException":
                     _raise_unavailable(error)
-                # Some records exist already, or a concurrent transaction writes one of them.
-                existing |= self._existing(new, error.fields["CancellationReasons"])
+                # Some records exist already, or a concurrent transaction writes one of them, or the
+                # table throttles. AWS's clients do not retry a cancelled transaction.
+                found = self._existing(new, error.fields.get("CancellationReasons", ()))
+                existing |= found
+                if not found:
+                    self._back_off(attempt)
             else:
                 stored = requested | existing
                 # As in ``put``: an equal record is from an attempt whose response was lost.
@@ -159,8 +169,8 @@ class Buffer:
     ) -> dict[str, PointRecord]:
         """Return the records because of which a transaction was cancelled, by their ids."""
         existing = {}
-        for record, reason in zip(records, reasons, strict=True):
-            if reason["Code"] == "ConditionalCheckFailed":
+        for record, reason in zip(records, reasons, strict=False):
+            if reason.get("Code") == "ConditionalCheckFailed":
                 item = reason.get("Item") or self._get(str(record.id))
                 if item:
                     existing[str(record.id)] = _parse(item)
@@ -186,10 +196,19 @@ class Buffer:
         item = self._get(record_id)
         return _parse(item) if item else None
 
-    def pages(self, segment: int, segments: int, page_size: int) -> Iterator[list[Item]]:
+    def pages(
+        self, segment: int, segments: int, page_size: int, *, consistent: bool = False
+    ) -> Iterator[list[Item]]:
         """Scan one of ``segments`` segments of the table in pages of at most ``page_size`` items.
 
         An empty page may be followed by others.
+
+        Args:
+            segment: the number of the segment, from 0.
+            segments: into how many segments the table is divided.
+            page_size: the maximum number of items of a page.
+            consistent: return every item that was stored before the scan began; costs twice. Other
+                scans may miss the newest items, and return some that are deleted.
 
         Raises:
             UnavailableError: DynamoDB does not respond.
@@ -198,6 +217,7 @@ class Buffer:
             "Segment": segment,
             "TotalSegments": segments,
             "Limit": page_size,
+            **({"ConsistentRead": True} if consistent else {}),
         }
         while True:
             response = self._scan(**request)
@@ -263,7 +283,7 @@ class Buffer:
     ) -> int:
         """Delete an invalid item, unless it has changed since; return how many were deleted.
 
-        A throttled delete is left to a later run.
+        A delete that is throttled, or meets a transaction, is left to a later run.
 
         The condition is necessary. After another run has deleted the item, a phone may store a
         punch under the same id, and that punch has been acknowledged.
@@ -293,7 +313,7 @@ class Buffer:
             if _is_throttled(error):
                 pace.throttled(ticket)
                 return 0
-            if error.code == "ConditionalCheckFailedException":
+            if error.code in ("ConditionalCheckFailedException", _CONFLICT):
                 return 0
             _raise_unavailable(error)
         return 1

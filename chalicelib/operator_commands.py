@@ -35,6 +35,8 @@ _RESTORE_PAUSE_S = 3_600.0
 _REQUEST_S = 8.0
 _REQUEST_STATEMENT_TIMEOUT_S = 4.0
 _REQUEST_BATCH = 2_000
+# At a page of the log. Nobody waits for the hourly check, which would begin again from its start.
+_LOG_ATTEMPTS = 8
 
 
 def manage_access_keys(
@@ -157,7 +159,9 @@ def _reconcile(since: object, until: object, message: str) -> Reconciliation:
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
-    accepted = accepted_log.accepted(container.settings().accepted_log, first, end, aws.logs)
+    accepted = accepted_log.accepted(
+        container.settings().accepted_log, first, end, lambda: aws.logs(_LOG_ATTEMPTS)
+    )
     return reconciler.reconcile(
         accepted, container.buffer(), container.point_record_store(), message
     )

@@ -84,8 +84,8 @@ def _reject_foreign_response(http_response: Any, model: Any, **_: Any) -> None:
     """Reject a success that is not from DynamoDB: botocore takes any 200 for one.
 
     An error acknowledges nothing, whoever sent it. Imitations of DynamoDB, such as moto, send it
-    under other media types. The model of DynamoDB in the installed botocore decides the protocol, and so the media type. On
-    Lambda, AWS replaces botocore with the runtime.
+    under other media types. The model of DynamoDB in the installed botocore decides the protocol,
+    and so the media type of a success. On Lambda, AWS replaces botocore with the runtime.
 
     Raises:
         HTTPClientError: something on the way, such as a captive portal, responded instead; or the
