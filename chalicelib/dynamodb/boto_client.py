@@ -3,6 +3,7 @@
 This module imports boto3, which is slow: import it only when a call needs it.
 """
 
+import random
 import re
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,10 @@ def connect(*, connect_timeout_s: float, read_timeout_s: float) -> Boto3Client:
         client = boto3.client("dynamodb", config=config)
     except BotoCoreError as error:
         raise MisconfiguredError("The AWS region or profile of this stage is missing.") from error
+    # An environment that Lambda starts from a snapshot has the state of random of all the others, so
+    # that their retries would come as one wave:
+    # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-uniqueness.html
+    random.seed()
     client.meta.events.register("after-call.dynamodb", _reject_foreign_response)
     return Boto3Client(client)
 
