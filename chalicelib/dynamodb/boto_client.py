@@ -77,8 +77,8 @@ def connect(*, connect_timeout_s: float, read_timeout_s: float) -> Boto3Client:
         client = boto3.client("dynamodb", config=config)
     except BotoCoreError as error:
         raise MisconfiguredError("The AWS region or profile of this stage is missing.") from error
-    # An environment that Lambda starts from a snapshot has the state of random of all the others, so
-    # that their retries would come as one wave:
+    # Environments that Lambda starts from one snapshot share the state of random, so that their
+    # retries would come as one wave:
     # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-uniqueness.html
     random.seed()
     client.meta.events.register("after-call.dynamodb", _reject_foreign_response)
