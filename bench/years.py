@@ -36,11 +36,12 @@ from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
 from chalicelib.odata.request import ODataRequest
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import Claims, Sample, Settlement
+from chalicelib.postgres.claims import Claims
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.partitions import Month, keep_partitions
 from chalicelib.postgres.point_records import Document, PointRecordStore
 from chalicelib.postgres.read_session import ReadSession
+from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import random_id

@@ -5,8 +5,8 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 1. ``intake``: check the body of a POST, and store its records in the ``buffer`` (DynamoDB).
 2. ``replicator``: move records from the buffer to ``postgres``, or to its quarantine.
    ``journal`` keeps a copy of each outside both stores, before it leaves the buffer.
-   ``buffer_scan`` reads the buffer for it; ``delete_pace`` lets puts come before its deletes while
-   the table throttles.
+   ``buffered_items`` scans, deletes and counts the items of the buffer; ``delete_pace`` lets puts
+   come before deletes while the table throttles.
 3. ``integrator``: send records to the legacy system under an adaptive limit. ``integrator.limiter``
    decides the limit, and ``integrator.outcome`` judges how each call ended.
 4. ``odata``: let clients query the records in Postgres.

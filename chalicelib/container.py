@@ -24,6 +24,7 @@ from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
+    from chalicelib.buffered_items import BufferedItems
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.identity.key_table import KeyTable
     from chalicelib.journal.journal_files import Journal
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from chalicelib.postgres.point_records import PointRecordStore
     from chalicelib.postgres.read_session import ReadSession
     from chalicelib.principal import Principal
-    from chalicelib.replicator import Replicator
+    from chalicelib.replicator.replication import Replicator
 
 
 @cache
@@ -96,7 +97,7 @@ def _read(name: str, texts: dict[str, str | None]) -> str:
 
 
 def read_settings(names: Sequence[str]) -> dict[str, str]:
-    """Read the values of settings anew, by their names.
+    """Read the values of settings, and again at each call; return them by their names.
 
     Settings that refer to members of one secret get them from one version of it.
 
@@ -173,6 +174,13 @@ def buffer() -> Buffer:
 
 
 @cache
+def buffered_items() -> BufferedItems:
+    from chalicelib.buffered_items import BufferedItems
+
+    return BufferedItems(dynamodb(), settings().point_record_table)
+
+
+@cache
 def intake() -> Intake:
     config = settings()
     return Intake(
@@ -223,18 +231,18 @@ def point_record_store() -> PointRecordStore:
 @cache
 def replicator() -> Replicator:
     from chalicelib.postgres.replication_shares import ReplicationShares
-    from chalicelib.replicator import Replicator
+    from chalicelib.replicator.replication import Replicator
 
     config = settings()
     return Replicator(
-        buffer(),
+        buffered_items(),
         point_record_store(),
         segments=config.replication_segments,
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
         shares=ReplicationShares(database(), config.replication_lease_s),
-        share=config.replication_share,
+        share_size=config.replication_share,
         journal=journal(),
         journal_timeout_s=config.journal_timeout_s,
     )
@@ -316,4 +324,4 @@ def stages(*, with_flow: bool = False) -> dict[str, Any]:
     from chalicelib.operations import health
 
     timeout_s = settings().health_timeout_s
-    return health.stages(buffer, point_record_store, timeout_s, with_flow=with_flow)
+    return health.stages(buffered_items, point_record_store, timeout_s, with_flow=with_flow)

@@ -121,9 +121,11 @@ def erase(
     return erase.erase(
         read_person(employer, employee),
         cursor,
-        container.journal(),
-        container.buffer(),
-        PersonalRecords(container.database()),
+        erase.Stores(
+            container.buffered_items(),
+            PersonalRecords(container.database()),
+            container.journal(),
+        ),
         remaining_s,
         with_punches=punches is True,
         # A page waits for the journal so long; the call that it then abandons may take as long.
@@ -141,7 +143,7 @@ def export(employer: object, employee: object, form: object, cursor: object) -> 
         read_person(employer, employee),
         form,
         cursor,
-        container.buffer(),
+        container.buffered_items(),
         PersonalRecords(container.database()),
     )
 
@@ -240,7 +242,7 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
             lambda since, until, check: accepted_log.accepted(
                 config.accepted_log, since, until, aws.logs, check
             ),
-            container.buffer(),
+            container.buffered_items(),
             store(),
             _REQUEST_S,
         )

@@ -84,7 +84,7 @@ def reconcile(
         container.settings().accepted_log, first, end, lambda: aws.logs(_LOG_ATTEMPTS)
     )
     return reconciler.reconcile(
-        accepted, container.buffer(), container.point_record_store(), message
+        accepted, container.buffered_items(), container.point_record_store(), message
     )
 
 
@@ -134,6 +134,7 @@ def _send_canary() -> None:
             canary.Canary(config.canary_employer, config.canary_employee, config.canary_interval_s),
             datetime.now(UTC),
             container.buffer(),
+            container.buffered_items(),
             lambda employer_id, employee_id: canary_records.recent(
                 container.database(), employer_id, employee_id, config.health_timeout_s
             ),

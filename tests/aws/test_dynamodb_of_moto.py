@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.dynamodb import client
 from chalicelib.dynamodb.boto_client import Boto3Client
@@ -59,8 +60,9 @@ def test_buffer_stores_each_punch_once(connected: Any) -> None:
     assert buffer.put(later) == (punch(1), False)
     assert buffer.put_atomically([later, punch(2)]) == [(punch(1), False), (punch(2), True)]
     ids = {str(punch(each).id) for each in (1, 2)}
-    (page,) = buffer.pages(0, 1, 10)
-    assert {item["id"]["S"] for item in page} == buffer.existing_ids(ids) == ids
+    items = BufferedItems(connected, "t")
+    (page,) = items.pages(0, 1, 10)
+    assert {item["id"]["S"] for item in page} == items.existing_ids(ids) == ids
     assert json.loads(page[0]["record"]["S"])["employerId"] == 2
-    assert buffer.delete(sorted(ids), DeletePace()) == 2
+    assert items.delete(sorted(ids), DeletePace()) == 2
     assert buffer.get(str(punch(1).id)) is None

@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 import app
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.errors import (
     InvalidError,
@@ -61,7 +61,7 @@ def test_reconcile_counts_each_accepted_record_in_the_store_that_has_it(
     poisoned, *waiting = service.accept(range(8, 12))
     junk = {"id": {"S": poisoned}, "record": {"S": "junk"}}
     dynamodb.put_item(TableName=table, Item=junk)
-    buffer = Buffer(dynamodb, table)
+    buffer = BufferedItems(dynamodb, table)
     kept = [item for item in next(buffer.pages(0, 1, 100)) if item["id"]["S"] in waiting]
     buffer.delete(waiting, DeletePace())
     service.replicate()
@@ -83,7 +83,7 @@ def test_reconcile_reports_missing_and_unlogged_records(
     service: Service, log: Path, capsys: pytest.CaptureFixture[str], dynamodb: Any, table: str
 ) -> None:
     lost, kept, logged_twice = service.accept(range(1, 4))
-    Buffer(dynamodb, table).delete([lost], DeletePace())
+    BufferedItems(dynamodb, table).delete([lost], DeletePace())
     service.replicate()
     service.rows(
         "INSERT INTO integration_log (point_id, employer_id, employee_id, number, attempt, status)"
@@ -103,7 +103,7 @@ def test_reconcile_reports_missing_and_unlogged_records(
 
 
 def test_buffer_looks_up_more_ids_than_one_request_holds(dynamodb: Any, table: str) -> None:
-    buffer = Buffer(dynamodb, table)
+    buffer = BufferedItems(dynamodb, table)
     stored = [f"{number:036}" for number in range(0, 700, 2)]
     for item_id in stored:
         dynamodb.put_item(TableName=table, Item={"id": {"S": item_id}})

@@ -1,7 +1,7 @@
 // Sends the requests of the page, with the token of the session, and reads the errors of the service.
 import { t } from './words.js'
 
-// This file is ROOT/console/VERSION/api.js, whatever prefix the stage has.
+// This file is ROOT/console/VERSION/api.js, under any prefix of the stage.
 export const ROOT = new URL('../../', import.meta.url)
 const TIMEOUT_MS = 35_000
 

@@ -50,7 +50,7 @@ async function open() {
   if (!session.isSignedIn()) start()
 }
 
-/** Show the views of whoever is signed in; else the way to sign in. */
+/** Show the views of the user who is signed in; else the way to sign in. */
 async function start() {
   view?.abort()
   view = null
