@@ -166,7 +166,7 @@ def erase_in_postgres(
 def _erase_in_buffer(person: Person, buffer: BufferedItems) -> int:
     """Replace the person's items by others without evidence; return how many."""
     replaced = 0
-    for page in buffer.pages(0, 1, 1_000):
+    for page in buffer.pages(0, 1, 1_000, consistent=True):
         for item in page:
             text = item.get("record", {}).get("S")
             record = decode(text)

@@ -83,7 +83,7 @@ def export(
     if cursor is None:  # the buffer first: a record may move to Postgres meanwhile
         data.buffered = [
             record
-            for page in buffer.pages(0, 1, 1_000)
+            for page in buffer.pages(0, 1, 1_000, consistent=True)
             for item in page
             if person.owns(record := decode(item.get("record", {}).get("S")))
         ]

@@ -129,6 +129,16 @@ def test_routes_get_the_concurrency_of_punches(project: Path) -> None:
     assert not any("reserved_concurrency" in each for each in functions.values())
 
 
+def test_settings_longer_than_lambda_takes_are_refused(project: Path) -> None:
+    before = stages(project)
+    fits = {"LEGACY_BODY": "x" * 3_000}
+    with pytest.raises(StageError, match=r"4,096.*LEGACY_BODY.*ssm:") as refused:
+        configure("plant7", PARAMETERS, {"LEGACY_BODY": "é" * 1_900}, project=project)
+    assert "é" not in str(refused.value)
+    assert stages(project) == before
+    configure("plant7", PARAMETERS, fits, project=project)
+
+
 @pytest.mark.parametrize("name", ASKED)
 def test_missing_parameter_is_named(name: str, project: Path) -> None:
     rest = {each: value for each, value in PARAMETERS.items() if each != name}
