@@ -11,14 +11,14 @@ PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
 
 STAGE := prod
 TRACING := PassThrough
-# How intake is deployed and kept warm: docs/operations.md.
+# How intake is deployed and kept warm: docs/deployment.md.
 WARM_INTAKE := 0
 WARM_FROM := cron(45 5,13,21 * * ? *)
 WARM_UNTIL := cron(15 6,14,22 * * ? *)
 WARM_TIMEZONE := Etc/UTC
 INTAKE_SNAPSTART := None
 INTAKE_DEPLOYMENT := AllAtOnce
-# How the API is reached: docs/operations.md.
+# How the API is reached: docs/deployment.md.
 QUERY_RATE := 2000
 DOMAIN_NAME :=
 CERTIFICATE_ARN :=
@@ -114,7 +114,7 @@ audit: ## Look up all dependencies among known vulnerabilities: needs the intern
 package: $(DEV) $(WHEELS) ## Package STAGE (prod) for CloudFormation, into build/
 	@exec $(PYTHON) -m deploy package $(STAGE) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(ARGS)
 
-deploy: deployable preflight package ## Deploy STAGE to an AWS account: docs/operations.md
+deploy: deployable preflight package ## Deploy STAGE to an AWS account: docs/deployment.md
 	$(UPLOAD)
 	revision=$$($(PYTHON) -m deploy.revision build/$(STAGE)/sam.json $(PARAMETERS)) && \
 	protect=$$($(PYTHON) -m deploy protection $(STAGE)) && \
@@ -136,7 +136,7 @@ chalice-deploy: preflight $(DEV) $(WHEELS) ## Deploy a stage that `python -m dep
 
 # Checked before anything is built.
 deployable:
-	@: $(foreach each,$(REQUIRED),$(if $($(each)),,$(error Set $(each)=…: docs/operations.md)))
+	@: $(foreach each,$(REQUIRED),$(if $($(each)),,$(error Set $(each)=…: docs/deployment.md)))
 
 preflight: $(RUN)
 	@exec $(PYTHON) -m deploy preflight $(STAGE) $(if $(BUCKET),--bucket $(BUCKET))

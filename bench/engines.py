@@ -32,25 +32,32 @@ class Engines:
 
 
 @contextmanager
+def postgres_with_tables(home: Path) -> Iterator[tuple[str, Database]]:
+    """Start PostgreSQL in a directory; yield the URL of its database, and the migrated database."""
+    home.chmod(0o755)  # PostgreSQL runs under its own account
+    server = postgres.start(home)
+    try:
+        database = Database(server.url(), pool=8, connect_timeout_s=5, statement_timeout_s=900)
+        migrate(database)
+        keep_partitions(database, datetime.now(UTC), Settings().retention_months)
+        yield server.url(), database
+    finally:
+        server.child.stop()
+
+
+@contextmanager
 def engines() -> Iterator[Engines]:
     """Start the engines; stop them and delete their data at the end."""
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
-        home.chmod(0o755)  # PostgreSQL runs under its own account
-        server = postgres.start(home)
-        try:
-            database = Database(server.url(), pool=8, connect_timeout_s=5, statement_timeout_s=900)
-            migrate(database)
-            keep_partitions(database, datetime.now(UTC), Settings().retention_months)
+        with postgres_with_tables(home) as (database_url, database):
             child, url = dynamodb_server.start(home)
             try:
                 client = dynamodb_server.connect(url)
                 dynamodb_server.create_table(client, TABLE)
-                yield Engines(home, server.url(), database, url, client)
+                yield Engines(home, database_url, database, url, client)
             finally:
                 child.stop()
-        finally:
-            server.child.stop()
 
 
 @contextmanager

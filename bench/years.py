@@ -1,7 +1,9 @@
 """Measure whether years of data make anything slower.
 
-Postgres itself inserts records and logs of the last five years, most of them of working hours, up
-to each of ``SIZES`` (100000,1000000,10000000). At each size, in ms, the median of 31:
+Each of ``SIZES`` (100000,1000000,10000000) is the number of records of a PostgreSQL of its own,
+which fills itself: punches of the last five years, most of them of working hours, with their logs.
+Then all sizes are measured in turn, so that a busy moment of the machine slows each. In ms, the
+median of ``ROUNDS`` (31):
 
 - adding 1,000 records of now;
 - claiming and settling 500 of them;
@@ -9,31 +11,37 @@ to each of ``SIZES`` (100000,1000000,10000000). At each size, in ms, the median 
 - 100 records by their ids, of any month;
 - the numbers of /health.
 
-And the bytes on disk of a record with two log rows. The last column shows how much slower the
-largest size is than the smallest.
+And the bytes on disk of a record with two log rows. In brackets, how much slower a size is than the
+first.
 """
 
 import json
 import os
 import random
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.engines import Engines, engines
+from bench.engines import postgres_with_tables
 from chalicelib.instant import month_of, to_text
 from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
 from chalicelib.odata.request import ODataRequest
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import Claims, Sample, Settlement
+from chalicelib.postgres.claims import Claims
+from chalicelib.postgres.connection import Database
 from chalicelib.postgres.partitions import Month, keep_partitions
 from chalicelib.postgres.point_records import Document, PointRecordStore
 from chalicelib.postgres.read_session import ReadSession
+from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import random_id
@@ -41,7 +49,7 @@ from local.postgres import random_id
 SIZES = [int(each) for each in os.environ.get("SIZES", "100000,1000000,10000000").split(",")]
 _MONTHS = 60
 _EMPLOYERS = 50
-_REPEATS = 31
+_ROUNDS = int(os.environ.get("ROUNDS", "31"))
 _ADDED, _SETTLED = 1_000, 500
 _ROOT = "http://localhost/odata"
 
@@ -68,7 +76,6 @@ SELECT id, employer_id, employee_id, l + 1, l,
     included_at
 FROM point_record CROSS JOIN generate_series(0, 1) AS l
 WHERE id >= CAST(:first AS uuid) AND id < CAST(:end AS uuid)
-  AND NOT EXISTS (SELECT FROM integration_log AS log WHERE log.point_id = id)
 """
 _SIZE = """
 SELECT CAST(sum(pg_total_relation_size(inhrelid)) AS bigint) FROM pg_inherits
@@ -79,82 +86,83 @@ _SOME = "SELECT CAST(id AS text) FROM point_record TABLESAMPLE SYSTEM (1) LIMIT 
 console = Console()
 
 
-# What the measurement of the size before has left waiting.
-_SETTLE = """
-UPDATE point_record SET status = 'INTEGRATED', next_attempt_at = NULL, integrated_at = now()
-WHERE next_attempt_at IS NOT NULL
-"""
+Action = Callable[[], object]
 
 
 def main() -> None:
     """Measure and print."""
-    columns: list[dict[str, float]] = []
-    with engines() as stores:
-        months = _make_months(stores)
-        filled = 0
+    with ExitStack() as stack:
+        actions = []
+        sizes_on_disk = []
         for size in SIZES:
             started = time.monotonic()
-            _fill(stores, months, size - filled)
-            filled = size
+            database, months = stack.enter_context(_years_of_records(size))
             console.print(f"{size:,} records, {time.monotonic() - started:.0f} s")
-            columns.append(_measure(stores, months, size))
-            table = Table("", *(f"{each:,}" for each in SIZES[: len(columns)]), "ratio")
-            for name, first in columns[0].items():
-                values = [each[name] for each in columns]
-                ratio = f"{values[-1] / first:.2f}"
-                table.add_row(name, *(f"{value:.1f}" for value in values), ratio)
-            console.print(table)
+            with database.transaction() as connection:
+                ((used,),) = connection.run(_SIZE)
+            sizes_on_disk.append(used / size)
+            actions.append(stack.enter_context(_actions(database, months, size)))
+        table = Table("", *(f"{each:,}" for each in SIZES))
+        for name in actions[0]:
+            table.add_row(name, *_ratios(_medians([each[name] for each in actions])))
+        table.add_row("bytes a record", *_ratios(sizes_on_disk))
+        console.print(table)
 
 
-def _make_months(stores: Engines) -> list[datetime]:
-    """Make the partitions of all months, as if time had passed, and return the past months."""
+def _medians(actions: list[Action]) -> list[float]:
+    """Return the median time of each action in ms. They take turns, after one that warms up."""
+    times: list[list[float]] = [[] for _ in actions]
+    for number in range(_ROUNDS + 1):
+        for action, taken in zip(actions, times, strict=True):
+            started = time.perf_counter()
+            action()
+            if number:
+                taken.append((time.perf_counter() - started) * 1_000)
+    return [statistics.median(each) for each in times]
+
+
+def _ratios(values: list[float]) -> Iterator[str]:
+    yield f"{values[0]:.1f}"
+    for value in values[1:]:
+        yield f"{value:.1f} ({value / values[0]:.2f})"
+
+
+@contextmanager
+def _years_of_records(count: int) -> Iterator[tuple[Database, list[datetime]]]:
+    """Yield a database with records of the past months, and these months."""
     now = datetime.now(UTC)
     months = [month_of(now, plus=-back) for back in range(_MONTHS, 0, -1)]
-    for month in months:
-        keep_partitions(stores.database, month, _MONTHS)
-    return months
+    with tempfile.TemporaryDirectory() as home, postgres_with_tables(Path(home)) as (_, database):
+        for start in months:
+            keep_partitions(database, start, _MONTHS)  # as if time had passed
+
+        def fill(start: datetime) -> None:
+            month = Month(start)
+            with database.transaction() as connection:
+                connection.run(_FILL, month=start, count=-(-count // len(months)))
+                connection.run(_FILL_LOGS, first=month.first, end=month.end)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(fill, months))
+        with database.transaction() as connection:
+            connection.run("COMMIT")
+            connection.run("VACUUM ANALYZE point_record, integration_log")
+            connection.run("BEGIN")
+        yield database, months
 
 
-def _fill(stores: Engines, months: list[datetime], count: int) -> None:
-    with stores.database.transaction() as connection:
-        connection.run(_SETTLE)  # each size has as many waiting records, which /health counts
-    each = -(-count // len(months))
-    for start in months:
-        month = Month(start)
-        with stores.database.transaction() as connection:
-            connection.run(_FILL, month=start, count=each)
-            connection.run(_FILL_LOGS, first=month.first, end=month.end)
-    with stores.database.transaction() as connection:
-        connection.run("COMMIT")
-        connection.run("VACUUM ANALYZE point_record, integration_log")
-        connection.run("BEGIN")
-
-
-def _measure(stores: Engines, months: list[datetime], size: int) -> dict[str, float]:
-    database = stores.database
+@contextmanager
+def _actions(database: Database, months: list[datetime], size: int) -> Iterator[dict[str, Action]]:
+    """Yield what is measured, by name."""
     store = PointRecordStore(database)
     reader = ReadSession(database, 60)
     service = ODataService(reader, Settings())
-    employer = Principal(Role.EMPLOYER, 7)
+    employer, operator = Principal(Role.EMPLOYER, 7), Principal(Role.INTEGRATION)
     with database.transaction() as connection:
-        ((used,),) = connection.run(_SIZE)
         ids = [record_id for (record_id,) in connection.run(_SOME)]
-    numbers = iter(range(size, size + 10**9))
-
-    def documents() -> list[Document]:
-        now = datetime.now(UTC)
-        made = []
-        for _ in range(_ADDED):
-            number = next(numbers)
-            at = now - timedelta(microseconds=number % 10**6)
-            body = {
-                "employeeId": 1 + number % 20_000,
-                "employerId": 1 + number % _EMPLOYERS,
-                "includedAt": to_text(at),
-            }
-            record = parse(body, now, clock_skew_s=60)
-            made.append(Document(str(record.id), json.dumps(to_json(record))))
-        return made
+    old = months[len(months) // 2]
+    # Ready before, so that only Postgres and the store are measured.
+    batches = iter([_documents(size + number * _ADDED) for number in range(_ROUNDS + 1)])
 
     def page(month: datetime) -> None:
         period = (
@@ -164,27 +172,11 @@ def _measure(stores: Engines, months: list[datetime], size: int) -> dict[str, fl
         query = [("$filter", period), ("$orderby", "includedAt"), ("$top", "30")]
         service.get(ODataRequest(employer, _ROOT, "PointRecords", query, {}))
 
-    batches = iter([documents() for _ in range(_REPEATS + 1)])
-    result = {"adding 1,000": _median(lambda: store.add(next(batches)))}
-    result["claiming and settling 500"] = _claim_and_settle(stores)
-    old = months[len(months) // 2]
-    result["a page of an employer, an old month"] = _median(lambda: page(old))
-    result["a page of an employer, this month"] = _median(lambda: page(datetime.now(UTC)))
-    principal = Principal(Role.INTEGRATION)
-    result["100 records by id"] = _median(
-        lambda: [record_json(reader, each, principal) for each in random.sample(ids, 100)]
-    )
-    result["/health"] = _median(lambda: store.stages(50_000))
-    result["bytes a record"] = used / size
-    return result
-
-
-def _claim_and_settle(stores: Engines) -> float:
-    claims = Claims(stores.database, run_lease_s=900, record_lease_s=900)
+    claims = Claims(database, run_lease_s=900, record_lease_s=900)
     claims.begin()
     sample = Sample(6.0, 1, _SETTLED, 0, 0, 100, 100, "adaptive")
 
-    def turn() -> None:
+    def claim_and_settle() -> None:
         claimed = claims.claim(_SETTLED)
         assert len(claimed) == _SETTLED
         settlements = [
@@ -193,17 +185,29 @@ def _claim_and_settle(stores: Engines) -> float:
         ]
         assert claims.flush(settlements, sample, {})
 
-    result = _median(turn)
+    yield {
+        "adding 1,000": lambda: store.add(next(batches)),
+        "claiming and settling 500": claim_and_settle,
+        "a page of an employer, an old month": lambda: page(old),
+        "a page of an employer, this month": lambda: page(datetime.now(UTC)),
+        "100 records by id": lambda: [
+            record_json(reader, each, operator) for each in random.sample(ids, 100)
+        ],
+        "/health": lambda: store.stages(50_000),
+    }
     claims.end([])
-    return result
 
 
-def _median(action: Callable[[], object]) -> float:
-    """Return the median time of an action in ms, after one that warms up."""
-    action()
-    times = []
-    for _ in range(_REPEATS):
-        started = time.perf_counter()
-        action()
-        times.append((time.perf_counter() - started) * 1_000)
-    return statistics.median(times)
+def _documents(first: int) -> list[Document]:
+    """Return records of now, each of another employee than those of other numbers nearby."""
+    now = datetime.now(UTC)
+    made = []
+    for number in range(first, first + _ADDED):
+        body = {
+            "employeeId": 1 + number % 20_000,
+            "employerId": 1 + number % _EMPLOYERS,
+            "includedAt": to_text(now - timedelta(microseconds=number % 10**6)),
+        }
+        record = parse(body, now, clock_skew_s=60)
+        made.append(Document(str(record.id), json.dumps(to_json(record))))
+    return made

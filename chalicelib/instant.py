@@ -26,6 +26,16 @@ def to_text(instant: datetime) -> str:
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def local_day(instant: datetime, offset_minutes: int) -> tuple[str, str]:
+    """Return the day and the time of day of an instant at an offset from UTC, as Postgres does.
+
+    The fraction of the second has no zeros at its end, and is absent if it is zero.
+    """
+    local = instant.astimezone(timezone(timedelta(minutes=offset_minutes)))
+    clock, _, fraction = local.time().isoformat().partition(".")
+    return local.date().isoformat(), f"{clock}.{fraction.rstrip('0')}" if fraction else clock
+
+
 def read_instant(text: object) -> datetime:
     """Read an RFC 3339 date-time, which must have an offset; the result keeps the offset.
 

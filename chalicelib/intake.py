@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,7 @@ from chalicelib.errors import (
     TooLargeError,
     UnavailableError,
 )
+from chalicelib.instant import local_day
 from chalicelib.point_record import PointRecord, Status, parse, properties
 from chalicelib.principal import Principal
 from chalicelib.strict_json import load_json
@@ -191,7 +192,7 @@ class Intake:
         """
         if posted.evidence == stored.evidence:
             return None
-        return Evidence.LOGGED if self._buffer.put_beside(posted) else Evidence.DROPPED
+        return Evidence.LOGGED if self._buffer.put_other_evidence(posted) else Evidence.DROPPED
 
     def _accept_item(self, document: object, principal: Principal) -> Accepted | PunchClockError:
         try:
@@ -215,13 +216,11 @@ def _result(item: "Future[Accepted | PunchClockError]", until: float) -> Accepte
 
 def as_awaiting(record: PointRecord) -> dict[str, Any]:
     """Return the JSON of a record that is not in Postgres yet, with every property of the API."""
-    local = record.included_at.astimezone(timezone(timedelta(minutes=record.utc_offset_minutes)))
-    clock, _, fraction = local.time().isoformat().partition(".")
+    day, time_of_day = local_day(record.included_at, record.utc_offset_minutes)
     return {
         **properties(record),
-        "localDate": local.date().isoformat(),
-        # As Postgres writes it: without zeros at the end of the fraction.
-        "localTime": f"{clock}.{fraction.rstrip('0')}" if fraction else clock,
+        "localDate": day,
+        "localTime": time_of_day,
         "status": Status.AWAITING,
         "attempts": 0,
         "nextAttemptAt": None,

@@ -1,6 +1,6 @@
 """Packaging and deployment: the SAM template, the zip of the code, and what both cost to run.
 
-``make package`` and ``make deploy`` start here; ``docs/operations.md`` describes the deployment.
+``make package`` and ``make deploy`` start here; ``docs/deployment.md`` describes the deployment.
 
 - ``__main__``: the command ``python -m deploy``; start reading at ``package.package``.
 - ``preflight``: check the machine and the account before a deployment.
@@ -13,7 +13,7 @@
 - ``revision``: name the code and configuration of intake, so that a change publishes a version.
 - ``runtime``: pin the Python version (``RUNTIME``) and the processor of the deployed functions.
 - ``wheels``: download the wheels that fit both, and install them into a directory.
-- ``capacity``: simulate a shift change on AWS, and compute the tables of ``docs/operations.md``.
+- ``capacity``: simulate a shift change on AWS, and compute the tables of ``docs/capacity.md``.
 - ``deployer.yaml``: the CloudFormation template of the roles with which the workflow deploys.
 - ``database.yaml``: the CloudFormation template of PostgreSQL, its proxy and the VPC endpoints.
 """

@@ -1,6 +1,6 @@
 """The commands of a deployment.
 
-``make package``, ``make deploy`` and ``make chalice-deploy`` call them (docs/operations.md).
+``make package``, ``make deploy`` and ``make chalice-deploy`` call them (docs/deployment.md).
 """
 
 import argparse

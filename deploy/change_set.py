@@ -56,7 +56,7 @@ def execute(
     )
     if status != "EXECUTE_COMPLETE":
         raise DeploymentError(
-            f"The change set ended with {status}: docs/operations.md, A deployment that failed."
+            f"The change set ended with {status}: docs/deployment.md, A deployment that failed."
         )
 
 

@@ -154,7 +154,7 @@ def _of_stack(plan: Plan) -> list[str]:
             f"aws cloudformation delete-stack --stack-name {plan.stack}"
         ]
     if state.endswith("_FAILED") or state == "DELETE_COMPLETE":
-        return [f"{plan.stack} is in state {state}: docs/operations.md, A deployment that failed."]
+        return [f"{plan.stack} is in state {state}: docs/deployment.md, A deployment that failed."]
     if state.endswith("_IN_PROGRESS"):
         return [f"{plan.stack} is in state {state}. Wait until it ends."]
     return []
@@ -167,7 +167,7 @@ def _left_behind(plan: Plan) -> list[str]:
         aws("dynamodb", "describe-table", "--table-name", plan.table)
         found.append(
             f"The table {plan.table} exists without a stack. Import or delete it: "
-            "docs/operations.md, A deployment that failed."
+            "docs/deployment.md, A deployment that failed."
         )
     except CliError as error:
         if "ResourceNotFoundException" not in str(error):

@@ -11,9 +11,10 @@ from pathlib import Path
 from local.child_process import ChildProcess, ServerProcess
 from local.loopback import HOST
 
-# The schedules that move records. ``observe`` and ``reconcile`` only read and are not run here, and
-# ``store-keys`` has nothing to do: the stack has a key of its own.
-SCHEDULES = ("replicate", "integrate")
+# The schedules of a stack, with the seconds between two runs; None: the tick of the stack. Of the
+# app's other schedules, ``observe`` makes metrics for CloudWatch, and ``store-keys`` has nothing to
+# do: the stack has a key of its own.
+SCHEDULES: dict[str, float | None] = {"replicate": None, "integrate": None, "reconcile": 3_600.0}
 
 
 def start_legacy(home: Path, port: int = 0, *, keep: bool = True) -> tuple[ChildProcess, str]:

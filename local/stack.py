@@ -58,7 +58,7 @@ class StackOptions:
         port: the API's port; 0 takes any free one, None the default one if it is free.
         default_ports: whether the other servers take their default ports where these are free.
         workers: how many processes serve the API.
-        tick_s: seconds between two runs of a schedule; 0 runs no schedule.
+        tick_s: seconds between two runs of a schedule that moves records; 0 runs no schedule.
         legacy: the settings of the legacy that receives records; empty for the simulated one.
     """
 
@@ -114,9 +114,9 @@ class Stack:
 
         if options.tick_s:
             self._display.start("schedules")
-            for schedule in SCHEDULES:
+            for schedule, every_s in SCHEDULES.items():
                 self._children[schedule] = start_scheduler(
-                    options.home, schedule, options.tick_s, environment
+                    options.home, schedule, every_s or options.tick_s, environment
                 )
             self._display.finish("schedules", f"every {options.tick_s:g} s")
         self._write()

@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import select
+import socket
 import threading
 import time
 
@@ -22,6 +23,9 @@ _EVENTS = {
 }
 # An error and a hang-up are reported by the next read.
 _ACTIONS = {_READ: pycurl.CSELECT_IN, _WRITE: pycurl.CSELECT_OUT}
+
+
+_QUICKACK: int = getattr(socket, "TCP_QUICKACK", 0)  # 0: only Linux has it
 
 
 class Poll:
@@ -123,6 +127,8 @@ class Transfers:
     def _watch(self, event: int, fd: int, _multi: object, _assigned: object) -> None:
         """Note which events libcurl waits for on a socket."""
         events = _EVENTS.get(event)
+        if events == _READ and _QUICKACK:  # a request has been sent
+            _acknowledge_at_once(fd)
         watched = self._watched.get(fd)
         if events is None:
             if watched is not None:
@@ -139,3 +145,19 @@ class Transfers:
     def _set_timer(self, timeout_ms: int) -> None:
         """Note when libcurl wants to be called without an event of a socket; -1: never."""
         self._timer_at = math.inf if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
+
+
+def _acknowledge_at_once(fd: int) -> None:
+    """Have the system acknowledge the first part of the response without delay.
+
+    Many servers send head and body apart, with Nagle's algorithm on: they wait for our
+    acknowledgement between the two (RFC 896). On a kept connection the system delays it by 40 ms,
+    to send it along with data of ours (RFC 1122, 4.2.3.2); but the next request follows the body.
+    """
+    with contextlib.suppress(OSError):  # it is closed, or wakes libcurl's look-up of names
+        # What is named here need not be asked of the system.
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=fd)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        finally:
+            connection.detach()  # it belongs to libcurl

@@ -1,6 +1,7 @@
 """Postgres, the system of record: every SQL statement outside ``odata``, and the schema.
 
 - ``point_records``: add records from the buffer, quarantine invalid items.
+- ``quarantined_items``: list the quarantine, and release its items.
 - ``replication_shares``: divide a deep buffer among several runs of the replicator.
 - ``other_evidence``: log posts of a punch that is a record already, with other evidence.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.
@@ -10,7 +11,8 @@
 - ``delivery_outbox``: the deliveries that are not yet in the journal.
 - ``restoration``: mark deliveries that the database has lost, while the integrator stands still.
 - ``canary_records``: read the records of the reserved employee that measure the whole way.
-- ``claims``: lease due records to a run of the integrator, and settle their outcomes.
+- ``claims``: lease due records to a run of the integrator.
+- ``settlements``: write how the attempts of a run ended.
 - ``access_key_store``: the access keys of reports, as digests.
 - ``dead_letters``: return parked records (status REJECTED) to the queue.
 - ``read_session``: run a query read-only, as the database role of its principal.

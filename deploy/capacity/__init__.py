@@ -1,6 +1,6 @@
 """Capacity and cost: what AWS does at the first second of a shift change, and what a day costs.
 
-``python -m deploy.capacity`` prints the tables of ``docs/operations.md``; ``--plot PATH`` draws the
+``python -m deploy.capacity`` prints the tables of ``docs/capacity.md``; ``--plot PATH`` draws the
 simulated shift change. Tests compare both with the documents.
 
 - ``__main__``: the command.

@@ -1,4 +1,4 @@
-"""Write the capacity model as the tables of docs/operations.md."""
+"""Write the capacity model as the tables of docs/capacity.md."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -255,7 +255,7 @@ def sources() -> str:
 
 
 def tables(of: Sequence[str]) -> str:
-    """Write all tables, in the order of docs/operations.md, with the costs in these regions."""
+    """Write all tables, in the order of docs/capacity.md, with the costs in these regions."""
     return "\n".join([shift_changes(), needs(), loads(), costs(of), price_list(of), sources()])
 
 

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``tick``."""
     parser.add_argument(
         "schedule",
-        choices=(*SCHEDULES, "reconcile"),
+        choices=SCHEDULES,
         help="replicate moves buffered records to PostgreSQL; integrate sends them to the legacy;"
         " reconcile checks the last two hours and drops months that are older than the retention",
     )
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the schedule and return 0."""
     load_environment(arguments.data)
-    from chalicelib import container  # noqa: PLC0415 - the app reads the environment
+    from chalicelib import operator_commands  # noqa: PLC0415 - the app reads the environment
     from local.lambda_context import LambdaContext, invoke  # noqa: PLC0415 - it imports the app
 
     def tick(_: Principal) -> tuple[None, dict[str, object]]:
@@ -34,5 +34,5 @@ def run(arguments: argparse.Namespace) -> int:
         return None, {}
 
     with audit_to_file(arguments.data):
-        container.perform(f"tick {arguments.schedule}", operator_event(arguments), tick)
+        operator_commands.perform(f"tick {arguments.schedule}", operator_event(arguments), tick)
     return 0

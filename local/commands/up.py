@@ -61,15 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(),
         default=5.0,
         metavar="SECONDS",
-        help="the interval between two runs of a schedule (default: 5); 0 runs none, for use with"
-        " the command tick",
+        help="the interval between two runs of replicate and of integrate (default: 5); reconcile"
+        " runs every hour. 0 runs no schedule, for use with the command tick",
     )
     parser.add_argument(
         "--legacy",
         type=url_or_file,
         metavar="URL|FILE",
         help="send records to this URL, or to the legacy that this profile describes"
-        " (docs/operations.md), instead of to a simulated one",
+        " (docs/legacies.md), instead of to a simulated one",
     )
 
 
@@ -184,7 +184,7 @@ def _welcome(urls: dict[str, str], options: StackOptions) -> str:
     operator = make_token(key, Role.INTEGRATION, lasts_s=_TOKEN_LIFETIME_S, subject=user)
     data = "" if options.default_ports else f" --data {options.home}"
     schedules = (
-        f"Both schedules run every {options.tick_s:g} s. After two runs a punch is at the legacy."
+        f"Schedules run every {options.tick_s:g} s. After two runs a punch is at the legacy."
         if options.tick_s
         else "No schedule runs automatically. Run one with:"
         f" .venv/bin/python -m local tick replicate{data}"

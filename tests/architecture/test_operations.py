@@ -1,4 +1,4 @@
-"""docs/operations.md agrees with the deployment's configuration and the capacity model."""
+"""The documents of operators agree with the deployment's configuration and the capacity model."""
 
 import json
 import re
@@ -13,21 +13,26 @@ from deploy.capacity.tables import SHIFT_S, deployed, need, tables
 from local.child_process import PROJECT
 from tests.support.deployed_template import CHALICE, FUNCTIONS, PROD, ROUTES
 
-TEXT = (PROJECT / "docs/operations.md").read_text(encoding="utf-8")
+
+def document(name: str) -> str:
+    return (PROJECT / "docs" / name).read_text(encoding="utf-8")
+
+
+CAPACITY, DEPLOYMENT, OPERATIONS = map(document, ("capacity.md", "deployment.md", "operations.md"))
 
 
 @pytest.mark.slow
 def test_capacity_tables_match_the_capacity_model() -> None:
     text = tables(regions())
     print(text)  # on failure, copy these tables into the document
-    assert [each for each in text.split("\n\n") if each.strip() not in TEXT] == []
+    assert [each for each in text.split("\n\n") if each.strip() not in CAPACITY] == []
 
 
 def test_picture_of_the_shift_change_matches_the_capacity_model() -> None:
     """On failure: ``.venv/bin/python -m deploy.capacity --plot docs/shift-change.svg``."""
     picture = PROJECT / "docs/shift-change.svg"
     assert picture.read_text(encoding="utf-8") == shift_change_svg()
-    assert f"({picture.name})" in TEXT
+    assert f"({picture.name})" in CAPACITY
 
 
 def test_readme_has_the_simulated_shift_change() -> None:
@@ -66,9 +71,9 @@ def test_twice_the_records_cost_less_than_twice_as_much() -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_table_has_memory_timeout_and_reserved_concurrency(function: str) -> None:
     name = "routes" if function == ROUTES else f"`{function}`"
-    (row,) = [line for line in TEXT.splitlines() if line.startswith("| ") and name in line[:60]][:1]
+    rows = [each for each in DEPLOYMENT.splitlines() if each.startswith("| ") and name in each[:60]]
     bounds = PROD["lambda_functions"][function]
-    numbers = {int(each.replace(",", "")) for each in re.findall(r"\d[\d,]*", row)}
+    numbers = {int(each.replace(",", "")) for each in re.findall(r"\d[\d,]*", rows[0])}
     assert {
         bounds["lambda_memory_size"],
         bounds["lambda_timeout"],
@@ -80,7 +85,7 @@ def test_document_names_each_secret() -> None:
     values = PROD["environment_variables"].values()
     secrets = [value.rpartition("/")[2] for value in values if value.startswith("ssm:")]
     assert secrets
-    assert [name for name in secrets if f"`{name}`" not in TEXT] == []
+    assert [name for name in secrets if f"`{name}`" not in DEPLOYMENT] == []
 
 
 def test_document_names_each_alarm_that_is_not_of_a_function() -> None:
@@ -89,12 +94,12 @@ def test_document_names_each_alarm_that_is_not_of_a_function() -> None:
     of_functions = {name for name in alarms if re.search("(Errors|Throttles|Duration)Alarm$", name)}
     others = alarms - of_functions
     assert others
-    assert [name for name in others if name.removesuffix("Alarm") not in TEXT] == []
+    assert [name for name in others if name.removesuffix("Alarm") not in OPERATIONS] == []
 
 
 def test_document_has_the_sum_of_the_reserved_concurrency() -> None:
     reserved = sum(each["reserved_concurrency"] for each in PROD["lambda_functions"].values())
-    assert f"{reserved:,} are reserved" in TEXT
-    (quota,) = re.findall(r"a quota of at least ([\d,]+) concurrent executions", TEXT)
+    assert f"{reserved:,} are reserved" in DEPLOYMENT
+    (quota,) = re.findall(r"a quota of at least ([\d,]+) concurrent executions", DEPLOYMENT)
     unreserved = limit("Lambda, unreserved concurrency")
     assert reserved + unreserved <= int(quota.replace(",", "")) <= reserved + 2 * unreserved

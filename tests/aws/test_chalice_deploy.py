@@ -102,7 +102,7 @@ def project(aws: pytest.MonkeyPatch, issuer: Issuer, tmp_path: Path) -> Path:
 def parameters(
     aws: pytest.MonkeyPatch, postgres_server: Postgres, legacy: SimulatedLegacy
 ) -> Iterator[None]:
-    """The parameters that docs/operations.md names; the database is empty."""
+    """The parameters that docs/deployment.md names; the database is empty."""
     run_statement(postgres_server, "CREATE DATABASE deployed")
     url = postgres_server.url("deployed")
     secrets = {"database-url": url, "odata-database-url": url, "legacy-url": legacy.url}

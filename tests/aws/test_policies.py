@@ -140,7 +140,7 @@ def call_routes(stage: Stage) -> None:
     )
     responses = json.loads(invoke(app.app, batch, 200)["body"])["responses"]
     assert [each["status"] for each in responses] == [201, 201]
-    for name in ("replay", "quarantine", "release", "reconcile"):
+    for name in ("replay", "quarantine", "release", "reconcile", "access-keys"):
         operate(stage, name)
 
 
@@ -152,6 +152,7 @@ def operate(stage: Stage, name: str) -> None:
         "quarantine": ({"before": 1}, 200),
         "release": ({"quarantineId": 1, "comment": "x"}, 404),
         "reconcile": ({"comment": "x"}, 200),
+        "access-keys": ({"name": "x", "employerId": 1, "comment": "x"}, 200),
     }
     if name == "reconcile":
         log_lines(line)
@@ -204,7 +205,7 @@ def restore(stage: Stage) -> None:
 
 
 def integrate() -> None:
-    """Run with credentials, as docs/operations.md sets them."""
+    """Run with credentials, as docs/legacy-settings.md sets them."""
     name = "/punch-clock/prod/legacy-credentials"
     members = {"user": "ann", "password": "hush-hush"}
     boto3.client("ssm").put_parameter(Name=name, Value=json.dumps(members), Type="SecureString")
@@ -360,7 +361,7 @@ def test_policy_allows_exactly_the_calls_of_the_function(
 def in_secrets_manager(calls: set[Call]) -> set[Call]:
     """Read the databases' parameters among the calls from Secrets Manager; return those calls.
 
-    docs/operations.md lets the operator choose between the two.
+    docs/deployment.md lets the operator choose between the two.
     """
     read: set[Call] = set()
     for setting in ("DATABASE_URL", "ODATA_DATABASE_URL"):

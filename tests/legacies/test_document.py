@@ -19,6 +19,8 @@ RECORD = {
     "employerId": 121,
     "includedAt": "2026-11-22T11:00:00.000000Z",
     "utcOffsetMinutes": -180,
+    "localDate": "2026-11-22",
+    "localTime": "08:00:00",
     "deviceId": "gate 3",
 }
 

@@ -51,7 +51,7 @@ def test_the_link_to_the_console_opens_it_as_an_operator(stack: RunningStack) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["postgres", "dynamodb", "legacy", "api", "replicate", "integrate"]
+    "name", ["postgres", "dynamodb", "legacy", "api", "replicate", "integrate", "reconcile"]
 )
 def test_process_that_dies_is_restarted_on_its_port(stack: RunningStack, name: str) -> None:
     before = stack.described()
@@ -182,6 +182,8 @@ def test_start_migrates_the_database_as_an_audited_command(stack: RunningStack) 
         ("release", "release"),
         ("reconcile --since 2020-01-01T00:00:00Z", "reconcile-period"),
         ("keys --name payroll --employer 1 --days 30", "access-keys"),
+        ("export --employer 121 --employee 7", "export"),
+        ("restore --since 2026-01-01T00:00:00Z", "restore"),
         ("tick replicate", "tick replicate"),
     ],
 )

@@ -84,6 +84,8 @@ def test_legacy_receives_exactly_the_punch_with_its_id_as_idempotency_key(
         "employerId": 121,
         "includedAt": "2026-11-22T11:00:00.000000Z",
         "utcOffsetMinutes": -180,
+        "localDate": "2026-11-22",
+        "localTime": "08:00:00",
     }
     evidence = {"deviceId": 'd\u2028"1', "latitude": -23.5, "longitude": 0, "accuracyMeters": 1e-7}
     full = {**bare, "id": record_id, "employeeId": 1, **evidence}

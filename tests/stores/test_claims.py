@@ -9,9 +9,10 @@ import pytest
 from pg8000.native import Connection
 
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import _CLAIM, _DUE, _FLUSH, Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.claims import _CLAIM, _DUE, Claimed, Claims
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.settlements import _FLUSH, Sample, Settlement
 from local.postgres import random_id
 
 SAMPLE = Sample(6.09, 1, 1, 0, 0, 12, 20, "classic")
@@ -97,6 +98,8 @@ def test_a_claim_returns_the_body_to_send(database: Database, waiting: list[str]
         "employerId": 2,
         "includedAt": "2026-11-22T11:00:00.000000Z",
         "utcOffsetMinutes": -180,
+        "localDate": "2026-11-22",
+        "localTime": "08:00:00",
         "deviceId": "d",
     }
     assert record == Claimed(waiting[0], record.body, attempts=0, overloads=0)

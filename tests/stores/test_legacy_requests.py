@@ -21,6 +21,8 @@ RECORD: dict[str, Any] = {
     "employerId": 121,
     "includedAt": "2026-11-22T11:00:00.000000Z",
     "utcOffsetMinutes": -180,
+    "localDate": "2026-11-22",
+    "localTime": "08:00:00",
     "deviceId": "Zoë's <gate>",
 }
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Make and rotate the logins of a database with the statements of docs/operations.md."""
+"""Make and rotate the logins of a database with the statements of the documents."""
 
 import re
 import subprocess
@@ -18,8 +18,9 @@ LOGINS = (WRITER, WRITER_B, READER, READER_B)
 
 
 def documented(first_line: str) -> str:
-    """Return the block of SQL in docs/operations.md that begins with a line."""
-    text = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+    """Return the block of SQL in the documents of operators that begins with a line."""
+    files = [PROJECT / "docs" / name for name in ("deployment.md", "operations.md")]
+    text = "".join(each.read_text(encoding="utf-8") for each in files)
     blocks = re.findall(r"^ *```sql\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     (block,) = [each for each in blocks if each.strip().startswith(first_line)]
     return str(block)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from chalicelib.instant import TooLateError, read_instant, to_text
+from chalicelib.instant import TooLateError, local_day, read_instant, to_text
 from chalicelib.odata.language import literals
 
 READERS = [read_instant, literals.read_instant]
@@ -62,3 +62,17 @@ def test_time_of_day_has_at_most_twelve_fraction_digits() -> None:
     assert literals.read_time("07:59:59.123456789012").microsecond == 123456
     with pytest.raises(ValueError, match="more than 12 digits"):
         literals.read_time("07:59:59.1234567890123")
+
+
+@pytest.mark.parametrize(
+    ("instant", "offset_minutes", "day"),
+    [
+        ("2026-11-22T01:30:00Z", -180, ("2026-11-21", "22:30:00")),
+        ("2026-11-22T01:30:00.12Z", 0, ("2026-11-22", "01:30:00.12")),
+        ("2026-11-22T23:59:59.999999Z", 330, ("2026-11-23", "05:29:59.999999")),
+    ],
+)
+def test_local_day_is_that_of_the_offset(
+    instant: str, offset_minutes: int, day: tuple[str, str]
+) -> None:
+    assert local_day(read_instant(instant), offset_minutes) == day

@@ -41,7 +41,8 @@ def test_default_request_is_shown_for_a_given_record() -> None:
     record_id = punch_id(121, 7, datetime(2026, 11, 22, 11, tzinfo=UTC))
     body = (
         f'{{"id" : "{record_id}", "employeeId" : 7, "employerId" : 121,'
-        ' "includedAt" : "2026-11-22T11:00:00.000000Z", "utcOffsetMinutes" : -180}'
+        ' "includedAt" : "2026-11-22T11:00:00.000000Z", "utcOffsetMinutes" : -180,'
+        ' "localDate" : "2026-11-22", "localTime" : "08:00:00"}'
     )
     shown = check_of(punch=PUNCH)
     assert shown.request.split("\n") == [

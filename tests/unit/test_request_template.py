@@ -83,6 +83,7 @@ def test_letters_that_the_charset_of_plain_text_lacks_fail_the_record() -> None:
         ("{{ utc.isoformat(timespec='seconds') }}", "2026-11-22T01:30:00+00:00"),
         ("{{ includedAt }}", "2026-11-22T01:30:00.123456Z"),
         ("{{ utcOffsetMinutes }}", "-180"),
+        ("{{ localDate }} {{ localTime }}", "2026-11-21 22:30:00.123456"),
     ],
 )
 def test_instants_are_texts_and_aware_datetimes(source: str, expected: str) -> None:

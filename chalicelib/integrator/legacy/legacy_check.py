@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from chalicelib import point_record
 from chalicelib.errors import InvalidError
+from chalicelib.instant import local_day
 from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint, connect
 from chalicelib.integrator.legacy.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.legacy.record_values import (
@@ -117,8 +118,10 @@ def _record(punch: object) -> bytes:
     Raises:
         InvalidError: the punch is invalid.
     """
-    record = point_record.to_json(point_record.parse(punch, datetime.now(UTC), _CLOCK_SKEW_S))
-    return to_json({name: record[name] for name in PROPERTIES if name in record})
+    record = point_record.parse(punch, datetime.now(UTC), _CLOCK_SKEW_S)
+    day, time_of_day = local_day(record.included_at, record.utc_offset_minutes)
+    values = {**point_record.to_json(record), "localDate": day, "localTime": time_of_day}
+    return to_json({name: values[name] for name in PROPERTIES if name in values})
 
 
 def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:

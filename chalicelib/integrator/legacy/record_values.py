@@ -4,7 +4,6 @@
 
 - ``local``: the instant of the punch, aware, in the offset of the device.
 - ``utc``: the same instant, aware, in UTC.
-- ``localDate``, ``localTime``: the day and the time of ``local``, as OData has them.
 
 A property that the record lacks is not among the values, so that a template which uses it fails.
 """
@@ -22,12 +21,14 @@ PROPERTIES = (
     "employerId",
     "includedAt",
     "utcOffsetMinutes",
+    "localDate",
+    "localTime",
     "deviceId",
     "latitude",
     "longitude",
     "accuracyMeters",
 )
-NAMES = frozenset({*PROPERTIES, "local", "utc", "localDate", "localTime"})
+NAMES = frozenset({*PROPERTIES, "local", "utc"})
 
 # Records may lack these.
 _OPTIONAL = frozenset({"deviceId", "latitude", "longitude", "accuracyMeters"})
@@ -38,6 +39,8 @@ _SAMPLE: dict[str, Any] = {
     "employerId": 121,
     "includedAt": "2026-11-22T01:30:00.123456Z",
     "utcOffsetMinutes": -180,
+    "localDate": "2026-11-21",
+    "localTime": "22:30:00.123456",
     # Every character that some syntax reserves, and letters beyond Latin-1.
     "deviceId": 'Zoë\'s "gate" <3> & 5% a/b?c#d+e=f;g\\h {i} 東京 🙂',
     "latitude": -23.55052,
@@ -74,14 +77,7 @@ def values_of(record: bytes) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(record)
     utc = datetime.fromisoformat(values["includedAt"])
     zone = timezone(timedelta(minutes=values["utcOffsetMinutes"]))
-    local = utc.astimezone(zone)
-    return {
-        **values,
-        "utc": utc.astimezone(UTC),
-        "local": local,
-        "localDate": local.date().isoformat(),
-        "localTime": local.time().isoformat(),
-    }
+    return {**values, "utc": utc.astimezone(UTC), "local": utc.astimezone(zone)}
 
 
 def to_json(record: Mapping[str, Any]) -> bytes:
