@@ -38,6 +38,8 @@ from chalicelib.integrator.limiter.parameters import (
     CEILING_GROWTH,
     CEILING_GROWTH_AGE,
     CEILING_GROWTH_STEP,
+    CEILING_NEAR,
+    CEILING_PATIENCE,
     CEILING_WINDOWS,
     FALL_FACTOR,
     FALL_QUEUE,
@@ -124,6 +126,7 @@ class GradientLimit:
         self._p, self._learned, self._max_limit = parameters, learned, max_limit
         self._windows_since_probe = self._windows_without_queue = 0
         self._ceiling, self._ceiling_windows = learned.ceiling, 0
+        self._lowered_ceiling, self._patience = NO_CEILING, 1  # ceiling after the last failures
         self._slow_start_window: SampleWindow | None = None  # the first one of this slow start
         self._is_unconfirmed = False  # whether the base latency may have a queue in it
         self._last_window: SampleWindow | None = None  # in the steady state, probes left out
@@ -185,12 +188,21 @@ class GradientLimit:
         self.above_probe = window if probes else None
 
     def _raise_ceiling(self) -> None:
-        """Raise the ceiling, the faster the longer ago calls failed at it."""
+        """Raise the ceiling, the faster the longer ago calls failed at it.
+
+        If calls fail again at about the same ceiling, it rises more slowly.
+        """
         learned = self._learned
-        is_same = learned.ceiling == self._ceiling
-        self._ceiling_windows = self._ceiling_windows + 1 if is_same else 0
-        growth = CEILING_GROWTH + CEILING_GROWTH_STEP * self._windows_without_queue
-        growth += CEILING_GROWTH_AGE * max(0, self._ceiling_windows - CEILING_WINDOWS) ** 2
+        if learned.ceiling == self._ceiling:
+            self._ceiling_windows += 1
+        else:
+            is_near = 1 / CEILING_NEAR < learned.ceiling / self._lowered_ceiling < CEILING_NEAR
+            self._patience = min(CEILING_PATIENCE, 2 * self._patience) if is_near else 1
+            self._lowered_ceiling, self._ceiling_windows = learned.ceiling, 0
+        growth = 1 + (CEILING_GROWTH - 1) / self._patience
+        growth += CEILING_GROWTH_STEP * self._windows_without_queue
+        age = max(0, self._ceiling_windows - CEILING_WINDOWS * self._patience)
+        growth += CEILING_GROWTH_AGE * age**2
         learned.ceiling = self._ceiling = min(NO_CEILING, growth * learned.ceiling)
 
     def _error(self, window: SampleWindow) -> float:

@@ -235,3 +235,13 @@ def test_higher_capacity_lifts_the_ceiling() -> None:
     pool = WorkerPool(7, 0.5, queue=9, seed=5)
     trace = run(ScheduledPool(pool, [(60.0, 35, 0.5)]), 90)
     assert trace.delivered(60, 90) > 0.8 * 30 * 70
+
+
+def test_limit_at_which_calls_failed_again_is_tried_less_often() -> None:
+    failed = delivered = 0
+    for seed in range(4):
+        trace = run(WorkerPool(6, 0.2, queue=2, seed=seed), 240)
+        failed += trace.failed(60, 240)
+        delivered += trace.delivered(60, 240)
+    assert delivered > 0.96 * 4 * 180 * 30
+    assert failed < 0.023 * delivered
