@@ -39,7 +39,7 @@ def read(
     client: Callable[[str], Any],
     texts: dict[str, str | None] | None = None,
 ) -> str:
-    """Return the text that the value of a setting refers to, or the value if it is no reference.
+    """Return the text that the value of a setting refers to, or the value if it is not a reference.
 
     Args:
         variable: the name of the setting, for messages.
