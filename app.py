@@ -1,8 +1,10 @@
 """Define the routes, schedules and functions: decode the input, call one step, encode the result.
 
 Every deployed function imports this module, and intake must start fast. What only other handlers
-need is therefore imported on first use, by ``container``.
+need is therefore imported on first use: here, or by ``container``.
 """
+
+# ruff: noqa: PLC0415
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -109,7 +111,7 @@ def get_openapi() -> Response:
 @app.route("/operations/{name}", methods=["POST"], content_types=["*/*"])
 @handle_errors
 def post_operation(name: str) -> Response:
-    """Run an operator's command: ``replay``, ``quarantine``, ``release`` or ``reconcile``."""
+    """Run an operator's command, such as ``replay``; ``operator_requests`` has all."""
     request = app.current_request
     require_json(request)
     return json_response(
@@ -121,11 +123,13 @@ def post_operation(name: str) -> Response:
 @handle_errors
 def get_console() -> Response:
     """Return the page of the web console."""
+    from chalicelib.console import console_files
+
     request = app.current_request
     if request.context["path"].endswith("/"):  # the page's links are relative to /console
         return Response("", headers={"Location": "../console"}, status_code=308)
     known = request.headers.get("if-none-match", "")
-    page = container.console().page(known, container.settings())
+    page = console_files.page(known, container.settings())
     return Response(page.body, headers=page.headers, status_code=page.status)
 
 
@@ -133,15 +137,19 @@ def get_console() -> Response:
 @handle_errors
 def get_console_configuration() -> Response:
     """Return what the web console must know of the stage."""
-    return json_response(200, container.console().configuration(container.settings()))
+    from chalicelib.console import console_files
+
+    return json_response(200, console_files.configuration(container.settings()))
 
 
 @app.route("/console/{version}/{name}", methods=["GET"])
 @handle_errors
 def get_console_file(version: str, name: str) -> Response:
     """Return a file that the page of the web console refers to."""
+    from chalicelib.console import console_files
+
     known = app.current_request.headers.get("if-none-match", "")
-    file = container.console().file(version, name, known)
+    file = console_files.file(version, name, known)
     return Response(file.body, headers=file.headers, status_code=file.status)
 
 
@@ -160,8 +168,7 @@ def get_console_file(version: str, name: str) -> Response:
 @handle_errors
 def serve_odata(**segments: str) -> Response:
     """Step 4: respond to an OData request."""
-    # Imported here, which keeps intake's start fast.
-    from chalicelib.odata.request import ODataRequest  # noqa: PLC0415
+    from chalicelib.odata.request import ODataRequest
 
     request = app.current_request
     query = request.query_params or MultiDict({})
@@ -187,16 +194,18 @@ def replicate(event: CloudWatchEvent) -> None:
     On AWS further runs start each minute with the detail ``{"helps": true}``. They end at once,
     unless the buffer is deep.
     """
+    from chalicelib import schedules
+
     helps = bool(event.detail.get("helps"))
-    container.replicate(_remaining_s(event.context), helps=helps)
-    if not helps:
-        container.journal_deliveries(_remaining_s(event.context))
+    schedules.replicate(_remaining_s(event.context), helps=helps)
 
 
 @app.schedule(EVERY_MINUTE)
 def integrate(event: CloudWatchEvent) -> None:
     """Step 3: send the records that are due to the legacy system."""
-    container.integrator_run().run(_remaining_s(event.context))
+    from chalicelib import schedules
+
+    schedules.integrate(_remaining_s(event.context))
 
 
 @app.schedule(EVERY_HOUR)
@@ -206,25 +215,31 @@ def reconcile(event: CloudWatchEvent) -> None:
     Two runs check each hour, so that a failed run or a late log misses no record. Then drop the
     months that are older than the retention.
     """
+    from chalicelib import schedules
+
     del event
     try:
-        operator_commands.reconcile()
+        schedules.reconcile()
     finally:
-        operator_commands.end_retention()
+        schedules.end_retention()
 
 
 @app.schedule(EVERY_MINUTE)
 def observe(event: CloudWatchEvent) -> None:
     """Log the depth and age of each stage as metrics, even when no step runs."""
+    from chalicelib import schedules
+
     del event
-    container.observe()
+    schedules.observe()
 
 
 @app.schedule(EVERY_FIVE_MINUTES, name="store-keys")
 def store_keys(event: CloudWatchEvent) -> None:
     """Copy the issuer's keys to the table that processes read them from at their start."""
+    from chalicelib import schedules
+
     del event
-    container.store_keys()
+    schedules.store_keys()
 
 
 @app.lambda_function()
@@ -242,8 +257,8 @@ def operator_command(
 ) -> Callable[[Callable[..., tuple[Any, dict[str, Any]]]], Any]:
     """Register a command as a Lambda function that only operators may run.
 
-    The function has no route. ``container.perform`` authenticates the operator and audits the run.
-    The command returns its result, and the fields of the audit event.
+    The function has no route. ``operator_commands.perform`` authenticates the operator and audits
+    the run. The command returns its result, and the fields of the audit event.
 
     Args:
         members: the members of the event that the command reads and the audit log shows.
@@ -257,7 +272,7 @@ def operator_command(
         @app.lambda_function(name=function_name)
         @wraps(command)
         def invoke(event: Any, context: Any) -> Any:
-            return container.perform(
+            return operator_commands.perform(
                 function_name,
                 event,
                 lambda operator: command(event, operator, _remaining_s(context)),
@@ -350,12 +365,14 @@ def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[s
     return asdict(result), {"outcome": result.outcome, "decidedBy": result.decided_by}
 
 
-@operator_command("name", "employerId", "employeeId", "days", "revoke", name="access-keys")
+@operator_command(
+    "name", "employerId", "employeeId", "days", "revoke", "before", name="access-keys"
+)
 def access_keys(event: dict[str, Any], operator: Principal, *_: Any) -> tuple[Any, dict[str, Any]]:
     """Make an access key for a report: ``{"name": "payroll", "employerId": 121, "days": 365}``.
 
     The result is the only place that ever shows the key. ``{"revoke": 7}`` revokes a key at once.
-    With no member, list the keys.
+    With no member, list the last thousand keys; ``{"before": 7}`` lists those with smaller ids.
     """
     return operator_commands.manage_access_keys(event, operator)
 

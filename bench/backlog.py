@@ -9,14 +9,14 @@ from typing import Any
 
 from bench.engines import TABLE, Engines
 from bench.punches import punch
-from chalicelib.buffer import DELETE_BATCH, Buffer
+from chalicelib.buffered_items import DELETE_BATCH, BufferedItems
 from chalicelib.dynamodb import client as dynamodb_client
 from chalicelib.journal.journal_files import Journal
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
 from chalicelib.postgres.replication_shares import ReplicationShares
-from chalicelib.replicator import Replicator
+from chalicelib.replicator.replication import Replicator
 from chalicelib.settings import Settings
 from local.dynamodb.server import CREDENTIALS
 
@@ -33,7 +33,7 @@ def replicator_on(
     database: Database,
     dynamodb_url: str,
     journal: Journal | None = None,
-    buffer: type[Buffer] = Buffer,
+    items: type[BufferedItems] = BufferedItems,
     /,
     **others: int,
 ) -> Replicator:
@@ -44,12 +44,12 @@ def replicator_on(
         "deleters": settings.replication_deleters,
     }
     return Replicator(
-        buffer(connect(dynamodb_url), TABLE),
+        items(connect(dynamodb_url), TABLE),
         PointRecordStore(database),
         **(defaults | others),
         margin_s=settings.replication_margin_s,
         shares=ReplicationShares(database, settings.replication_lease_s),
-        share=settings.replication_share,
+        share_size=settings.replication_share,
         journal=journal,
     )
 

@@ -15,7 +15,8 @@ from bench.engines import Engines, engines
 from bench.integration import empty, fill, integrate, put_settings
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Claims, Sample, Settlement
+from chalicelib.postgres.claims import Claims
+from chalicelib.postgres.settlements import Sample, Settlement
 from local.postgres import random_id
 from local.services import start_legacy
 

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from bench.backlog import connect, fill, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
-from chalicelib.buffer import DELETE_BATCH, Buffer
+from chalicelib.buffered_items import DELETE_BATCH, BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.journal.journal_directory import DirectoryFiles
 from chalicelib.journal.journal_files import Journal
@@ -145,7 +145,7 @@ def _replicate(stores: Engines, journal: Journal | None = None) -> None:
 
 def _scan_and_delete(stores: Engines) -> None:
     """Scan and delete with the same threads, without Postgres."""
-    buffer = Buffer(connect(stores.dynamodb_url), TABLE)
+    buffer = BufferedItems(connect(stores.dynamodb_url), TABLE)
     pace = DeletePace()
     segments = settings.replication_segments
     with (

@@ -14,7 +14,7 @@ from rich.table import Table
 from bench.backlog import connect, replicator_on, settings, truncate
 from bench.engines import TABLE, Engines, engines
 from bench.instant_http import running
-from chalicelib.buffer import DELETE_BATCH, Buffer
+from chalicelib.buffered_items import DELETE_BATCH, BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, PointRecordStore
@@ -33,7 +33,7 @@ def main() -> None:
     Console().print(table)
 
 
-class _ShallowBuffer(Buffer):
+class _ShallowBuffer(BufferedItems):
     """A buffer for one replicator: the endpoint cannot tell a scan that counts from others."""
 
     def depth(self) -> int:
@@ -60,7 +60,7 @@ def _whole(stores: Engines) -> dict[str, float]:
 def _parts(stores: Engines) -> dict[str, float]:
     """Return the CPU seconds per record of each part, measured alone."""
     with _instant_dynamodb(_RECORDS_OF_PARTS) as url:
-        buffer = Buffer(connect(url), TABLE)
+        buffer = BufferedItems(connect(url), TABLE)
         pages: list[list[dict[str, Any]]] = []
 
         def scan() -> None:

@@ -15,7 +15,7 @@ import time
 import psutil
 
 from bench.backlog import connect, document, put, replicator_on
-from chalicelib.buffer import DELETE_BATCH
+from chalicelib.buffered_items import DELETE_BATCH
 from chalicelib.postgres.connection import Database
 
 _POLL_S = 0.02

@@ -22,6 +22,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,11 +36,12 @@ from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
 from chalicelib.odata.request import ODataRequest
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import Claims, Sample, Settlement
+from chalicelib.postgres.claims import Claims
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.partitions import Month, keep_partitions
 from chalicelib.postgres.point_records import Document, PointRecordStore
 from chalicelib.postgres.read_session import ReadSession
+from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
 from local.postgres import random_id
@@ -74,7 +76,6 @@ SELECT id, employer_id, employee_id, l + 1, l,
     included_at
 FROM point_record CROSS JOIN generate_series(0, 1) AS l
 WHERE id >= CAST(:first AS uuid) AND id < CAST(:end AS uuid)
-  AND NOT EXISTS (SELECT FROM integration_log AS log WHERE log.point_id = id)
 """
 _SIZE = """
 SELECT CAST(sum(pg_total_relation_size(inhrelid)) AS bigint) FROM pg_inherits
@@ -134,10 +135,15 @@ def _years_of_records(count: int) -> Iterator[tuple[Database, list[datetime]]]:
     with tempfile.TemporaryDirectory() as home, postgres_with_tables(Path(home)) as (_, database):
         for start in months:
             keep_partitions(database, start, _MONTHS)  # as if time had passed
+
+        def fill(start: datetime) -> None:
             month = Month(start)
             with database.transaction() as connection:
                 connection.run(_FILL, month=start, count=-(-count // len(months)))
                 connection.run(_FILL_LOGS, first=month.first, end=month.end)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(fill, months))
         with database.transaction() as connection:
             connection.run("COMMIT")
             connection.run("VACUUM ANALYZE point_record, integration_log")

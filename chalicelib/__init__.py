@@ -5,15 +5,16 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 1. ``intake``: check the body of a POST, and store its records in the ``buffer`` (DynamoDB).
 2. ``replicator``: move records from the buffer to ``postgres``, or to its quarantine.
    ``journal`` keeps a copy of each outside both stores, before it leaves the buffer.
-   ``buffer_scan`` reads the buffer for it; ``delete_pace`` lets puts come before its deletes while
-   the table throttles.
+   ``buffered_items`` scans, deletes and counts the items of the buffer; ``delete_pace`` lets puts
+   come before deletes while the table throttles.
 3. ``integrator``: send records to the legacy system under an adaptive limit. ``integrator.limiter``
    decides the limit, and ``integrator.outcome`` judges how each call ended.
 4. ``odata``: let clients query the records in Postgres.
 
 Around the way of a record:
 
-- ``container`` wires the stores and steps, ``operator_commands`` the commands of operators.
+- ``container`` builds the stores and steps, ``integrator_wiring`` the integrator.
+- ``schedules`` has what each schedule does, ``operator_commands`` what operators do.
 - ``settings`` defines every setting.
 - ``openapi`` describes the routes other than OData.
 - ``web`` and ``identity`` are the HTTP edge and the authentication of all routes.

@@ -1,8 +1,9 @@
 """Build every store, client and step, once per process, on first use.
 
-This is the only module that wires the others together. Importing it reads no environment and opens
-no connection. It imports at once what intake needs, because intake must start fast. What only other
-handlers need is imported by the function that builds it.
+``integrator_wiring`` builds the integrator from them, and ``schedules`` and ``operator_commands``
+use them. Importing this module reads no environment and opens no connection. It imports at once
+what intake needs, because intake must start fast. What only other handlers need is imported by the
+function that builds it.
 """
 
 # ruff: noqa: PLC0415
@@ -10,32 +11,22 @@ handlers need is imported by the function that builds it.
 from __future__ import annotations
 
 import os
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import telemetry
 from chalicelib.buffer import Buffer
 from chalicelib.dynamodb import client as dynamodb_client
-from chalicelib.errors import (
-    MisconfiguredError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from chalicelib.errors import MisconfiguredError, UnauthenticatedError
 from chalicelib.intake import Intake, as_awaiting
 from chalicelib.settings import Settings, SettingsError, is_reference
 
 if TYPE_CHECKING:
+    from chalicelib.buffered_items import BufferedItems
     from chalicelib.identity.authenticator import Authenticator
     from chalicelib.identity.key_table import KeyTable
-    from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
-    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
-    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
-    from chalicelib.integrator.run import Run
     from chalicelib.journal.journal_files import Journal
     from chalicelib.odata.router import Router
     from chalicelib.point_record import PointRecord
@@ -44,7 +35,7 @@ if TYPE_CHECKING:
     from chalicelib.postgres.point_records import PointRecordStore
     from chalicelib.postgres.read_session import ReadSession
     from chalicelib.principal import Principal
-    from chalicelib.replicator import Replicator
+    from chalicelib.replicator.replication import Replicator
 
 
 @cache
@@ -105,6 +96,25 @@ def _read(name: str, texts: dict[str, str | None]) -> str:
         ) from error
 
 
+def read_settings(names: Sequence[str]) -> dict[str, str]:
+    """Read the values of settings, and again at each call; return them by their names.
+
+    Settings that refer to members of one secret get them from one version of it.
+
+    Raises:
+        MisconfiguredError: a target cannot be read, and a retry would not help.
+        UnavailableError: a target cannot be read now.
+    """
+    texts: dict[str, str | None] = {}
+    return {name: _read(name, texts) for name in names}
+
+
+def environment_proxies() -> list[str]:
+    """Return the proxies that libcurl reads from the environment."""
+    names = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    return [os.environ[name] for name in names if name in os.environ]
+
+
 @cache
 def dynamodb() -> Any:
     """Build the client of the DynamoDB tables; see ``dynamodb.client.connect``."""
@@ -117,7 +127,7 @@ def authenticator() -> Authenticator:
     from chalicelib.identity import factory
     from chalicelib.identity.access_keys import AccessKeys
 
-    table = _key_table()
+    table = key_table()
     return factory.authenticator(
         settings(),
         resolved("jwt_key"),
@@ -134,7 +144,7 @@ def access_key_store() -> AccessKeyStore:
     return AccessKeyStore(queried_database(), settings().lookup_timeout_s)
 
 
-def _key_table() -> KeyTable | None:
+def key_table() -> KeyTable | None:
     """Build the table of the issuer's keys; None if the stage has no issuer or no such table."""
     config = settings()
     if not (config.jwks_url and config.jwks_table):
@@ -142,15 +152,6 @@ def _key_table() -> KeyTable | None:
     from chalicelib.identity.key_table import KeyTable
 
     return KeyTable(dynamodb(), config.jwks_table, config.jwks_url)
-
-
-def store_keys() -> None:
-    """Copy the issuer's keys to their table, if the stage has both; see ``key_copy.copy_keys``."""
-    table = _key_table()
-    if table is not None:
-        from chalicelib.identity import factory, key_copy
-
-        key_copy.copy_keys(factory.issuer(settings()), table, time.time)
 
 
 def authenticate(authorizations: Sequence[str], path: str) -> Principal:
@@ -170,6 +171,13 @@ def authenticate(authorizations: Sequence[str], path: str) -> Principal:
 @cache
 def buffer() -> Buffer:
     return Buffer(dynamodb(), settings().point_record_table)
+
+
+@cache
+def buffered_items() -> BufferedItems:
+    from chalicelib.buffered_items import BufferedItems
+
+    return BufferedItems(dynamodb(), settings().point_record_table)
 
 
 @cache
@@ -223,18 +231,18 @@ def point_record_store() -> PointRecordStore:
 @cache
 def replicator() -> Replicator:
     from chalicelib.postgres.replication_shares import ReplicationShares
-    from chalicelib.replicator import Replicator
+    from chalicelib.replicator.replication import Replicator
 
     config = settings()
     return Replicator(
-        buffer(),
+        buffered_items(),
         point_record_store(),
         segments=config.replication_segments,
         page=config.replication_page,
         deleters=config.replication_deleters,
         margin_s=config.replication_margin_s,
         shares=ReplicationShares(database(), config.replication_lease_s),
-        share=config.replication_share,
+        share_size=config.replication_share,
         journal=journal(),
         journal_timeout_s=config.journal_timeout_s,
     )
@@ -250,120 +258,6 @@ def journal() -> Journal | None:
     from chalicelib.journal import journal_files
 
     return journal_files.connect(config.journal, lambda: aws.s3(config.journal_timeout_s))
-
-
-def journal_deliveries(remaining_s: Callable[[], float]) -> None:
-    """Write new deliveries to the journal; see ``journal_deliveries.journal_deliveries``."""
-    opened = journal()
-    if opened is not None:
-        from chalicelib.operations import journal_deliveries
-        from chalicelib.postgres.delivery_outbox import DeliveryOutbox
-
-        journal_deliveries.journal_deliveries(
-            DeliveryOutbox(database()), opened, remaining_s, settings().journal_timeout_s
-        )
-
-
-def legacy_endpoint() -> LegacyEndpoint:
-    """Build what the integrator must know of the legacy, and try it with a sample record.
-
-    Raises:
-        MisconfiguredError: a setting is invalid. The message names it, the place and the reason.
-    """
-    from chalicelib.integrator.legacy import request_format
-    from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
-
-    config = settings()
-    try:
-        return LegacyEndpoint(
-            resolved("legacy_url"),
-            connect_timeout_s=config.legacy_connect_timeout_s,
-            read_timeout_s=config.legacy_read_timeout_s,
-            call_timeout_s=config.legacy_call_timeout_s,
-            keep_alive_s=config.legacy_keep_alive_s,
-            request=request_format.read(config, resolved),
-            conditions=_response_conditions(),
-            credentials=legacy_credentials(),
-        )
-    except SettingsError as error:
-        raise MisconfiguredError(str(error)) from error
-
-
-def _response_conditions() -> ResponseConditions | None:
-    """Read the conditions on responses; without any, JMESPath is not imported.
-
-    Raises:
-        SettingsError: a condition is invalid.
-    """
-    config = settings()
-    if not (
-        config.legacy_delivered
-        or config.legacy_duplicate
-        or config.legacy_retry
-        or config.legacy_refused
-    ):
-        return None
-    from chalicelib.integrator.legacy import response_conditions
-
-    return response_conditions.read(resolved)
-
-
-@cache
-def legacy_credentials() -> LegacyCredentials | None:
-    """Build the credentials of the calls to the legacy; None if it asks for none.
-
-    Raises:
-        MisconfiguredError: a reference cannot be read, and a retry would not help.
-        SettingsError: a credential is invalid.
-        UnavailableError: a reference cannot be read now.
-    """
-    config = settings()
-    proxies = [os.environ[name] for name in _PROXY_VARIABLES if name in os.environ]
-    if not (config.legacy_credentials or any("@" in each for each in proxies)):
-        return None
-    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
-
-    def read(names: Sequence[str]) -> dict[str, str]:
-        texts: dict[str, str | None] = {}
-        return {name: _read(name, texts) for name in names}
-
-    return LegacyCredentials(config, read, environment_proxies=proxies)
-
-
-# The variables that libcurl reads.
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-
-
-def integrator_run() -> Run:
-    """Build a run of the integrator. Unlike everything else here, each run is a new object."""
-    from chalicelib.integrator import limiter
-    from chalicelib.integrator.call_pool import CallPool
-    from chalicelib.integrator.database_worker import DatabaseWorker
-    from chalicelib.integrator.retry_policy import RetryPolicy
-    from chalicelib.integrator.run import Run
-    from chalicelib.postgres.claims import Claims
-
-    config = settings()
-    endpoint = legacy_endpoint()
-    if endpoint.credentials:
-        endpoint.credentials.prepare()  # a token comes while the run claims its first records
-    call_pool = CallPool(endpoint)
-    return Run(
-        Claims(
-            database(),
-            run_lease_s=config.run_lease_s,
-            record_lease_s=config.record_lease_s,
-            is_journaled=bool(config.journal),
-        ),
-        call_pool,
-        DatabaseWorker(call_pool.wake),
-        limiter.from_settings(config),
-        RetryPolicy.from_settings(config),
-        limit_policy=config.limit_policy,
-        settle_interval_s=config.settle_interval_s,
-        settle_batch=config.settle_batch,
-        rng=random.Random(),  # noqa: S311 - jitter
-    )
 
 
 @cache
@@ -415,22 +309,6 @@ def find(record_id: str, principal: Principal) -> str | PointRecord:
     )
 
 
-def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
-    """Move the buffered records to Postgres, and then make the partitions that are missing.
-
-    Args:
-        remaining_s: returns how many seconds are left.
-        helps: see ``Replicator.run``.
-    """
-    replicator().run(remaining_s, helps=helps)
-    if helps:
-        return
-    try:
-        keep_partitions()
-    except UnavailableError as error:  # an alarm rings if records stay without partitions
-        telemetry.error("the partitions were not made", error)
-
-
 @cache
 def openapi() -> str:
     """Return the OpenAPI document of the stage; see ``openapi.document``."""
@@ -446,78 +324,4 @@ def stages(*, with_flow: bool = False) -> dict[str, Any]:
     from chalicelib.operations import health
 
     timeout_s = settings().health_timeout_s
-    return health.stages(buffer, point_record_store, timeout_s, with_flow=with_flow)
-
-
-def observe() -> None:
-    """Log the depth and age of each stage as metrics; see ``health.observe``."""
-    from chalicelib.operations import health
-
-    health.observe(stages())
-    if settings().canary_employer:
-        _send_canary()
-
-
-def _send_canary() -> None:
-    """Measure the canary, and send the next one when it is due; see ``canary.run``."""
-    from chalicelib.bounded_call import begin
-    from chalicelib.operations import canary
-    from chalicelib.postgres import canary_records
-    from chalicelib.principal import Principal, Role
-
-    config = settings()
-    sender = Principal(Role.EMPLOYEE, config.canary_employer, config.canary_employee, "canary")
-
-    def run() -> None:
-        canary.run(
-            canary.Canary(config.canary_employer, config.canary_employee, config.canary_interval_s),
-            datetime.now(UTC),
-            buffer(),
-            lambda employer_id, employee_id: canary_records.recent(
-                database(), employer_id, employee_id, config.health_timeout_s
-            ),
-            lambda body: intake().read(body, sender),
-        )
-
-    try:
-        begin(run, "The way of the canary")(config.health_timeout_s)
-    except UnavailableError as error:  # the metric is missing then, and an alarm rings
-        telemetry.error("the canary was not measured", error)
-
-
-def perform(
-    action: str,
-    event: object,
-    act: Callable[[Principal], tuple[Any, Mapping[str, object]]],
-    *,
-    members: Sequence[str] = (),
-    redacted: Sequence[str] = (),
-) -> Any:
-    """Run an operator command and audit it; see ``operations.audited_command.perform``."""
-    from chalicelib.operations.audited_command import perform
-
-    settings()  # configures the log
-    return perform(
-        action,
-        event,
-        lambda token: authenticator().authenticate_token(token),
-        act,
-        members=members,
-        redacted=redacted,
-    )
-
-
-def console() -> ModuleType:
-    """Return the module that serves the web console: ``console.console_files``."""
-    from chalicelib.console import console_files
-
-    return console_files
-
-
-def keep_partitions() -> None:
-    """Make the partitions that are missing; see ``partitions.keep_partitions``."""
-    from chalicelib.postgres.partitions import keep_partitions
-
-    made = keep_partitions(database(), datetime.now(UTC), settings().retention_months)
-    if made:
-        telemetry.event("partitions made", months=made)
+    return health.stages(buffered_items, point_record_store, timeout_s, with_flow=with_flow)

@@ -192,7 +192,7 @@ class Intake:
         """
         if posted.evidence == stored.evidence:
             return None
-        return Evidence.LOGGED if self._buffer.put_beside(posted) else Evidence.DROPPED
+        return Evidence.LOGGED if self._buffer.put_other_evidence(posted) else Evidence.DROPPED
 
     def _accept_item(self, document: object, principal: Principal) -> Accepted | PunchClockError:
         try:

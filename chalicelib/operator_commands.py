@@ -1,20 +1,16 @@
-"""Wire the commands of operators and the hourly check, which intake never needs.
-
-``container`` builds the stores and steps; this module gives them to the commands.
-"""
+"""Wire the commands of operators, with the stores and steps that ``container`` builds."""
 
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import container, telemetry
+from chalicelib import container
 from chalicelib.errors import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -35,17 +31,46 @@ _RESTORE_PAUSE_S = 3_600.0
 _REQUEST_S = 8.0
 _REQUEST_STATEMENT_TIMEOUT_S = 4.0
 _REQUEST_BATCH = 2_000
+_REQUEST_LISTED = 100
+
+
+def perform(
+    action: str,
+    event: object,
+    act: Callable[[Principal], tuple[Any, Mapping[str, object]]],
+    *,
+    members: Sequence[str] = (),
+    redacted: Sequence[str] = (),
+) -> Any:
+    """Run an operator command and audit it; see ``operations.audited_command.perform``."""
+    from chalicelib.operations.audited_command import perform
+
+    container.settings()  # configures the log
+    return perform(
+        action,
+        event,
+        lambda token: container.authenticator().authenticate_token(token),
+        act,
+        members=members,
+        redacted=redacted,
+    )
 
 
 def manage_access_keys(
     command: Mapping[str, Any], operator: Principal
 ) -> tuple[Any, dict[str, Any]]:
     """Make, list or revoke access keys; see ``manage_access_keys.manage``."""
+    return _manage_access_keys(command, operator, container.database())
+
+
+def _manage_access_keys(
+    command: Mapping[str, Any], operator: Principal, database: Database, **options: int
+) -> tuple[Any, dict[str, Any]]:
     from chalicelib.operations.manage_access_keys import manage
     from chalicelib.postgres.access_key_store import AccessKeyStore
 
-    store = AccessKeyStore(container.database(), container.settings().statement_timeout_s)
-    return manage(command, operator.subject, store, datetime.now(UTC))
+    store = AccessKeyStore(database, container.settings().statement_timeout_s)
+    return manage(command, operator.subject, store, datetime.now(UTC), **options)
 
 
 def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> Restored:
@@ -96,9 +121,11 @@ def erase(
     return erase.erase(
         read_person(employer, employee),
         cursor,
-        container.journal(),
-        container.buffer(),
-        PersonalRecords(container.database()),
+        erase.Stores(
+            container.buffered_items(),
+            PersonalRecords(container.database()),
+            container.journal(),
+        ),
         remaining_s,
         with_punches=punches is True,
         # A page waits for the journal so long; the call that it then abandons may take as long.
@@ -116,51 +143,17 @@ def export(employer: object, employee: object, form: object, cursor: object) -> 
         read_person(employer, employee),
         form,
         cursor,
-        container.buffer(),
+        container.buffered_items(),
         PersonalRecords(container.database()),
     )
 
 
-def end_retention() -> None:
-    """Drop the months and the statistics that are too old; see ``retention.end_retention``."""
-    from chalicelib.postgres.retention import end_retention
-
-    config = container.settings()
-    ended = end_retention(
-        container.database(),
-        datetime.now(UTC),
-        retention_months=config.retention_months,
-        run_retention_days=config.run_retention_days,
-        is_journaled=bool(config.journal),
-    )
-    if ended.dropped or ended.held or ended.runs:
-        level = logging.WARNING if ended.held else logging.INFO
-        telemetry.event(
-            "retention ended", level=level, dropped=ended.dropped, held=ended.held, runs=ended.runs
-        )
-
-
-def reconcile() -> Reconciliation:
-    """Check every record accepted in the last two hours; see ``reconciler.reconcile``."""
-    return _reconcile(None, None, telemetry.RECONCILED)
-
-
 def reconcile_period(since: object, until: object) -> Reconciliation:
-    """Check every record accepted in a period; see ``reconciler.period`` and ``reconcile``."""
+    """Check every record accepted in a period; see ``schedules.reconcile``."""
+    from chalicelib import schedules
     from chalicelib.operations.reconciler import PERIOD_RECONCILED
 
-    return _reconcile(since, until, PERIOD_RECONCILED)
-
-
-def _reconcile(since: object, until: object, message: str) -> Reconciliation:
-    from chalicelib import aws
-    from chalicelib.operations import accepted_log, reconciler
-
-    first, end = reconciler.period(since, until, datetime.now(UTC))
-    accepted = accepted_log.accepted(container.settings().accepted_log, first, end, aws.logs)
-    return reconciler.reconcile(
-        accepted, container.buffer(), container.point_record_store(), message
-    )
+    return schedules.reconcile(since, until, PERIOD_RECONCILED)
 
 
 def quarantined() -> list[dict[str, Any]]:
@@ -249,7 +242,7 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
             lambda since, until, check: accepted_log.accepted(
                 config.accepted_log, since, until, aws.logs, check
             ),
-            container.buffer(),
+            container.buffered_items(),
             store(),
             _REQUEST_S,
         )
@@ -272,16 +265,20 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
                 quarantine_id, record, store(), clock_skew_s=config.clock_skew_s
             ),
             reconcile=reconcile,
+            manage_access_keys=lambda command, operator: _manage_access_keys(
+                command, operator, request_database(), most=_REQUEST_LISTED
+            ),
         ),
     )
 
 
 def check_legacy(event: Mapping[str, Any]) -> Check:
     """Show a request to the legacy, and judge a response; see ``legacy_check.check``."""
+    from chalicelib import integrator_wiring
     from chalicelib.integrator.legacy import legacy_check
 
     return legacy_check.check(
-        container.legacy_endpoint(),
+        integrator_wiring.legacy_endpoint(),
         container.settings().max_attempts,
         punch=event.get("record"),
         response=event.get("response"),
@@ -291,8 +288,9 @@ def check_legacy(event: Mapping[str, Any]) -> Check:
 
 def migrate() -> list[str]:
     """Apply every new migration to the database; see ``postgres.migrate``."""
+    from chalicelib import schedules
     from chalicelib.postgres.migrate import migrate
 
     applied = migrate(container.database())
-    container.keep_partitions()
+    schedules.keep_partitions()
     return applied

@@ -475,8 +475,8 @@ class Settings:
 
     operator_routes: str = setting(
         "on",
-        "Whether operators may replay, release and reconcile by POST /operations/… and the web"
-        " console, too. off: only by the functions (docs/operations.md).",
+        "Whether operators may replay, release, reconcile and make access keys by POST"
+        " /operations/… and the web console, too. off: only by the functions (docs/operations.md).",
         choices=("on", "off"),
     )
     console_client_id: str = setting(

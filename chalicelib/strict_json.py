@@ -1,4 +1,4 @@
-"""Parse strict JSON, in which a body has one meaning only, whichever parser reads it."""
+"""Parse strict JSON, in which a body has the same meaning for every parser."""
 
 import json
 from collections import Counter

@@ -21,6 +21,7 @@ REPLICATED = "replicated"
 INTEGRATED = "integrated"
 OBSERVED = "observed"
 RECONCILED = "reconciled"
+RETENTION_ENDED = "retention ended"
 CANARY = "canary"
 CREDENTIALS_REFUSED = "our credentials are refused"
 ISSUER_KEYS = "the issuer's keys are stored"
@@ -65,6 +66,7 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "missing": ("missing", "Count"),
         "unlogged": ("unlogged", "Count"),
     },
+    RETENTION_ENDED: {"held_months": ("held_months", "Count")},
     CANARY: {
         "canary_age": ("age_s", "Seconds"),
         "canary_replication": ("replication_s", "Seconds"),

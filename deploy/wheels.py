@@ -2,7 +2,7 @@
 
 ``make`` calls it once, so that packaging needs no registry. Compiled wheels (cffi, cryptography,
 pycurl) are taken for the version of ``RUNTIME``, for Lambda's Linux and for both processors that it
-offers, whichever interpreter and system run this. The wheels of the running interpreter's version
+offers, on any system and with any interpreter. The wheels of the running interpreter's version
 are downloaded too: the tests run the code of a zip, which works only with wheels of their own
 version and processor.
 """

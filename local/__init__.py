@@ -4,7 +4,7 @@ Start reading at ``commands/up.py`` and ``stack.py``.
 
 - ``commands/``: one module for each command.
 - ``stack``: start and stop everything; ``startup_display`` shows the start.
-- ``supervisor``: restarts what dies, whatever the disk does.
+- ``supervisor``: restarts what dies, even while the disk is full.
 - ``child_process``: one process of the stack; ``child_bootstrap`` runs inside it first.
 - ``loopback``: the interface and the free ports of the servers.
 - ``postgres``, ``dynamodb/``, ``legacy/``: the two engines and the simulated legacy system.

@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib import telemetry
 from chalicelib.principal import Role
-from local.stack_file import add_data_argument
+from local.stack_file import add_data_argument, load_environment
 from local.tokens import make_token, read_key
 
 _TOKEN_LIFETIME_S = 60.0
@@ -28,6 +28,46 @@ def add_operator_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--comment", metavar="TEXT", help="the reason, for the audit log")
     add_data_argument(parser)
+
+
+def run_command(
+    arguments: argparse.Namespace, function: str, timeout_s: float, **members: Any
+) -> Any:
+    """Run an operator command of a running stack in this process, and return its result.
+
+    Args:
+        arguments: those of ``add_operator_arguments``.
+        function: the name of the command's function, such as ``reconcile-period``.
+        timeout_s: the timeout of the function.
+        members: the members of the command; those that are None are left out.
+
+    Raises:
+        NotRunningError: no stack runs on the directory.
+        PunchClockError: the service refuses the command.
+    """
+    load_environment(arguments.data)
+    import app  # noqa: PLC0415 - the app reads the environment
+    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
+
+    event = operator_event(arguments, **members)
+    with audit_to_file(arguments.data):
+        return getattr(app, function.replace("-", "_"))(event, LambdaContext(function, timeout_s))
+
+
+def run_in_steps(
+    arguments: argparse.Namespace, function: str, timeout_s: float, **members: Any
+) -> Iterator[Any]:
+    """Run a command again and again, from the cursor of each result, until one has no cursor.
+
+    Arguments and errors are those of ``run_command``.
+    """
+    cursor: str | None = None
+    while True:
+        result = run_command(arguments, function, timeout_s, **members, cursor=cursor)
+        yield result
+        cursor = result["cursor"]
+        if cursor is None:
+            return
 
 
 def operator_event(arguments: argparse.Namespace, **members: Any) -> dict[str, Any]:

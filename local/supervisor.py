@@ -1,4 +1,4 @@
-"""Keep the processes of a stack running, whatever becomes of them and of the disk.
+"""Keep the processes of a stack running, even if they die or the disk is full.
 
 Invariant: no error of the operating system ends the supervision. On a full disk processes die and
 cannot start, and neither their files nor ours can be written. All of it is tried again until it

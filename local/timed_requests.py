@@ -40,7 +40,7 @@ class RefusedError(Exception):
 
 
 class TimedSocket(io.RawIOBase):
-    """A socket. Whatever is read must arrive before a deadline, and each write has one, too."""
+    """A socket whose reads and writes must each end before a deadline."""
 
     def __init__(self, connected: socket.socket) -> None:
         super().__init__()

@@ -18,5 +18,5 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``legacy``: one HTTP call: credentials, the requests this legacy reads, what its responses mean.
 - ``limiter``: decide the limit, the most calls that may be in flight.
 
-The SQL of claims and settlements is in ``chalicelib.postgres.claims``.
+The SQL is in ``chalicelib.postgres``: ``claims`` and ``settlements``.
 """

@@ -8,8 +8,8 @@ all threads, calls on new connections would wait for ever. Rules:
 2. There are no more connections than calls were in flight at once in the last second or two.
 3. While a call waits for its first byte on a new connection, there are no more connections than
    calls in flight now: the limit has fallen, and no other call needs the idle ones.
-4. While a call starves on a new connection, in whichever thread, none is kept: those that are
-   answered close.
+4. While a call of any thread starves on a new connection, none is kept: each closes once it is
+   answered.
 5. An idle connection that has received anything is closed: no request has asked for it.
 
     limit 3, two threads:   kept connection ██answered██answered██answered█

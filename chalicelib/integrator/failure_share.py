@@ -5,8 +5,8 @@ attempts, and MAX_ATTEMPTS of them in a row are only a matter of time: at a shar
 record in 256. So a record is parked only if a good one would hardly ever fail as often.
 
 Which records are good shows in the end: those that are delivered. Each brings with it how many of
-its calls have counted before. Records that are never delivered do not belong to the share, however
-many they are and however often they fail.
+its calls have counted before. Records that are never delivered do not belong to the share, even if
+they are many and fail often.
 
 This module does no I/O. The run reports deliveries, and keeps the snapshot from run to run.
 """

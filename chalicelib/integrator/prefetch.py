@@ -4,7 +4,7 @@ Invariants:
 
 - The queue is bounded: by a number, and by what is sent in about a second.
 - No record is handed out whose lease could expire during its call.
-- Suspects do not hold up others. A suspect is a record that has used up an attempt: its call failed
+- Suspects do not delay others. A suspect is a record that has used up an attempt: its call failed
   while others were delivered, and may time out again. Suspects go first, so that a call sent later
   decides whether theirs counts, but the run lets them have half of its places. They count little
   towards the size of the queue, so that the run goes on claiming others.

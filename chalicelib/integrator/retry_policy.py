@@ -23,7 +23,7 @@ from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Settlement
+from chalicelib.postgres.settlements import Settlement
 from chalicelib.settings import Settings
 
 

@@ -9,7 +9,7 @@
 Invariants:
 
 - Never more calls in flight than the limit allows.
-- Each outcome is settled once, however often a flush has to be repeated.
+- Each outcome is settled once, even if a flush is repeated.
 - A run that ends normally leaves no record INTEGRATING.
 - A run that is killed at any point leaves only leases, which expire. Later runs send its records
   again, under the same idempotency keys.

@@ -22,7 +22,7 @@ from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats, delivered_latencies_s, quantile_ms
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Sample, Settlement
+from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.telemetry import CREDENTIALS_REFUSED, event
 
 # Batches that may accumulate while a claim occupies the database worker.

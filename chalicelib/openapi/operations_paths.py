@@ -3,6 +3,7 @@
 from typing import Any
 
 from chalicelib.openapi.schemas import Schema, command, reference
+from chalicelib.operations.manage_access_keys import DEFAULT_DAYS, MAX_DAYS, MAX_NAME_LENGTH
 from chalicelib.point_record import MAX_INT64
 
 _TEXT: Schema = {"type": "string"}
@@ -55,6 +56,42 @@ _COMMANDS: dict[str, tuple[str, dict[str, Schema], list[str], dict[str, Schema]]
             "cursor": _CURSOR,
         },
     ),
+    "access-keys": (
+        "Make an access key for a report, revoke one, or list a hundred, the latest first.",
+        {
+            "name": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
+            "employerId": _ITEM_ID,
+            "employeeId": _ITEM_ID,
+            "days": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_DAYS,
+                "default": DEFAULT_DAYS,
+                "description": "How long the key is valid.",
+            },
+            "revoke": {**_ITEM_ID, "description": "The id of the key to revoke."},
+            "before": {**_ITEM_ID, "description": "List only keys with a smaller id."},
+        },
+        [],
+        {
+            "id": _ITEM_ID,
+            "name": _TEXT,
+            "expiresAt": _INSTANT,
+            "key": {"type": "string", "description": "The new key, which is never shown again."},
+            "revoked": _ITEM_ID,
+            "keys": {"type": "array", "items": {"type": "object"}, "maxItems": 100},
+        },
+    ),
+}
+# What else a command must have if it has a member.
+_DEPENDENT: dict[str, dict[str, list[str]]] = {
+    "access-keys": {
+        "name": ["employerId", "comment"],
+        "employerId": ["name"],
+        "employeeId": ["name"],
+        "days": ["name"],
+        "revoke": ["comment"],
+    }
 }
 
 
@@ -67,16 +104,19 @@ def operations_paths(failures: dict[str, Schema]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for name, (purpose, members, required, result) in _COMMANDS.items():
         schema: Schema = {"type": "object", "properties": result}
+        asked = command(members, required)
+        if name in _DEPENDENT:
+            asked["dependentRequired"] = _DEPENDENT[name]
         paths[f"/operations/{name}"] = {
             "post": {
-                "operationId": f"{name}Operation",
+                "operationId": f"{_camel_case(name)}Operation",
                 "tags": ["operators"],
                 "summary": purpose,
                 "description": "Requires a token of the role integration, and is audited."
                 " docs/security.md.",
                 "requestBody": {
                     "required": True,
-                    "content": {"application/json": {"schema": command(members, required)}},
+                    "content": {"application/json": {"schema": asked}},
                 },
                 "responses": {
                     "200": {
@@ -88,3 +128,8 @@ def operations_paths(failures: dict[str, Schema]) -> dict[str, Any]:
             }
         }
     return paths
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("-")
+    return first + "".join(each.capitalize() for each in others)

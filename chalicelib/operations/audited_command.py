@@ -65,7 +65,7 @@ def perform(
         members=("token", "comment", *members),
         logged=members,
         redacted=redacted,
-        needs_comment=False,
+        needs_comment=lambda _: False,
     )
 
 
@@ -77,7 +77,7 @@ def perform_request(
     *,
     members: Collection[str] = (),
     redacted: Collection[str] = (),
-    needs_comment: bool = True,
+    needs_comment: Callable[[Mapping[str, Any]], bool],
 ) -> Any:
     """Run the command of an HTTP request, whose token is checked, and write it to the audit log.
 
@@ -88,7 +88,7 @@ def perform_request(
         act: runs the command; returns the result and the fields to log.
         members: the members that the command may have and the log shows.
         redacted: further members that the command may have and the log does not show.
-        needs_comment: whether the command must have a ``comment``.
+        needs_comment: returns whether a command must have a ``comment``.
 
     Returns:
         The result of ``act``.
@@ -118,7 +118,7 @@ def _run(
     members: Collection[str],
     logged: Collection[str],
     redacted: Collection[str],
-    needs_comment: bool,
+    needs_comment: Callable[[Mapping[str, Any]], bool],
 ) -> Any:
     entry = _AuditEntry(action)
     try:
@@ -127,7 +127,7 @@ def _run(
         command = read()
         _check_members(command, [*members, *redacted])
         entry.asked = _logged_members(command, logged)
-        entry.comment = _comment(command, required=needs_comment)
+        entry.comment = _comment(command, required=needs_comment(command))
     except Exception as error:
         entry.write("refused", logging.WARNING, error=error)
         raise

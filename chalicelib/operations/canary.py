@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.instant import to_text
 from chalicelib.point_record import PointRecord, Status
 from chalicelib.postgres.canary_records import CanaryRecord
@@ -53,6 +54,7 @@ def run(
     canary: Canary,
     now: datetime,
     buffer: Buffer,
+    items: BufferedItems,
     recent: Callable[[int, int], list[CanaryRecord]],
     read: Callable[[object], PointRecord],
 ) -> None:
@@ -62,6 +64,7 @@ def run(
         canary: the reserved employee.
         now: the present.
         buffer: where a new canary is put.
+        items: the items of the buffer.
         recent: returns the latest records in Postgres of an employer and an employee, the latest
             first.
         read: intake's reader of a decoded JSON object.
@@ -74,7 +77,7 @@ def run(
     is_due = (
         not (known and known[0].included_at >= canary.included_at(now))
         and not any(each.is_waiting for each in known)
-        and not _is_buffered(canary, now, buffer)
+        and not _is_buffered(canary, now, items)
     )
     if is_due:
         body = {
@@ -87,18 +90,18 @@ def run(
     event(CANARY, **fields)
 
 
-def _is_buffered(canary: Canary, now: datetime, buffer: Buffer) -> bool:
+def _is_buffered(canary: Canary, now: datetime, items: BufferedItems) -> bool:
     """Return whether a canary of one of the last intervals, or of this one, is in the buffer."""
     punches = (canary.included_at(now, back) for back in range(_LOOKED_BACK))
     ids = [str(punch_id(canary.employer_id, canary.employee_id, punch)) for punch in punches]
-    return bool(buffer.existing_ids(ids))
+    return bool(items.existing_ids(ids))
 
 
 def _ages(known: list[CanaryRecord], now: datetime) -> dict[str, float]:
     """Return the metrics of the canaries, in seconds; those that are not known yet are missing.
 
     ``age_s`` is the age of the newest canary that arrived, or of the oldest one before the first
-    arrival. It grows whichever stage stands still.
+    arrival. It grows if any stage stands still.
     """
     arrived = [each for each in known if each.status == Status.INTEGRATED]
     ages = {}

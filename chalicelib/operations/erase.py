@@ -16,7 +16,7 @@ from itertools import islice
 from time import monotonic, sleep
 from uuid import UUID
 
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import InvalidError
 from chalicelib.journal.journal_files import ERASURES, RECORDS, DamagedFileError, Journal
 from chalicelib.journal.journal_lines import QUARANTINED, Erasure, erasure_line
@@ -31,8 +31,8 @@ from chalicelib.postgres.personal_records import PersonalRecords
 _MARGIN_S = 20.0
 _PARALLEL_READS = 16
 # How much the clocks of functions may differ.
-_CLOCKS_S = 60.0
-_IDS_OF_A_LINE = 5_000
+_CLOCK_SKEW_S = 60.0
+_MAX_IDS_PER_LINE = 5_000
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MAX_CURSOR = 200
 
@@ -67,12 +67,19 @@ class Erased:
     cursor: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where the data of a person is. ``journal`` is None if the stage has none."""
+
+    buffer: BufferedItems
+    records: PersonalRecords
+    journal: Journal | None
+
+
 def erase(
     person: Person,
     cursor: object,
-    journal: Journal | None,
-    buffer: Buffer,
-    records: PersonalRecords,
+    stores: Stores,
     remaining_s: Callable[[], float],
     *,
     with_punches: bool,
@@ -83,9 +90,7 @@ def erase(
     Args:
         person: whose data.
         cursor: the ``cursor`` of the call before, to continue among the journal's files.
-        journal: None if the stage has none.
-        buffer: the buffer.
-        records: what Postgres has of persons.
+        stores: where to erase.
         remaining_s: returns the time left.
         with_punches: erase the punches, too.
         grace_s: how long a file of the journal may be on its way. It may have been begun before
@@ -97,30 +102,22 @@ def erase(
             second call is safe.
     """
     position = _position(cursor)
-    with records.only_erasure(max(60.0, remaining_s())):
+    with stores.records.only_erasure(max(60.0, remaining_s())):
         return _erase(
-            person,
-            position,
-            journal,
-            buffer,
-            records,
-            remaining_s,
-            with_punches=with_punches,
-            grace_s=grace_s,
+            person, position, stores, remaining_s, with_punches=with_punches, grace_s=grace_s
         )
 
 
 def _erase(
     person: Person,
     position: str,
-    journal: Journal | None,
-    buffer: Buffer,
-    records: PersonalRecords,
+    stores: Stores,
     remaining_s: Callable[[], float],
     *,
     with_punches: bool,
     grace_s: float,
 ) -> Erased:
+    records, journal = stores.records, stores.journal
     until = datetime.now(UTC)
     result = Erased(until=until.isoformat(timespec="seconds"))
     ids: list[str] = []
@@ -128,12 +125,12 @@ def _erase(
         ids, result.unsettled = records.settled_ids(person.employer, person.employee, until)
     if journal:
         lines = [
-            erasure_line(Erasure(person.employer, person.employee, until, tuple(some)))
-            for some in _chunks(ids)
+            erasure_line(Erasure(person.employer, person.employee, until, tuple(chunk)))
+            for chunk in _chunks(ids)
         ]
         journal.write(ERASURES, lines)
     erase_in_postgres(person, until, ids, records, result)
-    result.buffer = _erase_in_buffer(person, buffer)
+    result.buffer = _erase_in_buffer(person, stores.buffer)
     if journal:
         look_again_at = monotonic() + grace_s
         names = journal.names(RECORDS, _EPOCH, position)
@@ -142,7 +139,7 @@ def _erase(
             if wait_s > remaining_s() - _MARGIN_S:
                 return result
             sleep(wait_s)
-            names = journal.names(RECORDS, until - timedelta(seconds=grace_s + _CLOCKS_S))
+            names = journal.names(RECORDS, until - timedelta(seconds=grace_s + _CLOCK_SKEW_S))
             if _erase_in_journal(person, journal, names, position, records, result, remaining_s):
                 result.cursor = None
     return result
@@ -162,20 +159,20 @@ def erase_in_postgres(
     result.quarantine += records.edit_quarantine(
         person.employee, lambda item: quarantined_without_evidence(item, person)
     )
-    for some in _chunks(ids):
-        result.punches += records.erase_punches(some)
+    for chunk in _chunks(ids):
+        result.punches += records.erase_punches(chunk)
 
 
-def _erase_in_buffer(person: Person, buffer: Buffer) -> int:
+def _erase_in_buffer(person: Person, buffer: BufferedItems) -> int:
     """Replace the person's items by others without evidence; return how many."""
     replaced = 0
     for page in buffer.pages(0, 1, 1_000):
         for item in page:
             text = item.get("record", {}).get("S")
             record = decode(text)
-            bare = without_evidence(record) if person.owns(record) else None
-            if bare is not None:
-                replaced += buffer.replace(item, bare)
+            edited = without_evidence(record) if person.owns(record) else None
+            if edited is not None:
+                replaced += buffer.replace(item, edited)
     return replaced
 
 
@@ -201,10 +198,10 @@ def _erase_in_journal(
 
     result.cursor = result.cursor or position
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        while some := list(islice(names, 4 * _PARALLEL_READS)):
+        while batch := list(islice(names, 4 * _PARALLEL_READS)):
             if remaining_s() <= _MARGIN_S:
                 return False
-            for name, lines in zip(some, pool.map(read, some), strict=True):
+            for name, lines in zip(batch, pool.map(read, batch), strict=True):
                 if lines is None:
                     result.damaged.append(name)
                 elif (edited := _edited(lines, person, records)) is not None:
@@ -218,7 +215,7 @@ def _edited(lines: Sequence[str], person: Person, records: PersonalRecords) -> l
     """Return the lines of a file without what is erased; None if it has nothing of the person."""
     number = str(person.employee)
     edited: list[str] = []
-    own: set[str] = set()
+    ids: set[str] = set()
     for line in lines:
         record = decode(line) if number in line else None
         if isinstance(record, dict) and QUARANTINED in record:
@@ -229,19 +226,20 @@ def _edited(lines: Sequence[str], person: Person, records: PersonalRecords) -> l
             )
         elif isinstance(record, dict) and person.owns(record):
             with suppress(ValueError):  # a line that is no record has perhaps no id
-                own.add(str(UUID(str(record.get("id")))))
+                ids.add(str(UUID(str(record.get("id")))))
             edited.append(without_evidence(record) or line)
         else:
             edited.append(line)
-    if own and (gone := records.erased(own)):
-        edited = [each for each in edited if (decode(each) or {}).get("id") not in gone]
+    if ids and (erased := records.erased(ids)):
+        edited = [each for each in edited if (decode(each) or {}).get("id") not in erased]
     return None if edited == list(lines) else edited
 
 
 def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
     """Return the ids in chunks of bounded size; one empty chunk if there are none."""
     return [
-        ids[first : first + _IDS_OF_A_LINE] for first in range(0, len(ids) or 1, _IDS_OF_A_LINE)
+        ids[first : first + _MAX_IDS_PER_LINE]
+        for first in range(0, len(ids) or 1, _MAX_IDS_PER_LINE)
     ]
 
 

@@ -2,8 +2,8 @@
 
 Invariants:
 
-- A measurement costs the same however many records there are. Beyond a bound it estimates, and
-  names what it has estimated.
+- The cost of a measurement does not grow with the number of records. Beyond a bound it estimates,
+  and names what it has estimated.
 - A store that fails or hangs hides no number of the other one, and delays it for a bounded time.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib import telemetry
 from chalicelib.bounded_call import begin
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import MisconfiguredError, PunchClockError
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import OBSERVED, event
@@ -27,7 +27,7 @@ _MAX_RECENT = 50_000
 
 
 def stages(
-    buffer: Callable[[], Buffer],
+    buffer: Callable[[], BufferedItems],
     store: Callable[[], PointRecordStore],
     timeout_s: float,
     *,

@@ -3,7 +3,7 @@
     flush of the integrator: settle + outbox ──▶ this: journal file ──▶ remove from the outbox
 
 A run that is killed after it has written a file writes the same deliveries again. A restore marks a
-record as delivered once, however often the journal says so.
+record as delivered once, even if the journal says so twice.
 """
 
 from collections.abc import Callable

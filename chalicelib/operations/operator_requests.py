@@ -12,6 +12,8 @@ from typing import Any
 from chalicelib.errors import InvalidError, MalformedError, NotFoundError, TooLargeError
 from chalicelib.instant import to_text
 from chalicelib.operations.audited_command import LogFields, perform_request
+from chalicelib.operations.manage_access_keys import MEMBERS as KEY_MEMBERS
+from chalicelib.operations.manage_access_keys import is_listing
 from chalicelib.operations.quarantine import Release
 from chalicelib.operations.reconcile_steps import Step
 from chalicelib.operations.replay import Replay
@@ -35,12 +37,26 @@ class Actions:
         quarantined: the id below which the items are listed.
         release: the id of the item and the repaired record.
         reconcile: since, until and a cursor.
+        manage_access_keys: the command and the operator; see ``manage_access_keys.manage``.
     """
 
     replay: Callable[[object, Principal, object], Replay]
     quarantined: Callable[[int], list[dict[str, Any]]]
     release: Callable[[object, Mapping[str, Any] | None], Release]
     reconcile: Callable[[object, object, object], Step]
+    manage_access_keys: Callable[[Command, Principal], tuple[Any, LogFields]]
+
+
+def _always(_: Command) -> bool:
+    return True
+
+
+def _never(_: Command) -> bool:
+    return False
+
+
+def _unless_listing(command: Command) -> bool:
+    return not is_listing(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,7 @@ class _Operation:
     act: Callable[[Actions, Principal, Command], tuple[object, LogFields]]
     members: tuple[str, ...]
     redacted: tuple[str, ...] = ()
-    needs_comment: bool = True
+    needs_comment: Callable[[Command], bool] = _always
 
 
 def respond(name: str, body: bytes, by: Principal, actions: Actions) -> Any:
@@ -145,9 +161,17 @@ def _reconcile(actions: Actions, _: Principal, command: Command) -> tuple[object
     return result | ({"cursor": step.cursor} if step.cursor else {}), counts
 
 
+def _access_keys(actions: Actions, by: Principal, command: Command) -> tuple[object, LogFields]:
+    result, fields = actions.manage_access_keys(command, by)
+    return {"keys": result} if isinstance(result, list) else result, fields
+
+
 _OPERATIONS = {
     "replay": _Operation("replay", _replay, ("filter", "cursor")),
-    "quarantine": _Operation("release", _quarantine, ("before",), needs_comment=False),
+    "quarantine": _Operation("release", _quarantine, ("before",), needs_comment=_never),
     "release": _Operation("release", _release, ("quarantineId",), redacted=("record",)),
     "reconcile": _Operation("reconcile-period", _reconcile, ("since", "until", "cursor")),
+    "access-keys": _Operation(
+        "access-keys", _access_keys, KEY_MEMBERS, needs_comment=_unless_listing
+    ),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import InvalidError
 from chalicelib.operations.person import Person, decode, record_of
 from chalicelib.postgres.delivery_outbox import FIRST
@@ -61,7 +61,7 @@ class PersonalData:
 
 
 def export(
-    person: Person, form: object, cursor: object, buffer: Buffer, records: PersonalRecords
+    person: Person, form: object, cursor: object, buffer: BufferedItems, records: PersonalRecords
 ) -> PersonalData:
     """Return one page of a person's data.
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.instant import read_instant, to_text
 from chalicelib.operations.reconciler import PERIOD_RECONCILED, Reconciliation, reconcile
@@ -53,7 +53,7 @@ def step(
     until: datetime,
     cursor: object,
     accepted: Accepted,
-    buffer: Buffer,
+    buffer: BufferedItems,
     store: PointRecordStore,
     timeout_s: float,
 ) -> Step:

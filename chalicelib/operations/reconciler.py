@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import InvalidError
 from chalicelib.instant import read_instant
 from chalicelib.postgres.point_records import PointRecordStore
@@ -84,7 +84,7 @@ def _parse_instant(name: str, text: object) -> datetime:
 
 def reconcile(
     accepted: Iterable[str],
-    buffer: Buffer,
+    buffer: BufferedItems,
     store: PointRecordStore,
     message: str = RECONCILED,
 ) -> Reconciliation:
@@ -118,7 +118,9 @@ def reconcile(
     return result
 
 
-def _locate(ids: set[str], buffer: Buffer, store: PointRecordStore, result: Reconciliation) -> None:
+def _locate(
+    ids: set[str], buffer: BufferedItems, store: PointRecordStore, result: Reconciliation
+) -> None:
     """Locate one batch, and add what it finds to ``result``.
 
     A record leaves the buffer only after Postgres has it. Reading Postgres after the buffer

@@ -10,7 +10,8 @@
 - ``delivery_outbox``: the deliveries that are not yet in the journal.
 - ``restoration``: mark deliveries that the database has lost, while the integrator stands still.
 - ``canary_records``: read the records of the reserved employee that measure the whole way.
-- ``claims``: lease due records to a run of the integrator, and settle their outcomes.
+- ``claims``: lease due records to a run of the integrator.
+- ``settlements``: write how the attempts of a run ended.
 - ``access_key_store``: the access keys of reports, as digests.
 - ``dead_letters``: return parked records (status REJECTED) to the queue.
 - ``read_session``: run a query read-only, as the database role of its principal.

@@ -30,13 +30,16 @@ SET revoked_at = coalesce(revoked_at, now()), revoked_by = coalesce(revoked_by, 
 WHERE id = CAST(:id AS bigint)
 RETURNING id
 """
-# The latest first. Keys that ended long ago are not worth a page.
+# The latest first.
 _LIST = """
-SELECT id, name, employer_id, employee_id, created_at, created_by, expires_at, revoked_at,
-    revoked_by, revoked_at IS NULL AND expires_at > now()
+SELECT id, name, employer_id, employee_id,
+    CASE WHEN employee_id IS NULL THEN 'employer' ELSE 'employee' END,
+    created_at, created_by, expires_at, revoked_at, revoked_by,
+    revoked_at IS NULL AND expires_at > now()
 FROM access_key
+WHERE id < CAST(:before AS bigint)
 ORDER BY id DESC
-LIMIT 1000
+LIMIT CAST(:most AS integer)
 """
 
 
@@ -93,12 +96,17 @@ class AccessKeyStore:
         with self._database.transaction() as connection:
             return bool(connection.run(_REVOKE, id=key_id, by=by))
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Return the last thousand keys as JSON objects, without anything that gives access."""
+    def listed(self, before: int, most: int) -> list[dict[str, Any]]:
+        """Return keys as JSON objects, the latest first, without anything that gives access.
+
+        Args:
+            before: only keys with a smaller id.
+            most: how many.
+        """
         with self._database.transaction(read_only=True) as connection:
-            rows = connection.run(_LIST)
+            rows = connection.run(_LIST, before=before, most=most)
         names = (
-            "id", "name", "employerId", "employeeId", "createdAt", "createdBy", "expiresAt",
+            "id", "name", "employerId", "employeeId", "role", "createdAt", "createdBy", "expiresAt",
             "revokedAt", "revokedBy", "isValid",
         )  # fmt: skip
         return [

@@ -77,7 +77,7 @@ class DeadLetters:
         A replayed record is AWAITING, and its attempts count from 0 again.
 
         Args:
-            source: the FROM clause: point_record, and whatever the condition joins to it.
+            source: the FROM clause: point_record, and what the condition joins to it.
             alias: the alias of point_record in ``source``.
             condition: an SQL condition with ``$1``, ``$2`` … for the ``parameters``.
             parameters: the values of the condition in Postgres' text format.

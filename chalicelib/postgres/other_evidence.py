@@ -4,7 +4,7 @@ The first post of a punch makes the record, with its evidence: offset, device an
 this log the first poster would own the evidence, without a trace. A row of the log has both the
 evidence of a later post and that of the record, each with its poster: docs/decisions/0052.
 
-Invariants: the same evidence of the same poster is logged once, however often it is posted; a
+Invariants: the same evidence of the same poster is logged once, even if it is posted often; a
 record has at most ``MAX_POSTS`` such rows for each role.
 """
 

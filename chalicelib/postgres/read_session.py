@@ -37,7 +37,7 @@ _DATA_EXCEPTION = "22"
 class ReadSession:
     """Runs read-only statements, each as the database role of its principal.
 
-    Row security shows that role only the principal's rows, whatever the statement selects:
+    Row security shows that role only the principal's rows, even if the statement selects others:
     docs/decisions/0013-row-security.md.
 
     Args:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from chalicelib.postgres.connection import Database
 
-# Take the integrator's lease from whatever run has it. That run stops claiming, and may only still
-# confirm deliveries (``claims``).
+# Take the integrator's lease, even from a run that has it. That run stops claiming, and may only
+# still confirm deliveries (``settlements``).
 _PAUSE = """
 INSERT INTO integrator_state AS state (name, run_id, leased_until)
 VALUES (

@@ -42,7 +42,7 @@ export class PunchQueue extends EventTarget {
   // By performance.now(), because people correct the clocks of devices. Only in memory: a new tab tries at once.
   #notBefore = 0
   #waits = new Map() // by key: no request with this punch before
-  #suspects = new Set() // keys of punches with which a request failed: they go last, and hold up no others
+  #suspects = new Set() // keys of punches with which a request failed: they go last, and delay no others
 
   constructor({ storage, ...options }) {
     super()

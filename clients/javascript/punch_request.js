@@ -1,7 +1,7 @@
 // Posts punches once, and says what the answer means for each of them.
 
 /**
- * Post punches and return the answer, whatever its status.
+ * Post punches and return the answer, of any status.
  *
  * Throws if there is no answer in time: the service may have stored the punches or not.
  */

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from random import Random
 
-from chalicelib.buffer import DELETE_BATCH
+from chalicelib.buffered_items import DELETE_BATCH
 from chalicelib.delete_pace import DeletePace
 from chalicelib.settings import Settings
 from deploy.capacity.facts import functions, measured

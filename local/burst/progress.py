@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import PointRecordStore
@@ -64,7 +64,7 @@ class BurstReader:
             connect_timeout_s=_TIMEOUT_S,
             statement_timeout_s=_STATEMENT_TIMEOUT_S,
         )
-        self._buffer = Buffer(connect_dynamodb(stack), TABLE)
+        self._buffer = BufferedItems(connect_dynamodb(stack), TABLE)
         self._legacy = stack["legacy"]
         self._employer_id = employer_id
 

@@ -4,7 +4,8 @@
 - ``token``: make a token for a role.
 - ``status``: show how many records each stage holds.
 - ``tick``: run a schedule once.
-- ``reconcile``, ``release``, ``replay``, ``restore``, ``export``, ``erase``: the operator commands.
+- ``reconcile``, ``release``, ``replay``, ``restore``, ``export``, ``erase``, ``keys``: the operator
+  commands.
 - ``legacy``: check the settings of a legacy.
 - ``burst``: send load and account for every punch.
 """

@@ -4,8 +4,7 @@ import argparse
 import json
 
 from local.arguments import integer
-from local.operator_session import add_operator_arguments, audit_to_file, operator_event
-from local.stack_file import load_environment
+from local.operator_session import add_operator_arguments, run_in_steps
 
 _TIMEOUT_S = 900.0
 
@@ -24,24 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Erase, and print what was changed where; return 1 if a file of the journal is damaged."""
-    load_environment(arguments.data)
-    import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
-
-    cursor: str | None = None
     is_damaged = False
-    while True:
-        event = operator_event(
-            arguments,
-            employer=arguments.employer,
-            employee=arguments.employee,
-            punches=arguments.punches,
-            cursor=cursor,
-        )
-        with audit_to_file(arguments.data):
-            result = app.erase(event, LambdaContext("erase", _TIMEOUT_S))
+    for result in run_in_steps(
+        arguments,
+        "erase",
+        _TIMEOUT_S,
+        employer=arguments.employer,
+        employee=arguments.employee,
+        punches=arguments.punches,
+    ):
         print(json.dumps(result, indent=2))
         is_damaged = is_damaged or bool(result["damaged"])
-        cursor = result["cursor"]
-        if cursor is None:
-            return 1 if is_damaged else 0
+    return 1 if is_damaged else 0

@@ -5,8 +5,7 @@ import json
 import sys
 
 from local.arguments import integer
-from local.operator_session import add_operator_arguments, audit_to_file, operator_event
-from local.stack_file import load_environment
+from local.operator_session import add_operator_arguments, run_in_steps
 
 _TIMEOUT_S = 60.0
 
@@ -26,25 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every page on standard output."""
-    load_environment(arguments.data)
-    import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
-
-    cursor: str | None = None
-    while True:
-        event = operator_event(
-            arguments,
-            employer=arguments.employer,
-            employee=arguments.employee,
-            format=arguments.format,
-            cursor=cursor,
-        )
-        with audit_to_file(arguments.data):
-            result = app.export(event, LambdaContext("export", _TIMEOUT_S))
+    for result in run_in_steps(
+        arguments,
+        "export",
+        _TIMEOUT_S,
+        employer=arguments.employer,
+        employee=arguments.employee,
+        format=arguments.format,
+    ):
         if arguments.format == "csv":
             sys.stdout.write(result["csv"])
         else:
             print(json.dumps(result))
-        cursor = result["cursor"]
-        if cursor is None:
-            return 0
+    return 0

@@ -6,8 +6,7 @@ import sys
 
 from chalicelib.point_record import MAX_INT64
 from local.arguments import integer
-from local.operator_session import add_operator_arguments, audit_to_file, operator_event
-from local.stack_file import load_environment
+from local.operator_session import add_operator_arguments, run_command
 
 _TIMEOUT_S = 60.0
 _ID = integer(1, MAX_INT64)
@@ -29,20 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the new key, the revoked id, or all keys."""
-    load_environment(arguments.data)
-    import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
-
-    event = operator_event(
+    result = run_command(
         arguments,
+        "access-keys",
+        _TIMEOUT_S,
         name=arguments.name,
         employerId=arguments.employer,
         employeeId=arguments.employee,
         days=arguments.days,
         revoke=arguments.revoke,
     )
-    with audit_to_file(arguments.data):
-        result = app.access_keys(event, LambdaContext("access-keys", _TIMEOUT_S))
     if isinstance(result, dict) and "key" in result:
         print(result["key"])
         print(

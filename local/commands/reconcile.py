@@ -5,8 +5,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from local.operator_session import add_operator_arguments, audit_to_file, operator_event
-from local.stack_file import load_environment
+from local.operator_session import add_operator_arguments, run_command
 
 _TIMEOUT_S = 600.0
 
@@ -26,13 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconcile the period and print the counts; return 1 if a record is missing or unlogged."""
-    load_environment(arguments.data)
-    import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
-
-    event = operator_event(arguments, since=arguments.since, until=arguments.until)
-    with audit_to_file(arguments.data):
-        result = app.reconcile_period(event, LambdaContext("reconcile-period", _TIMEOUT_S))
+    period = {"since": arguments.since, "until": arguments.until}
+    result = run_command(arguments, "reconcile-period", _TIMEOUT_S, **period)
     table = Table("accepted", "in buffer", "in PostgreSQL", "in quarantine", "missing", "unlogged")
     counts = [len(each) if isinstance(each, list) else each for each in result.values()]
     table.add_row(*map(str, counts))

@@ -5,8 +5,7 @@ import json
 import sys
 
 from local.arguments import integer, json_text
-from local.operator_session import add_operator_arguments, audit_to_file, operator_event
-from local.stack_file import load_environment
+from local.operator_session import add_operator_arguments, run_command
 
 _TIMEOUT_S = 60.0
 
@@ -30,13 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Release the item and print the id of its record, or list all items."""
-    load_environment(arguments.data)
-    import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
-
-    event = operator_event(arguments, quarantineId=arguments.id, record=arguments.record)
-    with audit_to_file(arguments.data):
-        result = app.release(event, LambdaContext("release", _TIMEOUT_S))
+    members = {"quarantineId": arguments.id, "record": arguments.record}
+    result = run_command(arguments, "release", _TIMEOUT_S, **members)
     if isinstance(result, str):
         print(result)
         return 0

@@ -2,8 +2,7 @@
 
 import argparse
 
-from local.operator_session import add_operator_arguments, audit_to_file, operator_event
-from local.stack_file import load_environment
+from local.operator_session import add_operator_arguments, run_command
 
 _TIMEOUT_S = 900.0
 
@@ -21,13 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay the records and print how many there were."""
-    load_environment(arguments.data)
-    import app  # noqa: PLC0415 - the app reads the environment
-    from local.lambda_context import LambdaContext  # noqa: PLC0415 - it imports the app
-
-    event = operator_event(arguments, filter=arguments.filter)
-    with audit_to_file(arguments.data):
-        result = app.replay(event, LambdaContext("replay", _TIMEOUT_S))
+    result = run_command(arguments, "replay", _TIMEOUT_S, filter=arguments.filter)
     more = " (more records match: run the command again)" if result["more"] else ""
     print(f"Records returned to the queue: {result['replayed']:,}{more}")
     return 0

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the schedule and return 0."""
     load_environment(arguments.data)
-    from chalicelib import container  # noqa: PLC0415 - the app reads the environment
+    from chalicelib import operator_commands  # noqa: PLC0415 - the app reads the environment
     from local.lambda_context import LambdaContext, invoke  # noqa: PLC0415 - it imports the app
 
     def tick(_: Principal) -> tuple[None, dict[str, object]]:
@@ -34,5 +34,5 @@ def run(arguments: argparse.Namespace) -> int:
         return None, {}
 
     with audit_to_file(arguments.data):
-        container.perform(f"tick {arguments.schedule}", operator_event(arguments), tick)
+        operator_commands.perform(f"tick {arguments.schedule}", operator_event(arguments), tick)
     return 0

@@ -1,6 +1,6 @@
 """Decide how fast the simulated legacy is: its workers, the time of their work, its rate limit.
 
-Invariant: the capacity is as set, however late the event loop wakes. A queued call starts at the
+Invariant: the capacity is as set, even if the event loop wakes late. A queued call starts at the
 instant at which its worker was due to finish, not when the event loop noticed.
 """
 

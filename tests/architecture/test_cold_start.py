@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import container
+from chalicelib import schedules
 from tests.support.issuer import Issuer
 from tests.support.lambda_events import rest_event
 from tests.support.service import PUNCH, environment, wired
@@ -165,7 +165,7 @@ def test_post_with_keys_from_their_table_loads_no_client_of_the_issuer(
 
     variables |= {"JWKS_TABLE": key_table}
     with wired(variables):
-        container.store_keys()
+        schedules.store_keys()
     result = post(variables, issuer.authorization())
     assert result["status"] == 200
     assert own_modules(result["modules"]) - INTAKE == {
@@ -196,8 +196,8 @@ def test_post_imports_boto3_where_the_environment_is_not_enough(
 INTEGRATE = """
 import json, sys
 import app
-from chalicelib import container
-container.integrator_run()
+from chalicelib import integrator_wiring
+integrator_wiring.integrator_run()
 print(json.dumps({"modules": sorted(sys.modules)}))
 """
 TEMPLATE = {"LEGACY_BODY": "[{{ employeeId }}]"}

@@ -68,7 +68,12 @@ def test_members_of_commands_are_those_of_the_code() -> None:
         schema = body["content"]["application/json"]["schema"]
         members = {*operation.members, *operation.redacted, "comment"}
         assert set(schema["properties"]) == members
-        assert ("comment" in schema["required"]) == operation.needs_comment
+        assert ("comment" in schema["required"]) == operation.needs_comment({})
+        dependent = schema.get("dependentRequired", {})
+        for member in members - {"comment"}:
+            needed = {*schema["required"], *dependent.get(member, ())}
+            needed |= {each for one in needed for each in dependent.get(one, ())}
+            assert ("comment" in needed) == operation.needs_comment({member: 1}), member
 
 
 def test_document_names_every_code() -> None:

@@ -228,6 +228,12 @@ def test_unpartitioned_rings_if_records_stay_in_the_default_partition(
     ]
 
 
+def test_held_months_rings_if_a_month_is_held_for_three_hours(template: dict[str, Any]) -> None:
+    alarm = alarm_of(template, "HeldMonths")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("held_months", "Minimum")
+    assert states(alarm, [0.0, 2.0, 2.0, 2.0, 0.0]) == [False, False, False, True, False]
+
+
 def test_not_reconciled_rings_after_three_hours_without_a_proof(template: dict[str, Any]) -> None:
     alarm = alarm_of(template, "NotReconciled")
     assert (alarm["MetricName"], alarm["Statistic"]) == ("reconciled", "SampleCount")

@@ -140,7 +140,7 @@ def call_routes(stage: Stage) -> None:
     )
     responses = json.loads(invoke(app.app, batch, 200)["body"])["responses"]
     assert [each["status"] for each in responses] == [201, 201]
-    for name in ("replay", "quarantine", "release", "reconcile"):
+    for name in ("replay", "quarantine", "release", "reconcile", "access-keys"):
         operate(stage, name)
 
 
@@ -152,6 +152,7 @@ def operate(stage: Stage, name: str) -> None:
         "quarantine": ({"before": 1}, 200),
         "release": ({"quarantineId": 1, "comment": "x"}, 404),
         "reconcile": ({"comment": "x"}, 200),
+        "access-keys": ({"name": "x", "employerId": 1, "comment": "x"}, 200),
     }
     if name == "reconcile":
         log_lines(line)

@@ -304,7 +304,7 @@ def test_alarms_and_dashboard_use_metrics_that_are_written(template: dict[str, A
         }
     assert watched == {
         *("buffered_age", "waiting_age", "waiting", "integrated", "parked", "quarantined"),
-        "unpartitioned",
+        *("unpartitioned", "held_months"),
         "nothing_delivered",
         *("accepted", "buffered"),
         "credentials_refused",

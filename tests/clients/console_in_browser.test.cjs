@@ -11,7 +11,7 @@ const { startBrowser } = require('./browser.cjs')
 const { API, SIGN_IN_API, LEGACY, OPERATOR, EMPLOYER, EXPIRED } = process.env
 const EXPECTED = JSON.parse(process.env.EXPECTED)
 const AXE = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
-const VIEWS = ['now', 'limit', 'find', 'replay', 'quarantine', 'reconcile']
+const VIEWS = ['now', 'limit', 'find', 'replay', 'quarantine', 'reconcile', 'keys']
 const COMMENT = 'ticket 12'
 
 let browser
@@ -212,6 +212,59 @@ test('a period is reconciled', async () => {
   assert.equal(await operator.locator('tbody td').first().innerText(), String(EXPECTED.accepted))
 })
 
+test('an access key is made, reads the rows of its employer, and ends when it is revoked', async () => {
+  await browser.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: API })
+  await go(operator, 'keys')
+  await operator.getByText('There are no keys').waitFor()
+  await operator.getByLabel('Report').fill('payroll')
+  await operator.getByLabel('Employer').fill('121')
+  await operator.getByLabel('Days').fill('30')
+  await operator.getByRole('button', { name: 'Make a key' }).click()
+  assert.match(await operator.locator('.problem:visible').innerText(), /Say why/)
+  await operator.getByLabel('Why').fill(COMMENT)
+  await operator.keyboard.press('Enter')
+  await operator.getByRole('button', { name: 'Copy' }).click()
+  await operator.getByText('Copied.').waitFor()
+  const key = await operator.evaluate(() => navigator.clipboard.readText())
+  assert.equal(await operator.getByLabel('Key', { exact: true }).inputValue(), key)
+  assert.match(await operator.locator('.verdict.warn').innerText(), /never shown again/)
+  const row = operator.locator('tbody tr')
+  assert.match(await row.innerText(), /^payroll\s+121\s+all\s+Employer\s.*local, .*Revoke$/s)
+  assert.deepEqual(await faultsIn(operator), [])
+  await operator.setViewportSize({ width: 360, height: 740 })
+  assert.ok(await operator.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+  await operator.setViewportSize({ width: 1_200, height: 800 })
+
+  const read = () => fetch(`${API}/odata/PointRecords?$select=employerId&$top=500`, {
+    headers: { Authorization: `Basic ${Buffer.from(`report:${key}`).toString('base64')}` } })
+  const { value } = await (await read()).json()
+  assert.equal(value.length, EXPECTED.ofEmployer + 1) // with the corrected item
+  assert.deepEqual([...new Set(value.map((each) => each.employerId))], [121])
+
+  await operator.getByRole('button', { name: 'Close' }).click()
+  assert.equal(await operator.evaluate((text) => document.body.outerHTML.includes(text), key), false)
+  await operator.getByRole('button', { name: 'Revoke payroll' }).click()
+  const form = operator.getByRole('form', { name: 'Revoke payroll' })
+  await form.getByLabel('Why').fill(COMMENT)
+  await form.getByRole('button', { name: 'Revoke' }).click()
+  await operator.getByText('Revoked: payroll').waitFor()
+  assert.equal((await read()).status, 401)
+  await until(async () => /revoked by local/.test(await row.innerText()), 'the revocation in the list')
+  await operator.getByLabel('Employer').fill('9223372036854775807') // the page keeps all digits
+  await operator.getByLabel('Report').fill('of nobody')
+  await operator.getByRole('button', { name: 'Make a key' }).click()
+  await until(async () => /^of nobody\s+9223372036854775807\s/.test(await row.first().innerText()), 'the id of an employer')
+})
+
+test('the views are in Portuguese, too', async () => {
+  await operator.getByLabel('Language').selectOption('pt')
+  await go(operator, 'keys')
+  await operator.getByRole('button', { name: 'Criar chave' }).waitFor()
+  assert.deepEqual(await operator.locator('thead th').allInnerTexts(),
+    ['Relatório', 'Empregador', 'Funcionário', 'Papel', 'Até', 'Criada por', ''])
+  await operator.getByLabel('Idioma').selectOption('en')
+})
+
 test("an employer's token sees no foreign row", async () => {
   const bodies = []
   const tab = await open(API, '#token=none', { failuresAreExpected: true })
@@ -222,8 +275,14 @@ test("an employer's token sees no foreign row", async () => {
   await tab.getByRole('button', { name: 'Sign in' }).click()
   await tab.getByText('Shown: ').waitFor()
   assert.deepEqual(await tab.locator('header nav a').allInnerTexts(), ['Records', 'Days'])
-  await go(tab, 'now') // the operators' view is not theirs
-  assert.equal(await tab.locator('h1').innerText(), 'Records')
+  for (const view of ['now', 'keys']) { // the operators' views are not theirs
+    await go(tab, view)
+    assert.equal(await tab.locator('h1').innerText(), 'Records')
+  }
+  const command = { name: 'mine', employerId: 121, comment: COMMENT }
+  const refused = await fetch(`${API}/operations/access-keys`, { method: 'POST', body: JSON.stringify(command),
+    headers: { Authorization: `Bearer ${EMPLOYER}`, 'Content-Type': 'application/json' } })
+  assert.equal(refused.status, 403)
   await tab.getByText('Shown: ').waitFor()
   const download = tab.waitForEvent('download')
   await tab.getByRole('button', { name: 'Download CSV' }).click()

@@ -166,7 +166,7 @@ def test_settled_punches_are_erased_are_not_missing_and_do_not_come_back(
 KILLS = [
     KillPoint("after", "chalicelib.journal.journal_files:Journal.write"),
     KillPoint("after", "chalicelib.postgres.personal_records:PersonalRecords.erase_evidence"),
-    KillPoint("after", "chalicelib.buffer:Buffer.replace"),
+    KillPoint("after", "chalicelib.buffered_items:BufferedItems.replace"),
     KillPoint("before", "chalicelib.journal.journal_files:Journal.replace"),
 ]
 

@@ -17,10 +17,10 @@ from tests.support.record_counts import (
 )
 from tests.support.service import Service, punch
 
-READ = "chalicelib.buffer:Buffer.pages"
+READ = "chalicelib.buffered_items:BufferedItems.pages"
 ADD = "chalicelib.postgres.point_records:PointRecordStore.add"
 STATEMENT = "pg8000.native:Connection.run"
-DELETE = "chalicelib.buffer:Buffer.delete"
+DELETE = "chalicelib.buffered_items:BufferedItems.delete"
 
 # Pages so small that a hundred records reach every kill point several times.
 SMALL_PAGES = {"REPLICATION_PAGE": "25", "REPLICATION_SEGMENTS": "2", "REPLICATION_DELETERS": "2"}

@@ -17,7 +17,7 @@ from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.replication_shares import ReplicationShares
-from chalicelib.replicator import Replicator
+from chalicelib.replicator.replication import Replicator
 from tests.conftest import SimulatedLegacy, connect
 from tests.support.postgres_proxy import Moment, PostgresProxy, running
 from tests.support.record_counts import assert_integrated, assert_replicated, buffered_ids, fill
@@ -95,14 +95,14 @@ def test_a_replication_whose_commit_hangs_ends_at_the_socket_timeout(
         proxy.url, pool=1, connect_timeout_s=1, statement_timeout_s=0.5, socket_margin_s=0.5
     )
     replicator = Replicator(
-        container.buffer(),
+        container.buffered_items(),
         PointRecordStore(impatient),
         segments=1,
         page=25,
         deleters=1,
         margin_s=1,
         shares=ReplicationShares(impatient, 30),
-        share=1_000,
+        share_size=1_000,
     )
     accepted = fill(dynamodb, table, RECORDS)
     proxy.interrupt(ADD, Moment.AFTER_COMMIT, hang=True)

@@ -11,7 +11,7 @@ import app
 from chalicelib import container
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.replication_shares import ReplicationShares
-from chalicelib.replicator import Replication, Replicator
+from chalicelib.replicator.replication import Replication, Replicator
 from deploy.capacity.facts import template
 from tests.support import killed_process
 from tests.support.killed_process import KillPoint
@@ -26,14 +26,14 @@ DEEP = {"REPLICATION_SHARE": str(SHARE), "REPLICATION_PAGE": "25", "REPLICATION_
 
 def replicator() -> Replicator:
     return Replicator(
-        container.buffer(),
+        container.buffered_items(),
         PointRecordStore(container.database()),
         segments=1,
         page=25,
         deleters=2,
         margin_s=1,
         shares=ReplicationShares(container.database(), 30),
-        share=SHARE,
+        share_size=SHARE,
     )
 
 
@@ -63,7 +63,7 @@ def test_replicators_that_share_the_buffer_read_and_delete_each_item_once(
         KillPoint("after", "chalicelib.postgres.replication_shares:ReplicationShares.divide"),
         KillPoint("after", "chalicelib.postgres.replication_shares:ReplicationShares.take", 3),
         KillPoint("after", "chalicelib.postgres.point_records:PointRecordStore.add", 7),
-        KillPoint("before", "chalicelib.buffer:Buffer.delete", 7),
+        KillPoint("before", "chalicelib.buffered_items:BufferedItems.delete", 7),
     ],
     ids=str,
 )

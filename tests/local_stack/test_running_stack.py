@@ -182,6 +182,8 @@ def test_start_migrates_the_database_as_an_audited_command(stack: RunningStack) 
         ("release", "release"),
         ("reconcile --since 2020-01-01T00:00:00Z", "reconcile-period"),
         ("keys --name payroll --employer 1 --days 30", "access-keys"),
+        ("export --employer 121 --employee 7", "export"),
+        ("restore --since 2026-01-01T00:00:00Z", "restore"),
         ("tick replicate", "tick replicate"),
     ],
 )

@@ -74,7 +74,7 @@ def test_canary_goes_the_whole_way_and_its_age_is_a_metric_of_each_stage(
         *("canary_age", "canary_replication", "canary_integration")
     }
     assert len(service.statuses()) == 1  # the second one is in the buffer
-    assert container.buffer().pending(10)["waiting"] == 1
+    assert container.buffered_items().pending(10)["waiting"] == 1
 
 
 def test_only_one_canary_is_on_its_way(
@@ -89,7 +89,7 @@ def test_only_one_canary_is_on_its_way(
     assert waiting["canary_age"] >= 3_600
     assert "canary_integration" not in waiting
     assert service.statuses() == {"AWAITING": 1}
-    assert container.buffer().pending(10)["waiting"] == 0
+    assert container.buffered_items().pending(10)["waiting"] == 0
 
 
 def test_a_parked_canary_stays_and_the_next_one_is_sent(
@@ -141,5 +141,5 @@ def test_without_the_setting_no_canary_is_sent(
 ) -> None:
     with wired(variables | {"CANARY_EMPLOYER": "0", "CANARY_EMPLOYEE": "0"}):
         app.observe(schedule_event(), context())
-        assert container.buffer().pending(10)["waiting"] == 0
+        assert container.buffered_items().pending(10)["waiting"] == 0
     assert '"message": "canary"' not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Whoever posts a punch first owns its evidence, but not without a trace.
+"""The first poster of a punch owns its evidence, and later posts leave a trace.
 
 The answer to a post says which evidence the record has. A later post with other evidence is in the
 log of the record, with its poster, whether the record was still in the buffer or long in Postgres.
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib import container
-from chalicelib.buffer import _MAX_BESIDE
+from chalicelib.buffer import _MAX_OTHER_EVIDENCE
 from chalicelib.postgres.other_evidence import MAX_POSTS
 from chalicelib.principal import Principal, Role
 from local.tokens import make_token
@@ -166,12 +166,12 @@ def test_flood_of_evidence_is_bounded_for_each_role(
 ) -> None:
     post(service, EMPLOYER, PUNCH)
     answers = set()
-    for round_number in range(MAX_POSTS // _MAX_BESIDE + 2):
-        for number in range(_MAX_BESIDE + 2):
+    for round_number in range(MAX_POSTS // _MAX_OTHER_EVIDENCE + 2):
+        for number in range(_MAX_OTHER_EVIDENCE + 2):
             body = {**PUNCH, "deviceId": f"{round_number}/{number}"}
             status, answer = post(service, EMPLOYER, body)
             answers.add((status, answer.get("evidence")))
-        assert len(buffered_ids(dynamodb, table)) <= _MAX_BESIDE + 1
+        assert len(buffered_ids(dynamodb, table)) <= _MAX_OTHER_EVIDENCE + 1
         service.replicate()
     assert answers == {(200, "logged"), (200, "dropped"), (201, None)}
     assert len(evidence_rows(service)) == MAX_POSTS
@@ -202,7 +202,7 @@ def test_post_without_a_record_is_quarantined_in_the_end(
     _, created = post(service, EMPLOYER, FAKE)
     post(service, EMPLOYEE, PHONE)
     dynamodb.delete_item(TableName=table, Key={"id": {"S": created["id"]}})
-    monkeypatch.setattr("chalicelib.replicator._LONGEST_WAIT", timedelta(0))
+    monkeypatch.setattr("chalicelib.replicator.page_commit._LONGEST_WAIT", timedelta(0))
     service.replicate()
     assert buffered_ids(dynamodb, table) == set()
     ((reason,),) = service.rows("SELECT reason FROM quarantine")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 import app
-from chalicelib import container
+from chalicelib import integrator_wiring
 from chalicelib.errors import InvalidError, MisconfiguredError, UnavailableError
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.lambda_events import context, schedule_event
@@ -230,7 +230,7 @@ def test_check_of_faulty_settings_says_what_is_wrong() -> None:
 
 def test_run_without_formats_and_conditions_reads_none(variables: dict[str, str]) -> None:
     with wired(variables):
-        endpoint = container.legacy_endpoint()
+        endpoint = integrator_wiring.legacy_endpoint()
     assert not endpoint.request.is_rendered
     assert endpoint.conditions is None
 

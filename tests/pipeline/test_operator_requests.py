@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "quarantine": {},
     "release": {"quarantineId": 1, "comment": "ticket 12"},
     "reconcile": {"comment": "ticket 12"},
+    "access-keys": {"name": "payroll", "employerId": 121, "comment": "ticket 12"},
 }
 ACTIONS = {"quarantine": "release", "reconcile": "reconcile-period"}
 
@@ -34,7 +35,7 @@ def send(http: Http, name: str, body: object, headers: dict[str, str] = ADA) -> 
     return http.post(f"/operations/{name}", headers=sent, body=text)
 
 
-def done(service: Service, name: str, **body: Any) -> dict[str, Any]:
+def done(service: Service, name: str, /, **body: Any) -> dict[str, Any]:
     response = send(service.http, name, {"comment": "ticket 12", **body})
     assert response.status_code == 200, response.body
     result: dict[str, Any] = response.json_body
@@ -106,6 +107,15 @@ def test_operator_routes_can_be_turned_off(tmp_path: Path) -> None:
         ("reconcile", {"until": "0001-01-01T00:00:00Z", "comment": "x"}, 400, "since"),
         ("reconcile", {"cursor": "x", "comment": "x"}, 400, "cursor"),
         ("reconcile", {"cursor": "x/y/PT1S", "comment": "x"}, 400, "cursor"),
+        ("access-keys", {"name": "x", "employerId": 1}, 400, "comment"),
+        ("access-keys", {"revoke": 1}, 400, "comment"),
+        ("access-keys", {"name": "x", "comment": "x"}, 400, "employerId"),
+        ("access-keys", {"employerId": 1.0, "name": "x", "comment": "x"}, 400, "employerId"),
+        ("access-keys", {"revoke": 1, "before": 7, "comment": "x"}, 400, "revoke"),
+        ("access-keys", {"name": "x", "before": 7, "comment": "x"}, 400, "before"),
+        ("access-keys", {"before": 0}, 400, "before"),
+        ("access-keys", {"revoke": 7, "comment": "x"}, 404, "revoke"),
+        ("access-keys", {"name": "\ud800", "employerId": 1, "comment": "x"}, 400, None),
         ("nothing", {"comment": "x"}, 404, None),
     ],
 )
@@ -247,3 +257,30 @@ def test_a_period_is_reconciled_in_steps(
         monkeypatch.setattr(operator_commands, "_REQUEST_S", 8.0)
         recent = done(service, "reconcile")
         assert (recent["accepted"], recent["more"]) == (3, False)
+
+
+def test_access_keys_are_made_listed_in_pages_and_revoked(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(operator_commands, "_REQUEST_LISTED", 2)
+    audit_lines(capsys)
+    made = [
+        done(service, "access-keys", name=name, employerId=121, **more)
+        for name, more in (("a", {}), ("b", {"employeeId": 7}), ("c", {"days": 730}))
+    ]
+    report = {"Authorization": f"Bearer {made[1]['key']}"}
+    assert service.http.get("/odata/PointRecords", headers=report).status_code == 200
+    first = send(service.http, "access-keys", {}).json_body["keys"]
+    rest = send(service.http, "access-keys", {"before": first[-1]["id"]}).json_body["keys"]
+    assert [(each["name"], each["role"], each["isValid"]) for each in first + rest] == [
+        ("c", "employer", True),
+        ("b", "employee", True),
+        ("a", "employer", True),
+    ]
+    assert done(service, "access-keys", revoke=made[1]["id"]) == {"revoked": made[1]["id"]}
+    assert service.http.get("/odata/PointRecords", headers=report).status_code == 401
+    assert send(service.http, "access-keys", {}, report).status_code == 403
+    lines = audit_lines(capsys)
+    assert {(line["action"], line["by"]) for line in lines} == {("access-keys", "ada")}
+    assert lines[1]["found"].keys() == {"id", "name", "expiresAt"}
+    assert not [each for each in made if each["key"] in json.dumps(lines)]

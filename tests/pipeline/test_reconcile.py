@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 import app
-from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.errors import InvalidError, NotFoundError
 from chalicelib.operations.accepted_log import from_cloudwatch, from_file
@@ -52,7 +52,7 @@ def test_reconcile_counts_each_accepted_record_in_the_store_that_has_it(
     poisoned, *waiting = service.accept(range(8, 12))
     junk = {"id": {"S": poisoned}, "record": {"S": "junk"}}
     dynamodb.put_item(TableName=table, Item=junk)
-    buffer = Buffer(dynamodb, table)
+    buffer = BufferedItems(dynamodb, table)
     kept = [item for item in next(buffer.pages(0, 1, 100)) if item["id"]["S"] in waiting]
     buffer.delete(waiting, DeletePace())
     service.replicate()
@@ -74,7 +74,7 @@ def test_reconcile_reports_missing_and_unlogged_records(
     service: Service, log: Path, capsys: pytest.CaptureFixture[str], dynamodb: Any, table: str
 ) -> None:
     lost, kept, logged_twice = service.accept(range(1, 4))
-    Buffer(dynamodb, table).delete([lost], DeletePace())
+    BufferedItems(dynamodb, table).delete([lost], DeletePace())
     service.replicate()
     service.rows(
         "INSERT INTO integration_log (point_id, employer_id, employee_id, number, attempt, status)"
@@ -94,7 +94,7 @@ def test_reconcile_reports_missing_and_unlogged_records(
 
 
 def test_buffer_looks_up_more_ids_than_one_request_holds(dynamodb: Any, table: str) -> None:
-    buffer = Buffer(dynamodb, table)
+    buffer = BufferedItems(dynamodb, table)
     stored = [f"{number:036}" for number in range(0, 700, 2)]
     for item_id in stored:
         dynamodb.put_item(TableName=table, Item={"id": {"S": item_id}})

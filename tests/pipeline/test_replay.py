@@ -11,9 +11,10 @@ from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.sql.filter import translate_filter
 from chalicelib.operations.replay import Replay, replay
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.claims import Claimed, Claims
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.dead_letters import DeadLetters
+from chalicelib.postgres.settlements import Sample, Settlement
 from tests.conftest import SimulatedLegacy
 from tests.support.lambda_events import context
 from tests.support.service import Service

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.buffer import Buffer
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError
 from chalicelib.errors import NotImplementedByServiceError, UnavailableError
@@ -37,15 +38,20 @@ def client(request: pytest.FixtureRequest, dynamodb_url: str) -> Any:
 
 @pytest.fixture
 def buffer(client: Any, table: str) -> Buffer:
-    return Buffer(client, table, sleep=lambda _: None)
+    return Buffer(client, table)
 
 
-def item_ids(buffer: Buffer, page: int = 7, segments: int = 3) -> list[str]:
+@pytest.fixture
+def items(client: Any, table: str) -> BufferedItems:
+    return BufferedItems(client, table, sleep=lambda _: None)
+
+
+def item_ids(items: BufferedItems, page: int = 7, segments: int = 3) -> list[str]:
     """Return the ids of all items, scanned page by page."""
     return [
         item["id"]["S"]
         for segment in range(segments)
-        for page_items in buffer.pages(segment, segments, page)
+        for page_items in items.pages(segment, segments, page)
         for item in page_items
     ]
 
@@ -72,7 +78,9 @@ def test_one_of_many_concurrent_puts_stores_the_record(buffer: Buffer) -> None:
     assert len({record for record, _ in stored}) == 1
 
 
-def test_put_atomically_tells_new_records_from_stored_ones(buffer: Buffer) -> None:
+def test_put_atomically_tells_new_records_from_stored_ones(
+    buffer: Buffer, items: BufferedItems
+) -> None:
     first = punch(1)
     buffer.put(first)
     later = replace(first, created_at=NOW + timedelta(hours=1))
@@ -83,16 +91,18 @@ def test_put_atomically_tells_new_records_from_stored_ones(buffer: Buffer) -> No
         (punch(3), True),
     ]
     assert buffer.put_atomically([later]) == [(first, False)]
-    assert sorted(item_ids(buffer)) == sorted(str(punch(each).id) for each in (1, 2, 3))
+    assert sorted(item_ids(items)) == sorted(str(punch(each).id) for each in (1, 2, 3))
 
 
-def test_put_atomically_rejects_more_records_than_a_transaction_may_write(buffer: Buffer) -> None:
+def test_put_atomically_rejects_more_records_than_a_transaction_may_write(
+    buffer: Buffer, items: BufferedItems
+) -> None:
     many = [punch(each) for each in range(1, 102)]
     with pytest.raises(NotImplementedByServiceError, match="100"):
         buffer.put_atomically(many)
-    assert item_ids(buffer) == []
+    assert item_ids(items) == []
     assert all(created for _, created in buffer.put_atomically(many[:100]))
-    assert len(item_ids(buffer)) == 100
+    assert len(item_ids(items)) == 100
 
 
 def test_concurrent_transactions_store_each_record_once(buffer: Buffer) -> None:
@@ -108,15 +118,15 @@ def test_concurrent_transactions_store_each_record_once(buffer: Buffer) -> None:
 
 
 def test_store_without_a_table_is_unavailable(client: Any) -> None:
-    buffer = Buffer(client, "nowhere")
+    buffer, items = Buffer(client, "nowhere"), BufferedItems(client, "nowhere")
     for call in (
         lambda: buffer.put_atomically([punch(1), punch(2)]),
         lambda: buffer.put(punch()),
         lambda: buffer.get(str(punch().id)),
-        lambda: buffer.delete([str(punch().id)], DeletePace()),
-        lambda: buffer.existing_ids([str(punch().id)]),
-        lambda: list(buffer.pages(0, 1, 10)),
-        lambda: buffer.pending(10),
+        lambda: items.delete([str(punch().id)], DeletePace()),
+        lambda: items.existing_ids([str(punch().id)]),
+        lambda: list(items.pages(0, 1, 10)),
+        lambda: items.pending(10),
     ):
         with pytest.raises(UnavailableError):
             call()
@@ -130,22 +140,24 @@ def test_put_under_the_id_of_an_invalid_item_is_unavailable(
         buffer.put(punch())
 
 
-def test_each_item_is_on_exactly_one_page_of_one_segment(buffer: Buffer) -> None:
+def test_each_item_is_on_exactly_one_page_of_one_segment(
+    buffer: Buffer, items: BufferedItems
+) -> None:
     ids = [str(buffer.put(punch(employee))[0].id) for employee in range(1, 60)]
-    assert sorted(item_ids(buffer)) == sorted(ids)
+    assert sorted(item_ids(items)) == sorted(ids)
 
 
-def test_delete_removes_the_given_items_and_no_others(buffer: Buffer) -> None:
+def test_delete_removes_the_given_items_and_no_others(buffer: Buffer, items: BufferedItems) -> None:
     ids = [str(buffer.put(punch(employee))[0].id) for employee in range(1, 31)]
-    assert buffer.delete(ids[:25], DeletePace()) == 25
-    assert buffer.delete(ids[:25], DeletePace()) == 25  # deleting is idempotent
-    assert sorted(item_ids(buffer)) == sorted(ids[25:])
+    assert items.delete(ids[:25], DeletePace()) == 25
+    assert items.delete(ids[:25], DeletePace()) == 25  # deleting is idempotent
+    assert sorted(item_ids(items)) == sorted(ids[25:])
 
 
 def test_pending_has_the_number_of_items_and_the_age_of_the_oldest_record(
-    buffer: Buffer, dynamodb: Any, table: str
+    buffer: Buffer, items: BufferedItems, dynamodb: Any, table: str
 ) -> None:
-    assert buffer.pending(10) == {
+    assert items.pending(10) == {
         "waiting": 0,
         "estimated": False,
         "oldestAgeSeconds": None,
@@ -154,19 +166,19 @@ def test_pending_has_the_number_of_items_and_the_age_of_the_oldest_record(
     aged = replace(punch(), created_at=datetime.now(UTC) - timedelta(minutes=5))
     buffer.put(aged)
     dynamodb.put_item(TableName=table, Item={"id": {"S": "invalid"}})
-    pending = buffer.pending(10)
+    pending = items.pending(10)
     assert (pending["waiting"], pending["estimated"]) == (2, False)
     assert 300 <= pending["oldestAgeSeconds"] < 360
     assert pending["acceptedLastMinute"] == 0
     buffer.put(replace(punch(9), created_at=datetime.now(UTC)))
-    assert buffer.pending(10)["acceptedLastMinute"] == 1
-    buffer.delete([str(punch(9).id)], DeletePace())
-    beyond = buffer.pending(1)  # one response of 1 MB still counts them exactly
+    assert items.pending(10)["acceptedLastMinute"] == 1
+    items.delete([str(punch(9).id)], DeletePace())
+    beyond = items.pending(1)  # one response of 1 MB still counts them exactly
     assert (beyond["waiting"], beyond["estimated"]) == (2, False)
 
 
 def test_pending_beyond_a_response_is_extrapolated_from_a_sample(
-    buffer: Buffer, dynamodb: Any, table: str
+    items: BufferedItems, dynamodb: Any, table: str
 ) -> None:
     size = 2_000
     filler = "x" * 2_000  # 4 MB in all: the first sixteenth fits into a response
@@ -176,7 +188,7 @@ def test_pending_beyond_a_response_is_extrapolated_from_a_sample(
             for each in range(first, first + 25)
         ]
         dynamodb.batch_write_item(RequestItems={table: puts})
-    pending = buffer.pending(100)
+    pending = items.pending(100)
     assert pending["estimated"]
     # A sixteenth of 2,000 items varies by a standard deviation of 9 %.
     assert pending["waiting"] == pytest.approx(size, rel=0.4)
@@ -216,13 +228,13 @@ def failed(code: str, **fields: Any) -> DynamoDBError:
 def test_every_operation_is_unavailable_if_the_endpoint_fails(fault: Exception) -> None:
     record_id = str(punch().id)
     for call in (
-        lambda buffer: buffer.put(punch()),
-        lambda buffer: buffer.get(record_id),
-        lambda buffer: list(buffer.pages(0, 1, 10)),
-        lambda buffer: buffer.pending(10),
+        lambda client: Buffer(client, "t").put(punch()),
+        lambda client: Buffer(client, "t").get(record_id),
+        lambda client: list(BufferedItems(client, "t").pages(0, 1, 10)),
+        lambda client: BufferedItems(client, "t").pending(10),
     ):
         with pytest.raises(UnavailableError):
-            call(Buffer(ScriptedClient(fault), "t"))
+            call(ScriptedClient(fault))
 
 
 @pytest.mark.parametrize(
@@ -234,9 +246,9 @@ def test_every_operation_is_unavailable_if_the_endpoint_fails(fault: Exception) 
 )
 def test_deletes_are_unavailable_if_the_endpoint_fails(fault: DynamoDBError) -> None:
     with pytest.raises(UnavailableError):
-        Buffer(ScriptedClient(fault), "t").delete(["a"], DeletePace())
+        BufferedItems(ScriptedClient(fault), "t").delete(["a"], DeletePace())
     with pytest.raises(UnavailableError):
-        Buffer(ScriptedClient(fault), "t").delete_unchanged({"id": {"S": "a"}}, DeletePace())
+        BufferedItems(ScriptedClient(fault), "t").delete_unchanged({"id": {"S": "a"}}, DeletePace())
 
 
 def test_put_takes_the_stored_item_from_the_failed_condition() -> None:
@@ -253,7 +265,7 @@ def test_put_is_retried_if_the_stored_item_has_just_been_deleted() -> None:
 def test_scan_continues_after_an_empty_page() -> None:
     last = {"Items": [{"id": {"S": "x"}}]}
     client = ScriptedClient({"Items": [], "LastEvaluatedKey": {"id": {"S": "k"}}}, last)
-    assert list(Buffer(client, "t").pages(0, 1, 10)) == [[], last["Items"]]
+    assert list(BufferedItems(client, "t").pages(0, 1, 10)) == [[], last["Items"]]
     assert client.calls[1]["ExclusiveStartKey"] == {"id": {"S": "k"}}
 
 
@@ -263,7 +275,7 @@ def test_unprocessed_deletes_are_retried_and_not_counted_if_they_remain() -> Non
         return {"UnprocessedItems": {"t": requests}}
 
     client = ScriptedClient(unprocessed("b", "c"), unprocessed("c"), *[unprocessed("c")] * 4)
-    assert Buffer(client, "t").delete(["a", "b", "c"], DeletePace()) == 2
+    assert BufferedItems(client, "t").delete(["a", "b", "c"], DeletePace()) == 2
     assert client.calls[1]["RequestItems"] == unprocessed("b", "c")["UnprocessedItems"]
 
 
@@ -274,19 +286,20 @@ def test_unprocessed_deletes_are_retried_and_not_counted_if_they_remain() -> Non
 def test_throttled_deletes_are_retried_and_then_left(code: str) -> None:
     pace = DeletePace()
     client = ScriptedClient(failed(code), failed(code), {"UnprocessedItems": {}})
-    assert Buffer(client, "t").delete(["a"], pace) == 1
+    assert BufferedItems(client, "t").delete(["a"], pace) == 1
     assert pace.cuts == 2
-    assert Buffer(ScriptedClient(*[failed(code)] * 6), "t").delete(["a"], pace) == 0
+    assert BufferedItems(ScriptedClient(*[failed(code)] * 6), "t").delete(["a"], pace) == 0
     assert pace.cuts == 8
-    cut = Buffer(ScriptedClient(failed(code)), "t")
+    cut = BufferedItems(ScriptedClient(failed(code)), "t")
     assert cut.delete_unchanged({"id": {"S": "a"}}, DeletePace()) == 0
 
 
 def test_delete_that_may_not_continue_makes_no_call() -> None:
     client = ScriptedClient()
-    assert Buffer(client, "t").delete(["a"], DeletePace(), lambda: False) == 0
+    assert BufferedItems(client, "t").delete(["a"], DeletePace(), lambda: False) == 0
     assert (
-        Buffer(client, "t").delete_unchanged({"id": {"S": "a"}}, DeletePace(), lambda: False) == 0
+        BufferedItems(client, "t").delete_unchanged({"id": {"S": "a"}}, DeletePace(), lambda: False)
+        == 0
     )
     assert client.calls == []
 
@@ -295,14 +308,14 @@ def test_delete_that_may_not_continue_makes_no_call() -> None:
     "invalid", [{}, {"record": {"S": "invalid"}}, {"record": {"N": "1"}}, {"x": {"M": {}}}]
 )
 def test_invalid_item_is_deleted_unless_a_punch_has_replaced_it(
-    buffer: Buffer, dynamodb: Any, table: str, invalid: dict[str, Any]
+    buffer: Buffer, items: BufferedItems, dynamodb: Any, table: str, invalid: dict[str, Any]
 ) -> None:
     key = {"id": {"S": str(punch().id)}}
     dynamodb.put_item(TableName=table, Item=key | invalid)
-    assert buffer.delete_unchanged(key | invalid, DeletePace()) == 1
+    assert items.delete_unchanged(key | invalid, DeletePace()) == 1
     assert buffer.get(str(punch().id)) is None
     buffer.put(punch())  # acknowledged to a phone
     assert (
-        buffer.delete_unchanged(key | invalid, DeletePace()) == 0
+        items.delete_unchanged(key | invalid, DeletePace()) == 0
     )  # by a run that read the invalid item before
     assert buffer.get(str(punch().id)) == punch()

@@ -9,9 +9,10 @@ import pytest
 from pg8000.native import Connection
 
 from chalicelib.point_record import Status, parse, to_json
-from chalicelib.postgres.claims import _CLAIM, _DUE, _FLUSH, Claimed, Claims, Sample, Settlement
+from chalicelib.postgres.claims import _CLAIM, _DUE, Claimed, Claims
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.settlements import _FLUSH, Sample, Settlement
 from local.postgres import random_id
 
 SAMPLE = Sample(6.09, 1, 1, 0, 0, 12, 20, "classic")

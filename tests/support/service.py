@@ -11,7 +11,7 @@ import pytest
 from chalice.test import Client, HTTPResponse, TestHTTPClient
 
 import app
-from chalicelib import container, operator_commands, telemetry
+from chalicelib import container, integrator_wiring, operator_commands, telemetry
 from chalicelib.postgres.connection import Database
 from local.dynamodb.server import CREDENTIALS
 from local.gateway import ApiGateway
@@ -87,7 +87,8 @@ def reset_container() -> None:
     for database in databases:
         if database.cache_info().currsize:
             database().close()
-    for function in (*vars(container).values(), operator_commands.request_database):
+    cached = (*vars(container).values(), *vars(integrator_wiring).values())
+    for function in (*cached, operator_commands.request_database):
         if hasattr(function, "cache_clear"):
             function.cache_clear()
     telemetry.logger.handlers.clear()

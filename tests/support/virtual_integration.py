@@ -18,7 +18,8 @@ from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run import Run
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Claimed, Sample, Settlement
+from chalicelib.postgres.claims import Claimed
+from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.settings import Settings
 
 RUN_S = 120.0  # the longest run: the timeout of the Lambda function

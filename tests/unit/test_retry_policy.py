@@ -12,7 +12,8 @@ from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy, backoff_s
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Claimed, Settlement
+from chalicelib.postgres.claims import Claimed
+from chalicelib.postgres.settlements import Settlement
 
 POLICY = RetryPolicy(
     max_attempts=8, retry_base_s=1.0, retry_max_s=3_600.0, overload_retry_max_s=60.0

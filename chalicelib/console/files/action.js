@@ -1,23 +1,28 @@
 // What the actions of an operator share: the reason that each needs, and steps that continue until all is done.
 import { operate } from './api.js'
-import { field, h } from './dom.js'
-import { session } from './session.js'
+import { field, h, problemBox } from './dom.js'
 import { t } from './words.js'
 
-/** Return the field of the reason, and `value()`: the reason, or null after saying that one is needed. */
-export function commentField(problem) {
-  const control = h('input', { maxlength: '200', autocomplete: 'off', 'aria-required': 'true' })
-  const element = field(t('comment'), control, { hint: t('commentHint'), wide: true })
-  return {
-    element,
-    value() {
-      const text = control.value.trim()
-      if (text) return text
-      problem.show({ message: t('commentNeeded') })
-      control.focus()
-      return null
-    },
-  }
+/** Return a form with a field for the reason. `act(reason)` acts, and what it throws is shown; `close` adds a button. */
+export function actionForm(label, button, parts, act, close) {
+  const problem = problemBox()
+  const comment = h('input', { maxlength: '200', autocomplete: 'off', 'aria-required': 'true' })
+  const start = h('button', { class: 'main' }, button)
+  return h('form', { class: 'panel stack', 'aria-label': label, async onsubmit(event) {
+    event.preventDefault()
+    const reason = comment.value.trim()
+    problem.show(reason ? null : { message: t('commentNeeded') })
+    if (!reason) return comment.focus()
+    start.disabled = true
+    try {
+      await act(reason)
+    } catch (error) {
+      problem.show(error)
+    }
+    start.disabled = false
+    return undefined
+  } }, parts, field(t('comment'), comment, { hint: t('commentHint'), wide: true }), problem, h('div', { class: 'row' }, start,
+    close && h('button', { type: 'button', onclick: close }, t('close'))))
 }
 
 /** Run a command in steps, each continuing at the cursor of the last; `onStep` sees each answer. */
@@ -29,6 +34,3 @@ export async function inSteps(name, command, signal, onStep, cursor = null) {
     onStep(answer, next)
   } while (next)
 }
-
-/** Return what stands in place of an action that the stage has turned off; null if it has not. */
-export const turnedOff = () => (session.config.operatorRoutes ? null : h('p', { class: 'empty' }, t('routesOff')))

@@ -1,7 +1,7 @@
 // Sends the requests of the page, with the token of the session, and reads the errors of the service.
 import { t } from './words.js'
 
-// This file is ROOT/console/VERSION/api.js, whatever prefix the stage has.
+// This file is ROOT/console/VERSION/api.js, under any prefix of the stage.
 export const ROOT = new URL('../../', import.meta.url)
 const TIMEOUT_MS = 35_000
 
@@ -67,11 +67,15 @@ async function send(url, options, signal) {
 
 async function json(response) {
   try {
-    return await response.json()
+    return JSON.parse(await response.text(), exact)
   } catch {
     throw new ApiError(t('unreadable'), { status: response.status, code: 'Unreadable' })
   }
 }
+
+// A number that JavaScript would round stays the text that it is.
+const exact = (_, value, context) => (
+  typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER ? context?.source ?? value : value)
 
 async function errorOf(response) {
   const retryAfter = Number(response.headers.get('Retry-After')) || 0

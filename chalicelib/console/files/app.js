@@ -4,6 +4,7 @@ import { daysView } from './days.js'
 import { fill, h } from './dom.js'
 import { findView } from './find.js'
 import { instant } from './format.js'
+import { keysView } from './keys.js'
 import { limitView } from './limit.js'
 import { nowView } from './now.js'
 import { quarantineView } from './quarantine.js'
@@ -16,15 +17,17 @@ import { language, languages, setLanguage, t } from './words.js'
 
 const VIEWS = {
   now: nowView, limit: limitView, find: findView, record: recordView, replay: replayView,
-  quarantine: quarantineView, reconcile: reconcileView, days: daysView,
+  quarantine: quarantineView, reconcile: reconcileView, keys: keysView, days: daysView,
 }
-const OPERATORS_TABS = ['now', 'limit', 'find', 'replay', 'quarantine', 'reconcile']
+// Each is a route, which the stage may turn off.
+const ACTIONS = ['replay', 'quarantine', 'reconcile', 'keys']
+const OPERATORS_TABS = ['now', 'limit', 'find', ...ACTIONS]
 const EMPLOYERS_TABS = ['find', 'days']
 
 const root = document.getElementById('app')
 const main = h('main', { id: 'main', tabindex: '-1' })
 const away = h('div', { class: 'away', role: 'alert', hidden: true })
-let view = null
+let view = null // its abort ends the view that is shown
 
 use(session)
 session.addEventListener('changed', start)
@@ -47,9 +50,9 @@ async function open() {
   if (!session.isSignedIn()) start()
 }
 
-/** Show the views of whoever is signed in; else the way to sign in. */
+/** Show the views of the user who is signed in; else the way to sign in. */
 async function start() {
-  view?.stop()
+  view?.abort()
   view = null
   document.documentElement.lang = language()
   if (!session.isSignedIn()) {
@@ -88,10 +91,13 @@ function show(moveFocus) {
   const [name, id] = path.split('/')
   const isKnown = tabs.includes(name) || (name === 'record' && id)
   const shown = isKnown ? name : tabs[0]
-  view?.stop()
-  view = VIEWS[shown](new URLSearchParams(isKnown ? parameters : ''), id)
+  view?.abort()
+  view = new AbortController()
+  const isOff = ACTIONS.includes(shown) && !session.config.operatorRoutes
+  const element = isOff ? h('p', { class: 'empty' }, t('routesOff'))
+    : VIEWS[shown](new URLSearchParams(isKnown ? parameters : ''), view.signal, id)
   const title = h('h1', { tabindex: '-1' }, t(titleOf(shown)))
-  fill(main, title, view.element)
+  fill(main, title, element)
   document.title = `${t(titleOf(shown))} · ${t('title')}`
   for (const each of document.querySelectorAll('header nav a')) {
     const isCurrent = each.dataset.view === (shown === 'record' ? 'find' : shown)

@@ -55,6 +55,12 @@ export function faultIn(parameters) {
   return null
 }
 
+/** Throw what is wrong with the parameters, if anything is. */
+export function check(parameters) {
+  const wrong = faultIn(parameters)
+  if (wrong) throw new Error(t(wrong[1]))
+}
+
 /** Return the filter of the parameters; '' if they select all. */
 export function filterOf(parameters) {
   const conditions = []

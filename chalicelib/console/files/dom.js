@@ -1,4 +1,5 @@
 // Makes elements. Texts become text nodes, never HTML, so that nothing in a record is markup.
+import { t } from './words.js'
 
 /** Return an element: h('a', { href, class, onclick }, 'text', child, …). null, false and undefined are left out. */
 export function h(tag, attributes = {}, ...children) {
@@ -38,15 +39,16 @@ export function field(label, control, { hint, wide } = {}) {
   return h('div', { class: wide ? 'field wide' : 'field' }, h('label', { for: control.id }, label), control, note)
 }
 
-/** Return a table in a box that scrolls by itself, so that the page never does. Cells are texts or elements. */
+/**
+ * Return a table in a box that scrolls by itself, so that the page never does. A column is the key of its title, and its
+ * class. Cells are texts or elements.
+ */
 export function table(caption, columns, rows) {
-  const cell = (value, column) => h('td', { class: column.number ? 'number' : column.class }, value ?? '–')
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
     h('table', {},
       h('caption', { class: 'unseen' }, caption),
-      h('thead', {}, h('tr', {}, columns.map((column) => (
-        h('th', { scope: 'col', class: column.number ? 'number' : null }, column.title))))),
-      h('tbody', {}, rows.map((row) => h('tr', {}, columns.map((column, index) => cell(row[index], column)))))))
+      h('thead', {}, h('tr', {}, columns.map(([title, kind]) => h('th', { scope: 'col', class: kind }, t(title))))),
+      h('tbody', {}, rows.map((row) => h('tr', {}, columns.map(([, kind], index) => h('td', { class: kind }, row[index] ?? '–')))))))
 }
 
 /** Return an element that says what went wrong, and `show(error)` for it. */

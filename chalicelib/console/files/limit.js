@@ -8,7 +8,7 @@ import { t } from './words.js'
 const FASTEST_MS = 2_000
 const SLOWEST_MS = 60_000
 
-export function limitView(parameters) {
+export function limitView(parameters, signal) {
   const range = parameters.get('range') in RANGES ? parameters.get('range') : '5m'
   const summary = h('p', { class: 'summary' }, t('loading'))
   const totals = h('p', { class: 'note' })
@@ -30,7 +30,7 @@ export function limitView(parameters) {
     plots = latest.isEmpty ? [] : plotsIn(charts, latest)
     if (latest.isEmpty) fill(charts, h('p', { class: 'empty' }, t('noRuns')))
   }
-  const stop = poll(async (signal) => {
+  poll(signal, async () => {
     const hadPlots = plots.length > 0
     latest = await runs.update(Date.now() / 1_000, signal)
     if (hadPlots && !latest.isEmpty) plots.forEach((each, index) => each.setData(dataOf(latest, index)))
@@ -46,15 +46,12 @@ export function limitView(parameters) {
   resized.observe(charts)
   const dark = matchMedia('(prefers-color-scheme: dark)')
   dark.addEventListener('change', draw)
-  return {
-    element,
-    stop() {
-      stop()
-      resized.disconnect()
-      dark.removeEventListener('change', draw)
-      plots.forEach((each) => each.destroy())
-    },
+  signal.onabort = () => {
+    resized.disconnect()
+    dark.removeEventListener('change', draw)
+    plots.forEach((each) => each.destroy())
   }
+  return element
 }
 
 const iso = (seconds) => new Date(seconds * 1_000).toISOString()

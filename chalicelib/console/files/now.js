@@ -8,7 +8,7 @@ import { t } from './words.js'
 
 const EVERY_MS = 5_000
 
-export function nowView() {
+export function nowView(parameters, signal) {
   const verdict = h('div', { class: 'verdict', role: 'status' }, h('p', {}, t('loading')))
   const flow = h('dl', { class: 'flow' })
   const stages = h('dl', { class: 'stages' })
@@ -17,7 +17,7 @@ export function nowView() {
     h('section', {}, h('h2', {}, t('lastMinute')), flow), h('section', {}, h('h2', {}, t('stages')), stages), asOf)
   let shown = ''
 
-  const stop = poll(async (signal) => {
+  poll(signal, async () => {
     const health = await request('health', { signal })
     const found = diagnose(health)
     const sentences = found.map((each) => `${each.level} ${sentence(each)} ${each.cause}`).join('\n')
@@ -40,7 +40,7 @@ export function nowView() {
       : h('p', {}, t('allWell')))
   }
 
-  return { element, stop }
+  return element
 }
 
 function sentence({ key, values: { at, age, n, status } }) {

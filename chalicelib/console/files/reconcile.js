@@ -1,6 +1,6 @@
 // Reconcile a period: prove that every accepted punch is in a store.
-import { commentField, inSteps, turnedOff } from './action.js'
-import { field, fill, h, problemBox, say, table } from './dom.js'
+import { actionForm, inSteps } from './action.js'
+import { field, fill, h, say, table } from './dom.js'
 import { fieldInstant, fieldValue, instant, number } from './format.js'
 import { t } from './words.js'
 
@@ -9,55 +9,37 @@ const COUNTS = { acceptedCount: 'accepted', inBuffer: 'inBuffer', inPostgres: 'i
 const DEFAULT_MS = 2 * 3_600_000
 const MOST_IDS = 500
 
-export function reconcileView() {
-  const off = turnedOff()
-  if (off) return { element: off, stop() {} }
-  const control = new AbortController()
-  const problem = problemBox()
-  const comment = commentField(problem)
+export function reconcileView(parameters, signal) {
   const since = h('input', { type: 'datetime-local', required: true, value: fieldValue(Date.now() - DEFAULT_MS) })
   const until = h('input', { type: 'datetime-local', required: true, value: fieldValue(Date.now() + 60_000) })
   const result = h('div', {})
   const progress = h('progress', { max: '1', value: 0, hidden: true, 'aria-label': t('reconcile') })
   const said = h('p', { role: 'status', class: 'note' })
-  const start = h('button', { class: 'main' }, t('reconcileNow'))
-  const form = h('form', { class: 'stack', onsubmit: run },
-    h('div', { class: 'criteria' }, field(t('from'), since), field(t('until'), until)),
-    comment.element, h('div', { class: 'row' }, start, progress))
 
-  async function run(event) {
-    event.preventDefault()
-    problem.show(null)
+  async function run(comment) {
     const period = { since: fieldInstant(since.value), until: fieldInstant(until.value) }
-    if (period.since >= period.until) return problem.show({ message: t('wrongPeriod') })
-    const why = comment.value()
-    if (!why) return undefined
+    if (period.since >= period.until) throw new Error(t('wrongPeriod'))
     const sums = Object.fromEntries(Object.values(COUNTS).map((name) => [name, 0]))
     const ids = { missing: [], unlogged: [] }
-    start.disabled = true
     progress.hidden = false
     fill(result)
     const [from, to] = [Date.parse(period.since), Math.min(Date.now(), Date.parse(period.until))]
     try {
-      await inSteps('reconcile', { ...period, comment: why }, control.signal, (answer) => {
+      await inSteps('reconcile', { ...period, comment }, signal, (answer) => {
         for (const name of Object.keys(sums)) sums[name] += answer[name]
         for (const name of Object.keys(ids)) ids[name] = [...ids[name], ...answer[`${name}Ids`]].slice(0, MOST_IDS)
         progress.value = Math.min(1, (Date.parse(answer.reached) - from) / Math.max(1, to - from))
         say(said, t('reconciling', { at: instant(answer.reached) }))
       })
       fill(result, verdictOf(sums, ids))
-    } catch (error) {
-      if (!control.signal.aborted) problem.show(error)
+    } finally {
+      progress.hidden = true
     }
-    start.disabled = false
-    progress.hidden = true
-    return undefined
   }
 
-  return {
-    element: h('div', { class: 'stack' }, h('p', {}, t('reconcileLead')), form, problem, said, result),
-    stop: () => control.abort(),
-  }
+  return h('div', { class: 'stack' }, h('p', {}, t('reconcileLead')),
+    actionForm(t('reconcile'), t('reconcileNow'), h('div', { class: 'criteria' }, field(t('from'), since), field(t('until'), until)), run),
+    progress, said, result)
 }
 
 function verdictOf(sums, ids) {
@@ -68,6 +50,6 @@ function verdictOf(sums, ids) {
       isProven ? h('p', {}, t('proven')) : null,
       sums.missing ? [h('p', {}, t('missingFound', { n: number(sums.missing) })), list(ids.missing)] : null,
       sums.unlogged ? [h('p', {}, t('unloggedFound', { n: number(sums.unlogged) })), list(ids.unlogged)] : null),
-    table(t('reconcile'), Object.keys(COUNTS).map((name) => ({ title: t(name), number: true })),
+    table(t('reconcile'), Object.keys(COUNTS).map((name) => [name, 'number']),
       [Object.values(COUNTS).map((name) => number(sums[name]))]))
 }

@@ -11,12 +11,12 @@ const WAITING = ['AWAITING', 'INTEGRATING', 'ERROR']
 const EVERY_MS = 3_000
 const LOGS = 'attempt,status,log,httpStatus,latencyMs,createdAt'
 
-export function recordView(parameters, text) {
+export function recordView(parameters, signal, text) {
   const id = text.replaceAll(/[^\da-f-]/gi, '') // all that an id has
   const problem = problemBox()
   const content = h('div', {}, h('p', {}, t('loading')))
   let shown = ''
-  const stop = poll(async (signal) => {
+  const stop = poll(signal, async () => {
     const record = await read(id, signal)
     problem.show(null)
     const text = JSON.stringify(record)
@@ -28,7 +28,7 @@ export function recordView(parameters, text) {
     if (!shown) fill(content)
     if (error.status >= 400 && error.status < 500) stop()
   })
-  return { element: h('div', {}, problem, content), stop }
+  return h('div', {}, problem, content)
 }
 
 async function read(id, signal) {

@@ -1,5 +1,5 @@
 // Replay parked records that a filter selects: first their number, then the reason, then the replay.
-import { commentField, inSteps, turnedOff } from './action.js'
+import { actionForm, inSteps } from './action.js'
 import { page, query } from './api.js'
 import { field, fill, h, problemBox, say, table } from './dom.js'
 import { instant, localInstant, number } from './format.js'
@@ -7,11 +7,7 @@ import { t } from './words.js'
 
 const SHOWN = 20
 
-export function replayView(parameters) {
-  const off = turnedOff()
-  if (off) return { element: off, stop() {} }
-  const control = new AbortController()
-  const { signal } = control
+export function replayView(parameters, signal) {
   const problem = problemBox()
   const filter = h('input', {
     value: parameters.get('filter') ?? 'true', required: true, maxlength: '4000', spellcheck: 'false', autocomplete: 'off' })
@@ -42,26 +38,21 @@ export function replayView(parameters) {
   }
 
   function offer(text, count, rows) {
-    const comment = commentField(problem)
     const progress = h('progress', { max: String(count), value: 0, hidden: true, 'aria-label': t('replay') })
     const said = h('p', { role: 'status' })
     const stop = h('button', { type: 'button', hidden: true }, t('stop'))
-    const start = h('button', { class: 'main' }, t('replayNow', { n: number(count) }))
-    const state = { replayed: 0, cursor: null, comment: '' }
+    const state = { replayed: 0, cursor: null }
+    const action = actionForm(t('replay'), t('replayNow', { n: number(count) }), [], run)
+    const start = action.querySelector('button.main')
 
-    async function run(event) {
-      event.preventDefault()
-      state.comment = state.comment || comment.value() || ''
-      if (!state.comment) return
-      problem.show(null)
+    async function run(comment) {
       const stopped = new AbortController()
       const abort = () => stopped.abort()
       signal.addEventListener('abort', abort)
       stop.onclick = abort
-      start.disabled = true
       progress.hidden = stop.hidden = false
       try {
-        await inSteps('replay', { filter: text, comment: state.comment }, stopped.signal, (answer, next) => {
+        await inSteps('replay', { filter: text, comment }, stopped.signal, (answer, next) => {
           state.replayed += answer.replayed
           state.cursor = next
           progress.value = state.replayed
@@ -72,26 +63,25 @@ export function replayView(parameters) {
         fill(said, t('replayed', { n: number(state.replayed) }), ' ', h('a', { href: '#/now' }, t('now')))
       } catch (error) {
         say(said, t('stopped', { n: number(state.replayed) }))
-        if (!stopped.signal.aborted) problem.show(error)
         say(start, t('goOn'))
-        start.disabled = false
+        if (!stopped.signal.aborted) throw error
+      } finally {
+        stop.hidden = true
+        signal.removeEventListener('abort', abort)
       }
-      stop.hidden = true
-      signal.removeEventListener('abort', abort)
     }
 
-    return h('form', { class: 'stack', onsubmit: run },
-      h('p', { class: 'figure-line', role: 'status' }, t('parkedMatch', { n: number(count) })),
-      parkedTable(rows), comment.element, h('div', { class: 'row' }, start, stop, progress), said)
+    return [h('p', { class: 'figure-line', role: 'status' }, t('parkedMatch', { n: number(count) })), parkedTable(rows), action,
+      h('div', { class: 'row' }, stop, progress), said]
   }
 
-  return { element: h('div', { class: 'stack' }, h('p', {}, t('replayLead')), form, problem, found), stop: () => control.abort() }
+  return h('div', { class: 'stack' }, h('p', {}, t('replayLead')), form, problem, found)
 }
 
 function parkedTable(rows) {
   return table(t('parkedStage'), [
-    { title: t('punch'), class: 'time' }, { title: t('employee'), number: true }, { title: t('employer'), number: true },
-    { title: t('parkedStage'), class: 'time' }, { title: t('lastAnswer'), class: 'text' },
+    ['punch', 'time'], ['employee', 'number'], ['employer', 'number'],
+    ['parkedStage', 'time'], ['lastAnswer', 'text'],
   ], rows.map((each) => [
     h('a', { href: `#/record/${each.id}` }, localInstant(each.includedAt, each.utcOffsetMinutes)),
     String(each.employeeId), String(each.employerId), instant(each.updatedAt), each.logs[0]?.log ?? '',

@@ -1,4 +1,4 @@
-"""Read from a response what libcurl leaves to its user, however the server breaks HTTP.
+"""Read from a response what libcurl leaves to its user, even from servers that break HTTP.
 
 libcurl passes on status lines, headers and trailers as they are, and does not undo a
 Content-Encoding that was not requested. What a response means is judged in ``outcome``.
@@ -20,7 +20,7 @@ _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
 _CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 _JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
 # How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
-# that all look like ends would hold up all other calls of the thread.
+# that all look like ends would delay all other calls of the thread.
 _MAX_PARSED_BYTES = 10_000_000
 # 101 is final: the server speaks another protocol from then on.
 _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d")

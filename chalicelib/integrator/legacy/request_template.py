@@ -1,6 +1,6 @@
 """Render the body of a request: LEGACY_BODY, a Jinja2 template.
 
-- A name that no record has is found when the template is compiled, in whichever branch it is.
+- A name that no record has is found when the template is compiled, in every branch.
 - A property that one record lacks makes the rendering of that record fail, unless the template
   tests it (``is defined``), gives it a ``default``, or writes it with ``tojson``, as null.
 - XML is escaped. Characters that XML does not allow become U+FFFD.

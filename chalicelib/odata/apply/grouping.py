@@ -68,7 +68,7 @@ def aggregate(pipeline: Pipeline, span: Span) -> Relation:
 
 @dataclass(slots=True)
 class _Deduplication:
-    """Lets an aggregate over a path count each entity once, however many rows lead to it.
+    """Lets an aggregate over a path count each entity once, even if several rows lead to it.
 
     Section 3.2.1.1 of the extension. ``keys`` collects the keys of these entities by their paths.
     ``numbers`` has the ``occurrence_number`` of each path, once the rows are numbered.

@@ -4,7 +4,7 @@ A ``Span`` is a part of a text that knows its place. It is split at the separato
 and brackets: ``$compute`` at commas, ``$apply`` at slashes, options in ``$expand`` at semicolons.
 Brackets only hide separators here; the lexer decides whether an expression may have them.
 
-Invariant: splitting a span takes time in proportion to its length, whatever it contains.
+Invariant: splitting a span takes time in proportion to its length, for any content.
 """
 
 import re

@@ -4,7 +4,8 @@ import queue
 import threading
 from collections.abc import Iterator
 
-from chalicelib.buffer import Buffer, Item
+from chalicelib.buffer import Item
+from chalicelib.buffered_items import BufferedItems
 from chalicelib.postgres.replication_shares import Share
 
 # How often a thread that waits for the queue checks whether the run has ended.
@@ -19,20 +20,18 @@ class BufferScan:
     the time.
 
     Args:
-        buffer: the source.
+        items: the source.
         share: the part of the buffer to scan.
         segments: the number of parallel scans.
         page: the maximum number of items of a page.
     """
 
-    def __init__(self, buffer: Buffer, share: Share, segments: int, page: int) -> None:
+    def __init__(self, items: BufferedItems, share: Share, segments: int, page: int) -> None:
         self._pages: queue.Queue[list[Item] | Exception | None] = queue.Queue(segments)
         self._ended = threading.Event()
         first, of = share.number * segments, share.shares * segments
         self._readers = [
-            threading.Thread(
-                target=self._read, args=(buffer.pages(segment, of, page),), daemon=True
-            )
+            threading.Thread(target=self._read, args=(items.pages(segment, of, page),), daemon=True)
             for segment in range(first, first + segments)
         ]
 

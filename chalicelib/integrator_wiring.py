@@ -1,0 +1,117 @@
+"""Wire the integrator: the legacy as the settings describe it, and a run.
+
+``container`` builds the stores. Only the schedule ``integrate`` and the command ``legacy-check``
+import this module, and libcurl with it.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import TYPE_CHECKING
+
+from chalicelib import container
+from chalicelib.errors import MisconfiguredError
+from chalicelib.integrator import limiter
+from chalicelib.integrator.call_pool import CallPool
+from chalicelib.integrator.database_worker import DatabaseWorker
+from chalicelib.integrator.legacy import request_format
+from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
+from chalicelib.integrator.retry_policy import RetryPolicy
+from chalicelib.integrator.run import Run
+from chalicelib.postgres.claims import Claims
+from chalicelib.settings import SettingsError
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+
+
+def integrator_run() -> Run:
+    """Build a run of the integrator, a new one at each call.
+
+    Raises:
+        MisconfiguredError: a setting is invalid. The message names it, the place and the reason.
+    """
+    config = container.settings()
+    endpoint = legacy_endpoint()
+    if endpoint.credentials:
+        endpoint.credentials.prepare()  # a token comes while the run claims its first records
+    call_pool = CallPool(endpoint)
+    return Run(
+        Claims(
+            container.database(),
+            run_lease_s=config.run_lease_s,
+            record_lease_s=config.record_lease_s,
+            is_journaled=bool(config.journal),
+        ),
+        call_pool,
+        DatabaseWorker(call_pool.wake),
+        limiter.from_settings(config),
+        RetryPolicy.from_settings(config),
+        limit_policy=config.limit_policy,
+        settle_interval_s=config.settle_interval_s,
+        settle_batch=config.settle_batch,
+        rng=random.Random(),  # noqa: S311 - jitter
+    )
+
+
+def legacy_endpoint() -> LegacyEndpoint:
+    """Build what the integrator must know of the legacy, and try it with a sample record.
+
+    Raises:
+        MisconfiguredError: a setting is invalid. The message names it, the place and the reason.
+    """
+    config = container.settings()
+    try:
+        return LegacyEndpoint(
+            container.resolved("legacy_url"),
+            connect_timeout_s=config.legacy_connect_timeout_s,
+            read_timeout_s=config.legacy_read_timeout_s,
+            call_timeout_s=config.legacy_call_timeout_s,
+            keep_alive_s=config.legacy_keep_alive_s,
+            request=request_format.read(config, container.resolved),
+            conditions=_response_conditions(),
+            credentials=legacy_credentials(),
+        )
+    except SettingsError as error:
+        raise MisconfiguredError(str(error)) from error
+
+
+def _response_conditions() -> ResponseConditions | None:
+    """Read the conditions on responses; without any, JMESPath is not imported.
+
+    Raises:
+        SettingsError: a condition is invalid.
+    """
+    config = container.settings()
+    if not (
+        config.legacy_delivered
+        or config.legacy_duplicate
+        or config.legacy_retry
+        or config.legacy_refused
+    ):
+        return None
+    from chalicelib.integrator.legacy import response_conditions
+
+    return response_conditions.read(container.resolved)
+
+
+@cache
+def legacy_credentials() -> LegacyCredentials | None:
+    """Build the credentials of the calls to the legacy; None if it asks for none.
+
+    Raises:
+        MisconfiguredError: a reference cannot be read, and a retry would not help.
+        SettingsError: a credential is invalid.
+        UnavailableError: a reference cannot be read now.
+    """
+    config = container.settings()
+    proxies = container.environment_proxies()
+    if not (config.legacy_credentials or any("@" in each for each in proxies)):
+        return None
+    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+
+    return LegacyCredentials(config, container.read_settings, environment_proxies=proxies)

@@ -1,0 +1,159 @@
+"""Validate the items of a page, and commit them to Postgres: as records, or to the quarantine.
+
+An item whose key goes on after the id of its record is a further post of that record, with other
+evidence. Its record is in the buffer too, and is committed first, or in the same page.
+
+Invariant: of a page that is committed, every item but the waiting ones may leave the buffer.
+"""
+
+import base64
+import json
+import logging
+import re
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from chalicelib.buffer import Item
+from chalicelib.point_record import from_json
+from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
+from chalicelib.telemetry import event
+
+# The key of a further post of a record (``Buffer.put_other_evidence``).
+_POST = re.compile(r"[0-9a-f-]{36}/[a-z]+/[0-9]")
+# If the record of a further post has not reached Postgres after this time, it never will.
+_LONGEST_WAIT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedPage:
+    """What Postgres has of a page.
+
+    Attributes:
+        read: the number of its items.
+        written: how many records were written.
+        other_evidence: how many further posts were logged.
+        evidence_dropped: how many further posts were beyond the bound of their records.
+        documents: the records and further posts that Postgres has, as they were added.
+        quarantined: what is in quarantine.
+        waiting: the keys of further posts whose records have not reached Postgres. They must stay
+            in the buffer.
+        oldest_age_s: the age of the oldest record.
+    """
+
+    read: int
+    written: int
+    other_evidence: int
+    evidence_dropped: int
+    documents: Sequence[Document]
+    quarantined: Sequence[Poison]
+    waiting: AbstractSet[str]
+    oldest_age_s: float
+
+    @property
+    def already_there(self) -> int:
+        """How many items changed nothing, since Postgres had them."""
+        changed = self.written + self.other_evidence + self.evidence_dropped
+        return self.read - changed - len(self.quarantined) - len(self.waiting)
+
+
+class _Post(NamedTuple):
+    """A further post of a record."""
+
+    item: Item
+    document: Document
+    created_at: datetime
+
+
+def commit_page(items: Sequence[Item], store: PointRecordStore) -> CommittedPage:
+    """Commit a page of the buffer, and log each item that goes to the quarantine.
+
+    Raises:
+        UnavailableError: Postgres is unavailable. To commit the page again is safe.
+    """
+    documents: list[Document] = []
+    posts: list[_Post] = []
+    poison: list[Poison] = []
+    oldest = now = datetime.now(UTC)
+    for item in items:
+        try:
+            document, created_at = _validate(item)
+        except ValueError as error:
+            poison.append(_poison(item, str(error)))
+        else:
+            oldest = min(oldest, created_at)
+            if document.id == key_of(item):
+                documents.append(document)
+            else:
+                posts.append(_Post(item, document, created_at))
+    added = store.add(documents, poison, [each.document for each in posts])
+    without_record = added.evidence.without_record
+    late: list[Poison] = []
+    waiting: set[str] = set()
+    for post in posts:
+        if post.document.id not in without_record:
+            continue
+        if now - post.created_at > _LONGEST_WAIT:
+            late.append(_poison(post.item, "the record of this post has never arrived"))
+        else:
+            waiting.add(key_of(post.item))
+    if late:
+        store.add((), late)
+    quarantined = [*poison, *added.rejected, *late]
+    for each in quarantined:
+        event("quarantined", level=logging.WARNING, item=each.item_id, reason=each.reason)
+    return CommittedPage(
+        read=len(items),
+        written=added.written,
+        other_evidence=added.evidence.logged,
+        evidence_dropped=added.evidence.dropped,
+        documents=[
+            *added.documents,
+            *(each for each in added.posts if each.id not in without_record),
+        ],
+        quarantined=quarantined,
+        waiting=waiting,
+        oldest_age_s=(now - oldest).total_seconds(),
+    )
+
+
+def key_of(item: Item) -> str:
+    """Return the key of an item."""
+    key: str = item["id"]["S"]
+    return key
+
+
+def _validate(item: Item) -> tuple[Document, datetime]:
+    """Return the document of an item, and the instant at which it was accepted.
+
+    The id of the document is that of the record. If the item is a further post of it, with other
+    evidence, its key goes on after that.
+
+    Raises:
+        ValueError: the item is not a valid record. The message has the reason.
+    """
+    if item.keys() != {"id", "record"} or "S" not in item["record"]:
+        raise ValueError("the attributes must be id and record, both of type S")
+    text = item["record"]["S"]
+    record = from_json(text)
+    record_id, slash, _ = key_of(item).partition("/")
+    if str(record.id) != record_id or (slash and not _POST.fullmatch(key_of(item))):
+        raise ValueError("the key differs from the id of the record")
+    return Document(record_id, text), record.created_at
+
+
+def _poison(item: Item, reason: str) -> Poison:
+    return Poison(key_of(item), _item_json(item), reason)
+
+
+def _item_json(item: Item) -> str:
+    """Return an item as JSON in ASCII, which every text column accepts."""
+
+    def encode(value: Any) -> str:
+        if isinstance(value, bytes):
+            return base64.b64encode(value).decode("ascii")
+        raise TypeError(f"DynamoDB returns no values of type {type(value).__name__}")
+
+    return json.dumps(item, default=encode)
