@@ -1,10 +1,11 @@
 """The adaptive limiter: learn how many calls in flight the legacy handles best.
 
-Three parts each decide one question, and share the ``LearnedState``:
+Four parts each decide one question, and share the ``LearnedState``:
 
 - ``GradientLimit``, from latency: does one more call in flight add throughput?
 - ``FailureDetector``, from failures: are they load, noise or an outage?
 - ``RateEstimator``, from Retry-After: does the legacy limit the rate of calls?
+- ``RefusalScope``: does a Retry-After concern all calls, or only some?
 """
 
 import math
@@ -20,7 +21,6 @@ from chalicelib.integrator.limiter.parameters import (
     MAX_WAIT_S,
     MIN_LATENCY_S,
     MIN_PAUSE_S,
-    NARROW_LOAD_SHARE,
     NARROW_PATIENCE,
     RECENT_WEIGHT,
     RESERVED_LATENCIES,
@@ -166,7 +166,7 @@ class AdaptiveLimiter:
     def _check_scope(self, retry_after_s: float | None, now: float) -> None:
         """While refusals concern some calls only: notice if they concern all."""
         scope = self._scope
-        is_load = self._failures.is_load and scope.share > NARROW_LOAD_SHARE
+        is_load = self._failures.is_load and scope.may_be_load
         if self._learned.outage or is_load:
             scope.become_wide(now)
         elif not scope.on_narrow_result(now, self._in_flight, refused=retry_after_s is not None):

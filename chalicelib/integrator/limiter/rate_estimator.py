@@ -59,8 +59,9 @@ class RateEstimator:
     def _begin_interval(self, now: float, rested_s: float) -> None:
         """Begin an interval, after a rest in which the bucket has filled."""
         self._began_at, self._rested_s = now, rested_s
-        self._sent, self._refused = self._admitted_early, 0
-        self._admitted_early = 0
+        # A call that was admitted early in the rest has taken a token.
+        self._sent = self._admitted_early
+        self._refused = self._admitted_early = 0
 
     @property
     def is_refused(self) -> bool:

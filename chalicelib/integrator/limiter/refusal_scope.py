@@ -19,14 +19,18 @@ import math
 from chalicelib.integrator.limiter.parameters import (
     EARLY_CALL_FIRST_PAUSE_S,
     EARLY_CALL_MAX_SKIPPED,
+    EARLY_CALL_MAX_SKIPPED_IF_SURPRISED,
     EARLY_CALL_MIN_PAUSE_S,
     EARLY_CALL_MIN_TOKENS,
     EARLY_CALL_S,
     NARROW_CALLS,
+    NARROW_LOAD_SHARE,
     NARROW_MAX_SHARE,
     NARROW_RATE_FACTOR,
     NARROW_TRUSTED_CALLS,
+    NOISE_CALLS,
     SURPRISE_AGE,
+    SURPRISE_CALLS,
     SURPRISES,
     WIDE_GROWTH,
     WIDE_MAX_S,
@@ -84,8 +88,10 @@ class RefusalScope:
             self._rate.prolong(self._paused_until)
             return
         learned = self._learned
-        is_early = learned.rate_age_s < SURPRISE_AGE * learned.rate_doubling_s
-        is_surprise = learned.rate > 0 and is_early
+        longest_s = SURPRISE_AGE * learned.rate_doubling_s
+        is_surprise = learned.rate > 0 and (
+            learned.rate_age_s < max(longest_s, SURPRISE_CALLS / learned.rate)
+        )
         if self._rate.on_refusal(now, sent_at, pause_s):
             self._is_surprise = is_surprise
             self._refused_sent_at = sent_at
@@ -100,7 +106,8 @@ class RefusalScope:
             if now < self._wide_until:
                 return
             self._skipped += 1
-            if self._skipped > self._to_skip:
+            most = EARLY_CALL_MAX_SKIPPED_IF_SURPRISED if is_surprise else EARLY_CALL_MAX_SKIPPED
+            if self._skipped > min(most, self._to_skip):
                 self._skipped = 0
                 self.early_call_at = now + min(EARLY_CALL_S, pause_s / 2)
         elif self._refused_sent_at is not None and sent_at > self._refused_sent_at:
@@ -161,15 +168,18 @@ class RefusalScope:
     def become_wide(self, now: float) -> None:
         """Take refusals for ones of all calls, for a while."""
         self.is_narrow = False
+        learned = self._learned
         if self._trusted < NARROW_TRUSTED_CALLS:
-            self._learned.rate = self._last_rate
+            learned.rate = self._last_rate
         self._wide_until = now + max(self._wide_for_s, WIDE_MIN_PAUSES * self._pause_s)
         self._wide_for_s = min(WIDE_MAX_S, WIDE_GROWTH * self._wide_for_s)
 
     @property
-    def share(self) -> float:
-        """The share of refused calls, while the scope is narrow."""
-        return self._calls_refused / max(1.0, self._calls)
+    def may_be_load(self) -> bool:
+        """Whether so many calls were refused that load, if there is any, may be the cause."""
+        share = self._calls_refused / max(1.0, self._calls)
+        is_trial = NOISE_CALLS <= self._trusted < NARROW_TRUSTED_CALLS
+        return is_trial and share > NARROW_LOAD_SHARE
 
     @property
     def _full_rate(self) -> float:
