@@ -196,7 +196,8 @@ def replicate(event: CloudWatchEvent) -> None:
     """
     from chalicelib import schedules
 
-    helps = bool(event.detail.get("helps"))
+    # EventBridge Scheduler, unlike a rule, sends the detail as a text.
+    helps = isinstance(event.detail, dict) and bool(event.detail.get("helps"))
     schedules.replicate(_remaining_s(event.context), helps=helps)
 
 

@@ -15,6 +15,7 @@ _SECRET_ATTEMPTS = 2
 # A request of an operator waits for a page of the log: operations/reconcile_steps.
 _LOGS_CONNECT_TIMEOUT_S = 2
 _LOGS_READ_TIMEOUT_S = 6
+_LOGS_ATTEMPTS = 3
 
 
 def secrets(service: str) -> Any:
@@ -38,11 +39,16 @@ def s3(timeout_s: float) -> Any:
     return boto3.client("s3", config=config)
 
 
-def logs() -> Any:
-    """Build a client of CloudWatch Logs. Throttled calls are repeated, as AWS advises."""
+def logs(attempts: int = _LOGS_ATTEMPTS) -> Any:
+    """Build a client of CloudWatch Logs. Throttled calls are repeated, as AWS advises.
+
+    Args:
+        attempts: most attempts at a page of the log. An account may read few pages a second, all
+            its readers together.
+    """
     config = Config(
         connect_timeout=_LOGS_CONNECT_TIMEOUT_S,
         read_timeout=_LOGS_READ_TIMEOUT_S,
-        retries={"mode": "standard"},
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
     return boto3.client("logs", config=config)

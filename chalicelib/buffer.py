@@ -10,7 +10,9 @@ not.
 """
 
 import json
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError
@@ -23,6 +25,10 @@ Item = dict[str, Any]
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _MAX_TRANSACTION = 100
 _PUT_ATTEMPTS = 3
+_PUT_BACKOFF_S = 0.05
+# A put or a delete of an item that a transaction is writing at this moment. AWS's clients do not
+# retry it: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
+CONFLICT = "TransactionConflictException"
 # Posts of one punch with other evidence, for each role, that the buffer keeps until the next
 # replication. One role cannot use up the room of another.
 _MAX_OTHER_EVIDENCE = 4
@@ -36,11 +42,15 @@ class Buffer:
     Args:
         client: a client of DynamoDB: ``dynamodb.client.connect``.
         table: the name of the table.
+        sleep: waits for a number of seconds between two attempts at a put.
     """
 
-    def __init__(self, client: Any, table: str) -> None:
+    def __init__(
+        self, client: Any, table: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._client = client
         self._table = table
+        self._sleep = sleep
 
     def put(self, record: PointRecord) -> tuple[PointRecord, bool]:
         """Store a record, unless its punch is already in the buffer. Idempotent.
@@ -52,7 +62,7 @@ class Buffer:
         Raises:
             UnavailableError: it is unknown whether the record is stored. A retry is safe.
         """
-        for _ in range(_PUT_ATTEMPTS):
+        for attempt in range(_PUT_ATTEMPTS):
             #   phone A ── put ──▶ stored                                201
             #   phone B ── put ──▶ condition fails, returns A's item     200
             #   replicator ──────────── delete ──▶
@@ -60,6 +70,9 @@ class Buffer:
             try:
                 self._client.put_item(**self._put_request(record))
             except DynamoDBError as error:
+                if error.code == CONFLICT:
+                    self._back_off(attempt)
+                    continue
                 if error.code != "ConditionalCheckFailedException":
                     raise_unavailable(error)
                 item = error.fields.get("Item") or self._get(str(record.id))
@@ -120,7 +133,7 @@ class Buffer:
                 " records together."
             )
         existing: dict[str, PointRecord] = {}
-        for _ in range(_PUT_ATTEMPTS):
+        for attempt in range(_PUT_ATTEMPTS):
             new = [each for name, each in requested.items() if name not in existing]
             try:
                 if new:
@@ -129,8 +142,12 @@ class Buffer:
             except DynamoDBError as error:
                 if error.code != "TransactionCanceledException":
                     raise_unavailable(error)
-                # Some records exist already, or a concurrent transaction writes one of them.
-                existing |= self._existing(new, error.fields["CancellationReasons"])
+                # Some records exist already, or a concurrent transaction writes one of them, or the
+                # table throttles. AWS's clients do not retry a cancelled transaction.
+                found = self._existing(new, error.fields.get("CancellationReasons", ()))
+                existing |= found
+                if not found:
+                    self._back_off(attempt)
             else:
                 stored = requested | existing
                 # As in ``put``: an equal record is from an attempt whose response was lost.
@@ -142,8 +159,8 @@ class Buffer:
     ) -> dict[str, PointRecord]:
         """Return the records because of which a transaction was cancelled, by their ids."""
         existing = {}
-        for record, reason in zip(records, reasons, strict=True):
-            if reason["Code"] == "ConditionalCheckFailed":
+        for record, reason in zip(records, reasons, strict=False):
+            if reason.get("Code") == "ConditionalCheckFailed":
                 item = reason.get("Item") or self._get(str(record.id))
                 if item:
                     existing[str(record.id)] = _parse(item)
@@ -168,6 +185,9 @@ class Buffer:
         """
         item = self._get(record_id)
         return _parse(item) if item else None
+
+    def _back_off(self, attempt: int) -> None:
+        self._sleep(random.uniform(0.5, 1) * _PUT_BACKOFF_S * 2**attempt)  # noqa: S311 - jitter
 
     def _get(self, record_id: str) -> Item | None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chalicelib.buffer import UNAVAILABLE, Item, raise_unavailable
+from chalicelib.buffer import CONFLICT, UNAVAILABLE, Item, raise_unavailable
 from chalicelib.delete_pace import DeletePace
 from chalicelib.dynamodb.dynamodb_error import DynamoDBError, Retry, retry_of
 from chalicelib.errors import UnavailableError
@@ -44,10 +44,19 @@ class BufferedItems:
         self._table = table
         self._sleep = sleep
 
-    def pages(self, segment: int, segments: int, page_size: int) -> Iterator[list[Item]]:
+    def pages(
+        self, segment: int, segments: int, page_size: int, *, consistent: bool = False
+    ) -> Iterator[list[Item]]:
         """Scan one of ``segments`` segments of the table in pages of at most ``page_size`` items.
 
         An empty page may be followed by others.
+
+        Args:
+            segment: the number of the segment, from 0.
+            segments: into how many segments the table is divided.
+            page_size: the maximum number of items of a page.
+            consistent: return every item that was stored before the scan began; costs twice. Other
+                scans may miss the newest items, and return some that are deleted.
 
         Raises:
             UnavailableError: DynamoDB does not respond.
@@ -56,6 +65,7 @@ class BufferedItems:
             "Segment": segment,
             "TotalSegments": segments,
             "Limit": page_size,
+            **({"ConsistentRead": True} if consistent else {}),
         }
         while True:
             response = self._scan(**request)
@@ -121,7 +131,7 @@ class BufferedItems:
     ) -> int:
         """Delete an invalid item, unless it has changed since; return how many were deleted.
 
-        A throttled delete is left to a later run.
+        A delete that is throttled, or meets a transaction, is left to a later run.
 
         The condition is necessary. After another run has deleted the item, a phone may store a
         punch under the same id, and that punch has been acknowledged.
@@ -151,7 +161,7 @@ class BufferedItems:
             if _is_throttled(error):
                 pace.throttled(ticket)
                 return 0
-            if error.code == "ConditionalCheckFailedException":
+            if error.code in ("ConditionalCheckFailedException", CONFLICT):
                 return 0
             raise_unavailable(error)
         return 1

@@ -157,18 +157,21 @@ def reconcile_period(since: object, until: object) -> Reconciliation:
 
 
 def quarantined() -> list[dict[str, Any]]:
-    """List the quarantine; see ``PointRecordStore.quarantined``."""
-    return container.point_record_store().quarantined()
+    """List the quarantine; see ``QuarantinedItems.listed``."""
+    from chalicelib.postgres.quarantined_items import QuarantinedItems
+
+    return QuarantinedItems(container.database()).listed()
 
 
 def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
     """Return a quarantined item to the pipeline; see ``quarantine.release``."""
     from chalicelib.operations import quarantine
+    from chalicelib.postgres.quarantined_items import QuarantinedItems
 
     return quarantine.release(
         quarantine_id,
         record,
-        container.point_record_store(),
+        QuarantinedItems(container.database()),
         clock_skew_s=container.settings().clock_skew_s,
     )
 
@@ -218,8 +221,8 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
         reconcile_steps,
         reconciler,
     )
-    from chalicelib.operations.replay import MARGIN_S
     from chalicelib.postgres.point_records import PointRecordStore
+    from chalicelib.postgres.quarantined_items import QuarantinedItems
 
     config = container.settings()
     if config.operator_routes == "off":
@@ -256,13 +259,17 @@ def operator_request(name: str, body: bytes, by: Principal) -> Any:
                 text,
                 operator,
                 request_database(),
-                lambda: until - time.monotonic() + MARGIN_S,
+                lambda: until - time.monotonic(),
                 batch=_REQUEST_BATCH,
+                margin_s=0.0,
                 cursor=cursor,
             ),
-            quarantined=lambda before: store().quarantined(before),
+            quarantined=lambda before: QuarantinedItems(request_database()).listed(before),
             release=lambda quarantine_id, record: quarantine.release(
-                quarantine_id, record, store(), clock_skew_s=config.clock_skew_s
+                quarantine_id,
+                record,
+                QuarantinedItems(request_database()),
+                clock_skew_s=config.clock_skew_s,
             ),
             reconcile=reconcile,
             manage_access_keys=lambda command, operator: _manage_access_keys(

@@ -12,6 +12,9 @@ import hashlib
 import uuid
 from datetime import UTC, datetime, timedelta
 
+# Comes before every id: where a page-wise reading begins.
+BEFORE_ALL_IDS = str(uuid.UUID(int=0))
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # The version 8 and the variant 0b10: RFC 9562, sections 4.1 and 4.2. The hash has the other bits.

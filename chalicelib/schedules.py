@@ -19,6 +19,9 @@ from chalicelib.errors import UnavailableError
 if TYPE_CHECKING:
     from chalicelib.operations.reconciler import Reconciliation
 
+# At a page of the log. Nobody waits for the hourly check, which would begin again from its start.
+_LOG_ATTEMPTS = 8
+
 
 def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
     """Move the buffered records to Postgres, make missing partitions, and journal deliveries.
@@ -77,7 +80,9 @@ def reconcile(
     from chalicelib.operations import accepted_log, reconciler
 
     first, end = reconciler.period(since, until, datetime.now(UTC))
-    accepted = accepted_log.accepted(container.settings().accepted_log, first, end, aws.logs)
+    accepted = accepted_log.accepted(
+        container.settings().accepted_log, first, end, lambda: aws.logs(_LOG_ATTEMPTS)
+    )
     return reconciler.reconcile(
         accepted, container.buffered_items(), container.point_record_store(), message
     )

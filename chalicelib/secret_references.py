@@ -9,23 +9,42 @@ secret. ``container.resolved`` caches the values.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from chalicelib.errors import UnavailableError
 from chalicelib.settings import SettingsError, is_reference
 
-# Error codes after which a retry may succeed.
+# Statuses and error codes after which a retry may succeed. The codes are those of throttling and of
+# clocks, and those with which SSM and Secrets Manager pass on that KMS is throttled or away.
+_THROTTLED_STATUS, _SERVER_ERRORS = 429, range(500, 600)
 _TRANSIENT = {
+    "DependencyTimeoutException",
+    "ExpiredToken",
+    "ExpiredTokenException",
     "InternalServerError",
     "InternalServiceError",
     "InternalServiceErrorException",
+    "KMSInternalException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "RequestExpired",
     "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
     "ServiceUnavailable",
+    "SlowDown",
+    "Throttled",
+    "ThrottledException",
+    "Throttling",
     "ThrottlingException",
+    "TooManyRequestsException",
 }
 
 
@@ -39,7 +58,7 @@ def read(
     client: Callable[[str], Any],
     texts: dict[str, str | None] | None = None,
 ) -> str:
-    """Return the text that the value of a setting refers to, or the value if it is no reference.
+    """Return the text that the value of a setting refers to, or the value if it is not a reference.
 
     Args:
         variable: the name of the setting, for messages.
@@ -61,13 +80,13 @@ def read(
     try:
         text = texts[place] if place in texts else _text(kind, name, client)
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in _TRANSIENT:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if _is_transient(error.response, code):
             raise UnavailableError(
                 "A secret of this service cannot be read now. Try again soon."
             ) from error
         raise SettingsError(f"{subject} cannot be read: {code}") from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError, KeyError, TypeError) as error:
         raise UnavailableError(
             "A secret of this service cannot be read now. Try again soon."
         ) from error
@@ -77,6 +96,12 @@ def read(
         raise SettingsError(f"{subject} cannot be read: {type(error).__name__}") from None
     texts[place] = text
     return _member(text, member, f"{subject} is not text")
+
+
+def _is_transient(response: Mapping[str, Any], code: str) -> bool:
+    """Return whether the call may succeed later, from an error response."""
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return code in _TRANSIENT or status == _THROTTLED_STATUS or status in _SERVER_ERRORS
 
 
 def _text(kind: str, name: str, client: Callable[[str], Any]) -> str | None:

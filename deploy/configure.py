@@ -17,7 +17,13 @@ from typing import Any
 from chalicelib.settings import Settings, SettingsError, is_reference
 from deploy import runtime
 from deploy.merge_template import ParameterError, logical_name, parameter, read, resolved
-from deploy.package import PROJECT, StageError, model_configuration, rename_stage
+from deploy.package import (
+    PROJECT,
+    StageError,
+    check_environment,
+    model_configuration,
+    rename_stage,
+)
 from deploy.runtime import ARCHITECTURE
 
 # Environments of the function of the routes, at most. An account has 1,000 by default, and 100 of
@@ -54,7 +60,7 @@ def configure(
         project: the directory of the project.
 
     Raises:
-        StageError: the name is not valid, or taken.
+        StageError: the name is not valid, or taken; or the settings of a function are too long.
         ParameterError: a parameter is missing or not valid.
         SettingsError: a setting does not exist, or has a secret in it.
     """
@@ -81,6 +87,7 @@ def configure(
         if own:
             function["environment_variables"] = own
         _check_settings({**variables, **own}, settings or {}, stage)
+        check_environment(name, {**variables, **own})
         if concurrency == 0:
             del function["reserved_concurrency"]
     if concurrency:

@@ -2,7 +2,7 @@
 
 ``make deploy`` merges it into Chalice's template. ``chalice deploy`` knows no templates, so the
 same statements reach it in two parts: settings of the functions go into its configuration
-(``configure``), and what is no function and no API is a stack of its own (``companion``).
+(``configure``), and the rest is a stack of its own (``companion``).
 """
 
 import json

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ from deploy.runtime import ARCHITECTURE, RUNTIME, interpreter
 PROJECT = Path(__file__).resolve().parents[1]
 # The wheels of requirements.txt, which ``make`` downloads: with them packaging needs no registry.
 WHEELS = Path(sys.prefix) / "wheels"
+
+MAX_ENVIRONMENT_BYTES = 4_096
+# For what the merge template adds: addresses of the issuer and of the service, the journal, the
+# canary.
+_RESERVED_BYTES = 800
 
 # The stage that the others are copied from.
 _MODEL = "prod"
@@ -58,11 +64,34 @@ def model_configuration(stage: str) -> dict[str, Any]:
 
 
 def check_stage(stage: str) -> None:
-    """Raise ``StageError`` if a name is not valid for a stage."""
-    if not re.fullmatch(r"[a-z][a-z0-9]{1,15}", stage):
+    """Raise ``StageError`` if a name is not valid for a stage.
+
+    The longest name that has it is that of the journal's bucket, with the account and the region.
+    It may have 63 characters.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]{1,14}", stage):
         raise StageError(
-            f"{stage!r} is not a stage name. Use 2 to 16 lowercase letters and digits, "
+            f"{stage!r} is not a stage name. Use 2 to 15 lowercase letters and digits, "
             "starting with a letter."
+        )
+
+
+def check_environment(function: str, variables: Mapping[str, str], reserved: int = 0) -> None:
+    """Raise ``StageError`` if a function's environment variables are longer than Lambda takes.
+
+    Args:
+        function: the name of the function.
+        variables: its variables, which Lambda measures as a JSON object:
+            https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        reserved: bytes for variables whose values are known at the deployment only.
+    """
+    size = len(json.dumps(variables, ensure_ascii=False, separators=(",", ":")).encode())
+    if size + reserved > MAX_ENVIRONMENT_BYTES:
+        longest = max(variables, key=lambda name: len(variables[name]))
+        raise StageError(
+            f"The settings of the function {function} take {size:,} bytes, and Lambda takes"
+            f" {MAX_ENVIRONMENT_BYTES - reserved:,}. Put a long one, such as {longest}, into a"
+            " parameter, and refer to it: ssm:/punch-clock/STAGE/legacy-NAME."
         )
 
 
@@ -107,11 +136,15 @@ def package(
     Without an interpreter of the runtime's version on PATH, the zip contains no bytecode.
 
     Raises:
-        StageError: the name is not valid for a stage.
+        StageError: the name is not valid for a stage, or its settings are too long.
         CalledProcessError: pip or Chalice failed; it has printed the reason.
     """
     source, out = build / "source", build / stage
     copy_source(stage, source)
+    configuration = model_configuration(stage)
+    for name, function in configuration["lambda_functions"].items():
+        own = function.get("environment_variables", {})
+        check_environment(name, configuration["environment_variables"] | own, _RESERVED_BYTES)
     wheels.install(downloaded_wheels(build), runtime, architecture, source / "vendor")
     (source / "requirements.txt").write_text("")  # vendor/ replaces it
     shutil.rmtree(out, ignore_errors=True)

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from chalicelib.errors import NotFoundError
+from chalicelib.errors import MisconfiguredError, NotFoundError
 from chalicelib.settings import Settings
 
 _FILES = Path(__file__).parent / "files"
@@ -47,6 +47,9 @@ def page(if_none_match: str, settings: Settings) -> ConsoleFile:
     Args:
         if_none_match: the header of the request; empty without one.
         settings: name the issuer that the page may connect to.
+
+    Raises:
+        MisconfiguredError: the stage has a client id for signing in, and no issuer.
     """
     html = _texts()[_PAGE].replace("{version}", version())
     headers = {
@@ -73,8 +76,12 @@ def file(requested_version: str, name: str, if_none_match: str) -> ConsoleFile:
 
 
 def configuration(settings: Settings) -> dict[str, object]:
-    """Return what the page must know of the stage: how to sign in, and if commands have routes."""
-    signs_in = bool(settings.console_client_id)
+    """Return what the page must know of the stage: how to sign in, and if commands have routes.
+
+    Raises:
+        MisconfiguredError: the stage has a client id for signing in, and no issuer.
+    """
+    signs_in = _signs_in(settings)
     return {
         "issuer": settings.jwt_issuer.rstrip("/") if signs_in else None,
         "clientId": settings.console_client_id or None,
@@ -110,9 +117,16 @@ def _conditional(text: str, headers: dict[str, str], if_none_match: str) -> Cons
     return ConsoleFile(200, headers, text)
 
 
+def _signs_in(settings: Settings) -> bool:
+    """Return whether people sign in at the issuer of the stage."""
+    if settings.console_client_id and not settings.has_issuer_url:
+        raise MisconfiguredError("CONSOLE_CLIENT_ID needs a JWT_ISSUER that is an https URL.")
+    return bool(settings.console_client_id)
+
+
 def _policy(settings: Settings) -> str:
     origins = []
-    if settings.console_client_id:
+    if _signs_in(settings):
         issuer = urlsplit(settings.jwt_issuer)
         origins = [f"{issuer.scheme}://{issuer.netloc}", *settings.console_origins.split()]
     return "; ".join(

@@ -3,7 +3,8 @@
 Invariant: the result is what boto3 would find, or None. What boto3 would read elsewhere, or
 treats in a special way, is left to boto3: profiles, configuration files, credentials that expire,
 roles of containers and instances, FIPS and dual-stack endpoints, endpoints by account,
-proxies.
+proxies. So is AWS's own endpoint outside of Lambda: there, boto3 may be replaced inside the process
+by an imitation of AWS, such as moto, and no call may go past it to the real service.
 """
 
 import os
@@ -40,6 +41,9 @@ _FILES = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/
 # Where users may add models and endpoints of services of their own.
 _MODELS = "~/.aws/models"
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
+# Lambda sets it in every environment:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_FUNCTION_VARIABLE = "AWS_LAMBDA_FUNCTION_NAME"
 
 # The regions and domain of each partition: botocore/data/partitions.json. Those of other partitions
 # are left to boto3.
@@ -112,6 +116,8 @@ def _server(environ: Mapping[str, str], region: str, certificates: str) -> Serve
         return None
     configured = next((environ[name] for name in _ENDPOINT_VARIABLES if name in environ), None)
     if configured is None:
+        if not environ.get(_FUNCTION_VARIABLE):
+            return None
         for regions, domain in _PARTITIONS:
             if regions.fullmatch(region):
                 return Server(f"dynamodb.{region}.{domain}", 443, True, certificates)

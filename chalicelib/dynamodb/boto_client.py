@@ -3,6 +3,7 @@
 This module imports boto3, which is slow: import it only when a call needs it.
 """
 
+import random
 import re
 from collections.abc import Callable
 from typing import Any
@@ -76,20 +77,27 @@ def connect(*, connect_timeout_s: float, read_timeout_s: float) -> Boto3Client:
         client = boto3.client("dynamodb", config=config)
     except BotoCoreError as error:
         raise MisconfiguredError("The AWS region or profile of this stage is missing.") from error
+    # Environments that Lambda starts from one snapshot share the state of random, so that their
+    # retries would come as one wave:
+    # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-uniqueness.html
+    random.seed()
     client.meta.events.register("after-call.dynamodb", _reject_foreign_response)
     return Boto3Client(client)
 
 
 def _reject_foreign_response(http_response: Any, model: Any, **_: Any) -> None:
-    """Reject a response that is not from DynamoDB: botocore takes any 200 for a success.
+    """Reject a success that is not from DynamoDB: botocore takes any 200 for one.
 
-    The model of DynamoDB in the installed botocore decides the protocol, and so the media type. On
-    Lambda, AWS replaces botocore with the runtime.
+    An error acknowledges nothing, whoever sent it. Imitations of DynamoDB, such as moto, send it
+    under other media types. The model of DynamoDB in the installed botocore decides the protocol,
+    and so the media type of a success. On Lambda, AWS replaces botocore with the runtime.
 
     Raises:
         HTTPClientError: something on the way, such as a captive portal, responded instead; or the
             body is cut; or this module does not know the protocol's media type.
     """
+    if http_response.status_code >= _MULTIPLE_CHOICES:
+        return
     protocol = model.service_model.resolved_protocol
     expected = _MEDIA_TYPES.get(protocol)
     if expected is None:
@@ -99,12 +107,13 @@ def _reject_foreign_response(http_response: Any, model: Any, **_: Any) -> None:
         raise HTTPClientError(error="the response is not from DynamoDB")
     body = http_response.content.strip()
     is_object = body.startswith(b"{") and body.endswith(b"}")
-    if protocol == "json" and http_response.status_code == _OK and not is_object:
+    if protocol == "json" and not is_object:
         # botocore takes JSON that it cannot parse for a message.
         raise HTTPClientError(error="the response is not a JSON object")
 
 
-_OK = 200
+# From here on botocore takes a status for an error.
+_MULTIPLE_CHOICES = 300
 # The media types of responses, by the protocol's name in botocore's models of services:
 # https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html and
 # https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html

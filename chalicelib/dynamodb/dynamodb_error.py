@@ -65,14 +65,19 @@ class DynamoDBError(Exception):
         self.fields: Mapping[str, Any] = fields or {}
 
 
-def error_code(status: int, fields: Mapping[str, Any]) -> str:
+def error_code(status: int, fields: Mapping[str, Any], header: str = "") -> str:
     """Return the code of an error response; without one, the status.
 
     The code may have a namespace before it and a URL after it:
     https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html#operation-error-serialization
+
+    Args:
+        status: the status of the response.
+        fields: the members of its body.
+        header: its header ``x-amzn-errortype``, which has the code if the body has none.
     """
-    kind = fields.get("__type")
-    if not isinstance(kind, str):
+    kind = fields.get("__type") or header
+    if not isinstance(kind, str) or not kind:
         return str(status)
     return kind.partition(":")[0].rpartition("#")[2]
 

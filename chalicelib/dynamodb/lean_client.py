@@ -26,6 +26,9 @@ _JSON = "application/x-amz-json-1.0"
 _OK = 200
 _UNSIGNED = "accept-encoding: identity\r\nuser-agent: punch-clock\r\n"
 _JSON_FAMILY = "application/x-amz-json"
+# An error acknowledges nothing, so its media type is no proof of its sender. Imitations of
+# DynamoDB, such as moto, send errors under the second one.
+_ERROR_FAMILIES = (_JSON_FAMILY, "application/json")
 # AWS accepts a signature for five minutes: a smaller difference is not why it was rejected.
 _MIN_SKEW_S = 240.0
 
@@ -186,7 +189,8 @@ def _fields(operation: str, response: Response) -> dict[str, Any]:
         _AttemptError: DynamoDB rejected the call, or something else responded.
     """
     status, headers, body = response.status, response.headers, response.body
-    if not headers.get("content-type", "").startswith(_JSON_FAMILY):
+    expected = _JSON_FAMILY if status == _OK else _ERROR_FAMILIES
+    if not headers.get("content-type", "").startswith(expected):
         # A proxy or a captive portal. Its status may still say that it will pass.
         message = f"{operation}: the response is not from DynamoDB (status {status})"
         raise _AttemptError(message, retry_of(status, ""), headers=headers)
@@ -199,7 +203,7 @@ def _fields(operation: str, response: Response) -> dict[str, Any]:
     if status == _OK and isinstance(fields, dict):
         return fields
     fields = fields if isinstance(fields, dict) else {}
-    code = error_code(status, fields)
+    code = error_code(status, fields, headers.get("x-amzn-errortype", ""))
     # Only the first line: after it, a rejected signature is explained, with the session token.
     text = str(fields.get("message", fields.get("Message", "no message"))).partition("\n")[0]
     request_id = headers.get("x-amzn-requestid", "unknown")

@@ -100,7 +100,7 @@ def _verification_members(entry: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _key(members: dict[str, Any]) -> jwt.PyJWK | None:
-    """Return the key of the public members of a JWK; None if they are no key, or a weak one."""
+    """Return the key of the public members of a JWK; None if they are not a key, or a weak one."""
     algorithm, _ = _KINDS[members["kty"]]
     try:
         key = jwt.PyJWK(members, algorithm)

@@ -11,7 +11,7 @@ import time
 
 from chalicelib import telemetry
 from chalicelib.integrator.call_thread import CallThread, FinishedCall, StartedCall
-from chalicelib.integrator.connection_pool import Shared
+from chalicelib.integrator.connection_pool import ConnectionStats
 from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.postgres.claims import Claimed
@@ -42,7 +42,7 @@ class CallPool:
         self._endpoint = endpoint
         self._max_queue_s = max_queue_s
         self._finished: queue.SimpleQueue[list[FinishedCall]] = queue.SimpleQueue()
-        self._shared = Shared()
+        self._shared = ConnectionStats()
         self._threads: list[CallThread] = []
         self._thread_of: dict[str, CallThread] = {}  # of each call in flight, by record id
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pycurl
 
 from chalicelib import telemetry
-from chalicelib.integrator.connection_pool import ConnectionPool, Shared
+from chalicelib.integrator.connection_pool import ConnectionPool, ConnectionStats
 from chalicelib.integrator.legacy.legacy_client import (
     Call,
     LegacyConnection,
@@ -88,7 +88,7 @@ class CallThread:
     def __init__(
         self,
         endpoint: LegacyEndpoint,
-        shared: Shared,
+        shared: ConnectionStats,
         on_finished: Callable[[list[FinishedCall]], None],
         max_queue_s: float,
     ) -> None:

@@ -62,7 +62,7 @@ class Connection(Protocol):
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
-class Shared:
+class ConnectionStats:
     """What the threads of a run share about the legacy's connections.
 
     No lock: an update that is lost among thousands changes nothing.
@@ -92,7 +92,7 @@ class ConnectionPool(Generic[ConnectionT]):
     def __init__(
         self,
         make: Callable[[], ConnectionT],
-        shared: Shared,
+        shared: ConnectionStats,
         *,
         keep_alive_s: float,
         is_tls: bool,

@@ -40,8 +40,14 @@ class BucketFiles:
     def put(self, name: str, content: bytes) -> None:
         """Store an object; see ``Files.put``."""
         try:
+            # A put into a bucket with Object Lock needs a checksum, which boto3 may be configured
+            # to leave out: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
             response = self._client.put_object(
-                Bucket=self._bucket, Key=name, Body=content, ContentType="application/gzip"
+                Bucket=self._bucket,
+                Key=name,
+                Body=content,
+                ContentType="application/gzip",
+                ChecksumAlgorithm="CRC32",
             )
             # Something on the way to S3, such as a captive portal, may answer 200, too.
             is_stored = bool(response["ETag"])
@@ -60,20 +66,21 @@ class BucketFiles:
 
     def names(self, kind: str, after: str) -> Iterator[str]:
         """Yield keys; see ``Files.names``."""
-        start = after
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": f"{kind}/"}
+        request["StartAfter"] = after
         while True:
             try:
-                response = self._client.list_objects_v2(
-                    Bucket=self._bucket, Prefix=f"{kind}/", StartAfter=start
-                )
+                response = self._client.list_objects_v2(**request)
                 names = [each["Key"] for each in response.get("Contents", [])]
-                is_last = not response["IsTruncated"]
+                # A page may be empty and not the last: S3 skips expired files, whose delete markers
+                # it still has.
+                token = response["NextContinuationToken"] if response["IsTruncated"] else None
             except _ERRORS as error:
                 raise _unavailable(error) from error
             yield from names
-            if is_last or not names:
+            if token is None:
                 return
-            start = names[-1]
+            request["ContinuationToken"] = token
 
 
 def _unavailable(error: Exception) -> UnavailableError:

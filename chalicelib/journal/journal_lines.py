@@ -21,7 +21,7 @@ QUARANTINED = "quarantined"
 
 @dataclass(slots=True)
 class RecordLines:
-    """The lines of a file of records, parsed. ``faults`` counts lines that say neither."""
+    """The lines of a file of records, parsed. ``faults`` counts lines that are neither."""
 
     documents: list[Document] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
@@ -61,7 +61,7 @@ def delivery_lines(deliveries: Sequence[tuple[str, datetime]]) -> list[str]:
 
 
 def parse_deliveries(lines: Iterable[str]) -> tuple[list[dict[str, str]], int]:
-    """Parse the lines of ``delivery_lines``; return them, and how many are none."""
+    """Parse the lines of ``delivery_lines``; return deliveries, and the number of other lines."""
     deliveries, faults = [], 0
     for line in lines:
         try:
@@ -92,7 +92,7 @@ def erasure_line(erasure: Erasure) -> str:
 
 
 def parse_erasures(lines: Iterable[str]) -> tuple[list[Erasure], int]:
-    """Parse the lines of ``erasure_line``; return them, and how many are none."""
+    """Parse the lines of ``erasure_line``; return erasures, and the number of other lines."""
     erasures, faults = [], 0
     for line in lines:
         try:

@@ -164,7 +164,7 @@ class Call:
             return _SHORT
         growing = sum(each.max_length for each in self.arguments if each.type in _GROWING)
         if self.truncated_to is not None:
-            return max(0, min(growing, self.truncated_to))
+            return min(growing, self.truncated_to)
         return growing + (_SHORT if self.type is Edm.DECIMAL else 0)
 
 

@@ -107,12 +107,21 @@ def json_format(headers: Mapping[str, str], option: str | None) -> JsonFormat:
 def metadata_format(headers: Mapping[str, str], option: str | None) -> str:
     """Return the media type of the metadata document: XML unless the client prefers JSON.
 
+    OData 4.0 has the document in XML alone. A client of 4.0 that accepts XML at all gets it: Power
+    Query accepts JSON with a higher quality for every request, and reads no metadata in JSON.
+
     Raises:
         NotAcceptableError: the client accepts neither.
     """
-    for media_type, parameters in accepted_types(headers, option, XML, JSON):
-        if media_type == XML or unknown_parameter(parameters) is None:
-            return media_type
+    formats = [
+        media_type
+        for media_type, parameters in accepted_types(headers, option, XML, JSON)
+        if media_type == XML or unknown_parameter(parameters) is None
+    ]
+    if XML in formats and option is None and version_of(headers) == "4.0":
+        return XML
+    if formats:
+        return formats[0]
     raise NotAcceptableError(
         f"The format of the metadata document must be {XML} or {JSON}.",
         target="$format" if option else "Accept",

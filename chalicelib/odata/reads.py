@@ -42,6 +42,8 @@ from chalicelib.odata.sql.select_statements import (
 from chalicelib.settings import Settings
 
 _ENTITY_OPTIONS = ("$compute", "$expand", "$select")
+# Options whose expressions the database evaluates; any of them can divide by zero.
+_EXPRESSION_OPTIONS = ("$apply", "$filter", "$compute", "$orderby", "$expand")
 _REFERENCE_OPTIONS = SUPPORTED.difference(_ENTITY_OPTIONS)
 
 
@@ -68,11 +70,10 @@ class ODataService:
             NotImplementedByServiceError: the request is legal OData that is not supported.
             UnavailableError: Postgres cannot be reached, or the query times out.
         """
-        runner = _StatementRunner(
-            self._reader, request.budget or ResponseBudget.for_query(self._settings)
-        )
         version = negotiation.version_of(request.headers)
         options = parse_options(request.query)
+        budget = request.budget or ResponseBudget.for_query(self._settings)
+        runner = _StatementRunner(self._reader, budget, options)
         segments = segments_of(request.path)
         if segments == ["$metadata"]:
             options.allow("$format")
@@ -211,6 +212,7 @@ class _StatementRunner:
 
     reader: RowReader
     budget: ResponseBudget
+    options: Options
 
     def page(self, statement: Statement, resource: Resource, size: int) -> list[Any]:
         """Return the row of a page of up to ``size`` entities.
@@ -247,10 +249,23 @@ class _StatementRunner:
 
     def row(self, statement: Statement, resource: Resource) -> list[Any]:
         require_plannable(statement.sql, statement.parameters)
-        row = self.reader.row(statement.sql, statement.parameters, self.budget.deadline)
+        try:
+            row = self.reader.row(statement.sql, statement.parameters, self.budget.deadline)
+        except InvalidError as error:
+            raise self._with_place(error) from error
         if row is None:
             raise _not_found(resource)
         return row
+
+    def _with_place(self, error: InvalidError) -> InvalidError:
+        """Add the options with expressions: one of them has the values that made it fail."""
+        names = [each for each in _EXPRESSION_OPTIONS if self.options.text(each) is not None]
+        if not names or error.target:
+            return error
+        place = f" One of these options is at fault: {', '.join(names)}."
+        if len(names) == 1:
+            place = f" {names[0]} is at fault."
+        return InvalidError(error.message + place, target=names[0])
 
 
 def _projection(resource: Resource, query: Query) -> Projection:

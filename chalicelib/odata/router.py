@@ -27,7 +27,7 @@ from chalicelib.odata.batch.executor import BatchExecutor, IndividualRequest
 from chalicelib.odata.create import Creation, create, parse_creation
 from chalicelib.odata.etag import etag_of, is_modified
 from chalicelib.odata.media_types import JSON
-from chalicelib.odata.model import POINT_RECORD
+from chalicelib.odata.model import ENTITY_TYPES, POINT_RECORD
 from chalicelib.odata.pending import PendingRecordReader, PendingRecords
 from chalicelib.odata.query.options import parse_options
 from chalicelib.odata.reads import ODataService
@@ -50,7 +50,7 @@ _READ_HEADERS = (
 # A decoder writes it for bytes that are not UTF-8.
 _REPLACEMENT = "\ufffd"
 # Paths that GET serves and the model does not define.
-_SYSTEM_PATHS: tuple[list[str], ...] = ([], ["$metadata"], ["$entity"])
+_SYSTEM_PATHS: tuple[list[str], ...] = ([], ["$metadata"])
 _RECORD_PATH = re.compile(rf"{POINT_RECORD.entity_set}\(([0-9a-f-]{{36}})\)(?:/.*)?")
 
 
@@ -112,7 +112,7 @@ class Router:
             return self._read(_query_from_body(request, self._settings.max_body_bytes))
         if segments == ["$batch"]:
             return self._execute_batch(request)
-        if segments == ["$entity"]:
+        if _is_entity_path(segments):
             return self._read(_path_from_id(request))
         if request.method == "POST":
             return create([self._parse_creation(request)], self._pending)[0]
@@ -120,6 +120,8 @@ class Router:
 
     def _require_resource(self, request: ODataRequest, segments: list[str]) -> None:
         """Raise ``NotFoundError`` if a path that allows only reads is not in the model."""
+        if _is_entity_path(segments):
+            return
         if _allowed_methods(segments) == _READ_METHODS and segments not in _SYSTEM_PATHS:
             read_resource(segments, parse_options(request.query).aliases, request.principal)
 
@@ -260,6 +262,12 @@ def _query_from_body(request: ODataRequest, max_bytes: int) -> ODataRequest:
     return replace(request, method="GET", path=path, query=[*request.query, *options], body=b"")
 
 
+def _is_entity_path(segments: Sequence[str]) -> bool:
+    """Return whether a path is ``$entity``, or a cast of it to an entity type of the model."""
+    casts = [[each.qualified_name] for each in ENTITY_TYPES]
+    return segments[:1] == ["$entity"] and segments[1:] in ([], *casts)
+
+
 def _path_from_id(request: ODataRequest) -> ODataRequest:
     """Turn ``$entity?$id=…`` into the request for that entity: URL Conventions 4.01, 4.10."""
     ids = [value for name, value in request.query if _is_id_option(name)]
@@ -270,12 +278,16 @@ def _path_from_id(request: ODataRequest) -> ODataRequest:
     path, query = parse_request_url(ids[0], request.roots)
     segments = segments_of(path)
     not_an_entity = InvalidError(f"{ids[0][:200]} is not the URL of an entity.", target="$id")
-    if query or not segments or segments in _SYSTEM_PATHS:
+    if query or segments in _SYSTEM_PATHS or _is_entity_path(segments):
         raise not_an_entity
     other_options = [(name, value) for name, value in request.query if not _is_id_option(name)]
     aliases = parse_options(other_options).aliases
-    if read_resource(segments, aliases, request.principal).kind is not Kind.ENTITY:
+    resource = read_resource(segments, aliases, request.principal)
+    if resource.kind is not Kind.ENTITY:
         raise not_an_entity
+    cast_to = segments_of(request.path)[1:]
+    if cast_to not in ([], [resource.entity.qualified_name]):
+        raise NotFoundError(f"{ids[0][:200]} is not of the type {cast_to[0]}.", target="$id")
     return replace(request, path=path, query=other_options)
 
 

@@ -66,7 +66,7 @@ def rejoin(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _with_format_parameters(pairs: Sequence[Pair]) -> Sequence[Pair]:
-    """Return the parameters of a media type in ``$format`` to it: they are no options."""
+    """Return the parameters of a media type in ``$format`` to it: they are not options."""
     formats = [pair for pair in pairs if option_name(pair[0]) == "$format"]
     parameters = [pair for pair in pairs if _is_format_parameter(pair[0])]
     if len(formats) != 1 or not parameters:

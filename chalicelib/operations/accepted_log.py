@@ -8,15 +8,26 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from chalicelib.settings import SettingsError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from chalicelib.errors import MisconfiguredError, UnavailableError
 from chalicelib.telemetry import ACCEPTED
 
 # CloudWatch stamps a line when it arrives there, after the instant in the line.
 _MAX_DELAY = timedelta(seconds=30)
 # Lines of a file between two calls of ``check``.
 _LINES = 1_000
+# What CloudWatch Logs answers if the setting or the function's policy is wrong. Other errors pass.
+_OF_THE_STAGE = {
+    "AccessDeniedException",
+    "InvalidParameterException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ValidationException",
+}
 
 
 def accepted(
@@ -36,24 +47,32 @@ def accepted(
         check: is called repeatedly while the log is read; its exceptions end the reading.
 
     Raises:
-        SettingsError: ``log`` has neither of the two formats.
+        MisconfiguredError: ``log`` has neither of the two formats, or names what cannot be read.
+        UnavailableError: the log cannot be read now.
     """
     kind, _, location = log.partition(":")
     if kind == "file":
         return from_file(Path(location), since, until, check)
     if kind == "cloudwatch":
         return from_cloudwatch(client(), location.split(","), since, until, check)
-    raise SettingsError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH")
+    raise MisconfiguredError("ACCEPTED_LOG must be cloudwatch:LOG_GROUP,LOG_GROUP… or file:PATH.")
 
 
 def from_file(
     path: Path, since: datetime, until: datetime, check: Callable[[], None] = lambda: None
 ) -> Iterator[str]:
-    """Yield the ids from a log file and its rotated predecessor, ``*.old``."""
+    """Yield the ids from a log file and its rotated predecessor, ``*.old``.
+
+    Raises:
+        MisconfiguredError: a file exists and cannot be read.
+    """
     for each in (path.with_suffix(".old"), path):
-        if each.exists():
-            with each.open(encoding="utf-8") as lines:
-                yield from _accepted_ids(_checked(lines, check), since, until)
+        try:
+            if each.exists():
+                with each.open(encoding="utf-8", errors="replace") as lines:
+                    yield from _accepted_ids(_checked(lines, check), since, until)
+        except OSError as error:
+            raise MisconfiguredError("The file that ACCEPTED_LOG names cannot be read.") from error
 
 
 def _checked(lines: Iterable[str], check: Callable[[], None]) -> Iterator[str]:
@@ -78,9 +97,21 @@ def from_cloudwatch(
         since: the first instant of the period.
         until: the first instant after the period.
         check: is called before each page is read.
+
+    Raises:
+        MisconfiguredError: a group does not exist, or may not be read.
+        UnavailableError: CloudWatch Logs throttles, or does not answer.
     """
     for group in groups:
         check()
+        for messages in _pages(logs, group, since, until):
+            yield from _accepted_ids(messages, since, until)
+            check()
+
+
+def _pages(logs: Any, group: str, since: datetime, until: datetime) -> Iterator[list[str]]:
+    """Yield the messages of a log group page by page; a page may be empty."""
+    try:
         pages = logs.get_paginator("filter_log_events").paginate(
             logGroupName=group,
             startTime=int(since.timestamp() * 1000),
@@ -88,8 +119,21 @@ def from_cloudwatch(
             filterPattern=f'{{ $.message = "{ACCEPTED}" }}',
         )
         for page in pages:
-            yield from _accepted_ids((each["message"] for each in page["events"]), since, until)
-            check()
+            yield [each["message"] for each in page["events"]]
+    except ClientError as error:
+        _raise(group, error.response.get("Error", {}).get("Code", "unknown"), error)
+    except (BotoCoreError, ResponseParserError, LookupError, TypeError, ValueError) as error:
+        _raise(group, type(error).__name__, error)
+
+
+def _raise(group: str, reason: str, error: Exception) -> NoReturn:
+    if reason in _OF_THE_STAGE:
+        raise MisconfiguredError(
+            f"The log group {group}, which ACCEPTED_LOG names, cannot be read: {reason}."
+        ) from error
+    raise UnavailableError(
+        f"The log of accepted records cannot be read now: {reason}. Try again soon."
+    ) from error
 
 
 def _accepted_ids(lines: Iterable[str], since: datetime, until: datetime) -> Iterator[str]:

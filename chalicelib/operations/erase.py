@@ -97,7 +97,7 @@ def erase(
             the erasure, so that its evidence is seen only in a look this much later.
 
     Raises:
-        InvalidError: ``cursor`` is none of an earlier call.
+        InvalidError: ``cursor`` is not one that an earlier call returned.
         UnavailableError: a store or the journal did not answer, or another erasure is running. A
             second call is safe.
     """
@@ -166,7 +166,7 @@ def erase_in_postgres(
 def _erase_in_buffer(person: Person, buffer: BufferedItems) -> int:
     """Replace the person's items by others without evidence; return how many."""
     replaced = 0
-    for page in buffer.pages(0, 1, 1_000):
+    for page in buffer.pages(0, 1, 1_000, consistent=True):
         for item in page:
             text = item.get("record", {}).get("S")
             record = decode(text)
@@ -225,7 +225,7 @@ def _edited(lines: Sequence[str], person: Person, records: PersonalRecords) -> l
                 line if text is None else json.dumps({QUARANTINED: {**item, "item": text}})
             )
         elif isinstance(record, dict) and person.owns(record):
-            with suppress(ValueError):  # a line that is no record has perhaps no id
+            with suppress(ValueError):  # a line that is not a record may lack an id
                 ids.add(str(UUID(str(record.get("id")))))
             edited.append(without_evidence(record) or line)
         else:

@@ -12,7 +12,8 @@ from functools import partial
 from chalicelib.bounded_call import begin
 from chalicelib.journal.journal_files import DELIVERIES, Journal
 from chalicelib.journal.journal_lines import delivery_lines
-from chalicelib.postgres.delivery_outbox import FIRST, DeliveryOutbox
+from chalicelib.postgres.delivery_outbox import DeliveryOutbox
+from chalicelib.record_id import BEFORE_ALL_IDS
 
 _BATCH = 10_000
 # The time kept for the last batch, beyond the time-out of the journal.
@@ -40,7 +41,7 @@ def journal_deliveries(
         UnavailableError: a store did not answer. Deliveries that are not journaled stay in the
             outbox.
     """
-    count, after = 0, FIRST
+    count, after = 0, BEFORE_ALL_IDS
     while remaining_s() > timeout_s + _MARGIN_S:
         deliveries = outbox.next(after, batch)
         if not deliveries:

@@ -81,8 +81,8 @@ def respond(name: str, body: bytes, by: Principal, actions: Actions) -> Any:
 
     Raises:
         NotFoundError: there is no such command.
-        ForbiddenError: the principal is no operator.
-        MalformedError: the body is no JSON object.
+        ForbiddenError: the principal is not an operator.
+        MalformedError: the body is not a JSON object.
         InvalidError: a member is missing, unknown or invalid; ``target`` names it.
         UnavailableError: a store cannot be reached; the same request is safe again.
     """

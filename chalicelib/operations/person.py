@@ -40,7 +40,7 @@ def read_person(employer: object, employee: object) -> Person:
 
 
 def decode(text: object) -> Any:
-    """Return decoded JSON; None if the text is none."""
+    """Return decoded JSON; None if the text is not JSON."""
     try:
         return json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

@@ -10,8 +10,8 @@ from uuid import UUID
 from chalicelib.buffered_items import BufferedItems
 from chalicelib.errors import InvalidError
 from chalicelib.operations.person import Person, decode, record_of
-from chalicelib.postgres.delivery_outbox import FIRST
 from chalicelib.postgres.personal_records import PersonalRecords
+from chalicelib.record_id import BEFORE_ALL_IDS
 
 _PAGE = 500
 # Lambda answers with at most 6 MB, and may encode a character as six.
@@ -73,7 +73,7 @@ def export(
         records: what Postgres has of persons.
 
     Raises:
-        InvalidError: the format or the cursor is none of these.
+        InvalidError: the format is unknown, or the cursor is not one that an earlier call returned.
         UnavailableError: a store did not answer.
     """
     if form not in (None, "json", "csv"):
@@ -83,7 +83,7 @@ def export(
     if cursor is None:  # the buffer first: a record may move to Postgres meanwhile
         data.buffered = [
             record
-            for page in buffer.pages(0, 1, 1_000)
+            for page in buffer.pages(0, 1, 1_000, consistent=True)
             for item in page
             if person.owns(record := decode(item.get("record", {}).get("S")))
         ]
@@ -125,7 +125,7 @@ def _cell(value: object) -> object:
 
 def _cursor(cursor: object) -> str:
     if cursor is None:
-        return FIRST
+        return BEFORE_ALL_IDS
     try:
         return str(UUID(cursor if isinstance(cursor, str) else ""))
     except ValueError as error:

@@ -11,7 +11,8 @@ from typing import Any
 
 from chalicelib.errors import InvalidError
 from chalicelib.point_record import MAX_INT64, PointRecord, from_json, parse, to_json
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.point_records import Document
+from chalicelib.postgres.quarantined_items import QuarantinedItems
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Release:
 def release(
     quarantine_id: object,
     record: Mapping[str, Any] | None,
-    store: PointRecordStore,
+    items: QuarantinedItems,
     *,
     clock_skew_s: float,
 ) -> Release:
@@ -37,7 +38,7 @@ def release(
         quarantine_id: the ``id`` of the item's row.
         record: the repaired punch, in the form in which a phone posts it; None to release the item
             unchanged.
-        store: has both the quarantine and the records.
+        items: the quarantine.
         clock_skew_s: how far in the future the punch may be.
 
     Raises:
@@ -67,7 +68,7 @@ def release(
         released.append(repaired)
         return Document(str(repaired.id), json.dumps(to_json(repaired)))
 
-    added = store.release(quarantine_id, repair)
+    added = items.release(quarantine_id, repair)
     if added.rejected:
         raise InvalidError(added.rejected[0].reason)
     return Release(str(released[0].id), added.written)

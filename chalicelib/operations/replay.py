@@ -17,7 +17,7 @@ from chalicelib.principal import Principal
 
 _BATCH = 5_000
 # The time kept for the last batch. A batch takes about a second.
-MARGIN_S = 5.0
+_MARGIN_S = 5.0
 _MAX_FILTER = 4_000
 _BEGINNING = "0001-01-01T00:00:00Z"
 
@@ -55,6 +55,7 @@ def replay(
     remaining_s: Callable[[], float],
     *,
     batch: int = _BATCH,
+    margin_s: float = _MARGIN_S,
     cursor: object = None,
 ) -> Replay:
     """Return each parked record that a filter selects to the queue.
@@ -72,6 +73,7 @@ def replay(
         dead_letters: the parked records.
         remaining_s: returns the time left. Records that the time does not suffice for stay parked.
         batch: most records of one transaction.
+        margin_s: no transaction begins with less time left.
         cursor: the cursor of the call that this one continues; None for a new command. Together,
             these calls replay a record at most once.
 
@@ -95,7 +97,7 @@ def replay(
     since, until = _read_cursor(cursor)
     until = until or dead_letters.now()
     replayed, count = 0, batch
-    while since is not None and count == batch and remaining_s() > MARGIN_S:
+    while since is not None and count == batch and remaining_s() > margin_s:
         count, since = dead_letters.replay(
             condition.source,
             condition.alias,

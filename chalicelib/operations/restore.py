@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from chalicelib import telemetry
 from chalicelib.errors import InvalidError
 from chalicelib.instant import read_instant, to_text
 from chalicelib.journal.journal_files import ERASURES, KINDS, RECORDS, DamagedFileError, Journal
@@ -20,8 +21,6 @@ from chalicelib.operations.person import Person
 from chalicelib.postgres.personal_records import PersonalRecords
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.restoration import Restoration
-from chalicelib.telemetry import error as telemetry_error
-from chalicelib.telemetry import event
 
 # How much earlier than ``since`` the restore begins. It covers the difference between the clocks of
 # the database and of the writers of the journal, and a delivery that waited for its journal.
@@ -82,7 +81,8 @@ def restore(
         first_id: records with smaller ids are older than the retention, and stay dropped.
 
     Raises:
-        InvalidError: ``since`` is no instant of the past, or ``cursor`` none of an earlier call.
+        InvalidError: ``since`` is not an instant of the past, or ``cursor`` is not one that an
+            earlier call returned.
         UnavailableError: a store or the journal did not answer. A second call is safe.
     """
     start, position = _start(since, now), _position(cursor)
@@ -116,7 +116,7 @@ def _restore_file(
         lines = journal.read(name)
     except DamagedFileError as error:
         result.damaged.append(name)
-        telemetry_error("a file of the journal is damaged", error, file=name)
+        telemetry.error("a file of the journal is damaged", error, file=name)
         return
     if kind == ERASURES:
         erasures, faults = parse_erasures(lines)
@@ -138,14 +138,16 @@ def _restore_file(
         result.deliveries += restoration.mark_delivered(deliveries)
     if faults:
         result.damaged.append(name)
-        event("a file of the journal is damaged", level=logging.ERROR, file=name, lines=faults)
+        telemetry.event(
+            "a file of the journal is damaged", level=logging.ERROR, file=name, lines=faults
+        )
 
 
 def _start(since: object, now: datetime) -> datetime:
     """Return the instant from which on files are read.
 
     Raises:
-        InvalidError: ``since`` is no instant of the past.
+        InvalidError: ``since`` is not an instant of the past.
     """
     if since is None:
         raise InvalidError(

@@ -1,6 +1,7 @@
 """Postgres, the system of record: every SQL statement outside ``odata``, and the schema.
 
 - ``point_records``: add records from the buffer, quarantine invalid items.
+- ``quarantined_items``: list the quarantine, and release its items.
 - ``replication_shares``: divide a deep buffer among several runs of the replicator.
 - ``other_evidence``: log posts of a punch that is a record already, with other evidence.
 - ``stage_counts``: count the records of each stage, or estimate a large number of them.

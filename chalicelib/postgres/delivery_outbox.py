@@ -20,8 +20,6 @@ LIMIT CAST(:max_records AS integer)
 """
 _REMOVE = "DELETE FROM delivery_outbox WHERE point_id = ANY (CAST(:ids AS uuid[]))"
 
-FIRST = "00000000-0000-0000-0000-000000000000"
-
 
 class DeliveryOutbox:
     """The table ``delivery_outbox``."""

@@ -8,15 +8,13 @@ Invariants:
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from chalicelib.errors import NotFoundError
-from chalicelib.point_record import MAX_INT64
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.erasures import without_erased
@@ -118,24 +116,6 @@ SELECT
           WHERE EXISTS (SELECT FROM quarantine WHERE md5(item_id) = md5(requested.id)))
 """
 
-# List the latest items of the quarantine, as many as a person looks through.
-#
-# A response of Lambda has at most 6 MB, and one item may have 400 KB. So long texts are cut.
-_QUARANTINE_LIST = """
-SELECT CAST(coalesce(json_agg(listed), '[]') AS text)
-FROM (
-    SELECT id, left(item_id, 2000) AS item_id, left(reason, 2000) AS reason,
-        left(item, 8000) AS item, length(item) > 8000 AS is_cut, quarantined_at
-    FROM quarantine
-    WHERE id < CAST(:before AS bigint)
-    ORDER BY id DESC LIMIT 100
-) AS listed
-"""
-# Read one item of the quarantine, and lock its row until the transaction ends.
-_QUARANTINED = "SELECT item FROM quarantine WHERE id = CAST(:id AS bigint) FOR UPDATE"
-# Delete a released item from the quarantine.
-_UNQUARANTINE = "DELETE FROM quarantine WHERE id = CAST(:id AS bigint)"
-
 
 @dataclass(frozen=True, slots=True)
 class Locations:
@@ -166,7 +146,10 @@ class Added:
 
 
 class PointRecordStore:
-    """The tables ``point_record`` and ``quarantine``, which the replicator fills."""
+    """The tables ``point_record`` and ``quarantine``, which the replicator fills.
+
+    ``quarantined_items`` lists and releases what is in quarantine.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -185,7 +168,7 @@ class PointRecordStore:
 
         Args:
             documents: the records.
-            poison: the items that are no records.
+            poison: the items that are not records.
             posts: further posts of records. They are logged, and add no record:
                 ``evidence.without_record`` has the ids of those that have no row.
 
@@ -195,7 +178,7 @@ class PointRecordStore:
         with self._database.transaction() as connection:
             documents = without_erased(connection, documents)
             posts = without_erased(connection, posts)
-            written, rejected = _add(connection, documents)
+            written, rejected = insert_documents(connection, documents)
             evidence = NO_OTHER_EVIDENCE
             if posts or written + len(rejected) < len(documents):
                 unfit = {each.item_id for each in rejected}
@@ -225,46 +208,6 @@ class PointRecordStore:
             )
         return Locations(frozenset(records), frozenset(unlogged), frozenset(quarantined))
 
-    def quarantined(self, before: int = MAX_INT64) -> list[dict[str, Any]]:
-        """Return a hundred items of the quarantine, the latest first.
-
-        The text of an item is cut after 8,000 characters; ``is_cut`` is true then.
-
-        Args:
-            before: the id of a row; only older ones are returned.
-
-        Raises:
-            UnavailableError: Postgres cannot be reached.
-        """
-        with self._database.transaction() as connection:
-            ((text,),) = connection.run(_QUARANTINE_LIST, before=before)
-        items: list[dict[str, Any]] = json.loads(text)
-        return items
-
-    def release(self, quarantine_id: int, repair: Callable[[str], Document]) -> Added:
-        """Add a quarantined item as a record and delete it from quarantine, in one transaction.
-
-        Args:
-            quarantine_id: the ``id`` of the item's row.
-            repair: makes a document from the raw item. An exception from it rolls everything back.
-
-        Returns:
-            ``written`` is 1, or 0 if the record existed already. If Postgres rejects the document,
-            the item stays in quarantine and ``rejected`` has the reason.
-
-        Raises:
-            NotFoundError: no quarantined item has this id.
-            UnavailableError: nothing is committed, or everything is; a second call is safe.
-        """
-        with self._database.transaction() as connection:
-            rows = connection.run(_QUARANTINED, id=quarantine_id)
-            if not rows:
-                raise NotFoundError(f"No quarantined item has the id {quarantine_id}.")
-            written, rejected = _add(connection, [repair(rows[0][0])])
-            if not rejected:
-                connection.run(_UNQUARANTINE, id=quarantine_id)
-        return Added(written, tuple(rejected))
-
     def stages(self, max_count: int, timeout_s: float | None = None) -> dict[str, Any]:
         """Return the number of records of each stage; see ``stage_counts.count_stages``.
 
@@ -287,8 +230,12 @@ class PointRecordStore:
             return describe_flow(connection, max_count)
 
 
-def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, list[Poison]]:
+def insert_documents(
+    connection: Connection, documents: Sequence[Document]
+) -> tuple[int, list[Poison]]:
     """Insert the documents; on a data error, bisect the batch to isolate each rejected document.
+
+    The caller owns the transaction.
 
     Returns:
         How many rows were written, and the documents that Postgres rejects.
@@ -309,8 +256,8 @@ def _add(connection: Connection, documents: Sequence[Document]) -> tuple[int, li
             item = {"id": {"S": documents[0].id}, "record": {"S": documents[0].text}}
             return 0, [Poison(documents[0].id, json.dumps(item), reason)]
         half = len(documents) // 2
-        left, left_rejected = _add(connection, documents[:half])
-        right, right_rejected = _add(connection, documents[half:])
+        left, left_rejected = insert_documents(connection, documents[:half])
+        right, right_rejected = insert_documents(connection, documents[half:])
         return left + right, left_rejected + right_rejected
     written: int = connection.row_count
     connection.run("RELEASE SAVEPOINT batch")

@@ -21,7 +21,7 @@ from chalicelib.principal import Principal
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CLIENT_ERRORS = {
     "22003": "A number is out of range for its type.",
-    "22008": "A date or timestamp is out of range.",
+    "22008": "A date, an instant or a duration is out of range.",
     "22012": "The query divides by zero.",
     "22015": "A duration is out of range.",
     "22011": "The length of a substring is negative.",

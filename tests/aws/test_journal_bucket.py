@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from chalicelib import aws as clients
 from chalicelib.errors import UnavailableError
@@ -42,6 +43,53 @@ def test_files_are_written_listed_in_pages_and_read(client: Any) -> None:
     assert journal.read(names[6]) == ["6"]
     journal.replace(names[6], ["new"])
     assert journal.read(names[6]) == ["new"]
+
+
+def test_a_page_without_files_is_not_the_end_of_a_list() -> None:
+    """S3 returns such pages where it has delete markers only, as of expired files."""
+    pages = [
+        {"Contents": [{"Key": "records/1"}], "IsTruncated": True, "NextContinuationToken": "a"},
+        {"IsTruncated": True, "NextContinuationToken": "b"},
+        {"KeyCount": 1, "Contents": [{"Key": "records/2"}], "IsTruncated": False},
+    ]
+    s3 = boto3.client("s3", region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(s3) as stub:
+        for token, page in zip((None, "a", "b"), pages, strict=True):
+            expected = {"Bucket": BUCKET, "Prefix": "records/", "StartAfter": "records/0"}
+            expected |= {"ContinuationToken": token} if token else {}
+            stub.add_response("list_objects_v2", page, expected)
+        assert list(BucketFiles(s3, BUCKET).names(RECORDS, "records/0")) == [
+            "records/1",
+            "records/2",
+        ]
+        stub.assert_no_pending_responses()
+
+
+def test_a_truncated_list_without_its_continuation_is_no_end() -> None:
+    s3 = boto3.client("s3", region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(s3) as stub:
+        stub.add_response("list_objects_v2", {"IsTruncated": True})
+        with pytest.raises(UnavailableError, match="JOURNAL"):
+            list(BucketFiles(s3, BUCKET).names(RECORDS, "records/0"))
+
+
+def test_a_put_has_the_checksum_that_object_lock_asks_for(
+    aws: pytest.MonkeyPatch, client: Any
+) -> None:
+    """Also where boto3 computes checksums only when a call must have one."""
+    aws.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    place = {"LocationConstraint": REGION}
+    client.create_bucket(
+        Bucket=BUCKET, CreateBucketConfiguration=place, ObjectLockEnabledForBucket=True
+    )
+    sent: list[dict[str, Any]] = []
+    configured = clients.s3(10)
+    configured.meta.events.register(
+        "before-send.s3.PutObject", lambda request, **_: sent.append(dict(request.headers))
+    )
+    Journal(BucketFiles(configured, BUCKET)).write(RECORDS, ["x"])
+    (headers,) = sent
+    assert headers["x-amz-checksum-crc32"]
 
 
 def test_a_bucket_that_does_not_exist_is_named_as_the_cause(client: Any) -> None:

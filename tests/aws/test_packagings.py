@@ -9,10 +9,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from chalice.package import TemplateDeepMerger
+
+from chalicelib.settings import Settings
 from deploy import companion
 from deploy.package import chalice_environment, copy_source
 from tests.aws.test_template import lint, logical_name
 from tests.support.deployed_template import FUNCTIONS, PROD, SCHEDULES, deployed_name
+
+# Settings without an argument of ``make deploy``: docs/deployment.md.
+SETTINGS = {
+    "JWT_ROLE_CLAIM": "cognito:groups",
+    "JWT_AUTHORIZATION_URI": "https://login.example/authorize",
+    "CONSOLE_CLIENT_ID": "punch-clock-console",
+}
+
+
+def set_for_all(source: Path, settings: dict[str, str]) -> None:
+    """Set settings for all functions of a copy of the project."""
+    path = source / ".chalice" / "config.json"
+    configuration = json.loads(path.read_text())
+    configuration["stages"]["prod"]["environment_variables"] |= settings
+    path.write_text(json.dumps(configuration))
 
 
 def package(source: Path, out: Path, *options: str) -> None:
@@ -30,12 +48,25 @@ def package(source: Path, out: Path, *options: str) -> None:
 def test_chalice_packages_for_cdk_and_terraform(tmp_path: Path) -> None:
     source = tmp_path / "source"
     copy_source("prod", source)
+    set_for_all(source, SETTINGS)
     (source / "requirements.txt").write_text("")  # the libraries are not what is tested
 
     package(source, tmp_path / "sam")
     template = tmp_path / "sam" / "sam.json"
     resources: dict[str, Any] = json.loads(template.read_text())["Resources"]
     assert {logical_name(each) for each in FUNCTIONS} <= set(resources)
+    # As ``make deploy`` merges them.
+    own = json.loads((source / ".chalice" / "resources.json").read_text())["Resources"]
+    for function in map(logical_name, FUNCTIONS):
+        merged = TemplateDeepMerger().merge(own[function], resources[function])
+        variables = merged["Properties"]["Environment"]["Variables"]
+        assert variables.items() >= {**PROD["environment_variables"], **SETTINGS}.items()
+        texts = {name: each for name, each in variables.items() if isinstance(each, str)}
+        if "JWT_ISSUER" in variables:
+            texts["JWT_ISSUER"] = "https://issuer.example"
+        assert Settings.from_env(texts).jwt_role_claim == SETTINGS["JWT_ROLE_CLAIM"]
+    for function in ("APIHandler", "Intake"):  # they answer 401
+        assert own[function]["Properties"]["Environment"]["Variables"]["JWT_ISSUER"]
     beside = tmp_path / "companion.json"
     companion.write("prod", beside)
     assert lint(template, beside) == ""

@@ -1,6 +1,5 @@
 """Fixtures: a service with records, in a process of its own, that real clients use over HTTP."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from local.dynamodb import server as dynamodb_server
 from local.postgres import Postgres
 from local.services import start_api
 from tests.conftest import create_database
+from tests.support.http_server import serving
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import environment, punch, wired
 from tests.support.tokens import OPERATOR
@@ -59,14 +59,8 @@ class _PageHandler(SimpleHTTPRequestHandler):
 def page_origin() -> Iterator[str]:
     """The origin of a web server that has the files of ``clients/javascript``."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_PageHandler, directory=JAVASCRIPT))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
 
 
 @pytest.fixture(scope="session")

@@ -157,11 +157,15 @@ def test_aggregate_over_a_path_counts_each_entity_once(client: Client, data: Dat
         client,
         "IntegrationLogs",
         "aggregate(point/attempts with sum as once,point/$count as points,"
-        "point with countdistinct as distinct,point/attempts add 0 with sum as each)",
+        "point with countdistinct as distinct,point/attempts add 0 with sum as each,"
+        "point/PunchClock.PointRecord/attempts with sum as cast,"
+        "PunchClock.IntegrationLog/point/PunchClock.PointRecord/$count as castPoints)",
     )
     assert actual == {
         "once": sum(each.attempts for each in points),
+        "cast": sum(each.attempts for each in points),
         "points": len(points),
+        "castPoints": len(points),
         "distinct": len(points),
         "each": sum(each.point.attempts for each in data.logs),
     }
@@ -192,6 +196,12 @@ def test_aggregate_over_a_path_counts_each_entity_once_in_each_group(
         )
     assert actual == expected
     assert any(int(str(each["n"])) > 1 for each in expected)
+
+
+def test_path_may_have_casts_to_the_declared_type(client: Client) -> None:
+    cast = "groupby((PunchClock.IntegrationLog/status,point/PunchClock.PointRecord/attempts))"
+    plain = rows(client, "IntegrationLogs", "groupby((status,point/attempts))")
+    assert rows(client, "IntegrationLogs", cast) == plain
 
 
 def test_collections_of_entities_are_counted(client: Client, data: DataSet) -> None:

@@ -33,6 +33,9 @@ def test_other_options_apply_to_the_result_of_apply(client: Client, data: DataSe
          ("$orderby", "m desc,status")],
         # Strings that could be too long for a link: paged by offset.
         [("$apply", "compute(concat(status,deviceId) as t)/groupby((t))")],
+        # Decimals too.
+        [("$apply", "compute(cast(1e300 mul latitude,Edm.Decimal) as x)/groupby((x,id))"),
+         ("$orderby", "x desc")],
         [("$apply", "filter(attempts ge 0)"), ("$orderby", "latitude")],
         [("$apply", "groupby((includedAt,id))/orderby(includedAt desc)")],
     ],

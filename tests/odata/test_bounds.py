@@ -73,7 +73,7 @@ def test_substring_counts_with_its_literal_length(client: Client) -> None:
         with pytest.raises(InvalidError, match="the limit is 100000"):
             client.get("IntegrationLogs", substrings(long))
     below_nothing = "case(false:substring(log,0,-900000)) as less"
-    with pytest.raises(InvalidError, match="the limit is 100000"):
+    with pytest.raises(InvalidError, match="must not be negative"):
         client.get("IntegrationLogs", ("$compute", f"{below_nothing},{substrings('5000')[1]}"))
 
 

@@ -83,6 +83,17 @@ def test_alias_may_be_a_list_or_another_alias(client: Client, data: DataSet) -> 
     assert len(ids) == sum(each.attempts in (1, 2) for each in data.records)
 
 
+def test_path_may_start_with_an_alias(client: Client, data: DataSet) -> None:
+    aliases = (("@record", "$it"), ("@of", "$it/point"))
+    ids = client.ids("PointRecords", "logs/any(l:l/status eq @record/status)", *aliases)
+    assert sorted(ids) == sorted(
+        str(each.id) for each in data.records if any(log.status == each.status for log in each.logs)
+    )
+    ids = client.ids("IntegrationLogs", "@of/logs/$count gt 1 and @of/attempts gt 1", *aliases)
+    expected = [each for each in data.logs if len(each.point.logs) > 1 and each.point.attempts > 1]
+    assert sorted(ids) == [each.id for each in expected]
+
+
 def test_long_chain_of_or_does_not_count_as_nesting(client: Client, data: DataSet) -> None:
     chain = " or ".join(f"attempts eq {number}" for number in range(400))
     assert len(client.ids("PointRecords", chain)) == len(data.records)

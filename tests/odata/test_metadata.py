@@ -262,6 +262,24 @@ def test_metadata_is_xml_unless_json_is_preferred(accept: str, kind: str, client
         assert answer.headers["Content-Type"] == "application/xml"
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json, application/xml;q=0.1", "xml"),
+        ("application/json, */*;q=0.1", "xml"),
+        ("application/json", "json"),
+        ("application/json, application/xml;q=0", "json"),
+    ],
+)
+def test_metadata_for_a_client_of_4_0_is_xml_if_it_accepts_xml(
+    accept: str, kind: str, client: Client
+) -> None:
+    of_4_0 = {"accept": accept, "odata-maxversion": "4.0"}
+    assert client.get("$metadata", **of_4_0).headers["Content-Type"] == f"application/{kind}"
+    asked = client.get("$metadata", ("$format", "json"), **of_4_0)
+    assert asked.headers["Content-Type"] == "application/json"
+
+
 @pytest.mark.parametrize("accept", ["text/html", "application/json;x=y", "application/xml;q=0"])
 def test_metadata_in_another_format_is_not_acceptable(accept: str, client: Client) -> None:
     with pytest.raises(NotAcceptableError):

@@ -167,6 +167,20 @@ def test_long_order_keys_do_not_make_long_links(client: Client, data: DataSet) -
     assert len(first["@odata.nextLink"]) < 400
 
 
+@pytest.mark.parametrize("order", ["now()", "now() sub includedAt desc", "@age", "x"])
+def test_pages_of_an_order_by_the_current_time_contain_each_entity_once(
+    client: Client, data: DataSet, order: str
+) -> None:
+    query = (("$orderby", order), ("@age", "NOW() sub includedAt"), ("$compute", "now() as x"))
+    pages = client.pages("PointRecords", *query, prefer="maxpagesize=25")
+    ids = [each["id"] for page in pages for each in page]
+    assert sorted(ids) == sorted(str(each.id) for each in data.records)
+    rows = client.pages(
+        "PointRecords", ("$apply", "compute(now() as x)/groupby((id,x))"), prefer="maxpagesize=25"
+    )
+    assert sorted(each["id"] for page in rows for each in page) == sorted(ids)
+
+
 def test_navigation_collection_is_paged(client: Client, data: DataSet) -> None:
     record = next(each for each in data.records if len(each.logs) == 4)
     pages = client.pages(f"PointRecords({record.id})/logs", prefer="maxpagesize=3")

@@ -108,6 +108,13 @@ def test_schedules_run_on_events_of_eventbridge(service: Service) -> None:
     assert service.statuses() == {"INTEGRATED": 1}
 
 
+def test_schedules_run_on_events_of_eventbridge_scheduler(service: Service) -> None:
+    call(post())
+    event = schedule_event() | {"source": "aws.scheduler", "detail": "{}"}
+    assert app.replicate(event, context()) is None
+    assert service.statuses() == {"AWAITING": 1}
+
+
 def test_run_without_time_left_is_a_no_op(service: Service) -> None:
     call(post())
     app.replicate(schedule_event(), context(seconds=1))

@@ -149,6 +149,13 @@ def test_entity_resource_resolves_an_id(service: Service) -> None:
         for name in ("$id", "id"):
             response = send(service, "GET", f"/$entity?{name}={entity_id}", Host="localhost")
             assert response.json_body == entity.json_body
+    cast = send(service, "GET", f"/$entity/PunchClock.PointRecord?$id={path}")
+    assert cast.json_body == entity.json_body
+    assert send(service, "OPTIONS", "/$entity/PunchClock.PointRecord").status_code == 204
+    for name, status in (("PunchClock.IntegrationLog", 404), ("PunchClock.Nope", 501)):
+        response = send(service, "GET", f"/$entity/{name}?$id={path}")
+        assert response.status_code == status
+        error_of(response)
     projected = send(service, "GET", f"/$entity?$id={path}&$select=employeeId&$expand=logs")
     assert projected.json_body["employeeId"] == 7
     assert len(projected.json_body["logs"]) == 1

@@ -73,6 +73,15 @@ def test_a_store_that_is_away_is_a_503_and_the_command_is_logged_as_failed(
     assert (after["action"], after["by"]) == (ACTIONS.get(name, name), "ada")
 
 
+@pytest.mark.parametrize("log", ["", "s3:bucket", "file:/proc/self/mem"])
+def test_a_log_that_cannot_be_read_is_a_misconfiguration(log: str, tmp_path: Path) -> None:
+    with wired(UNREACHABLE | {"ACCEPTED_LOG": log}):
+        response = send(Http(tmp_path), "reconcile", BODIES["reconcile"])
+    assert response.status_code == 503
+    assert error_of(response)["code"] == "Misconfigured"
+    assert "ACCEPTED_LOG" in error_of(response)["message"]
+
+
 def test_operator_routes_can_be_turned_off(tmp_path: Path) -> None:
     with wired(UNREACHABLE | {"OPERATOR_ROUTES": "off"}):
         for name, body in BODIES.items():

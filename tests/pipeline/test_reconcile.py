@@ -8,12 +8,19 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
 import app
 from chalicelib.buffered_items import BufferedItems
 from chalicelib.delete_pace import DeletePace
-from chalicelib.errors import InvalidError, NotFoundError
+from chalicelib.errors import (
+    InvalidError,
+    MisconfiguredError,
+    NotFoundError,
+    PunchClockError,
+    UnavailableError,
+)
 from chalicelib.operations.accepted_log import from_cloudwatch, from_file
 from chalicelib.point_record import from_json
 from chalicelib.postgres.connection import Database
@@ -21,6 +28,8 @@ from local.dynamodb.server import CREDENTIALS
 from tests.support.lambda_events import context
 from tests.support.service import PUNCH, Service, punch, wired
 from tests.support.tokens import operator_event
+
+KEYS = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
 
 
 @pytest.fixture
@@ -139,6 +148,33 @@ def test_cloudwatch_yields_the_ids_that_a_function_logged() -> None:
         hour = timedelta(hours=1)
         ids = list(from_cloudwatch(logs, [group], now - hour, now + hour))
     assert sorted(ids) == ["id-0", "id-1", "id-2"]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ThrottlingException", UnavailableError),
+        ("ServiceUnavailableException", UnavailableError),
+        ("ResourceNotFoundException", MisconfiguredError),
+        ("AccessDeniedException", MisconfiguredError),
+    ],
+)
+def test_cloudwatch_that_refuses_a_later_page_is_no_end_of_the_log(
+    code: str, error: type[PunchClockError]
+) -> None:
+    now = datetime.now(UTC)
+    line = {"at": now.isoformat(), "message": "accepted", "id": "first"}
+    logs = boto3.client("logs", region_name="us-east-1", **KEYS)
+    hour = timedelta(hours=1)
+    with Stubber(logs) as stub:
+        page = {"events": [{"message": json.dumps(line)}], "nextToken": "more"}
+        stub.add_response("filter_log_events", page)
+        stub.add_response("filter_log_events", {"events": [], "nextToken": "and more"})
+        stub.add_client_error("filter_log_events", code)
+        ids = from_cloudwatch(logs, ["g"], now - hour, now + hour)
+        assert next(ids) == "first"
+        with pytest.raises(error, match=code):
+            next(ids)
 
 
 def execute(service: Service, statement: str) -> None:

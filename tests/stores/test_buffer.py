@@ -262,6 +262,61 @@ def test_put_is_retried_if_the_stored_item_has_just_been_deleted() -> None:
     assert Buffer(client, "t").put(punch()) == (punch(), True)
 
 
+CONFLICT = failed("TransactionConflictException")
+
+
+def cancelled(*codes: str) -> DynamoDBError:
+    reasons = [{"Code": each} for each in codes]
+    return failed("TransactionCanceledException", CancellationReasons=reasons)
+
+
+def test_put_that_meets_a_transaction_is_sent_again_after_a_pause() -> None:
+    pauses: list[float] = []
+    assert Buffer(ScriptedClient(CONFLICT, CONFLICT, {}), "t", sleep=pauses.append).put(
+        punch()
+    ) == (punch(), True)
+    assert 0 < pauses[0] < pauses[1] < 1
+    with pytest.raises(UnavailableError):
+        Buffer(ScriptedClient(*[CONFLICT] * 3), "t", sleep=pauses.append).put(punch())
+
+
+@pytest.mark.parametrize(
+    "cancellation",
+    [
+        cancelled("None", "TransactionConflict"),
+        cancelled("ThrottlingError", "None"),
+        failed("TransactionCanceledException"),
+        failed("TransactionCanceledException", CancellationReasons=[{}, {}]),
+    ],
+    ids=repr,
+)
+def test_transaction_that_is_cancelled_for_now_is_sent_again_after_a_pause(
+    cancellation: DynamoDBError,
+) -> None:
+    pauses: list[float] = []
+    both = [punch(1), punch(2)]
+    client = ScriptedClient(cancellation, {})
+    assert Buffer(client, "t", sleep=pauses.append).put_atomically(both) == [
+        (punch(1), True),
+        (punch(2), True),
+    ]
+    assert client.calls[0] == client.calls[1]
+    assert len(pauses) == 1
+    with pytest.raises(UnavailableError, match="Send them again"):
+        Buffer(ScriptedClient(*[cancellation] * 3), "t", sleep=pauses.append).put_atomically(both)
+
+
+def test_delete_of_an_invalid_item_that_meets_a_transaction_is_left_to_a_later_run() -> None:
+    items = BufferedItems(ScriptedClient(CONFLICT), "t")
+    assert items.delete_unchanged({"id": {"S": "a"}}, DeletePace()) == 0
+
+
+def test_consistent_scan_asks_for_all_items_on_each_page() -> None:
+    client = ScriptedClient({"Items": [], "LastEvaluatedKey": {"id": {"S": "k"}}}, {"Items": []})
+    list(BufferedItems(client, "t").pages(0, 1, 10, consistent=True))
+    assert [each["ConsistentRead"] for each in client.calls] == [True, True]
+
+
 def test_scan_continues_after_an_empty_page() -> None:
     last = {"Items": [{"id": {"S": "x"}}]}
     client = ScriptedClient({"Items": [], "LastEvaluatedKey": {"id": {"S": "k"}}}, last)

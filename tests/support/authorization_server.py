@@ -1,6 +1,5 @@
 """An OAuth 2.0 authorization server: authlib's, with the client credentials grant."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +8,8 @@ from authlib.integrations.flask_oauth2 import AuthorizationServer as Authlib
 from authlib.oauth2.rfc6749 import ClientMixin, grants
 from flask import Flask
 from werkzeug.serving import make_server
+
+from tests.support.http_server import serving
 
 
 class Client(ClientMixin):
@@ -63,15 +64,8 @@ class AuthorizationServer:
 
     @contextmanager
     def running(self) -> Iterator["AuthorizationServer"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join(10)
-            assert not thread.is_alive()
 
 
 class _Grant(grants.ClientCredentialsGrant):

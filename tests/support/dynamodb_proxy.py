@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.loopback import HOST
+from tests.support.http_server import serving
 
 Item = dict[str, Any]
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -270,14 +271,8 @@ def running(endpoint: str) -> Iterator[DynamoDBProxy]:
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
     proxy = DynamoDBProxy(f"http://{HOST}:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(server):
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _without_start(request: dict[str, Any]) -> dict[str, Any]:

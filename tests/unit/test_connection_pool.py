@@ -4,13 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.connection_pool import ConnectionPool, Shared
+from chalicelib.integrator.connection_pool import ConnectionPool, ConnectionStats
 from tests.support.thread_server import LATENCY_S, Calls, ThreadServer, VirtualConnection
 
 
 def calls_to(server: ThreadServer, keep_alive_s: float = 4.0, *, is_tls: bool = False) -> Calls:
     pool = ConnectionPool(
-        lambda: VirtualConnection(server), Shared(), keep_alive_s=keep_alive_s, is_tls=is_tls
+        lambda: VirtualConnection(server),
+        ConnectionStats(),
+        keep_alive_s=keep_alive_s,
+        is_tls=is_tls,
     )
     return Calls(server, pool)
 
@@ -88,7 +91,7 @@ def test_slow_call_on_a_new_connection_does_not_starve_if_a_later_one_was_answer
 def test_close_closes_every_connection() -> None:
     server = ThreadServer(threads=10, keep_alive_s=60)
     pool = ConnectionPool(
-        lambda: VirtualConnection(server), Shared(), keep_alive_s=4.0, is_tls=False
+        lambda: VirtualConnection(server), ConnectionStats(), keep_alive_s=4.0, is_tls=False
     )
     Calls(server, pool).make(1.01, lambda _: 5)
     pool.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.console import console_files
-from chalicelib.errors import NotFoundError
+from chalicelib.errors import MisconfiguredError, NotFoundError
 from chalicelib.settings import Settings, SettingsError
 
 FILES = Path(console_files.__file__).parent / "files"
@@ -118,7 +118,7 @@ def test_the_issuer_is_the_only_other_place_that_the_page_may_connect_to() -> No
 @pytest.mark.parametrize(
     ("variables", "name"),
     [
-        ({"CONSOLE_CLIENT_ID": "x"}, "JWT_ISSUER"),
+        ({"CONSOLE_CLIENT_ID": "x", "JWT_ISSUER": "punch"}, "JWT_ISSUER"),
         ({"CONSOLE_CLIENT_ID": "x", "JWT_ISSUER": "https://x.example; script-src *"}, "JWT_ISSUER"),
         ({"CONSOLE_ORIGINS": "*"}, "CONSOLE_ORIGINS"),
         ({"CONSOLE_ORIGINS": "https://x.example/path"}, "CONSOLE_ORIGINS"),
@@ -130,3 +130,10 @@ def test_a_setting_that_would_change_the_policy_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=name):
         Settings.from_env(variables)
+
+
+def test_a_client_id_without_an_issuer_stops_the_console_and_no_schedule() -> None:
+    settings = Settings.from_env({"CONSOLE_CLIENT_ID": "x"})  # as schedules have it on AWS
+    for serve in (console_files.configuration, lambda each: console_files.page("", each)):
+        with pytest.raises(MisconfiguredError, match="JWT_ISSUER"):
+            serve(settings)

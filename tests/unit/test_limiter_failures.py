@@ -41,3 +41,17 @@ def test_timeouts_that_go_on_after_the_queue_has_drained_are_noise() -> None:
     assert detector.limit_before_cut is None
     assert learned.limit == LIMIT
     assert learned.background > 0.1
+
+
+def test_failures_that_begin_late_are_compared_with_those_since_the_first() -> None:
+    """A higher limit fails; the calls before it had been sent at a lower one."""
+    learned = LearnedState(limit=LIMIT, background=0.02)
+    detector = FailureDetector(Parameters(), learned)
+    for number in range(46):
+        detector.on_result(number < 40, sent_at=number, now=number + 0.1)
+    assert detector.limit_before_cut == LIMIT
+    for number in range(50):
+        detector.on_result(number % 10 != 0, 50 + number, 50.1 + number)
+    assert detector.limit_before_cut is None
+    assert learned.limit < LIMIT
+    assert learned.background <= 0.02

@@ -90,8 +90,25 @@ def test_reference_to_a_file_is_resolved(tmp_path: Path) -> None:
     "error",
     [
         EndpointConnectionError(endpoint_url="https://ssm.example"),
-        ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow"}}, "GetParameter"),
+        KeyError("Parameter"),  # a 200 of something else than SSM
+        *(
+            ClientError(
+                {
+                    "Error": {"Code": code, "Message": "slow"},
+                    "ResponseMetadata": {"HTTPStatusCode": status},
+                },
+                "GetParameter",
+            )
+            for code, status in (
+                ("ThrottlingException", 400),
+                ("TooManyRequestsException", 400),
+                ("ExpiredTokenException", 400),
+                ("New", 429),
+                ("New", 503),
+            )
+        ),
     ],
+    ids=repr,
 )
 def test_unavailable_secret_store_is_an_unavailable_error(error: Exception) -> None:
     class UnavailableStore:

@@ -58,6 +58,8 @@ class FailureDetector:
         self.patience_s = 0.0
         self._share_before_cut = self._slow_start_before_cut = self._limit_before_cuts = 0.0
         self._calls = self._failures = self._failures_in_a_row = 0
+        self._share_since_failure = 0.0
+        self._calls_before_failure = 0  # of these calls, those before the first failure
         self._resume_factor, self._probe_wait_s = RESUME_FACTOR, parameters.outage_probe_s
         self._limit_since = -math.inf  # calls sent earlier were sent at another limit
         self._drained_at = -math.inf  # calls of a cut that were sent earlier show nothing
@@ -101,7 +103,9 @@ class FailureDetector:
         learned = self._learned
         learned.outage, self._probe_wait_s = 1.0, self._p.outage_probe_s
         self.not_before = now + self._probe_wait_s
-        learned.limit, self.limit_before_cut = self.limit_before_cut or learned.limit, None
+        if self.limit_before_cut and not self._slow_start_before_cut:
+            learned.limit = self.limit_before_cut  # in slow start it had not been reached before
+        self.limit_before_cut = None
 
     def forget_outage(self) -> None:
         """End an outage: a pause does as much."""
@@ -119,6 +123,7 @@ class FailureDetector:
         p, learned, before = self._p, self._learned, self.limit_before_cut
         if before is not None and sent_at < self._drained_at:
             return False
+        self._calls_before_failure += not (failed or self._failures)
         self._calls, self._failures = self._calls + 1, self._failures + failed
         share, expected = self._failures / self._calls, learned.background * self._calls
         if before is None:
@@ -126,7 +131,8 @@ class FailureDetector:
             if self._failures > max(CUT_MIN_FAILURES, by_chance):
                 return self._cut(share, sent_at, now)
             if self._calls >= max(NOISE_CALLS, NOISE_ROUNDS * learned.limit):
-                self._calls, self._failures, self._resume_factor = 0, 0, RESUME_FACTOR
+                self._begin_count()
+                self._resume_factor = RESUME_FACTOR
                 learned.background = min(
                     learned.background, max(p.max_background, BACKGROUND_MARGIN * share)
                 )
@@ -157,9 +163,11 @@ class FailureDetector:
     def _end_cut(self, share: float, before: float, now: float) -> bool:
         """Restore the limit if the failures were noise; otherwise set a ceiling."""
         learned, highest = self._learned, self._limit_before_cuts
-        is_noise = share > NOISE_SHARE * self._share_before_cut
-        if is_noise or self._calls >= NOISE_CALLS:
+        is_noise = share > NOISE_SHARE * self._share_since_failure
+        if is_noise:
             learned.background = share
+        elif self._calls >= NOISE_CALLS:  # what still fails may be load, too
+            learned.background = min(share, learned.background)
         self.limit_before_cut = None
         if is_noise:
             learned.slow_start = self._slow_start_before_cut
@@ -184,14 +192,21 @@ class FailureDetector:
         if self.limit_before_cut is None:
             self._limit_before_cuts = learned.limit
             self._slow_start_before_cut = learned.slow_start
-        self.limit_before_cut, self._share_before_cut = learned.limit, share
+        self.limit_before_cut = learned.limit
+        self._share_before_cut = share
+        # The calls before the first failure may have been sent at a lower limit.
+        since_first = max(1, self._calls - self._calls_before_failure - 1)
+        self._share_since_failure = (self._failures - 1) / since_first
         learned.slow_start, self._drained_at = 0.0, now + (now - sent_at)
         factor = min(CUT_MAX_FACTOR, max(CUT_MIN_FACTOR, 1 - share))
         return self._move(learned.limit * factor, now)
 
+    def _begin_count(self) -> None:
+        self._calls = self._failures = self._calls_before_failure = 0
+
     def _move(self, limit: float, now: float) -> bool:
         """Set the limit and restart the counts; always return True."""
-        self._calls = self._failures = 0
+        self._begin_count()
         self._limit_since = now if limit < self._learned.limit else self._limit_since
         self._learned.limit = max(1.0, limit)
         return True

@@ -26,18 +26,22 @@ After each sample window, with ``latency`` the geometric mean of its successful 
   falls by less than the limit, the lower window had no queue and is the base latency: if it hardly
   falls, the work itself has become slower. If latency falls as much as the limit, the queue is
   still there, and a deeper probe follows. At the same throughput latency is proportional to limit.
+  If latency grew with the limit in slow start, the base is doubtful: the first probe is deep.
   Between two probes the formula may lower the limit as far. Then the same comparison applies.
 """
 
 import math
 
 from chalicelib.integrator.limiter.parameters import (
+    BASE_CONFIRMED,
+    CEILING_ERRORS,
     CEILING_GROWTH,
     CEILING_GROWTH_AGE,
     CEILING_GROWTH_STEP,
     CEILING_WINDOWS,
     FALL_FACTOR,
     FALL_QUEUE,
+    FIRST_PROBE_FACTOR,
     NO_CEILING,
     PROBE_MIN_FACTOR,
     PROBE_QUEUE,
@@ -120,6 +124,9 @@ class GradientLimit:
         self._p, self._learned, self._max_limit = parameters, learned, max_limit
         self._windows_since_probe = self._windows_without_queue = 0
         self._ceiling, self._ceiling_windows = learned.ceiling, 0
+        self._slow_start_window: SampleWindow | None = None  # the first one of this slow start
+        self._is_unconfirmed = False  # whether the base latency may have a queue in it
+        self._last_window: SampleWindow | None = None  # in the steady state, probes left out
         self._before_fall: SampleWindow | None = None  # the last window before the limit fell
         self._calls_per_success = 0.0  # by which a success raises the limit in slow start
         self.begin_window(now)
@@ -201,10 +208,32 @@ class GradientLimit:
         """Take a probe's latency as the base; if its queue remains, probe again."""
         relief, reduction = above.latency - window.latency, math.log(above.limit / window.limit)
         rise = window.latency - self._learned.base_latency
+        if self._is_unconfirmed:
+            # Far below the base: it had a queue in it, and the probe may have one, too.
+            self._is_unconfirmed = rise < -self._p.base_reset_rise and window.limit > 2
+            if self._is_unconfirmed:
+                self.probe_soon()
         if rise < self._p.base_reset_rise or relief < PROBE_QUEUE * reduction:
             self._update_base(window)
         else:
             self._windows_since_probe = int(self._p.probe_interval) - 1
+
+    def _confirm_base(self, window: SampleWindow) -> None:
+        """Compare a window of slow start with the first: does latency grow with the limit?
+
+        Then already the first window may have queued, and the base latency is too high.
+        """
+        first = self._slow_start_window = self._slow_start_window or window
+        growth = max(0.0, math.log(window.limit / first.limit))
+        self._is_unconfirmed = window.latency - first.latency > BASE_CONFIRMED * growth
+
+    def _has_sped_up(self, window: SampleWindow) -> bool:
+        """Return whether latency is much lower than in the last window, at no lower limit."""
+        last, self._last_window = self._last_window, window
+        if not last or window.limit < last.limit:
+            return False
+        least = self._p.base_reset_rise + CEILING_ERRORS * self._error(window)
+        return last.latency - window.latency > least
 
     def _has_fallen_in_vain(self, window: SampleWindow) -> bool:
         """Return whether the limit has fallen as far as in a deep probe, and latency much less.
@@ -243,6 +272,7 @@ class GradientLimit:
         if learned.slow_start:
             # Slow start measures the base latency in haste: a probe follows one window later.
             self._windows_since_probe = int(p.probe_interval) - 1
+            self._confirm_base(window)
             if rise < p.base_reset_rise:
                 self._windows_without_queue += 1
                 self._update_base(window)
@@ -250,6 +280,7 @@ class GradientLimit:
                 step = max(SLOW_START_MIN_STEP * limit, soon_done - limit)
                 return limit + min(max(p.slow_start_calls, limit), step)
             learned.slow_start, self._windows_without_queue = 0.0, 0
+            self._slow_start_window = None
             return min(limit, self._target(window))
         if limit > 1 and (
             rise > p.congestion_rise or self._windows_since_probe >= p.probe_interval
@@ -257,7 +288,10 @@ class GradientLimit:
             self._windows_since_probe = self._windows_without_queue = 0
             # The less certain a rise, the shallower the probe.
             certain = math.exp(p.deviation_scale * self._error(window) - rise)
-            return min(limit - 1.0, limit * max(PROBE_MIN_FACTOR, min(p.probe_factor, certain)))
+            shallowest = FIRST_PROBE_FACTOR if self._is_unconfirmed else p.probe_factor
+            return min(limit - 1.0, limit * max(PROBE_MIN_FACTOR, min(shallowest, certain)))
+        if self._has_sped_up(window):
+            learned.ceiling = NO_CEILING  # the capacity at which calls failed is no more
         if self._has_fallen_in_vain(window):
             self._update_base(window)
             rise = window.latency - learned.base_latency

@@ -111,6 +111,8 @@ SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue; then slow sta
 # Probes
 PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
 PROBE_QUEUE: Final = 0.85  # share of the limit's log reduction; a larger relief: still a queue
+FIRST_PROBE_FACTOR: Final = 0.5  # * limit; limit of a probe of an unconfirmed base latency
+BASE_CONFIRMED: Final = 0.6  # share of the limit's log growth; a larger rise: unconfirmed
 FALL_FACTOR: Final = 0.6  # * limit; a fall of the limit this deep shows as much as a probe
 FALL_QUEUE: Final = 0.6  # share of its log reduction; a smaller relief: the base is too low
 
@@ -119,6 +121,7 @@ NO_CEILING: Final = 1e6  # calls; a ceiling this high limits nothing
 CEILING_GROWTH: Final = 1.02  # factor of the ceiling in each window
 CEILING_WINDOWS: Final = 8  # windows; in them the ceiling regains the limit at which calls failed
 CEILING_GROWTH_AGE: Final = 0.003  # added to the factor, * (windows after these)²
+CEILING_ERRORS: Final = 1.5  # standard errors; part of the fall of latency that lifts it
 CEILING_GROWTH_STEP: Final = 0.05  # added to it for each window in a row without a queue
 
 # Failures
@@ -155,24 +158,25 @@ MAX_DOUBLINGS: Final = 64.0  # doublings; the paced rate grows no further
 MAX_SLOT_S: Final = 10.0  # s; longest time between two calls, however low the learned rate is
 MIN_INTERVAL_S: Final = 0.05  # s; a shorter interval counts as this one
 GUESS_PEAK: Final = 0.6  # * admitted rate; bound of the first guess
-GUESS_SCALE: Final = 2.5  # calls / (GUESS_S + interval) * this: a burst lasts 0.4 s or more
+GUESS_SCALE: Final = 2.0  # calls / (GUESS_S + interval) * this: a burst lasts 0.5 s or more
 GUESS_S: Final = 1  # s; see GUESS_SCALE
 GUESS_DOUBLING_S: Final = 10.0  # s; a guessed rate doubles in this time
 RATE_KEEP: Final = 0.8  # * rate; one interval lowers the rate no further
+REFILL_SHARE: Final = 0.8  # part of the tokens added in a pause that is used right after it
+TRUST_PAUSES: Final = 2  # pauses; a rate learned from n calls doubles in n * this, or later
+SEND_LOG_SIZE: Final = 256  # entries; above it every other one is dropped
+BISECTIONS: Final = 40  # halvings of the range of a rate
 MIN_DOUBLING_PAUSE_S: Final = 1.0  # s; a shorter pause counts as this one for rate_doubling_pauses
 
 # Whom a Retry-After concerns
 EARLY_CALL_MIN_PAUSE_S: Final = 1.0  # s; in a shorter pause no call is sent early
-EARLY_CALL_FIRST_PAUSE_S: Final = 5.0  # s; the same after a refusal that the learned rate explains
-EARLY_CALL_MIN_TOKENS: Final = 8  # calls at the learned rate; or in a pause of as many
 EARLY_CALL_S: Final = (
     1.0  # s; the early call is sent so long after the pause began, or in its middle
 )
 SURPRISE_AGE: Final = 0.5  # * rate_doubling_s; before it a refusal is no matter of the rate
 SURPRISE_CALLS: Final = 4  # calls at the learned rate; or before as many
 SURPRISES: Final = 3  # pauses; after as many that do not concern all calls, the rate does not count
-EARLY_CALL_MAX_SKIPPED: Final = 63  # pauses; most in a row without an early call
-EARLY_CALL_MAX_SKIPPED_IF_SURPRISED: Final = 5  # pauses; the same if the rate explains none
+EARLY_CALL_MAX_SKIPPED: Final = 5  # pauses; most in a row without an early call
 NARROW_CALLS: Final = 12  # calls; as many show whether most are refused
 NARROW_MAX_SHARE: Final = 0.5  # share of refused calls; above it all calls are concerned
 NARROW_LOAD_SHARE: Final = 0.15  # share of refused calls; with fewer, load is no reason to end it

@@ -1,8 +1,10 @@
 """Learn the rate limit of a legacy that refuses with Retry-After, and pace calls just below it."""
 
 import math
+from collections.abc import Callable
 
 from chalicelib.integrator.limiter.parameters import (
+    BISECTIONS,
     CATCH_UP_SLOTS,
     GUESS_DOUBLING_S,
     GUESS_PEAK,
@@ -18,6 +20,9 @@ from chalicelib.integrator.limiter.parameters import (
     MIN_PAUSE_S,
     RATE_GROWTH_EXPONENT,
     RATE_KEEP,
+    REFILL_SHARE,
+    SEND_LOG_SIZE,
+    TRUST_PAUSES,
     Parameters,
 )
 from chalicelib.integrator.limiter.state import LearnedState
@@ -26,12 +31,49 @@ from chalicelib.integrator.limiter.state import LearnedState
 _RATE = ("rate", "burst", "rate_age_s", "rate_doubling_s")
 
 
+class SendLog:
+    """The calls of an interval: how many had been sent at some of their times.
+
+    A log of bounded size: once it is full, every other entry is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, int]] = []  # time, calls sent before it
+        self._calls_per_entry = 1
+
+    def add(self, now: float, sent: int) -> None:
+        """Note that a call is sent now, after ``sent`` others."""
+        if sent % self._calls_per_entry:
+            return
+        self._entries.append((now, sent))
+        if len(self._entries) >= SEND_LOG_SIZE:
+            del self._entries[1::2]
+            self._calls_per_entry *= 2
+
+    def tokens_used(self, rate: float, calls: int, until: float) -> float:
+        """Return how many tokens a full bucket needs, so that it is empty only at the end.
+
+        A full bucket admits burst + rate * time. It may be full at any time of the interval,
+        because calls were sent below its rate. The time that needs most tokens counts.
+
+        Args:
+            rate: tokens per second that the bucket is filled with.
+            calls: calls that the interval admitted.
+            until: the interval's end.
+        """
+        return max(
+            (calls - sent - rate * (until - at) for at, sent in self._entries if at <= until),
+            default=0.0,
+        )
+
+
 class RateEstimator:
     """Estimates rate and burst of a token bucket, and spaces calls at that rate.
 
-    An *interval* is the time from a pause to the next refusal. In it a bucket admits the tokens it
-    holds + rate * time. In the first interval it holds the whole burst, after a pause at most
-    rate * pause: two intervals of different length give rate and burst.
+    An *interval* is the time from a pause to the last refusal before the next pause. From any time
+    at which the bucket is full, it admits burst + rate * time. It is full at the beginning of the
+    first interval, and later whenever calls are sent below its rate: two intervals of different
+    length give rate and burst. After a pause most of the tokens that it has added are used at once.
 
     The paced rate grows slowly at first, as in TCP CUBIC (RFC 9438 §4.2), and exponentially later.
     It grows the slower the longer the pauses are.
@@ -47,21 +89,24 @@ class RateEstimator:
 
     def __init__(self, parameters: Parameters, learned: LearnedState, not_before: float) -> None:
         self._p, self._learned = parameters, learned
-        self._first_interval = 0, math.inf  # calls admitted, and its seconds
+        self._first_s = math.inf  # the length of the first interval
+        self._first_tokens: Callable[[float], float] = lambda _rate: learned.burst
         self._refused_at: float | None = None
+        self._refused_until = -math.inf  # when the latest refused call was sent
         self.not_before, self._pause_s, self._last_sent_at = not_before, MIN_PAUSE_S, -math.inf
         self._is_ahead = learned.pause_s > 0  # one call goes ahead of the others
         self._follows_empty = False
         self._before_lesson: dict[str, float] = {}  # what the last lesson replaced, by name
-        self._admitted_early = 0
         self._begin_interval(0.0, math.inf)
 
     def _begin_interval(self, now: float, rested_s: float) -> None:
         """Begin an interval, after a rest in which the bucket has filled."""
         self._began_at, self._rested_s = now, rested_s
-        # A call that was admitted early in the rest has taken a token.
-        self._sent = self._admitted_early
-        self._refused = self._admitted_early = 0
+        self._sent = self._refused = 0
+        self._log = SendLog()
+        learned = self._learned
+        added = min(learned.burst, learned.rate * rested_s) if math.isfinite(rested_s) else 0.0
+        self._refilled = REFILL_SHARE * added  # calls that need not wait for their slot
 
     @property
     def is_refused(self) -> bool:
@@ -72,17 +117,20 @@ class RateEstimator:
         """Count a call that is sent, and set the time of the next."""
         learned = self._learned
         if self._refused_at is not None:
-            self._end_interval(self._refused_at - self._began_at, now)
+            self._end_interval(self._refused_until - self._began_at, now)
         since_last_s = max(0.0, now - self._last_sent_at)
         if since_last_s <= IDLE_S + IDLE_SLOTS * self._slot_s():
             learned.rate_age_s += since_last_s
         elif not (self._is_ahead and self._sent):
             self._begin_interval(now, since_last_s)
         self._last_sent_at = now
+        self._log.add(now, self._sent)
         self._sent += 1
         slot_s = self._slot_s()
         if self._is_ahead:
             self.not_before = now + max(self._pause_s, slot_s)
+        elif self._refilled >= 1:
+            self._refilled -= 1
         elif slot_s:
             earliest = min(max(self.not_before, now - CATCH_UP_SLOTS * slot_s), now + MAX_WAIT_S)
             self.not_before = earliest + slot_s
@@ -110,6 +158,7 @@ class RateEstimator:
         if sent_at < self._began_at:
             return False  # sent before the last pause
         self._refused += 1
+        self._refused_until = max(self._refused_until, sent_at)
         if self._refused_at is None:
             self._refused_at, self._pause_s = sent_at, pause_s
             self.not_before = self._last_sent_at = now + pause_s
@@ -119,13 +168,6 @@ class RateEstimator:
     def prolong(self, not_before: float) -> None:
         """Prolong the present pause."""
         self.not_before = self._last_sent_at = max(self.not_before, not_before)
-
-    def shorten(self, now: float, sent_at: float) -> None:
-        """End the present pause early: a call of ``sent_at`` was admitted in it."""
-        self._pause_s = max(MIN_PAUSE_S, self._pause_s - (self.not_before - now))
-        self._admitted_early = 1
-        self._last_sent_at = sent_at
-        self.not_before = max(now, sent_at + self._slot_s())
 
     def forgive(self, now: float) -> None:
         """End the present pause, and learn nothing from the refusal that began it."""
@@ -157,29 +199,43 @@ class RateEstimator:
     def _learn(self, seconds: float) -> None:
         """Estimate rate and burst from the calls that the last interval admitted.
 
-        The rate is at most ``calls / seconds``, were the bucket empty at first. It is at least
-        ``calls / (rested + seconds)``, were it filled only since the last refusal.
+        The rate is at least ``calls / (rested + seconds)``, were the bucket filled only since the
+        last refusal.
         """
-        p, learned, (first, first_s) = self._p, self._learned, self._first_interval
+        p, learned, log, until = self._p, self._learned, self._log, self._refused_until
         seconds, calls = max(MIN_INTERVAL_S, seconds), max(1, self._sent - self._refused)
         highest, lowest = calls / seconds, calls / (self._rested_s + seconds)
         if not learned.rate:  # a guess, since the first interval has the burst in it
-            self._first_interval = calls, seconds
+            self._first_s = seconds
+            self._first_tokens = lambda rate: max(0.0, log.tokens_used(rate, calls, until))
             learned.rate = min(GUESS_PEAK * highest, GUESS_SCALE * calls / (GUESS_S + seconds))
-        elif learned.burst >= 0:
-            # A run's first interval never lowers the rate: the last run may have used the burst.
-            keep = 1 if math.isinf(self._rested_s) else RATE_KEEP
-            rate = max(lowest, (calls - learned.burst) / seconds, keep * learned.rate)
-            learned.rate = p.rate_margin * min(highest, rate)
-        elif seconds > first_s:
-            rate = min(highest, max(lowest, (calls - first) / (seconds - first_s)))
-            learned.burst = max(0.0, first - rate * first_s)
+        elif learned.burst >= 0 or seconds > self._first_s:
+            paced = 1 / self._slot_s()
+            rate = self._rate_of_bucket(lowest, max(highest, paced), calls)
+            if seconds > self._first_s:
+                learned.burst = self._first_tokens(rate)
+            else:
+                # A run's first interval never lowers the rate: the last run may have used the
+                # burst.
+                rate = max(rate, learned.rate * (1 if math.isinf(self._rested_s) else RATE_KEEP))
             learned.rate = p.rate_margin * rate
         else:
             learned.rate = math.sqrt(lowest * highest)
         if self._follows_empty:
             learned.burst = -1
         doubling_s = p.rate_doubling_pauses * max(MIN_DOUBLING_PAUSE_S, self._pause_s)
-        doubling_s = min(doubling_s, p.rate_trust * seconds)
+        # A rate learned from few calls is tried again soon, but each trial costs a pause.
+        trust_s = max(p.rate_trust * seconds, TRUST_PAUSES * self._pause_s * lowest * seconds)
+        doubling_s = min(doubling_s, trust_s)
         learned.rate_doubling_s = doubling_s if learned.burst >= 0 else GUESS_DOUBLING_S
         learned.rate_age_s = 0.0
+
+    def _rate_of_bucket(self, low: float, high: float, calls: int) -> float:
+        """Return the rate, from low to high, at which the bucket was empty at the refusal."""
+        for _ in range(BISECTIONS):
+            rate = (low + high) / 2
+            if self._log.tokens_used(rate, calls, self._refused_until) > self._first_tokens(rate):
+                low = rate
+            else:
+                high = rate
+        return low

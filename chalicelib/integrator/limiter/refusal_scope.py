@@ -17,11 +17,8 @@ flight with the refused one; without them, one call is sent early in the pause.
 import math
 
 from chalicelib.integrator.limiter.parameters import (
-    EARLY_CALL_FIRST_PAUSE_S,
     EARLY_CALL_MAX_SKIPPED,
-    EARLY_CALL_MAX_SKIPPED_IF_SURPRISED,
     EARLY_CALL_MIN_PAUSE_S,
-    EARLY_CALL_MIN_TOKENS,
     EARLY_CALL_S,
     NARROW_CALLS,
     NARROW_LOAD_SHARE,
@@ -97,17 +94,11 @@ class RefusalScope:
             self._refused_sent_at = sent_at
             self._pause_s, self._paused_until = pause_s, now + pause_s
             self._delivered = self._refused = 0
-            # A bucket that fills by few calls in the pause would lose one to the early call.
-            is_long = pause_s >= EARLY_CALL_FIRST_PAUSE_S or (
-                learned.rate * pause_s >= EARLY_CALL_MIN_TOKENS
-            )
-            if pause_s < EARLY_CALL_MIN_PAUSE_S or not (is_surprise or is_long):
-                return
-            if now < self._wide_until:
+            # An early call would take a token from a bucket that the learned rate explains.
+            if pause_s < EARLY_CALL_MIN_PAUSE_S or not is_surprise or now < self._wide_until:
                 return
             self._skipped += 1
-            most = EARLY_CALL_MAX_SKIPPED_IF_SURPRISED if is_surprise else EARLY_CALL_MAX_SKIPPED
-            if self._skipped > min(most, self._to_skip):
+            if self._skipped > self._to_skip:
                 self._skipped = 0
                 self.early_call_at = now + min(EARLY_CALL_S, pause_s / 2)
         elif self._refused_sent_at is not None and sent_at > self._refused_sent_at:
@@ -137,9 +128,6 @@ class RefusalScope:
         self._surprises = max(0, self._surprises + (1 if self._is_surprise else -1))
         if self._surprises >= SURPRISES:
             self._become_narrow(now)
-        elif is_early:
-            self._rate.shorten(now, sent_at)
-            self._end_pause()
         else:
             self._early_sent_at = self._refused_sent_at = None  # it has shown what it can
 

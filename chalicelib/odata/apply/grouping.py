@@ -30,8 +30,10 @@ from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation, Property
 
-_PATH = re.compile(r"[^\W\d]\w*(?:/[^\W\d]\w*)*")
-_COUNT_OF = re.compile(r"(?:(?P<path>[^\W\d]\w*(?:/[^\W\d]\w*)*)/)?\$count")
+# Names of properties, and casts to the declared type, which are no-ops.
+_SEGMENTS = r"[^\W\d][\w.]*(?:/[^\W\d][\w.]*)*"
+_PATH = re.compile(_SEGMENTS)
+_COUNT_OF = re.compile(rf"(?:(?P<path>{_SEGMENTS})/)?\$count")
 _METHOD = re.compile(r"[^\W\d][\w.]*")
 _ROLLUP = re.compile(r"(?:rollup|rolluprecursive)[ \t\r\n]*\(", re.IGNORECASE)
 _NO_METHOD = "An aggregation method is missing, as in … with sum as total"
@@ -196,6 +198,8 @@ class _GroupKeys:
 def _require_single_valued(path: Span, entity: EntityType, what: str) -> None:
     """Reject legal paths that are not supported: to an entity, or through a collection."""
     for segment in path.text.split("/"):
+        if entity.is_named(segment):
+            continue
         step = entity.by_name.get(segment)
         if not isinstance(step, Navigation):
             return
@@ -294,6 +298,8 @@ def _key_of(pipeline: Pipeline, path: Span) -> Column | None:
     """Return the key of the entity at the end of a path, None if the path has another end."""
     instance: Variable | NavigationStep = pipeline.relation.it
     for segment in path.text.split("/"):
+        if instance.entity.is_named(segment):
+            continue
         step = instance.entity.by_name.get(segment)
         if not isinstance(step, Navigation) or isinstance(step, GroupedNavigation):
             return None

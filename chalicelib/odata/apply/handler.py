@@ -199,6 +199,8 @@ def _select_list(attributes: tuple[Attribute, ...]) -> list[str]:
 def _is_short(key: OrderKey) -> bool:
     """Return whether the values of an order key fit in a skip token."""
     node = key.expression
+    if node.type is Edm.DECIMAL:
+        return node.max_length <= _MAX_KEY_LENGTH
     if node.type is not Edm.STRING:
         return True
     member = getattr(node, "member", None)

@@ -66,7 +66,7 @@ def cast(operand: Node, target: Edm) -> Node:
 def is_of(operand: Node, target: Edm) -> Node:
     """Test whether the operand can be cast to the target type. Null can be cast to any type."""
     probe = cast(operand, target)
-    if isinstance(probe, Cast):
+    if isinstance(probe, Cast) and probe is not operand:
         test = f"{probe.template.format('i.v')} IS NOT NULL"
     else:
         test = "FALSE" if isinstance(probe, Literal) and probe.value is None else "TRUE"

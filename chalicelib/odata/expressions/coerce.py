@@ -9,13 +9,27 @@ from typing import Any
 
 from chalicelib.odata.ast import Call, Literal, Node, Place
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
-from chalicelib.odata.language.literals import read_duration
+from chalicelib.odata.language.literals import read_as, read_duration
 from chalicelib.odata.language.parser import syntax_error
 
 
 def are_comparable(left: Edm, right: Edm) -> bool:
     """Return whether values of two types can be compared, or be results of one ``case``."""
     return left is right or Edm.NULL in (left, right) or {left, right} <= NUMBERS
+
+
+def advice_on_operands(left: Node, right: Node) -> str:
+    """Return what to write instead of operands that cannot be compared; empty without advice."""
+    for operand, other in ((left, right), (right, left)):
+        if {operand.type, other.type} == {Edm.DATE_TIME_OFFSET, Edm.DATE}:
+            return "; compare with an instant such as 2026-11-22T00:00:00Z, or use date(…)"
+        if isinstance(operand, Literal) and operand.type is Edm.STRING:
+            try:
+                read_as(other.type, operand.value)
+            except (KeyError, ValueError):
+                continue
+            return f"; write {operand.value[:100]} without quotes"
+    return ""
 
 
 def common_type(left: Edm, right: Edm) -> Edm:

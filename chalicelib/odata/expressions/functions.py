@@ -118,7 +118,7 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
     ),
     "date": (Signature((_INSTANT,), _DATE, DATE_OF_INSTANT),),
     "time": (Signature((_INSTANT,), _TIME, f"CAST({_LOCAL} AS time)"),),
-    # Every instant is stored and returned in UTC.
+    # Every instant is stored and returned in UTC; ``operators`` replaces a literal.
     "totaloffsetminutes": (Signature((_INSTANT,), _INT, "CASE WHEN {0} IS NOT NULL THEN 0 END"),),
     "totalseconds": (Signature((_DURATION,), _DECIMAL, "extract(epoch FROM {0})"),),
     "now": (Signature((), _INSTANT, "now()"),),
@@ -233,11 +233,25 @@ def arithmetic(operator: str, of: Edm, may_divide_by_zero: bool) -> tuple[str, b
 def time_arithmetic(operator: str, left: Edm, right: Edm) -> tuple[str, Edm] | None:
     """Return the template of an operator on dates and durations with its type, or None."""
     if right is _DURATION and left in NUMBERS and operator == "mul":
-        return "(CAST({0} AS double precision) * {1})", _DURATION
+        return "({1} * " + _factor("{0}", left) + ")", _DURATION
     if left is _DURATION and right in NUMBERS:
         sign = {"mul": "*", "div": "/", "divby": "/"}.get(operator)
-        return (f"({{0}} {sign} CAST({{1}} AS double precision))", _DURATION) if sign else None
+        factor = _factor("{1}", right) if sign == "*" else "CAST({1} AS double precision)"
+        return (f"({{0}} {sign} {factor})", _DURATION) if sign else None
     return _TIME_ARITHMETIC.get((operator, left, right))
+
+
+def _factor(number: str, of: Edm) -> str:
+    """Return the SQL of a number to multiply a duration by.
+
+    Postgres has infinite durations, and OData has none. NaN instead of infinity raises an error.
+    """
+    if of in INTEGERS:
+        return f"CAST({number} AS double precision)"
+    return (
+        "(SELECT CASE WHEN abs(n) = 'Infinity' THEN 'NaN' ELSE n END"
+        f" FROM (SELECT CAST({number} AS double precision) AS n OFFSET 0) AS a)"
+    )
 
 
 _TIME_ARITHMETIC = {

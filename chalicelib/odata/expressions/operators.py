@@ -26,6 +26,7 @@ from chalicelib.odata.ast import (
 from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
 from chalicelib.odata.expressions import casts, functions, regex
 from chalicelib.odata.expressions.coerce import (
+    advice_on_operands,
     are_comparable,
     as_duration,
     common_type,
@@ -41,8 +42,9 @@ def comparison(operator: Word, left: Node, right: Node) -> Node:
     """Compare two primitive values."""
     left, right = with_durations(left, right)
     if not are_comparable(left.type, right.type):
+        advice = advice_on_operands(left, right)
         raise syntax_error(
-            f"{operator.name} cannot compare {left.type} with {right.type}", operator.at
+            f"{operator.name} cannot compare {left.type} with {right.type}{advice}", operator.at
         )
     if isinstance(left, Count) and isinstance(right, Literal):
         exists = _EXISTENCE.get((operator.name, right.value))
@@ -103,8 +105,10 @@ def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
         if not isinstance(member, Literal):
             raise syntax_error("The list after in may contain only literals", operator.at)
         if not are_comparable(operand.type, member.type):
+            advice = advice_on_operands(operand, member)
             raise syntax_error(
-                f"in cannot compare {operand.type} with {member.type}", member.at or operator.at
+                f"in cannot compare {operand.type} with {member.type}{advice}",
+                member.at or operator.at,
             )
         if member.value is None:
             has_null = True
@@ -137,6 +141,8 @@ def arithmetic(operator: Word, left: Node, right: Node) -> Node:
     types = {left.type, right.type}
     if operation := functions.time_arithmetic(operator.name, left.type, right.type):
         template, result = operation
+        if operator.name in _DIVISIONS:
+            _require_divisor(operator, right)
         return Call(template, (left, right), result)
     if Edm.NULL in types and types <= functions.ARITHMETIC_TYPES:
         return NULL
@@ -150,9 +156,20 @@ def _numbers(operator: Word, left: Node, right: Node) -> Node:
     if operator.name == "divby" and of is Edm.INT64:
         of = Edm.DECIMAL
     left, right = convert(left, of, operator.at), convert(right, of, operator.at)
+    if operator.name == "mod" or (operator.name == "div" and of is not Edm.DOUBLE):
+        _require_divisor(operator, right)
     may_be_zero = not (isinstance(right, Literal) and right.value != 0)
     template, makes_nan = functions.arithmetic(operator.name, of, may_be_zero)
     return Call(template, (left, right), of, makes_nan)
+
+
+_DIVISIONS = ("div", "divby")
+
+
+def _require_divisor(operator: Word, right: Node) -> None:
+    """Reject a literal zero where a division by zero fails: the error then has a place."""
+    if isinstance(right, Literal) and right.value == 0:
+        raise syntax_error(f"{operator.name} by zero has no result", right.at or operator.at)
 
 
 def call(name: Word, arguments: tuple[Node, ...]) -> Node:
@@ -179,17 +196,32 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
     )
     if name.name in functions.OFFSET_DEPENDENT:
         _require_utc(name, arguments[0])
+    if name.name == "totaloffsetminutes" and isinstance(arguments[0], Literal):
+        return _offset_minutes(arguments[0])
     if name.name == "matchespattern":
         arguments = (arguments[0], _pattern(name, arguments[1]))
     truncated_to = (
-        _literal_length(arguments[2]) if name.name == "substring" and len(arguments) > 2 else None
+        _literal_length(name, arguments[2])
+        if name.name == "substring" and len(arguments) > 2
+        else None
     )
     return Call(signature.template, arguments, signature.result, truncated_to=truncated_to)
 
 
-def _literal_length(length: Node) -> int | None:
+def _literal_length(name: Word, length: Node) -> int | None:
     """Return the length of a substring, None if it is not a literal."""
-    return length.value if isinstance(length, Literal) else None
+    if not isinstance(length, Literal) or length.value is None:
+        return None
+    if length.value < 0:
+        raise syntax_error("The length of a substring must not be negative", length.at or name.at)
+    return int(length.value)
+
+
+def _offset_minutes(instant: Literal) -> Literal:
+    """Return the UTC offset of a literal: no instant in Postgres has one."""
+    offset = None if instant.value is None else instant.value.utcoffset()
+    minutes = None if offset is None else offset // timedelta(minutes=1)
+    return Literal(Edm.INT32, minutes, instant.at)
 
 
 def case(name: Word, conditions: Sequence[Node], results: Sequence[Node]) -> Node:

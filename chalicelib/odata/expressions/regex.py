@@ -34,8 +34,16 @@ _IN_CLASS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _CHARACTERS = {"t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
-_CLASSES = "dDwWsS"
+_CLASSES = "dDwW"
+# ECMAScript's white space and line ends, as the members of a class, and all other characters. The
+# classes of Postgres have ASCII only: ECMAScript 2024, sections 12.2 and 12.3.
+_SPACES = {
+    "s": r"\u0009-\u000d\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff",
+    "S": r"\u0001-\u0008\u000e-\u001f\u0021-\u009f\u00a1-\u167f\u1681-\u1fff\u200b-\u2027"
+    r"\u202a-\u202e\u2030-\u205e\u2060-\u2fff\u3001-\ufefe\uff00-\U0010ffff",
+}
 _BOUNDARIES = {"b": r"\y", "B": r"\Y"}
+_LOOKAROUNDS = ("(?=", "(?!", "(?<=", "(?<!")
 
 
 def translate(pattern: str) -> str:
@@ -47,7 +55,9 @@ def translate(pattern: str) -> str:
     """
     out: list[str] = []
     size = _Size()
-    position = depth = 0
+    position = 0
+    opened: list[str] = []
+    is_repeatable = False
     while position < len(pattern):
         match = _TERM.match(pattern, position)
         if match is None:
@@ -57,16 +67,16 @@ def translate(pattern: str) -> str:
             text, position = _class(pattern, position)
             out.append(match["class"] + text)
             size.add()
+            is_repeatable = True
             continue
-        depth += bool(match["open"]) - bool(match["close"])
-        if depth < 0:
-            raise ValueError("has an unmatched closing parenthesis")
-        # Postgres would take the question mark for embedded options, as in (?i).
-        if match["open"] == "(" and pattern[position : position + 1] in ("?", "*", "+"):
+        # Postgres would take the question mark in (?i) for embedded options, and *** at the start
+        # for a directive.
+        if (match["range"] or match["repeat"]) and not is_repeatable:
             raise ValueError("has a quantifier without anything to repeat")
+        is_repeatable = _is_repeatable(match, opened)
         out.append(_term(match))
         size.take(match)
-    if depth:
+    if opened:
         raise ValueError("has an unmatched opening parenthesis")
     if size.all > MAX_SIZE:
         raise ValueError(f"has more than {MAX_SIZE} characters after its repetitions are expanded")
@@ -100,6 +110,19 @@ class _Size:
             self.add()
 
 
+def _is_repeatable(match: re.Match[str], opened: list[str]) -> bool:
+    """Return whether a quantifier may follow a term; keep the list of open groups."""
+    if match["open"]:
+        opened.append(match["open"])
+        return False
+    if match["close"]:
+        if not opened:
+            raise ValueError("has an unmatched closing parenthesis")
+        return opened.pop() not in _LOOKAROUNDS
+    is_mark = match["range"] or match["repeat"] or (match["other"] or " ") in "^$|"
+    return not is_mark and match["escape"] not in _BOUNDARIES
+
+
 def _term(match: re.Match[str]) -> str:
     if match["open"]:
         return "(" if match["open"].startswith("(?<") and ">" in match["open"] else match["open"]
@@ -107,6 +130,8 @@ def _term(match: re.Match[str]) -> str:
         counts = [int(each) for each in (match["least"], match["most"]) if each]
         if max(counts) > MAX_REPEAT:
             raise ValueError(f"has a repetition of more than {MAX_REPEAT} times")
+        if counts != sorted(counts):
+            raise ValueError(f"has {match['range'][:20]}, where the least number is the larger one")
     if match["close"] or match["range"] or match["repeat"]:
         return match.group()
     if match["group"]:
@@ -116,6 +141,8 @@ def _term(match: re.Match[str]) -> str:
         return _BOUNDARIES[escape]
     if escape and escape in _CLASSES:
         return f"\\{escape}"
+    if escape in _SPACES:
+        return f"[{_SPACES[escape]}]"
     other = match["other"]
     if other == ".":
         return f"[^{_LINE_ENDS}]"
@@ -139,6 +166,8 @@ def _class(pattern: str, position: int) -> tuple[str, int]:
         escape = match["escape"]
         if escape and escape in _CLASSES:
             out.append(f"\\{escape}")
+        elif escape in _SPACES:
+            out.append(_SPACES[escape])
         elif match["other"] == "-" and out and not pattern.startswith("]", position):
             out.append("-")
         else:

@@ -97,12 +97,12 @@ class _Lexer(LexerState):
             return
         if kind == "alias":
             self._alias(token[1:], at)
-        else:
-            if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
-                raise syntax_error("Strings must be in single quotes, not double quotes", at)
-            if kind == "number" and (suffix := SUFFIX.match(self.text, self.position)):
-                raise syntax_error(advice_on_literal(token + suffix[0]) or "", at)
-            self.emit("STRING", read_literal(match, at), at, len(token))
+            return
+        if kind == "json" and (not self.frames or self.frames[-1].kind != "array"):
+            raise syntax_error("Strings must be in single quotes, not double quotes", at)
+        if kind == "number" and (suffix := SUFFIX.match(self.text, self.position)):
+            raise syntax_error(advice_on_literal(token + suffix[0]) or "", at)
+        self.emit("STRING", read_literal(match, at), at, len(token))
         self._end_value()
 
     def _ends_condition(self, position: int) -> bool:
@@ -154,7 +154,7 @@ class _Lexer(LexerState):
             self.emit("STRING", Literal(Edm.BOOLEAN, word.lower() == "true", at), at)
             self._end_value()
         else:
-            self._path(word, at)
+            self._path([word], at)
 
     def _open_call(self, name: str, at: Place) -> None:
         if name.startswith("$"):
@@ -164,10 +164,11 @@ class _Lexer(LexerState):
         self.position += 1
         self.open("case" if name.lower() == "case" else "call", here)
 
-    def _path(self, first: str, at: Place) -> None:
-        if first == "$root":
+    def _path(self, first: list[str], at: Place) -> None:
+        """Read the rest of a path; ``at`` is the place of its first segments."""
+        if first[0] == "$root":
             raise unsupported("$root is not supported", at)
-        segments = [first]
+        segments = [*first]
         opens = None
         while opens is None and (match := tokens.SEGMENT.match(self.text, self.position)):
             opens = match["opens"]
@@ -220,10 +221,16 @@ class _Lexer(LexerState):
             raise unsupported("Annotations in expressions are not supported", at)
         if name not in self.aliases:
             self.emit("STRING", Literal(Edm.NULL, None, at), at)
+            self._end_value()
+            return
+        if self.text.startswith("/", self.position) and tokens.PATH.fullmatch(self.aliases[name]):
+            # Its names belong to the entity that assigns the alias, so it has the alias' place.
+            self._path(self.aliases[name].split("/"), Place(f"@{name}", 0))
             return
         self.emit("(", "(", at)
         self._nested(name, at).run()
         self.emit(")", ")", at)
+        self._end_value()
 
     def _nested(self, name: str, at: Place) -> "_Lexer":
         if name in self.open_aliases:
@@ -311,7 +318,9 @@ class _Lexer(LexerState):
             wanted = ":" if frame.separators % 2 == 0 else ","
             allowed = mark == wanted
         else:
-            allowed = mark == "," and (frame is None or frame.kind in ("call", "list", "array"))
+            # The value of an alias is one expression; only $orderby and $compute have several.
+            in_list = frame.kind in ("call", "list", "array") if frame else not self.open_aliases
+            allowed = mark == "," and in_list
         if not allowed:
             raise syntax_error(f"{mark!r} is not allowed here", at)
         if frame:

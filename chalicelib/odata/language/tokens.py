@@ -39,6 +39,8 @@ VALUE = re.compile(
 )
 AFTER_VALUE = re.compile(rf"(?P<word>{_WORD})|(?P<mark>[(),:\]/])")
 SEGMENT = re.compile(rf"/(?:(?P<opens>(?i:any|all)|\$count|\$filter)\(|(?P<name>\$?{_DOTTED}))")
+# A path to an entity, as the value of an alias.
+PATH = re.compile(rf"(?:\$it|\$this|{_DOTTED})(?:/{_DOTTED})*")
 LAMBDA_VARIABLE = re.compile(rf"[ \t\r\n]*(?P<name>{_WORD})[ \t\r\n]*:")
 NO_LAMBDA = re.compile(r"[ \t\r\n]*\)")
 # The start of a JSON object.

@@ -71,12 +71,13 @@ class PageRequest:
         texts = map(options.text, ("$apply", *QUERY_OPTIONS))
         aliases = sorted(options.aliases.items())
         identity: list[object] = [principal_bounds, resource.path, *texts, aliases]
-        by_offset = key_count is None
+        by_offset = key_count is None or _has_moving_order(options)
         text = options.text("$skiptoken")
         token, skip = None, options.natural("$skip") or 0
         if text is not None:
             is_entity_key = of_entity and not by_offset
-            token = SkipToken.decode(text, identity, key_count or 1, of_entity=is_entity_key)
+            keys_in_token = 1 if by_offset or key_count is None else key_count
+            token = SkipToken.decode(text, identity, keys_in_token, of_entity=is_entity_key)
             if by_offset:
                 skip = _offset(token)
         preferred = negotiation.preferred_page_size(headers)
@@ -133,6 +134,17 @@ class PageRequest:
         if self.preferred is None:
             return {}
         return {"Preference-Applied": f"{self.preferred.name}={self.size}"}
+
+
+def _has_moving_order(options: Options) -> bool:
+    """Return whether the order may depend on ``now()``, which has another value on each page.
+
+    Order keys of one page would then not be those of the next: entities would be repeated or lost.
+    """
+    names = ("$apply", "$compute", "$orderby")
+    texts = (*(options.texts.get(each, "") for each in names), *options.aliases.values())
+    is_ordered = "$orderby" in options.texts or "$apply" in options.texts
+    return is_ordered and any("now(" in each.lower() for each in texts)
 
 
 def _offset(token: SkipToken) -> int:

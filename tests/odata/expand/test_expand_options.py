@@ -58,6 +58,8 @@ def log_ids(entity: Any) -> list[Any]:
         ("logs($levels=max)", lambda logs, _: logs),
         ("logs($top=0)", lambda logs, _: logs[:0]),
         ("logs($skip=99)", lambda logs, _: logs[99:]),
+        ("logs(@log=$this;@of=$this/point;$filter=@log/status ne @of/status and @of/logs/any())",
+         lambda logs, record: [each for each in logs if each.status != record.status]),
         ("logs($top=999999999999999999)", lambda logs, _: logs),
     ],
 )  # fmt: skip

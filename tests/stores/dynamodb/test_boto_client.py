@@ -1,6 +1,7 @@
 """boto3's client with the protocols that a botocore of another version may use for DynamoDB."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,16 @@ def test_later_version_of_the_json_protocol_is_accepted() -> None:
         response({"Count": 7}, Content_Type="application/x-amz-json-1.1")
     ).running() as (endpoint):
         assert scan(by_boto3(variables(endpoint.url))) == 7
+
+
+def test_environments_from_one_snapshot_retry_at_different_times() -> None:
+    """SnapStart copies the state of ``random``, from which botocore takes its jitter."""
+    drawn = set()
+    for _ in range(2):
+        random.seed(1)
+        by_boto3(variables("http://127.0.0.1:9"))
+        drawn.add(random.random())
+    assert len(drawn) == 2
 
 
 def test_unknown_protocol_is_never_an_acknowledgment(

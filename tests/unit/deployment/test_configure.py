@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chalice.config import Config
 
 from chalicelib.settings import Settings, SettingsError
 from deploy import __main__ as command
@@ -71,6 +72,21 @@ def test_stage_has_the_settings_network_and_policy_of_each_function(
         assert f"/aws/lambda/punch-clock-plant7{'' if name == ROUTES else f'-{name}'}:*" in policy
 
 
+def test_setting_without_an_option_reaches_each_function(project: Path) -> None:
+    settings = {
+        "JWT_ROLE_CLAIM": "cognito:groups",
+        "JWT_AUTHORIZATION_URI": "https://login.example/authorize",
+        "CONSOLE_CLIENT_ID": "punch-clock-console",
+    }
+    configure("plant7", PARAMETERS, settings, project=project)
+    document = json.loads((project / ".chalice" / "config.json").read_text())
+    for name in FUNCTIONS:  # the routes answer 401
+        function = Config("plant7", name, config_from_disk=document)
+        assert function.environment_variables.items() >= settings.items()
+    routes = Config("plant7", ROUTES, config_from_disk=document).environment_variables
+    assert routes["JWT_ISSUER"] == PARAMETERS["JwtIssuer"]
+
+
 def test_another_python_gets_no_policies_so_that_chalice_refuses_to_deploy(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +127,16 @@ def test_routes_get_the_concurrency_of_punches(project: Path) -> None:
     configure("plant7", PARAMETERS, concurrency=0, project=project)
     functions = stages(project)["plant7"]["lambda_functions"]
     assert not any("reserved_concurrency" in each for each in functions.values())
+
+
+def test_settings_longer_than_lambda_takes_are_refused(project: Path) -> None:
+    before = stages(project)
+    fits = {"LEGACY_BODY": "x" * 3_000}
+    with pytest.raises(StageError, match=r"4,096.*LEGACY_BODY.*ssm:") as refused:
+        configure("plant7", PARAMETERS, {"LEGACY_BODY": "é" * 1_900}, project=project)
+    assert "é" not in str(refused.value)
+    assert stages(project) == before
+    configure("plant7", PARAMETERS, fits, project=project)
 
 
 @pytest.mark.parametrize("name", ASKED)

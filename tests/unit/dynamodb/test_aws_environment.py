@@ -89,7 +89,7 @@ PARTITIONS_OF_BOTO3 = ("us-iso", "eu-isoe")
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_endpoint_of_each_region_is_that_of_boto3(region: str) -> None:
-    variables = {**KEYS, "AWS_DEFAULT_REGION": region}
+    variables = {**LAMBDA, "AWS_DEFAULT_REGION": region}
     found = read(variables)
     if region.startswith(PARTITIONS_OF_BOTO3) or region == "local":
         assert found is None
@@ -189,6 +189,16 @@ def test_every_variable_of_botocore_is_considered() -> None:
 def test_missing_variable_is_left_to_boto3(missing: str, value: str | None) -> None:
     variables = {name: each for name, each in LAMBDA.items() if name != missing}
     assert read(variables if value is None else {**variables, missing: value}) is None
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_endpoint_of_aws_is_left_to_boto3_outside_of_lambda(name: str | None) -> None:
+    """An imitation of AWS in the process, such as moto, sees the calls of boto3 only."""
+    variables = {each: value for each, value in LAMBDA.items() if "LAMBDA" not in each}
+    if name is not None:
+        variables["AWS_LAMBDA_FUNCTION_NAME"] = name
+    assert read(variables) is None
+    assert read({**variables, "AWS_ENDPOINT_URL": "http://127.0.0.1:4567"}) is not None
 
 
 @pytest.mark.parametrize("name", [*KEYS, "AWS_SESSION_TOKEN"])

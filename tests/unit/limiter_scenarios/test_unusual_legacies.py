@@ -11,6 +11,7 @@ from bench.legacies.models import (
     Legacy,
     RateLimited,
     Response,
+    ScheduledPool,
     Spread,
     WithOutages,
     WithRefusedRecords,
@@ -205,3 +206,32 @@ def test_refused_records_do_not_raise_the_limit_over_the_knee(share: float) -> N
 def test_legacy_that_refuses_a_share_of_the_records_is_kept_busy(share: float) -> None:
     trace = run(WithRefusedRecords(WorkerPool(20, 0.2, queue=40), share), 90)
     assert trace.delivered(5, 90) > 0.93 * 100 * 85
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "pause_s", "latency_s", "share"),
+    [(187, 65, 1.0, 0.24, 0.95), (75, 114, 5.0, 0.33, 0.92), (26, 14, 5.0, 0.17, 0.89)],
+)
+def test_rate_limit_and_burst_are_learned_from_two_pauses(
+    rate: float, burst: float, pause_s: float, latency_s: float, share: float
+) -> None:
+    """Calls sent below the rate of a full bucket do not lower the rate that is learned."""
+    pool = WorkerPool(int(8 * rate * latency_s), latency_s, queue=400)
+    trace = run(RateLimited(pool, rate, burst, pause_s), 120)
+    assert len(trace.ok_at) > share * (burst + 120 * rate)
+    assert len(trace.failed_at) < 0.02 * len(trace.ok_at)
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_slow_start_into_a_deep_queue_ends_without_further_overloads(seed: int) -> None:
+    """Five workers of 3 s: the calls of the last steps time out, and the queue outlasts them."""
+    trace = run(WorkerPool(5, 3.0, queue=68, seed=seed), 360)
+    assert len(trace.ok_at) > 0.8 * 360 * 5 / 3
+    assert len(trace.failed_at) < 0.25 * len(trace.ok_at)
+
+
+def test_higher_capacity_lifts_the_ceiling() -> None:
+    """Seven workers refuse calls; a minute later there are five times as many."""
+    pool = WorkerPool(7, 0.5, queue=9, seed=5)
+    trace = run(ScheduledPool(pool, [(60.0, 35, 0.5)]), 90)
+    assert trace.delivered(60, 90) > 0.8 * 30 * 70

@@ -9,7 +9,7 @@ from chalicelib.odata.expressions.regex import translate
     ("pattern", "translated"),
     [
         ("^A.*e$", r"^A[^\n\r\u2028\u2029]*e$"),
-        (r"\d+\D\w\W\s\S", r"\d+\D\w\W\s\S"),
+        (r"\d+\D\w\W", r"\d+\D\w\W"),
         (r"\bx\B", r"\yx\Y"),
         (r"[\b]", r"[\u0008]"),
         ("[a-z0-9_]", "[a-z0-9_]"),
@@ -22,7 +22,6 @@ from chalicelib.odata.expressions.regex import translate
         ("a{2}b{2,}c{2,3}?d*?e+?f??", "a{2}b{2,}c{2,3}?d*?e+?f??"),
         ("a{x}", r"a\u007bx\u007d"),
         (r"\x41\u00e9\cJ\t\/\.", r"Aé\u000a\u0009\u002f\u002e"),
-        ("***=x", "***\\u003dx"),
         ("(a{10}){100}", "(a{10}){100}"),
         ("a{0}" * 900, "a{0}" * 900),
         ("é😀", "é😀"),
@@ -35,7 +34,9 @@ def test_pattern_is_translated_to_postgres_syntax(pattern: str, translated: str)
 @pytest.mark.parametrize(
     "pattern",
     ["(", ")", "(a", "a)", "[", "[a", "[]", "a\\", r"\q", r"\p{L}", r"\k<x>", r"\0",
-     r"\x00", r"\ud800", "a{256}", "[\\", r"[\q]", "(?i)a", "(?x) a", "(?)", "(*a)", "(+a)"],
+     r"\x00", r"\ud800", "a{256}", "[\\", r"[\q]", "(?i)a", "(?x) a", "(?)", "(*a)", "(+a)",
+     "*", "a**", "a{2}{2}", "a|+", "^*", "$?", r"\b+", "(?=a)*", "(?<!a){2}", "{2}", "***=x",
+     "a{2,1}"],
 )  # fmt: skip
 def test_malformed_or_untranslatable_pattern_is_rejected(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^(has|ends) "):

@@ -95,6 +95,8 @@ CASTS: list[Case] = [
     ("isof(deviceId,Edm.String)", everything),
     ("isof(deviceId,Edm.Int32)", lambda r: r.deviceId in (None, "42", "-7")),
     ("isof(includedAt,Edm.Int32)", nothing),
+    ("isof(cast(deviceId,Edm.Date),Edm.Date)", everything),
+    ("isof(cast(attempts,Edm.String),Edm.String)", everything),
     ("case(attempts eq 10:20,true:30) eq 30", everything),
     ("case(attempts ge 00:20,true:30) eq 20", everything),
     ("case(attempts lt 10:20:30,true:12:00) eq 20:30", everything),

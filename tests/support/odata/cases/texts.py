@@ -78,6 +78,12 @@ TEXTS: list[Case] = [
     ("matchesPattern(deviceId,'\\d{3}%')", lambda r: r.deviceId == "100%"),
     ("matchesPattern(deviceId,'\\bname\\b')", lambda r: r.deviceId == "$1 :name {0}"),
     ("matchesPattern(deviceId,'(?=.*quoted)^\"')", lambda r: r.deviceId == '"quoted"'),
+    *((f"matchesPattern(concat('{text}',substring(status,0,0)),'{pattern}')", everything)
+      for text, pattern in [
+          ("a\u00a0b", "a\\sb"), ("\ufeff\u2028\u3000\t", "^\\s{4}$"),
+          ("a\u200bb\u0085", "^\\S+$"), ("a\u2003b", "a[x\\s]b"), ("x\U0010ffff", "^[\\S]{2}$"),
+          ("\u205f", "^[^\\S]$"), ("a", "^[^\\s]$"), ("a", "(?:a)*"), ("aa", "^(a)+$"),
+      ]),
     ("matchesPattern(deviceId,'^[^\\w]')",
      lambda r: some(r.deviceId, lambda d: re.match(r"\W", d, re.ASCII))),
     ("matchesPattern(deviceId,'(.)\\1')",
