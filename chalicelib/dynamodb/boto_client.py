@@ -88,8 +88,8 @@ def connect(*, connect_timeout_s: float, read_timeout_s: float) -> Boto3Client:
 def _reject_foreign_response(http_response: Any, model: Any, **_: Any) -> None:
     """Reject a success that is not from DynamoDB: botocore takes any 200 for one.
 
-    An error acknowledges nothing, whoever sent it. Imitations of DynamoDB, such as moto, send it
-    under other media types. The model of DynamoDB in the installed botocore decides the protocol,
+    An error acknowledges nothing. Imitations of DynamoDB, such as moto, send it under other media
+    types. The model of DynamoDB in the installed botocore decides the protocol,
     and so the media type of a success. On Lambda, AWS replaces botocore with the runtime.
 
     Raises:

@@ -208,7 +208,7 @@ const WORDS = {
   allOfThem: ['all', 'todos'],
   makeKey: ['Make a key', 'Criar chave'],
   key: ['Key', 'Chave'],
-  keyWarning: ['Copy the key now: it is never shown again. Whoever has it can read these records until {at}.',
+  keyWarning: ['Copy the key now: it is never shown again. Anyone who has it can read these records until {at}.',
     'Copie a chave agora: ela nunca mais será exibida. Quem a tiver pode ler estes registros até {at}.'],
   keyLost: ['If the list shows the new key, nobody has it: revoke it.',
     'Se a lista mostrar a nova chave, ninguém a tem: revogue-a.'],
