@@ -153,6 +153,10 @@ FAULTS: dict[str, tuple[Respond, str]] = {
     ),
     "HTTP/1.0": (sends(b"HTTP/1.0 200 OK\r\n\r\n" + SUCCESS), DELIVERED),
     "a success without a length or an end": (succeeds_without_end, DELIVERED),
+    "a transfer coding without an end": (
+        sends(plain(SUCCESS, b"Content-Length: 22", b"Transfer-Encoding: identity"), keep=True),
+        DELIVERED,
+    ),
     "HTTP/0.9": (sends(SUCCESS), FAILED),
     "garbage": (sends(bytes(range(256))), FAILED),
     "an invalid status": (sends(b"HTTP/1.1 2000 OK\r\n\r\n"), FAILED),

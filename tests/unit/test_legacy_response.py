@@ -1,5 +1,6 @@
 """What the client reads from a response itself: the head and the encoding."""
 
+import gzip
 import zlib
 
 import pytest
@@ -10,6 +11,8 @@ from chalicelib.integrator.legacy.legacy_response import (
     final_fields,
     is_json_object,
 )
+
+SUCCESS = b'{"message": "success"}'
 
 
 @pytest.mark.parametrize(
@@ -22,7 +25,22 @@ def test_known_content_encoding_is_undone(encoding: str, wbits: int) -> None:
     assert decode(encoded, encoding) == b'{"message": "success"}'
 
 
-@pytest.mark.parametrize("encoding", [None, "identity", "br", "gzip"])
+@pytest.mark.parametrize(
+    ("encoding", "encoded"),
+    [
+        ("gzip, gzip", gzip.compress(gzip.compress(SUCCESS))),
+        ("deflate, identity, gzip", gzip.compress(zlib.compress(SUCCESS))),
+        ("gzip", gzip.compress(SUCCESS[:9]) + gzip.compress(SUCCESS[9:])),
+        ("gzip", gzip.compress(SUCCESS) + b"garbage"),
+        ("", SUCCESS),
+    ],
+    ids=["twice", "of two kinds", "two members", "garbage at the end", "none"],
+)
+def test_several_encodings_and_members_are_undone(encoding: str, encoded: bytes) -> None:
+    assert decode(encoded, encoding) == SUCCESS
+
+
+@pytest.mark.parametrize("encoding", [None, "identity", "br", "gzip", "br, gzip", "gzip, br"])
 def test_body_that_cannot_be_decoded_is_unchanged(encoding: str | None) -> None:
     assert decode(b"plain", encoding) == b"plain"
 

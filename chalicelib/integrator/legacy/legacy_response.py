@@ -14,10 +14,12 @@ MAX_BODY_BYTES = 1_000_000
 # Window bits for zlib: detect a gzip or zlib header; or expect none, since some servers send
 # headerless data as deflate.
 _WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_ENCODINGS = 3
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BLANK_LINE_ENDINGS = (b"\n\r\n", b"\n\n")
 _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
-_CHUNKED_FIELD = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
+_TRANSFER_CODING = re.compile(rb"\ntransfer-encoding:([^\n]*)", re.IGNORECASE)
 _JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
 # How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
 # that all look like ends would delay all other calls of the thread.
@@ -79,9 +81,10 @@ class ResponseBuffer:
     def _has_length(self) -> bool:
         # A challenge (401) may precede the final response.
         start = max(0, self.head.rfind(b"\nHTTP/"))
-        if _LENGTH_FIELD.search(self.head, start) and not self.ignores_length:
-            return True
-        return _CHUNKED_FIELD.search(self.head, start) is not None
+        if coding := _TRANSFER_CODING.search(self.head, start):
+            # It overrides a Content-Length (RFC 9112, section 6.3), and "identity" has no end.
+            return b"chunked" in coding[1].lower()
+        return _LENGTH_FIELD.search(self.head, start) is not None and not self.ignores_length
 
 
 def final_fields(received: bytes) -> dict[str, str] | None:
@@ -131,13 +134,30 @@ def _parse_fields(head: bytes) -> dict[str, str]:
 
 
 def decode(body: bytes, encoding: str | None) -> bytes:
-    """Undo a Content-Encoding that we did not request, up to 1 MB; if that fails, return ``body``.
+    """Undo Content-Encodings that we did not request, up to 1 MB; if that fails, return ``body``.
 
-    The bound makes a decompression bomb harmless.
+    The bound makes a decompression bomb harmless, and so does that of the number of encodings.
     """
-    if encoding is None or encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return body
+    decoded = body
+    names = [name.strip().lower() for name in (encoding or "").split(",")]
+    for name in reversed([name for name in names if name not in ("", "identity")][:_MAX_ENCODINGS]):
+        if name not in ("gzip", "x-gzip", "deflate"):
+            return body
+        inflated = _inflate(decoded)
+        if inflated is None:
+            return body
+        decoded = inflated
+    return decoded
+
+
+def _inflate(body: bytes) -> bytes | None:
+    """Undo one encoding; gzip may have several members (RFC 1952, section 2.2)."""
     for window_bits in _WINDOW_BITS:
         with contextlib.suppress(zlib.error):
-            return zlib.decompressobj(window_bits).decompress(body, MAX_BODY_BYTES)
-    return body
+            inflated = b""
+            while body and len(inflated) < MAX_BODY_BYTES:
+                member = zlib.decompressobj(window_bits)
+                inflated += member.decompress(body, MAX_BODY_BYTES - len(inflated))
+                body = member.unused_data if member.unused_data.startswith(_GZIP_MAGIC) else b""
+            return inflated
+    return None

@@ -4,10 +4,11 @@ Start with ``adaptive_limiter``, then ``gradient``, whose head has the formula.
 
 - ``protocol``: the interface of every limiter.
 - ``policies``: the two policies, ``adaptive`` and ``classic``, and the one that is configured.
-- ``adaptive_limiter``: joins the three parts of the policy ``adaptive``.
+- ``adaptive_limiter``: joins the parts of the policy ``adaptive``.
 - ``gradient``: the limit from latencies: slow start, steady state, probes.
 - ``failure_detector``: what failures mean: load, noise or an outage.
 - ``rate_estimator``: the rate of a legacy that refuses with Retry-After, and the pace below it.
+- ``refusal_scope``: whether a Retry-After concerns all calls, or only some.
 - ``state``: the states of the adaptive limiter, and what it passes from run to run.
 - ``parameters``: every number that decides its behaviour.
 - ``parameter_file``: other numbers, read from a file.

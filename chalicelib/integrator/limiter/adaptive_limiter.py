@@ -1,10 +1,11 @@
 """The adaptive limiter: learn how many calls in flight the legacy handles best.
 
-Three parts each decide one question, and share the ``LearnedState``:
+Four parts each decide one question, and share the ``LearnedState``:
 
 - ``GradientLimit``, from latency: does one more call in flight add throughput?
 - ``FailureDetector``, from failures: are they load, noise or an outage?
 - ``RateEstimator``, from Retry-After: does the legacy limit the rate of calls?
+- ``RefusalScope``: does a Retry-After concern all calls, or only some?
 """
 
 import math
@@ -20,12 +21,14 @@ from chalicelib.integrator.limiter.parameters import (
     MAX_WAIT_S,
     MIN_LATENCY_S,
     MIN_PAUSE_S,
+    NARROW_PATIENCE,
     RECENT_WEIGHT,
     RESERVED_LATENCIES,
     RESERVED_SLOTS,
     Parameters,
 )
 from chalicelib.integrator.limiter.rate_estimator import RateEstimator
+from chalicelib.integrator.limiter.refusal_scope import RefusalScope
 from chalicelib.integrator.limiter.state import LearnedState, LimiterState
 
 
@@ -52,6 +55,7 @@ class AdaptiveLimiter:
         self._gradient = GradientLimit(p, learned, self._max_limit, now)
         self._failures = FailureDetector(p, learned)
         self._rate = RateEstimator(p, learned, now + learned.pause_s)
+        self._scope = RefusalScope(learned, self._rate, now)
         self._in_flight = self.recent_failures = 0
         self._retry_after_s: float | None = None
         self._reserved_until: list[float] = []  # slots of calls that failed fast, as a heap
@@ -64,6 +68,7 @@ class AdaptiveLimiter:
         # No success since the last refusal: the next run begins as after a pause.
         least_s = MIN_PAUSE_S if self._rate.is_refused else 0.0
         snapshot["pause_s"] = max(least_s, self._rate.not_before - self._clock())
+        snapshot["wide_s"] = self._scope.wide_s(self._clock())
         return snapshot
 
     @property
@@ -90,14 +95,16 @@ class AdaptiveLimiter:
     @property
     def not_before(self) -> float:
         """The clock's time before which no call may be sent."""
-        until = max(self._rate.not_before, self._failures.not_before)
+        rate_until = min(self._rate.not_before, self._scope.early_call_at)
+        until = max(rate_until, self._failures.not_before)
         return min(until, self._clock() + MAX_WAIT_S)
 
     def on_start(self) -> None:
         """Count a call that is being sent."""
         now = self._clock()
         self._in_flight += 1
-        self._rate.on_start(now)
+        if not self._scope.on_start(now):
+            self._rate.on_start(now)
         self._failures.on_start(now)
         self._gradient.window.on_start(self._in_flight, now)
 
@@ -121,14 +128,19 @@ class AdaptiveLimiter:
         self.recent_failures += not ok
         retry_after_s, self._retry_after_s = self._retry_after_s, None
         has_moved = False
-        if retry_after_s is not None:
-            self._rate.on_refusal(now, sent_at, retry_after_s)
+        if retry_after_s is not None and not self._scope.is_narrow:
+            self._scope.on_refusal(now, sent_at, retry_after_s)
         else:
             if ok:
+                self._scope.on_delivery(now, sent_at, self._in_flight)
                 self._rate.on_success(now, sent_at)
             else:
                 self._reserve_slot(now, latency_s)
+            patience_s = NARROW_PATIENCE * self._recent_latency_s
+            self._failures.patience_s = patience_s if self._scope.is_narrow else 0.0
             has_moved = self._failures.on_result(ok, sent_at, now)
+            if self._scope.is_narrow:
+                self._check_scope(retry_after_s, now)
         if has_moved:
             if self._failures.needs_probe:
                 self._failures.needs_probe = False
@@ -150,6 +162,18 @@ class AdaptiveLimiter:
                     gradient.begin_window(now)  # the cause of the failures has to be known first
                 else:
                     gradient.on_window(now)
+
+    def _check_scope(self, retry_after_s: float | None, now: float) -> None:
+        """While refusals concern some calls only: notice if they concern all."""
+        scope = self._scope
+        is_load = self._failures.is_load and scope.may_be_load
+        if self._learned.outage or is_load:
+            scope.become_wide(now)
+        elif not scope.on_narrow_result(now, self._in_flight, refused=retry_after_s is not None):
+            return
+        if retry_after_s is not None:
+            self._failures.forget_outage()
+            self._rate.pause(now, retry_after_s)
 
     def _reserve_slot(self, now: float, latency_s: float) -> None:
         """Keep a failed call's slot for as long as a successful call would have held it.

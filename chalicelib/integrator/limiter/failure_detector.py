@@ -42,6 +42,9 @@ class FailureDetector:
         limit_before_cut: during a tentative cut, the limit before it; otherwise None.
         needs_probe: after several cuts in a row, True until the limiter sets it to False.
         not_before: during an outage, the time of the next outage probe.
+        patience_s: failures in a row are an outage only if they last longer. Some calls may be
+            refused at once, before others that were sent with them are delivered.
+        is_load: whether the last result has shown that load was the cause of failures.
     """
 
     def __init__(self, parameters: Parameters, learned: LearnedState) -> None:
@@ -51,6 +54,8 @@ class FailureDetector:
         self.limit_before_cut: float | None = None
         self.needs_probe = False
         self.not_before = 0.0
+        self.is_load = False
+        self.patience_s = 0.0
         self._share_before_cut = self._slow_start_before_cut = self._limit_before_cuts = 0.0
         self._calls = self._failures = self._failures_in_a_row = 0
         self._share_since_failure = 0.0
@@ -70,7 +75,7 @@ class FailureDetector:
 
     def on_result(self, ok: bool, sent_at: float, now: float) -> bool:
         """Count a call's result; return whether the limit has moved, so that sampling restarts."""
-        learned = self._learned
+        learned, self.is_load = self._learned, False
         if sent_at < self._limit_since:
             if not ok and self.limit_before_cut and self._slow_start_before_cut:
                 # Each failure of the last step of slow start was one call too many.
@@ -82,9 +87,11 @@ class FailureDetector:
         if not ok and sent_at > self._success_sent_at:  # no call sent later has succeeded
             self._failures_in_a_row += 1
             self._row_since = min(self._row_since, sent_at)
-            if not learned.outage and self._failures_in_a_row >= max(
+            is_row = self._failures_in_a_row >= max(
                 OUTAGE_MIN_FAILURES, OUTAGE_ROUNDS * learned.limit
-            ):
+            )
+            is_long = now - self._row_since >= self.patience_s
+            if is_row and is_long and not learned.outage:
                 self._begin_outage(now)
         elif ok and sent_at >= self._row_since:
             self._failures_in_a_row, self._row_since = 0, math.inf
@@ -99,6 +106,11 @@ class FailureDetector:
         if self.limit_before_cut and not self._slow_start_before_cut:
             learned.limit = self.limit_before_cut  # in slow start it had not been reached before
         self.limit_before_cut = None
+
+    def forget_outage(self) -> None:
+        """End an outage: a pause does as much."""
+        self._learned.outage = self.not_before = 0.0
+        self._failures_in_a_row, self._row_since = 0, math.inf
 
     def _end_outage(self, now: float) -> bool:
         """Resume near the limit before the outage; lower if the last outage was not long ago."""
@@ -160,6 +172,7 @@ class FailureDetector:
         if is_noise:
             learned.slow_start = self._slow_start_before_cut
             return self._move(max(highest, learned.limit), now)
+        self.is_load = True
         if before < highest:
             # The failures may as well have ended by themselves: the limit has to grow back soon.
             learned.ceiling, self.needs_probe = highest, True

@@ -169,3 +169,23 @@ TRUST_PAUSES: Final = 2  # pauses; a rate learned from n calls doubles in n * th
 SEND_LOG_SIZE: Final = 256  # entries; above it every other one is dropped
 BISECTIONS: Final = 40  # halvings of the range of a rate
 MIN_DOUBLING_PAUSE_S: Final = 1.0  # s; a shorter pause counts as this one for rate_doubling_pauses
+
+# Whom a Retry-After concerns
+EARLY_CALL_MIN_PAUSE_S: Final = 1.0  # s; in a shorter pause no call is sent early
+EARLY_CALL_S: Final = (
+    1.0  # s; the early call is sent so long after the pause began, or in its middle
+)
+SURPRISE_AGE: Final = 0.5  # * rate_doubling_s; before it a refusal is no matter of the rate
+SURPRISE_CALLS: Final = 4  # calls at the learned rate; or before as many
+SURPRISES: Final = 3  # pauses; after as many that do not concern all calls, the rate does not count
+EARLY_CALL_MAX_SKIPPED: Final = 5  # pauses; most in a row without an early call
+NARROW_CALLS: Final = 12  # calls; as many show whether most are refused
+NARROW_MAX_SHARE: Final = 0.5  # share of refused calls; above it all calls are concerned
+NARROW_LOAD_SHARE: Final = 0.15  # share of refused calls; with fewer, load is no reason to end it
+NARROW_PATIENCE: Final = 4.0  # * recent latency; a shorter row of failures is no outage
+NARROW_RATE_FACTOR: Final = 4.0  # * learned rate; the pace of the first calls
+NARROW_TRUSTED_CALLS: Final = 200  # calls; after them the next wide time is short again
+WIDE_MIN_S: Final = 30.0  # s; how long refusals are taken for ones of all calls, the first time
+WIDE_MIN_PAUSES: Final = 4  # pauses; the same
+WIDE_GROWTH: Final = 2.0  # factor of that time, each time
+WIDE_MAX_S: Final = 600.0  # s; its longest

@@ -149,15 +149,36 @@ class RateEstimator:
             self._is_ahead = False
             self.not_before = max(now, self._last_sent_at + self._slot_s())
 
-    def on_refusal(self, now: float, sent_at: float, pause_s: float) -> None:
-        """Count a refused call; the first one of an interval pauses all calls."""
+    def on_refusal(self, now: float, sent_at: float, pause_s: float) -> bool:
+        """Count a refused call; the first one of an interval pauses all calls.
+
+        Returns:
+            Whether this call begins a pause.
+        """
         if sent_at < self._began_at:
-            return  # sent before the last pause
+            return False  # sent before the last pause
         self._refused += 1
         self._refused_until = max(self._refused_until, sent_at)
         if self._refused_at is None:
             self._refused_at, self._pause_s = sent_at, pause_s
             self.not_before = self._last_sent_at = now + pause_s
+            return True
+        return False
+
+    def prolong(self, not_before: float) -> None:
+        """Prolong the present pause."""
+        self.not_before = self._last_sent_at = max(self.not_before, not_before)
+
+    def forgive(self, now: float) -> None:
+        """End the present pause, and learn nothing from the refusal that began it."""
+        self._refused_at, self._is_ahead = None, False
+        self.not_before = self._last_sent_at = now
+
+    def pause(self, now: float, pause_s: float) -> None:
+        """Begin an interval with a pause, after refusals that have taught nothing."""
+        self._begin_interval(now, pause_s)
+        self._refused_at, self._pause_s, self._is_ahead = None, pause_s, True
+        self.not_before = self._last_sent_at = now + pause_s
 
     def _end_interval(self, seconds: float, now: float) -> None:
         """Learn from an interval that a refusal has ended, and begin the next one."""

@@ -10,6 +10,7 @@ from chalicelib.integrator.limiter.parameters import (
     MAX_WAIT_S,
     MIN_LATENCY_S,
     NO_CEILING,
+    WIDE_MAX_S,
     bounded,
 )
 
@@ -50,6 +51,7 @@ class LearnedState:
     rate_age_s: float = bounded(0, 0, 1e6, "s of sending since the rate was learned")
     rate_doubling_s: float = bounded(GUESS_DOUBLING_S, 0.1, 1e6, "s of sending")
     pause_s: float = bounded(0, 0, MAX_WAIT_S, "s that the next call must wait")
+    wide_s: float = bounded(0, 0, WIDE_MAX_S, "s in which a Retry-After concerns all calls")
 
     def snapshot(self) -> dict[str, float]:
         """Return the numbers by name, ready for JSON."""
