@@ -260,6 +260,7 @@ test('the views are in Portuguese, too', async () => {
   await operator.getByLabel('Language').selectOption('pt')
   await go(operator, 'keys')
   await operator.getByRole('button', { name: 'Criar chave' }).waitFor()
+  await operator.locator('thead th').first().waitFor() // the list comes after its response
   assert.deepEqual(await operator.locator('thead th').allInnerTexts(),
     ['Relatório', 'Empregador', 'Funcionário', 'Papel', 'Até', 'Criada por', ''])
   await operator.getByLabel('Idioma').selectOption('en')

@@ -103,9 +103,7 @@ class FailureDetector:
         learned = self._learned
         learned.outage, self._probe_wait_s = 1.0, self._p.outage_probe_s
         self.not_before = now + self._probe_wait_s
-        if self.limit_before_cut and not self._slow_start_before_cut:
-            learned.limit = self.limit_before_cut  # in slow start it had not been reached before
-        self.limit_before_cut = None
+        learned.limit, self.limit_before_cut = self.limit_before_cut or learned.limit, None
 
     def forget_outage(self) -> None:
         """End an outage: a pause does as much."""
