@@ -155,7 +155,7 @@ def _acknowledge_at_once(fd: int) -> None:
     to send it along with data of ours (RFC 1122, 4.2.3.2); but the next request follows the body.
     """
     with contextlib.suppress(OSError):  # it is closed, or wakes libcurl's look-up of names
-        # What is named here need not be asked of the system.
+        # With the family and the type, Python does not ask the system for them.
         connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=fd)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
