@@ -42,11 +42,10 @@ from chalicelib.integrator.limiter.parameters import (
     CEILING_PATIENCE,
     CEILING_WINDOWS,
     FALL_FACTOR,
-    FALL_QUEUE,
     FIRST_PROBE_FACTOR,
     NO_CEILING,
     PROBE_MIN_FACTOR,
-    PROBE_QUEUE,
+    QUEUE_RELIEF,
     SAME_INSTANT_S,
     SLOW_START_FULL,
     SLOW_START_MIN_CALLS,
@@ -217,18 +216,25 @@ class GradientLimit:
         return window.limit * math.exp(-rise) * self._p.headroom + self._p.queue_size
 
     def _end_probe(self, window: SampleWindow, above: SampleWindow) -> None:
-        """Take a probe's latency as the base; if its queue remains, probe again."""
-        relief, reduction = above.latency - window.latency, math.log(above.limit / window.limit)
+        """Take a probe's latency as the base, unless calls still queue; then probe again."""
         rise = window.latency - self._learned.base_latency
         if self._is_unconfirmed:
             # Far below the base: it had a queue in it, and the probe may have one, too.
             self._is_unconfirmed = rise < -self._p.base_reset_rise and window.limit > 2
             if self._is_unconfirmed:
                 self.probe_soon()
-        if rise < self._p.base_reset_rise or relief < PROBE_QUEUE * reduction:
+        if rise <= 0 or not self._has_queue(window, above):
             self._update_base(window)
-        else:
+        elif rise >= self._p.base_reset_rise:
             self._windows_since_probe = int(self._p.probe_interval) - 1
+
+    def _has_queue(self, window: SampleWindow, above: SampleWindow) -> bool:
+        """Return whether calls queue in a window, too, that has a lower limit than another one.
+
+        Then latency falls about as much as the limit. It falls more if the legacy thrashes.
+        """
+        relief, reduction = above.latency - window.latency, math.log(above.limit / window.limit)
+        return relief - self._error(window) > QUEUE_RELIEF * reduction
 
     def _confirm_base(self, window: SampleWindow) -> None:
         """Compare a window of slow start with the first: does latency grow with the limit?
@@ -260,8 +266,7 @@ class GradientLimit:
         if window.limit > FALL_FACTOR * above.limit:
             return False
         self._before_fall = window
-        reduction = math.log(above.limit / window.limit)
-        return above.latency - window.latency < FALL_QUEUE * reduction
+        return not self._has_queue(window, above)
 
     def _update_base(self, window: SampleWindow) -> None:
         """Average a window into the base latency, or replace a base that differs a lot."""
@@ -285,7 +290,7 @@ class GradientLimit:
             # Slow start measures the base latency in haste: a probe follows one window later.
             self._windows_since_probe = int(p.probe_interval) - 1
             self._confirm_base(window)
-            if rise < p.base_reset_rise:
+            if rise < p.base_reset_rise and not self._is_unconfirmed:
                 self._windows_without_queue += 1
                 self._update_base(window)
                 soon_done = p.slow_start_s * limit * math.exp(-window.latency)

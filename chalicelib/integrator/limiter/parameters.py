@@ -46,7 +46,7 @@ class Parameters:
     # The base latency and the probes that check it
     base_reset_rise: float = bounded(0.446746, 0.1, 1, "rise")
     """A measured base latency that differs by more replaces the old one; others are averaged."""
-    base_memory: float = bounded(52.5679, 20, 1000, "calls")
+    base_memory: float = bounded(100, 20, 1000, "calls")
     """Weight of the base latency in that average. Higher: steadier, slower to follow."""
     probe_factor: float = bounded(0.879871, 0.7, 0.95, "* limit")
     """The limit of a regular probe. Lower: a clearer answer, more throughput lost."""
@@ -110,11 +110,10 @@ SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue; then slow sta
 
 # Probes
 PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
-PROBE_QUEUE: Final = 0.85  # share of the limit's log reduction; a larger relief: still a queue
+QUEUE_RELIEF: Final = 0.6  # share of the limit's log reduction; if latency falls more: a queue
 FIRST_PROBE_FACTOR: Final = 0.5  # * limit; limit of a probe of an unconfirmed base latency
 BASE_CONFIRMED: Final = 0.6  # share of the limit's log growth; a larger rise: unconfirmed
 FALL_FACTOR: Final = 0.6  # * limit; a fall of the limit this deep shows as much as a probe
-FALL_QUEUE: Final = 0.6  # share of its log reduction; a smaller relief: the base is too low
 
 # Ceiling
 NO_CEILING: Final = 1e6  # calls; a ceiling this high limits nothing
@@ -124,7 +123,7 @@ CEILING_NEAR: Final = 1.25  # factor; a ceiling that differs by less is the same
 CEILING_PATIENCE: Final = 4  # factor; growth of a ceiling that was met again is no slower
 CEILING_GROWTH_AGE: Final = 0.003  # added to the factor, * (windows after these)²
 CEILING_ERRORS: Final = 1.5  # standard errors; part of the fall of latency that lifts it
-CEILING_GROWTH_STEP: Final = 0.05  # added to it for each window in a row without a queue
+CEILING_GROWTH_STEP: Final = 0.1  # added to it for each window in a row without a queue
 
 # Failures
 CUT_MIN_FAILURES: Final = 5  # calls; as few failures never lead to a cut
@@ -166,6 +165,7 @@ GUESS_DOUBLING_S: Final = 10.0  # s; a guessed rate doubles in this time
 RATE_KEEP: Final = 0.8  # * rate; one interval lowers the rate no further
 REFILL_SHARE: Final = 0.8  # part of the tokens added in a pause that is used right after it
 TRUST_PAUSES: Final = 2  # pauses; a rate learned from n calls doubles in n * this, or later
+TRIAL_CALLS: Final = 4  # calls at the learned rate; a pause of fewer makes trials more frequent
 SEND_LOG_SIZE: Final = 256  # entries; above it every other one is dropped
 BISECTIONS: Final = 40  # halvings of the range of a rate
 MIN_DOUBLING_PAUSE_S: Final = 1.0  # s; a shorter pause counts as this one for rate_doubling_pauses

@@ -22,6 +22,7 @@ from chalicelib.integrator.limiter.parameters import (
     RATE_KEEP,
     REFILL_SHARE,
     SEND_LOG_SIZE,
+    TRIAL_CALLS,
     TRUST_PAUSES,
     Parameters,
 )
@@ -227,6 +228,9 @@ class RateEstimator:
         # A rate learned from few calls is tried again soon, but each trial costs a pause.
         trust_s = max(p.rate_trust * seconds, TRUST_PAUSES * self._pause_s * lowest * seconds)
         doubling_s = min(doubling_s, trust_s)
+        # A pause in which hardly a call would be sent costs nothing.
+        cheap_s = max(GUESS_DOUBLING_S, doubling_s * learned.rate * self._pause_s / TRIAL_CALLS)
+        doubling_s = min(doubling_s, cheap_s)
         learned.rate_doubling_s = doubling_s if learned.burst >= 0 else GUESS_DOUBLING_S
         learned.rate_age_s = 0.0
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from statistics import fmean
 
 import pytest
 
@@ -71,23 +72,27 @@ def test_limit_follows_a_drifting_capacity() -> None:
     assert len(trace.failed_at) < 0.02 * len(trace.ok_at)
 
 
-# Six seeds each: 1.05, 0.99 and 0.91 of the capacity in the mean; 9, 6 and 6 failures per 100.
+# Eight seeds each: 1.05, 0.99 and 0.88 of the capacity in the mean; 8, 6 and 6 failures per 100.
 @pytest.mark.parametrize(
-    ("took_s", "share", "failures"), [(0.005, 0.85, 0.12), (None, 0.85, 0.1), (3.0, 0.8, 0.1)]
+    ("took_s", "share", "failures"), [(0.005, 0.95, 0.1), (None, 0.95, 0.08), (3.0, 0.8, 0.08)]
 )
 def test_random_failures_of_one_call_in_twenty_do_not_lower_the_limit(
     took_s: float | None, share: float, failures: float
 ) -> None:
-    pool, rng = WorkerPool(20, 0.2, queue=10), random.Random(3)
+    def trace(seed: int) -> Trace:
+        pool, rng = WorkerPool(20, 0.2, queue=10), random.Random(seed)
 
-    def failing(now: float) -> Response:
-        if rng.random() < 0.05:
-            return Response(took_s or pool(now).latency_s, ok=False)
-        return pool(now)
+        def failing(now: float) -> Response:
+            if rng.random() < 0.05:
+                return Response(took_s or pool(now).latency_s, ok=False)
+            return pool(now)
 
-    trace = run(failing, 120)
-    assert trace.delivered(10, 120) > share * 95 * 110
-    assert len(trace.failed_at) < failures * len(trace.ok_at)
+        return run(failing, 120)
+
+    traces = [trace(seed) for seed in (3, 4, 5)]
+    assert fmean(each.delivered(10, 120) for each in traces) > share * 95 * 110
+    failed = sum(len(each.failed_at) for each in traces)
+    assert failed < failures * sum(len(each.ok_at) for each in traces)
 
 
 @pytest.mark.parametrize("fails_fast", [True, False])
