@@ -12,7 +12,8 @@
     any other status                                     FAILED       retried, then parked (**)
     bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
 
-(*) The body is a JSON object. If it has a ``message``, the message is "success".
+(*) The body is a JSON object. If it has a ``message``, the message is "success". If LEGACY_DELIVERED
+is set, it must have that message: otherwise ``{"ok": false}`` would be a delivery.
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
 a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
 status. ``liveness`` decides it.
@@ -109,17 +110,31 @@ def judge(
         result = conditions.judge(status, headers, body, latency_s, retry_after_s)
         if result is not None:
             return result
-    return judge_response(status, body, latency_s, retry_after_s)
+    needs_message = conditions is not None and conditions.define_delivery
+    return judge_response(status, body, latency_s, retry_after_s, needs_message=needs_message)
 
 
 def judge_response(
-    status: int, body: bytes, latency_s: float, retry_after_s: float | None
+    status: int,
+    body: bytes,
+    latency_s: float,
+    retry_after_s: float | None,
+    *,
+    needs_message: bool = False,
 ) -> CallResult:
-    """Judge a call that ended with a response, by the rules of this module."""
+    """Judge a call that ended with a response, by the rules of this module.
+
+    Args:
+        status: the HTTP status.
+        body: the body, without a Content-Encoding.
+        latency_s: how long the call took.
+        retry_after_s: how long the legacy asks us to wait; None if it does not.
+        needs_message: whether a JSON object without a ``message`` is no success.
+    """
     what = f"HTTP {status}"
     credentials_refused = status in CREDENTIALS_REFUSED
     if 200 <= status < 300:
-        fault = _fault_of_success(status, body)
+        fault = _fault_of_success(status, body, needs_message)
         if fault is None:
             return CallResult(Outcome.DELIVERED, latency_s, status)
         what += f", but {fault}"
@@ -169,7 +184,7 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd")[:_MAX_LOG_CHARS]
 
 
-def _fault_of_success(status: int, body: bytes) -> str | None:
+def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | None:
     """Return why a 2xx response is not a success after all; None if it is one."""
     if status in (204, 205):  # these never have a body
         return None
@@ -179,7 +194,7 @@ def _fault_of_success(status: int, body: bytes) -> str | None:
         return "the body is not JSON"
     if not isinstance(document, dict):
         return "the body is not a JSON object"
-    if document.get("message", "success") != "success":
+    if document.get("message", None if needs_message else "success") != "success":
         return 'the "message" is not "success"'
     return None
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.integrator.legacy.response_conditions import SETTINGS, ResponseConditions, read
 from chalicelib.integrator.outcome import CallResult, Outcome
+from chalicelib.integrator.outcome import judge as outcome_of_call
 from chalicelib.settings import SettingsError
 
 DELIVERED, OVERLOADED = Outcome.DELIVERED, Outcome.OVERLOADED
@@ -42,13 +43,10 @@ def judge(
     ("conditions", "status", "body", "headers", "outcome", "setting"),
     [
         (ACCEPTED, 202, b"", {}, DELIVERED, "LEGACY_DELIVERED"),
-        (ACCEPTED, 200, b'{"message": "success"}', {}, FAILED, None),
-        (ACCEPTED, 204, b"", {}, FAILED, None),
+        (ACCEPTED, 200, b'{"message": "success"}', {}, None, None),
         (ACCEPTED, 422, b"", {}, None, None),
         (OK_FLAG, 200, b'{"ok": true}', {}, DELIVERED, "LEGACY_DELIVERED"),
-        (OK_FLAG, 200, b'{"ok": false}', {}, FAILED, None),
-        (OK_FLAG, 200, b'{"ok": "true"}', {}, FAILED, None),
-        (OK_FLAG, 200, b"ok", {}, FAILED, None),
+        (OK_FLAG, 200, b'{"ok": "true"}', {}, None, None),
         (OK_FLAG, 500, b"", {}, None, None),
         (SOAP, 200, SOAP_OK, {"content_type": "text/xml"}, DELIVERED, "LEGACY_DELIVERED"),
         (SOAP, 200, SOAP_FAULT, {}, REFUSED, "LEGACY_REFUSED"),
@@ -81,6 +79,27 @@ def test_response_is_judged_by_the_first_condition_that_holds(
         assert (result.decided_by or "").startswith(setting)
     if result:
         assert (result.http_status, result.latency_s) == (status, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status", "body", "outcome"),
+    [
+        (ACCEPTED, 200, b'{"message": "success"}', DELIVERED),
+        (ACCEPTED, 204, b"", DELIVERED),
+        (ACCEPTED, 422, b"", REFUSED),
+        (ACCEPTED, 503, b"", OVERLOADED),
+        (OK_FLAG, 200, b'{"message": "busy"}', FAILED),
+        # These would be deliveries without LEGACY_DELIVERED.
+        (OK_FLAG, 200, b'{"ok": false}', FAILED),
+        (OK_FLAG, 201, b"{}", FAILED),
+        (ALREADY, 201, b"{}", DELIVERED),
+    ],
+)
+def test_what_no_condition_decides_falls_to_the_default_rules(
+    conditions: dict[str, str], status: int, body: bytes, outcome: Outcome
+) -> None:
+    result = outcome_of_call(ResponseConditions(conditions), status, {}, body, 0.25, is_whole=True)
+    assert (result.outcome, result.decided_by) == (outcome, None)
 
 
 def test_log_of_a_duplicate_says_that_the_legacy_already_had_the_record() -> None:

@@ -11,9 +11,7 @@ of each; ``body`` is JSON if it is JSON, and text otherwise. A condition holds o
     LEGACY_RETRY          OVERLOADED: uses up no attempt
     LEGACY_REFUSED        REFUSED
 
-What none of them decides falls to the rules of ``outcome``, with one exception: if LEGACY_DELIVERED
-is set, only these conditions mean a delivery, and any other 2xx is FAILED. Otherwise the default
-rules would take ``{"ok": false}`` for a delivery.
+What none of them decides falls to the rules of ``outcome``.
 """
 
 import json
@@ -75,6 +73,9 @@ class Condition:
 class ResponseConditions:
     """The conditions of a legacy, in the order in which they are asked.
 
+    Attributes:
+        define_delivery: whether LEGACY_DELIVERED is one of them.
+
     Args:
         texts: the expression of each setting in ``SETTINGS``; empty or absent if there is none.
 
@@ -86,7 +87,7 @@ class ResponseConditions:
         self._conditions = [
             Condition(name, _compile(name, text)) for name in SETTINGS if (text := texts.get(name))
         ]
-        self._defines_delivery = bool(texts.get("LEGACY_DELIVERED"))
+        self.define_delivery = bool(texts.get("LEGACY_DELIVERED"))
         self._lock = threading.Lock()
         self._logged: set[str] = set()
 
@@ -113,10 +114,7 @@ class ResponseConditions:
         text = media_type.decode_text(body, headers.get("content-type", ""))
         setting = next(self._matching(status, headers, text), None)
         if setting is None:
-            if not (self._defines_delivery and 200 <= status < 300):
-                return None
-            log = f"HTTP {status}, which LEGACY_DELIVERED does not take for a delivery: {text}"
-            return CallResult(Outcome.FAILED, latency_s, status, storable(log), retry_after_s)
+            return None
         outcome = _OUTCOMES[setting]
         if setting == "LEGACY_DELIVERED":
             return CallResult(outcome, latency_s, status, decided_by=setting)

@@ -14,6 +14,7 @@ from bench.legacies.models import (
     Response,
     ScheduledPool,
     Spread,
+    Thrashing,
     WithOutages,
     WithRefusedRecords,
     WorkerPool,
@@ -233,6 +234,23 @@ def test_slow_start_into_a_deep_queue_ends_without_further_overloads(seed: int) 
     trace = run(WorkerPool(5, 3.0, queue=68, seed=seed), 360)
     assert len(trace.ok_at) > 0.8 * 360 * 5 / 3
     assert len(trace.failed_at) < 0.25 * len(trace.ok_at)
+
+
+def test_cold_start_that_queues_at_once_does_not_fill_a_deep_queue() -> None:
+    """Five workers of 2.2 s, and a timeout that 22 calls at once exceed: slow start ends before."""
+    traces = [run(WorkerPool(5, 2.2, queue=74, seed=seed), 360) for seed in (1, 3, 4, 6)]
+    delivered = sum(len(each.ok_at) for each in traces)
+    assert delivered > 0.95 * 4 * 360 * 5 / 2.2
+    assert sum(len(each.failed_at) for each in traces) < 0.02 * delivered
+
+
+def test_probes_do_not_raise_the_limit_of_a_thrashing_legacy() -> None:
+    """At a lower limit latency falls as much as the limit: the base latency stays where it is."""
+    limits = []
+    for seed in (1, 2, 3, 4):
+        trace = run(Thrashing(0.04, knee=50, contention=0.01, seed=seed), 120)
+        limits += [limit for at, limit in trace.limits if at > 60]
+    assert fmean(limits) < 1.7 * 50
 
 
 def test_higher_capacity_lifts_the_ceiling() -> None:
