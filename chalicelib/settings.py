@@ -190,7 +190,7 @@ class Settings:
     legacy_delivered: str = setting(
         "",
         "JMESPath condition on a response: the record is delivered. If set, another 2xx is a"
-        " delivery only if it is a 204 or has `{\"message\": \"success\"}`.",
+        ' delivery only if it is a 204 or has `{"message": "success"}`.',
         by_reference=True,
     )
     legacy_duplicate: str = setting(
