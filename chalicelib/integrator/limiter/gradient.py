@@ -20,14 +20,16 @@ After each sample window, with ``latency`` the geometric mean of its successful 
 ``state.LimiterState`` lists the states. This module has three of them:
 
 - *Slow start*: while latency stays at its base, each step adds up to ``slow_start_calls``, or
-  doubles the limit. Each successful call opens a part of the step: a refusal ends it early.
+  doubles the limit. Each successful call opens a part of the step: a refusal ends it early. If
+  latency grows with the limit, slow start ends. Then its first window may have queued, so that the
+  base latency is doubtful, and the first probe is deep.
 - *Steady*: the formula above. Two windows in a row without a queue resume slow start.
 - *Probe*: at regular intervals, and after a large rise, one window at a lower limit. If latency
   falls by less than the limit, the lower window had no queue and is the base latency: if it hardly
-  falls, the work itself has become slower. If latency falls as much as the limit, the queue is
-  still there, and a deeper probe follows. At the same throughput latency is proportional to limit.
-  If latency grew with the limit in slow start, the base is doubtful: the first probe is deep.
-  Between two probes the formula may lower the limit as far. Then the same comparison applies.
+  falls, the work itself has become slower. If latency falls about as much as the limit, calls queue
+  at both limits, since at the same throughput latency is proportional to the limit. If it is far
+  above the base, a deeper probe follows. Between two probes the formula may lower the limit as far.
+  Then the same comparison applies.
 """
 
 import math
