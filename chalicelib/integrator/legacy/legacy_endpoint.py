@@ -55,19 +55,11 @@ class LegacyEndpoint:
             )
 
     def apply(self, curl: pycurl.Curl) -> None:
-        """Set the options that all calls of a new handle have in common."""
-        curl.setopt(pycurl.URL, self.url)
+        """Set the options of a new handle that ``Transport`` does not set, and no call changes."""
         curl.setopt(pycurl.PATH_AS_IS, 1)
-        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        curl.setopt(pycurl.HTTP09_ALLOWED, 0)
         curl.setopt(pycurl.POST, 1)
         curl.setopt(pycurl.CUSTOMREQUEST, self.request.method)
-        curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.MAXREDIRS, 3)  # bounds the answers to challenges of Digest as well
-        curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
-        curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
-        curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.MAXCONNECTS, 1)
         # A longer body ends the response; then a 2xx is unreadable, and another status counts.
