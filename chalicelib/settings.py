@@ -261,8 +261,12 @@ class Settings:
         " RFC 6749 says), basic-raw (a header, as they are) or body.",
         choices=("basic", "basic-raw", "body"),
     )
-    legacy_scope: str = setting("", "Scope of the token request, if it needs one.")
-    legacy_audience: str = setting("", "Audience of the token request, if it needs one.")
+    legacy_scope: str = setting(
+        "", "Scope of the token request, if it needs one.", by_reference=True
+    )
+    legacy_audience: str = setting(
+        "", "Audience of the token request, if it needs one.", by_reference=True
+    )
     legacy_client_certificate: str = setting(
         "",
         "Client certificate for mutual TLS: PEM with the certificate, its chain and the private"
