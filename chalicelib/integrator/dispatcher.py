@@ -119,10 +119,14 @@ class Dispatcher:
         """Take the next record from the prefetch queue.
 
         In a silence it is the newest: the oldest may be a block of bad records, and each of them
-        would cost a probe before a good one ends the silence.
+        would cost a probe before a good one ends the silence. For the same reason suspects wait
+        while nothing is delivered.
         """
         return self._prefetched.pop(
-            now, with_suspects=self._may_send_suspects(), newest=self._liveness.is_silent
+            now,
+            with_suspects=self._may_send_suspects(),
+            suspects_last=self._liveness.awaits_delivery,
+            newest=self._liveness.is_silent,
         )
 
     def _may_send_suspects(self) -> bool:

@@ -54,7 +54,8 @@ class Liveness:
         self._sent = 0
         # The calls in flight by record id: the number, and whether it was sent in a silence.
         self._in_flight: dict[str, tuple[int, bool]] = {}
-        self._results_since_delivery = 0
+        self._results_since_delivery = 0  # without those of suspects
+        self._failed_in_a_row = 0  # with those of suspects
         self._mean_row = 0.0  # results between two deliveries
         self._has_delivered = False
         self._is_known_alive = False  # since a delivery, perhaps one of the last run
@@ -66,6 +67,11 @@ class Liveness:
     def is_silent(self) -> bool:
         """Whether the latest records were not delivered."""
         return len(self._silent) >= _SILENCE_RECORDS + self._growth
+
+    @property
+    def awaits_delivery(self) -> bool:
+        """Whether the latest calls were not delivered, those of suspects among them."""
+        return self._failed_in_a_row >= _SILENCE_RECORDS + self._growth
 
     def on_start(self, record_id: str) -> None:
         """Note a call that is being sent."""
@@ -93,12 +99,13 @@ class Liveness:
             if self._has_delivered:  # what precedes the first delivery may be an outage
                 row = min(self._results_since_delivery, _HEALTHY_CALLS + self._growth)
                 self._mean_row += (row - self._mean_row) / _ROWS
-            self._results_since_delivery = 0
+            self._results_since_delivery = self._failed_in_a_row = 0
             self._has_delivered = self._is_known_alive = True
             self._has_alarmed = False
             self._silent.clear()
             self._undelivered.clear()
             return None
+        self._failed_in_a_row += 1
         if not is_suspect:
             self._results_since_delivery += 1
             if not self.is_silent:

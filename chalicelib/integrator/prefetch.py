@@ -78,18 +78,23 @@ class PrefetchQueue:
         return bool(self._records or (with_suspects and self._suspects))
 
     def pop(
-        self, now: float, *, with_suspects: bool = True, newest: bool = False
+        self,
+        now: float,
+        *,
+        with_suspects: bool = True,
+        suspects_last: bool = False,
+        newest: bool = False,
     ) -> Claimed | None:
         """Remove and return the next record to send; discard those whose lease is too short.
 
         Args:
             now: the present.
             with_suspects: whether the record may be a suspect.
-            newest: return the record that is due last, not first, and a suspect only if there is
-                no other.
+            suspects_last: return a suspect only if there is no other record.
+            newest: return the record that is due last, not first.
         """
         queues = [self._suspects, self._records] if with_suspects else [self._records]
-        for records in reversed(queues) if newest else queues:
+        for records in reversed(queues) if suspects_last else queues:
             while records:
                 record, send_until = records.pop() if newest else records.popleft()
                 if now <= send_until:

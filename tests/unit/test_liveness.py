@@ -104,6 +104,9 @@ def test_suspects_that_fail_again_are_no_silence() -> None:
         assert liveness.on_result(str(number), REFUSED, is_suspect=True) == number + 2
     assert not liveness.is_silent
     assert liveness.refusals_are_healthy
+    assert liveness.awaits_delivery
+    call(liveness, "good", DELIVERED)
+    assert not liveness.awaits_delivery
 
 
 def test_alarm_comes_once_after_many_results_and_again_after_a_delivery() -> None:

@@ -109,6 +109,19 @@ def test_share_of_bad_records_is_parked_after_the_least_number_of_attempts(
     assert {row.attempts for key, row in rows.items() if key.startswith("bad")} == {8}
 
 
+def test_suspects_at_the_head_of_the_queue_do_not_prolong_an_outage() -> None:
+    """Each probe would be one of two hundred bad records, for hours."""
+    bad = FAILURES["502"]
+    refusing = refusing_bad_ones(bad)
+    rows = {f"bad{n}": Row(due_at=0.0, status=Status.ERROR, attempts=1) for n in range(200)}
+    rows |= {f"good{n}": Row(due_at=300.0 + n) for n in range(100)}
+    world = World(
+        lambda now, key, in_flight: bad if now < 300 else refusing(now, key, in_flight), rows
+    )
+    integrate_until(world, 480)
+    assert statuses(world, "good") == {Status.INTEGRATED: 100}
+
+
 @pytest.mark.parametrize(
     ("share", "per_s"), [(0.3, 2.0), (0.5, 0.2), (0.5, 2.0), (0.5, 20.0), (0.7, 2.0), (0.8, 5.0)]
 )

@@ -109,3 +109,11 @@ def test_newest_record_goes_first_on_request() -> None:
     queue.add(records(3), 0.0)
     ids = [each.id for _ in range(3) if (each := queue.pop(0.0, newest=True))]
     assert ids == ["2", "1", "0"]
+
+
+def test_suspects_go_first_and_last_on_request() -> None:
+    for suspects_last, order in ((False, ["s", "0", "1"]), (True, ["0", "1", "s"])):
+        queue = PrefetchQueue(30.0, 0.0)
+        queue.add([*records(2), Claimed("s", b"{}", 1, 0)], 0.0)
+        popped = [queue.pop(0.0, suspects_last=suspects_last) for _ in range(3)]
+        assert [each.id for each in popped if each] == order

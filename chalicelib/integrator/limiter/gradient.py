@@ -36,6 +36,7 @@ import math
 
 from chalicelib.integrator.limiter.parameters import (
     BASE_CONFIRMED,
+    BASE_RESET_ERRORS,
     CEILING_ERRORS,
     CEILING_GROWTH,
     CEILING_GROWTH_AGE,
@@ -277,7 +278,8 @@ class GradientLimit:
         """Average a window into the base latency, or replace a base that differs a lot."""
         p, learned = self._p, self._learned
         difference = window.latency - learned.base_latency
-        known = learned.base_calls if abs(difference) <= p.base_reset_rise else 0.0
+        most = p.base_reset_rise + BASE_RESET_ERRORS * self._error(window)
+        known = learned.base_calls if abs(difference) <= most else 0.0
         learned.base_latency += difference * window.succeeded / (known + window.succeeded)
         learned.base_calls = min(p.base_memory, known + window.succeeded)
 

@@ -24,7 +24,7 @@ class Parameters:
     # Slow start
     initial_limit: float = bounded(10, 2, 16, "calls")
     """The limit of a first run. Higher: a faster start, a larger burst on a small legacy."""
-    slow_start_calls: float = bounded(37.9474, 20, 200, "calls")
+    slow_start_calls: float = bounded(20, 10, 200, "calls")
     """Most calls that one step adds; at a higher limit a step may add as many as the limit."""
     slow_start_s: float = bounded(1.0552, 0.1, 2, "s")
     """A step leads to no more calls in flight than the current throughput completes in it."""
@@ -110,6 +110,7 @@ SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue; then slow sta
 
 # Probes
 PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
+BASE_RESET_ERRORS: Final = 0.5  # standard errors; added to base_reset_rise
 QUEUE_RELIEF: Final = 0.6  # share of the limit's log reduction; if latency falls more: a queue
 FIRST_PROBE_FACTOR: Final = 0.5  # * limit; limit of a probe of an unconfirmed base latency
 BASE_CONFIRMED: Final = 0.6  # share of the limit's log growth; a larger rise: unconfirmed
