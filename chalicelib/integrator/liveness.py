@@ -16,7 +16,8 @@ Which streak is long depends on the streaks before. If half of all records are r
 content, streaks of ten are common. Suspects, records that have used up an attempt, do not count
 towards a streak: they are expected to fail again.
 
-This module does no I/O. The run reports calls and results in the order in which they happen.
+This module does no I/O. The dispatcher reports calls and results in the order in which they
+happen.
 """
 
 from chalicelib.integrator.outcome import CallResult, Outcome
