@@ -62,6 +62,11 @@ _SPEED_WINDOW_S = 6
 # With 1, a call is sometimes called silent after its first second, before libcurl knows its speed.
 _MIN_LOW_SPEED_S = 2
 
+# A legacy that fails over to another address is found after this time. libcurl would keep the
+# first address for a minute, and a connection to a server that goes on answering for a day.
+_NAME_KEPT_S = 5
+_CONNECTION_KEPT_S = 60
+
 _HEADERS = (
     "Accept-Encoding: identity",
     "Expect:",  # libcurl must not wait for a 100 Continue
@@ -190,6 +195,8 @@ class LegacyConnection:
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.MAXCONNECTS, 1)
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, _NAME_KEPT_S)
+        curl.setopt(pycurl.MAXLIFETIME_CONN, _CONNECTION_KEPT_S)
         # A longer body ends the response; then a 2xx is unreadable, and another status counts.
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(endpoint.connect_timeout_s))
@@ -413,7 +420,7 @@ class LegacyConnection:
             outcome, reason = explain(self._curl, error, len(self._response.head))
             is_refused = refuses_credentials(self._curl, error)
             # TLS 1.3 tells only after the request that it refuses a certificate.
-            broke_off = is_sent(self._curl) and not is_refused
+            broke_off = is_sent(self._curl, error) and not is_refused
             return judge_no_response(
                 outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
             )
