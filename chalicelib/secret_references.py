@@ -4,8 +4,9 @@
 - ``secretsmanager:NAME``: a secret of Secrets Manager, by its name or ARN
 - ``file:PATH``: the text of a file
 
-``#MEMBER`` at the end selects one member of a JSON object. Invariant: no error message quotes the
-secret. ``container.resolved`` caches the values.
+``#MEMBER`` at the end selects one member of a JSON object. A byte order mark and the line breaks at
+both ends do not belong to the text: editors and shells add them. Invariant: no error message quotes
+the secret. ``container.resolved`` caches the values.
 """
 
 import json
@@ -19,6 +20,7 @@ from botocore.parsers import ResponseParserError
 from chalicelib.errors import UnavailableError
 from chalicelib.settings import SettingsError, is_reference
 
+_BYTE_ORDER_MARK = "\ufeff"
 # Statuses and error codes after which a retry may succeed. The codes are those of throttling and of
 # clocks, and those with which SSM and Secrets Manager pass on that KMS is throttled or away.
 _THROTTLED_STATUS, _SERVER_ERRORS = 429, range(500, 600)
@@ -68,7 +70,7 @@ def read(
             it, settings that refer to members of one secret get them from one version of it.
 
     Raises:
-        SettingsError: the secret or file does not exist, may not be read, or is not text.
+        SettingsError: the secret or file does not exist, may not be read, is empty, or is not text.
         UnavailableError: the store of the secret does not respond now.
     """
     if not is_reference(value):
@@ -95,7 +97,7 @@ def read(
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{subject} cannot be read: {type(error).__name__}") from None
     texts[place] = text
-    return _member(text, member, f"{subject} is not text")
+    return _member(text, member, subject)
 
 
 def _is_transient(response: Mapping[str, Any], code: str) -> bool:
@@ -107,7 +109,7 @@ def _is_transient(response: Mapping[str, Any], code: str) -> bool:
 def _text(kind: str, name: str, client: Callable[[str], Any]) -> str | None:
     """Return the text behind a reference; None if it is not text."""
     if kind == "file":
-        return Path(name).read_text(encoding="utf-8").strip()
+        return Path(name).read_text(encoding="utf-8")
     if kind == "ssm":
         response = client("ssm").get_parameter(Name=name, WithDecryption=True)
         return str(response["Parameter"]["Value"])
@@ -117,18 +119,21 @@ def _text(kind: str, name: str, client: Callable[[str], Any]) -> str | None:
     return secret
 
 
-def _member(text: str | None, member: str, message: str) -> str:
+def _member(text: str | None, member: str, subject: str) -> str:
     """Return the text, or if ``member`` is given, that member of its JSON object.
 
     Raises:
-        SettingsError: the member is missing or is not text. The error has no cause, because the
-            cause would quote the secret.
+        SettingsError: the member is missing, is not text, or is empty. The error has no cause,
+            because the cause would quote the secret.
     """
     if text is not None and member:
         try:
-            text = json.loads(text)[member]
+            text = json.loads(text.removeprefix(_BYTE_ORDER_MARK))[member]
         except (ValueError, KeyError, TypeError):
             text = None
     if not isinstance(text, str):
-        raise SettingsError(message)
+        raise SettingsError(f"{subject} is not text")
+    text = text.removeprefix(_BYTE_ORDER_MARK).strip("\r\n")
+    if not text:
+        raise SettingsError(f"{subject} is empty")
     return text

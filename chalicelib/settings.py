@@ -190,7 +190,7 @@ class Settings:
     legacy_delivered: str = setting(
         "",
         "JMESPath condition on a response: the record is delivered. If set, another 2xx is a"
-        " delivery only if it is a 204 or has `{\"message\": \"success\"}`.",
+        ' delivery only if it is a 204 or has `{"message": "success"}`.',
         by_reference=True,
     )
     legacy_duplicate: str = setting(
@@ -261,8 +261,12 @@ class Settings:
         " RFC 6749 says), basic-raw (a header, as they are) or body.",
         choices=("basic", "basic-raw", "body"),
     )
-    legacy_scope: str = setting("", "Scope of the token request, if it needs one.")
-    legacy_audience: str = setting("", "Audience of the token request, if it needs one.")
+    legacy_scope: str = setting(
+        "", "Scope of the token request, if it needs one.", by_reference=True
+    )
+    legacy_audience: str = setting(
+        "", "Audience of the token request, if it needs one.", by_reference=True
+    )
     legacy_client_certificate: str = setting(
         "",
         "Client certificate for mutual TLS: PEM with the certificate, its chain and the private"
@@ -533,7 +537,7 @@ class Settings:
 
     @property
     def legacy_credentials(self) -> list[str]:
-        """The names of the settings that are set, and are credentials or the road to the legacy.
+        """The names of the settings for credentials and the way to the legacy that are set.
 
         The value of each may be a reference.
         """

@@ -12,8 +12,8 @@
     any other status                                     FAILED       retried, then parked (**)
     bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
 
-(*) The body is a JSON object. If it has a ``message``, the message is "success". If LEGACY_DELIVERED
-is set, it must have that message: otherwise ``{"ok": false}`` would be a delivery.
+(*) The body is a JSON object. If it has a ``message``, the message is "success". It must have one
+if LEGACY_DELIVERED is set: otherwise ``{"ok": false}`` would be a delivery.
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
 a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
 status. ``liveness`` decides it.

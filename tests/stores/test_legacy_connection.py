@@ -6,8 +6,9 @@ import time
 import pycurl
 import pytest
 
-from chalicelib.integrator.legacy import legacy_client
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy import legacy_endpoint
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.settings import SettingsError
 from tests.support.http_server import HttpServer, Response
@@ -161,8 +162,8 @@ def silent_listener(port: int) -> list[socket.socket]:
 
 def test_address_and_connection_are_not_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """The legacy may fail over to another address, and the old one may go on answering."""
-    monkeypatch.setattr(legacy_client, "_NAME_KEPT_S", 1)
-    monkeypatch.setattr(legacy_client, "_CONNECTION_KEPT_S", 1)
+    monkeypatch.setattr(legacy_endpoint, "_NAME_KEPT_S", 1)
+    monkeypatch.setattr(legacy_endpoint, "_CONNECTION_KEPT_S", 1)
     lines: list[str] = []
     with HttpServer(lambda _: Response()).running() as server:
         connection = connection_to(server.url.replace("127.0.0.1", "localhost"))

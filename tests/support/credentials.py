@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
+from chalicelib import aws, secret_references
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
-from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
 from chalicelib.settings import Settings
 
@@ -15,10 +15,9 @@ def credentials_of(environ: Mapping[str, str]) -> LegacyCredentials:
     settings = Settings.from_env(environ)
 
     def read(names: Sequence[str]) -> dict[str, str]:
-        values: dict[str, str] = {name: getattr(settings, name) for name in names}
         return {
-            name: Path(value[5:]).read_text().strip() if value.startswith("file:") else value
-            for name, value in values.items()
+            name: secret_references.read(name.upper(), getattr(settings, name), aws.secrets)
+            for name in names
         }
 
     return LegacyCredentials(settings, read)

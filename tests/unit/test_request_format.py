@@ -66,6 +66,37 @@ def test_headers_are_lines_after_ours() -> None:
 
 
 @pytest.mark.parametrize(
+    ("charset", "declared"),
+    [
+        ("", "utf-8"),
+        ("; charset=ISO-8859-1", "latin1"),
+        ("; charset=us-ascii", "utf-8"),
+        ("; charset=utf-16le", "UTF-16"),
+        ("; charset=windows-1252", "windows-1252"),
+    ],
+)
+def test_xml_may_declare_the_encoding_of_its_content_type(charset: str, declared: str) -> None:
+    result = read_format(
+        legacy_content_type="text/xml" + charset,
+        legacy_body=f'<?xml version="1.0" encoding="{declared}"?><p>{{{{ employerId }}}}</p>',
+    )
+    assert b"121" in result.render(smallest_sample_record())[1].replace(b"\0", b"")
+
+
+def test_secrets_of_headers_and_query_are_removed_from_a_text_that_quotes_them() -> None:
+    result = read_format(
+        legacy_url="https://hr.example/p?code=az%2Fure-k3y&tenant=plant-seven&key={id}",
+        legacy_headers="Ocp-Apim-Subscription-Key: k3y-value\nCookie: sid=c00kie; b=other-c00kie\n"
+        "X-Auth: Scheme schem3-value\nX-Tenant: plant-seven\nSOAPAction: register",
+    )
+    assert result.redact
+    quoted = "az/ure-k3y az%2Fure-k3y k3y-value c00kie other-c00kie schem3-value"
+    assert result.redact(quoted) == " ".join(["[secret]"] * 6)
+    assert result.redact("plant-seven register {id}") == "plant-seven register {id}"
+    assert read_format(legacy_headers="X-Tenant: plant-seven").redact is None
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"legacy_content_type": "xml"}, "LEGACY_CONTENT_TYPE must be a media type"),
@@ -76,6 +107,22 @@ def test_headers_are_lines_after_ours() -> None:
             "LEGACY_CONTENT_TYPE: the charset 'klingon' is unknown",
         ),
         ({"legacy_content_type": "text/xml"}, "LEGACY_CONTENT_TYPE is not JSON, so it needs a"),
+        (
+            {
+                "legacy_content_type": "text/xml",
+                "legacy_body": '<?xml version="1.0" encoding="ISO-8859-1"?><p/>',
+            },
+            "LEGACY_BODY: the XML declares ISO-8859-1, but LEGACY_CONTENT_TYPE makes it utf-8. Set",
+        ),
+        (
+            {
+                "legacy_content_type": "text/xml; charset=utf-16",
+                "legacy_body": "<?xml version='1.0' encoding='utf-8'?><p/>",
+            },
+            "LEGACY_BODY: the XML declares utf-8, but LEGACY_CONTENT_TYPE makes it utf-16",
+        ),
+        ({"legacy_key_header": "authorization"}, "LEGACY_KEY_HEADER must not be authorization"),
+        ({"legacy_key_header": "Accept"}, "LEGACY_KEY_HEADER must not be Accept"),
         ({"legacy_key_header": "Idempotency Key"}, "LEGACY_KEY_HEADER must be the name of a"),
         ({"legacy_key_header": "X\r\nY"}, "LEGACY_KEY_HEADER must be the name of a header"),
         ({"legacy_key_header": "Host"}, "LEGACY_KEY_HEADER must be the name of a header"),

@@ -164,3 +164,32 @@ def test_any_text_renders_or_fails_with_our_errors(source: str) -> None:
         return
     with suppress(UnsendableError):
         assert isinstance(template.render(SAMPLE), bytes)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ local.isofromat | tojson }}",
+        "{{ local.isofromat | default('') }}",
+        "{% if local.isofromat is defined %}{% endif %}",
+        "{{ {'a': 1}.b | tojson }}",
+        "{{ deviceId['x'] | default('') }}",
+    ],
+)
+def test_attribute_that_does_not_exist_is_an_error_with_its_line(source: str) -> None:
+    with pytest.raises(UnsendableError, match=r"LEGACY_BODY, line 2: .* has no "):
+        render("\n" + source)
+
+
+@given(st.text(st.characters(codec="iso-8859-1", exclude_characters="\0"), max_size=100))
+def test_form_has_the_charset_of_its_content_type(text: str) -> None:
+    source = "{{ {'device': deviceId} | urlencode }}"
+    body = render(source, f"{FORM}; charset=iso-8859-1", deviceId=text)
+    fields = parse_qsl(body.decode(), keep_blank_values=True, encoding="iso-8859-1")
+    assert fields == [("device", text)]
+
+
+def test_form_has_a_numeric_reference_for_a_character_beyond_its_charset() -> None:
+    # What Firefox and Chrome send from a page in ISO-8859-1.
+    body = render("a={{ deviceId | urlencode }}", f"{FORM}; charset=iso-8859-1", deviceId="é 東")
+    assert body == b"a=%E9%20%26%2326481%3B"

@@ -87,6 +87,32 @@ def test_reference_to_a_file_is_resolved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [f"{SECRET}\n", f"{SECRET}\r\n", f"\ufeff{SECRET}\n", f"\n{SECRET}\n\n", SECRET]
+)
+def test_text_has_no_byte_order_mark_and_no_line_breaks_around_it(
+    text: str, tmp_path: Path
+) -> None:
+    class Store:
+        def get_parameter(self, **_: Any) -> dict[str, Any]:
+            return {"Parameter": {"Value": text}}
+
+    (tmp_path / "text").write_bytes(text.encode())
+    assert read("LEGACY_TOKEN", f"file:{tmp_path}/text", boto3.client) == SECRET
+    assert read("LEGACY_TOKEN", "ssm:/p/url", lambda _: Store()) == SECRET
+    spaces = f" {SECRET} "  # may belong to a password
+    (tmp_path / "text").write_text(spaces)
+    assert read("LEGACY_TOKEN", f"file:{tmp_path}/text", boto3.client) == spaces
+
+
+@pytest.mark.parametrize(("text", "member"), [("", ""), ("\ufeff\r\n", ""), ('{"a": ""}', "#a")])
+def test_reference_to_an_empty_text_is_an_error(text: str, member: str, tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(text.encode())
+    place = f"file:{tmp_path}/text{member}"
+    with pytest.raises(SettingsError, match=f"LEGACY_BODY refers to {place}, which is empty"):
+        read("LEGACY_BODY", place, boto3.client)
+
+
+@pytest.mark.parametrize(
     "error",
     [
         EndpointConnectionError(endpoint_url="https://ssm.example"),

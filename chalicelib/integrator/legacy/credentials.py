@@ -7,6 +7,7 @@ import logging
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import pycurl
 
@@ -15,7 +16,6 @@ from chalicelib.integrator.legacy import header_lines
 from chalicelib.integrator.legacy.redaction import Redactor
 from chalicelib.integrator.legacy.token_request import TokenClient, is_token
 from chalicelib.integrator.legacy.transport import (
-    Proxy,
     Transport,
     has_control_characters,
     parse_authorities,
@@ -74,9 +74,6 @@ def parse(
     Raises:
         SettingsError: a value is invalid. The message names its setting, and does not quote it.
     """
-    for name, value in values.items():
-        if not value:
-            raise SettingsError(f"{name.upper()} refers to a text that is empty")
     certificate, authorities, proxy = (
         values.get(name) for name in ("legacy_client_certificate", "legacy_ca", "legacy_proxy")
     )
@@ -100,9 +97,10 @@ def parse(
         secrets += _login_secrets(login.user, login.password)
     if client:
         secrets += [client.client_secret, client.basic]
-    for each in (transport.proxy, *map(_environment_proxy, environment_proxies)):
-        if each:
-            secrets += _login_secrets(each.user, each.password)
+    if transport.proxy:
+        secrets += _login_secrets(transport.proxy.user, transport.proxy.password)
+    for each in environment_proxies:
+        secrets += _login_secrets(*_login_of_proxy(each))
     return Credentials(transport, Redactor(secrets), headers, login, client)
 
 
@@ -113,7 +111,11 @@ def _headers(settings: Settings, values: Mapping[str, str]) -> tuple[str, ...]:
             raise SettingsError("LEGACY_TOKEN must be printable ASCII without spaces")
         return (f"Authorization: Bearer {token}",)
     text = values.get("legacy_auth_headers", "")
-    reserved = {**header_lines.RESERVED, settings.legacy_key_header.lower(): "LEGACY_KEY_HEADER"}
+    reserved = {
+        **header_lines.RESERVED,
+        "accept": "LEGACY_HEADERS",
+        settings.legacy_key_header.lower(): "LEGACY_KEY_HEADER",
+    }
     headers = header_lines.read("LEGACY_AUTH_HEADERS", text, "X-Api-Key: …", reserved)
     if text and not (headers and all(each.partition(": ")[2] for each in headers)):
         raise SettingsError("LEGACY_AUTH_HEADERS must have a value for each header")
@@ -124,15 +126,16 @@ def _login(mode: str, values: Mapping[str, str]) -> Login | None:
     if not (user := values.get("legacy_user")):
         return None
     password = values.get("legacy_password", "")
-    for name, value in (("LEGACY_USER", user), ("LEGACY_PASSWORD", password)):
-        if has_control_characters(value):
-            raise SettingsError(f"{name} must not contain control characters, such as line breaks")
+    for name, value in (("legacy_user", user), ("legacy_password", password)):
+        _require_no_control_characters(name, value)
     if mode == "basic" and ":" in user:
         raise SettingsError("LEGACY_USER must not contain a colon with LEGACY_AUTH=basic")
     return Login(mode, user, password)
 
 
 def _token_client(settings: Settings, values: Mapping[str, str]) -> TokenClient:
+    for name in ("legacy_client_id", "legacy_client_secret", "legacy_scope", "legacy_audience"):
+        _require_no_control_characters(name, values.get(name, ""))
     if settings.legacy_client_auth == "basic-raw" and ":" in values["legacy_client_id"]:
         raise SettingsError(
             "LEGACY_CLIENT_ID must not contain a colon with LEGACY_CLIENT_AUTH=basic-raw"
@@ -143,9 +146,16 @@ def _token_client(settings: Settings, values: Mapping[str, str]) -> TokenClient:
         client_secret=values["legacy_client_secret"],
         sends_secret_in_body=settings.legacy_client_auth == "body",
         encodes_basic=settings.legacy_client_auth == "basic",
-        scope=settings.legacy_scope,
-        audience=settings.legacy_audience,
+        scope=values.get("legacy_scope", ""),
+        audience=values.get("legacy_audience", ""),
     )
+
+
+def _require_no_control_characters(name: str, value: str) -> None:
+    if has_control_characters(value):
+        raise SettingsError(
+            f"{name.upper()} must not contain control characters, such as line breaks"
+        )
 
 
 def _header_secrets(headers: Sequence[str]) -> list[str]:
@@ -158,8 +168,7 @@ def _login_secrets(user: str, password: str) -> list[str]:
     return [password, b64encode(f"{user}:{password}".encode()).decode()] if password else []
 
 
-def _environment_proxy(url: str) -> Proxy | None:
-    try:
-        return parse_proxy(url)
-    except SettingsError:
-        return None
+def _login_of_proxy(text: str) -> tuple[str, str]:
+    """Return user and password of a proxy as libcurl reads them: scheme and port may be missing."""
+    user, _, password = text.rpartition("://")[2].rpartition("@")[0].partition(":")
+    return unquote(user), unquote(password)

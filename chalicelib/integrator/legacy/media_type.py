@@ -105,6 +105,24 @@ def syntax_fault(body: bytes, content_type: str) -> str | None:
     return None
 
 
+def encoding_fault(body: bytes, content_type: str) -> str | None:
+    """Return how the declaration of XML contradicts its encoding; None if it does not.
+
+    Some servers trust the Content-Type, as RFC 7303 says, and others the declaration.
+    """
+    encoding = stated_encoding(content_type) or "utf-8"
+    if not is_xml(content_type) or encoding == "ascii":  # which every encoding in use contains
+        return None
+    declared = _XML_DECLARATION.match(body.decode(encoding)[:400].encode())
+    name = declared[1].decode() if declared else encoding
+    if (_known_encoding(name) or "").startswith(encoding.removesuffix("-le").removesuffix("-be")):
+        return None
+    return (
+        f"the XML declares {name}, but LEGACY_CONTENT_TYPE makes it {encoding}. Set the charset of"
+        " LEGACY_CONTENT_TYPE to what the XML declares"
+    )
+
+
 def _form_fault(text: str) -> str | None:
     valid = _FORM.match(text)
     end = valid.end() if valid else 0

@@ -30,6 +30,11 @@ SECRET_FIELDS = (
     re.compile(rf'("{_NAME}"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[\d.eE+-]+)', _ANY_CASE),
     re.compile(rf"((?:^|[&\s]){_NAME}=)[^&\s]+", _ANY_CASE),
 )
+# The same for headers and for a URL's query, of which an operator decides every name.
+_NAMED_SECRET = re.compile(
+    r"passw|pwd|secret|token|key|auth|cookie|session|credential|signature|^sig$|^code$",
+    re.IGNORECASE,
+)
 
 
 def secrets_of(text: str) -> set[str]:
@@ -38,6 +43,26 @@ def secrets_of(text: str) -> set[str]:
         match[0][len(match[1]) :] for pattern in SECRET_FIELDS for match in pattern.finditer(text)
     }
     return {form for each in values for form in (_unquoted(each), unquote_plus(each))}
+
+
+def secrets_of_headers(lines: Iterable[str]) -> set[str]:
+    """Return the values of the header lines whose names suggest secrets, and the parts of each:
+    what follows a scheme, and the values of cookies."""
+    secrets = set()
+    for name, _, value in (line.partition(": ") for line in lines):
+        if _NAMED_SECRET.search(name):
+            cookies = (each.partition("=")[2] for each in value.split(";"))
+            secrets |= {value, value.partition(" ")[2], *cookies}
+    return secrets
+
+
+def secrets_of_query(query: str) -> set[str]:
+    """Return the values in a URL's query whose names suggest secrets, without placeholders."""
+    fields = (each.partition("=") for each in query.split("&"))
+    secrets = {
+        value for name, _, value in fields if _NAMED_SECRET.search(name) and "{" not in value
+    }
+    return secrets | set(map(unquote_plus, secrets))
 
 
 def _unquoted(value: str) -> str:

@@ -17,7 +17,12 @@ from chalicelib.integrator.legacy.record_values import (
     smallest_sample_record,
     values_of,
 )
-from chalicelib.integrator.legacy.redaction import Redactor, secrets_of
+from chalicelib.integrator.legacy.redaction import (
+    Redactor,
+    secrets_of,
+    secrets_of_headers,
+    secrets_of_query,
+)
 from chalicelib.integrator.legacy.url_template import UrlTemplate
 from chalicelib.settings import Settings, SettingsError
 
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.request_template import BodyTemplate
 
 _JSON = "application/json"
-# Credentials in LEGACY_HEADERS would appear in logs that people read.
+# In LEGACY_HEADERS it would be sent beside that of LEGACY_AUTH, and not be read again if refused.
 _RESERVED = {**header_lines.RESERVED, "authorization": "LEGACY_AUTH"}
 
 
@@ -40,8 +45,8 @@ class RequestFormat:
         url: fills the placeholders of the URL; None if it has none.
         body: renders the body; None if the body is the record's JSON.
         content_type: the Content-Type of the body.
-        redact: removes the secrets of the URL's query and of the body from a text that quotes them;
-            None if there are none.
+        redact: removes the secrets of the URL's query, of the headers and of the body from a text
+            that quotes them; None if there are none.
     """
 
     method: str = "POST"
@@ -106,7 +111,7 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     )
     if result.is_rendered:
         _try(result)
-    secrets = secrets_of(urlsplit(url).query)
+    secrets = secrets_of_query(urlsplit(url).query) | secrets_of_headers(result.headers)
     if result.body:
         secrets |= secrets_of(
             result.render(sample_record(result.encoding))[1].decode(result.encoding)
@@ -133,6 +138,11 @@ def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
     if key_header and not header_lines.is_header_name(key_header):
         raise SettingsError(
             "LEGACY_KEY_HEADER must be the name of a header such as Idempotency-Key, or empty"
+        )
+    if key_header.lower() in ("accept", "authorization", "cookie"):
+        raise SettingsError(
+            f"LEGACY_KEY_HEADER must not be {key_header}, which has a meaning of its own. Set a"
+            " header such as Idempotency-Key"
         )
 
 
@@ -172,6 +182,8 @@ def _try(result: RequestFormat) -> None:
         bodies.append(result.render(smallest_sample_record())[1])
     faults = [media_type.syntax_fault(each, result.content_type) for each in bodies if result.body]
     samples = ("has characters that the template must escape", "lacks deviceId and the position")
+    if result.body and (fault := media_type.encoding_fault(bodies[0], result.content_type)):
+        raise SettingsError(f"LEGACY_BODY: {fault}")
     for fault, sample in zip(faults, samples, strict=False):
         if fault:
             raise SettingsError(f"LEGACY_BODY: {fault}. The sample record {sample}")

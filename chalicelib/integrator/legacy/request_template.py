@@ -3,6 +3,9 @@
 - A name that no record has is found when the template is compiled, in every branch.
 - A property that one record lacks makes the rendering of that record fail, unless the template
   tests it (``is defined``), gives it a ``default``, or writes it with ``tojson``, as null.
+- An attribute that does not exist always makes it fail: it is a slip, not a missing property.
+- ``urlencode`` has the charset of the Content-Type. As in browsers, a character beyond it becomes
+  a numeric reference.
 - XML is escaped. Characters that XML does not allow become U+FFFD.
 - The same record always gives the same body, since a retry must repeat its request: there is no
   ``random``.
@@ -12,13 +15,23 @@ keeps Python's internals out of reach.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    Undefined,
+    UndefinedError,
+    nodes,
+)
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing, url_quote
 
 from chalicelib.integrator.legacy import media_type
 from chalicelib.integrator.legacy.record_values import NAMES, UnsendableError
@@ -29,6 +42,21 @@ _MAX_BODY_CHARS = 1_000_000
 _MAX_REASON_CHARS = 300
 # https://www.w3.org/TR/xml/#charsets
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class _MissingProperty(StrictUndefined):
+    """A name that a record lacks. An attribute that any other object lacks raises at once."""
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = missing,
+        name: str | None = None,
+        exc: type[Exception] = UndefinedError,
+    ) -> None:
+        super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
+        if obj is not missing:
+            self._fail_with_undefined_error()
 
 
 class BodyTemplate:
@@ -45,7 +73,7 @@ class BodyTemplate:
     def __init__(self, source: str, content_type: str) -> None:
         self._is_xml = media_type.is_xml(content_type)
         self._encoding = media_type.stated_encoding(content_type) or "utf-8"
-        environment = _environment(autoescape=self._is_xml)
+        environment = _environment(autoescape=self._is_xml, encoding=self._encoding)
         try:
             tree = environment.parse(source)
             _require_known_names(tree, environment)
@@ -98,13 +126,28 @@ class BodyTemplate:
             ) from None
 
 
-def _environment(*, autoescape: bool) -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=autoescape)
+def _environment(*, autoescape: bool, encoding: str) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(undefined=_MissingProperty, autoescape=autoescape)
     # What would differ from one rendering to the next.
     del environment.filters["random"]
     del environment.globals["lipsum"]
+    environment.filters["urlencode"] = partial(_urlencode, encoding=encoding)
     environment.policies["json.dumps_kwargs"] = {"default": _json_value}
     return environment
+
+
+def _urlencode(value: object, *, encoding: str) -> str:
+    """Encode a text, or the fields of an object or of pairs as a form, in the body's encoding."""
+
+    def quote(text: object, *, is_field: bool = True) -> str:
+        # https://url.spec.whatwg.org/#string-percent-encode-after-encoding
+        return url_quote(str(text).encode(encoding, "xmlcharrefreplace"), for_qs=is_field)
+
+    if isinstance(value, Mapping):
+        value = value.items()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return quote(value, is_field=False)
+    return "&".join(f"{quote(name)}={quote(each)}" for name, each in value)
 
 
 def _json_value(value: object) -> object:

@@ -136,7 +136,7 @@ class TokenCache:
             self._retry_at = 0.0
 
     def _valid_token(self) -> Token | None:
-        """Return a token that has not expired; the next one if need be. The caller holds the lock."""
+        """Return a valid token, the next one if need be. The caller holds the lock."""
         now = self._clock()
         if self._next and not (self._token and now < self._token.expires_at):
             self._token, self._next = self._next, None

@@ -13,6 +13,8 @@ from chalicelib.integrator.legacy.record_values import PROPERTIES, UnsendableErr
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 
+# Servers and proxies remove these segments, even encoded ones: RFC 3986, section 5.2.4.
+_DOTS = (".", "..")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -43,6 +45,13 @@ class UrlTemplate:
             )
         if _PLACEHOLDER.search(urlsplit(text).netloc):
             raise SettingsError("LEGACY_URL must not have a placeholder in its host or port")
+        if "#" in text:
+            raise SettingsError(
+                "LEGACY_URL must not have a fragment: a request does not carry what follows #."
+                " Write %23 for a #"
+            )
+        if any(each in _DOTS for each in urlsplit(text).path.split("/")):
+            raise SettingsError("LEGACY_URL must not have a path segment that is only dots")
         if any(brace in part for brace in "{}" for part in self._parts[::2]):
             raise SettingsError("LEGACY_URL has a brace without its counterpart. Write %7B or %7D")
 
@@ -64,7 +73,6 @@ class UrlTemplate:
                 raise UnsendableError(f"LEGACY_URL needs {name}, which the record does not have")
             parts[index] = quote(str(values[name]), safe="")
         url = "".join(parts)
-        # Servers and proxies remove these segments, even encoded ones: RFC 3986, section 5.2.4.
-        if any(each in (".", "..") for each in urlsplit(url).path.split("/")):
+        if any(each in _DOTS for each in urlsplit(url).path.split("/")):
             raise UnsendableError("LEGACY_URL has a path segment that is only dots for this record")
         return url

@@ -20,14 +20,16 @@ After each sample window, with ``latency`` the geometric mean of its successful 
 ``state.LimiterState`` lists the states. This module has three of them:
 
 - *Slow start*: while latency stays at its base, each step adds up to ``slow_start_calls``, or
-  doubles the limit. Each successful call opens a part of the step: a refusal ends it early.
+  doubles the limit. Each successful call opens a part of the step: a refusal ends it early. If
+  latency grows with the limit, slow start ends. Then its first window may have queued, so that the
+  base latency is doubtful, and the first probe is deep.
 - *Steady*: the formula above. Two windows in a row without a queue resume slow start.
 - *Probe*: at regular intervals, and after a large rise, one window at a lower limit. If latency
   falls by less than the limit, the lower window had no queue and is the base latency: if it hardly
-  falls, the work itself has become slower. If latency falls as much as the limit, the queue is
-  still there, and a deeper probe follows. At the same throughput latency is proportional to limit.
-  If latency grew with the limit in slow start, the base is doubtful: the first probe is deep.
-  Between two probes the formula may lower the limit as far. Then the same comparison applies.
+  falls, the work itself has become slower. If latency falls about as much as the limit, calls queue
+  at both limits, since at the same throughput latency is proportional to the limit. If it is far
+  above the base, a deeper probe follows. Between two probes the formula may lower the limit as far.
+  Then the same comparison applies.
 """
 
 import math
@@ -66,7 +68,8 @@ class SampleWindow:
     """A sample of calls that were sent one after another at one limit.
 
     It is complete once most of its calls have ended: the slowest fifth is not awaited. Calls sent
-    with fewer than ``full`` in flight are not sampled: they show nothing about the limit.
+    with fewer than ``full`` slots occupied, by calls in flight or by reservations, are not sampled:
+    they show nothing about the limit.
     """
 
     def __init__(self, limit: int, size: int, full: float, now: float) -> None:
@@ -75,15 +78,15 @@ class SampleWindow:
         self._sent = self._refused = self.ended = self.succeeded = 0
         self.latency = self.variance = 0.0  # mean and variance of the log latencies
 
-    def on_start(self, in_flight: int, now: float) -> None:
+    def on_start(self, occupied: int, now: float) -> None:
         """Count a call that is sent; with the last one, close the window to later calls."""
-        self._sent += in_flight >= self._full
+        self._sent += occupied >= self._full
         if self._sent > self._size:
             self._sent_until = min(self._sent_until, now + SAME_INSTANT_S)
 
-    def on_result(self, ok: bool, latency_s: float, inflight: int, sent_at: float) -> bool:
+    def on_result(self, ok: bool, latency_s: float, occupied: int, sent_at: float) -> bool:
         """Add a call's result; return whether the window is complete."""
-        if not self._includes(inflight, sent_at):
+        if not self._includes(occupied, sent_at):
             return False
         self.ended += 1
         if ok:  # Welford's recurrence
@@ -95,16 +98,16 @@ class SampleWindow:
             ) / self.succeeded
         return self._is_complete
 
-    def on_refused(self, inflight: int, sent_at: float) -> bool:
+    def on_refused(self, occupied: int, sent_at: float) -> bool:
         """Leave a refused call out of the sample; return whether the window is complete."""
-        if not self._includes(inflight, sent_at):
+        if not self._includes(occupied, sent_at):
             return False
         self._refused += 1
         return self._is_complete
 
-    def _includes(self, inflight: int, sent_at: float) -> bool:
+    def _includes(self, occupied: int, sent_at: float) -> bool:
         """Return whether a call belongs to the window: sent in it, while the limit was reached."""
-        return inflight >= self._full and self._began_at <= sent_at < self._sent_until
+        return occupied >= self._full and self._began_at <= sent_at < self._sent_until
 
     @property
     def _is_complete(self) -> bool:
@@ -246,12 +249,13 @@ class GradientLimit:
         self._is_unconfirmed = window.latency - first.latency > BASE_CONFIRMED * growth
 
     def _has_sped_up(self, window: SampleWindow) -> bool:
-        """Return whether latency is much lower than in the last window, at no lower limit."""
+        """Return whether latency has fallen since the last window, by much more than the limit."""
         last, self._last_window = self._last_window, window
-        if not last or window.limit < last.limit:
+        if not last:
             return False
+        reduction = max(0.0, math.log(last.limit / window.limit))
         least = self._p.base_reset_rise + CEILING_ERRORS * self._error(window)
-        return last.latency - window.latency > least
+        return last.latency - window.latency > least + reduction
 
     def _has_fallen_in_vain(self, window: SampleWindow) -> bool:
         """Return whether the limit has fallen as far as in a deep probe, and latency much less.

@@ -1,6 +1,8 @@
 """Contradictory or invalid credentials are reported by the names of their settings."""
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import trustme
@@ -11,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from chalicelib import aws, secret_references
+from chalicelib.integrator.legacy import credentials as credential_settings
 from chalicelib.settings import Settings, SettingsError
 from tests.support.credentials import credentials_of
 
@@ -100,6 +104,15 @@ def test_contradiction_names_the_settings(environ: dict[str, str], message: str)
             "LEGACY_CLIENT_ID must not contain a colon",
         ),
         ({**OAUTH2, "LEGACY_TOKEN_URL": "issuer"}, "LEGACY_TOKEN_URL must be a URL such as"),
+        (
+            {**OAUTH2, "LEGACY_CLIENT_SECRET": "hush\thush"},
+            "LEGACY_CLIENT_SECRET must not contain control characters",
+        ),
+        ({**OAUTH2, "LEGACY_SCOPE": "a\nb"}, "LEGACY_SCOPE must not contain control characters"),
+        (
+            {"LEGACY_AUTH": "header", "LEGACY_AUTH_HEADERS": "Accept: hush"},
+            "LEGACY_AUTH_HEADERS must not set Accept. Set LEGACY_HEADERS",
+        ),
     ],
 )
 def test_invalid_value_names_its_setting_and_is_not_quoted(
@@ -111,9 +124,32 @@ def test_invalid_value_names_its_setting_and_is_not_quoted(
     assert "hush" not in str(raised.value)
 
 
-def test_reference_to_an_empty_text_names_its_setting(tmp_path: object) -> None:
-    with pytest.raises(SettingsError, match="LEGACY_TOKEN refers to a text that is empty"):
-        credentials_of({"LEGACY_AUTH": "bearer", "LEGACY_TOKEN": "file:/dev/null"})
+def test_scope_and_audience_may_be_references(tmp_path: Path) -> None:
+    (tmp_path / "scope").write_text("punches.write other\n")
+    environ = {**OAUTH2, "LEGACY_SCOPE": f"file:{tmp_path}/scope", "LEGACY_AUDIENCE": "api://hr"}
+    settings = Settings.from_env(environ)
+    values = {
+        name: secret_references.read(name, getattr(settings, name), aws.secrets)
+        for name in settings.legacy_credentials
+    }
+    client = credential_settings.parse(settings, values).token_client
+    assert client
+    assert (client.scope, client.audience) == ("punches.write other", "api://hr")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "http://ann:hu%40sh@proxy.example:3128",
+        "ann:hu%40sh@proxy.example:3128",
+        "http://ann:hu%40sh@proxy.example",
+        "https://ann:hu%40sh@proxy.example:3128/path",
+    ],
+)
+def test_password_of_a_proxy_in_the_environment_is_redacted(variable: str) -> None:
+    credentials = credential_settings.parse(Settings(), {}, [variable])
+    basic = b64encode(b"ann:hu@sh").decode()
+    assert credentials.redact(f"hu@sh, Basic {basic}.") == "[secret], Basic [secret]."
 
 
 @pytest.fixture(scope="module")
