@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 from base64 import b64decode, b64encode
+from itertools import pairwise
 
 import pytest
 import spnego
@@ -67,9 +68,19 @@ def test_each_request_carries_the_credentials_from_the_first_on(
 class DigestLegacy:
     """Challenges by Digest (RFC 7616, SHA-256 or MD5), and checks each answer itself."""
 
-    def __init__(self, algorithm: str, password: str = LOGIN["LEGACY_PASSWORD"]) -> None:
+    def __init__(
+        self,
+        algorithm: str,
+        password: str = LOGIN["LEGACY_PASSWORD"],
+        *,
+        says_stale: bool = True,
+        nonces_once: bool = False,
+    ) -> None:
         self._algorithm = algorithm
         self._password = password
+        self._says_stale = says_stale
+        self._nonces_once = nonces_once
+        self.realm = "hr"
         self.nonce = ""
         self.counts: list[int] = []  # the nc of each request that was accepted
 
@@ -80,11 +91,15 @@ class DigestLegacy:
         fields = dict(re.findall(r'(\w+)="?([^",]+)"?', request.headers["Authorization"] or ""))
         if fields.get("nonce") == self.nonce and fields["response"] == self._expected(fields):
             self.counts.append(int(fields["nc"], 16))
+            if self._nonces_once:
+                self.renew_nonce()
             return Response()
-        stale = ", stale=true" if fields and fields["nonce"] != self.nonce else ""
+        is_stale = self._says_stale and fields and fields["nonce"] != self.nonce
+        stale = ", stale=true" if is_stale else ""
         self.renew_nonce()
         challenge = (
-            f'Digest realm="hr", nonce="{self.nonce}", qop="auth", algorithm={self._algorithm}'
+            f'Digest realm="{self.realm}", nonce="{self.nonce}", qop="auth",'
+            f" algorithm={self._algorithm}"
         )
         return Response(401, {"WWW-Authenticate": challenge + stale}, b"who?")
 
@@ -93,7 +108,7 @@ class DigestLegacy:
             new = hashlib.md5 if self._algorithm == "MD5" else hashlib.sha256
             return new(text.encode()).hexdigest()
 
-        first = digest(f"{LOGIN['LEGACY_USER']}:hr:{self._password}")
+        first = digest(f"{LOGIN['LEGACY_USER']}:{self.realm}:{self._password}")
         second = digest("POST:/point-records")
         middle = ":".join(fields[name] for name in ("nonce", "nc", "cnonce", "qop"))
         return digest(f"{first}:{middle}:{second}")
@@ -113,6 +128,42 @@ def test_digest_is_challenged_once_and_its_nonce_is_reused(algorithm: str) -> No
     # The first request waits for its challenge without the body, so no body is sent in vain.
     assert [each.body for each in server.requests] == [b"", BODY, BODY, BODY, BODY, BODY]
     assert {each.connection for each in server.requests} == {1}
+
+
+@pytest.mark.parametrize("nonces_once", [False, True])
+def test_digest_goes_on_if_the_legacy_forgets_a_nonce_without_calling_it_stale(
+    nonces_once: bool,
+) -> None:
+    legacy = DigestLegacy("MD5", says_stale=False, nonces_once=nonces_once)
+    with (
+        HttpServer(legacy).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        outcomes = [send(connection).outcome for _ in range(3)]
+        legacy.renew_nonce()
+        outcomes.append(send(connection).outcome)
+        legacy.realm = "payroll"
+        outcomes.append(send(connection).outcome)
+    assert outcomes == [Outcome.DELIVERED] * 5
+    assert len(legacy.counts) == 5
+    assert {each.connection for each in server.requests} == {1}
+
+
+def test_digest_repeats_only_the_first_call_after_its_password_was_changed() -> None:
+    legacy = DigestLegacy("MD5")
+    with (
+        HttpServer(legacy).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        assert send(connection).outcome is Outcome.DELIVERED
+        legacy._password = "another"
+        sent = [len(server.requests)]
+        for _ in range(3):
+            assert send(connection).credentials_refused
+            sent.append(len(server.requests))
+    first, *others = [after - before for before, after in pairwise(sent)]
+    assert first <= 2 * min(others)
+    assert others == [3, 3]  # what libcurl makes of a call
 
 
 def test_digest_with_a_wrong_password_is_an_overload_after_one_round_trip() -> None:

@@ -112,7 +112,7 @@ def test_request_has_the_form_of_the_grant(in_body: bool) -> None:
         (100, 75, 90),
         ("3600", 2_700, 3_590),  # Azure AD v1 and ADFS send text
         (1e300, 64_800, 86_390),
-        (0.001, 0.75, 0.9),
+        (0.001, 0.75, 1),
         (None, 300, math.inf),
         (0, 300, math.inf),
         (-1, 300, math.inf),
@@ -131,6 +131,15 @@ def test_lifetime_of_a_token(expires_in: object, renewed_after_s: float, used_fo
     )
 
 
+def test_token_that_arrives_later_than_it_lives_is_used_for_a_second() -> None:
+    clock = iter([NOW, NOW + 5])
+    with HttpServer(
+        lambda _: Response(body=b'{"access_token": "t", "expires_in": 2}')
+    ).running() as s:
+        token = client_of(s.url).request(Transport(), 5.0, lambda: next(clock))
+    assert token.expires_at == NOW + 6
+
+
 def refusal(status: int, **fields: str) -> Response:
     return Response(status, body=json.dumps(fields).encode())
 
@@ -140,6 +149,8 @@ def refusal(status: int, **fields: str) -> Response:
     [
         (refusal(400, error="invalid_client"), True, "refuses our client: invalid_client"),
         (refusal(400, error="invalid_scope"), True, "refuses our client: invalid_scope (HTTP 400)"),
+        (refusal(200, error="invalid_client"), True, "invalid_client (HTTP 200)"),
+        (refusal(200, error="busy"), False, "answers HTTP 200"),
         (refusal(401), True, "answers HTTP 401"),
         (refusal(403, error="b\r\nX: y"), True, "answers HTTP 403"),
         (refusal(500, error="invalid_client"), False, "answers HTTP 500"),

@@ -54,6 +54,8 @@ class AuthenticatedConnection:
                 credentials_refused=error.is_refused,
             )
         result = yield from self._send(used, record_id, record, started)
+        if result.outcome is Outcome.DELIVERED:
+            self._credentials.report_accepted(used)
         if not result.credentials_refused and result.http_status is not None:
             return result
         if self._credentials.report_refused(used, result.http_status):

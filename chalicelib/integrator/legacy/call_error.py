@@ -28,6 +28,13 @@ _TLS_ERRORS = (
     *(pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION),
     *(pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR),
 )
+# The codes of calls that found no connection.
+_CONNECT_ERRORS = (
+    *(pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY),
+    *(pycurl.E_COULDNT_CONNECT, pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION),
+)
+# How libcurl's text of a timeout begins once there is a connection; before, it names another phase.
+_CONNECTED_TIMEOUT = "Operation"
 # What is wrong with the legacy's certificate, by OpenSSL's codes (x509_vfy.h).
 _UNTRUSTED = {
     9: "the certificate is not valid yet",
@@ -70,7 +77,7 @@ def explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, st
         head_bytes: how many bytes of header lines the call has received.
     """
     if error == pycurl.E_OPERATION_TIMEDOUT:
-        what = "response" if is_sent(curl) else "connection"
+        what = "response" if is_sent(curl, error) else "connection"
         return Outcome.OVERLOADED, f"timeout while waiting for the {what}"
     if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
         return Outcome.OVERLOADED, f"the proxy answers HTTP {status}"
@@ -88,8 +95,20 @@ def explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, st
     return _ERRORS.get(error, (Outcome.OVERLOADED, f"libcurl error {error}"))
 
 
-def is_sent(curl: pycurl.Curl) -> bool:
-    """Return whether libcurl began to send the request; before that, it connects."""
+def is_sent(curl: pycurl.Curl, error: int) -> bool:
+    """Return whether libcurl was sending the request or waiting for its response.
+
+    Before that, it connects. It does so again if a kept connection turns out to be closed, after it
+    has sent the request in vain.
+
+    Args:
+        curl: the handle of the call.
+        error: libcurl's code.
+    """
+    if error in _CONNECT_ERRORS:
+        return False
+    if error == pycurl.E_OPERATION_TIMEDOUT and not curl.errstr().startswith(_CONNECTED_TIMEOUT):
+        return False
     return bool(curl.getinfo(pycurl.REQUEST_SIZE) > 0)
 
 

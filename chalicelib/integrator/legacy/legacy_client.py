@@ -36,6 +36,7 @@ from chalicelib.integrator.legacy.legacy_response import (
     final_fields,
 )
 from chalicelib.integrator.legacy.record_values import UnsendableError
+from chalicelib.integrator.legacy.tcp_info import received_bytes
 from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.integrator.outcome import (
     CallResult,
@@ -141,13 +142,19 @@ class LegacyConnection:
             curl.setopt(pycurl.RESOLVE, list(resolve))
         self._has_credentials = credentials is not None
         self._ntlm: NtlmConnection | None = None
+        self._is_digest = False
+        self._was_accepted = False  # whether the last response was other than 401
+        self._is_tls = endpoint.url.lower().startswith("https:")
+        self._is_stale = False  # whether the response arrived before its request was sent
         self._deadline = 0.0
         if credentials is None:
             Transport().apply(curl, endpoint.url)
             return
         credentials.apply(curl, endpoint.url)
         self.carry(credentials.headers)
-        if (login := credentials.login) and login.scheme == "ntlm":
+        login = credentials.login
+        self._is_digest = login is not None and login.scheme == "digest"
+        if login and login.scheme == "ntlm":
             from chalicelib.integrator.legacy.ntlm import NtlmConnection  # noqa: PLC0415 - rare
 
             self._ntlm = NtlmConnection(
@@ -225,14 +232,17 @@ class LegacyConnection:
             and 200 <= status < 300
             and self._conditions is None
             and received.has_whole_head
+            and not self._is_stale
         ):
             latency_s = time.monotonic() - started
             result = judge_response(status, bytes(received.body), latency_s, None)
             if result.outcome is Outcome.DELIVERED:
+                self._was_accepted = True
                 return result
         elif self._deserves_retry(error, status):
             error = yield from self._retry(error, headers, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
+        self._was_accepted = status != 401
         return self._judge(error, status, time.monotonic() - started)
 
     def close(self) -> None:
@@ -255,8 +265,35 @@ class LegacyConnection:
             if remaining_s <= 0:
                 return int(pycurl.E_OPERATION_TIMEDOUT)
             self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
+        received_before = self._received_bytes()
         error = yield self._curl
+        self._curl.setopt(pycurl.FRESH_CONNECT, 0)  # the messages of NTLM belong to one connection
+        self._is_stale = received_before is not None and self._began_before(received_before)
         return int(pycurl.E_OK) if self._response.is_ended else error
+
+    def _received_bytes(self) -> int | None:
+        """Return how many bytes the connection has received; None if it is new or has no TLS."""
+        if not self._is_tls:  # libcurl finds what follows a response in its own buffer
+            return None
+        return received_bytes(self._curl.getinfo(pycurl.ACTIVESOCKET))
+
+    def _began_before(self, received_before: int) -> bool:
+        """Return whether a part of the response had arrived before its request was sent.
+
+        A server may send two responses to one request. OpenSSL reads ahead, so the second one may
+        wait in its buffer, where ``is_quiet`` does not see it. libcurl would take it for the
+        response to the next request. That is seen unless the true response has arrived by now.
+
+        Args:
+            received_before: how many bytes the connection had received by then.
+        """
+        if self._curl.getinfo(pycurl.NUM_CONNECTS):
+            return False
+        received_now = self._received_bytes()
+        response = self._response
+        return received_now is not None and received_now - received_before < len(
+            response.head
+        ) + len(response.body)
 
     def _deserves_retry(self, error: int, status: int) -> bool:
         """Return whether the call must be repeated before it can be judged.
@@ -267,7 +304,12 @@ class LegacyConnection:
           answers 400 and closes.
         - libcurl discards a response whose Content-Length is invalid, as RFC 9112, section 6.3
           demands. A legacy that always sends one would have its deliveries repeated without end.
+        - A response that arrived before the request belongs to another record.
+        - libcurl takes a new challenge of Digest for a refusal unless it says ``stale=true``. Some
+          servers omit that when they forget a nonce, as at a restart, or change their realm.
         """
+        if self._is_stale or (status == 401 and self._is_digest and self._was_accepted):
+            return True
         if error == E_WEIRD_SERVER_REPLY:
             # One code for all invalid headers: only the text tells which.
             return "Content-Length" in self._curl.errstr()
@@ -278,22 +320,24 @@ class LegacyConnection:
         )
 
     def _retry(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
-        """Repeat the call on a new connection in the time that is left.
+        """Repeat the call in the time that is left, on a new connection unless Digest goes on.
 
         After an invalid Content-Length the body ends where its JSON ends, or with the connection.
         """
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
+            if self._is_stale:
+                self._response.clear()
             return int(pycurl.E_OPERATION_TIMEDOUT)
+        is_challenged = self._curl.getinfo(pycurl.RESPONSE_CODE) == 401 and not self._is_stale
         self._response.ignores_length = error == E_WEIRD_SERVER_REPLY
         self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._response.ignores_length)
-        self._curl.setopt(pycurl.FRESH_CONNECT, 1)
+        self._curl.setopt(pycurl.FRESH_CONNECT, not is_challenged)
         error = yield from self._transfer(headers, record)
         self._response.ignores_length = False
         self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(self._call_timeout_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
-        self._curl.setopt(pycurl.FRESH_CONNECT, 0)
         return error
 
     def _judge(self, error: int, status: int, latency_s: float) -> CallResult:
@@ -308,7 +352,7 @@ class LegacyConnection:
             outcome, reason = explain(self._curl, error, len(self._response.head))
             is_refused = refuses_credentials(self._curl, error)
             # TLS 1.3 tells only after the request that it refuses a certificate.
-            broke_off = is_sent(self._curl) and not is_refused
+            broke_off = is_sent(self._curl, error) and not is_refused
             return judge_no_response(
                 outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
             )

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _SPEED_WINDOW_S = 6
 # With 1, a call is sometimes called silent after its first second, before libcurl knows its speed.
 _MIN_LOW_SPEED_S = 2
+# A legacy that fails over to another address is found after this time. libcurl would keep the
+# first address for a minute, and a connection to a server that goes on answering for a day.
+_NAME_KEPT_S = 5
+_CONNECTION_KEPT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class LegacyEndpoint:
         curl.setopt(pycurl.MAXREDIRS, 3)  # bounds the answers to challenges of Digest as well
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.MAXCONNECTS, 1)
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, _NAME_KEPT_S)
+        curl.setopt(pycurl.MAXLIFETIME_CONN, _CONNECTION_KEPT_S)
         # A longer body ends the response; then a 2xx is unreadable, and another status counts.
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, milliseconds(self.connect_timeout_s))
