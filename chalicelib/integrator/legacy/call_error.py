@@ -1,4 +1,4 @@
-"""Explain why a call has no complete response: libcurl's codes, for people and for the limiter.
+"""Judge calls without a complete response: libcurl's codes, for people and for the limiter.
 
 No text names the host or the URL: employees may read it. libcurl's own messages do.
 """
@@ -7,7 +7,7 @@ import re
 
 import pycurl
 
-from chalicelib.integrator.outcome import Outcome
+from chalicelib.integrator.outcome import CallResult, Outcome, judge_no_response
 
 # libcurl accepts header lines of up to 100 KB, and 300 KB of them. It reports more than that with
 # the code of a reset, but by then it has passed on at least this much.
@@ -68,20 +68,32 @@ _ERRORS: dict[int, tuple[Outcome, str]] = {
 }
 
 
-def explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, str]:
-    """Return the outcome and the reason of a call without a complete response.
+def judge_error(curl: pycurl.Curl, error: int, head_bytes: int, latency_s: float) -> CallResult:
+    """Judge a call without a complete response.
 
     Args:
         curl: the handle of the call.
         error: libcurl's code.
         head_bytes: how many bytes of header lines the call has received.
+        latency_s: how long the call took.
     """
+    outcome, reason = _explain(curl, error, head_bytes)
+    is_refused = _refuses_credentials(curl, error)
+    # TLS 1.3 tells only after the request that it refuses a certificate.
+    broke_off = _is_sent(curl, error) and not is_refused
+    return judge_no_response(
+        outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
+    )
+
+
+def _explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, str]:
+    """Return the outcome and the reason; the arguments are those of ``judge_error``."""
     if error == pycurl.E_OPERATION_TIMEDOUT:
-        what = "response" if is_sent(curl, error) else "connection"
+        what = "response" if _is_sent(curl, error) else "connection"
         return Outcome.OVERLOADED, f"timeout while waiting for the {what}"
     if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
         return Outcome.OVERLOADED, f"the proxy answers HTTP {status}"
-    if refuses_credentials(curl, error):
+    if _refuses_credentials(curl, error):
         return Outcome.OVERLOADED, "the legacy refuses our client certificate"
     if error == pycurl.E_PEER_FAILED_VERIFICATION:
         # 0 or 1 (unspecified) if the chain is trusted, but the certificate is for another host.
@@ -95,15 +107,11 @@ def explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, st
     return _ERRORS.get(error, (Outcome.OVERLOADED, f"libcurl error {error}"))
 
 
-def is_sent(curl: pycurl.Curl, error: int) -> bool:
+def _is_sent(curl: pycurl.Curl, error: int) -> bool:
     """Return whether libcurl was sending the request or waiting for its response.
 
     Before that, it connects. It does so again if a kept connection turns out to be closed, after it
     has sent the request in vain.
-
-    Args:
-        curl: the handle of the call.
-        error: libcurl's code.
     """
     if error in _CONNECT_ERRORS:
         return False
@@ -112,7 +120,7 @@ def is_sent(curl: pycurl.Curl, error: int) -> bool:
     return bool(curl.getinfo(pycurl.REQUEST_SIZE) > 0)
 
 
-def refuses_credentials(curl: pycurl.Curl, error: int) -> bool:
+def _refuses_credentials(curl: pycurl.Curl, error: int) -> bool:
     """Return whether the proxy refuses our credentials, or the legacy our client certificate.
 
     TLS 1.3 reports a certificate that is refused only after the handshake.

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pycurl
 
-from chalicelib.integrator.legacy.call_error import (
-    E_WEIRD_SERVER_REPLY,
-    explain,
-    is_sent,
-    refuses_credentials,
-)
+from chalicelib.integrator.legacy.call_error import E_WEIRD_SERVER_REPLY, judge_error
+from chalicelib.integrator.legacy.call_steps import Call, Transfer, perform
+from chalicelib.integrator.legacy.early_response import EarlyResponse
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint, milliseconds
 from chalicelib.integrator.legacy.legacy_response import (
     MAX_BODY_BYTES,
@@ -36,13 +33,11 @@ from chalicelib.integrator.legacy.legacy_response import (
     final_fields,
 )
 from chalicelib.integrator.legacy.record_values import UnsendableError
-from chalicelib.integrator.legacy.tcp_info import received_bytes
 from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.integrator.outcome import (
     CallResult,
     Outcome,
     judge,
-    judge_no_response,
     judge_response,
     storable,
 )
@@ -56,14 +51,6 @@ _HEADERS = (
     "Accept-Encoding: identity",
     "Expect:",  # libcurl must not wait for a 100 Continue
 )
-
-Transfer = Generator[pycurl.Curl, int, int]
-Call = Generator[pycurl.Curl, int, CallResult]
-"""A call in progress, as a generator.
-
-It yields a handle whenever a transfer must be made, takes libcurl's code of that transfer, and
-returns how the call ended.
-"""
 
 
 def connect(
@@ -82,21 +69,6 @@ def connect(
     )
 
     return AuthenticatedConnection(endpoint, endpoint.credentials, resolve=resolve)
-
-
-def perform(call: Call) -> CallResult:
-    """Make the transfers of a call, one after another, and return how it ended."""
-    try:
-        handle = next(call)
-        while True:
-            error = int(pycurl.E_OK)
-            try:
-                handle.perform()
-            except pycurl.error as failure:
-                error = int(failure.args[0])
-            handle = call.send(error)
-    except StopIteration as end:
-        return cast(CallResult, end.value)
 
 
 class LegacyConnection:
@@ -144,8 +116,9 @@ class LegacyConnection:
         self._ntlm: NtlmConnection | None = None
         self._is_digest = False
         self._was_accepted = False  # whether the last response was other than 401
-        self._is_tls = endpoint.url.lower().startswith("https:")
-        self._is_stale = False  # whether the response arrived before its request was sent
+        is_tls = endpoint.url.lower().startswith("https:")
+        self._early = EarlyResponse(curl, response) if is_tls else None
+        self._is_early = False  # whether the response began before its request was sent
         self._deadline = 0.0
         if credentials is None:
             Transport().apply(curl, endpoint.url)
@@ -232,7 +205,7 @@ class LegacyConnection:
             and 200 <= status < 300
             and self._conditions is None
             and received.has_whole_head
-            and not self._is_stale
+            and not self._is_early
         ):
             latency_s = time.monotonic() - started
             result = judge_response(status, bytes(received.body), latency_s, None)
@@ -265,35 +238,12 @@ class LegacyConnection:
             if remaining_s <= 0:
                 return int(pycurl.E_OPERATION_TIMEDOUT)
             self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
-        received_before = self._received_bytes()
+        if self._early:
+            self._early.before_request()
         error = yield self._curl
         self._curl.setopt(pycurl.FRESH_CONNECT, 0)  # the messages of NTLM belong to one connection
-        self._is_stale = received_before is not None and self._began_before(received_before)
+        self._is_early = self._early is not None and self._early.has_happened()
         return int(pycurl.E_OK) if self._response.is_ended else error
-
-    def _received_bytes(self) -> int | None:
-        """Return how many bytes the connection has received; None if it is new or has no TLS."""
-        if not self._is_tls:  # libcurl finds what follows a response in its own buffer
-            return None
-        return received_bytes(self._curl.getinfo(pycurl.ACTIVESOCKET))
-
-    def _began_before(self, received_before: int) -> bool:
-        """Return whether a part of the response had arrived before its request was sent.
-
-        A server may send two responses to one request. OpenSSL reads ahead, so the second one may
-        wait in its buffer, where ``is_quiet`` does not see it. libcurl would take it for the
-        response to the next request. That is seen unless the true response has arrived by now.
-
-        Args:
-            received_before: how many bytes the connection had received by then.
-        """
-        if self._curl.getinfo(pycurl.NUM_CONNECTS):
-            return False
-        received_now = self._received_bytes()
-        response = self._response
-        return received_now is not None and received_now - received_before < len(
-            response.head
-        ) + len(response.body)
 
     def _deserves_retry(self, error: int, status: int) -> bool:
         """Return whether the call must be repeated before it can be judged.
@@ -308,7 +258,7 @@ class LegacyConnection:
         - libcurl takes a new challenge of Digest for a refusal unless it says ``stale=true``. Some
           servers omit that when they forget a nonce, as at a restart, or change their realm.
         """
-        if self._is_stale or (status == 401 and self._is_digest and self._was_accepted):
+        if self._is_early or (status == 401 and self._is_digest and self._was_accepted):
             return True
         if error == E_WEIRD_SERVER_REPLY:
             # One code for all invalid headers: only the text tells which.
@@ -326,10 +276,10 @@ class LegacyConnection:
         """
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
-            if self._is_stale:
+            if self._is_early:
                 self._response.clear()
             return int(pycurl.E_OPERATION_TIMEDOUT)
-        is_challenged = self._curl.getinfo(pycurl.RESPONSE_CODE) == 401 and not self._is_stale
+        is_challenged = self._curl.getinfo(pycurl.RESPONSE_CODE) == 401 and not self._is_early
         self._response.ignores_length = error == E_WEIRD_SERVER_REPLY
         self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._response.ignores_length)
@@ -349,13 +299,7 @@ class LegacyConnection:
         fields = final_fields(bytes(self._response.head))
         is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
         if fields is None or (is_broken and 200 <= status < 300):
-            outcome, reason = explain(self._curl, error, len(self._response.head))
-            is_refused = refuses_credentials(self._curl, error)
-            # TLS 1.3 tells only after the request that it refuses a certificate.
-            broke_off = is_sent(self._curl, error) and not is_refused
-            return judge_no_response(
-                outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
-            )
+            return judge_error(self._curl, error, len(self._response.head), latency_s)
         body = decode(bytes(self._response.body), fields.get("content-encoding"))
         result = judge(
             self._conditions,
