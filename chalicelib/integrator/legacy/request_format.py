@@ -91,7 +91,7 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
 
     Args:
         settings: the settings.
-        resolved: returns the value of a setting that may be a reference; see ``container``.
+        resolved: returns the value of a setting by its name in lower case, behind its reference.
 
     Raises:
         SettingsError: a setting is invalid. The message names it, the place and the reason.
