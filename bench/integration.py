@@ -27,7 +27,7 @@ from bench.legacies.models import WorkerPool, lognormal
 from bench.punches import punch
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
-from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.limiter import POLICIES
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy

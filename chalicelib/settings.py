@@ -537,7 +537,7 @@ class Settings:
 
     @property
     def legacy_credentials(self) -> list[str]:
-        """The names of the settings that are set, and are credentials or the road to the legacy.
+        """The names of the settings for credentials and the way to the legacy that are set.
 
         The value of each may be a reference.
         """

@@ -2,7 +2,8 @@
 
 Start with ``run``: its docstring has the pipeline, the invariants and the threads.
 
-- ``run``: the loop that claims, sends and settles, and makes every decision of a run.
+- ``run``: the loop that claims, sends and settles, and ends in time.
+- ``dispatcher``: send records as far as the limit allows; pass on how their calls ended.
 - ``prefetch``: hold claimed records until they are sent; decide how many to claim.
 - ``call_pool``: the calls in flight, shared among a few threads.
 - ``call_thread``: one of these threads: it makes many calls at once.

@@ -12,7 +12,7 @@ import time
 from chalicelib import telemetry
 from chalicelib.integrator.call_thread import CallThread, FinishedCall, StartedCall
 from chalicelib.integrator.connection_pool import ConnectionStats
-from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.postgres.claims import Claimed
 

@@ -32,16 +32,16 @@ from contextlib import closing
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
+from chalicelib.integrator.dispatcher import Dispatcher
 from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.limiter.protocol import Clock, Limiter
 from chalicelib.integrator.liveness import Liveness
-from chalicelib.integrator.outcome import Outcome
-from chalicelib.integrator.prefetch import PrefetchQueue, is_suspect, max_suspects
+from chalicelib.integrator.prefetch import PrefetchQueue
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats
 from chalicelib.integrator.settlement_queue import SettlementQueue
 from chalicelib.postgres.claims import Claimed, Claims
-from chalicelib.telemetry import event, logger
+from chalicelib.telemetry import event
 
 # Time reserved after the longest call, to settle its outcome.
 _SETTLE_MARGIN_S = 2.0
@@ -107,7 +107,6 @@ class Run:
         self._prefetched = PrefetchQueue(spare_s - hold_s, self._now)
         self._liveness = Liveness()
         self._failure_share = FailureShare()
-        self._suspects_in_flight = 0
         self._unsettled = SettlementQueue(
             retry_policy,
             rng,
@@ -116,6 +115,15 @@ class Run:
             failure_share=self._failure_share,
             limit_policy=limit_policy,
             stats=self._stats,
+        )
+        self._dispatcher = Dispatcher(
+            call_pool,
+            self._limiter,
+            self._prefetched,
+            self._unsettled,
+            self._liveness,
+            self._stats,
+            self._read_clock,
         )
         self._claim_at = self._database_retry_at = self._now
         self._flush_at = self._now + settle_interval_s
@@ -171,7 +179,7 @@ class Run:
                 self._prefetched.clear()
             try:
                 self._database.collect()
-                self._send()
+                self._dispatcher.send(self._leased_until)
                 self._unsettled.decide(self._liveness.delivered, self._read_clock())
                 self._submit_database_task(may_claim)
                 self._collect_calls()
@@ -193,7 +201,7 @@ class Run:
     def _finish(self, remaining_s: Callable[[], float]) -> None:
         """Settle all outcomes, return unsent records to the queue, and end the run's lease."""
         self._database.wait(remaining_s())
-        self._alarm_if_nothing_is_delivered(run_ends=True)
+        self._dispatcher.alarm_if_nothing_is_delivered(run_ends=True)
         # Held calls are settled as overloads: no call follows that could show more.
         self._unsettled.decide(self._liveness.delivered, math.inf)
         while self._unsettled:
@@ -207,59 +215,14 @@ class Run:
         self._now = self._clock()
         return self._now
 
-    def _send(self) -> None:
-        """Send prefetched records as far as the limit allows."""
-        in_flight = self._calls.in_flight
-        while (
-            (now := self._read_clock()) < self._leased_until
-            and len(in_flight) < int(self._limiter.limit)
-            and self._limiter.not_before <= now
-            and (record := self._next_record(now))
-        ):
-            self._limiter.on_start()
-            self._liveness.on_start(record.id)
-            self._suspects_in_flight += is_suspect(record)
-            self._calls.send(record, now)
-            self._stats.sent += 1
-            self._stats.most_in_flight = max(self._stats.most_in_flight, len(in_flight))
-            if logger.isEnabledFor(logging.DEBUG):
-                logger.debug(
-                    "Open requests: %d Max open requests: %d Errors: %d",
-                    len(in_flight),
-                    int(self._limiter.limit),
-                    self._limiter.recent_failures,
-                )
-
     def _collect_calls(self) -> None:
-        """Wait until a call or a database task ends, and pass the calls' results to the limiter."""
+        """Wait until a call or a database task ends, and collect the calls that have ended."""
         if self._is_idle():
             return
-        now = self._read_clock()
-        wake_at = now + self._settle_interval_s
+        wake_at = self._read_clock() + self._settle_interval_s
         if self._unsettled and not self._database.is_busy:
             wake_at = min(wake_at, max(self._flush_at, self._database_retry_at))
-        if len(self._calls.in_flight) < int(self._limiter.limit) and self._prefetched.has_sendable(
-            with_suspects=self._may_send_suspects()
-        ):
-            wake_at = min(wake_at, self._limiter.not_before)
-        calls = self._calls.collect(wake_at - now)
-        now = self._read_clock()
-        for call in calls:
-            outcome, retry_after_s = call.result.outcome, call.result.retry_after_s
-            if outcome is Outcome.OVERLOADED and retry_after_s is not None:
-                self._limiter.on_retry_after(retry_after_s)
-            suspicious = is_suspect(call.record)
-            undecided = self._liveness.on_result(call.record.id, call.result, is_suspect=suspicious)
-            latency_s = now - call.sent_at
-            if outcome is Outcome.REFUSED and self._liveness.refusals_are_healthy:
-                self._limiter.on_refused(latency_s, call.in_flight)
-            else:
-                is_delivered = outcome is Outcome.DELIVERED
-                self._limiter.on_result(is_delivered, latency_s, call.in_flight)
-            self._suspects_in_flight -= suspicious
-            self._unsettled.add(call, undecided, now)
-        self._alarm_if_nothing_is_delivered()
-        self._prefetched.count_finished(len(calls), now)
+        self._dispatcher.collect(wake_at)
 
     def _submit_database_task(self, may_claim: bool) -> None:
         """Submit the most urgent database task, if there is one and the worker is free."""
@@ -319,24 +282,6 @@ class Run:
         self._database.submit(
             lambda: self._claims.flush(batch.settlements, batch.sample, learned), on_result
         )
-
-    def _next_record(self, now: float) -> Claimed | None:
-        """Take the next record from the prefetch queue.
-
-        In a silence it is the newest: the oldest may be a block of bad records, and each of them
-        would cost a probe before a good one ends the silence.
-        """
-        return self._prefetched.pop(
-            now, with_suspects=self._may_send_suspects(), newest=self._liveness.is_silent
-        )
-
-    def _may_send_suspects(self) -> bool:
-        """Return whether one more suspect may be in flight."""
-        return self._suspects_in_flight < max_suspects(self._limiter.limit)
-
-    def _alarm_if_nothing_is_delivered(self, *, run_ends: bool = False) -> None:
-        if self._liveness.begins_to_deliver_nothing(run_ends=run_ends):
-            event("the legacy delivers nothing", level=logging.ERROR, sent=self._stats.sent)
 
     def _is_idle(self) -> bool:
         """Return whether no record and no database task is in progress, apart from held calls."""

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.settings import SettingsError
 from tests.support.scripted_server import (

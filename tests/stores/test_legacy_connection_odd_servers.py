@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
 from tests.support.scripted_server import (
     SUCCESS,
@@ -269,7 +270,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 """
 CALL_LEGACY_TEST = """
 import json, socket, sys, time
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 with socket.create_server(("127.0.0.1", 0)) as listener:
     url = f"http://legacy.test:{listener.getsockname()[1]}/"
     connection = LegacyConnection(LegacyEndpoint(url, 30.0, 30.0, float(sys.argv[1])))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import CallResult, Outcome
 from tests.support.credentials import connected
 from tests.support.http_server import HttpServer, Response

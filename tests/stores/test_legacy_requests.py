@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.request_format import read
 from chalicelib.integrator.legacy.response_conditions import ResponseConditions
 from chalicelib.integrator.outcome import CallResult, Outcome

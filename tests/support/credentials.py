@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from chalicelib import aws, secret_references
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
-from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
 from chalicelib.settings import Settings
 

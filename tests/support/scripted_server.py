@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import CallResult
 
 SUCCESS = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"message": "success"}'

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.errors import InvalidError
 from chalicelib.integrator.legacy.legacy_check import Check, check
-from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.request_format import read
 from chalicelib.integrator.legacy.response_conditions import ResponseConditions
 from chalicelib.record_id import punch_id

@@ -30,7 +30,7 @@ def test_timeouts_of_calls_sent_while_the_queue_drains_are_not_noise() -> None:
     assert detector.limit_before_cut is None
     assert learned.limit < LIMIT
     assert learned.ceiling < LIMIT
-    assert learned.background < 0.02
+    assert learned.background <= 0.02
 
 
 def test_timeouts_that_go_on_after_the_queue_has_drained_are_noise() -> None:
@@ -55,3 +55,18 @@ def test_failures_that_begin_late_are_compared_with_those_since_the_first() -> N
     assert detector.limit_before_cut is None
     assert learned.limit < LIMIT
     assert learned.background <= 0.02
+
+
+def test_few_calls_at_a_small_limit_show_that_the_background_is_lower() -> None:
+    """Sixteen calls decide at a limit of some calls. If they succeed, the failures were load."""
+    learned = LearnedState(limit=4.0, slow_start=0.0, background=0.17)
+    detector = FailureDetector(Parameters(), learned)
+    number = 0
+    while detector.limit_before_cut is None:
+        number += 1
+        detector.on_result(number % 2 == 0, number, number + 0.1)
+    while detector.limit_before_cut:
+        number += 1
+        detector.on_result(True, number, number + 0.1)
+    assert learned.limit < 4
+    assert learned.background < 0.07

@@ -3,6 +3,7 @@
 The call:
 
 - ``legacy_client``: make a call through libcurl, within its timeout; start here.
+- ``legacy_endpoint``: the URL, the timeouts, and the options of libcurl that follow from them.
 - ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
 - ``retry_after``: read from a response how long to wait.
 - ``call_error``: explain why a call has no complete response.

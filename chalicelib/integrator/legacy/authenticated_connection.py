@@ -8,12 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chalicelib.integrator.legacy.legacy_client import (
-    Call,
-    LegacyConnection,
-    LegacyEndpoint,
-    perform,
-)
+from chalicelib.integrator.legacy.legacy_client import Call, LegacyConnection, perform
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.shared_credentials import CallCredentials, LegacyCredentials
 from chalicelib.integrator.legacy.token_request import TokenError
 from chalicelib.integrator.outcome import CallResult, Outcome

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from chalicelib import point_record
 from chalicelib.errors import InvalidError
 from chalicelib.instant import local_day
-from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint, connect
+from chalicelib.integrator.legacy.legacy_client import connect
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.legacy_response import MAX_BODY_BYTES, decode, final_fields
 from chalicelib.integrator.legacy.record_values import (
     PROPERTIES,

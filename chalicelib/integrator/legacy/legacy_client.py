@@ -13,11 +13,10 @@ libcurl frames the responses. Its verdict on a broken one is mapped to an outcom
 
 from __future__ import annotations
 
-import math
 import select
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pycurl
@@ -28,6 +27,7 @@ from chalicelib.integrator.legacy.call_error import (
     is_sent,
     refuses_credentials,
 )
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint, milliseconds
 from chalicelib.integrator.legacy.legacy_response import (
     MAX_BODY_BYTES,
     ResponseBuffer,
@@ -36,7 +36,6 @@ from chalicelib.integrator.legacy.legacy_response import (
     final_fields,
 )
 from chalicelib.integrator.legacy.record_values import UnsendableError
-from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
 from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.integrator.outcome import (
     CallResult,
@@ -46,20 +45,11 @@ from chalicelib.integrator.outcome import (
     judge_response,
     storable,
 )
-from chalicelib.net import is_http_url
-from chalicelib.settings import SettingsError
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
     from chalicelib.integrator.legacy.credentials import Credentials
     from chalicelib.integrator.legacy.ntlm import NtlmConnection
-    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
-    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
-
-# libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
-_SPEED_WINDOW_S = 6
-# With 1, a call is sometimes called silent after its first second, before libcurl knows its speed.
-_MIN_LOW_SPEED_S = 2
 
 _HEADERS = (
     "Accept-Encoding: identity",
@@ -73,38 +63,6 @@ Call = Generator[pycurl.Curl, int, CallResult]
 It yields a handle whenever a transfer must be made, takes libcurl's code of that transfer, and
 returns how the call ended.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class LegacyEndpoint:
-    """The URL of the legacy and the timeouts of a call, in seconds.
-
-    ``connect_timeout_s`` bounds the name look-up and the connection, however many addresses are
-    tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
-    legacy may send nothing: rounded up to whole seconds, and at least 8, since libcurl averages
-    the speed. ``keep_alive_s`` is how long an idle connection is kept.
-
-    ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
-    of ``outcome`` do, if there are any. ``credentials`` are what the legacy asks for, if anything.
-
-    Raises:
-        SettingsError: ``url`` is not an HTTP URL. Calls to it would look like an endless outage.
-    """
-
-    url: str
-    connect_timeout_s: float
-    read_timeout_s: float
-    call_timeout_s: float
-    request: RequestFormat = DEFAULT_FORMAT
-    conditions: ResponseConditions | None = None
-    credentials: LegacyCredentials | None = None
-    keep_alive_s: float = 4.0
-
-    def __post_init__(self) -> None:
-        if not is_http_url(self.url):
-            raise SettingsError(
-                "LEGACY_URL must be a URL such as https://legacy.example/point-records"
-            )
 
 
 def connect(
@@ -168,34 +126,15 @@ class LegacyConnection:
         self._headers = self._own_headers
         self._key_prefix = f"{request.key_header}: " if request.key_header else ""
         self._response = response = ResponseBuffer()
-        # Constants of the module, here and below: an attribute of the handle costs ten times more.
+        # Options are named by constants of pycurl: as attributes of the handle, they cost ten times
+        # more.
         self._curl = curl = pycurl.Curl()
         # The connection belongs to the handle, also among other transfers, and ends with it.
         self._share = pycurl.CurlShare()
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
         curl.setopt(pycurl.SHARE, self._share)
-        curl.setopt(pycurl.URL, endpoint.url)
-        curl.setopt(pycurl.PATH_AS_IS, 1)
-        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        curl.setopt(pycurl.HTTP09_ALLOWED, 0)
-        curl.setopt(pycurl.POST, 1)
-        curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        endpoint.apply(curl)
         curl.setopt(pycurl.HTTPHEADER, self._headers)
-        curl.setopt(pycurl.FOLLOWLOCATION, 0)
-        curl.setopt(pycurl.MAXREDIRS, 3)  # bounds the answers to challenges of Digest as well
-        curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
-        curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
-        curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
-        curl.setopt(pycurl.TCP_NODELAY, 1)
-        curl.setopt(pycurl.MAXCONNECTS, 1)
-        # A longer body ends the response; then a 2xx is unreadable, and another status counts.
-        curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
-        curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(endpoint.connect_timeout_s))
-        curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(endpoint.call_timeout_s))
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        silence_s = math.ceil(endpoint.read_timeout_s) - _SPEED_WINDOW_S
-        curl.setopt(pycurl.LOW_SPEED_TIME, max(_MIN_LOW_SPEED_S, silence_s))
         curl.setopt(pycurl.HEADERFUNCTION, response.head.extend)
         curl.setopt(pycurl.WRITEFUNCTION, response.receive)
         if resolve:
@@ -315,7 +254,7 @@ class LegacyConnection:
             remaining_s = self._deadline - time.monotonic()
             if remaining_s <= 0:
                 return int(pycurl.E_OPERATION_TIMEDOUT)
-            self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
+            self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
         error = yield self._curl
         return int(pycurl.E_OK) if self._response.is_ended else error
 
@@ -347,12 +286,12 @@ class LegacyConnection:
         if remaining_s <= 0:
             return int(pycurl.E_OPERATION_TIMEDOUT)
         self._response.ignores_length = error == E_WEIRD_SERVER_REPLY
-        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(remaining_s))
+        self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._response.ignores_length)
         self._curl.setopt(pycurl.FRESH_CONNECT, 1)
         error = yield from self._transfer(headers, record)
         self._response.ignores_length = False
-        self._curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._call_timeout_s))
+        self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(self._call_timeout_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
         self._curl.setopt(pycurl.FRESH_CONNECT, 0)
         return error
@@ -391,8 +330,3 @@ def _curl_header(line: str) -> str:
     """Return a header line for libcurl, which takes a line without a value for a removal."""
     name, _, value = line.partition(": ")
     return line if value else f"{name};"
-
-
-def _milliseconds(seconds: float) -> int:
-    # At least 1: libcurl takes 0 for no timeout.
-    return max(1, math.ceil(seconds * 1000))

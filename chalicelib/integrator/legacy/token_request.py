@@ -93,7 +93,7 @@ class TokenClient:
         """Request a new token.
 
         Args:
-            transport: the road to the token endpoint.
+            transport: how to reach the token endpoint.
             timeout_s: the timeout of the whole request, with name look-up and TLS.
             clock: the wall clock, in seconds.
 
@@ -117,14 +117,6 @@ class TokenClient:
 
         curl = pycurl.Curl()
         try:
-            curl.setopt(pycurl.URL, self.url)
-            curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-            curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-            curl.setopt(pycurl.HTTP09_ALLOWED, 0)
-            curl.setopt(pycurl.FOLLOWLOCATION, 0)
-            curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
-            curl.setopt(pycurl.USERAGENT, "")
-            curl.setopt(pycurl.NOSIGNAL, 1)
             curl.setopt(pycurl.TIMEOUT_MS, math.ceil(timeout_s * 1000))
             curl.setopt(pycurl.HEADERFUNCTION, receive_into(head, _MAX_HEAD_BYTES))
             curl.setopt(pycurl.WRITEFUNCTION, receive_into(body, _MAX_BODY_BYTES))

@@ -1,7 +1,7 @@
-"""The road to the legacy and to its token endpoint: authorities, client certificate, proxy.
+"""How libcurl reaches the legacy and its token endpoint: HTTP, authorities, certificate, proxy.
 
-Everything is checked when it is read, because libcurl would report a bad certificate only as a
-call that failed. No message quotes a value.
+The settings are checked when they are read, because libcurl would report a bad certificate only as
+a call that failed. No message quotes a value.
 """
 
 import ssl
@@ -59,12 +59,20 @@ class Transport:
     proxy: Proxy | None = None
 
     def apply(self, curl: pycurl.Curl, url: str) -> None:
-        """Set the options of a handle for a URL: its next call is sent by this road, or not at all.
+        """Set the URL of a handle, and the options that every request of ours has in common.
 
         Without ``proxy`` libcurl reads the variables ``https_proxy``, ``HTTPS_PROXY``,
         ``http_proxy``, ``all_proxy``, ``ALL_PROXY``, ``no_proxy`` and ``NO_PROXY``. It ignores
         ``HTTP_PROXY``, which a web server may set from a header (https://httpoxy.org).
         """
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.HTTP09_ALLOWED, 0)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+        curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
+        curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         curl.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
         if self.authorities:

@@ -87,10 +87,15 @@ class AdaptiveLimiter:
     @property
     def limit(self) -> float:
         """Most calls in flight; slots of calls that failed fast stay occupied for a while."""
-        limit, reserved, now = self._learned.limit, self._reserved_until, self._clock()
+        limit = self._learned.limit
+        return limit if self._learned.outage else max(1.0, limit - self._reserved_slots)
+
+    @property
+    def _reserved_slots(self) -> int:
+        reserved, now = self._reserved_until, self._clock()
         while reserved and reserved[0] <= now:
             heappop(reserved)
-        return limit if self._learned.outage else max(1.0, limit - len(reserved))
+        return len(reserved)
 
     @property
     def not_before(self) -> float:
@@ -106,7 +111,7 @@ class AdaptiveLimiter:
         if not self._scope.on_start(now):
             self._rate.on_start(now)
         self._failures.on_start(now)
-        self._gradient.window.on_start(self._in_flight, now)
+        self._gradient.window.on_start(self._in_flight + self._reserved_slots, now)
 
     def on_retry_after(self, seconds: float) -> None:
         """Note the Retry-After of the next result."""
@@ -150,11 +155,13 @@ class AdaptiveLimiter:
             if ok and is_sample:
                 self._recent_latency_s += RECENT_WEIGHT * (latency_s - self._recent_latency_s)
                 gradient.on_success()
-            window = gradient.window
+            # With reserved slots the limit is reached, too: else there would be neither windows nor
+            # probes while many calls fail.
+            window, occupied = gradient.window, inflight + self._reserved_slots
             is_complete = (
-                window.on_result(ok, latency_s, inflight, sent_at)
+                window.on_result(ok, latency_s, occupied, sent_at)
                 if is_sample
-                else window.on_refused(inflight, sent_at)
+                else window.on_refused(occupied, sent_at)
             )
             if is_complete:
                 self.recent_failures = 0

@@ -164,8 +164,9 @@ class FailureDetector:
         is_noise = share > NOISE_SHARE * self._share_since_failure
         if is_noise:
             learned.background = share
-        elif self._calls >= NOISE_CALLS:  # what still fails may be load, too
-            learned.background = min(share, learned.background)
+        else:  # what still fails may be load, too
+            most = (self._failures + CUT_SPARE_FAILURES) / self._calls
+            learned.background = min(most, learned.background)
         self.limit_before_cut = None
         if is_noise:
             learned.slow_start = self._slow_start_before_cut

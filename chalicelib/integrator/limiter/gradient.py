@@ -68,7 +68,8 @@ class SampleWindow:
     """A sample of calls that were sent one after another at one limit.
 
     It is complete once most of its calls have ended: the slowest fifth is not awaited. Calls sent
-    with fewer than ``full`` in flight are not sampled: they show nothing about the limit.
+    with fewer than ``full`` slots occupied, by calls in flight or by reservations, are not sampled:
+    they show nothing about the limit.
     """
 
     def __init__(self, limit: int, size: int, full: float, now: float) -> None:
@@ -77,15 +78,15 @@ class SampleWindow:
         self._sent = self._refused = self.ended = self.succeeded = 0
         self.latency = self.variance = 0.0  # mean and variance of the log latencies
 
-    def on_start(self, in_flight: int, now: float) -> None:
+    def on_start(self, occupied: int, now: float) -> None:
         """Count a call that is sent; with the last one, close the window to later calls."""
-        self._sent += in_flight >= self._full
+        self._sent += occupied >= self._full
         if self._sent > self._size:
             self._sent_until = min(self._sent_until, now + SAME_INSTANT_S)
 
-    def on_result(self, ok: bool, latency_s: float, inflight: int, sent_at: float) -> bool:
+    def on_result(self, ok: bool, latency_s: float, occupied: int, sent_at: float) -> bool:
         """Add a call's result; return whether the window is complete."""
-        if not self._includes(inflight, sent_at):
+        if not self._includes(occupied, sent_at):
             return False
         self.ended += 1
         if ok:  # Welford's recurrence
@@ -97,16 +98,16 @@ class SampleWindow:
             ) / self.succeeded
         return self._is_complete
 
-    def on_refused(self, inflight: int, sent_at: float) -> bool:
+    def on_refused(self, occupied: int, sent_at: float) -> bool:
         """Leave a refused call out of the sample; return whether the window is complete."""
-        if not self._includes(inflight, sent_at):
+        if not self._includes(occupied, sent_at):
             return False
         self._refused += 1
         return self._is_complete
 
-    def _includes(self, inflight: int, sent_at: float) -> bool:
+    def _includes(self, occupied: int, sent_at: float) -> bool:
         """Return whether a call belongs to the window: sent in it, while the limit was reached."""
-        return inflight >= self._full and self._began_at <= sent_at < self._sent_until
+        return occupied >= self._full and self._began_at <= sent_at < self._sent_until
 
     @property
     def _is_complete(self) -> bool:
@@ -248,12 +249,13 @@ class GradientLimit:
         self._is_unconfirmed = window.latency - first.latency > BASE_CONFIRMED * growth
 
     def _has_sped_up(self, window: SampleWindow) -> bool:
-        """Return whether latency is much lower than in the last window, at no lower limit."""
+        """Return whether latency has fallen since the last window, by much more than the limit."""
         last, self._last_window = self._last_window, window
-        if not last or window.limit < last.limit:
+        if not last:
             return False
+        reduction = max(0.0, math.log(last.limit / window.limit))
         least = self._p.base_reset_rise + CEILING_ERRORS * self._error(window)
-        return last.latency - window.latency > least
+        return last.latency - window.latency > least + reduction
 
     def _has_fallen_in_vain(self, window: SampleWindow) -> bool:
         """Return whether the limit has fallen as far as in a deep probe, and latency much less.

@@ -16,6 +16,7 @@ from bench.legacies.models import (
     Spread,
     Thrashing,
     WithOutages,
+    WithRandomFailures,
     WithRefusedRecords,
     WorkerPool,
     exponential,
@@ -94,6 +95,17 @@ def test_random_failures_of_one_call_in_twenty_do_not_lower_the_limit(
     assert fmean(each.delivered(10, 120) for each in traces) > share * 95 * 110
     failed = sum(len(each.failed_at) for each in traces)
     assert failed < failures * sum(len(each.ok_at) for each in traces)
+
+
+def test_random_failures_do_not_hide_a_full_queue_of_two() -> None:
+    """Reserved slots end no sample window, and a cut without failures lowers the background."""
+    traces = []
+    for seed in (2, 4, 5):
+        legacy = WithRandomFailures(WorkerPool(5, 0.5, queue=2, seed=seed), share=0.04, seed=seed)
+        traces.append(run(legacy, 120))
+    delivered = sum(len(each.ok_at) for each in traces)
+    assert delivered > 0.85 * 3 * 120 * 10
+    assert sum(len(each.failed_at) for each in traces) < 0.13 * delivered
 
 
 @pytest.mark.parametrize("fails_fast", [True, False])
