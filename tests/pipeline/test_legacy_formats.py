@@ -10,7 +10,7 @@ import pytest
 import app
 from chalicelib import container, integrator_wiring
 from chalicelib.errors import InvalidError, MisconfiguredError, UnavailableError
-from chalicelib.integrator.legacy.legacy_client import LegacyEndpoint
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.record_values import smallest_sample_record
 from chalicelib.integrator.outcome import judge
 from tests.support.http_server import HttpServer, Request, Response
