@@ -115,7 +115,8 @@ def test_malformed_profile_is_refused_with_its_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("LEGACY_METHOD=GET", "LEGACY_METHOD must be one of POST, PUT, PATCH, not 'GET'"),
+        ("LEGACY_METHOD=DELETE", "LEGACY_METHOD must be one of POST, PUT, PATCH, GET, not"),
+        ("LEGACY_METHOD=GET", "LEGACY_METHOD=GET sends no body: LEGACY_URL must have the record"),
         ("LEGACY_BODY='{{ x }}'", "LEGACY_BODY, line 1: x is no property of a record"),
         ("LEGACY_BODY=file:none.xml", r"LEGACY_BODY refers to file:/.*/none\.xml, which does not"),
         ("LEGACY_RETRY=status == `423`", None),

@@ -11,8 +11,12 @@ import spnego
 from spnego.exceptions import SpnegoError
 
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
+from chalicelib.integrator.legacy.record_values import sample_record
+from chalicelib.integrator.legacy.request_format import read
 from chalicelib.integrator.outcome import CallResult, Outcome
-from tests.support.credentials import connected
+from chalicelib.settings import Settings
+from tests.support.credentials import connected, credentials_of
 from tests.support.http_server import HttpServer, Request, Response
 
 BODY = b'{"id": "a-key"}'
@@ -244,6 +248,19 @@ def test_ntlm_authenticates_a_connection_once() -> None:
     assert [each.body for each in server.requests] == [b"", BODY, BODY, BODY]
     assert legacy.accepted == 3
     assert {each.connection for each in server.requests} == {1}
+
+
+@pytest.mark.usefixtures("ntlm_users")
+def test_ntlm_authenticates_a_get() -> None:
+    with HttpServer(NtlmLegacy()).running() as server:
+        settings = Settings(legacy_url=f"{server.url}?ref={{id}}", legacy_method="GET")
+        request = read(settings, lambda name: str(getattr(settings, name)))
+        endpoint = LegacyEndpoint(server.url, 5.0, 10.0, 5.0, request)
+        legacy = AuthenticatedConnection(endpoint, credentials_of(NTLM))
+        results = [legacy.send("1", sample_record()) for _ in range(2)]
+        legacy.close()
+    assert [each.outcome for each in results] == [Outcome.DELIVERED] * 2
+    assert [(each.method, each.body) for each in server.requests] == [("GET", b"")] * 3
 
 
 @pytest.mark.usefixtures("ntlm_users")

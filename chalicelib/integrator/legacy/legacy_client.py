@@ -51,6 +51,8 @@ _HEADERS = (
     "Accept-Encoding: identity",
     "Expect:",  # libcurl must not wait for a 100 Continue
 )
+# libcurl, for which each request is a POST, must not write these.
+_NO_BODY = ("Content-Type:", "Content-Length:")
 
 
 def connect(
@@ -95,7 +97,11 @@ class LegacyConnection:
         self._format = request = endpoint.request
         self._is_rendered = request.is_rendered
         self._conditions = endpoint.conditions
-        self._own_headers = [*_HEADERS, *(_curl_header(each) for each in request.headers)]
+        self._own_headers = [
+            *_HEADERS,
+            *(() if request.has_body else _NO_BODY),
+            *(_curl_header(each) for each in request.headers),
+        ]
         self._headers = self._own_headers
         self._key_prefix = f"{request.key_header}: " if request.key_header else ""
         self._response = response = ResponseBuffer()

@@ -155,7 +155,7 @@ class LegacyCredentials:
     def _request_token(self) -> Token:
         credentials = self._credentials
         client = cast(TokenClient, credentials.token_client)  # LEGACY_AUTH does not change
-        return client.request(credentials.transport, self._token_wait_s)
+        return client.request(credentials.transport.for_token_endpoint(), self._token_wait_s)
 
     def _report(self, error: TokenError) -> None:
         """Log an error of a token request; read the client's credentials again if need be."""
