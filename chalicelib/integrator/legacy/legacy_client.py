@@ -47,13 +47,6 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.credentials import Credentials
     from chalicelib.integrator.legacy.ntlm import NtlmConnection
 
-_HEADERS = (
-    "Accept-Encoding: identity",
-    "Expect:",  # libcurl must not wait for a 100 Continue
-)
-# libcurl, for which each request is a POST, must not write these.
-_NO_BODY = ("Content-Type:", "Content-Length:")
-
 
 def connect(
     endpoint: LegacyEndpoint, *, resolve: Sequence[str] = ()
@@ -97,11 +90,7 @@ class LegacyConnection:
         self._format = request = endpoint.request
         self._is_rendered = request.is_rendered
         self._conditions = endpoint.conditions
-        self._own_headers = [
-            *_HEADERS,
-            *(() if request.has_body else _NO_BODY),
-            *(_curl_header(each) for each in request.headers),
-        ]
+        self._own_headers = endpoint.header_lines()
         self._headers = self._own_headers
         self._key_prefix = f"{request.key_header}: " if request.key_header else ""
         self._response = response = ResponseBuffer()
@@ -318,9 +307,3 @@ class LegacyConnection:
         if result.log and (redact := self._format.redact):
             return replace(result, log=redact(result.log))
         return result
-
-
-def _curl_header(line: str) -> str:
-    """Return a header line for libcurl, which takes a line without a value for a removal."""
-    name, _, value = line.partition(": ")
-    return line if value else f"{name};"

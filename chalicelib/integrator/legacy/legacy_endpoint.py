@@ -1,4 +1,4 @@
-"""The legacy as a call sees it: its URL and timeouts, and the options of libcurl for them."""
+"""The legacy as a call sees it: its URL, timeouts and headers, and libcurl's options for them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ _MIN_LOW_SPEED_S = 2
 # first address for a minute, and a connection to a server that goes on answering for a day.
 _NAME_KEPT_S = 5
 _CONNECTION_KEPT_S = 60
+_HEADERS = (
+    "Accept-Encoding: identity",
+    "Expect:",  # libcurl must not wait for a 100 Continue
+)
+# libcurl, for which each request is a POST, must not write these.
+_NO_BODY = ("Content-Type:", "Content-Length:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,22 @@ class LegacyEndpoint:
         silence_s = math.ceil(self.read_timeout_s) - _SPEED_WINDOW_S
         curl.setopt(pycurl.LOW_SPEED_TIME, max(_MIN_LOW_SPEED_S, silence_s))
 
+    def header_lines(self) -> list[str]:
+        """Return the header lines of every request, as libcurl takes them."""
+        request = self.request
+        return [
+            *_HEADERS,
+            *(() if request.has_body else _NO_BODY),
+            *(_curl_header(each) for each in request.headers),
+        ]
+
 
 def milliseconds(seconds: float) -> int:
     """Return a timeout for libcurl: at least 1, since libcurl takes 0 for no timeout."""
     return max(1, math.ceil(seconds * 1000))
+
+
+def _curl_header(line: str) -> str:
+    """Return a header line for libcurl, which takes a line without a value for a removal."""
+    name, _, value = line.partition(": ")
+    return line if value else f"{name};"
