@@ -15,6 +15,10 @@ _EXCESSIVE_HEAD_BYTES = 200_000
 # Codes that pycurl has no name for, or an old one.
 E_WEIRD_SERVER_REPLY: int = pycurl.E_FTP_WEIRD_SERVER_REPLY
 _E_TOO_LARGE = 100
+_E_PROXY = 97
+
+# How libcurl says that a SOCKS proxy refuses our credentials.
+_SOCKS_REFUSAL = re.compile(r"rejected by the SOCKS|authentication method was acceptable")
 
 # The alerts of TLS by which a server refuses a client certificate (RFC 8446, section 6.2), as
 # OpenSSL names them.
@@ -31,7 +35,12 @@ _TLS_ERRORS = (
 # The codes of calls that found no connection.
 _CONNECT_ERRORS = (
     *(pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY),
-    *(pycurl.E_COULDNT_CONNECT, pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION),
+    *(
+        pycurl.E_COULDNT_CONNECT,
+        _E_PROXY,
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_PEER_FAILED_VERIFICATION,
+    ),
 )
 # How libcurl's text of a timeout begins once there is a connection; before, it names another phase.
 _CONNECTED_TIMEOUT = "Operation"
@@ -52,6 +61,7 @@ _ERRORS: dict[int, tuple[Outcome, str]] = {
     pycurl.E_COULDNT_RESOLVE_HOST: (Outcome.OVERLOADED, "the host name was not resolved"),
     pycurl.E_COULDNT_RESOLVE_PROXY: (Outcome.OVERLOADED, "the name of the proxy was not resolved"),
     pycurl.E_COULDNT_CONNECT: (Outcome.OVERLOADED, "the connection was not established"),
+    _E_PROXY: (Outcome.OVERLOADED, "the proxy made no connection"),
     pycurl.E_SSL_CONNECT_ERROR: (Outcome.OVERLOADED, "the TLS handshake failed"),
     pycurl.E_SSL_CACERT_BADFILE: (
         Outcome.OVERLOADED,
@@ -82,6 +92,8 @@ def explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, st
     if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
         return Outcome.OVERLOADED, f"the proxy answers HTTP {status}"
     if refuses_credentials(curl, error):
+        if error == _E_PROXY:
+            return Outcome.OVERLOADED, "the proxy refuses our credentials"
         return Outcome.OVERLOADED, "the legacy refuses our client certificate"
     if error == pycurl.E_PEER_FAILED_VERIFICATION:
         # 0 or 1 (unspecified) if the chain is trusted, but the certificate is for another host.
@@ -119,4 +131,6 @@ def refuses_credentials(curl: pycurl.Curl, error: int) -> bool:
     """
     if curl.getinfo(pycurl.HTTP_CONNECTCODE) in (401, 403, 407):
         return True
+    if error == _E_PROXY:
+        return _SOCKS_REFUSAL.search(curl.errstr()) is not None
     return error in _TLS_ERRORS and _CERTIFICATE_ALERT.search(curl.errstr()) is not None
