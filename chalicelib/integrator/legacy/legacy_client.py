@@ -37,7 +37,7 @@ from chalicelib.integrator.legacy.legacy_response import (
 )
 from chalicelib.integrator.legacy.record_values import UnsendableError
 from chalicelib.integrator.legacy.tcp_info import received_bytes
-from chalicelib.integrator.legacy.transport import Transport
+from chalicelib.integrator.legacy.transport import ClientCertificate, Transport
 from chalicelib.integrator.outcome import (
     CallResult,
     Outcome,
@@ -142,6 +142,7 @@ class LegacyConnection:
             curl.setopt(pycurl.RESOLVE, list(resolve))
         self._has_credentials = credentials is not None
         self._ntlm: NtlmConnection | None = None
+        self._certificate: ClientCertificate | None = None
         self._is_digest = False
         self._was_accepted = False  # whether the last response was other than 401
         self._is_tls = endpoint.url.lower().startswith("https:")
@@ -152,6 +153,7 @@ class LegacyConnection:
             return
         credentials.apply(curl, endpoint.url)
         self.carry(credentials.headers)
+        self._certificate = credentials.transport.client_certificate
         login = credentials.login
         self._is_digest = login is not None and login.scheme == "digest"
         if login and login.scheme == "ntlm":
@@ -351,6 +353,8 @@ class LegacyConnection:
         if fields is None or (is_broken and 200 <= status < 300):
             outcome, reason = explain(self._curl, error, len(self._response.head))
             is_refused = refuses_credentials(self._curl, error)
+            if not is_refused and self._is_refused_in_silence(error):
+                is_refused, reason = True, "our client certificate has expired"
             # TLS 1.3 tells only after the request that it refuses a certificate.
             broke_off = is_sent(self._curl, error) and not is_refused
             return judge_no_response(
@@ -368,6 +372,20 @@ class LegacyConnection:
         if result.log and (redact := self._format.redact):
             return replace(result, log=redact(result.log))
         return result
+
+    def _is_refused_in_silence(self, error: int) -> bool:
+        """Return whether a new connection broke, and our client certificate has expired.
+
+        The server's alert may be lost: it resets the connection upon the request that we have
+        sent by then.
+        """
+        return (
+            error in (pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_GOT_NOTHING)
+            and self.is_new
+            and not self.is_answered
+            and self._certificate is not None
+            and self._certificate.is_expired
+        )
 
 
 def _curl_header(line: str) -> str:
