@@ -65,6 +65,19 @@ class InvalidError(PunchClockError):
     http_status = 400
 
 
+class InvalidCursorError(InvalidError):
+    """The ``cursor`` of an operator's command is not one that an earlier call returned."""
+
+    code = "Invalid"
+    http_status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cursor must be the one that the last call returned. Leave it out to start.",
+            target="cursor",
+        )
+
+
 class MalformedError(InvalidError):
     """The body is not JSON, or not a point record. It will never be accepted as it is."""
 

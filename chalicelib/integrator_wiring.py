@@ -8,12 +8,14 @@ import this module, and libcurl with it.
 
 from __future__ import annotations
 
+import logging
 import random
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from chalicelib import container
-from chalicelib.errors import MisconfiguredError
+from chalicelib import container, telemetry
+from chalicelib.errors import MisconfiguredError, UnavailableError
 from chalicelib.integrator import limiter
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
@@ -27,6 +29,10 @@ from chalicelib.settings import SettingsError
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.response_conditions import ResponseConditions
     from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+
+# The settings that describe requests to the legacy, and its responses. Each may be a reference.
+_REQUEST = ("legacy_url", "legacy_body", "legacy_headers")
+_CONDITIONS = ("legacy_delivered", "legacy_duplicate", "legacy_retry", "legacy_refused")
 
 
 def integrator_run() -> Run:
@@ -65,38 +71,64 @@ def legacy_endpoint() -> LegacyEndpoint:
         MisconfiguredError: a setting is invalid. The message names it, the place and the reason.
     """
     config = container.settings()
+    values = _described()
+    resolved = values.__getitem__
     try:
         return LegacyEndpoint(
-            container.resolved("legacy_url"),
+            resolved("legacy_url"),
             connect_timeout_s=config.legacy_connect_timeout_s,
             read_timeout_s=config.legacy_read_timeout_s,
             call_timeout_s=config.legacy_call_timeout_s,
             keep_alive_s=config.legacy_keep_alive_s,
-            request=request_format.read(config, container.resolved),
-            conditions=_response_conditions(),
+            request=request_format.read(config, resolved),
+            conditions=_response_conditions(resolved),
             credentials=legacy_credentials(),
         )
     except SettingsError as error:
         raise MisconfiguredError(str(error)) from error
 
 
-def _response_conditions() -> ResponseConditions | None:
+def _described() -> dict[str, str]:
+    """Read what describes requests and responses, anew for each run.
+
+    So a correction needs no deployment. While a store of references is away, the last values stay
+    in use.
+
+    Raises:
+        MisconfiguredError: a reference cannot be read, and a retry would not help.
+        UnavailableError: a reference cannot be read now, and was never read before.
+    """
+    last = _last_described()
+    try:
+        last |= container.read_settings([*_REQUEST, *_CONDITIONS])
+    except UnavailableError as error:
+        if not last:
+            raise
+        telemetry.event(
+            "the description of the legacy cannot be read again",
+            level=logging.WARNING,
+            reason=error.message,
+            cause=error.__cause__,
+        )
+    return last
+
+
+@cache
+def _last_described() -> dict[str, str]:
+    return {}
+
+
+def _response_conditions(resolved: Callable[[str], str]) -> ResponseConditions | None:
     """Read the conditions on responses; without any, JMESPath is not imported.
 
     Raises:
         SettingsError: a condition is invalid.
     """
-    config = container.settings()
-    if not (
-        config.legacy_delivered
-        or config.legacy_duplicate
-        or config.legacy_retry
-        or config.legacy_refused
-    ):
+    if not any(map(resolved, _CONDITIONS)):
         return None
     from chalicelib.integrator.legacy import response_conditions
 
-    return response_conditions.read(container.resolved)
+    return response_conditions.read(resolved)
 
 
 @cache

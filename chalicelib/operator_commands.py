@@ -84,16 +84,18 @@ def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> 
     from chalicelib.postgres.personal_records import PersonalRecords
     from chalicelib.postgres.restoration import Restoration
 
-    opened = container.journal()
-    if opened is None:
+    journal = container.journal()
+    if journal is None:
         raise InvalidError("This stage has no journal to restore from: JOURNAL is not set.")
     return restore.restore(
         since,
         cursor,
-        opened,
-        container.point_record_store(),
-        PersonalRecords(container.database()),
-        Restoration(container.database(), pause_s=_RESTORE_PAUSE_S),
+        restore.Stores(
+            journal,
+            container.point_record_store(),
+            PersonalRecords(container.database()),
+            Restoration(container.database(), pause_s=_RESTORE_PAUSE_S),
+        ),
         remaining_s,
         datetime.now(UTC),
         Month(datetime.now(UTC), -container.settings().retention_months).first,

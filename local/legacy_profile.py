@@ -1,7 +1,7 @@
 """Read a profile: a file of ``LEGACY_…=value`` lines that describes one legacy.
 
 The format is that of ``.env`` files, so a value in quotes may have several lines. A reference
-``file:PATH`` is relative to the directory of the profile.
+``file:PATH``, and LEGACY_CA as a path, are relative to the directory of the profile.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from dotenv.parser import parse_stream
 from chalicelib import aws, secret_references
 from chalicelib.errors import PunchClockError
 from chalicelib.integrator.legacy import credentials, request_format, response_conditions
-from chalicelib.settings import Settings, SettingsError
+from chalicelib.settings import Settings, SettingsError, is_reference
 
 _FILE = "file:"
 
@@ -26,15 +26,22 @@ class ProfileError(PunchClockError):
 
 
 def read_profile(path: Path) -> dict[str, str]:
-    """Return the settings of a profile, by their names. Its references are absolute.
+    """Return all settings of a legacy, by their names. The references of the profile are absolute.
+
+    A setting that the profile lacks has its default, so that no variable of the environment takes
+    its place: the profile describes the legacy alone.
 
     Raises:
         ProfileError: the file is no profile. The message has the line.
     """
-    known = {each.name.upper() for each in fields(Settings)}
+    defaults = {
+        name: str(each.default)
+        for each in fields(Settings)
+        if (name := each.name.upper()).startswith("LEGACY_")
+    }
     settings: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path} cannot be read: {type(error).__name__}.") from error
@@ -48,14 +55,16 @@ def read_profile(path: Path) -> dict[str, str]:
             continue
         if each.value is None:
             raise ProfileError(f"{place}: {each.key} has no value. Write {each.key}= for none.")
-        if not each.key.startswith("LEGACY_") or each.key not in known:
+        if "\0" in each.value:  # which no environment can have
+            raise ProfileError(f"{place}: {each.key} has a NUL character.")
+        if each.key not in defaults:
             raise ProfileError(f"{place}: {each.key} is no setting of a legacy (docs/settings.md).")
         if each.key in settings:
             raise ProfileError(f"{place}: {each.key} is set a second time.")
-        settings[each.key] = _absolute(each.value, path.parent)
+        settings[each.key] = _absolute(each.key, each.value, path.parent)
     if not settings.get("LEGACY_URL"):
         raise ProfileError(f"{path}: LEGACY_URL is missing.")
-    return settings
+    return defaults | settings
 
 
 def check_profile(profile: Mapping[str, str]) -> None:
@@ -74,10 +83,12 @@ def check_profile(profile: Mapping[str, str]) -> None:
         response_conditions.read(resolved)
         credentials.parse(settings, {name: resolved(name) for name in settings.legacy_credentials})
     except SettingsError as error:
-        raise ProfileError(f"{error}.") from error
+        raise ProfileError(f"{str(error).removesuffix('.')}.") from error
 
 
-def _absolute(value: str, directory: Path) -> str:
-    if not value.startswith(_FILE):
-        return value
-    return _FILE + str((directory / value.removeprefix(_FILE)).resolve())
+def _absolute(name: str, value: str, directory: Path) -> str:
+    if value.startswith(_FILE):
+        return _FILE + str((directory / value.removeprefix(_FILE)).resolve())
+    if name == "LEGACY_CA" and value and not is_reference(value) and "-----BEGIN " not in value:
+        return str((directory / value).resolve())
+    return value

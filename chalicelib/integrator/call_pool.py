@@ -19,7 +19,7 @@ from chalicelib.postgres.claims import Claimed
 # Each thread transfers many calls at once. More threads would only compete for the interpreter;
 # fewer would let one call that waits for a token, or a slow template, delay more of the others.
 _MAX_THREADS = 4
-# Another thread is started when each has as many calls.
+# Another thread is started when each has this many calls.
 _CALLS_PER_THREAD = 25
 # A thread that waits for a token ends later than this.
 _LONGEST_CLOSE_S = 1.0

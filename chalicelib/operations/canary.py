@@ -1,15 +1,16 @@
 """Send a punch of a reserved employee the whole way, and measure how old it gets.
 
-Each stage may look healthy, and nothing arrive: its metrics count what it has done. The canary is
-an ordinary record, which intake's own code reads and the steps then move like every other one. Only
-its employee is reserved (CANARY_EMPLOYER and CANARY_EMPLOYEE). It begins behind API Gateway and the
-token.
+Every stage may look healthy while no record arrives: a stage's metrics count only what it has done.
+The canary is an ordinary record: intake's own code reads it, and the steps move it like any other.
+Only its employee is reserved (CANARY_EMPLOYER and CANARY_EMPLOYEE). It enters behind API Gateway,
+and needs no token.
 
 Invariants:
 
 - At most one canary waits in Postgres, and one in 100 intervals in the buffer.
-- None is erased. One that the legacy refuses is parked like any record, and rings Parked.
-- It is no ``accepted`` line: neither reconciliation nor the alarm NothingAccepted counts it.
+- None is deleted. One that the legacy refuses is parked like any record, and the alarm Parked
+  rings.
+- No ``accepted`` line has it: neither reconciliation nor the alarm NothingAccepted counts it.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from chalicelib.postgres.canary_records import CanaryRecord
 from chalicelib.record_id import punch_id
 from chalicelib.telemetry import CANARY, event
 
-# One request to DynamoDB looks up as many ids.
+# One request to DynamoDB looks up at most this many ids.
 _LOOKED_BACK = 100
 
 

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from uuid import UUID
 
 from chalicelib.buffered_items import BufferedItems
-from chalicelib.errors import InvalidError
+from chalicelib.errors import InvalidCursorError
 from chalicelib.journal.journal_files import ERASURES, RECORDS, DamagedFileError, Journal
 from chalicelib.journal.journal_lines import QUARANTINED, Erasure, erasure_line
 from chalicelib.operations.person import (
@@ -97,7 +97,7 @@ def erase(
             the erasure, so that its evidence is seen only in a look this much later.
 
     Raises:
-        InvalidError: ``cursor`` is not one that an earlier call returned.
+        InvalidCursorError: ``cursor`` is not one that an earlier call returned.
         UnavailableError: a store or the journal did not answer, or another erasure is running. A
             second call is safe.
     """
@@ -247,8 +247,5 @@ def _position(cursor: object) -> str:
     if cursor is None:
         return ""
     if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR or not cursor.isascii():
-        raise InvalidError(
-            "cursor must be the one that the command has returned. Leave it out to start.",
-            target="cursor",
-        )
+        raise InvalidCursorError
     return cursor

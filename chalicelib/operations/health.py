@@ -18,11 +18,11 @@ from chalicelib.errors import MisconfiguredError, PunchClockError
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import OBSERVED, event
 
-# One page of a scan has the ages; the count of what is beyond it is an estimate.
+# The first page of a scan gives the ages; beyond it, the count is an estimate.
 _MAX_BUFFERED = 1_000
-# An exact count of as many takes Postgres a fraction of a second.
+# Postgres counts this many in a fraction of a second; beyond it, the count is an estimate.
 _MAX_REPLICATED = 50_000
-# As many records may pass in a minute before the numbers of the last minute are lower bounds.
+# If more records pass in a minute, the numbers of the last minute are lower bounds.
 _MAX_RECENT = 50_000
 
 

@@ -30,7 +30,7 @@ Command = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What the commands do, each in bounded time; ``container`` wires them.
+    """What the commands do, each in bounded time; ``operator_commands`` wires them.
 
     Attributes:
         replay: the filter, the operator and a cursor.

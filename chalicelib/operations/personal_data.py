@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from chalicelib.buffered_items import BufferedItems
-from chalicelib.errors import InvalidError
+from chalicelib.errors import InvalidCursorError, InvalidError
 from chalicelib.operations.person import Person, decode, record_of
 from chalicelib.postgres.personal_records import PersonalRecords
 from chalicelib.record_id import BEFORE_ALL_IDS
@@ -17,17 +17,21 @@ _PAGE = 500
 # Lambda answers with at most 6 MB, and may encode a character as six.
 _MAX_BYTES = 2_000_000
 _COLUMNS = (
-    *("id", "employerId", "employeeId", "includedAt", "utcOffsetMinutes", "deviceId", "latitude"),
-    *(
-        "longitude",
-        "accuracyMeters",
-        "postedBy",
-        "postedAs",
-        "status",
-        "attempts",
-        "createdAt",
-        "replicatedAt",
-    ),
+    "id",
+    "employerId",
+    "employeeId",
+    "includedAt",
+    "utcOffsetMinutes",
+    "deviceId",
+    "latitude",
+    "longitude",
+    "accuracyMeters",
+    "postedBy",
+    "postedAs",
+    "status",
+    "attempts",
+    "createdAt",
+    "replicatedAt",
     "integratedAt",
 )
 
@@ -129,7 +133,4 @@ def _cursor(cursor: object) -> str:
     try:
         return str(UUID(cursor if isinstance(cursor, str) else ""))
     except ValueError as error:
-        raise InvalidError(
-            "cursor must be the one that the command has returned. Leave it out to start.",
-            target="cursor",
-        ) from error
+        raise InvalidCursorError from error

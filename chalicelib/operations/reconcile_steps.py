@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from chalicelib.buffered_items import BufferedItems
-from chalicelib.errors import InvalidError, UnavailableError
+from chalicelib.errors import InvalidCursorError, UnavailableError
 from chalicelib.instant import read_instant, to_text
 from chalicelib.operations.reconciler import PERIOD_RECONCILED, Reconciliation, reconcile
 from chalicelib.postgres.point_records import PointRecordStore
@@ -62,14 +62,14 @@ def step(
     Args:
         first: the first instant of the period.
         until: the first instant after the period.
-        cursor: the cursor of the last step, which replaces both; None at first.
+        cursor: the cursor of the last step, which replaces both; None for the first step.
         accepted: reads the log of intake.
         buffer: the records that are not in Postgres yet.
         store: the records and the quarantine in Postgres.
         timeout_s: when to stop; the current page of the log is still read.
 
     Raises:
-        InvalidError: the cursor is not that of a step.
+        InvalidCursorError: ``cursor`` is not one that an earlier step returned.
         UnavailableError: a store cannot be reached, or one second of the log takes too long.
     """
     deadline = time.monotonic() + timeout_s
@@ -127,6 +127,4 @@ def _read_cursor(cursor: object) -> tuple[datetime, datetime, timedelta]:
         first, until = read_instant(match[1]), read_instant(match[2])
         return first, until, max(_SHORTEST_SLICE, timedelta(seconds=int(match[3])))
     except ValueError as error:
-        raise InvalidError(
-            "cursor must be the cursor of the last answer. Leave it out to begin.", target="cursor"
-        ) from error
+        raise InvalidCursorError from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from chalicelib.errors import InvalidError
+from chalicelib.errors import InvalidCursorError, InvalidError
 from chalicelib.instant import read_instant, to_text
 from chalicelib.postgres.dead_letters import DeadLetters
 from chalicelib.principal import Principal
@@ -122,9 +122,7 @@ def _read_cursor(cursor: object) -> tuple[str | None, str | None]:
     try:
         return to_text(read_instant(since)), to_text(read_instant(until))
     except ValueError as error:
-        raise InvalidError(
-            "cursor must be the cursor of the last answer. Leave it out to begin.", target="cursor"
-        ) from error
+        raise InvalidCursorError from error
 
 
 def _rfc3339(instant: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from chalicelib import telemetry
-from chalicelib.errors import InvalidError
+from chalicelib.errors import InvalidCursorError, InvalidError
 from chalicelib.instant import read_instant, to_text
 from chalicelib.journal.journal_files import ERASURES, KINDS, RECORDS, DamagedFileError, Journal
 from chalicelib.journal.journal_lines import parse_deliveries, parse_erasures, parse_records
@@ -56,13 +56,27 @@ class Restored:
     cursor: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where a restore reads and writes.
+
+    Attributes:
+        journal: the source.
+        records: the records and the quarantine.
+        personal: repeats erasures.
+        restoration: marks deliveries, and pauses the integrator.
+    """
+
+    journal: Journal
+    records: PointRecordStore
+    personal: PersonalRecords
+    restoration: Restoration
+
+
 def restore(
     since: object,
     cursor: object,
-    journal: Journal,
-    store: PointRecordStore,
-    persons: PersonalRecords,
-    restoration: Restoration,
+    stores: Stores,
     remaining_s: Callable[[], float],
     now: datetime,
     first_id: str,
@@ -72,10 +86,7 @@ def restore(
     Args:
         since: RFC 3339: the instant to which Postgres was taken back.
         cursor: the ``cursor`` of the call before, to continue; None to start.
-        journal: the source.
-        store: the records and the quarantine.
-        persons: repeats erasures.
-        restoration: marks deliveries, and pauses the integrator.
+        stores: where to read and write.
         remaining_s: returns the time left.
         now: the present.
         first_id: records with smaller ids are older than the retention, and stay dropped.
@@ -87,33 +98,24 @@ def restore(
     """
     start, position = _start(since, now), _position(cursor)
     result = Restored(cursor=position)
-    restoration.pause_integration()
+    stores.restoration.pause_integration()
     first = position.partition("/")[0]
     for kind in KINDS[KINDS.index(first) :]:
-        for name in journal.names(kind, start, position if kind == first else ""):
+        for name in stores.journal.names(kind, start, position if kind == first else ""):
             if remaining_s() <= _MARGIN_S:
                 return result
-            _restore_file(name, kind, journal, store, persons, restoration, first_id, result)
+            _restore_file(name, kind, stores, first_id, result)
             result.files += 1
             result.cursor = name
     result.cursor = None
-    restoration.resume_integration()
+    stores.restoration.resume_integration()
     return result
 
 
-def _restore_file(
-    name: str,
-    kind: str,
-    journal: Journal,
-    store: PointRecordStore,
-    persons: PersonalRecords,
-    restoration: Restoration,
-    first_id: str,
-    result: Restored,
-) -> None:
+def _restore_file(name: str, kind: str, stores: Stores, first_id: str, result: Restored) -> None:
     """Restore one file, and count what it brings in ``result``."""
     try:
-        lines = journal.read(name)
+        lines = stores.journal.read(name)
     except DamagedFileError as error:
         result.damaged.append(name)
         telemetry.error("a file of the journal is damaged", error, file=name)
@@ -122,12 +124,12 @@ def _restore_file(
         erasures, faults = parse_erasures(lines)
         for each in erasures:
             person = Person(each.employer, each.employee)
-            erase_in_postgres(person, each.until, each.ids, persons, Erased())
+            erase_in_postgres(person, each.until, each.ids, stores.personal, Erased())
         result.erasures += len(erasures)
     elif kind == RECORDS:
         parsed = parse_records(lines)
         documents = [each for each in parsed.documents if each.id >= first_id]
-        added = store.add(documents, parsed.poison)
+        added = stores.records.add(documents, parsed.poison)
         rejected = len(added.rejected)
         result.records += added.written
         result.already_there += len(documents) - added.written - rejected
@@ -135,7 +137,7 @@ def _restore_file(
         faults = parsed.faults
     else:
         deliveries, faults = parse_deliveries(lines)
-        result.deliveries += restoration.mark_delivered(deliveries)
+        result.deliveries += stores.restoration.mark_delivered(deliveries)
     if faults:
         result.damaged.append(name)
         telemetry.event(
@@ -168,14 +170,15 @@ def _position(cursor: object) -> str:
     """Return the name after which to continue.
 
     Raises:
-        InvalidError: it is not of the form that a restore returns.
+        InvalidCursorError: it is not of the form that a restore returns.
     """
     if cursor is None:
         return f"{KINDS[0]}/"
-    is_ours = isinstance(cursor, str) and len(cursor) <= _MAX_CURSOR and cursor.isascii()
-    if not is_ours or not str(cursor).startswith(tuple(f"{kind}/" for kind in KINDS)):
-        raise InvalidError(
-            "cursor must be the one that the command has returned. Leave it out to start.",
-            target="cursor",
-        )
-    return str(cursor)
+    if (
+        not isinstance(cursor, str)
+        or len(cursor) > _MAX_CURSOR
+        or not cursor.isascii()
+        or not cursor.startswith(tuple(f"{kind}/" for kind in KINDS))
+    ):
+        raise InvalidCursorError
+    return cursor

@@ -4,16 +4,23 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from chalicelib.settings import Settings
 from local.legacy_profile import ProfileError, check_profile, read_profile
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.running_stack import RunningStack, local
 from tests.support.waiting import wait_until
 
+DEFAULTS = {
+    each.name.upper(): str(each.default)
+    for each in fields(Settings)
+    if each.name.startswith("legacy_")
+}
 SOAP = """\
 # The payroll's SOAP interface
 LEGACY_URL={url}/soap
@@ -52,7 +59,7 @@ def test_profile_has_values_of_several_lines_and_references_relative_to_itself(
     tmp_path: Path,
 ) -> None:
     profile = read_profile(write_profile(tmp_path, "https://hr.example"))
-    assert profile == {
+    assert {name: profile[name] for name in profile if profile[name] != DEFAULTS[name]} == {
         "LEGACY_URL": "https://hr.example/soap",
         "LEGACY_CONTENT_TYPE": "text/xml; charset=utf-8",
         "LEGACY_BODY": f"file:{tmp_path}/templates/register.xml",
@@ -61,6 +68,29 @@ def test_profile_has_values_of_several_lines_and_references_relative_to_itself(
         "LEGACY_REFUSED": "contains(body, ':Fault>')",
     }
     check_profile(profile)
+    # A variable of the environment takes the place of no setting.
+    assert profile.keys() == DEFAULTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (r"'a\d \'b\' \\ #c'", r"a\d 'b' \ #c"),
+        (r'"a\"b\tc\\d"', 'a"b\tc\\d'),
+        (r"DOMAIN\nora's #1", r"DOMAIN\nora's"),
+        ("a#b $HOME ${HOME}  ", "a#b $HOME ${HOME}"),
+        ("'a\r\nb'", "a\nb"),
+        ("file:../secret", "file:{parent}/secret"),
+        ("file:/secret#member", "file:/secret#member"),
+    ],
+)
+def test_value_is_read_as_the_document_says(value: str, read: str, tmp_path: Path) -> None:
+    text = f"\ufeffLEGACY_PASSWORD={value}\r\nLEGACY_URL=http://x/\r\nLEGACY_CA=certs/ca.pem"
+    path = tmp_path / "hr.env"
+    path.write_bytes(text.encode())
+    profile = read_profile(path)
+    assert profile["LEGACY_PASSWORD"] == read.replace("{parent}", str(tmp_path.parent))
+    assert profile["LEGACY_CA"] == f"{tmp_path}/certs/ca.pem"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +102,7 @@ def test_profile_has_values_of_several_lines_and_references_relative_to_itself(
         ("LEGACY_URI=http://x/", "line 1: LEGACY_URI is no setting of a legacy"),
         ("LEGACY_URL=http://x/\nLEGACY_URL=http://y/", "line 2: LEGACY_URL is set a second time"),
         ("LEGACY_METHOD=PUT", "LEGACY_URL is missing"),
+        ("LEGACY_URL=http://x/\nLEGACY_TOKEN=a\0b", "line 2: LEGACY_TOKEN has a NUL character"),
     ],
 )
 def test_malformed_profile_is_refused_with_its_line(
@@ -87,7 +118,7 @@ def test_malformed_profile_is_refused_with_its_line(
         ("LEGACY_METHOD=GET", "LEGACY_METHOD must be one of POST, PUT, PATCH, not 'GET'"),
         ("LEGACY_BODY='{{ x }}'", "LEGACY_BODY, line 1: x is no property of a record"),
         ("LEGACY_BODY=file:none.xml", r"LEGACY_BODY refers to file:/.*/none\.xml, which does not"),
-        ("LEGACY_RETRY=status", None),
+        ("LEGACY_RETRY=status == `423`", None),
         ("LEGACY_CONTENT_TYPE=text/xml", "LEGACY_CONTENT_TYPE is not JSON, so it needs a template"),
         ("LEGACY_RETRY=503", "LEGACY_RETRY is not a JMESPath expression"),
     ],

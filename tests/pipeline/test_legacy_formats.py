@@ -1,14 +1,18 @@
 """Runs against legacies with interfaces of their own, and with faulty settings."""
 
 import json
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 import app
-from chalicelib import integrator_wiring
+from chalicelib import container, integrator_wiring
 from chalicelib.errors import InvalidError, MisconfiguredError, UnavailableError
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
+from chalicelib.integrator.legacy.record_values import smallest_sample_record
+from chalicelib.integrator.outcome import judge
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import UNREACHABLE, Service, wired
@@ -241,3 +245,33 @@ def test_secret_store_that_is_away_ends_the_run_as_unavailable(
     away = {"LEGACY_BODY": "ssm:/hr/body", "AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:9"}
     with wired(variables | away), pytest.raises(UnavailableError):
         app.integrate(schedule_event(), context())
+
+
+def test_corrected_template_and_condition_are_read_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body, condition = tmp_path / "body", tmp_path / "condition"
+    body.write_text("[{{ employee }}]")
+    condition.write_text("status == `202`\n")
+    settings = {"LEGACY_URL": "http://x/", "LEGACY_BODY": f"file:{body}"}
+    with wired(UNREACHABLE | settings | {"LEGACY_DELIVERED": f"file:{condition}"}):
+        with pytest.raises(MisconfiguredError, match="employee is no property of a record"):
+            integrator_wiring.legacy_endpoint()
+        body.write_text("[{{ employeeId }}]")
+        assert judged_by_202(integrator_wiring.legacy_endpoint()) == "LEGACY_DELIVERED"
+        condition.write_text("status == `201`\n")
+        assert judged_by_202(integrator_wiring.legacy_endpoint()) is None
+
+        def away(_: object) -> None:
+            raise UnavailableError("A secret of this service cannot be read now.")
+
+        # A store that is away leaves the last values in use.
+        monkeypatch.setattr(container, "read_settings", away)
+        body.write_text("[]")
+        endpoint = integrator_wiring.legacy_endpoint()
+        assert endpoint.request.render(smallest_sample_record())[1].startswith(b"[9223")
+    assert "the description of the legacy cannot be read again" in capsys.readouterr().out
+
+
+def judged_by_202(endpoint: LegacyEndpoint) -> str | None:
+    return judge(endpoint.conditions, 202, {}, b"", 0.0, is_whole=True).decided_by

@@ -1,4 +1,4 @@
-"""The roles of docs/deployment.md: no login owns anything, and each sees what it may see.
+"""The roles of docs/database.md: no login owns anything, and each sees what it may see.
 
 The statements run as a role like the master user of RDS, for a new database and for one that the
 master user owns.

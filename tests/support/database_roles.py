@@ -19,7 +19,7 @@ LOGINS = (WRITER, WRITER_B, READER, READER_B)
 
 def documented(first_line: str) -> str:
     """Return the block of SQL in the documents of operators that begins with a line."""
-    files = [PROJECT / "docs" / name for name in ("deployment.md", "operations.md")]
+    files = [PROJECT / "docs" / name for name in ("database.md", "operations.md")]
     text = "".join(each.read_text(encoding="utf-8") for each in files)
     blocks = re.findall(r"^ *```sql\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     (block,) = [each for each in blocks if each.strip().startswith(first_line)]

@@ -106,6 +106,8 @@ def test_secrets_of_a_request_are_masked(values: dict[str, Any], shown: str) -> 
         ("HTTP/1.1 200 OK\r\nX-State: Busy\r\n\r\n", "OVERLOADED", "LEGACY_RETRY"),
         ("409\nalready registered", "DELIVERED", "LEGACY_DUPLICATE"),
         ("  204", "DELIVERED", None),
+        (b"\xef\xbb\xbfHTTP/1.1 204 No Content\r\n\r\n", "DELIVERED", None),
+        ("\r\n\nHTTP/1.1 204 No Content\r\n\r\n", "DELIVERED", None),
         (
             b"HTTP/1.1 409 No\r\nContent-Type: text/plain\r\n\r\nalready registered \xe9",
             "DELIVERED",
@@ -148,6 +150,11 @@ def test_check_warns_of_what_is_probably_not_meant() -> None:
     both = {"LEGACY_DELIVERED": "status == `200`", "LEGACY_REFUSED": "contains(body, 'Fault')"}
     assert check_of(both, response="200\nFault").warnings == [
         "LEGACY_REFUSED holds, too, but LEGACY_DELIVERED is asked first."
+    ]
+    texts = {"LEGACY_DELIVERED": "contains(body, 'ok')", "LEGACY_RETRY": "body.busy"}
+    assert check_of(texts, response='200\n{"ok": true, "busy": 1}').warnings == [
+        "LEGACY_DELIVERED cannot judge this response: contains() does not take an object.",
+        "LEGACY_RETRY cannot judge this response: its result is a number, not true or false.",
     ]
 
 

@@ -170,10 +170,11 @@ def test_condition_sees_json_or_text_in_its_encoding(
 @pytest.mark.parametrize(
     ("condition", "body", "reason"),
     [
-        ("contains(body.error, 'x')", b"{}", "contains() does not take a null"),
+        ("contains(body.error, 'x')", b"{}", "contains() does not take a value that is missing"),
         ("contains(body, `null`)", b"some secret text", "TypeError"),
-        ("body.ok", b'{"ok": "false"}', "its result is a str, not true or false"),
-        ("body.ok", b'{"ok": 1}', "its result is a int, not true or false"),
+        ("body.ok", b'{"ok": "false"}', "its result is a text, not true or false"),
+        ("body.ok", b'{"ok": 1}', "its result is a number, not true or false"),
+        ("body.list", b'{"list": [1]}', "its result is a list, not true or false"),
         ("length(body) > `1`", b"7", "length() does not take a number"),
     ],
 )
@@ -200,6 +201,24 @@ def test_condition_that_cannot_judge_does_not_hold_and_is_logged_once(
 
 
 @pytest.mark.parametrize(
+    "condition",
+    [
+        "starts_with(to_string(status), '2')",
+        "body.status == '200'",
+        "body.headers.\"X-State\" == 'a'",
+        "contains(`[200, 201]`, status)",
+        "status != body.expected",
+        "headers.location == 'Login'",
+    ],
+)
+def test_similar_condition_that_may_hold_is_accepted(condition: str) -> None:
+    assert judge({"LEGACY_RETRY": condition}, 418, b"{}") in (
+        None,
+        judge({"LEGACY_RETRY": "`true`"}, 418, b"{}"),
+    )
+
+
+@pytest.mark.parametrize(
     ("condition", "message"),
     [
         ("status == 200", "LEGACY_RETRY is not a JMESPath expression: "),
@@ -213,6 +232,14 @@ def test_condition_that_cannot_judge_does_not_hold_and_is_logged_once(
         ("contains(body)", r"LEGACY_RETRY gives contains\(\) 1 arguments instead of 2"),
         ("body.ok && !body.error.code", r"LEGACY_RETRY selects .* Write !\(body.field\)"),
         ("!body[?code]", "LEGACY_RETRY selects from the result of !"),
+        ("status == '200'", "LEGACY_RETRY compares the status, a number, with something else"),
+        ('`"409"` == status', "LEGACY_RETRY compares the status, a number, with something else"),
+        ("status > '499' || body.ok", "LEGACY_RETRY compares the status, a number, with"),
+        ("status == `true`", "LEGACY_RETRY compares the status, a number, with something else"),
+        ("starts_with(status, '2')", r"LEGACY_RETRY gives the status, a number, to starts_with"),
+        ("status", "LEGACY_RETRY is status, which is neither true nor false"),
+        ("headers.\"X-State\" == 'a'", 'names are lower-case: headers."x-state"'),
+        ("!(contains(headers.Location, 'login'))", r'names are lower-case: headers\."location"'),
         ("`false` && nosuch(body)", r"nosuch\(\), which is no function"),
     ],
 )

@@ -29,6 +29,7 @@ Requests and responses as settings describe them:
 - ``record_values``: what templates see of a record, and the sample record.
 - ``media_type``: what a Content-Type says about characters and syntax.
 - ``response_conditions``: judge responses by JMESPath conditions (LEGACY_DELIVERED and others).
+- ``condition_syntax``: compile such a condition, and find what would never hold.
 - ``legacy_check``: show a request, and judge a response, for an operator.
 
 Without such settings the record's JSON is sent as it is, without credentials, and only the modules

@@ -6,6 +6,7 @@ masked: those of headers, of the URL's query, and of fields of the body with suc
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ _PUBLIC_HEADERS = frozenset(
 )
 _STATUS_LINE = re.compile(rb"HTTP/[\d.]+ +(\d{3})\b")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-_BARE_STATUS = re.compile(rb"\s*(\d{3})[ \t]*(?:\r?\n|\Z)")
+_BARE_STATUS = re.compile(rb"(\d{3})[ \t]*(?:\r?\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,14 @@ def _warnings(endpoint: LegacyEndpoint) -> list[str]:
 def _contradictions(
     endpoint: LegacyEndpoint, status: int, headers: Mapping[str, str], body: bytes
 ) -> list[str]:
-    """Return a warning if several conditions hold: only the first of them counts."""
+    """Return warnings of conditions that cannot judge the response, or hold but are not asked."""
     if endpoint.conditions is None:
         return []
     first, *others = [*endpoint.conditions.matching(status, headers, body), ""]
-    return [f"{each} holds, too, but {first} is asked first." for each in others if each]
+    return [
+        *endpoint.conditions.unable(status, headers, body),
+        *(f"{each} holds, too, but {first} is asked first." for each in others if each),
+    ]
 
 
 def _parse_response(text: object) -> tuple[int, Mapping[str, str], bytes]:
@@ -209,6 +213,7 @@ def _parse_response(text: object) -> tuple[int, Mapping[str, str], bytes]:
     """
     received = text.encode() if isinstance(text, str) else text
     if isinstance(received, bytes):
+        received = received.removeprefix(BOM_UTF8).lstrip()  # as editors save it
         while match := _STATUS_LINE.match(received):
             head, *rest = _BLANK_LINE.split(received, maxsplit=1)
             body = rest[0] if rest else b""

@@ -21,13 +21,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jmespath
-from jmespath.exceptions import JMESPathError, JMESPathTypeError
-from jmespath.functions import Functions
+from jmespath.exceptions import JMESPathTypeError
 
 from chalicelib.integrator.legacy import media_type
+from chalicelib.integrator.legacy.condition_syntax import compile_condition
 from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, CallResult, Outcome, storable
-from chalicelib.settings import SettingsError
 from chalicelib.telemetry import event
 
 _OUTCOMES = {
@@ -38,19 +36,15 @@ _OUTCOMES = {
 }
 SETTINGS = tuple(_OUTCOMES)
 
-_MEMBERS = ("status", "headers", "body")
-# Nodes whose first child sees what the node sees, and whose others see the first one's result.
-_PATHS = frozenset(
-    {
-        "subexpression",
-        "index_expression",
-        "projection",
-        "value_projection",
-        "filter_projection",
-        "flatten",
-        "pipe",
-    }
-)
+# JMESPath's types, for messages.
+_TYPES = {
+    "string": "a text",
+    "number": "a number",
+    "object": "an object",
+    "array": "a list",
+    "boolean": "true or false",
+    "null": "a value that is missing",
+}
 # A longer integer would need quadratic time.
 _MAX_INTEGER_DIGITS = 18
 
@@ -85,7 +79,9 @@ class ResponseConditions:
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._conditions = [
-            Condition(name, _compile(name, text)) for name in SETTINGS if (text := texts.get(name))
+            Condition(name, compile_condition(name, text))
+            for name in SETTINGS
+            if (text := texts.get(name))
         ]
         self.define_delivery = bool(texts.get("LEGACY_DELIVERED"))
         self._lock = threading.Lock()
@@ -136,6 +132,17 @@ class ResponseConditions:
         text = media_type.decode_text(body, headers.get("content-type", ""))
         return self._matching(status, headers, text)
 
+    def unable(self, status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
+        """Yield why a condition cannot judge a response, for each one that is asked and cannot."""
+        text = media_type.decode_text(body, headers.get("content-type", ""))
+        response = {"status": status, "headers": headers, "body": _value(text)}
+        for each in self._conditions:
+            answer = _ask(each, response)
+            if answer is True:
+                return
+            if answer:
+                yield f"{each.setting} cannot judge this response: {answer}."
+
     def _matching(self, status: int, headers: Mapping[str, str], text: str) -> Iterator[str]:
         response = {"status": status, "headers": headers, "body": _value(text)}
         for each in self._conditions:
@@ -143,20 +150,10 @@ class ResponseConditions:
                 yield each.setting
 
     def _holds(self, condition: Condition, response: Mapping[str, Any]) -> bool:
-        try:
-            result = condition.expression.search(response)
-        except JMESPathTypeError as error:
-            reason = f"{error.function_name}() does not take a {error.actual_type}"
-        except Exception as error:  # noqa: BLE001 - JMESPath lets errors of Python through
-            reason = type(error).__name__
-        else:
-            if result is True:
-                return True
-            if result is False or result is None:
-                return False
-            reason = f"its result is a {type(result).__name__}, not true or false"
-        self._log_once(condition.setting, reason)
-        return False
+        answer = _ask(condition, response)
+        if isinstance(answer, str):
+            self._log_once(condition.setting, answer)
+        return answer is True
 
     def _log_once(self, setting: str, reason: str) -> None:
         with self._lock:
@@ -181,63 +178,24 @@ def read(resolved: Callable[[str], str]) -> ResponseConditions | None:
     return ResponseConditions(texts) if any(texts.values()) else None
 
 
+def _ask(condition: Condition, response: Mapping[str, Any]) -> bool | str:
+    """Return whether a condition holds, or as a text why it cannot judge the response."""
+    try:
+        result = condition.expression.search(response)
+    except JMESPathTypeError as error:
+        return f"{error.function_name}() does not take {_TYPES.get(error.actual_type, 'this')}"
+    except Exception as error:  # noqa: BLE001 - JMESPath lets errors of Python through
+        return type(error).__name__
+    if result is None or isinstance(result, bool):
+        return result is True
+    kinds = {str: "a text", dict: "an object", list: "a list"}
+    kind = next((name for of, name in kinds.items() if isinstance(result, of)), "a number")
+    return f"its result is {kind}, not true or false"
+
+
 def _value(text: str) -> Any:
     """Return what conditions see of a body: JSON, or else text."""
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError):
         return text
-
-
-def _compile(setting: str, text: str) -> Any:
-    """Compile an expression, and find what would only fail or never hold when it is evaluated.
-
-    Raises:
-        SettingsError: the expression is invalid.
-    """
-    try:
-        expression = jmespath.compile(text)
-    except (JMESPathError, RecursionError) as error:
-        reason = str(error).replace("\n", " ") or type(error).__name__
-        raise SettingsError(f"{setting} is not a JMESPath expression: {reason}") from None
-    if fault := _fault(expression.parsed, is_response=True):
-        raise SettingsError(f"{setting} {fault}")
-    return expression
-
-
-def _fault(node: Any, *, is_response: bool) -> str | None:
-    """Return what is wrong with a node of an expression.
-
-    Args:
-        node: the node of JMESPath's syntax tree.
-        is_response: whether the node sees the whole response.
-    """
-    if not isinstance(node, dict):  # a bound of a slice
-        return None
-    kind, name, children = node["type"], node.get("value"), node["children"]
-    if kind == "field" and is_response and name not in _MEMBERS:
-        return (
-            f"uses {name}, which a response does not have: it has status, headers and body."
-            f" If {name} is a text, put it in single quotes"
-        )
-    # The library's ``!`` binds tighter than a dot, so this would select from true or false.
-    if kind in _PATHS - {"pipe"} and children[0]["type"] == "not_expression":
-        return "selects from the result of !. Write !(body.field) in place of !body.field"
-    if kind == "function_expression" and (fault := _function_fault(name, len(children))):
-        return fault
-    for index, child in enumerate(children):
-        sees_response = is_response and kind != "expref" and not (kind in _PATHS and index)
-        if fault := _fault(child, is_response=sees_response):
-            return fault
-    return None
-
-
-def _function_fault(name: Any, given: int) -> str | None:
-    function = Functions.FUNCTION_TABLE.get(name)
-    if function is None:
-        return f"uses {name}(), which is no function of JMESPath"
-    signature = function["signature"]
-    is_variadic = bool(signature) and signature[-1].get("variadic", False)
-    if given == len(signature) or (is_variadic and given > len(signature)):
-        return None
-    return f"gives {name}() {given} arguments instead of {len(signature)}"

@@ -62,9 +62,10 @@ class AdaptiveLimiter:
         self._recent_latency_s = min(FIRST_LATENCY_S, math.exp(learned.base_latency))
 
     def snapshot(self) -> dict[str, float]:
-        """Return what the limiter has learned; an unfinished probe is dropped."""
+        """Return what the limiter has learned; the next run repeats an unfinished probe."""
         snapshot = self._learned.snapshot()
-        snapshot["limit"] = (self._gradient.above_probe or self._learned).limit
+        if above := self._gradient.above_probe:
+            snapshot |= {"limit": above.limit, "windows_since_probe": self._p.probe_interval}
         # No success since the last refusal: the next run begins as after a pause.
         least_s = MIN_PAUSE_S if self._rate.is_refused else 0.0
         snapshot["pause_s"] = max(least_s, self._rate.not_before - self._clock())

@@ -126,11 +126,10 @@ class GradientLimit:
         self, parameters: Parameters, learned: LearnedState, max_limit: float, now: float
     ) -> None:
         self._p, self._learned, self._max_limit = parameters, learned, max_limit
-        self._windows_since_probe = self._windows_without_queue = 0
+        self._windows_without_queue = 0
         self._ceiling, self._ceiling_windows = learned.ceiling, 0
         self._lowered_ceiling, self._patience = NO_CEILING, 1  # ceiling after the last failures
         self._slow_start_window: SampleWindow | None = None  # the first one of this slow start
-        self._is_unconfirmed = False  # whether the base latency may have a queue in it
         self._last_window: SampleWindow | None = None  # in the steady state, probes left out
         self._before_fall: SampleWindow | None = None  # the last window before the limit fell
         self._calls_per_success = 0.0  # by which a success raises the limit in slow start
@@ -159,7 +158,7 @@ class GradientLimit:
 
     def probe_soon(self) -> None:
         """Have a probe follow the next window."""
-        self._windows_since_probe = int(self._p.probe_interval)
+        self._learned.windows_since_probe = int(self._p.probe_interval)
 
     def on_success(self) -> None:
         """Open a part of the current step of slow start."""
@@ -185,7 +184,7 @@ class GradientLimit:
                 learned.limit = min(
                     step_to, window.limit + self._calls_per_success * self._step_successes
                 )
-            probes = not (self._windows_since_probe or above or learned.slow_start)
+            probes = not (learned.windows_since_probe or above or learned.slow_start)
         self.begin_window(now, step_to)
         self.above_probe = window if probes else None
 
@@ -220,16 +219,17 @@ class GradientLimit:
 
     def _end_probe(self, window: SampleWindow, above: SampleWindow) -> None:
         """Take a probe's latency as the base, unless calls still queue; then probe again."""
-        rise = window.latency - self._learned.base_latency
-        if self._is_unconfirmed:
+        learned = self._learned
+        rise = window.latency - learned.base_latency
+        if learned.unconfirmed:
             # Far below the base: it had a queue in it, and the probe may have one, too.
-            self._is_unconfirmed = rise < -self._p.base_reset_rise and window.limit > 2
-            if self._is_unconfirmed:
+            learned.unconfirmed = float(rise < -self._p.base_reset_rise and window.limit > 2)
+            if learned.unconfirmed:
                 self.probe_soon()
         if rise <= 0 or not self._has_queue(window, above):
             self._update_base(window)
         elif rise >= self._p.base_reset_rise:
-            self._windows_since_probe = int(self._p.probe_interval) - 1
+            learned.windows_since_probe = int(self._p.probe_interval) - 1
 
     def _has_queue(self, window: SampleWindow, above: SampleWindow) -> bool:
         """Return whether calls queue in a window, too, that has a lower limit than another one.
@@ -246,7 +246,8 @@ class GradientLimit:
         """
         first = self._slow_start_window = self._slow_start_window or window
         growth = max(0.0, math.log(window.limit / first.limit))
-        self._is_unconfirmed = window.latency - first.latency > BASE_CONFIRMED * growth
+        is_queue = window.latency - first.latency > BASE_CONFIRMED * growth
+        self._learned.unconfirmed = float(is_queue)
 
     def _has_sped_up(self, window: SampleWindow) -> bool:
         """Return whether latency has fallen since the last window, by much more than the limit."""
@@ -289,12 +290,12 @@ class GradientLimit:
         if limit == 1:  # a single call queues behind none of ours: its latency is the base
             self._update_base(window)
         rise = window.latency - learned.base_latency if learned.base_calls else 0.0
-        self._windows_since_probe += 1
+        learned.windows_since_probe += 1
         if learned.slow_start:
             # Slow start measures the base latency in haste: a probe follows one window later.
-            self._windows_since_probe = int(p.probe_interval) - 1
+            learned.windows_since_probe = int(p.probe_interval) - 1
             self._confirm_base(window)
-            if rise < p.base_reset_rise and not self._is_unconfirmed:
+            if rise < p.base_reset_rise and not learned.unconfirmed:
                 self._windows_without_queue += 1
                 self._update_base(window)
                 soon_done = p.slow_start_s * limit * math.exp(-window.latency)
@@ -304,12 +305,12 @@ class GradientLimit:
             self._slow_start_window = None
             return min(limit, self._target(window))
         if limit > 1 and (
-            rise > p.congestion_rise or self._windows_since_probe >= p.probe_interval
+            rise > p.congestion_rise or learned.windows_since_probe >= p.probe_interval
         ):
-            self._windows_since_probe = self._windows_without_queue = 0
+            learned.windows_since_probe = self._windows_without_queue = 0
             # The less certain a rise, the shallower the probe.
             certain = math.exp(p.deviation_scale * self._error(window) - rise)
-            shallowest = FIRST_PROBE_FACTOR if self._is_unconfirmed else p.probe_factor
+            shallowest = FIRST_PROBE_FACTOR if learned.unconfirmed else p.probe_factor
             return min(limit - 1.0, limit * max(PROBE_MIN_FACTOR, min(shallowest, certain)))
         if self._has_sped_up(window):
             learned.ceiling = NO_CEILING  # the capacity at which calls failed is no more

@@ -42,6 +42,8 @@ class LearnedState:
         log(0.1), log(MIN_LATENCY_S), log(MAX_LATENCY_S), "log s, without a queue"
     )
     base_calls: float = bounded(0, 0, 1e3, "calls that base_latency averages")
+    unconfirmed: float = bounded(0, 0, 1, "1: base_latency may have a queue in it, 0: it has none")
+    windows_since_probe: float = bounded(0, 0, 100, "windows")
     variance: float = bounded(0.25, 0, 100, "variance of a call's log latency")
     background: float = bounded(0.02, 0, 1, "share of calls that fail whatever the load")
     ceiling: float = bounded(NO_CEILING, 1, NO_CEILING, "calls; highest limit after failures")

@@ -138,3 +138,11 @@ def test_threads_bound_to_connections_are_kept_busy() -> None:
     trace = run(ThreadPerConnection(20, 0.2), 90)
     assert trace.delivered(10, 90) > 0.8 * 20 / 0.21 * 80
     assert len(trace.failed_at) < 0.05 * len(trace.ok_at)
+
+
+def test_slow_legacy_is_probed_although_each_run_lasts_a_minute() -> None:
+    """Four workers of 2.6 s: a window takes twenty seconds, so that no run has nine of them."""
+    traces = [run(WorkerPool(4, 2.55, queue=75, seed=seed), 480, 60.0) for seed in (1, 2, 3, 4)]
+    delivered = sum(len(each.ok_at) for each in traces)
+    assert delivered > 0.82 * 4 * 480 * 4 / 2.55  # a run awaits its calls before the next begins
+    assert sum(len(each.failed_at) for each in traces) < 0.1 * delivered
