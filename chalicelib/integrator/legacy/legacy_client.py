@@ -33,7 +33,7 @@ from chalicelib.integrator.legacy.legacy_response import (
     final_fields,
 )
 from chalicelib.integrator.legacy.record_values import UnsendableError
-from chalicelib.integrator.legacy.transport import Transport
+from chalicelib.integrator.legacy.transport import ClientCertificate, Transport
 from chalicelib.integrator.outcome import (
     CallResult,
     Outcome,
@@ -109,6 +109,7 @@ class LegacyConnection:
             curl.setopt(pycurl.RESOLVE, list(resolve))
         self._has_credentials = credentials is not None
         self._ntlm: NtlmConnection | None = None
+        self._certificate: ClientCertificate | None = None
         self._is_digest = False
         self._was_accepted = False  # whether the last response was other than 401
         is_tls = endpoint.url.lower().startswith("https:")
@@ -120,6 +121,7 @@ class LegacyConnection:
             return
         credentials.apply(curl, endpoint.url)
         self.carry(credentials.headers)
+        self._certificate = credentials.transport.client_certificate
         login = credentials.login
         self._is_digest = login is not None and login.scheme == "digest"
         if login and login.scheme == "ntlm":
@@ -294,7 +296,8 @@ class LegacyConnection:
         fields = final_fields(bytes(self._response.head))
         is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
         if fields is None or (is_broken and 200 <= status < 300):
-            return judge_error(self._curl, error, len(self._response.head), latency_s)
+            head_bytes = len(self._response.head)
+            return judge_error(self._curl, error, head_bytes, latency_s, self._certificate)
         body = decode(bytes(self._response.body), fields.get("content-encoding"))
         result = judge(
             self._conditions,

@@ -118,7 +118,9 @@ class LegacyCredentials:
         token = self._tokens.current(max_wait_s) if self._tokens else None
         if token is not current.token or current.credentials is not self._credentials:
             with self._lock:
-                self._current = current = self._combine(token)
+                current = self._current  # perhaps another thread's by now
+                if token is not current.token or current.credentials is not self._credentials:
+                    self._current = current = self._combine(token)
         return current
 
     def report_accepted(self, used: CallCredentials) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 import pycurl
 
+from chalicelib.integrator.legacy.call_error import refuses_credentials
 from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import SettingsError
@@ -136,7 +137,9 @@ class TokenClient:
                     f"the proxy to the token endpoint answers HTTP {status}",
                     is_refused=status in (401, 403, 407),
                 ) from None
-            raise TokenError(_reason_of(int(error.args[0]))) from None
+            code = int(error.args[0])
+            is_refused = refuses_credentials(curl, code)
+            raise TokenError(_reason_of(code), is_refused=is_refused) from None
         finally:
             curl.close()
 
