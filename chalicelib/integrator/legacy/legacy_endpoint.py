@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ _MIN_LOW_SPEED_S = 2
 # first address for a minute, and a connection to a server that goes on answering for a day.
 _NAME_KEPT_S = 5
 _CONNECTION_KEPT_S = 60
+_CONNECTION_JITTER = (0.75, 1.25)
 _HEADERS = (
     "Accept-Encoding: identity",
     "Expect:",  # libcurl must not wait for a 100 Continue
@@ -73,7 +75,9 @@ class LegacyEndpoint:
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.MAXCONNECTS, 1)
         curl.setopt(pycurl.DNS_CACHE_TIMEOUT, _NAME_KEPT_S)
-        curl.setopt(pycurl.MAXLIFETIME_CONN, _CONNECTION_KEPT_S)
+        # Connections that were opened at once must not all need a handshake at once again.
+        jitter = random.uniform(*_CONNECTION_JITTER)  # noqa: S311 - no secret
+        curl.setopt(pycurl.MAXLIFETIME_CONN, round(_CONNECTION_KEPT_S * jitter))
         # A longer body ends the response; then a 2xx is unreadable, and another status counts.
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, milliseconds(self.connect_timeout_s))
