@@ -139,9 +139,14 @@ def _check_names(content_type: str, key_header: str, *, sends_json: bool) -> Non
     if not media_type.is_media_type(content_type):
         raise SettingsError("LEGACY_CONTENT_TYPE must be a media type such as text/xml")
     try:
-        media_type.stated_encoding(content_type)
+        encoding = media_type.stated_encoding(content_type) or "utf-8"
     except ValueError as error:
         raise SettingsError(f"LEGACY_CONTENT_TYPE: {error}. Use one such as utf-8") from None
+    if sends_json and encoding != "utf-8":
+        raise SettingsError(
+            "LEGACY_CONTENT_TYPE has a charset other than utf-8, that of the record as JSON, so it"
+            " needs a template in LEGACY_BODY"
+        )
     if sends_json and not media_type.is_json(content_type):
         raise SettingsError(
             "LEGACY_CONTENT_TYPE is not JSON, so it needs a template in LEGACY_BODY"
