@@ -34,6 +34,11 @@ EVERY_HOUR = Rate(1, unit=Rate.HOURS)
 # route takes every method.
 _ODATA_METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
+Event = dict[str, Any]
+SecondsLeft = Callable[[], float]
+Answer = tuple[Any, dict[str, Any]]
+"""The result of an operator's command, and the fields of its audit event."""
+
 # From the outermost to the innermost.
 app.register_middleware(middleware.bind_request_id, "all")
 app.register_middleware(middleware.failed_run, "scheduled")
@@ -255,11 +260,11 @@ def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def operator_command(
     *members: str, redacted: Sequence[str] = (), name: str | None = None
-) -> Callable[[Callable[..., tuple[Any, dict[str, Any]]]], Any]:
+) -> Callable[[Callable[..., Answer]], Any]:
     """Register a command as a Lambda function that only operators may run.
 
     The function has no route. ``operator_commands.perform`` authenticates the operator and audits
-    the run. The command returns its result, and the fields of the audit event.
+    the run.
 
     Args:
         members: the members of the event that the command reads and the audit log shows.
@@ -267,7 +272,7 @@ def operator_command(
         name: the name of the function; by default that of the command.
     """
 
-    def register(command: Callable[..., tuple[Any, dict[str, Any]]]) -> Any:
+    def register(command: Callable[..., Answer]) -> Any:
         function_name = name or command.__name__
 
         @app.lambda_function(name=function_name)
@@ -287,7 +292,7 @@ def operator_command(
 
 
 @operator_command("quarantineId", redacted=["record"])
-def release(event: dict[str, Any], *_: Any) -> tuple[str | list[dict[str, Any]], dict[str, Any]]:
+def release(event: Event, *_: Any) -> Answer:
     """Return a quarantined item to the pipeline, unchanged or replaced by a corrected record.
 
     ``{"quarantineId": 7, "record": {…}}``. With neither member, list the quarantined items.
@@ -300,9 +305,7 @@ def release(event: dict[str, Any], *_: Any) -> tuple[str | list[dict[str, Any]],
 
 
 @operator_command("filter")
-def replay(
-    event: dict[str, Any], operator: Principal, remaining_s: Callable[[], float]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def replay(event: Event, operator: Principal, remaining_s: SecondsLeft) -> Answer:
     """Return parked records to the queue: ``{"filter": "employerId eq 121"}``.
 
     The result has the number of records, and whether the time ran out before the last one.
@@ -313,16 +316,14 @@ def replay(
 
 
 @operator_command("since", "until", name="reconcile-period")
-def reconcile_period(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def reconcile_period(event: Event, *_: Any) -> Answer:
     """Check every record accepted in a period: ``{"since": "2026-11-22T08:00:00Z"}``, until now."""
     result = operator_commands.reconcile_period(event.get("since"), event.get("until"))
     return asdict(result), result.counts
 
 
 @operator_command("since", "cursor")
-def restore(
-    event: dict[str, Any], _: Principal, remaining_s: Callable[[], float]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def restore(event: Event, _: Principal, remaining_s: SecondsLeft) -> Answer:
     """Put back what Postgres has lost, from the journal: ``{"since": "2026-11-22T08:00:00Z"}``.
 
     If the result has a ``cursor``, the time ran out: send it together with the same ``since``.
@@ -332,9 +333,7 @@ def restore(
 
 
 @operator_command("employer", "employee", "punches", "cursor")
-def erase(
-    event: dict[str, Any], _: Principal, remaining_s: Callable[[], float]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def erase(event: Event, _: Principal, remaining_s: SecondsLeft) -> Answer:
     """Erase a person's evidence in every store: ``{"employer": 121, "employee": 7}``.
 
     With ``"punches": true`` also the punches that have been settled for an hour. If the result has
@@ -349,7 +348,7 @@ def erase(
 
 
 @operator_command("employer", "employee", "format", "cursor")
-def export(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def export(event: Event, *_: Any) -> Answer:
     """Return one page of a person's data: ``{"employer": 121, "employee": 7, "format": "csv"}``."""
     person = event.get("employer"), event.get("employee")
     result = operator_commands.export(*person, event.get("format"), event.get("cursor"))
@@ -357,7 +356,7 @@ def export(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, An
 
 
 @operator_command("send", redacted=["record", "response"], name="legacy-check")
-def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def legacy_check(event: Event, *_: Any) -> Answer:
     """Show the request for a record, and judge the response in the event: ``{"response": "…"}``.
 
     ``{"send": true}`` sends the record and judges the legacy's own response.
@@ -369,7 +368,7 @@ def legacy_check(event: dict[str, Any], *_: Any) -> tuple[dict[str, Any], dict[s
 @operator_command(
     "name", "employerId", "employeeId", "days", "revoke", "before", name="access-keys"
 )
-def access_keys(event: dict[str, Any], operator: Principal, *_: Any) -> tuple[Any, dict[str, Any]]:
+def access_keys(event: Event, operator: Principal, *_: Any) -> Answer:
     """Make an access key for a report: ``{"name": "payroll", "employerId": 121, "days": 365}``.
 
     The result is the only place that ever shows the key. ``{"revoke": 7}`` revokes a key at once.
@@ -379,13 +378,13 @@ def access_keys(event: dict[str, Any], operator: Principal, *_: Any) -> tuple[An
 
 
 @operator_command()
-def migrate(*_: Any) -> tuple[list[str], dict[str, Any]]:
+def migrate(*_: Any) -> Answer:
     """Apply every new migration to the database, and return their names."""
     applied = operator_commands.migrate()
     return applied, {"applied": applied}
 
 
-def _remaining_s(context: Any) -> Callable[[], float]:
+def _remaining_s(context: Any) -> SecondsLeft:
     return lambda: context.get_remaining_time_in_millis() / 1000
 
 

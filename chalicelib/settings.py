@@ -166,7 +166,9 @@ class Settings:
         by_reference=True,
     )
     legacy_method: str = setting(
-        "POST", "Method of the requests to the legacy system.", choices=("POST", "PUT", "PATCH")
+        "POST",
+        "Method of the requests to the legacy system: POST, PUT, PATCH, or GET, which has no body.",
+        choices=("POST", "PUT", "PATCH", "GET"),
     )
     legacy_content_type: str = setting(
         "application/json",
@@ -276,7 +278,7 @@ class Settings:
     legacy_ca: str = setting(
         "",
         "Certificate authorities of the legacy system: PEM, or the path of a PEM file. Empty:"
-        " those of the operating system.",
+        " those of the operating system, which the token endpoint may have in any case.",
         by_reference=True,
     )
     legacy_proxy: str = setting(

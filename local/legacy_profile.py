@@ -11,7 +11,7 @@ from pathlib import Path
 from dotenv.parser import parse_stream
 
 from chalicelib import aws, secret_references
-from chalicelib.errors import PunchClockError
+from chalicelib.errors import PunchClockError, UnavailableError
 from chalicelib.integrator.legacy import credentials, request_format, response_conditions
 from chalicelib.settings import Settings, SettingsError, is_reference
 
@@ -74,16 +74,49 @@ def check_profile(profile: Mapping[str, str]) -> None:
         ProfileError: a setting is invalid.
     """
 
-    def resolved(name: str) -> str:
-        return secret_references.read(name.upper(), getattr(settings, name), aws.secrets)
-
     try:
         settings = Settings.from_env(profile)
-        request_format.read(settings, resolved)
-        response_conditions.read(resolved)
-        credentials.parse(settings, {name: resolved(name) for name in settings.legacy_credentials})
+        values = {
+            each.name: _resolved(each.name.upper(), getattr(settings, each.name))
+            for each in fields(Settings)
+            if each.metadata["by_reference"] and each.name.startswith("legacy_")
+        }
+        request_format.read(settings, values.__getitem__)
+        response_conditions.read(values.__getitem__)
+        credentials.parse(settings, {name: values[name] for name in settings.legacy_credentials})
     except SettingsError as error:
         raise ProfileError(f"{str(error).removesuffix('.')}.") from error
+
+
+def with_secrets(profile: Mapping[str, str]) -> dict[str, str]:
+    """Return a profile with the values of its references to AWS in their places.
+
+    The processes of a stack have the credentials of its DynamoDB endpoint, not those of AWS.
+
+    Raises:
+        ProfileError: a reference cannot be read.
+    """
+    try:
+        return {
+            name: value if value.startswith(_FILE) else _resolved(name, value)
+            for name, value in profile.items()
+        }
+    except SettingsError as error:
+        raise ProfileError(f"{error}.") from error
+
+
+def _resolved(name: str, value: str) -> str:
+    """Read the value of a setting.
+
+    Raises:
+        SettingsError: it is a reference that cannot be read. The message has the reason.
+    """
+    try:
+        return secret_references.read(name, value, aws.secrets)
+    except UnavailableError as error:
+        raise SettingsError(
+            f"{name} refers to {value}, which cannot be read: {error.__cause__}"
+        ) from error
 
 
 def _absolute(name: str, value: str, directory: Path) -> str:

@@ -66,6 +66,15 @@ def is_free(port: int) -> bool:
 
 
 def bypass_proxies() -> None:
-    """Exempt the loopback interface from HTTP proxies, in this process and its children."""
-    for name in ("no_proxy", "NO_PROXY"):
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST, "localhost")))
+    """Exempt the loopback interface from HTTP proxies, in this process and its children.
+
+    libcurl and requests read the upper-case variable only if the lower-case one is not set, so a
+    variable that is not set takes over the other one. An asterisk exempts all hosts, if alone.
+    """
+    names = ("no_proxy", "NO_PROXY")
+    exempt = {name: os.environ.get(name) for name in names}
+    for name, other in zip(names, reversed(names), strict=True):
+        hosts = exempt[name] or exempt[other]
+        if hosts != "*":
+            hosts = ",".join(filter(None, (hosts, HOST, "localhost")))
+        os.environ[name] = hosts

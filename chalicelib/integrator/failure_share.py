@@ -8,7 +8,8 @@ Which records are good shows in the end: those that are delivered. Each brings w
 its calls have counted before. Records that are never delivered do not belong to the share, even if
 they are many and fail often.
 
-This module does no I/O. The run reports deliveries, and keeps the snapshot from run to run.
+This module does no I/O. The settlement queue reports deliveries; the run keeps the snapshot for the
+next one.
 """
 
 from math import isfinite

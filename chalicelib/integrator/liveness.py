@@ -3,8 +3,8 @@
 A failed or refused call, and one without a response, counts as an attempt only if the legacy was
 alive for others: a call that was sent later was delivered. Calls that were sent during a silence
 never count: at the end of an outage the next probe is delivered, and that says nothing about the
-record of the last one. A silence begins when clearly more records in a row are not delivered than
-is usual. It ends with the run: else many bad records would keep one another from counting.
+record of the last one. A silence begins when a streak of records without a delivery is clearly
+longer than usual. It ends with the run: else many bad records would keep one another from counting.
 
 A legacy that fails now and then, or is up and down in turn, is alive for others all the time.
 ``failure_share`` keeps the records that it fails by chance from being parked.
@@ -12,32 +12,30 @@ A legacy that fails now and then, or is up and down in turn, is alive for others
 A refusal is a sign of health only while deliveries happen. A gateway that answers 404 for a legacy
 that is away refuses every record, and the limiter must see failures.
 
-How long a row without a delivery is no surprise depends on the rows before. If half of all records
-are refused for their content, rows of ten are common. Suspects, records that have used up an
-attempt, are no part of a row: that they fail again is no surprise.
+Which streak is long depends on the streaks before. If half of all records are refused for their
+content, streaks of ten are common. Suspects, records that have used up an attempt, do not count
+towards a streak: they are expected to fail again.
 
-This module does no I/O. The run reports calls and results in the order in which they happen.
+This module does no I/O. The dispatcher reports calls and results in the order in which they
+happen.
 """
 
 from chalicelib.integrator.outcome import CallResult, Outcome
 
-# As many different records in a row without a delivery are a silence, while rows are rare. Of bad
-# records that arrive in a row, only the first ones pay with an attempt; the others pay when they
-# are retried.
+# A streak of this many different records is a silence, while streaks are rare. If bad records
+# arrive together, only the first ones use up an attempt; the others do when they are retried.
 _SILENCE_RECORDS = 3
-# A refusal is healthy after at most this many results in a row without a delivery, while rows are
-# rare. A higher number lets the limit rise on the first refusals of an outage.
+# A refusal is healthy in a streak of at most this many results, while streaks are rare. A higher
+# number lets the limit rise on the first refusals of an outage.
 _HEALTHY_CALLS = 10
-# Both numbers grow by this many mean rows: at random, one row in some 10,000 is longer. The mean is
-# taken over about the last ``_ROWS``. The bound keeps the calls of an outage few, even if many bad
-# records came before it.
-_MEAN_ROWS, _ROWS = 10, 20
+# Both numbers grow by this many mean streaks: at random, one streak in some 10,000 is longer. The
+# mean is taken over about the last ``_STREAKS``. The bound keeps the calls of an outage few, even
+# if many bad records came before it.
+_MEAN_STREAKS, _STREAKS = 10, 20
 _MAX_GROWTH = 100.0
-# After more results in a row without a delivery, the legacy delivers nothing.
-_ALARM_CALLS = 30
-# As many different records without a delivery mean that the legacy delivers nothing. With fewer,
-# the records may be at fault.
-_MIN_RECORDS = 3
+# The legacy delivers nothing if a streak has more results than this, of at least this many
+# different records. Fewer records may themselves be at fault.
+_ALARM_CALLS, _MIN_RECORDS = 30, 3
 
 
 class Liveness:
@@ -56,10 +54,10 @@ class Liveness:
         self._in_flight: dict[str, tuple[int, bool]] = {}
         self._results_since_delivery = 0  # without those of suspects
         self._failed_in_a_row = 0  # with those of suspects
-        self._mean_row = 0.0  # results between two deliveries
+        self._mean_streak = 0.0  # results between two deliveries
         self._has_delivered = False
         self._is_known_alive = False  # since a delivery, perhaps one of the last run
-        self._silent: set[str] = set()  # records in the present row, without suspects
+        self._silent: set[str] = set()  # records in the present streak, without suspects
         self._undelivered: set[str] = set()  # failed and refused since the last delivery
         self._has_alarmed = False
 
@@ -97,8 +95,8 @@ class Liveness:
         if result.outcome is Outcome.DELIVERED:
             self.delivered = max(self.delivered, number)
             if self._has_delivered:  # what precedes the first delivery may be an outage
-                row = min(self._results_since_delivery, _HEALTHY_CALLS + self._growth)
-                self._mean_row += (row - self._mean_row) / _ROWS
+                streak = min(self._results_since_delivery, _HEALTHY_CALLS + self._growth)
+                self._mean_streak += (streak - self._mean_streak) / _STREAKS
             self._results_since_delivery = self._failed_in_a_row = 0
             self._has_delivered = self._is_known_alive = True
             self._has_alarmed = False
@@ -122,8 +120,8 @@ class Liveness:
 
     @property
     def _growth(self) -> float:
-        """By how much a row may be longer than while rows are rare."""
-        return min(_MAX_GROWTH, _MEAN_ROWS * self._mean_row)
+        """By how much a streak may be longer than while streaks are rare."""
+        return min(_MAX_GROWTH, _MEAN_STREAKS * self._mean_streak)
 
     def begins_to_deliver_nothing(self, *, run_ends: bool = False) -> bool:
         """Return whether all is failed or refused; True once, until the next delivery.

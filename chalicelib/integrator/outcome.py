@@ -4,7 +4,7 @@
     ─────────────────────────────────────────────────────────────────────────────────────────────
     204, 205; other 2xx with a body of success (*)       DELIVERED    integrated
     429, 503, 408, 425: too busy, or too early           OVERLOADED   retried, no attempt used up
-    401, 403, 407: our credentials are refused           OVERLOADED   retried, no attempt used up
+    401, 403, 407: our credentials are refused (***)     OVERLOADED   retried, no attempt used up
     no connection, untrusted certificate                 OVERLOADED   retried, no attempt used up
     reset, timeout, response cut short                   OVERLOADED   retried, then parked (**)
     any other 4xx                                        REFUSED      retried, then parked (**)
@@ -17,6 +17,7 @@ if LEGACY_DELIVERED is set: otherwise ``{"ok": false}`` would be a delivery.
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
 a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
 status. ``liveness`` decides it.
+(***) Also nginx's 400 for a client certificate that is missing, expired or not trusted.
 
 The operator's conditions are asked before these rules: ``legacy.response_conditions``. A record
 from which no request can be made is REFUSED: it is not sent.
@@ -30,6 +31,7 @@ reasons.
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +45,11 @@ if TYPE_CHECKING:
 
 CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
+# The pages of nginx for its errors 495 and 496, which it sends with status 400:
+# https://nginx.org/en/docs/http/ngx_http_ssl_module.html#errors
+_CERTIFICATE_REFUSED = re.compile(
+    rb"400 (?:The SSL certificate error|No required SSL certificate was sent)"
+)
 _MAX_LOG_CHARS = 8_000
 # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
 # Kept, since json.loads with an argument makes a decoder for each call.
@@ -132,7 +139,9 @@ def judge_response(
         needs_message: whether a JSON object without a ``message`` is no success.
     """
     what = f"HTTP {status}"
-    credentials_refused = status in CREDENTIALS_REFUSED
+    credentials_refused = status in CREDENTIALS_REFUSED or (
+        status == 400 and _CERTIFICATE_REFUSED.search(body) is not None
+    )
     if 200 <= status < 300:
         fault = _fault_of_success(status, body, needs_message)
         if fault is None:

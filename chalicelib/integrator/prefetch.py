@@ -6,10 +6,11 @@ Invariants:
 - No record is handed out whose lease could expire during its call.
 - Suspects do not delay others. A suspect is a record that has used up an attempt: its call failed
   while others were delivered, and may time out again. Suspects go first, so that a call sent later
-  decides whether theirs counts, but the run lets them have half of its places. They count little
-  towards the size of the queue, so that the run goes on claiming others.
+  decides whether theirs counts, but the dispatcher gives them only half of the limit's places.
+  They count little towards the size of the queue, so that the run goes on claiming others.
 
-This module does no I/O. The run asks how many records to claim, claims them, and adds them.
+This module does no I/O. The run asks how many records to claim, claims them, and adds them. The
+dispatcher takes them.
 """
 
 from collections import deque

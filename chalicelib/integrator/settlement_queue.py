@@ -7,7 +7,7 @@ A call that did not deliver its record may be the record's fault or the legacy's
 was sent later is delivered, the queue holds it: undecided, for a bounded time. Then it is settled
 as an overload. A held record is leased like one in flight: if the run dies, it is sent again.
 
-This module does no I/O. The run adds calls, flushes batches, and confirms them.
+This module does no I/O. The dispatcher adds calls; the run flushes batches, and confirms them.
 """
 
 import logging

@@ -30,13 +30,15 @@ def read_person(employer: object, employee: object) -> Person:
     Raises:
         InvalidError: one of them is not the id of an employer or employee.
     """
-    for name, value in (("employer", employer), ("employee", employee)):
-        if type(value) is not int or not 1 <= value <= MAX_INT64:
-            raise InvalidError(
-                f"{name} must be the id of an {name}: an integer from 1 to {MAX_INT64}.",
-                target=name,
-            )
-    return Person(employer, employee)  # type: ignore[arg-type]
+    return Person(_read_id("employer", employer), _read_id("employee", employee))
+
+
+def _read_id(name: str, value: object) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_INT64:
+        raise InvalidError(
+            f"{name} must be the id of an {name}: an integer from 1 to {MAX_INT64}.", target=name
+        )
+    return value
 
 
 def decode(text: object) -> Any:

@@ -65,7 +65,7 @@ class BurstReader:
             statement_timeout_s=_STATEMENT_TIMEOUT_S,
         )
         self._buffer = BufferedItems(connect_dynamodb(stack), TABLE)
-        self._legacy = stack["legacy"]
+        self._legacy: str | None = stack["legacy"] if "legacy" in stack["pids"] else None
         self._employer_id = employer_id
 
     def close(self) -> None:
@@ -136,8 +136,10 @@ class BurstReader:
     def legacy_accepted(self) -> int | None:
         """Return how many records of all employers the legacy has accepted; None without a report.
 
-        A legacy other than the simulated one has no report.
+        A legacy other than the simulated one has no report, and is not asked for it.
         """
+        if self._legacy is None:
+            return None
         try:
             response = requests.get(urljoin(self._legacy, "/report"), timeout=_TIMEOUT_S)
             return int(response.json()["accepted"])
@@ -146,6 +148,8 @@ class BurstReader:
 
     def legacy_deliveries(self) -> Counter[str] | None:
         """Count how often the legacy accepted each id; None without a report."""
+        if self._legacy is None:
+            return None
         try:
             response = requests.get(urljoin(self._legacy, "/report/keys"), timeout=_TIMEOUT_S)
             response.raise_for_status()

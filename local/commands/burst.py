@@ -161,7 +161,8 @@ def run_burst(
     reader = BurstReader(stack, plan.employer_id)
     senders = SenderPool(plan)
     try:
-        with _Bars(plan.punches, console) as bars:
+        stages = _STAGES if "legacy" in stack["pids"] else _STAGES[:-1]
+        with _Bars(stages, plan.punches, console) as bars:
             return _follow(plan, senders, reader, bars, patience_s)
     except EOFError as error:
         raise BurstError("A sending process died.") from error
@@ -216,7 +217,7 @@ def _count(plan: Plan, sent: Sequence[SendResult], reader: BurstReader) -> Burst
 class _Bars:
     """A progress bar for each stage of the pipeline."""
 
-    def __init__(self, punches: int, console: Console) -> None:
+    def __init__(self, stages: Sequence[str], punches: int, console: Console) -> None:
         self._bars = Bars(
             TextColumn("{task.description:>13}"),
             BarColumn(),
@@ -224,7 +225,7 @@ class _Bars:
             TimeElapsedColumn(),
             console=console,
         )
-        self._tasks = [self._bars.add_task(stage, total=punches) for stage in _STAGES]
+        self._tasks = [self._bars.add_task(stage, total=punches) for stage in stages]
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -235,5 +236,5 @@ class _Bars:
 
     def show(self, *counts: int) -> None:
         """Set the bars to the counts of the stages, in the order of ``_STAGES``."""
-        for task, count in zip(self._tasks, counts, strict=True):
+        for task, count in zip(self._tasks, counts, strict=False):  # the last may have no bar
             self._bars.update(task, completed=count)

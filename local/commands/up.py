@@ -18,7 +18,7 @@ from rich.markup import escape
 from chalicelib.principal import Role
 from local.arguments import integer, number, url_or_file
 from local.child_process import StartError, end_orphans
-from local.legacy_profile import ProfileError, check_profile, read_profile
+from local.legacy_profile import ProfileError, check_profile, read_profile, with_secrets
 from local.loopback import NoFreePortError
 from local.private_directory import make_private
 from local.stack import DEFAULT_PORTS, Stack, StackOptions
@@ -110,7 +110,7 @@ def _legacy_settings(legacy: str | Path | None) -> dict[str, str]:
         return {"LEGACY_URL": legacy}
     profile = read_profile(legacy)
     check_profile(profile)
-    return profile
+    return with_secrets(profile)
 
 
 def _run(options: StackOptions, console: Console) -> None:

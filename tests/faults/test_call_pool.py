@@ -13,7 +13,8 @@ import pytest
 
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.call_thread import FinishedCall, StartedCall
-from chalicelib.integrator.legacy.legacy_client import Call, LegacyConnection
+from chalicelib.integrator.legacy.call_steps import Call
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.transfers import Transfers

@@ -24,8 +24,10 @@ SECONDS = 6.0
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read refused secrets again after a moment, and request tokens after a moment."""
-    monkeypatch.setattr(shared_credentials, "_REREAD_EVERY_S", 0.2)
-    monkeypatch.setattr(token_cache, "_LONGEST_PAUSE_S", 0.2)
+    for name in ("_FIRST_REREAD_S", "_LONGEST_REREAD_S"):
+        monkeypatch.setattr(shared_credentials, name, 0.2)
+    for name in ("_LONGEST_PAUSE_S", "_LONGEST_PAUSE_REFUSED_S"):
+        monkeypatch.setattr(token_cache, name, 0.2)
 
 
 @pytest.fixture

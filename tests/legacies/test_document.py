@@ -22,6 +22,7 @@ RECORD = {
     "localDate": "2026-11-22",
     "localTime": "08:00:00",
     "deviceId": "gate 3",
+    "longitude": 0.00001,
 }
 
 
@@ -35,7 +36,7 @@ def test_expression_of_the_document_gives_what_it_says(templates: str, results: 
 
 
 def test_document_has_expressions() -> None:
-    assert len(EXPRESSIONS) == 7
+    assert len(EXPRESSIONS) == 8
 
 
 def test_settings_of_the_document_exist() -> None:

@@ -1,6 +1,7 @@
 """``make run ARGS="--legacy PROFILE"`` feeds a SOAP server in another process."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,5 +66,12 @@ def test_punch_reaches_a_soap_server_in_another_process(tmp_path: Path) -> None:
             burst = stack.command("burst", "100", "--seconds", "1")
             assert burst.returncode == 0, burst.stdout + burst.stderr
             wait_until(lambda: output.read_text().count("  employee ") == 101)
+            # Nobody asked the legacy for the report of the simulated one.
+            (database,) = tmp_path.glob("soap-*.db")
+            connection = sqlite3.connect(database)
+            assert connection.execute("SELECT DISTINCT method FROM request").fetchall() == [
+                ("POST",)
+            ]
+            connection.close()
         finally:
             stack.end(signal.SIGTERM)

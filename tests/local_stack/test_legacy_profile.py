@@ -6,12 +6,14 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from chalicelib.settings import Settings
-from local.legacy_profile import ProfileError, check_profile, read_profile
+from local.legacy_profile import ProfileError, check_profile, read_profile, with_secrets
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.running_stack import RunningStack, local
 from tests.support.waiting import wait_until
@@ -115,7 +117,8 @@ def test_malformed_profile_is_refused_with_its_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("LEGACY_METHOD=GET", "LEGACY_METHOD must be one of POST, PUT, PATCH, not 'GET'"),
+        ("LEGACY_METHOD=DELETE", "LEGACY_METHOD must be one of POST, PUT, PATCH, GET, not"),
+        ("LEGACY_METHOD=GET", "LEGACY_METHOD=GET sends no body: LEGACY_URL must have the record"),
         ("LEGACY_BODY='{{ x }}'", "LEGACY_BODY, line 1: x is no property of a record"),
         ("LEGACY_BODY=file:none.xml", r"LEGACY_BODY refers to file:/.*/none\.xml, which does not"),
         ("LEGACY_RETRY=status == `423`", None),
@@ -132,6 +135,40 @@ def test_settings_of_a_profile_are_checked_as_in_a_run(
         return
     with pytest.raises(ProfileError, match=message):
         check_profile(profile)
+
+
+class Parameters:
+    """SSM, with the parameters in ``stored``."""
+
+    stored: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, _: str) -> None:
+        pass
+
+    def get_parameter(self, *, Name: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        if Name not in self.stored:
+            raise NoCredentialsError
+        return {"Parameter": {"Value": self.stored[Name]}}
+
+
+def test_references_to_aws_are_read_for_the_processes_of_a_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.aws.secrets", Parameters)
+    (tmp_path / "body").write_text("[{{ employeeId }}]")
+    lines = ["LEGACY_URL=ssm:/hr/url", "LEGACY_BODY=file:body", "LEGACY_AUTH=bearer"]
+    profile_file = tmp_path / "hr.env"
+    profile_file.write_text("\n".join([*lines, "LEGACY_TOKEN=ssm:/hr/token"]))
+    profile = read_profile(profile_file)
+    with pytest.raises(
+        ProfileError,
+        match=r"LEGACY_URL refers to ssm:/hr/url, which cannot be .*:"
+        " Unable to locate credentials",
+    ):
+        check_profile(profile)
+    monkeypatch.setattr(Parameters, "stored", {"/hr/url": "http://x/\n", "/hr/token": "t0ken"})
+    check_profile(profile)
+    assert with_secrets(profile) == profile | {"LEGACY_URL": "http://x/", "LEGACY_TOKEN": "t0ken"}
 
 
 def test_url_of_a_profile_is_checked(tmp_path: Path) -> None:

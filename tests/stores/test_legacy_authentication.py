@@ -4,14 +4,19 @@ import hashlib
 import re
 import secrets
 from base64 import b64decode, b64encode
+from itertools import pairwise
 
 import pytest
 import spnego
 from spnego.exceptions import SpnegoError
 
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
+from chalicelib.integrator.legacy.record_values import sample_record
+from chalicelib.integrator.legacy.request_format import read
 from chalicelib.integrator.outcome import CallResult, Outcome
-from tests.support.credentials import connected
+from chalicelib.settings import Settings
+from tests.support.credentials import connected, credentials_of
 from tests.support.http_server import HttpServer, Request, Response
 
 BODY = b'{"id": "a-key"}'
@@ -67,9 +72,19 @@ def test_each_request_carries_the_credentials_from_the_first_on(
 class DigestLegacy:
     """Challenges by Digest (RFC 7616, SHA-256 or MD5), and checks each answer itself."""
 
-    def __init__(self, algorithm: str, password: str = LOGIN["LEGACY_PASSWORD"]) -> None:
+    def __init__(
+        self,
+        algorithm: str,
+        password: str = LOGIN["LEGACY_PASSWORD"],
+        *,
+        says_stale: bool = True,
+        nonces_once: bool = False,
+    ) -> None:
         self._algorithm = algorithm
         self._password = password
+        self._says_stale = says_stale
+        self._nonces_once = nonces_once
+        self.realm = "hr"
         self.nonce = ""
         self.counts: list[int] = []  # the nc of each request that was accepted
 
@@ -80,11 +95,15 @@ class DigestLegacy:
         fields = dict(re.findall(r'(\w+)="?([^",]+)"?', request.headers["Authorization"] or ""))
         if fields.get("nonce") == self.nonce and fields["response"] == self._expected(fields):
             self.counts.append(int(fields["nc"], 16))
+            if self._nonces_once:
+                self.renew_nonce()
             return Response()
-        stale = ", stale=true" if fields and fields["nonce"] != self.nonce else ""
+        is_stale = self._says_stale and fields and fields["nonce"] != self.nonce
+        stale = ", stale=true" if is_stale else ""
         self.renew_nonce()
         challenge = (
-            f'Digest realm="hr", nonce="{self.nonce}", qop="auth", algorithm={self._algorithm}'
+            f'Digest realm="{self.realm}", nonce="{self.nonce}", qop="auth",'
+            f" algorithm={self._algorithm}"
         )
         return Response(401, {"WWW-Authenticate": challenge + stale}, b"who?")
 
@@ -93,7 +112,7 @@ class DigestLegacy:
             new = hashlib.md5 if self._algorithm == "MD5" else hashlib.sha256
             return new(text.encode()).hexdigest()
 
-        first = digest(f"{LOGIN['LEGACY_USER']}:hr:{self._password}")
+        first = digest(f"{LOGIN['LEGACY_USER']}:{self.realm}:{self._password}")
         second = digest("POST:/point-records")
         middle = ":".join(fields[name] for name in ("nonce", "nc", "cnonce", "qop"))
         return digest(f"{first}:{middle}:{second}")
@@ -113,6 +132,42 @@ def test_digest_is_challenged_once_and_its_nonce_is_reused(algorithm: str) -> No
     # The first request waits for its challenge without the body, so no body is sent in vain.
     assert [each.body for each in server.requests] == [b"", BODY, BODY, BODY, BODY, BODY]
     assert {each.connection for each in server.requests} == {1}
+
+
+@pytest.mark.parametrize("nonces_once", [False, True])
+def test_digest_goes_on_if_the_legacy_forgets_a_nonce_without_calling_it_stale(
+    nonces_once: bool,
+) -> None:
+    legacy = DigestLegacy("MD5", says_stale=False, nonces_once=nonces_once)
+    with (
+        HttpServer(legacy).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        outcomes = [send(connection).outcome for _ in range(3)]
+        legacy.renew_nonce()
+        outcomes.append(send(connection).outcome)
+        legacy.realm = "payroll"
+        outcomes.append(send(connection).outcome)
+    assert outcomes == [Outcome.DELIVERED] * 5
+    assert len(legacy.counts) == 5
+    assert {each.connection for each in server.requests} == {1}
+
+
+def test_digest_repeats_only_the_first_call_after_its_password_was_changed() -> None:
+    legacy = DigestLegacy("MD5")
+    with (
+        HttpServer(legacy).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        assert send(connection).outcome is Outcome.DELIVERED
+        legacy._password = "another"
+        sent = [len(server.requests)]
+        for _ in range(3):
+            assert send(connection).credentials_refused
+            sent.append(len(server.requests))
+    first, *others = [after - before for before, after in pairwise(sent)]
+    assert first <= 2 * min(others)
+    assert others == [3, 3]  # what libcurl makes of a call
 
 
 def test_digest_with_a_wrong_password_is_an_overload_after_one_round_trip() -> None:
@@ -193,6 +248,19 @@ def test_ntlm_authenticates_a_connection_once() -> None:
     assert [each.body for each in server.requests] == [b"", BODY, BODY, BODY]
     assert legacy.accepted == 3
     assert {each.connection for each in server.requests} == {1}
+
+
+@pytest.mark.usefixtures("ntlm_users")
+def test_ntlm_authenticates_a_get() -> None:
+    with HttpServer(NtlmLegacy()).running() as server:
+        settings = Settings(legacy_url=f"{server.url}?ref={{id}}", legacy_method="GET")
+        request = read(settings, lambda name: str(getattr(settings, name)))
+        endpoint = LegacyEndpoint(server.url, 5.0, 10.0, 5.0, request)
+        legacy = AuthenticatedConnection(endpoint, credentials_of(NTLM))
+        results = [legacy.send("1", sample_record()) for _ in range(2)]
+        legacy.close()
+    assert [each.outcome for each in results] == [Outcome.DELIVERED] * 2
+    assert [(each.method, each.body) for each in server.requests] == [("GET", b"")] * 3
 
 
 @pytest.mark.usefixtures("ntlm_users")

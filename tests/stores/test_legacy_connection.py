@@ -3,12 +3,15 @@
 import socket
 import time
 
+import pycurl
 import pytest
 
+from chalicelib.integrator.legacy import legacy_endpoint
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.settings import SettingsError
+from tests.support.http_server import HttpServer, Response
 from tests.support.scripted_server import (
     SUCCESS,
     Respond,
@@ -115,6 +118,63 @@ def test_connection_that_is_refused_after_a_delivery_is_an_overload() -> None:
     connection.close()
     assert result.outcome is Outcome.OVERLOADED
     assert not result.may_be_the_records_fault
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_request_that_finds_no_connection_after_a_kept_one_broke_may_not_be_the_records_fault(
+    is_silent: bool,
+) -> None:
+    """libcurl has sent it over the kept connection, and connects again."""
+
+    def away(_: socket.socket) -> None:
+        server._listener.close()
+        if is_silent:
+            backlog.append(silent_listener(server.port))
+
+    backlog: list[list[socket.socket]] = []
+    server = ScriptedServer(SUCCESS, away)
+    with server.running():
+        connection = connection_to(server.url)
+        assert send(connection).outcome is Outcome.DELIVERED
+        result = send(connection)
+        connection.close()
+    for each in backlog:
+        for opened in each:
+            opened.close()
+    what = "timeout while waiting for the connection" if is_silent else "connection was not"
+    assert what in (result.log or "")
+    assert result.outcome is Outcome.OVERLOADED
+    assert not result.may_be_the_records_fault
+
+
+def silent_listener(port: int) -> list[socket.socket]:
+    """Return a listener that is full, so that the system drops what connects to it."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for each in waiting:
+        each.setblocking(False)
+        each.connect_ex(("127.0.0.1", port))
+    return [*waiting, listener]
+
+
+def test_address_and_connection_are_not_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The legacy may fail over to another address, and the old one may go on answering."""
+    monkeypatch.setattr(legacy_endpoint, "_NAME_KEPT_S", 1)
+    monkeypatch.setattr(legacy_endpoint, "_CONNECTION_KEPT_S", 1)
+    lines: list[str] = []
+    with HttpServer(lambda _: Response()).running() as server:
+        connection = connection_to(server.url.replace("127.0.0.1", "localhost"))
+        connection._curl.setopt(pycurl.VERBOSE, 1)
+        connection._curl.setopt(pycurl.DEBUGFUNCTION, lambda _, line: lines.append(line.decode()))
+        for pause_s in (0, 0, 2.1):
+            time.sleep(pause_s)
+            assert send(connection).outcome is Outcome.DELIVERED
+        connection.close()
+    assert [each.connection for each in server.requests] == [1, 1, 2]
+    assert not [each for each in lines if "found in DNS cache" in each]
 
 
 def test_unknown_host_name_is_an_overload() -> None:

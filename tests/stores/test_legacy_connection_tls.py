@@ -1,7 +1,10 @@
 """Calls to the legacy over TLS: its certificate, ours, and the authorities that are trusted."""
 
+import re
 import socket
 import ssl
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +16,9 @@ from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import CallResult, Outcome
 from tests.support.credentials import connected
 from tests.support.http_server import HttpServer, Response
+from tests.support.raw_legacy import response as raw_response
+from tests.support.raw_server import RawServer, read_request
+from tests.support.scripted_server import reset
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +163,69 @@ def test_missing_client_certificate_is_an_overload(authority: trustme.CA) -> Non
     assert result.log == "No response: the legacy refuses our client certificate"
     assert result.credentials_refused
     assert not result.broke_off
+
+
+class TwoResponses(RawServer):
+    """Answers the first request twice, in one segment, and refuses every other one."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self._context = context
+        self.keys: list[str] = []
+
+    def serve(self, peer: socket.socket) -> None:
+        with suppress(OSError), self._context.wrap_socket(peer, server_side=True) as secured:
+            while request := read_request(secured):
+                self.keys += re.findall(r"(?i)idempotency-key: (\S+)", request[0])
+                if len(self.keys) > 1:
+                    time.sleep(0.05)  # longer than the client needs to see what it has read
+                    secured.sendall(raw_response(b"no", "422 Unprocessable"))
+                    continue
+                secured.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+                secured.sendall(raw_response())
+                secured.sendall(raw_response())
+                secured.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_second_response_to_a_request_is_not_taken_for_that_of_the_next_record(
+    authority: trustme.CA, version: str
+) -> None:
+    """OpenSSL has read both responses from the socket: nothing waits there."""
+    server = TwoResponses(context_of(authority.issue_cert("127.0.0.1"), version=version))
+    url = f"https://{server.origin}/"
+    with server.running(), connected(url, trusting(authority)) as connection:
+        results = [connection.send(key, b"{}") for key in ("a", "b", "c")]
+    assert [each.http_status for each in results] == [200, 422, 422]
+    assert server.keys == ["a", "b", "b", "c"]
+    assert server.connections == 2
+
+
+class Resetting(RawServer):
+    """Resets each connection once it has read a request, as if its alert were lost."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self._context = context
+
+    def serve(self, peer: socket.socket) -> None:
+        with suppress(OSError), self._context.wrap_socket(peer, server_side=True) as secured:
+            read_request(secured)
+            reset(secured)
+
+
+@pytest.mark.parametrize("is_expired", [True, False])
+def test_reset_of_a_new_connection_is_the_fault_of_a_client_certificate_that_has_expired(
+    authority: trustme.CA, is_expired: bool
+) -> None:
+    """Kept connections go on delivering, so that the records of such calls would be parked."""
+    expiry = datetime.now(UTC) + timedelta(hours=-1 if is_expired else 1)
+    certificate = pem_of(authority.issue_cert("punch-clock", not_after=expiry))
+    environ = {**trusting(authority), "LEGACY_CLIENT_CERTIFICATE": certificate}
+    server = Resetting(context_of(authority.issue_cert("127.0.0.1")))
+    with server.running():
+        result = call(f"https://{server.origin}/", environ)
+    assert result.outcome is Outcome.OVERLOADED
+    assert result.credentials_refused is is_expired
+    assert result.may_be_the_records_fault is not is_expired
+    assert ("our client certificate has expired" in (result.log or "")) is is_expired

@@ -1,15 +1,25 @@
 """Calls to the legacy go through a proxy: proxy.py, and proxies that refuse."""
 
+import socket
 from collections.abc import Iterator
 
 import proxy
 import pytest
 import trustme
 
+from chalicelib.integrator.legacy.token_request import TokenError
 from chalicelib.integrator.outcome import CallResult, Outcome
 from tests.stores.test_legacy_connection_tls import context_of, trusting
-from tests.support.credentials import connected
+from tests.support.credentials import connected, credentials_of
 from tests.support.http_server import HttpServer, Request, Response
+from tests.support.raw_server import RawServer
+
+OAUTH2 = {
+    "LEGACY_AUTH": "oauth2",
+    "LEGACY_TOKEN_URL": "https://issuer.invalid/token",
+    "LEGACY_CLIENT_ID": "punch-clock",
+    "LEGACY_CLIENT_SECRET": "s3cret",
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +79,39 @@ def test_refused_proxy_credentials_are_an_overload(proxy_port: int, url: str) ->
     assert result.log
     assert "407" in result.log
     assert "ann" not in result.log
+
+
+class SocksProxy(RawServer):
+    """Answers the greeting by one message, and the next message by another."""
+
+    def __init__(self, *answers: bytes) -> None:
+        super().__init__()
+        self._answers = answers
+
+    def serve(self, peer: socket.socket) -> None:
+        with peer:
+            for answer in self._answers:
+                peer.recv(1_000)
+                peer.sendall(answer)
+
+
+@pytest.mark.parametrize(
+    ("answers", "log"),
+    [
+        ([b"\5\xff"], "the proxy refuses our credentials"),  # RFC 1928: no acceptable methods
+        ([b"\5\2", b"\1\1"], "the proxy refuses our credentials"),  # RFC 1929: failure
+        ([b"\5\0", b"\5\4\0\1" + bytes(6)], "the proxy made no connection"),
+    ],
+)
+def test_socks_proxy_that_refuses_is_an_overload(answers: list[bytes], log: str) -> None:
+    with SocksProxy(*answers).running() as server:
+        environ = {"LEGACY_PROXY": f"socks5h://ann:pass-word@{server.origin}"}
+        result = call("http://legacy.invalid/", environ)
+        with pytest.raises(TokenError) as raised:
+            credentials_of({**environ, **OAUTH2}).current()
+    assert (result.outcome, result.log) == (Outcome.OVERLOADED, f"No response: {log}")
+    assert result.credentials_refused is raised.value.is_refused is ("refuses" in log)
+    assert not result.may_be_the_records_fault
 
 
 def test_proxy_that_cannot_reach_the_legacy_is_an_overload() -> None:

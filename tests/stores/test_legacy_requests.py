@@ -56,6 +56,28 @@ def send_record(connection: LegacyConnection, **changes: Any) -> CallResult:
     return connection.send(record["id"], json.dumps(present, ensure_ascii=False).encode())
 
 
+def test_get_has_the_record_in_its_url_and_no_body() -> None:
+    url = "/punch?badge={employeeId}&day={localDate}&at={localTime}&ref={id}"
+    target = f"/punch?badge=7&day=2026-11-22&at=08%3A00%3A00&ref={RECORD['id']}"
+    with ScriptedServer(ACCEPTED, ACCEPTED).running() as server:
+        legacy = connection(
+            server.url, url, {"LEGACY_DELIVERED": "status == `202`"}, legacy_method="GET"
+        )
+        results = [send_record(legacy), send_record(legacy)]
+        legacy.close()
+    assert [each.outcome for each in results] == [Outcome.DELIVERED] * 2
+    host = server.url.split("/")[2]
+    assert (
+        server.requests
+        == [
+            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n"
+            "Accept: */*\r\nCache-Control: no-cache\r\n"
+            f"Idempotency-Key: {RECORD['id']}\r\n\r\n".encode()
+        ]
+        * 2
+    )
+
+
 def test_default_request_on_the_wire() -> None:
     with ScriptedServer(SUCCESS).running() as server:
         assert send(connection_to(server.url)).outcome is Outcome.DELIVERED

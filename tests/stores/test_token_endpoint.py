@@ -5,6 +5,7 @@ import math
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -112,7 +113,7 @@ def test_request_has_the_form_of_the_grant(in_body: bool) -> None:
         (100, 75, 90),
         ("3600", 2_700, 3_590),  # Azure AD v1 and ADFS send text
         (1e300, 64_800, 86_390),
-        (0.001, 0.75, 0.9),
+        (0.001, 0.75, 1),
         (None, 300, math.inf),
         (0, 300, math.inf),
         (-1, 300, math.inf),
@@ -131,6 +132,15 @@ def test_lifetime_of_a_token(expires_in: object, renewed_after_s: float, used_fo
     )
 
 
+def test_token_that_arrives_later_than_it_lives_is_used_for_a_second() -> None:
+    clock = iter([NOW, NOW + 5])
+    with HttpServer(
+        lambda _: Response(body=b'{"access_token": "t", "expires_in": 2}')
+    ).running() as s:
+        token = client_of(s.url).request(Transport(), 5.0, lambda: next(clock))
+    assert token.expires_at == NOW + 6
+
+
 def refusal(status: int, **fields: str) -> Response:
     return Response(status, body=json.dumps(fields).encode())
 
@@ -140,6 +150,8 @@ def refusal(status: int, **fields: str) -> Response:
     [
         (refusal(400, error="invalid_client"), True, "refuses our client: invalid_client"),
         (refusal(400, error="invalid_scope"), True, "refuses our client: invalid_scope (HTTP 400)"),
+        (refusal(200, error="invalid_client"), True, "invalid_client (HTTP 200)"),
+        (refusal(200, error="busy"), False, "answers HTTP 200"),
         (refusal(401), True, "answers HTTP 401"),
         (refusal(403, error="b\r\nX: y"), True, "answers HTTP 403"),
         (refusal(500, error="invalid_client"), False, "answers HTTP 500"),
@@ -220,3 +232,43 @@ def test_token_endpoint_uses_the_authorities_and_the_proxy_of_the_legacy() -> No
             client_of("https://issuer.example/token").request(transport, 5.0)
     assert raised.value.is_refused
     assert gateway.requests[0].headers["Proxy-Authorization"] == "Basic YW5uOmh1c2g="
+
+
+@pytest.mark.parametrize("issuer_is_private", [False, True])
+def test_token_endpoint_may_have_an_authority_of_the_system_or_of_the_legacy(
+    issuer_is_private: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    public, private = trustme.CA(), trustme.CA()
+    public.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setattr(
+        "chalicelib.integrator.legacy.transport.default_ca_file", lambda: str(tmp_path / "ca.pem")
+    )
+
+    def issue(_: Request) -> Response:
+        return Response(body=json.dumps({"access_token": "t0ken", "token_type": "Bearer"}).encode())
+
+    def deliver(request: Request) -> Response:
+        assert request.headers["authorization"] == "Bearer t0ken"
+        return Response(body=b'{"message": "success"}')
+
+    def over_tls(answer: Callable[[Request], Response], authority: trustme.CA) -> HttpServer:
+        return HttpServer(answer, tls=context_of(authority.issue_cert("localhost")))
+
+    with (
+        over_tls(issue, private if issuer_is_private else public).running() as issuer,
+        over_tls(deliver, private).running() as legacy,
+        over_tls(deliver, public).running() as other,
+    ):
+        environ = {
+            "LEGACY_AUTH": "oauth2",
+            "LEGACY_TOKEN_URL": issuer.url,
+            "LEGACY_CLIENT_ID": "punch-clock",
+            "LEGACY_CLIENT_SECRET": "s3cret",
+            "LEGACY_CA": private.cert_pem.bytes().decode(),
+        }
+        with connected(legacy.url, environ) as connection:
+            assert connection.send("1", b"{}").outcome is Outcome.DELIVERED
+        # The token endpoint's authorities do not count for the legacy.
+        with connected(other.url, environ) as connection:
+            log = connection.send("1", b"{}").log or ""
+        assert "the authority of the certificate is not trusted" in log

@@ -27,7 +27,8 @@ class ScriptedServer:
         self.connections = 0
         self._responses = list(responses)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/point-records?unit=7"
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/point-records?unit=7"
         self._thread = threading.Thread(target=self._serve)
 
     def _serve(self) -> None:

@@ -77,7 +77,7 @@ def results(liveness: Liveness, sends: int, share: float, rng: random.Random) ->
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.7, 0.9])
-def test_row_of_refusals_is_healthy_where_rows_are_common(share: float) -> None:
+def test_streak_of_refusals_is_healthy_where_streaks_are_common(share: float) -> None:
     liveness, rng = Liveness(), random.Random(1)
     results(liveness, 1_000, share, rng)
     healthy = results(liveness, 10_000, share, rng)

@@ -66,6 +66,16 @@ def test_failure_and_refusal_may_be_the_records_fault_and_overload_is_not() -> N
         assert judge_response(status, b"{}", 0.1, None).may_be_the_records_fault == may_be
 
 
+@pytest.mark.parametrize(
+    "what", ["The SSL certificate error", "No required SSL certificate was sent"]
+)
+def test_client_certificate_that_nginx_refuses_is_not_the_records_fault(what: str) -> None:
+    page = f"<html>\r\n<head><title>400 {what}</title></head>".encode()
+    result = judge_response(400, page, 0.1, None)
+    assert (result.outcome, result.credentials_refused) == (Outcome.OVERLOADED, True)
+    assert not judge_response(500, page, 0.1, None).credentials_refused
+
+
 def test_credentials_are_refused_by_401_403_and_407_only() -> None:
     refused = {
         status

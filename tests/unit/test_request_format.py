@@ -121,6 +121,15 @@ def test_secrets_of_headers_and_query_are_removed_from_a_text_that_quotes_them()
             },
             "LEGACY_BODY: the XML declares utf-8, but LEGACY_CONTENT_TYPE makes it utf-16",
         ),
+        (
+            {"legacy_content_type": "application/json; charset=iso-8859-1"},
+            "LEGACY_CONTENT_TYPE has a charset other than utf-8, .* needs a template",
+        ),
+        ({"legacy_method": "GET"}, "LEGACY_METHOD=GET sends no body: LEGACY_URL must have the"),
+        (
+            {"legacy_method": "GET", "legacy_url": f"{URL}?e={{employeeId}}", "legacy_body": "x"},
+            "LEGACY_METHOD=GET sends no body: .* LEGACY_BODY must not be set",
+        ),
         ({"legacy_key_header": "authorization"}, "LEGACY_KEY_HEADER must not be authorization"),
         ({"legacy_key_header": "Accept"}, "LEGACY_KEY_HEADER must not be Accept"),
         ({"legacy_key_header": "Idempotency Key"}, "LEGACY_KEY_HEADER must be the name of a"),

@@ -5,8 +5,10 @@ The call:
 - ``legacy_client``: make a call through libcurl, within its timeout; start here.
 - ``legacy_endpoint``: the URL, the timeouts, and the options of libcurl that follow from them.
 - ``legacy_response``: read what libcurl leaves to its user: the head, the encoding.
+- ``early_response``: detect a response to an earlier request; ``tcp_info`` counts what arrived.
 - ``retry_after``: read from a response how long to wait.
-- ``call_error``: explain why a call has no complete response.
+- ``call_error``: judge a call that has no complete response.
+- ``call_steps``: a call as a generator of transfers.
 - ``transport``: certificate authorities, client certificate and proxy.
 
 Credentials:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chalicelib.integrator.legacy.legacy_client import Call, LegacyConnection, perform
+from chalicelib.integrator.legacy.call_steps import Call, perform
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.shared_credentials import CallCredentials, LegacyCredentials
 from chalicelib.integrator.legacy.token_request import TokenError
@@ -54,6 +55,8 @@ class AuthenticatedConnection:
                 credentials_refused=error.is_refused,
             )
         result = yield from self._send(used, record_id, record, started)
+        if result.outcome is Outcome.DELIVERED:
+            self._credentials.report_accepted(used)
         if not result.credentials_refused and result.http_status is not None:
             return result
         if self._credentials.report_refused(used, result.http_status):

@@ -34,7 +34,7 @@ MASK = "***"
 # A day: the record of a check may be one that was refused for its clock.
 _CLOCK_SKEW_S = 86_400
 _PUBLIC_HEADERS = frozenset(
-    {"accept", "accept-language", "content-type", "soapaction", "user-agent"}
+    {"accept", "accept-language", "cache-control", "content-type", "soapaction", "user-agent"}
 )
 _STATUS_LINE = re.compile(rb"HTTP/[\d.]+ +(\d{3})\b")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
@@ -144,9 +144,9 @@ def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
         *(_masked_header(each) for each in request.headers),
         *(_masked_header(each) for each in _credential_headers(endpoint)),
         *([key] if request.key_header else []),
-        f"Content-Length: {len(body)}",
+        *([f"Content-Length: {len(body)}"] if request.has_body else []),
         "",
-        _masked_body(body.decode(request.encoding)),
+        *([_masked_body(body.decode(request.encoding))] if request.has_body else []),
     ]
     return "\n".join(lines)
 

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pycurl
 
-from chalicelib.integrator.legacy.call_error import (
-    E_WEIRD_SERVER_REPLY,
-    explain,
-    is_sent,
-    refuses_credentials,
-)
+from chalicelib.integrator.legacy.call_error import E_WEIRD_SERVER_REPLY, judge_error
+from chalicelib.integrator.legacy.call_steps import Call, Transfer, perform
+from chalicelib.integrator.legacy.early_response import EarlyResponse
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint, milliseconds
 from chalicelib.integrator.legacy.legacy_response import (
     MAX_BODY_BYTES,
@@ -36,12 +33,11 @@ from chalicelib.integrator.legacy.legacy_response import (
     final_fields,
 )
 from chalicelib.integrator.legacy.record_values import UnsendableError
-from chalicelib.integrator.legacy.transport import Transport
+from chalicelib.integrator.legacy.transport import ClientCertificate, Transport
 from chalicelib.integrator.outcome import (
     CallResult,
     Outcome,
     judge,
-    judge_no_response,
     judge_response,
     storable,
 )
@@ -50,19 +46,6 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
     from chalicelib.integrator.legacy.credentials import Credentials
     from chalicelib.integrator.legacy.ntlm import NtlmConnection
-
-_HEADERS = (
-    "Accept-Encoding: identity",
-    "Expect:",  # libcurl must not wait for a 100 Continue
-)
-
-Transfer = Generator[pycurl.Curl, int, int]
-Call = Generator[pycurl.Curl, int, CallResult]
-"""A call in progress, as a generator.
-
-It yields a handle whenever a transfer must be made, takes libcurl's code of that transfer, and
-returns how the call ended.
-"""
 
 
 def connect(
@@ -81,21 +64,6 @@ def connect(
     )
 
     return AuthenticatedConnection(endpoint, endpoint.credentials, resolve=resolve)
-
-
-def perform(call: Call) -> CallResult:
-    """Make the transfers of a call, one after another, and return how it ended."""
-    try:
-        handle = next(call)
-        while True:
-            error = int(pycurl.E_OK)
-            try:
-                handle.perform()
-            except pycurl.error as failure:
-                error = int(failure.args[0])
-            handle = call.send(error)
-    except StopIteration as end:
-        return cast(CallResult, end.value)
 
 
 class LegacyConnection:
@@ -122,7 +90,7 @@ class LegacyConnection:
         self._format = request = endpoint.request
         self._is_rendered = request.is_rendered
         self._conditions = endpoint.conditions
-        self._own_headers = [*_HEADERS, *(_curl_header(each) for each in request.headers)]
+        self._own_headers = endpoint.header_lines()
         self._headers = self._own_headers
         self._key_prefix = f"{request.key_header}: " if request.key_header else ""
         self._response = response = ResponseBuffer()
@@ -141,13 +109,22 @@ class LegacyConnection:
             curl.setopt(pycurl.RESOLVE, list(resolve))
         self._has_credentials = credentials is not None
         self._ntlm: NtlmConnection | None = None
+        self._certificate: ClientCertificate | None = None
+        self._is_digest = False
+        self._was_accepted = False  # whether the last response was other than 401
+        is_tls = endpoint.url.lower().startswith("https:")
+        self._early = EarlyResponse(curl, response) if is_tls else None
+        self._is_early = False  # whether the response began before its request was sent
         self._deadline = 0.0
         if credentials is None:
             Transport().apply(curl, endpoint.url)
             return
         credentials.apply(curl, endpoint.url)
         self.carry(credentials.headers)
-        if (login := credentials.login) and login.scheme == "ntlm":
+        self._certificate = credentials.transport.client_certificate
+        login = credentials.login
+        self._is_digest = login is not None and login.scheme == "digest"
+        if login and login.scheme == "ntlm":
             from chalicelib.integrator.legacy.ntlm import NtlmConnection  # noqa: PLC0415 - rare
 
             self._ntlm = NtlmConnection(
@@ -225,14 +202,17 @@ class LegacyConnection:
             and 200 <= status < 300
             and self._conditions is None
             and received.has_whole_head
+            and not self._is_early
         ):
             latency_s = time.monotonic() - started
             result = judge_response(status, bytes(received.body), latency_s, None)
             if result.outcome is Outcome.DELIVERED:
+                self._was_accepted = True
                 return result
         elif self._deserves_retry(error, status):
             error = yield from self._retry(error, headers, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
+        self._was_accepted = status != 401
         return self._judge(error, status, time.monotonic() - started)
 
     def close(self) -> None:
@@ -255,7 +235,11 @@ class LegacyConnection:
             if remaining_s <= 0:
                 return int(pycurl.E_OPERATION_TIMEDOUT)
             self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
+        if self._early:
+            self._early.before_request()
         error = yield self._curl
+        self._curl.setopt(pycurl.FRESH_CONNECT, 0)  # the messages of NTLM belong to one connection
+        self._is_early = self._early is not None and self._early.has_happened()
         return int(pycurl.E_OK) if self._response.is_ended else error
 
     def _deserves_retry(self, error: int, status: int) -> bool:
@@ -267,7 +251,12 @@ class LegacyConnection:
           answers 400 and closes.
         - libcurl discards a response whose Content-Length is invalid, as RFC 9112, section 6.3
           demands. A legacy that always sends one would have its deliveries repeated without end.
+        - A response that arrived before the request belongs to another record.
+        - libcurl takes a new challenge of Digest for a refusal unless it says ``stale=true``. Some
+          servers omit that when they forget a nonce, as at a restart, or change their realm.
         """
+        if self._is_early or (status == 401 and self._is_digest and self._was_accepted):
+            return True
         if error == E_WEIRD_SERVER_REPLY:
             # One code for all invalid headers: only the text tells which.
             return "Content-Length" in self._curl.errstr()
@@ -278,22 +267,24 @@ class LegacyConnection:
         )
 
     def _retry(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
-        """Repeat the call on a new connection in the time that is left.
+        """Repeat the call in the time that is left, on a new connection unless Digest goes on.
 
         After an invalid Content-Length the body ends where its JSON ends, or with the connection.
         """
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
+            if self._is_early:
+                self._response.clear()
             return int(pycurl.E_OPERATION_TIMEDOUT)
+        is_challenged = self._curl.getinfo(pycurl.RESPONSE_CODE) == 401 and not self._is_early
         self._response.ignores_length = error == E_WEIRD_SERVER_REPLY
         self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._response.ignores_length)
-        self._curl.setopt(pycurl.FRESH_CONNECT, 1)
+        self._curl.setopt(pycurl.FRESH_CONNECT, not is_challenged)
         error = yield from self._transfer(headers, record)
         self._response.ignores_length = False
         self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(self._call_timeout_s))
         self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
-        self._curl.setopt(pycurl.FRESH_CONNECT, 0)
         return error
 
     def _judge(self, error: int, status: int, latency_s: float) -> CallResult:
@@ -305,13 +296,8 @@ class LegacyConnection:
         fields = final_fields(bytes(self._response.head))
         is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
         if fields is None or (is_broken and 200 <= status < 300):
-            outcome, reason = explain(self._curl, error, len(self._response.head))
-            is_refused = refuses_credentials(self._curl, error)
-            # TLS 1.3 tells only after the request that it refuses a certificate.
-            broke_off = is_sent(self._curl) and not is_refused
-            return judge_no_response(
-                outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
-            )
+            head_bytes = len(self._response.head)
+            return judge_error(self._curl, error, head_bytes, latency_s, self._certificate)
         body = decode(bytes(self._response.body), fields.get("content-encoding"))
         result = judge(
             self._conditions,
@@ -324,9 +310,3 @@ class LegacyConnection:
         if result.log and (redact := self._format.redact):
             return replace(result, log=redact(result.log))
         return result
-
-
-def _curl_header(line: str) -> str:
-    """Return a header line for libcurl, which takes a line without a value for a removal."""
-    name, _, value = line.partition(": ")
-    return line if value else f"{name};"

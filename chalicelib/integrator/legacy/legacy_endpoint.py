@@ -1,8 +1,9 @@
-"""The legacy as a call sees it: its URL and timeouts, and the options of libcurl for them."""
+"""The legacy as a call sees it: its URL, timeouts and headers, and libcurl's options for them."""
 
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 _SPEED_WINDOW_S = 6
 # With 1, a call is sometimes called silent after its first second, before libcurl knows its speed.
 _MIN_LOW_SPEED_S = 2
+# A legacy that fails over to another address is found after this time. libcurl would keep the
+# first address for a minute, and a connection to a server that goes on answering for a day.
+_NAME_KEPT_S = 5
+_CONNECTION_KEPT_S = 60
+_CONNECTION_JITTER = (0.75, 1.25)
+_HEADERS = (
+    "Accept-Encoding: identity",
+    "Expect:",  # libcurl must not wait for a 100 Continue
+)
+# libcurl, for which each request is a POST, must not write these.
+_NO_BODY = ("Content-Type:", "Content-Length:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,10 @@ class LegacyEndpoint:
         curl.setopt(pycurl.MAXREDIRS, 3)  # bounds the answers to challenges of Digest as well
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.MAXCONNECTS, 1)
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, _NAME_KEPT_S)
+        # Connections that were opened at once must not all need a handshake at once again.
+        jitter = random.uniform(*_CONNECTION_JITTER)  # noqa: S311 - no secret
+        curl.setopt(pycurl.MAXLIFETIME_CONN, round(_CONNECTION_KEPT_S * jitter))
         # A longer body ends the response; then a 2xx is unreadable, and another status counts.
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, milliseconds(self.connect_timeout_s))
@@ -70,7 +86,22 @@ class LegacyEndpoint:
         silence_s = math.ceil(self.read_timeout_s) - _SPEED_WINDOW_S
         curl.setopt(pycurl.LOW_SPEED_TIME, max(_MIN_LOW_SPEED_S, silence_s))
 
+    def header_lines(self) -> list[str]:
+        """Return the header lines of every request, as libcurl takes them."""
+        request = self.request
+        return [
+            *_HEADERS,
+            *(() if request.has_body else _NO_BODY),
+            *(_curl_header(each) for each in request.headers),
+        ]
+
 
 def milliseconds(seconds: float) -> int:
     """Return a timeout for libcurl: at least 1, since libcurl takes 0 for no timeout."""
     return max(1, math.ceil(seconds * 1000))
+
+
+def _curl_header(line: str) -> str:
+    """Return a header line for libcurl, which takes a line without a value for a removal."""
+    name, _, value = line.partition(": ")
+    return line if value else f"{name};"

@@ -18,6 +18,8 @@ from collections.abc import Callable, Generator, Sequence
 import pycurl
 import spnego
 
+from chalicelib.integrator.legacy.call_steps import Transfer
+
 _CHALLENGE = re.compile(rb"(?im)^www-authenticate:[ \t]*NTLM[ \t]+([\w+/]+=*)")
 # The legacy may close the connection between the messages.
 _HANDSHAKES = 2
@@ -37,7 +39,7 @@ class NtlmConnection:
     def __init__(
         self,
         curl: pycurl.Curl,
-        exchange: Callable[[], Generator[pycurl.Curl, int, int]],
+        exchange: Callable[[], Transfer],
         received: bytearray,
         user: str,
         password: str,
@@ -49,7 +51,7 @@ class NtlmConnection:
         self._password = password
         self._is_authenticated = False  # whether the last call ended authenticated
 
-    def perform(self, headers: Sequence[str], body: bytes) -> Generator[pycurl.Curl, int, int]:
+    def perform(self, headers: Sequence[str], body: bytes) -> Transfer:
         """Send a request, after a handshake if the connection needs one; return libcurl's code.
 
         The body is sent once the legacy can accept it, so the legacy never gets a record twice.
@@ -88,7 +90,7 @@ class NtlmConnection:
         is_refused = not error and self._status == 401
         return error, is_refused and bool(self._curl.getinfo(pycurl.NUM_CONNECTS))
 
-    def _send(self, headers: Sequence[str], body: bytes) -> Generator[pycurl.Curl, int, int]:
+    def _send(self, headers: Sequence[str], body: bytes) -> Transfer:
         self._curl.setopt(pycurl.HTTPHEADER, list(headers))
         self._curl.setopt(pycurl.POSTFIELDS, body)
         return (yield from self._exchange())

@@ -63,6 +63,11 @@ class RequestFormat:
         return self.url is not None or self.body is not None
 
     @property
+    def has_body(self) -> bool:
+        """Whether a request has a body. A GET has all of the record in its URL."""
+        return self.method != "GET"
+
+    @property
     def encoding(self) -> str:
         """The encoding of the body."""
         return media_type.stated_encoding(self.content_type) or "utf-8"
@@ -77,10 +82,10 @@ class RequestFormat:
             UnsendableError: no request can be made from this record.
         """
         values = values_of(record)
-        return (
-            self.url.fill(values) if self.url else None,
-            self.body.render(values) if self.body else record,
-        )
+        url = self.url.fill(values) if self.url else None
+        if not self.has_body:
+            return url, b""
+        return url, self.body.render(values) if self.body else record
 
 
 DEFAULT_FORMAT = RequestFormat()
@@ -91,7 +96,7 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
 
     Args:
         settings: the settings.
-        resolved: returns the value of a setting that may be a reference; see ``container``.
+        resolved: returns the value of a setting by its name in lower case, behind its reference.
 
     Raises:
         SettingsError: a setting is invalid. The message names it, the place and the reason.
@@ -99,11 +104,17 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     content_type = settings.legacy_content_type
     key_header = settings.legacy_key_header
     url, source = resolved("legacy_url"), resolved("legacy_body")
-    _check_names(content_type, key_header, has_body=bool(source))
+    is_get = settings.legacy_method == "GET"
+    _check_names(content_type, key_header, sends_json=not (source or is_get))
     url_template = UrlTemplate(url)
+    if is_get and (source or not url_template.has_placeholders):
+        raise SettingsError(
+            "LEGACY_METHOD=GET sends no body: LEGACY_URL must have the record in placeholders, such"
+            " as ?badge={employeeId}&at={includedAt}, and LEGACY_BODY must not be set"
+        )
     result = RequestFormat(
         settings.legacy_method,
-        _header_lines(content_type, resolved("legacy_headers"), key_header),
+        _header_lines(content_type, resolved("legacy_headers"), key_header, is_get=is_get),
         key_header,
         url_template if url_template.has_placeholders else None,
         _body_template(source, content_type) if source else None,
@@ -119,7 +130,7 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     return replace(result, redact=Redactor(secrets)) if secrets else result
 
 
-def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
+def _check_names(content_type: str, key_header: str, *, sends_json: bool) -> None:
     """Check what becomes a header.
 
     Raises:
@@ -128,10 +139,15 @@ def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
     if not media_type.is_media_type(content_type):
         raise SettingsError("LEGACY_CONTENT_TYPE must be a media type such as text/xml")
     try:
-        media_type.stated_encoding(content_type)
+        encoding = media_type.stated_encoding(content_type) or "utf-8"
     except ValueError as error:
         raise SettingsError(f"LEGACY_CONTENT_TYPE: {error}. Use one such as utf-8") from None
-    if not has_body and not media_type.is_json(content_type):
+    if sends_json and encoding != "utf-8":
+        raise SettingsError(
+            "LEGACY_CONTENT_TYPE has a charset other than utf-8, that of the record as JSON, so it"
+            " needs a template in LEGACY_BODY"
+        )
+    if sends_json and not media_type.is_json(content_type):
         raise SettingsError(
             "LEGACY_CONTENT_TYPE is not JSON, so it needs a template in LEGACY_BODY"
         )
@@ -146,7 +162,9 @@ def _check_names(content_type: str, key_header: str, *, has_body: bool) -> None:
         )
 
 
-def _header_lines(content_type: str, text: str, key_header: str) -> tuple[str, ...]:
+def _header_lines(
+    content_type: str, text: str, key_header: str, *, is_get: bool
+) -> tuple[str, ...]:
     """Return the header lines of every request: ours, and those of LEGACY_HEADERS.
 
     Raises:
@@ -155,9 +173,11 @@ def _header_lines(content_type: str, text: str, key_header: str) -> tuple[str, .
     reserved = {**_RESERVED, key_header.lower(): "LEGACY_KEY_HEADER"}
     extra = header_lines.read("LEGACY_HEADERS", text, 'SOAPAction: "register"', reserved)
     names = {each.partition(":")[0].lower() for each in extra}
-    accept = _JSON if media_type.is_json(content_type) else "*/*"
+    accept = _JSON if media_type.is_json(content_type) and not is_get else "*/*"
     ours = [] if "accept" in names else [f"Accept: {accept}"]
-    return (*ours, f"Content-Type: {content_type}", *extra)
+    # A cache on the way could answer a GET in place of the legacy.
+    own = "Cache-Control: no-cache" if is_get else f"Content-Type: {content_type}"
+    return (*ours, own, *extra)
 
 
 def _body_template(source: str, content_type: str) -> "BodyTemplate":

@@ -169,7 +169,7 @@ def read(resolved: Callable[[str], str]) -> ResponseConditions | None:
     """Read the conditions from the settings; return None if there is none.
 
     Args:
-        resolved: returns the value of a setting that may be a reference; see ``container``.
+        resolved: returns the value of a setting by its name in lower case, behind its reference.
 
     Raises:
         SettingsError: an expression is invalid.

@@ -3,8 +3,8 @@
 Invariants:
 
 - Nothing here raises or logs a secret. ``CallCredentials.redact`` removes it from what others say.
-- Refused credentials are read again, at most once a minute, in a thread of its own. Calls go on
-  with what they have, so a store of secrets that hangs delays none of them.
+- Refused credentials are read again, after 5 s and then ever more rarely, in a thread of its own.
+  Calls go on with what they have, so a store of secrets that hangs delays none of them.
 """
 
 import logging
@@ -23,7 +23,10 @@ from chalicelib.integrator.legacy.token_cache import TokenCache
 from chalicelib.integrator.legacy.token_request import Token, TokenClient, TokenError
 from chalicelib.settings import Settings, SettingsError
 
-_REREAD_EVERY_S = 60.0
+# Pauses between two reads: they double from the first to the longest until a secret has changed, or
+# none was refused for twice the longest. An operator may rotate the legacy's side first.
+_FIRST_REREAD_S = 5.0
+_LONGEST_REREAD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +78,7 @@ class LegacyCredentials:
         self._clock = clock
         self._lock = threading.Lock()
         self._read_at = clock()
+        self._reread_s = _FIRST_REREAD_S
         self._values = read(settings.legacy_credentials)
         self._credentials = self._parse(self._values)
         # A call waits for a token for half of its time, so that half is left to send it.
@@ -114,8 +118,15 @@ class LegacyCredentials:
         token = self._tokens.current(max_wait_s) if self._tokens else None
         if token is not current.token or current.credentials is not self._credentials:
             with self._lock:
-                self._current = current = self._combine(token)
+                current = self._current  # perhaps another thread's by now
+                if token is not current.token or current.credentials is not self._credentials:
+                    self._current = current = self._combine(token)
         return current
+
+    def report_accepted(self, used: CallCredentials) -> None:
+        """Tell that the legacy has accepted a call with these credentials."""
+        if self._tokens and used.token:
+            self._tokens.accept()
 
     def report_refused(self, used: CallCredentials, status: int | None) -> bool:
         """Tell that a call with these credentials was refused, or found no way to the legacy.
@@ -146,7 +157,7 @@ class LegacyCredentials:
     def _request_token(self) -> Token:
         credentials = self._credentials
         client = cast(TokenClient, credentials.token_client)  # LEGACY_AUTH does not change
-        return client.request(credentials.transport, self._token_wait_s)
+        return client.request(credentials.transport.for_token_endpoint(), self._token_wait_s)
 
     def _report(self, error: TokenError) -> None:
         """Log an error of a token request; read the client's credentials again if need be."""
@@ -163,8 +174,12 @@ class LegacyCredentials:
         """Read the settings again, in a thread, unless that is done or was done just now."""
         with self._lock:
             now = self._clock()
-            if used is not self._credentials or now - self._read_at < _REREAD_EVERY_S:
+            since_s = now - self._read_at
+            if used is not self._credentials or since_s < self._reread_s:
                 return
+            is_early = since_s < 2 * _LONGEST_REREAD_S
+            longer_s = min(2 * self._reread_s, _LONGEST_REREAD_S)
+            self._reread_s = longer_s if is_early else _FIRST_REREAD_S
             self._read_at = now
         try:
             threading.Thread(target=self._reread, name="credentials", daemon=True).start()
@@ -189,6 +204,7 @@ class LegacyCredentials:
             return
         with self._lock:
             self._values, self._credentials = values, credentials
+            self._reread_s = _FIRST_REREAD_S
         if self._tokens:
             self._tokens.retry_now()
         telemetry.event("the credentials of the legacy have changed")

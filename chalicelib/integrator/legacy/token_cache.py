@@ -5,12 +5,15 @@ Invariants:
 - At most one request for a token is in flight, in a thread of its own: no call waits for it while
   the present token is still valid.
 - While no token is valid, calls wait a bounded time, and fail at once between two requests.
-- The token is in memory alone.
+- The tokens are in memory alone.
 
             renew_at                expires_at
     ────────────┬───────────────────────┬──────────▶ time
-    calls use   │ calls use the token,  │ calls wait for a new token
-    the token   │ a new one is requested│
+    calls use   │ calls use the token,  │ calls use the next token,
+    the token   │ the next is requested │ or wait for it
+
+The next token is used once the present one expires or is refused. A legacy whose clock is behind
+that of the issuer accepts it only then.
 """
 
 import logging
@@ -22,12 +25,17 @@ from collections.abc import Callable
 from chalicelib import telemetry
 from chalicelib.integrator.legacy.token_request import Token, TokenError
 
-# Pauses after requests that failed: they double from the first to the longest.
+# Pauses after requests that failed: they double from the first to the longest. Issuers may lock a
+# client whose requests they refuse too often.
 _FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 30.0
-# A token that is refused is renewed at once, but not again within this time: the legacy may refuse
-# every token.
+_LONGEST_PAUSE_S = 5.0
+_LONGEST_PAUSE_REFUSED_S = 30.0
+# A token that is refused is renewed at once. If the legacy has accepted none since the last such
+# renewal, it may refuse every token, or accept the present one soon: the next is this much later.
 _RENEWALS_APART_S = 30.0
+# If it has accepted some, it may refuse some calls only: such renewals are this apart, and twice as
+# long each time that the token is refused as soon as it can be renewed.
+_FIRST_RENEWALS_APART_S = 1.0
 
 
 class TokenCache:
@@ -54,11 +62,14 @@ class TokenCache:
         self._clock = clock
         self._changed = threading.Condition()
         self._token: Token | None = None
+        self._next: Token | None = None
         self._error = TokenError("no token was requested yet")
         self._is_requesting = False
         self._failures = 0
         self._retry_at = 0.0
         self._refused_at = -math.inf  # when a token was last renewed because it was refused
+        self._apart_s = _FIRST_RENEWALS_APART_S
+        self._has_accepted = False  # since then
 
     def prepare(self) -> None:
         """Begin to request a token if one is needed; do not wait."""
@@ -86,6 +97,10 @@ class TokenCache:
                 raise TokenError("the token endpoint has not answered yet")
             raise TokenError(str(self._error), is_refused=self._error.is_refused)
 
+    def accept(self) -> None:
+        """Tell that the legacy accepted a token."""
+        self._has_accepted = True
+
     def refuse(self, token: Token) -> bool:
         """Tell that the legacy refused a token; return whether another one is worth a try.
 
@@ -93,13 +108,27 @@ class TokenCache:
         """
         with self._changed:
             if token is self._token:
-                now = self._clock()
-                if 0 <= now - self._refused_at < _RENEWALS_APART_S:
+                if self._next is None and not self._may_renew():
                     return False
-                self._refused_at = now
-                self._token = None
+                self._token, self._next = self._next, None
                 self._request_if_needed()
             return True
+
+    def _may_renew(self) -> bool:
+        """Return whether a refused token may be renewed now, and note that it is.
+
+        The caller holds the lock.
+        """
+        now = self._clock()
+        apart_s = self._apart_s if self._has_accepted else _RENEWALS_APART_S
+        since_s = now - self._refused_at
+        if 0 <= since_s < apart_s:
+            return False
+        is_early = self._has_accepted and 0 <= since_s < 2 * apart_s
+        longer_s = min(2 * self._apart_s, _RENEWALS_APART_S)
+        self._apart_s = longer_s if is_early else _FIRST_RENEWALS_APART_S
+        self._refused_at, self._has_accepted = now, False
+        return True
 
     def retry_now(self) -> None:
         """Forget the pause after failed requests: the client's credentials have changed."""
@@ -107,8 +136,12 @@ class TokenCache:
             self._retry_at = 0.0
 
     def _valid_token(self) -> Token | None:
+        """Return a valid token, the next one if need be. The caller holds the lock."""
+        now = self._clock()
+        if self._next and not (self._token and now < self._token.expires_at):
+            self._token, self._next = self._next, None
         token = self._token
-        return token if token and self._clock() < token.expires_at else None
+        return token if token and now < token.expires_at else None
 
     def _request_if_needed(self) -> None:
         """Start a request, unless one is in flight or the pause after a failure is not over.
@@ -116,9 +149,10 @@ class TokenCache:
         The caller holds the lock.
         """
         now = self._clock()
-        is_needed = self._token is None or now >= self._token.renew_at
+        newest = self._next or self._token
+        is_needed = newest is None or now >= newest.renew_at
         # If the wall clock is set back, the pause is no longer than it can be.
-        is_paused = now < self._retry_at <= now + _LONGEST_PAUSE_S
+        is_paused = now < self._retry_at <= now + _LONGEST_PAUSE_REFUSED_S
         if not is_needed or self._is_requesting or is_paused:
             return
         self._is_requesting = True
@@ -142,11 +176,17 @@ class TokenCache:
         else:
             telemetry.event("an access token was issued", level=logging.DEBUG)
             with self._changed:
-                self._token, self._failures, self._retry_at = token, 0, 0.0
+                present = self._valid_token()
+                if present and math.isfinite(present.expires_at):
+                    self._next = token
+                else:
+                    self._token = token
+                self._failures, self._retry_at = 0, 0.0
                 self._end_request()
 
     def _fail(self, error: TokenError) -> None:
-        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        longest_s = _LONGEST_PAUSE_REFUSED_S if error.is_refused else _LONGEST_PAUSE_S
+        pause_s = min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self._error = error
         self._retry_at = self._clock() + pause_s

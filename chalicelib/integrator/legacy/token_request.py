@@ -9,11 +9,12 @@ import math
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 import pycurl
 
+from chalicelib.integrator.legacy.call_error import refuses_credentials
 from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import SettingsError
@@ -36,6 +37,9 @@ _MAX_UNUSABLE_S = 10.0
 # A token without a known lifetime is renewed after this time, and used until it is refused.
 _RENEW_UNKNOWN_AFTER_S = 300.0
 _MIN_LIFETIME_S = 1.0
+# A token is used at least this long after it has arrived, even if the token endpoint answered so
+# late that it may have expired. Otherwise no call would ever be sent.
+_MIN_USE_S = 1.0
 _MAX_LIFETIME_S = 86_400.0
 
 
@@ -102,7 +106,8 @@ class TokenClient:
         """
         requested_at = clock()  # the lifetime starts at the latest when the response arrives
         status, body = self._post(transport, timeout_s)
-        return _read_token(status, body, requested_at)
+        token = _read_token(status, body, requested_at)
+        return replace(token, expires_at=max(token.expires_at, clock() + _MIN_USE_S))
 
     def _post(self, transport: Transport, timeout_s: float) -> tuple[int, bytes]:
         """Send the form; return the status and the body."""
@@ -132,7 +137,9 @@ class TokenClient:
                     f"the proxy to the token endpoint answers HTTP {status}",
                     is_refused=status in (401, 403, 407),
                 ) from None
-            raise TokenError(_reason_of(int(error.args[0]))) from None
+            code = int(error.args[0])
+            is_refused = refuses_credentials(curl, code)
+            raise TokenError(_reason_of(code), is_refused=is_refused) from None
         finally:
             curl.close()
 
@@ -189,7 +196,8 @@ def _read_token(status: int, body: bytes, requested_at: float) -> Token:
     except (ValueError, RecursionError):
         document = None
     fields = document if isinstance(document, dict) else {}
-    if not 200 <= status < 300:
+    # Some servers send their errors with 200.
+    if not 200 <= status < 300 or (fields.get("error") and not fields.get("access_token")):
         raise _refusal(status, fields)
     text, kind = fields.get("access_token"), fields.get("token_type", "Bearer")
     if not (isinstance(text, str) and is_token(text)):

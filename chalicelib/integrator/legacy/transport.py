@@ -5,7 +5,7 @@ a call that failed. No message quotes a value.
 """
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -57,6 +57,16 @@ class Transport:
     authorities: bytes | None = None
     client_certificate: ClientCertificate | None = None
     proxy: Proxy | None = None
+
+    def for_token_endpoint(self) -> "Transport":
+        """Return the transport to a token endpoint, whose certificate may be of either authority.
+
+        Many legacies with a private authority take the tokens of a public service.
+        """
+        if self.authorities and (ca_file := default_ca_file()):
+            both = self.authorities + b"\n" + Path(ca_file).read_bytes()
+            return replace(self, authorities=both)
+        return self
 
     def apply(self, curl: pycurl.Curl, url: str) -> None:
         """Set the URL of a handle, and the options that every request of ours has in common.

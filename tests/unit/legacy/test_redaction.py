@@ -2,6 +2,7 @@
 
 import html
 import json
+import time
 from base64 import b64encode
 from urllib.parse import quote, quote_plus
 
@@ -42,6 +43,18 @@ def test_start_of_a_secret_that_is_cut_off_is_removed(length: int) -> None:
 
 def test_longer_secret_wins_over_one_that_it_contains() -> None:
     assert Redactor(["pass", "pass-word"])("a pass-word and a pass") == "a [secret] and a [secret]"
+
+
+def test_secret_that_is_part_of_the_replacement_is_replaced_once() -> None:
+    assert Redactor(["secret-1", "secret"])("a secret-1, a secret") == "a [secret], a [secret]"
+
+
+def test_long_token_takes_no_time_in_which_calls_wait() -> None:
+    token = "eyJ." * 15_000
+    started = time.process_time()
+    redact = Redactor([token])
+    assert redact(f"you sent {token}") == "you sent [secret]"
+    assert time.process_time() - started < 0.3  # as a pattern, a second
 
 
 def test_secret_of_three_characters_stays() -> None:

@@ -52,11 +52,28 @@ def test_rotated_secret_is_read_after_a_refusal(store: Store) -> None:
     assert store.headers == ("Authorization: Bearer second",)
 
 
-def test_secret_is_read_at_most_once_a_minute(store: Store) -> None:
-    for second in range(181):
-        store.now = float(second)
+def test_refused_secret_is_read_soon_and_then_once_a_minute(store: Store) -> None:
+    read_at = []
+    for second in range(320):
+        store.now, reads = float(second), store.reads
         store.refuse()
-    assert store.reads == 3
+        read_at += [second] * (store.reads - reads)
+    assert read_at == [5, 15, 35, 75, 135, 195, 255, 315]
+
+
+def test_changed_or_long_accepted_secret_is_read_soon_again(store: Store) -> None:
+    for store.now in (5.0, 15.0, 35.0, 75.0):
+        store.refuse()
+    store.now, store.token = 135.0, "second"
+    store.refuse()
+    store.now = 140.0
+    store.refuse()
+    assert store.reads == 6
+    store.now = 1_000.0
+    store.refuse()
+    store.now = 1_005.0
+    store.refuse()
+    assert store.reads == 8
 
 
 def test_refusal_of_credentials_that_are_replaced_reads_nothing(store: Store) -> None:

@@ -1,5 +1,6 @@
 """One token for all threads: who requests it, who waits, and what a failure does."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.now = 1_000.0
+        self.lifetime_s = 90.0
         self.requests = 0
         self.errors: list[TokenError] = []
         self.fault: Exception | None = None
@@ -30,7 +32,7 @@ class Endpoint:
         assert self.may_answer.wait(10)
         if self.fault:
             raise self.fault
-        return Token(f"token-{number}", self.now, self.now + 75, self.now + 90)
+        return Token(f"token-{number}", self.now, self.now + 75, self.now + self.lifetime_s)
 
     def wait_for_requests(self, requests: int) -> None:
         """Wait until this many requests were made and the last one has ended."""
@@ -59,8 +61,29 @@ def test_token_is_renewed_ahead_of_its_end_while_calls_go_on_with_it(endpoint: E
     assert [endpoint.cache.current().text for _ in range(3)] == ["token-1"] * 3
     endpoint.may_answer.set()
     endpoint.wait_for_requests(2)
+    assert endpoint.cache.current().text == "token-1"  # the legacy's clock may be behind
+    endpoint.now += 15
     assert endpoint.cache.current().text == "token-2"
     assert endpoint.requests == 2
+
+
+def test_next_token_is_used_once_the_present_one_is_refused(endpoint: Endpoint) -> None:
+    first = endpoint.cache.current()
+    endpoint.now += 76
+    endpoint.cache.prepare()
+    endpoint.wait_for_requests(2)
+    assert endpoint.cache.refuse(first)
+    assert endpoint.cache.current().text == "token-2"
+    assert endpoint.requests == 2
+
+
+def test_token_of_unknown_lifetime_is_replaced_at_once(endpoint: Endpoint) -> None:
+    endpoint.lifetime_s = math.inf
+    endpoint.cache.current()
+    endpoint.now += 76
+    endpoint.cache.prepare()
+    endpoint.wait_for_requests(2)
+    assert endpoint.cache.current().text == "token-2"
 
 
 def test_token_outlives_failed_renewals_until_its_end(endpoint: Endpoint) -> None:
@@ -84,8 +107,14 @@ def test_calls_fail_at_once_between_two_failed_requests(endpoint: Endpoint) -> N
     assert endpoint.requests == 1
 
 
-def test_pause_after_failures_doubles_up_to_half_a_minute(endpoint: Endpoint) -> None:
-    endpoint.fault = TokenError("away")
+@pytest.mark.parametrize(
+    ("is_refused", "expected"),
+    [(False, [1, 2, 4, 5, 5, 5, 5]), (True, [1, 2, 4, 8, 16, 30, 30])],
+)
+def test_pause_after_failures_doubles_to_a_bound(
+    endpoint: Endpoint, is_refused: bool, expected: list[int]
+) -> None:
+    endpoint.fault = TokenError("away", is_refused=is_refused)
     pauses: list[float] = []
     requested_at = endpoint.now
     while len(pauses) < 7:
@@ -95,7 +124,7 @@ def test_pause_after_failures_doubles_up_to_half_a_minute(endpoint: Endpoint) ->
             pauses.append(endpoint.now - requested_at)
             requested_at = endpoint.now
         endpoint.now += 0.5
-    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    assert pauses == expected
 
 
 def test_token_is_there_again_after_an_outage(endpoint: Endpoint) -> None:
@@ -139,6 +168,29 @@ def test_refused_tokens_are_renewed_at_once_and_then_twice_a_minute(endpoint: En
     endpoint.now += 1
     assert endpoint.cache.refuse(second)
     assert endpoint.cache.current().text == "token-3"
+
+
+def test_token_that_was_accepted_is_renewed_soon_after_the_last_renewal(endpoint: Endpoint) -> None:
+    """The legacy revokes tokens, or the issuer issues a bad one now and then."""
+    token = endpoint.cache.current()
+    for _ in range(5):
+        endpoint.now += 3
+        endpoint.cache.accept()
+        assert endpoint.cache.refuse(token)
+        token = endpoint.cache.current()
+    assert endpoint.requests == 6
+
+
+def test_refusals_of_some_calls_renew_ever_more_rarely(endpoint: Endpoint) -> None:
+    started, renewed = endpoint.now, []
+    for _ in range(1_000):
+        token = endpoint.cache.current()
+        endpoint.cache.accept()
+        if endpoint.cache.refuse(token):
+            renewed.append(endpoint.now - started)
+            endpoint.cache.current()
+        endpoint.now += 0.125
+    assert renewed == [0, 1, 3, 7, 15, 31, 61, 91, 121]
 
 
 def test_changed_credentials_end_the_pause(endpoint: Endpoint) -> None:

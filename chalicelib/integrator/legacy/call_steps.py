@@ -1,0 +1,33 @@
+"""A call as a generator: it yields whenever a transfer must be made.
+
+So authentication reads like a sequence of requests, and a thread serves other calls meanwhile.
+"""
+
+from collections.abc import Generator
+from typing import cast
+
+import pycurl
+
+from chalicelib.integrator.outcome import CallResult
+
+Transfer = Generator[pycurl.Curl, int, int]
+"""One transfer or several: each yields its handle and takes libcurl's code; returns the last code.
+"""
+
+Call = Generator[pycurl.Curl, int, CallResult]
+"""A whole call: yields and takes as ``Transfer`` does, and returns how the call ended."""
+
+
+def perform(call: Call) -> CallResult:
+    """Make the transfers of a call, one after another, and return how it ended."""
+    try:
+        handle = next(call)
+        while True:
+            error = int(pycurl.E_OK)
+            try:
+                handle.perform()
+            except pycurl.error as failure:
+                error = int(failure.args[0])
+            handle = call.send(error)
+    except StopIteration as end:
+        return cast(CallResult, end.value)
