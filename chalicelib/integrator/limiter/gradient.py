@@ -275,11 +275,16 @@ class GradientLimit:
         return not self._has_queue(window, above)
 
     def _update_base(self, window: SampleWindow) -> None:
-        """Average a window into the base latency, or replace a base that differs a lot."""
+        """Average a window into the base latency, or replace a base that differs a lot.
+
+        The few calls of a window of slow start only average: at a higher limit a much lower latency
+        is chance.
+        """
         p, learned = self._p, self._learned
         difference = window.latency - learned.base_latency
         most = p.base_reset_rise + BASE_RESET_ERRORS * self._error(window)
-        known = learned.base_calls if abs(difference) <= most else 0.0
+        averages = learned.slow_start or abs(difference) <= most
+        known = learned.base_calls if averages else 0.0
         learned.base_latency += difference * window.succeeded / (known + window.succeeded)
         learned.base_calls = min(p.base_memory, known + window.succeeded)
 
