@@ -6,6 +6,7 @@ The profile and what it refers to are written to a directory, ``.local/legacies`
 """
 
 import argparse
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ def main() -> None:
     parser.add_argument("recipe", choices=PROFILES, help="the name of the recipe")
     parser.add_argument("--home", type=Path, default=Path(".local/legacies"), metavar="DIR")
     arguments = parser.parse_args()
+    # Ends the server, too. A shell has its background processes ignore SIGINT.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments.home.mkdir(parents=True, exist_ok=True)
     with suppress(KeyboardInterrupt), Recipe.running(arguments.recipe, arguments.home) as recipe:
         print(f'make run ARGS="--legacy {recipe.profile}"', flush=True)

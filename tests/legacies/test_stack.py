@@ -31,7 +31,7 @@ def soap_server(home: Path) -> Iterator[Path]:
         wait_until(lambda: "make run" in output.read_text())
         yield output
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         assert process.wait(10) == 0
 
 
