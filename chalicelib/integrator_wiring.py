@@ -89,10 +89,10 @@ def legacy_endpoint() -> LegacyEndpoint:
 
 
 def _described() -> dict[str, str]:
-    """Read what describes requests and responses, anew for each run.
+    """Read the settings of requests and responses, and their references, again for each run.
 
-    So a correction needs no deployment. While a store of references is away, the last values stay
-    in use.
+    So a correction needs no deployment. If a reference cannot be read now, the last values stay in
+    use.
 
     Raises:
         MisconfiguredError: a reference cannot be read, and a retry would not help.

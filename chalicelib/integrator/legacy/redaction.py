@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus, unquote_plus
 
 _REPLACEMENT = "[secret]"
-# Stands for it while there are more secrets to replace, one of which may be part of it.
+# Takes its place until all secrets are replaced: one of them may be a part of "[secret]".
 _PLACEHOLDER = "\0"
 # A shorter secret is not replaced: "40[secret]" in place of 401 would disclose it.
 _MIN_CHARS = 4
