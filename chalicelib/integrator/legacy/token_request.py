@@ -137,7 +137,7 @@ class _Session(OAuth2Session):
         return resp
 
     def get_redirect_target(self, _: Response) -> None:
-        """Return None: requests would parse a redirect even if told not to follow it, or fail."""
+        """Return None: requests parses the target even if it is not to follow it, and may fail."""
 
 
 def _read_token(status: int, body: bytes, requested_at: float) -> Token:
