@@ -264,7 +264,7 @@ def _identity(chain: Chain, draw: Any) -> None:
 
 
 def _concat(chain: Chain, draw: Any) -> None:
-    branches = []
+    branches: list[Chain] = []
     for _ in range(2):
         branch = Chain(
             chain.entity,
