@@ -13,6 +13,9 @@ from typing import NamedTuple
 CALL_TIMEOUT_S = 10.0
 NETWORK_S = 0.01
 REFUSAL_S = 0.015  # the time in which a legacy refuses a call
+# After so many mean latencies and this time, the client frees threads that its connections hold.
+CONNECTION_PATIENCE = 2
+CONNECTION_MARGIN_S = 0.1
 
 
 class Response(NamedTuple):
@@ -225,26 +228,42 @@ class WithRefusedRecords:
 
 
 class ThreadPerConnection:
-    """Threads that are each bound to one open connection, which the client keeps and uses again.
+    """Threads that are each bound to one open connection.
 
-    With more calls in flight than threads, the others are sent on new connections. Those get no
-    thread as long as the client keeps the bound connections busy: the calls hang.
+    The client keeps connections for its next calls, so that a call beyond the threads waits on a
+    new connection. After ``CONNECTION_PATIENCE`` the client closes its connections as they are
+    answered (``integrator.connection_pool``), and the threads are free for the calls that wait.
     """
 
     def __init__(
         self, count: int, mean_s: float, seed: int | str = 1, spread: Spread = _LOGNORMAL_05
     ) -> None:
         self._count, self._mean_s = count, mean_s
-        self._ends: list[float] = []
+        self._ends: list[float] = []  # of the calls that have a thread
+        self._waiting: list[tuple[float, float]] = []  # when they get a thread, and their work
+        self._last_start = 0.0
         self._rng = random.Random(seed)
         self._spread = spread
 
     def __call__(self, now: float) -> Response:
-        ends = self._ends
-        while ends and ends[0] <= now:
-            heappop(ends)
-        if len(ends) >= self._count:
-            return HANGS
         took_s = self._mean_s * self._spread(self._rng)
-        heappush(ends, now + NETWORK_S + took_s)  # the next request comes after the response
-        return respond_after(took_s)
+        busy_s = took_s + NETWORK_S  # the next request on a connection comes after the response
+        while self._waiting and self._waiting[0][0] <= now:
+            start, work_s = heappop(self._waiting)
+            self._drop_ended(start)
+            if len(self._ends) == self._count:
+                start = heappop(self._ends)
+            heappush(self._ends, start + work_s)
+        self._drop_ended(now)
+        if len(self._ends) < self._count:
+            heappush(self._ends, now + busy_s)
+            return respond_after(took_s)
+        noticed = now + CONNECTION_PATIENCE * self._mean_s + CONNECTION_MARGIN_S
+        start = max(noticed, self._last_start + (self._mean_s + NETWORK_S) / self._count)
+        self._last_start = start
+        heappush(self._waiting, (start, busy_s))
+        return respond_after(start - now + took_s)
+
+    def _drop_ended(self, now: float) -> None:
+        while self._ends and self._ends[0] <= now:
+            heappop(self._ends)

@@ -19,17 +19,24 @@ _PARAMETERS = {
     "streaming": _BOOLEANS,
     "ieee754compatible": _BOOLEANS,
     "exponentialdecimals": _BOOLEANS,
-    "charset": ("utf-8", '"utf-8"'),
+    "charset": ("utf-8",),
 }
 
 
 def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
-    """Parse a media type and its parameters, in lower case and without ``odata.``."""
+    """Parse a media type and its parameters, in lower case and without ``odata.``.
+
+    A quoted value is equivalent to the same value without quotes, and a parameter may be empty: RFC
+    9110, section 5.6.6. No supported value needs its quotes.
+    """
     media_type, *rest = (part.strip() for part in text.split(";"))
     parameters = {}
-    for part in rest:
+    for part in filter(None, rest):
         name, _, value = part.partition("=")
-        parameters[name.strip().lower().removeprefix("odata.")] = value.strip().lower()
+        value = value.strip().lower()
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        parameters[name.strip().lower().removeprefix("odata.")] = value
     return media_type.lower(), parameters
 
 

@@ -256,7 +256,7 @@ def require_text_body(headers: Mapping[str, str]) -> None:
     media_type, parameters = parse_media_type(headers.get("content-type", ""))
     if media_type != "text/plain":
         raise MediaTypeError("The Content-Type of a /$query request must be text/plain.")
-    charset = parameters.get("charset", "utf-8").strip('"')
+    charset = parameters.get("charset", "utf-8")
     if charset not in ("utf-8", "us-ascii"):
         raise MediaTypeError(
             f"The body must be in UTF-8: charset={charset[:100]} is not supported."

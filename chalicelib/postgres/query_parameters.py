@@ -46,7 +46,7 @@ class QueryParameters(list[str]):
         if self._tables > most:
             raise InvalidError(
                 f"A query may read entities in at most {most} places. Use fewer conditions"
-                " on related entities, search for fewer words, or expand less."
+                " on related entities, search for fewer words, or expand or concatenate less."
             )
 
     def bind(self, text: str) -> str:

@@ -24,6 +24,27 @@ def test_other_options_apply_to_the_result_of_apply(client: Client, data: DataSe
     assert [each["n"] for each in only] == [n for _, n in largest]
 
 
+def test_compute_follows_apply_and_precedes_the_other_options(client: Client) -> None:
+    apply = ("$apply", "groupby((employerId),aggregate($count as n))")
+    groups = rows(client, "PointRecords", apply[1])
+    query = [("$compute", "n mul 2 as m,m add 1 as k"), ("$filter", "k gt 20"), ("$orderby", "k")]
+    expected = sorted(2 * each["n"] + 1 for each in groups if each["n"] >= 10)
+    assert [each["k"] for each in rows(client, "PointRecords", apply[1], *query)] == expected
+    assert client.get("PointRecords/$count", apply, *query).body == str(len(expected))
+    entities = rows(
+        client, "PointRecords", "filter(attempts gt 1)", ("$compute", "attempts add 1 as next")
+    )
+    assert entities
+    assert all(each["next"] == each["attempts"] + 1 for each in entities)
+    for compute, reason in [
+        ("status as s", r"no property status \(character 1 of \$compute"),
+        ("n add 1 as employerId", "already exists"),
+        ("n", "alias is missing"),
+    ]:
+        with pytest.raises(InvalidError, match=reason):
+            client.get("PointRecords", apply, ("$compute", compute))
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -38,6 +59,9 @@ def test_other_options_apply_to_the_result_of_apply(client: Client, data: DataSe
          ("$orderby", "x desc")],
         [("$apply", "filter(attempts ge 0)"), ("$orderby", "latitude")],
         [("$apply", "groupby((includedAt,id))/orderby(includedAt desc)")],
+        [("$apply", "concat(aggregate($count as n),groupby((deviceId)),top(3))")],
+        [("$apply", "concat(groupby((deviceId)),groupby((status,latitude)))"),
+         ("$orderby", "latitude desc,deviceId")],
     ],
     ids=str,
 )  # fmt: skip

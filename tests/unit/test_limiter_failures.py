@@ -69,4 +69,18 @@ def test_few_calls_at_a_small_limit_show_that_the_background_is_lower() -> None:
         number += 1
         detector.on_result(True, number, number + 0.1)
     assert learned.limit < 4
-    assert learned.background < 0.07
+    assert learned.background <= 2 / 16
+
+
+def test_fifty_calls_without_a_failure_leave_a_background_of_four_per_cent() -> None:
+    """Of 50 calls of which 4 % fail, none fails in one case of eight."""
+    learned = LearnedState(limit=100.0, slow_start=0.0, background=0.04)
+    detector = FailureDetector(Parameters(), learned)
+    number = 0
+    while detector.limit_before_cut is None:
+        number += 1
+        detector.on_result(number % 4 != 0, number, number + 0.1)
+    while detector.limit_before_cut:
+        number += 1
+        detector.on_result(True, number, number + 0.1)
+    assert learned.background == 0.04

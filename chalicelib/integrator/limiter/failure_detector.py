@@ -4,6 +4,7 @@ import math
 
 from chalicelib.integrator.limiter.parameters import (
     BACKGROUND_MARGIN,
+    BACKGROUND_SPARE_FAILURES,
     CUT_FLOOR,
     CUT_MAX_FACTOR,
     CUT_MIN_FACTOR,
@@ -164,8 +165,8 @@ class FailureDetector:
         is_noise = share > NOISE_SHARE * self._share_since_failure
         if is_noise:
             learned.background = share
-        else:  # what still fails may be load, too
-            most = (self._failures + CUT_SPARE_FAILURES) / self._calls
+        else:  # what still fails may be load, too; but a few calls without a failure are chance
+            most = (self._failures + BACKGROUND_SPARE_FAILURES) / self._calls
             learned.background = min(most, learned.background)
         self.limit_before_cut = None
         if is_noise:

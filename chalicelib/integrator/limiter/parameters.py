@@ -141,6 +141,7 @@ NOISE_MAX_SHARE: Final = 0.7  # share of failures before a cut; above it noise i
 NOISE_ROUNDS: Final = 2  # * limit; calls, at least NOISE_CALLS, after which counts restart
 NOISE_SHARE: Final = 0.5  # share of the failures before a cut; more than it afterwards: noise
 NOISE_TOLERANCE: Final = 1.5  # * background; a share below is not cut again
+BACKGROUND_SPARE_FAILURES: Final = 2  # calls; added to those after a cut, to bound the background
 BACKGROUND_MARGIN: Final = 2  # * observed share; a background above it and the maximum falls
 
 # Outages

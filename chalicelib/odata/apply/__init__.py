@@ -9,6 +9,7 @@ a request; start there.
 - ``grouping``: ``groupby`` and ``aggregate``.
 - ``aggregates``: the aggregation methods and their SQL.
 - ``top_skip``: transformations that keep some rows (top, skip, topcount, bottomsum …).
+- ``concatenation``: ``concat``, the rows of several sequences of transformations.
 - ``pipeline``: the state of reading one ``$apply``: expressions, aliases, limits, order.
 - ``relation``: ``Relation``, the rows that a transformation makes, and its SELECT.
 - ``relation_sql``: translate a relation to SQL.

@@ -19,11 +19,13 @@ from chalicelib.odata.apply.aggregates import (
 )
 from chalicelib.odata.apply.pipeline import Pipeline, with_hidden
 from chalicelib.odata.apply.relation import (
+    RESULT,
     Attribute,
     GroupedNavigation,
     OutputColumn,
     Relation,
     Subselect,
+    grouped_navigations,
 )
 from chalicelib.odata.ast import Column, Count, NavigationStep, Node, Variable
 from chalicelib.odata.language.parser import syntax_error, unsupported
@@ -37,8 +39,6 @@ _COUNT_OF = re.compile(rf"(?:(?P<path>{_SEGMENTS})/)?\$count")
 _METHOD = re.compile(r"[^\W\d][\w.]*")
 _ROLLUP = re.compile(r"(?:rollup|rolluprecursive)[ \t\r\n]*\(", re.IGNORECASE)
 _NO_METHOD = "An aggregation method is missing, as in … with sum as total"
-# The name of a grouped relation in error messages.
-_RESULT = "The result of $apply so far"
 
 
 def groupby(pipeline: Pipeline, span: Span) -> Relation:
@@ -162,7 +162,7 @@ class _GroupKeys:
         added = [Attribute(each.property) for each in aggregates.values()]
         own = (each.property for each in (*attributes, *added) if each.navigation is None)
         return Relation(
-            _RESULT,
+            RESULT,
             input_.entity_set,
             "",
             tuple(own),
@@ -184,15 +184,9 @@ class _GroupKeys:
             if navigation:
                 of_navigation = properties.setdefault(navigation.name, {})
                 of_navigation[output.property.name] = output.property
-        targets = {
-            name: EntityType(f"{_RESULT}/{name}", "", "", tuple(grouped.values()))
-            for name, grouped in properties.items()
-        }
-        # Target type, columns and partner are empty: no SQL joins a grouped navigation.
-        return {
-            name: GroupedNavigation(name, "", "", "", False, "", grouped=target)
-            for name, target in targets.items()
-        }
+        return grouped_navigations(
+            {name: tuple(grouped.values()) for name, grouped in properties.items()}, RESULT
+        )
 
 
 def _require_single_valued(path: Span, entity: EntityType, what: str) -> None:

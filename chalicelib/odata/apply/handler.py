@@ -34,6 +34,7 @@ from chalicelib.odata.sql.select_statements import Statement
 
 _SUPPORTED = (
     "$apply",
+    "$compute",
     "$filter",
     "$search",
     "$orderby",
@@ -46,7 +47,6 @@ _SUPPORTED = (
 # Options that are not supported together with $apply, and what to use instead.
 _UNSUPPORTED = {
     "$expand": "Group by the properties that you need, as in groupby((point/employerId)).",
-    "$compute": "Use the transformation compute(…) in $apply.",
 }
 
 # Characters. A longer order key could make a nextLink too long for clients.
@@ -111,7 +111,7 @@ def _require_supported(options: Options, *further: str) -> None:
 
 
 def _read(entity: EntityType, options: Options, bounds: ApplyBounds) -> ApplyQuery:
-    texts = tuple(map(options.text, ("$filter", "$search", "$orderby")))
+    texts = tuple(map(options.text, ("$compute", "$filter", "$search", "$orderby")))
     aliases = tuple(options.aliases.items())
     apply = options.text("$apply") or ""
     is_cached = is_cacheable(apply, *texts, *options.aliases.values())
@@ -127,9 +127,9 @@ def _read_cached(
     alias_items: tuple[tuple[str, str], ...],
     bounds: ApplyBounds,
 ) -> ApplyQuery:
-    filter_, search, orderby = texts
+    compute, filter_, search, orderby = texts
     aliases = dict(alias_items)
-    relation = read_apply(apply, entity, aliases, bounds)
+    relation = read_apply(apply, compute, entity, aliases, bounds)
     scope, expressions = Scope.of(relation.it), bounds.expressions
     condition: Node = TRUE
     if filter_ is not None:

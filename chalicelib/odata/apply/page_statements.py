@@ -125,24 +125,33 @@ class _JsonWriter:
 
     def row(self) -> str:
         """Return the SQL of the row ``e`` as JSON text."""
+        relation = self._relation
+        if relation.kind_number is None:
+            return self._row(self._attributes, relation.has_entities)
+        cases = []
+        for number, kind in enumerate(relation.kinds):
+            attributes = [each for each in self._attributes if each not in kind.absent]
+            cases.append(f"WHEN {number} THEN {self._row(attributes, kind.are_entities)}")
+        return f"CASE e.{relation.kind_number.column} {' '.join(cases)} END"
+
+    def _row(self, attributes: Sequence[Attribute], is_entity: bool) -> str:
+        """Return the SQL of a row that has these attributes."""
         parts: list[_Part] = []
-        if self._relation.has_entities:
-            parts += self._identity()
+        if is_entity:
+            parts += self._identity(attributes)
         elif self._style.metadata != "none":
             parts.append(('"@odata.id":null', None))
         written: set[GroupedNavigation] = set()
-        for each in self._attributes:
-            if each.navigation is None:
+        for each in attributes:
+            navigation = each.navigation
+            if navigation is None:
                 parts += self._property(each)
-            elif each.navigation not in written:
-                written.add(each.navigation)
-                name = json.dumps(each.navigation.name)
-                parts.append((f"{name}:", self._navigation(each.navigation)))
+            elif navigation not in written:
+                written.add(navigation)
+                inner = [one for one in attributes if one.navigation is navigation]
+                value = self._object([part for one in inner for part in self._property(one)])
+                parts.append((f"{json.dumps(navigation.name)}:", value))
         return self._object(parts)
-
-    def _navigation(self, navigation: GroupedNavigation) -> str:
-        attributes = (each for each in self._attributes if each.navigation is navigation)
-        return self._object([part for each in attributes for part in self._property(each)])
 
     def _property(self, attribute: Attribute) -> list[_Part]:
         prop = attribute.property
@@ -159,10 +168,10 @@ class _JsonWriter:
             value = f"COALESCE({value}, 'null')"
         return [(f"{annotation}{json.dumps(prop.name, ensure_ascii=False)}:", value)]
 
-    def _identity(self) -> list[_Part]:
+    def _identity(self, attributes: Sequence[Attribute]) -> list[_Part]:
         """Return the control information of an entity that the client cannot compute."""
         base, style = self._relation.base, self._style
-        has_key = {*map(Attribute, base.key)} <= {*self._attributes}
+        has_key = {each.name for each in base.key} <= {each.property.name for each in attributes}
         if not style.is_full and (has_key or style.metadata == "none"):
             return []
         bind = partial(self._translator.bind, Edm.STRING)

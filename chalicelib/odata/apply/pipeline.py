@@ -51,10 +51,22 @@ class Pipeline:
     _values: list[Node] = field(default_factory=list)
     _tokens: int = 0
     _added: int = 0
+    _transformations: int = 0
 
     def copy(self) -> "Pipeline":
         """Return a copy that can read the same text again without counting it twice."""
         return replace(self, _values=list(self._values))
+
+    def count_transformation(self, span: Span) -> None:
+        """Count a transformation.
+
+        Raises:
+            InvalidError: ``$apply`` has more of them than it may have.
+        """
+        self._transformations += 1
+        if self._transformations > self.bounds.transformations:
+            message = f"$apply may have at most {self.bounds.transformations} transformations"
+            raise syntax_error(message, span.at)
 
     # Expressions.
 

@@ -5,12 +5,21 @@ those on entities: a property of a relation has a column. So has a path such as
 ``point/employerId``, once the relation is grouped by it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 
-from chalicelib.odata.ast import Column, Instance, NavigationStep, Node, OrderKey, Variable
+from chalicelib.odata.ast import (
+    Call,
+    Column,
+    Instance,
+    NavigationStep,
+    Node,
+    OrderKey,
+    Variable,
+)
+from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Navigation, Property
 from chalicelib.odata.query.skip_token import Value
 
@@ -74,6 +83,26 @@ class Subselect:
     after: Sequence[Value] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Union:
+    """The SELECTs whose rows together are a relation; all have the same columns."""
+
+    selects: tuple[Subselect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowKind:
+    """What distinguishes the rows that one parameter of ``concat`` made.
+
+    Attributes:
+        absent: the attributes of the relation that these rows do not have.
+        are_entities: whether the rows still are entities, with an identity.
+    """
+
+    absent: frozenset[Attribute]
+    are_entities: bool
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Relation(EntityType):
     """The rows that a transformation makes.
@@ -87,16 +116,20 @@ class Relation(EntityType):
         unique: attributes that together identify a row; empty if there is only one row.
         has_entities: whether the rows still are entities, with an identity.
         has_expressions: whether a column may be an expression that the planner could repeat.
+        kinds: the kinds of rows of ``concat``; empty if all rows have all attributes.
+        kind_number: the hidden column that has the position of the row's kind in ``kinds``.
     """
 
     base: EntityType
-    select: Subselect
+    select: Subselect | Union
     attributes: tuple[Attribute, ...]
     hidden: tuple[Property, ...] = ()
     order: tuple[tuple[Attribute, bool], ...] = ()
     unique: tuple[Attribute, ...] = ()
     has_entities: bool = False
     has_expressions: bool = False
+    kinds: tuple[RowKind, ...] = ()
+    kind_number: Property | None = None
 
     @property
     def qualified_name(self) -> str:
@@ -124,6 +157,8 @@ class Relation(EntityType):
         Postgres can make such groups in the order of an index, and stops at the limit. Return None
         for any other order, and for a relation that is not grouped.
         """
+        if isinstance(self.select, Union):
+            return None
         keys = self.select.outputs[: self.select.keys or 0]
         values = {each.property: each.value for each in keys}
         group_order = [
@@ -166,6 +201,46 @@ def relation_of(entity: EntityType, variable: Variable) -> Relation:
     )
 
 
+def grouped_navigations(
+    properties: Mapping[str, Sequence[Property]], result: str
+) -> dict[str, GroupedNavigation]:
+    """Return navigations, by name, whose properties are columns of a relation.
+
+    Args:
+        properties: the columns behind each navigation.
+        result: the name of the relation in error messages.
+    """
+    targets = {
+        name: EntityType(f"{result}/{name}", "", "", tuple(columns))
+        for name, columns in properties.items()
+    }
+    # Target type, columns and partner are empty: no SQL joins a grouped navigation.
+    return {
+        name: GroupedNavigation(name, "", "", "", False, "", grouped=target)
+        for name, target in targets.items()
+    }
+
+
+def window(template: str, order: Sequence[OrderKey], of: Edm, *values: Node) -> Node:
+    """Return a window function over the rows in an order.
+
+    Args:
+        template: ``{0}`` stands for the ORDER BY, ``{{0}}`` for the first value.
+        of: the type of the result.
+    """
+    keys = []
+    for number, key in enumerate(order, len(values)):
+        collation = ' COLLATE "C"' if key.expression.type is Edm.STRING else ""
+        direction = "DESC NULLS LAST" if key.descending else "ASC NULLS FIRST"
+        keys.append(f"{{{number}}}{collation} {direction}")
+    call = template.format(f"ORDER BY {', '.join(keys)}" if keys else "")
+    return Call(call, (*values, *(each.expression for each in order)), of)
+
+
+# The name in error messages of a relation whose rows are not entities.
+RESULT = "The result of $apply so far"
+
+
 class ColumnFactory:
     """Creates properties whose column names are unique within the statement."""
 
@@ -178,11 +253,15 @@ class ColumnFactory:
 
     def property(self, name: str, value: Node) -> Property:
         """Return a property with the type and the bounds of an expression."""
+        return self.common_property(name, value.type, [value])
+
+    def common_property(self, name: str, of: Edm, values: Sequence[Node]) -> Property:
+        """Return a property of a type whose value is any of several expressions."""
         return Property(
             name,
-            value.type,
+            of,
             stored_as=f"c{next(self._numbers)}",
-            nullable=value.nullable,
-            max_length=value.max_length,
-            may_be_nan=value.may_be_nan,
+            nullable=any(each.nullable for each in values),
+            max_length=max(each.max_length for each in values),
+            may_be_nan=any(each.may_be_nan for each in values),
         )

@@ -7,7 +7,7 @@ resource path from their table, and so does each navigation.
 
 from collections.abc import Sequence
 
-from chalicelib.odata.apply.relation import GroupedNavigation, Relation, Subselect
+from chalicelib.odata.apply.relation import GroupedNavigation, Relation, Subselect, Union
 from chalicelib.odata.ast import Instance, NavigationStep, Node
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.model import EntityType, Property
@@ -37,7 +37,10 @@ class RelationTranslator(Translator):
 
     def source(self, entity: EntityType, *, is_linked: bool = False) -> str:
         if isinstance(entity, Relation):
-            return f"({self._subselect(self._page or entity.select)})"
+            select = self._page or entity.select
+            if isinstance(select, Union):
+                return f"({' UNION ALL '.join(f'({self._subselect(e)})' for e in select.selects)})"
+            return f"({self._subselect(select)})"
         return super().source(entity, is_linked=is_linked)
 
     def column(self, instance: Instance, prop: Property) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from chalicelib.odata.apply.pipeline import Pipeline, with_hidden
-from chalicelib.odata.apply.relation import Attribute, OutputColumn, Relation, Subselect
+from chalicelib.odata.apply.relation import Attribute, OutputColumn, Relation, Subselect, window
 from chalicelib.odata.ast import Call, Literal, Node, OrderKey
 from chalicelib.odata.edm import NUMBERS, Edm
 from chalicelib.odata.language.literals import read_number
@@ -20,10 +20,10 @@ from chalicelib.odata.language.span import Span
 _NATURAL = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
 _SUM_OF_PRECEDING = (
-    "COALESCE(sum({{0}}) OVER (ORDER BY {0} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
+    "COALESCE(sum({{0}}) OVER ({0} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
 )
-_SUM_OF_ALL = "COALESCE(sum({0}) OVER (), 0)"
-_RUNNING_MAX = "max({{0}}) OVER (ORDER BY {0} ROWS UNBOUNDED PRECEDING)"
+_SUM_OF_ALL = "COALESCE(sum({{0}}) OVER ({0}), 0)"
+_RUNNING_MAX = "max({{0}}) OVER ({0} ROWS UNBOUNDED PRECEDING)"
 
 
 def top(pipeline: Pipeline, span: Span) -> Relation:
@@ -103,11 +103,11 @@ def _until_sum(pipeline: Pipeline, attribute: Attribute, measure: str, limit: Li
     """
     relation = pipeline.relation
     value = attribute.column(relation.it)
-    sum_before = _window(pipeline, _SUM_OF_PRECEDING, value, relation.total_order())
-    sum_of_all = _window(pipeline, _SUM_OF_ALL, value, ())
+    sum_before = _hidden(pipeline, _SUM_OF_PRECEDING, value, relation.total_order())
+    sum_of_all = _hidden(pipeline, _SUM_OF_ALL, value, ())
     relation = with_hidden(relation, [sum_before, sum_of_all])
     column = Attribute(sum_before.property).column(relation.it)
-    largest_before = _window(pipeline, _RUNNING_MAX, column, relation.total_order())
+    largest_before = _hidden(pipeline, _RUNNING_MAX, column, relation.total_order())
     relation = with_hidden(relation, [largest_before])
     reached, total = (
         Attribute(each.property).column(relation.it) for each in (largest_before, sum_of_all)
@@ -120,15 +120,8 @@ def _until_sum(pipeline: Pipeline, attribute: Attribute, measure: str, limit: Li
     return replace(relation, select=select, has_expressions=False)
 
 
-def _window(
+def _hidden(
     pipeline: Pipeline, template: str, value: Node, order: tuple[OrderKey, ...]
 ) -> OutputColumn:
     """Return a hidden column with a window function of a value over the rows in an order."""
-    keys = []
-    for number, key in enumerate(order, 1):
-        collation = ' COLLATE "C"' if key.expression.type is Edm.STRING else ""
-        direction = "DESC NULLS LAST" if key.descending else "ASC NULLS FIRST"
-        keys.append(f"{{{number}}}{collation} {direction}")
-    call = template.format(", ".join(keys)) if order else template
-    expressions = (each.expression for each in order)
-    return pipeline.columns.create("", Call(call, (value, *expressions), Edm.DECIMAL))
+    return pipeline.columns.create("", window(template, order, Edm.DECIMAL, value))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from chalicelib.odata.apply import grouping, top_skip
+from chalicelib.odata.apply.concatenation import concatenated
 from chalicelib.odata.apply.pipeline import ApplyBounds, Pipeline
 from chalicelib.odata.apply.relation import OutputColumn, Relation, Subselect, relation_of
 from chalicelib.odata.ast import Node
@@ -15,33 +16,41 @@ from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType
+from chalicelib.odata.query.compute import items_of
 
 _UNSUPPORTED = frozenset(
     {
-        "addnested", "ancestors", "concat", "descendants", "join", "nest", "outerjoin", "traverse",
+        "addnested", "ancestors", "descendants", "join", "nest", "outerjoin", "traverse",
     }
 )  # fmt: skip
 
 
 def read_apply(
-    text: str, entity: EntityType, aliases: Mapping[str, str], bounds: ApplyBounds
+    text: str,
+    compute: str | None,
+    entity: EntityType,
+    aliases: Mapping[str, str],
+    bounds: ApplyBounds,
 ) -> Relation:
-    """Read ``$apply`` on the entities of a set.
+    """Read ``$apply`` on the entities of a set, and the ``$compute`` that follows it.
 
     Raises:
         InvalidError: the text is not a valid ``$apply``; the message states the place and reason.
         NotImplementedByServiceError: the text is valid, but the service does not support it.
     """
-    spans = Span.of(text, "$apply").split("/")
-    if len(spans) > bounds.transformations:
-        raise syntax_error(
-            f"$apply may have at most {bounds.transformations} transformations",
-            spans[bounds.transformations].at,
-        )
     pipeline = Pipeline(relation_of(entity, root(entity)), aliases, bounds)
-    for span in spans:
-        pipeline.relation = _transform(pipeline, span)
+    _transform_all(pipeline, Span.of(text, "$apply"))
+    if compute is not None:
+        for item in items_of(Span.of(compute, "$compute")):  # an item may use earlier ones
+            pipeline.relation = _compute(pipeline, item)
     return pipeline.relation
+
+
+def _transform_all(pipeline: Pipeline, span: Span) -> None:
+    """Read a sequence of transformations."""
+    for each in span.split("/"):
+        pipeline.count_transformation(each)
+        pipeline.relation = _transform(pipeline, each)
 
 
 def _transform(pipeline: Pipeline, span: Span) -> Relation:
@@ -90,10 +99,24 @@ def _orderby(pipeline: Pipeline, span: Span) -> Relation:
     return pipeline.relation
 
 
+def _concat(pipeline: Pipeline, span: Span) -> Relation:
+    """Read ``concat(a,b)``: the rows of each sequence, which all begin at the same rows."""
+    parameters = span.split(",")
+    if len(parameters) < 2:
+        raise syntax_error("concat takes two or more sequences of transformations", span.after)
+    source, results = pipeline.relation, []
+    for each in parameters:
+        pipeline.relation = source
+        _transform_all(pipeline, each)
+        results.append(pipeline.relation)
+    return concatenated(results, pipeline.columns, span.at)
+
+
 _TRANSFORMATIONS: dict[str, Callable[[Pipeline, Span], Relation]] = {
     "filter": _filter,
     "search": _search,
     "compute": _compute,
+    "concat": _concat,
     "groupby": grouping.groupby,
     "aggregate": grouping.aggregate,
     "orderby": _orderby,

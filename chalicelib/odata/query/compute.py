@@ -34,12 +34,7 @@ def parse_compute(span: Span, scope: Scope, aliases: Mapping[str, str], bounds: 
     scope = replace(
         scope, computed={**scope.computed, scope.this: known}, max_computed=bounds.max_tokens
     )
-    items = span.split(",")
-    if len(items) > MAX_COMPUTED:
-        raise syntax_error(
-            f"$compute may have at most {MAX_COMPUTED} items", items[MAX_COMPUTED].at
-        )
-    for item in items:
+    for item in items_of(span):
         computed = _parse_item(item, scope, aliases, bounds)
         if computed.name in known or computed.name in scope.this.entity.by_name:
             raise syntax_error(
@@ -48,6 +43,20 @@ def parse_compute(span: Span, scope: Scope, aliases: Mapping[str, str], bounds: 
         known[computed.name] = computed
         require_bounded((each.value for each in known.values()), item.at)
     return scope
+
+
+def items_of(span: Span) -> list[Span]:
+    """Split ``$compute`` into its items.
+
+    Raises:
+        InvalidError: there are too many.
+    """
+    items = span.split(",")
+    if len(items) > MAX_COMPUTED:
+        raise syntax_error(
+            f"$compute may have at most {MAX_COMPUTED} items", items[MAX_COMPUTED].at
+        )
+    return items
 
 
 def _parse_item(

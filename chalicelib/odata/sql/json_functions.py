@@ -13,7 +13,8 @@ from chalicelib.odata.edm import FRACTIONS, Edm
 from chalicelib.odata.expressions.functions import DATE_AS_TEXT, INSTANT_AS_TEXT
 from chalicelib.odata.model import EntityType, Navigation, Property
 
-# Types that a client recognizes without a type annotation. JSON 4.01, section 4.6.3.
+# Types that a client recognizes without a type annotation, but for INF and NaN, which JSON writes
+# as strings. JSON 4.01, section 4.6.3.
 TYPES_OF_JSON = (Edm.STRING, Edm.BOOLEAN, Edm.DOUBLE)
 _INSTANT = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 # An ISO 8601 duration in days, hours, minutes and seconds.
@@ -108,7 +109,8 @@ def computed_name(computed: ComputedProperty, style: JsonStyle) -> str:
     ``$metadata`` does not declare its type, so each response does, unless JSON implies the type.
     """
     of = computed.value.type
-    named = style.metadata != "none" and of not in (*TYPES_OF_JSON, Edm.NULL)
+    is_inferred = of in (*TYPES_OF_JSON, Edm.NULL) and not computed.value.may_be_nan
+    named = style.metadata != "none" and not is_inferred
     name = json.dumps(computed.name, ensure_ascii=False)
     annotation = f',"{computed.name}@odata.type":"#{type_name(of)}"' if named else ""
     return f"{annotation},{name}:"

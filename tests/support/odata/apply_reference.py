@@ -126,6 +126,31 @@ def up_to(rows: list[Row], path: str, limit: Fraction, percent: bool) -> list[Ro
     return kept
 
 
+def concatenated(
+    rows: list[Row], parts: Sequence[tuple[list[Any], Sequence[tuple[str, bool]], set[str]]]
+) -> list[Row]:
+    """Return the rows of each part, which has its steps, its order and the paths that it lacks."""
+    results = []
+    for number, (steps, order, absent) in enumerate(parts):
+        made = [Row(**vars(row)) for row in rows]
+        for step in steps:
+            made = step(made)
+        for position, row in enumerate(sort(made, order)):
+            result = _copy(row)
+            result.absent = absent | getattr(row, "absent", set())
+            for path in absent:
+                write(result, path, None)
+            write(result, "#branch", number)
+            write(result, "#position", position)
+            results.append(result)
+    return results
+
+
+def _copy(row: Row) -> Row:
+    """Return a copy of a row, with copies of the rows in it."""
+    return Row(**{k: _copy(v) if type(v) is Row else v for k, v in vars(row).items()})
+
+
 def matches_json(expected: Any, actual: Any) -> bool:
     """Return whether a JSON value represents the expected value."""
     if expected is None or actual is None or isinstance(expected, bool | str):

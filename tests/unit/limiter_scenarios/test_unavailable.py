@@ -134,10 +134,10 @@ def test_fault_that_loses_many_responses_does_not_end_at_a_single_call(
 
 
 def test_threads_bound_to_connections_are_kept_busy() -> None:
-    """A probe lowers the limit, but the calls that hang stay in flight for ten seconds."""
+    """Calls beyond the threads wait until the client frees threads: that is no failure."""
     trace = run(ThreadPerConnection(20, 0.2), 90)
-    assert trace.delivered(10, 90) > 0.8 * 20 / 0.21 * 80
-    assert len(trace.failed_at) < 0.05 * len(trace.ok_at)
+    assert trace.delivered(10, 90) > 0.9 * 20 / 0.21 * 80
+    assert not trace.failed_at
 
 
 def test_slow_legacy_is_probed_although_each_run_lasts_a_minute() -> None:

@@ -263,7 +263,40 @@ def _identity(chain: Chain, draw: Any) -> None:
     chain.add("identity", lambda rows: rows)
 
 
-_MAKERS = [
+def _concat(chain: Chain, draw: Any) -> None:
+    branches: list[Chain] = []
+    for _ in range(2):
+        branch = Chain(
+            chain.entity,
+            dict(chain.kinds),
+            [*chain.unique],
+            order=[*chain.order],
+            inexact={*chain.inexact},
+            aliases=branches[-1].aliases if branches else chain.aliases,
+        )
+        for _ in range(draw(st.integers(1, 2))):
+            draw(st.sampled_from(_SIMPLE_MAKERS))(branch, draw)
+        branch.add("identity", lambda rows: rows)
+        branches.append(branch)
+    if any(each.entity for each in branches):  # whose navigations are no columns of the result
+        assume(all(each.entity or "/" not in "".join(each.kinds) for each in branches))
+        for each in branches:
+            each.kinds = {path: kind for path, kind in each.kinds.items() if "/" not in path}
+    kinds = {path: kind for each in branches for path, kind in each.kinds.items()}
+    parts = [(each.steps, each.total_order(), set(kinds) - set(each.kinds)) for each in branches]
+
+    chain.add(
+        f"concat({','.join(each.text for each in branches)})",
+        lambda rows: reference.concatenated(rows, parts),
+    )
+    chain.kinds = kinds
+    chain.inexact = set().union(*(each.inexact for each in branches)) & set(kinds)
+    chain.entity, chain.order, chain.unique = None, [], ["#branch", "#position"]
+    chain.aliases = branches[-1].aliases
+
+
+_SIMPLE_MAKERS = [
     _filter, _filter, _compute, _compute, _groupby, _groupby, _groupby, _aggregate, _orderby, _cut,
     _ranked, _identity,
 ]  # fmt: skip
+_MAKERS = [*_SIMPLE_MAKERS, _concat, _concat]
