@@ -11,8 +11,8 @@ import pytest
 import requests
 import trustme
 
-from chalicelib.integrator.legacy.curl_adapter import CurlAdapter, CurlError
-from chalicelib.integrator.legacy.transport import (
+from chalicelib.integrator.legacy.libcurl.curl_adapter import CurlAdapter, CurlError
+from chalicelib.integrator.legacy.libcurl.transport import (
     Transport,
     parse_client_certificate,
     parse_proxy,

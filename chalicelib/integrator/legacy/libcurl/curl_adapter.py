@@ -14,9 +14,9 @@ import pycurl
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import BaseAdapter
 
-from chalicelib.integrator.legacy.call_error import refuses_credentials
-from chalicelib.integrator.legacy.legacy_response import final_fields
-from chalicelib.integrator.legacy.transport import Transport
+from chalicelib.integrator.legacy.libcurl.call_error import refuses_credentials
+from chalicelib.integrator.legacy.libcurl.raw_response import final_fields
+from chalicelib.integrator.legacy.libcurl.transport import Transport
 
 _MAX_HEAD_BYTES = 100_000
 _MAX_BODY_BYTES = 100_000
