@@ -209,6 +209,16 @@ def wants_json_batch(headers: Mapping[str, str], option: str | None, as_json: bo
     )
 
 
+def accept_of_parts(headers: Mapping[str, str]) -> str | None:
+    """Return the ``Accept`` that the requests of a batch inherit: Protocol 4.01, section 8.2.1.
+
+    One that accepts no JSON is about the response to the batch alone; then return None.
+    """
+    formats = accepted_types(headers, None, JSON)
+    is_about_parts = any(unknown_parameter(parameters) is None for _, parameters in formats)
+    return headers.get("accept") if is_about_parts else None
+
+
 def _preferences(headers: Mapping[str, str], wanted: str) -> Iterator[tuple[str, str]]:
     """Yield the name, as spelled, and value of each preference, with or without ``odata.``."""
     for preference in _PREFERENCE.findall(headers.get("prefer", "")):
