@@ -64,11 +64,15 @@ INTAKE = {
 # Libraries that only other steps need, and modules that are not deployed at all. boto3 and botocore
 # took more than half of a cold start (docs/decisions/0029).
 NOT_INTAKE = {
+    "authlib",
     "boto3",
     "botocore",
+    "certifi",
     "chardet",
+    "charset_normalizer",
     "jinja2",
     "jmespath",
+    "joserfc",
     "local",
     "markupsafe",
     "odata_query",
@@ -175,8 +179,9 @@ def test_post_with_keys_from_their_table_loads_no_client_of_the_issuer(
     assert {name.partition(".")[0] for name in result["modules"]} & NOT_INTAKE == set()
 
 
-def test_only_the_integrator_imports_pycurl() -> None:
-    imports = re.compile(r"^\s*(?:import|from)\s+pycurl\b", re.MULTILINE)
+@pytest.mark.parametrize("library", ["pycurl", "requests", "authlib"])
+def test_only_the_integrator_imports_a_client_of_http(library: str) -> None:
+    imports = re.compile(rf"^\s*(?:import|from)\s+{library}\b", re.MULTILINE)
     sources = [PROJECT / "app.py", *(PROJECT / "chalicelib").rglob("*.py")]
     users = [each.relative_to(PROJECT) for each in sources if imports.search(each.read_text())]
     assert users
@@ -202,11 +207,22 @@ print(json.dumps({"modules": sorted(sys.modules)}))
 """
 TEMPLATE = {"LEGACY_BODY": "[{{ employeeId }}]"}
 CONDITION = {"LEGACY_DELIVERED": "status == `202`"}
+BASIC = {"LEGACY_AUTH": "basic", "LEGACY_USER": "ann", "LEGACY_PASSWORD": "hush"}
+OAUTH2 = {
+    "LEGACY_AUTH": "oauth2",
+    "LEGACY_TOKEN_URL": "https://issuer.invalid/token",
+    "LEGACY_CLIENT_ID": "punch-clock",
+    "LEGACY_CLIENT_SECRET": "hush",
+}
 LEGACY = "chalicelib.integrator.legacy."
 
 
-@pytest.mark.parametrize("changes", [{}, TEMPLATE, CONDITION], ids=["default", "body", "condition"])
-def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
+@pytest.mark.parametrize(
+    "changes",
+    [{}, TEMPLATE, CONDITION, BASIC, OAUTH2],
+    ids=["default", "body", "condition", "basic", "oauth2"],
+)
+def test_integrator_loads_what_a_setting_needs_only_if_it_is_set(
     changes: dict[str, str],
 ) -> None:
     url = "http://127.0.0.1:9/"
@@ -222,4 +238,10 @@ def test_integrator_loads_templates_and_conditions_only_if_they_are_set(
         ("jmespath" in modules)
         == (LEGACY + "response_conditions" in modules)
         == (changes == CONDITION)
+    )
+    assert (
+        ("requests" in modules)
+        == ("authlib" in modules)
+        == (LEGACY + "curl_adapter" in modules)
+        == (changes == OAUTH2)
     )

@@ -6,6 +6,7 @@ that was packaged for what is there.
 """
 
 import json
+import os
 import re
 import sys
 import zipfile
@@ -31,14 +32,15 @@ from deploy.runtime import (
 from deploy.wheels import platforms
 from local.child_process import PROJECT
 from tests.support.deployed_template import FUNCTIONS
+from tests.support.http_server import HttpServer, Response
 from tests.support.lambda_events import rest_event, schedule_event
 from tests.support.lambda_process import RUNTIME_LIBRARIES, LambdaProcess
 from tests.support.service import punch
 from tests.support.tokens import OPERATOR, operator_event
 
 JSON = {"Content-Type": "application/json", **OPERATOR}
-# docs/decisions/0015 states 15.4 MB; one more compiled library exceeds this.
-MAX_ZIP_BYTES = 15_800_000
+# docs/decisions/0015 states 18.1 MB; one more compiled library exceeds this.
+MAX_ZIP_BYTES = 18_500_000
 
 # The runtime whose code can be run here.
 EXECUTABLE = RUNTIME if interpreter(RUNTIME) else RUNNING
@@ -64,8 +66,25 @@ def task(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def process(task: Path, tmp_path: Path, prod: dict[str, str]) -> Iterator[LambdaProcess]:
-    process = LambdaProcess(task, tmp_path, interpreter(EXECUTABLE) or sys.executable)
+def issuer() -> Iterator[HttpServer]:
+    """A token endpoint."""
+    with HttpServer(lambda _: Response(body=b'{"access_token": "t"}')).running() as server:
+        yield server
+
+
+@pytest.fixture
+def process(
+    task: Path, tmp_path: Path, prod: dict[str, str], issuer: HttpServer
+) -> Iterator[LambdaProcess]:
+    """The functions, for a legacy that asks for tokens: those take the most libraries."""
+    oauth2 = {
+        "LEGACY_AUTH": "oauth2",
+        "LEGACY_TOKEN_URL": issuer.url,
+        "LEGACY_CLIENT_ID": "punch-clock",
+        "LEGACY_CLIENT_SECRET": "s3cret",
+    }
+    python = interpreter(EXECUTABLE) or sys.executable
+    process = LambdaProcess(task, tmp_path, python, {**os.environ, **oauth2})
     yield process
     process.kill()
 
@@ -80,7 +99,7 @@ def handlers(template: dict[str, Any]) -> dict[str, str]:
 
 
 def test_functions_of_the_zip_take_a_punch_from_post_to_integrated(
-    process: LambdaProcess, template: dict[str, Any]
+    process: LambdaProcess, template: dict[str, Any], issuer: HttpServer
 ) -> None:
     handler = handlers(template)
     assert len(handler) == len(FUNCTIONS)
@@ -104,6 +123,7 @@ def test_functions_of_the_zip_take_a_punch_from_post_to_integrated(
     assert response["statusCode"] == 200
     (record,) = json.loads(response["body"])["value"]
     assert (record["id"], record["status"]) == (record_id, "INTEGRATED")
+    assert len(issuer.requests) == 1
     empty = rest_event("POST", "/point-record", body=None, headers=JSON)
     assert process.invoke(handler["Intake"], empty)["statusCode"] == 400
     assert process.invoke(handler["Migrate"], operator_event()) == []

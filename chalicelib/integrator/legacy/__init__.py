@@ -17,7 +17,8 @@ Credentials:
 - ``shared_credentials``: share them among the threads, and read them again once they are refused.
 - ``authenticated_connection``: a connection whose calls carry the present credentials.
 - ``token_cache``: one OAuth 2.0 access token for all threads, renewed before it expires.
-- ``token_request``: one request to the token endpoint.
+- ``token_request``: one request to the token endpoint, by authlib; ``access_token``: its result.
+- ``curl_adapter``: lets ``requests`` make requests through libcurl.
 - ``ntlm``: the handshake of NTLM on a kept connection, which libcurl's wheel lacks.
 - ``redaction``: remove our secrets from texts that people read.
 

@@ -7,14 +7,15 @@ import logging
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pycurl
 
 from chalicelib import telemetry
 from chalicelib.integrator.legacy import header_lines
+from chalicelib.integrator.legacy.access_token import is_token
 from chalicelib.integrator.legacy.redaction import Redactor
-from chalicelib.integrator.legacy.token_request import TokenClient, is_token
 from chalicelib.integrator.legacy.transport import (
     Transport,
     has_control_characters,
@@ -23,6 +24,9 @@ from chalicelib.integrator.legacy.transport import (
     parse_proxy,
 )
 from chalicelib.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.token_request import TokenClient
 
 _LIBCURL_SCHEMES = {"basic": pycurl.HTTPAUTH_BASIC, "digest": pycurl.HTTPAUTH_DIGEST}
 
@@ -50,7 +54,7 @@ class Credentials:
     redact: Redactor
     headers: tuple[str, ...] = field(default=(), repr=False)
     login: Login | None = None
-    token_client: TokenClient | None = None
+    token_client: "TokenClient | None" = None
 
     def apply(self, curl: pycurl.Curl, url: str) -> None:
         """Set the options of a new handle for a URL."""
@@ -133,7 +137,10 @@ def _login(mode: str, values: Mapping[str, str]) -> Login | None:
     return Login(mode, user, password)
 
 
-def _token_client(settings: Settings, values: Mapping[str, str]) -> TokenClient:
+def _token_client(settings: Settings, values: Mapping[str, str]) -> "TokenClient":
+    # With authlib and requests, which no other mode needs.
+    from chalicelib.integrator.legacy.token_request import TokenClient  # noqa: PLC0415
+
     for name in ("legacy_client_id", "legacy_client_secret", "legacy_scope", "legacy_audience"):
         _require_no_control_characters(name, values.get(name, ""))
     if settings.legacy_client_auth == "basic-raw" and ":" in values["legacy_client_id"]:

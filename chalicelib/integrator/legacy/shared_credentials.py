@@ -12,16 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from chalicelib import telemetry
 from chalicelib.errors import PunchClockError
 from chalicelib.integrator.legacy import credentials as credential_settings
+from chalicelib.integrator.legacy.access_token import Token, TokenError
 from chalicelib.integrator.legacy.credentials import Credentials
 from chalicelib.integrator.legacy.redaction import Redactor
 from chalicelib.integrator.legacy.token_cache import TokenCache
-from chalicelib.integrator.legacy.token_request import Token, TokenClient, TokenError
 from chalicelib.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.token_request import TokenClient
 
 # Pauses between two reads: they double from the first to the longest until a secret has changed, or
 # none was refused for twice the longest. An operator may rotate the legacy's side first.
@@ -156,7 +159,7 @@ class LegacyCredentials:
 
     def _request_token(self) -> Token:
         credentials = self._credentials
-        client = cast(TokenClient, credentials.token_client)  # LEGACY_AUTH does not change
+        client = cast("TokenClient", credentials.token_client)  # LEGACY_AUTH does not change
         return client.request(credentials.transport.for_token_endpoint(), self._token_wait_s)
 
     def _report(self, error: TokenError) -> None:

@@ -1,26 +1,26 @@
 """Request an access token by the client credentials grant of OAuth 2.0 (RFC 6749, section 4.4).
 
-One form is sent, and one JSON object is read, within a deadline and a size. What goes wrong is a
-``TokenError``, whose reason names no host and quotes no secret: employees may read it.
+authlib makes the request, with requests and libcurl, within a deadline and a size. What goes wrong
+is a ``TokenError``, whose reason names no host and quotes no secret: employees may read it.
 """
 
 import json
 import math
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
-import pycurl
+from authlib.integrations.requests_client import OAuth2Session
+from requests import RequestException, Response
 
-from chalicelib.integrator.legacy.call_error import refuses_credentials
+from chalicelib.integrator.legacy.access_token import Token, TokenError, is_token
+from chalicelib.integrator.legacy.curl_adapter import CurlAdapter, CurlError
 from chalicelib.integrator.legacy.transport import Transport
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import SettingsError
 
-_MAX_BODY_BYTES = 100_000
-_MAX_HEAD_BYTES = 100_000
 # The errors of RFC 6749, section 5.2, and what servers add: an operator must change a setting.
 _REFUSALS = frozenset(
     {
@@ -41,30 +41,6 @@ _MIN_LIFETIME_S = 1.0
 # late that it may have expired. Otherwise no call would ever be sent.
 _MIN_USE_S = 1.0
 _MAX_LIFETIME_S = 86_400.0
-
-
-class TokenError(Exception):
-    """No token was issued. The message is the reason, for people.
-
-    Attributes:
-        is_refused: whether the token endpoint refuses our client, so that an operator must act.
-        details: what the token endpoint says about it, for operators; it may quote secrets.
-    """
-
-    def __init__(self, reason: str, *, is_refused: bool = False, details: str = "") -> None:
-        super().__init__(reason)
-        self.is_refused = is_refused
-        self.details = details
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Token:
-    """An access token. Instants are in seconds of ``time.time``."""
-
-    text: str = field(repr=False)
-    issued_at: float
-    renew_at: float
-    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,53 +81,39 @@ class TokenClient:
             TokenError: no token was issued.
         """
         requested_at = clock()  # the lifetime starts at the latest when the response arrives
-        status, body = self._post(transport, timeout_s)
-        token = _read_token(status, body, requested_at)
+        try:
+            response = self._session(transport).fetch_token(
+                self.url,
+                grant_type="client_credentials",
+                scope=self.scope,
+                audience=self.audience,
+                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                timeout=timeout_s,
+            )
+        except CurlError as error:
+            raise TokenError(str(error), is_refused=error.is_refused) from None
+        except RequestException as error:  # its message would quote the URL
+            reason = f"the token endpoint cannot be reached ({type(error).__name__})"
+            raise TokenError(reason) from None
+        token = _read_token(response.status_code, response.content, requested_at)
         return replace(token, expires_at=max(token.expires_at, clock() + _MIN_USE_S))
 
-    def _post(self, transport: Transport, timeout_s: float) -> tuple[int, bytes]:
-        """Send the form; return the status and the body."""
-        head, body = bytearray(), bytearray()
+    def _session(self, transport: Transport) -> "_Session":
+        method = "client_secret_post" if self.sends_secret_in_body else self._add_basic
+        session = _Session(
+            self.client_id, self.client_secret, token_endpoint_auth_method=method, trust_env=False
+        )
+        session.headers.clear()  # they name the versions of libraries
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, CurlAdapter(transport, "the token endpoint"))
+        return session
 
-        def receive_into(buffer: bytearray, limit: int) -> Callable[[bytes], int | None]:
-            def receive(part: bytes) -> int | None:
-                buffer.extend(part)
-                return 0 if len(buffer) > limit else None  # 0 ends the request
-
-            return receive
-
-        curl = pycurl.Curl()
-        try:
-            curl.setopt(pycurl.TIMEOUT_MS, math.ceil(timeout_s * 1000))
-            curl.setopt(pycurl.HEADERFUNCTION, receive_into(head, _MAX_HEAD_BYTES))
-            curl.setopt(pycurl.WRITEFUNCTION, receive_into(body, _MAX_BODY_BYTES))
-            curl.setopt(pycurl.HTTPHEADER, self._headers())
-            curl.setopt(pycurl.POSTFIELDS, self._form())
-            transport.apply(curl, self.url)
-            curl.perform()
-            return curl.getinfo(pycurl.RESPONSE_CODE), bytes(body)
-        except pycurl.error as error:
-            # A proxy's answer to CONNECT has a status of its own.
-            if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
-                raise TokenError(
-                    f"the proxy to the token endpoint answers HTTP {status}",
-                    is_refused=status in (401, 403, 407),
-                ) from None
-            code = int(error.args[0])
-            is_refused = refuses_credentials(curl, code)
-            raise TokenError(_reason_of(code), is_refused=is_refused) from None
-        finally:
-            curl.close()
-
-    def _headers(self) -> list[str]:
-        headers = [
-            "Accept: application/json",
-            "Content-Type: application/x-www-form-urlencoded",
-            "Expect:",
-        ]
-        if not self.sends_secret_in_body:
-            headers.append(f"Authorization: Basic {self.basic}")
-        return headers
+    def _add_basic(
+        self, _: object, _method: str, url: str, headers: MutableMapping[str, str], body: str
+    ) -> tuple[str, MutableMapping[str, str], str]:
+        """Authenticate our client: a method for authlib, whose own encodes in Latin-1."""
+        headers["Authorization"] = f"Basic {self.basic}"
+        return url, headers, body
 
     @property
     def basic(self) -> str:
@@ -163,26 +125,19 @@ class TokenClient:
         pair = f"{encode(self.client_id)}:{encode(self.client_secret)}"
         return b64encode(pair.encode()).decode()
 
-    def _form(self) -> str:
-        fields = {
-            "grant_type": "client_credentials",
-            "scope": self.scope,
-            "audience": self.audience,
-        }
-        if self.sends_secret_in_body:
-            fields |= {"client_id": self.client_id, "client_secret": self.client_secret}
-        return urlencode({name: value for name, value in fields.items() if value})
 
+class _Session(OAuth2Session):
+    """A session of authlib that leaves the response as it is."""
 
-def _reason_of(code: int) -> str:
-    """Return what a code of libcurl means, without the names of hosts that libcurl would add."""
-    if code == pycurl.E_OPERATION_TIMEDOUT:
-        return "the token endpoint did not answer in time"
-    if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CONNECT_ERROR):
-        return f"TLS with the token endpoint failed (libcurl error {code})"
-    if code == pycurl.E_WRITE_ERROR:
-        return "the response of the token endpoint is too long"
-    return f"the token endpoint cannot be reached (libcurl error {code})"
+    def parse_response_token(self, resp: Response) -> Response:
+        """Return the response for ``_read_token``.
+
+        authlib fails on an ``expires_in`` such as "3600.5", and takes an empty object for a token.
+        """
+        return resp
+
+    def get_redirect_target(self, _: Response) -> None:
+        """Return None: requests parses the target even if it is not to follow it, and may fail."""
 
 
 def _read_token(status: int, body: bytes, requested_at: float) -> Token:
@@ -239,8 +194,3 @@ def _lifetime_s(value: object) -> float | None:
     if math.isnan(seconds) or seconds <= 0:
         return None
     return min(_MAX_LIFETIME_S, max(_MIN_LIFETIME_S, seconds))
-
-
-def is_token(text: str) -> bool:
-    """Return whether a text can be sent as a Bearer token: printable ASCII without spaces."""
-    return bool(text) and text.isascii() and text.isprintable() and " " not in text

@@ -1,0 +1,117 @@
+"""Make the requests of the library ``requests`` through libcurl.
+
+requests has the API that libraries such as authlib build on. libcurl has the bounds: its timeout is
+that of the whole request, with name look-up and TLS, and head and body have a size. Authorities,
+certificate and proxy are set as for the calls to the legacy (``transport``), and from memory.
+"""
+
+import math
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pycurl
+from requests import PreparedRequest, RequestException, Response
+from requests.adapters import BaseAdapter
+
+from chalicelib.integrator.legacy.call_error import refuses_credentials
+from chalicelib.integrator.legacy.legacy_response import final_fields
+from chalicelib.integrator.legacy.transport import Transport
+
+_MAX_HEAD_BYTES = 100_000
+_MAX_BODY_BYTES = 100_000
+
+
+class CurlError(RequestException):
+    """There is no whole response. The message is the reason, for people; it names no host.
+
+    It does not refer to the request, which may carry a secret.
+
+    Attributes:
+        is_refused: whether the proxy refuses our credentials, or the server our certificate.
+    """
+
+    def __init__(self, reason: str, *, is_refused: bool) -> None:
+        super().__init__(reason)
+        self.is_refused = is_refused
+
+
+class CurlAdapter(BaseAdapter):
+    """Makes each request on a connection of its own. A redirect is a response as any other.
+
+    Args:
+        transport: authorities, certificate and proxy.
+        server: what errors call the server, such as "the token endpoint".
+    """
+
+    def __init__(self, transport: Transport, server: str) -> None:
+        super().__init__()
+        self._transport = transport
+        self._server = server
+
+    def send(self, request: PreparedRequest, *_: Any, timeout: Any = None, **__: Any) -> Response:
+        """Send a request, whose body is text or bytes, and return the response.
+
+        ``stream``, ``verify``, ``cert`` and ``proxies`` do not count: the transport decides.
+        Cookies are dropped, and a Content-Encoding is left as it is.
+
+        Args:
+            request: the request.
+            timeout: the timeout of the whole request, in seconds: one number, and not None.
+
+        Raises:
+            CurlError: there is no whole response within the timeout and the sizes.
+        """
+        head, body = bytearray(), bytearray()
+        # Without Expect, libcurl would wait for a server's 100 before it sends a longer body.
+        headers = ["Expect:", *(f"{name}: {value}" for name, value in request.headers.items())]
+        curl = pycurl.Curl()
+        try:
+            self._transport.apply(curl, request.url or "")
+            curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+            curl.setopt(pycurl.HTTPHEADER, headers)
+            if request.body is not None:
+                curl.setopt(pycurl.POSTFIELDS, request.body)
+            curl.setopt(pycurl.TIMEOUT_MS, max(1, math.ceil(timeout * 1000)))  # 0 would be none
+            curl.setopt(pycurl.HEADERFUNCTION, _receive_into(head, _MAX_HEAD_BYTES))
+            curl.setopt(pycurl.WRITEFUNCTION, _receive_into(body, _MAX_BODY_BYTES))
+            curl.perform()
+            response = Response()
+            response.status_code = curl.getinfo(pycurl.RESPONSE_CODE)
+        except pycurl.error as error:
+            reason = _reason(curl, int(error.args[0]), self._server)
+            is_refused = refuses_credentials(curl, int(error.args[0]))
+            raise CurlError(reason, is_refused=is_refused) from None
+        finally:
+            curl.close()
+        response.headers.update(final_fields(bytes(head)) or {})
+        response.raw = BytesIO(body)
+        response.request, response.url = request, request.url or ""
+        return response
+
+    def close(self) -> None:
+        """Do nothing: no connection outlives its request."""
+
+
+def _receive_into(buffer: bytearray, limit: int) -> Callable[[bytes], int | None]:
+    """Return a callback that collects what libcurl receives, up to a number of bytes."""
+
+    def receive(part: bytes) -> int | None:
+        buffer.extend(part)
+        return 0 if len(buffer) > limit else None  # 0 ends the request
+
+    return receive
+
+
+def _reason(curl: pycurl.Curl, code: int, server: str) -> str:
+    """Return why a request failed, without the names of hosts that libcurl would add."""
+    # A proxy's answer to CONNECT has a status of its own.
+    if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
+        return f"the proxy to {server} answers HTTP {status}"
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return f"{server} did not answer in time"
+    if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CONNECT_ERROR):
+        return f"TLS with {server} failed (libcurl error {code})"
+    if code == pycurl.E_WRITE_ERROR:
+        return f"the response of {server} is too long"
+    return f"{server} cannot be reached (libcurl error {code})"
