@@ -42,14 +42,19 @@ class JsonFormat:
 
     Attributes:
         charset: the charset, only if the client specified it.
-        omit_nulls: omit properties that are null: Protocol 4.01, section 8.2.8.6. It is no part of
-            the media type.
+        omitted_values: the preference ``omit-values`` to apply, ``nulls`` or ``defaults``; empty
+            without it. Both omit properties that are null, since none has another default:
+            Protocol 4.01, section 8.2.8.6. It is no part of the media type.
     """
 
     metadata: str = "minimal"
     numbers_as_text: bool = False
     charset: str | None = None
-    omit_nulls: bool = False
+    omitted_values: str = ""
+
+    @property
+    def omit_nulls(self) -> bool:
+        return bool(self.omitted_values)
 
     @property
     def content_type(self) -> str:
@@ -94,7 +99,7 @@ def json_format(headers: Mapping[str, str], option: str | None) -> JsonFormat:
                 parameters.get("metadata", "minimal"),
                 parameters.get("ieee754compatible") == "true",
                 parameters.get("charset"),
-                _prefers_omitted_nulls(headers),
+                _preferred_omission(headers),
             )
     reason = f" The parameter {unknown} is not supported." if unknown else ""
     raise NotAcceptableError(
@@ -129,11 +134,16 @@ def metadata_format(headers: Mapping[str, str], option: str | None) -> str:
 
 
 def preferred_page_size(headers: Mapping[str, str]) -> PageSize | None:
-    """Return the page size of ``Prefer: maxpagesize``; ignore invalid preferences."""
-    for name, value in _preferences(headers, "maxpagesize"):
-        if _SIZE.fullmatch(value) and int(value) > 0:
-            return PageSize(int(value), name)
-    return None
+    """Return the page size of ``Prefer: maxpagesize``; ignore invalid preferences.
+
+    The name without ``odata.`` takes precedence: Protocol 4.01, section 8.2.8.5.
+    """
+    sizes = [
+        PageSize(int(value), name)
+        for name, value in _preferences(headers, "maxpagesize")
+        if _SIZE.fullmatch(value) and int(value) > 0
+    ]
+    return min(sizes, key=lambda each: each.name.startswith("odata."), default=None)
 
 
 def preferred_return(headers: Mapping[str, str]) -> str | None:
@@ -152,11 +162,10 @@ def preferred_to_continue(headers: Mapping[str, str]) -> bool | None:
     return None
 
 
-def _prefers_omitted_nulls(headers: Mapping[str, str]) -> bool:
-    """Return whether to omit nulls. No property has another default value than null."""
-    return any(
-        value.lower() in ("nulls", "defaults") for _, value in _preferences(headers, "omit-values")
-    )
+def _preferred_omission(headers: Mapping[str, str]) -> str:
+    """Return the ``omit-values`` preference, ``nulls`` or ``defaults``; empty without it."""
+    values = (value.lower() for _, value in _preferences(headers, "omit-values"))
+    return next((each for each in values if each in ("nulls", "defaults")), "")
 
 
 def is_json_batch(content_type: str) -> bool:
@@ -198,6 +207,16 @@ def wants_json_batch(headers: Mapping[str, str], option: str | None, as_json: bo
         f"The response format of a batch must be {MULTIPART} or {JSON}.",
         target="$format" if option else "Accept",
     )
+
+
+def accept_of_parts(headers: Mapping[str, str]) -> str | None:
+    """Return the ``Accept`` that the requests of a batch inherit: Protocol 4.01, section 8.2.1.
+
+    One that accepts no JSON is about the response to the batch alone; then return None.
+    """
+    formats = accepted_types(headers, None, JSON)
+    is_about_parts = any(unknown_parameter(parameters) is None for _, parameters in formats)
+    return headers.get("accept") if is_about_parts else None
 
 
 def _preferences(headers: Mapping[str, str], wanted: str) -> Iterator[tuple[str, str]]:

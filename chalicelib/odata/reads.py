@@ -95,7 +95,7 @@ class ODataService:
         if resource.member:
             return self._property(resource, resource.member, builder, runner)
         if resource.kind is Kind.ENTITY:
-            return self._entity(resource, builder, runner)
+            return self._entity(resource, request.headers, builder, runner)
         return self._collection(resource, request.headers, builder, runner)
 
     def _builder(self, request: ODataRequest, options: Options, version: str) -> ResponseBuilder:
@@ -117,7 +117,7 @@ class ODataService:
                 resource, builder.options, headers, style, self._apply_bounds, self._sizes
             )
         else:
-            style = self._style(builder, runner)
+            style = self._style(builder, runner, headers)
             statement, request, fragment = self._prepare_page(resource, headers, builder, style)
         row = runner.page(statement, resource, request.max_entities)
         return builder.page(resource, request, row, fragment)
@@ -150,12 +150,16 @@ class ODataService:
         return statement, request, "#Collection($ref)" if resource.is_reference else fragment
 
     def _entity(
-        self, resource: Resource, builder: ResponseBuilder, runner: "_StatementRunner"
+        self,
+        resource: Resource,
+        headers: Mapping[str, str],
+        builder: ResponseBuilder,
+        runner: "_StatementRunner",
     ) -> ODataResponse:
         options = builder.options
         options.allow("$format", *([] if resource.is_reference else _ENTITY_OPTIONS))
         projection = _projection(resource, self._query(resource, options))
-        statement = entity_statement(resource, projection, self._style(builder, runner))
+        statement = entity_statement(resource, projection, self._style(builder, runner, headers))
         members = runner.entity(statement, resource)[1:-1]
         if resource.is_reference:
             return builder.json_object(members, "#$ref")
@@ -171,7 +175,8 @@ class ODataService:
     ) -> ODataResponse:
         builder.options.allow("$format")
         projection = Projection(root(resource.entity), (member,))
-        style = replace(self._style(builder, runner), metadata="none", omit_nulls=False)
+        style = builder.json_style(0, runner.budget.max_bytes)
+        style = replace(style, metadata="none", omit_nulls=False)
         body = runner.entity(entity_statement(resource, projection, style), resource)
         value = body[len(f'{{"{member.name}":') : -1]
         if value == "null":
@@ -199,8 +204,14 @@ class ODataService:
         count = runner.collection_row(statement, resource)[0]
         return plain_response(version, "text/plain", str(count))
 
-    def _style(self, builder: ResponseBuilder, runner: "_StatementRunner") -> JsonStyle:
-        return builder.json_style(self._settings.odata_expand_page, runner.budget.max_bytes)
+    def _style(
+        self, builder: ResponseBuilder, runner: "_StatementRunner", headers: Mapping[str, str]
+    ) -> JsonStyle:
+        """Return how to write entities. ``maxpagesize`` bounds each collection in the response."""
+        preferred = negotiation.preferred_page_size(headers)
+        page = self._settings.odata_expand_page
+        size = min(page, preferred.size) if preferred else page
+        return builder.json_style(size, runner.budget.max_bytes)
 
     def _query(self, resource: Resource, options: Options) -> Query:
         return parse_query(options.texts, resource.entity, options.aliases, self._limits)

@@ -140,6 +140,12 @@ def _step(resource: Resource, name: str) -> Resource:
         return replace(resource, path=path, kind=Kind.COUNT)
     if name == "$value" and resource.kind is Kind.PROPERTY:
         return replace(resource, path=path, kind=Kind.VALUE)
+    if name == "$value" and resource.kind is Kind.ENTITY:  # Protocol 4.01, section 11.2.4
+        raise InvalidError(
+            f"{resource.entity.name} is no media entity, so it has no $value. Read the entity, or"
+            " the $value of a property.",
+            target=name,
+        )
     member = resource.entity.by_name.get(name) if resource.kind is Kind.ENTITY else None
     if isinstance(member, Property):
         return replace(resource, path=path, kind=Kind.PROPERTY, member=member)

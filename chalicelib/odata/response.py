@@ -113,7 +113,8 @@ class ResponseBuilder:
         """Add to the preferences that were applied: RFC 7240, section 3."""
         if not self.format.omit_nulls:
             return headers
-        applied = [headers.get("Preference-Applied"), "omit-values=nulls"]
+        omitted = f"omit-values={self.format.omitted_values}"
+        applied = [headers.get("Preference-Applied"), omitted]
         return {**headers, "Preference-Applied": ", ".join(each for each in applied if each)}
 
     def _int64(self, value: object) -> str:

@@ -87,11 +87,14 @@ def test_entity_omits_nulls_and_has_another_etag(client: Client) -> None:
 
 def test_preference_is_spelled_and_combined_as_preferences_are(client: Client) -> None:
     for prefer in (
-        'omit-values="nulls"', "OData.Omit-Values=NULLS", "omit-values=defaults",
+        'omit-values="nulls"', "OData.Omit-Values=NULLS", "omit-values=nulls,omit-values=defaults",
         "respond-async, omit-values=nulls;x=1",
     ):  # fmt: skip
         answer = client.get("PointRecords", ("$top", "1"), prefer=prefer)
         assert answer.headers["Preference-Applied"] == "omit-values=nulls"
+    defaults = client.get("PointRecords", ("$top", "1"), prefer="omit-values=defaults")
+    assert defaults.headers["Preference-Applied"] == "omit-values=defaults"
+    assert defaults.body == answer.body
     answer = client.get("PointRecords", prefer="maxpagesize=2, omit-values=nulls")
     assert answer.headers["Preference-Applied"] == "maxpagesize=2, omit-values=nulls"
     for prefer in ("omit-values", "omit-values=none", "omit-values=nullsx"):

@@ -96,6 +96,7 @@ def test_pages_of_a_random_order_contain_all_entities_in_order(
         ([], "maxpagesize=-5", [10] * 6),
         ([], "maxpagesize=many", [10] * 6),
         ([("$top", "12")], "maxpagesize=5", [5, 5, 2]),
+        ([("$top", "12")], "odata.maxpagesize=7,maxpagesize=5,maxpagesize=8", [5, 5, 2]),
     ],
 )
 def test_page_size_is_bounded_by_the_settings(

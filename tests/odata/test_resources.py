@@ -210,6 +210,14 @@ def test_null_property_has_no_content(client: Client, data: DataSet) -> None:
         assert (response.status, response.body) == (204, "")
 
 
+def test_entity_has_no_raw_value(client: Client, data: DataSet) -> None:
+    """Protocol 4.01, section 11.2.4: an entity without a media stream is 400."""
+    record = data.records[0]
+    for path in (f"PointRecords({record.id})", f"PointRecords({record.id})/logs(1)"):
+        with pytest.raises(InvalidError, match="no media entity"):
+            client.get(f"{path}/$value")
+
+
 def test_count_is_plain_text_for_any_accept_header(client: Client, data: DataSet) -> None:
     response = client.get("PointRecords/$count", ("$top", "1"), accept="application/json")
     assert response.body == str(len(data.records))

@@ -1,7 +1,7 @@
 """``concat``: the rows of several relations one after the other.
 
 A row has only the properties that its own sequence of transformations gave it. In expressions the
-others are null. OData Extension for Data Aggregation 4.0, section 3.3.2.
+others are null. OData Extension for Data Aggregation 4.0, section 3.2.2.
 """
 
 from collections.abc import Mapping, Sequence

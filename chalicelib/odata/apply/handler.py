@@ -21,13 +21,13 @@ from chalicelib.odata.ast import TRUE, Column, LogicalOperation, Node, OrderKey
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions.analyzer import parse_condition, parse_order
 from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.search import parse_search
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.query.options import Options
 from chalicelib.odata.query.page_request import PageRequest, PageSizes
 from chalicelib.odata.query.parse_query import is_cacheable
-from chalicelib.odata.query.search import parse_search
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.json_functions import JsonStyle
 from chalicelib.odata.sql.select_statements import Statement

@@ -17,12 +17,12 @@ from chalicelib.odata.apply.relation import (
 from chalicelib.odata.ast import Column, NavigationStep, Node, OrderKey
 from chalicelib.odata.expressions.analyzer import is_one_expression, parse_condition, parse_order
 from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.search import parse_search
 from chalicelib.odata.expressions.size_limit import require_bounded
 from chalicelib.odata.expressions.type_checker import check_value
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds, Tokens, parse, syntax_error
 from chalicelib.odata.language.span import Span
-from chalicelib.odata.query.search import parse_search
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from chalicelib.errors import DependencyError, InvalidError, PunchClockError
+from chalicelib.odata import negotiation
 from chalicelib.odata.create import Creation
 from chalicelib.odata.request import ODataRequest
 from chalicelib.odata.request_url import parse_request_url
@@ -16,7 +17,8 @@ from chalicelib.odata.resource import segments_of
 from chalicelib.odata.response import ODataResponse
 from chalicelib.odata.response_budget import ResponseBudget
 
-# Headers that an individual request inherits, unless it has its own.
+# Headers that an individual request inherits, unless it has its own. It inherits Accept, too, if
+# that is about its response.
 _INHERITED = ("odata-version", "odata-maxversion")
 # Headers that an individual request must not have, because only the batch authenticates the caller:
 # Protocol 4.01, 11.7.7.1. If it has them, they are ignored.
@@ -188,6 +190,8 @@ class BatchExecutor:
             raise InvalidError("A batch must not contain another batch.", target="url")
         headers = self._batch.headers
         inherited = {name: headers[name] for name in _INHERITED if name in headers}
+        if accept := negotiation.accept_of_parts(headers):
+            inherited["accept"] = accept
         batch_only = {name: headers[name] for name in _BATCH_ONLY if name in headers}
         own = {name: text for name, text in request.headers.items() if name not in _BATCH_ONLY}
         return ODataRequest(

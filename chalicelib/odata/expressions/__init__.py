@@ -9,6 +9,7 @@ it.
 - ``operators``: apply operators and functions to typed operands.
 - ``functions``: signatures and SQL templates of functions and arithmetic operators.
 - ``casts``, ``coerce``: explicit casts, and implicit conversions.
+- ``search``: parse ``$search`` into a condition on text.
 - ``regex``: translate ECMAScript patterns for ``matchesPattern``.
 - ``size_limit``: limit the length of computed values.
 """

@@ -28,7 +28,9 @@ from chalicelib.odata.ast import (
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions import operators
 from chalicelib.odata.expressions.scope import Scope
+from chalicelib.odata.expressions.search import parse_search
 from chalicelib.odata.expressions.size_limit import require_bounded
+from chalicelib.odata.language.count_options import Search
 from chalicelib.odata.language.parser import EMPTY_LIST, Path, Word, syntax_error, unsupported
 from chalicelib.odata.model import ENTITY_TYPES, EntityType, Navigation, Property
 
@@ -97,6 +99,8 @@ class _TypeChecker:
             return syntax
         if isinstance(syntax, Path):
             return self._path(syntax, scope)
+        if isinstance(syntax, Search):
+            return parse_search(syntax.span, scope.this, syntax.bounds)
         if depth >= self.max_depth:
             raise syntax_error(
                 f"An expression may be nested at most {self.max_depth} levels deep",

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from chalicelib.odata.ast import Literal, Place
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.language import tokens
+from chalicelib.odata.language.count_options import Search, read_count_options
 from chalicelib.odata.language.earlier_versions import SUFFIX, advice_on_literal
-from chalicelib.odata.language.lexer_state import Frame, LexerState
+from chalicelib.odata.language.lexer_state import CHARACTERS_PER_TOKEN, Frame, LexerState
 from chalicelib.odata.language.parser import (
     EMPTY_LIST,
     Bounds,
@@ -205,16 +206,41 @@ class _Lexer(LexerState):
                 )
             variable = match["name"]
             self.position = match.end()
-        elif name == "$count":
-            match = tokens.COUNT_OPTION.match(self.text, self.position)
-            if match is None:
-                raise unsupported(
-                    "Options of $count other than $filter are not supported", self.here()
-                )
-            self.position = match.end()
         self.emit("ODATA_IDENTIFIER", Path((variable,), at), at)
         self.emit(":", ":", at)
         self.wants_value = True
+        if name == "$count":
+            self._count_options()
+
+    def _count_options(self) -> None:
+        """Read the options of ``$count`` up to the closing parenthesis: one condition of both."""
+        span = Span(self.text, self.source, self.position, len(self.text))
+        condition, search, self.position = read_count_options(span)
+        self.wants_value = False
+        if search is None:
+            self._inner(condition or span).run()
+            return
+        value = Search(search, self.bounds)
+        # Each term counts as a token.
+        self.emit("STRING", value, search.at, CHARACTERS_PER_TOKEN * len(search.text.split()))
+        if condition is not None:
+            self.emit("AND", Word("and", condition.at), condition.at)
+            self.emit("(", "(", condition.at)
+            self._inner(condition).run()
+            self.emit(")", ")", condition.at)
+
+    def _inner(self, span: Span) -> "_Lexer":
+        """Return the lexer of an expression within this text."""
+        return _Lexer(
+            span.whole[: span.end],
+            self.source,
+            self.bounds,
+            self.tokens,
+            outer_depth=self.outer_depth + len(self.frames),
+            position=span.start,
+            aliases=self.aliases,
+            open_aliases=self.open_aliases,
+        )
 
     def _alias(self, name: str, at: Place) -> None:
         if self.text.startswith((".", "#"), self.position):
@@ -250,8 +276,6 @@ class _Lexer(LexerState):
 
     def _end_value(self) -> None:
         follows = self.text[self.position : self.position + 1]
-        if follows == ";" and self.frames and self.frames[-1].kind == "$count":
-            raise unsupported("More than one option of $count is not supported", self.here())
         if follows and follows not in f"{SPACES}),:]/":
             raise syntax_error(f"{follows!r} cannot follow a value", self.here())
         self.wants_value = False

@@ -9,7 +9,7 @@ from chalicelib.odata.language.tokens import SPACES
 
 # A literal counts one more token for this many characters: an alias may repeat the literal, and
 # each repetition is a separate parameter for Postgres.
-_CHARACTERS_PER_TOKEN = 100
+CHARACTERS_PER_TOKEN = 100
 
 
 @dataclass(slots=True)
@@ -67,11 +67,11 @@ class LexerState:
 
     def emit(self, kind: str, value: Any, at: Place, characters: int = 0) -> None:
         """Append a token. ``characters`` is the length of a literal."""
-        self.tokens.size += 1 + characters // _CHARACTERS_PER_TOKEN
+        self.tokens.size += 1 + characters // CHARACTERS_PER_TOKEN
         if self.tokens.size > self.bounds.max_tokens:
             raise syntax_error(
                 f"An expression may have at most {self.bounds.max_tokens} tokens"
-                f" (a literal counts one more for each {_CHARACTERS_PER_TOKEN} characters)",
+                f" (a literal counts one more for each {CHARACTERS_PER_TOKEN} characters)",
                 at,
             )
         self.tokens.append(Token(kind, value, at))

@@ -50,7 +50,6 @@ WHOLE_NUMBER = re.compile(r"(?P<number>[0-9]+)")
 # The rest of a pair of case that has no colon of its own. The alternatives are disjoint and
 # possessive: backtracking would take quadratic time or worse.
 REST_OF_PAIR = re.compile(r"(?:'[^']*+'|\([^()]*+\)|[^:,()'])*+[,)]")
-COUNT_OPTION = re.compile(r"[ \t\r\n]*\$?(?i:filter)=")
 _LITERAL_KINDS = {
     "guid": (Edm.GUID, literals.read_guid),
     "instant": (Edm.DATE_TIME_OFFSET, literals.read_instant),

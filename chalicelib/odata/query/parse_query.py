@@ -14,6 +14,7 @@ from functools import lru_cache
 from chalicelib.odata.ast import LogicalOperation, Node, OrderKey, Variable
 from chalicelib.odata.expressions.analyzer import parse_condition, parse_order, root
 from chalicelib.odata.expressions.scope import QueryTokens, Scope
+from chalicelib.odata.expressions.search import parse_search
 from chalicelib.odata.language.expand_items import ExpandItem, read_items
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.parser import Bounds, Token, syntax_error
@@ -22,7 +23,6 @@ from chalicelib.odata.model import EntityType, Navigation
 from chalicelib.odata.query.compute import parse_compute
 from chalicelib.odata.query.expand import ExpandPath, levels_of, parse_expand_paths
 from chalicelib.odata.query.projection import ExpandForm, Expansion, Projection
-from chalicelib.odata.query.search import parse_search
 from chalicelib.odata.query.selection import selection_of
 from chalicelib.odata.query.total_order import total_order
 

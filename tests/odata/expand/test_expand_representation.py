@@ -148,6 +148,22 @@ def test_partial_expansion_has_a_next_link_to_the_rest(
     assert "logs@odata.nextLink" not in response
 
 
+def test_preferred_page_size_bounds_expansions_too(client: Client, record: Record) -> None:
+    for path, query in [
+        (f"PointRecords({record.id})", ()),
+        ("PointRecords", (("$filter", f"id eq {record.id}"),)),
+    ]:
+        for size, expected in (("3", 3), ("1000", 4)):
+            prefer = f"maxpagesize={size}"
+            response = client.json(path, ("$expand", "logs"), *query, prefer=prefer)
+            (entity,) = response.get("value", [response])
+            logs, link = entity["logs"], entity.get("logs@odata.nextLink")
+            assert len(logs) == expected
+            if link:
+                logs = logs + client.follow(link, prefer=prefer)["value"]
+            assert [key_of(each) for each in logs] == [each.id for each in record.logs]
+
+
 def test_response_is_valid_json_for_each_select_and_expand(client: Client, record: Record) -> None:
     for select in ("id", "logs", "*", "status,logs"):
         for expand in ("logs/$count", "logs/$ref", "logs($select=point)", "*"):

@@ -1,5 +1,6 @@
 """JSON batches: each request gets the same response as the same request alone."""
 
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +55,39 @@ def test_json_batch_executes_individual_requests(service: Service) -> None:
     assert (minimal["status"], minimal["atomicityGroup"], "body" in minimal) == (204, "g", False)
     assert (nope["status"], nope["body"]["error"]["code"]) == (404, "NotFound")
     assert (after["status"], after["body"]["error"]["code"]) == (424, "FailedDependency")
+
+
+@pytest.mark.parametrize(
+    ("accept", "metadata", "document"),
+    [
+        ("application/json;odata.metadata=none", "none", "application/json"),
+        ("multipart/mixed;q=0.1, application/json;odata.metadata=full", "full", "application/json"),
+        ("*/*", "minimal", "application/xml"),
+        ("multipart/mixed", "minimal", "application/xml"),
+    ],
+)
+def test_request_inherits_an_accept_header_that_is_about_its_response(
+    service: Service, accept: str, metadata: str, document: str
+) -> None:
+    own = {"accept": "application/json;metadata=minimal"}
+    requests = [
+        {"id": "1", "method": "get", "url": "PointRecords?$top=0"},
+        {"id": "2", "method": "get", "url": "PointRecords?$top=0", "headers": own},
+        {"id": "3", "method": "get", "url": "$metadata"},
+        {"id": "4", "method": "post", "url": "PointRecords", "body": punch(9)},
+    ]
+    response = service.http.post(
+        "/odata/$batch?$format=json",
+        headers={"Content-Type": "application/json", "Accept": accept},
+        body=json.dumps({"requests": requests}).encode(),
+    )
+    types = [each["headers"]["content-type"] for each in response.json_body["responses"]]
+    assert types == [
+        f"application/json;odata.metadata={metadata}",
+        "application/json;odata.metadata=minimal",
+        document,
+        f"application/json;odata.metadata={metadata}",
+    ]
 
 
 @pytest.mark.parametrize(

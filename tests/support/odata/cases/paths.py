@@ -1,9 +1,16 @@
 """Filters with paths, lambdas, counts and casts."""
 
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 from tests.support.odata.cases.case import Case, everything, nothing, some
 from tests.support.odata.reference import rounded
+
+
+def _found(log: Any, term: str) -> bool:
+    """Return whether ``$search`` finds a term in a log."""
+    return term in (log.log or "").casefold()
+
 
 PATHS: list[Case] = [
     ("logs/any()", lambda r: bool(r.logs)),
@@ -49,6 +56,14 @@ PATHS: list[Case] = [
      lambda r: sum(g.status == r.status for g in r.logs) == 1),
     ("logs/$count($filter=httpStatus eq null) ge 2",
      lambda r: sum(g.httpStatus is None for g in r.logs) >= 2),
+    ("logs/$count($search=timeout) ge 1", lambda r: any(_found(g, "timeout") for g in r.logs)),
+    ("logs/$count($search=NOT timeout OR \"a;b)\";$filter=attempt gt 0 or log eq null) add 1 eq 3",
+     lambda r: sum(
+         not _found(g, "timeout") and (g.attempt > 0 or g.log is None) for g in r.logs) == 2),
+    ("logs/$count(filter=(attempt gt 1);SEARCH=Timeout) eq 0 and attempts ge 0",
+     lambda r: not any(_found(g, "timeout") and g.attempt > 1 for g in r.logs)),
+    ("logs/any(l:l/point/logs/$count($search=timeout;$filter=attempt eq $it/attempts) gt 0)",
+     lambda r: any(_found(g, "timeout") and g.attempt == r.attempts for g in r.logs)),
     ("logs/$filter(point/employerId eq 1 and $this/attempt gt 0)/$count eq 1",
      lambda r: r.employerId == 1 and sum(g.attempt > 0 for g in r.logs) == 1),
     ("$it/status eq 'ERROR'", lambda r: r.status == "ERROR"),
