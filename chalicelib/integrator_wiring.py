@@ -27,7 +27,7 @@ from chalicelib.postgres.claims import Claims
 from chalicelib.settings import SettingsError
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
     from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 
 # The settings that describe requests to the legacy, and its responses. Each may be a reference.
@@ -132,7 +132,7 @@ def _response_conditions(resolved: Callable[[str], str]) -> ResponseConditions |
 
 
 @cache
-def legacy_credentials() -> LegacyCredentials | None:
+def legacy_credentials() -> SharedCredentials | None:
     """Build the credentials of the calls to the legacy; None if it asks for none.
 
     Raises:
@@ -144,6 +144,6 @@ def legacy_credentials() -> LegacyCredentials | None:
     proxies = container.environment_proxies()
     if not (config.legacy_credentials or any("@" in each for each in proxies)):
         return None
-    from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
 
-    return LegacyCredentials(config, container.read_settings, environment_proxies=proxies)
+    return SharedCredentials(config, container.read_settings, environment_proxies=proxies)

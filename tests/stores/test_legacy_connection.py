@@ -162,8 +162,8 @@ def silent_listener(port: int) -> list[socket.socket]:
 
 def test_address_and_connection_are_not_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """The legacy may fail over to another address, and the old one may go on answering."""
-    monkeypatch.setattr(legacy_endpoint, "_NAME_KEPT_S", 1)
-    monkeypatch.setattr(legacy_endpoint, "_CONNECTION_KEPT_S", 1)
+    monkeypatch.setattr(legacy_endpoint, "_DNS_CACHE_S", 1)
+    monkeypatch.setattr(legacy_endpoint, "_MAX_CONNECTION_AGE_S", 1)
     lines: list[str] = []
     with HttpServer(lambda _: Response()).running() as server:
         connection = connection_to(server.url.replace("127.0.0.1", "localhost"))

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 from chalicelib import aws, secret_references
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
-from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
+from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.settings import Settings
 
 
-def credentials_of(environ: Mapping[str, str]) -> LegacyCredentials:
+def credentials_of(environ: Mapping[str, str]) -> SharedCredentials:
     """Build the credentials from variables, which may refer to files."""
     settings = Settings.from_env(environ)
 
@@ -20,15 +20,15 @@ def credentials_of(environ: Mapping[str, str]) -> LegacyCredentials:
             for name in names
         }
 
-    return LegacyCredentials(settings, read)
+    return SharedCredentials(settings, read)
 
 
 @contextmanager
 def connected(
-    url: str, environ: Mapping[str, str] | LegacyCredentials, call_timeout_s: float = 5.0
+    url: str, environ: Mapping[str, str] | SharedCredentials, call_timeout_s: float = 5.0
 ) -> Iterator[AuthenticatedConnection]:
     """Yield a connection that carries the credentials of these variables."""
-    if not isinstance(environ, LegacyCredentials):
+    if not isinstance(environ, SharedCredentials):
         environ = credentials_of({"LEGACY_CALL_TIMEOUT_S": str(call_timeout_s), **environ})
     connection = AuthenticatedConnection(LegacyEndpoint(url, 5.0, 10.0, call_timeout_s), environ)
     try:

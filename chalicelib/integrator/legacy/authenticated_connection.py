@@ -11,7 +11,7 @@ from dataclasses import replace
 from chalicelib.integrator.legacy.authentication.access_token import TokenError
 from chalicelib.integrator.legacy.authentication.shared_credentials import (
     CallCredentials,
-    LegacyCredentials,
+    SharedCredentials,
 )
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
@@ -31,7 +31,7 @@ class AuthenticatedConnection:
     def __init__(
         self,
         endpoint: LegacyEndpoint,
-        credentials: LegacyCredentials,
+        credentials: SharedCredentials,
         *,
         resolve: Sequence[str] = (),
     ) -> None:
@@ -112,6 +112,6 @@ class AuthenticatedConnection:
             connection = LegacyConnection(
                 self._endpoint, credentials=used.credentials, resolve=self._resolve
             )
-        connection.carry(used.headers)
+        connection.set_extra_headers(used.headers)
         self._used, self._connection = used, connection
         return connection

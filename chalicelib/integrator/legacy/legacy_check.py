@@ -102,7 +102,7 @@ def check(
         is_whole = len(body) < MAX_BODY_BYTES
         result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=is_whole)
         if is_whole:
-            warnings += _contradictions(endpoint, status, headers, body)
+            warnings += _condition_warnings(endpoint, status, headers, body)
     else:
         return Check(request, warnings)
     return Check(
@@ -191,7 +191,7 @@ def _warnings(endpoint: LegacyEndpoint) -> list[str]:
     return warnings
 
 
-def _contradictions(
+def _condition_warnings(
     endpoint: LegacyEndpoint, status: int, headers: Mapping[str, str], body: bytes
 ) -> list[str]:
     """Return warnings of conditions that cannot judge the response, or hold but are not asked."""
@@ -199,7 +199,7 @@ def _contradictions(
         return []
     first, *others = [*endpoint.conditions.matching(status, headers, body), ""]
     return [
-        *endpoint.conditions.unable(status, headers, body),
+        *endpoint.conditions.errors(status, headers, body),
         *(f"{each} holds, too, but {first} is asked first." for each in others if each),
     ]
 

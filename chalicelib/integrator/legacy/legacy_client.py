@@ -24,7 +24,7 @@ import pycurl
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint, milliseconds
 from chalicelib.integrator.legacy.libcurl.call_error import E_WEIRD_SERVER_REPLY, judge_error
 from chalicelib.integrator.legacy.libcurl.call_steps import Call, Transfer, perform
-from chalicelib.integrator.legacy.libcurl.early_response import EarlyResponse
+from chalicelib.integrator.legacy.libcurl.early_response import EarlyResponseDetector
 from chalicelib.integrator.legacy.libcurl.raw_response import (
     MAX_BODY_BYTES,
     ResponseBuffer,
@@ -94,14 +94,14 @@ class LegacyConnection:
         self._is_digest = False
         self._was_accepted = False  # whether the last response was other than 401
         is_tls = endpoint.url.lower().startswith("https:")
-        self._early = EarlyResponse(curl, response) if is_tls else None
+        self._early_detector = EarlyResponseDetector(curl, response) if is_tls else None
         self._is_early = False  # whether the response began before its request was sent
         self._deadline = 0.0
         if credentials is None:
             Transport().apply(curl, endpoint.url)
             return
         credentials.apply(curl, endpoint.url)
-        self.carry(credentials.headers)
+        self.set_extra_headers(credentials.headers)
         self._certificate = credentials.transport.client_certificate
         login = credentials.login
         self._is_digest = login is not None and login.scheme == "digest"
@@ -114,8 +114,8 @@ class LegacyConnection:
                 curl, self._exchange, response.head, login.user, login.password
             )
 
-    def carry(self, headers: Sequence[str]) -> None:
-        """Have every further request carry these header lines, too."""
+    def set_extra_headers(self, headers: Sequence[str]) -> None:
+        """Add these header lines to each further request, in place of the last such lines."""
         self._headers = [*self._own_headers, *headers]
         self._curl.setopt(pycurl.HTTPHEADER, self._headers)
 
@@ -192,8 +192,8 @@ class LegacyConnection:
             if result.outcome is Outcome.DELIVERED:
                 self._was_accepted = True
                 return result
-        elif self._deserves_retry(error, status):
-            error = yield from self._retry(error, headers, record)
+        elif self._must_be_repeated(error, status):
+            error = yield from self._repeat(error, headers, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
         self._was_accepted = status != 401
         return self._judge(error, status, time.monotonic() - started)
@@ -218,14 +218,14 @@ class LegacyConnection:
             if remaining_s <= 0:
                 return int(pycurl.E_OPERATION_TIMEDOUT)
             self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
-        if self._early:
-            self._early.before_request()
+        if self._early_detector:
+            self._early_detector.before_request()
         error = yield self._curl
         self._curl.setopt(pycurl.FRESH_CONNECT, 0)  # the messages of NTLM belong to one connection
-        self._is_early = self._early is not None and self._early.has_happened()
+        self._is_early = self._early_detector is not None and self._early_detector.is_early()
         return int(pycurl.E_OK) if self._response.is_ended else error
 
-    def _deserves_retry(self, error: int, status: int) -> bool:
+    def _must_be_repeated(self, error: int, status: int) -> bool:
         """Return whether the call must be repeated before it can be judged.
 
         Sending again is safe: the legacy recognises the idempotency key.
@@ -249,7 +249,7 @@ class LegacyConnection:
             and closes_connection(bytes(self._response.head))
         )
 
-    def _retry(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
+    def _repeat(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
         """Repeat the call in the time that is left, on a new connection unless Digest goes on.
 
         After an invalid Content-Length the body ends where its JSON ends, or with the connection.

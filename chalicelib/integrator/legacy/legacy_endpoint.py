@@ -15,7 +15,7 @@ from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
     from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 
 # libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
@@ -24,8 +24,8 @@ _SPEED_WINDOW_S = 6
 _MIN_LOW_SPEED_S = 2
 # A legacy that fails over to another address is found after this time. libcurl would keep the
 # first address for a minute, and a connection to a server that goes on answering for a day.
-_NAME_KEPT_S = 5
-_CONNECTION_KEPT_S = 60
+_DNS_CACHE_S = 5
+_MAX_CONNECTION_AGE_S = 60
 _CONNECTION_JITTER = (0.75, 1.25)
 _HEADERS = (
     "Accept-Encoding: identity",
@@ -37,15 +37,19 @@ _NO_BODY = ("Content-Type:", "Content-Length:")
 
 @dataclass(frozen=True, slots=True)
 class LegacyEndpoint:
-    """The URL of the legacy and the timeouts of a call, in seconds.
+    """The URL of the legacy, the timeouts of a call, and what settings say about its messages.
 
-    ``connect_timeout_s`` bounds the name look-up and the connection, however many addresses are
-    tried. ``call_timeout_s`` bounds the whole call. ``read_timeout_s`` is how long the
-    legacy may send nothing: rounded up to whole seconds, and at least 8, since libcurl averages
-    the speed. ``keep_alive_s`` is how long an idle connection is kept.
-
-    ``request`` is the format of the requests. ``conditions`` judge the responses before the rules
-    of ``outcome`` do, if there are any. ``credentials`` are what the legacy asks for, if anything.
+    Attributes:
+        url: the URL, perhaps with placeholders.
+        connect_timeout_s: bounds the name look-up and the connection, however many addresses are
+            tried.
+        read_timeout_s: how long the legacy may send nothing: rounded up to whole seconds, and at
+            least 8, since libcurl averages the speed.
+        call_timeout_s: bounds the whole call.
+        request: the format of the requests.
+        conditions: judge the responses before the rules of ``outcome`` do; None if there are none.
+        credentials: what the legacy asks for; None if it asks for nothing.
+        keep_alive_s: how long an idle connection is kept.
 
     Raises:
         SettingsError: ``url`` is not an HTTP URL. Calls to it would look like an endless outage.
@@ -57,7 +61,7 @@ class LegacyEndpoint:
     call_timeout_s: float
     request: RequestFormat = DEFAULT_FORMAT
     conditions: ResponseConditions | None = None
-    credentials: LegacyCredentials | None = None
+    credentials: SharedCredentials | None = None
     keep_alive_s: float = 4.0
 
     def __post_init__(self) -> None:
@@ -74,10 +78,10 @@ class LegacyEndpoint:
         curl.setopt(pycurl.MAXREDIRS, 3)  # bounds the answers to challenges of Digest as well
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.MAXCONNECTS, 1)
-        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, _NAME_KEPT_S)
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, _DNS_CACHE_S)
         # Connections that were opened at once must not all need a handshake at once again.
         jitter = random.uniform(*_CONNECTION_JITTER)  # noqa: S311 - no secret
-        curl.setopt(pycurl.MAXLIFETIME_CONN, round(_CONNECTION_KEPT_S * jitter))
+        curl.setopt(pycurl.MAXLIFETIME_CONN, round(_MAX_CONNECTION_AGE_S * jitter))
         # A longer body ends the response; then a 2xx is unreadable, and another status counts.
         curl.setopt(pycurl.MAXFILESIZE, MAX_BODY_BYTES)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, milliseconds(self.connect_timeout_s))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from chalicelib.errors import MisconfiguredError
-from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
+from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
 from chalicelib.settings import Settings, SettingsError
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ class Store:
         self.token = "first"
         self.fault: Exception | None = None
         self.reads = -1
-        self.credentials = LegacyCredentials(SETTINGS, self.read, clock=lambda: self.now)
+        self.credentials = SharedCredentials(SETTINGS, self.read, clock=lambda: self.now)
 
     def read(self, names: Sequence[str]) -> Mapping[str, str]:
         assert list(names) == ["legacy_token"]

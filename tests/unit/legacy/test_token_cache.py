@@ -32,7 +32,7 @@ class Endpoint:
         assert self.may_answer.wait(10)
         if self.fault:
             raise self.fault
-        return Token(f"token-{number}", self.now, self.now + 75, self.now + self.lifetime_s)
+        return Token(f"token-{number}", self.now + 75, self.now + self.lifetime_s)
 
     def wait_for_requests(self, requests: int) -> None:
         """Wait until this many requests were made and the last one has ended."""
@@ -72,7 +72,7 @@ def test_next_token_is_used_once_the_present_one_is_refused(endpoint: Endpoint) 
     endpoint.now += 76
     endpoint.cache.prepare()
     endpoint.wait_for_requests(2)
-    assert endpoint.cache.refuse(first)
+    assert endpoint.cache.report_refused(first)
     assert endpoint.cache.current().text == "token-2"
     assert endpoint.requests == 2
 
@@ -148,10 +148,11 @@ def test_wait_for_an_endpoint_that_hangs_is_bounded(endpoint: Endpoint) -> None:
 def test_many_refused_calls_renew_the_token_once(endpoint: Endpoint) -> None:
     token = endpoint.cache.current()
     endpoint.may_answer.clear()
-    assert all(endpoint.cache.refuse(token) for _ in range(50))
+    assert all(endpoint.cache.report_refused(token) for _ in range(50))
     endpoint.may_answer.set()
     assert endpoint.cache.current().text == "token-2"
-    assert all(endpoint.cache.refuse(token) for _ in range(50))  # calls that were still open
+    # Calls that were still open.
+    assert all(endpoint.cache.report_refused(token) for _ in range(50))
     assert endpoint.cache.current().text == "token-2"
     assert endpoint.requests == 2
 
@@ -159,14 +160,14 @@ def test_many_refused_calls_renew_the_token_once(endpoint: Endpoint) -> None:
 def test_refused_tokens_are_renewed_at_once_and_then_twice_a_minute(endpoint: Endpoint) -> None:
     first = endpoint.cache.current()
     endpoint.now += 1
-    assert endpoint.cache.refuse(first)
+    assert endpoint.cache.report_refused(first)
     second = endpoint.cache.current()
     endpoint.now += 29
-    assert not endpoint.cache.refuse(second)
+    assert not endpoint.cache.report_refused(second)
     assert endpoint.cache.current() is second
     assert endpoint.requests == 2
     endpoint.now += 1
-    assert endpoint.cache.refuse(second)
+    assert endpoint.cache.report_refused(second)
     assert endpoint.cache.current().text == "token-3"
 
 
@@ -175,8 +176,8 @@ def test_token_that_was_accepted_is_renewed_soon_after_the_last_renewal(endpoint
     token = endpoint.cache.current()
     for _ in range(5):
         endpoint.now += 3
-        endpoint.cache.accept()
-        assert endpoint.cache.refuse(token)
+        endpoint.cache.report_accepted()
+        assert endpoint.cache.report_refused(token)
         token = endpoint.cache.current()
     assert endpoint.requests == 6
 
@@ -185,8 +186,8 @@ def test_refusals_of_some_calls_renew_ever_more_rarely(endpoint: Endpoint) -> No
     started, renewed = endpoint.now, []
     for _ in range(1_000):
         token = endpoint.cache.current()
-        endpoint.cache.accept()
-        if endpoint.cache.refuse(token):
+        endpoint.cache.report_accepted()
+        if endpoint.cache.report_refused(token):
             renewed.append(endpoint.now - started)
             endpoint.cache.current()
         endpoint.now += 0.125

@@ -19,10 +19,14 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Token:
-    """An access token. Instants are in seconds of ``time.time``."""
+    """An access token. Instants are in seconds of ``time.time``.
+
+    Attributes:
+        renew_at: from when the next token is requested.
+        expires_at: from when it is no longer used.
+    """
 
     text: str = field(repr=False)
-    issued_at: float
     renew_at: float
     expires_at: float
 

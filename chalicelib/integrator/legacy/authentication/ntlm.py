@@ -21,8 +21,8 @@ import spnego
 from chalicelib.integrator.legacy.libcurl.call_steps import Transfer
 
 _CHALLENGE = re.compile(rb"(?im)^www-authenticate:[ \t]*NTLM[ \t]+([\w+/]+=*)")
-# The legacy may close the connection between the messages.
-_HANDSHAKES = 2
+# The legacy may close the connection between the messages of one.
+_MAX_HANDSHAKES = 2
 
 
 class NtlmConnection:
@@ -62,7 +62,7 @@ class NtlmConnection:
                 return error
             # A new connection, or a legacy that authenticates each request.
         error = 0
-        for _ in range(_HANDSHAKES):
+        for _ in range(_MAX_HANDSHAKES):
             error, is_interrupted = yield from self._handshake(headers, body)
             if not is_interrupted:
                 break

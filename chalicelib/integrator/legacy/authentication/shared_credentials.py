@@ -53,8 +53,8 @@ class ReadSettings(Protocol):
     def __call__(self, names: Sequence[str]) -> Mapping[str, str]: ...
 
 
-class LegacyCredentials:
-    """The credentials of all calls of this process.
+class SharedCredentials:
+    """The credentials of all calls of this process, for all of its threads.
 
     Args:
         settings: the settings, with references where they have some.
@@ -100,8 +100,8 @@ class LegacyCredentials:
 
     @property
     def sample_headers(self) -> tuple[str, ...]:
-        """The header lines that a call carries, with a text that is no credential where a call has
-        its own token, nonce or message."""
+        """The header lines of a call. In place of a user's credentials, a nonce, or a token that
+        expires they have ``…``; a header of the settings has its secret."""
         if mode := {"basic": "Basic", "digest": "Digest", "ntlm": "NTLM", "oauth2": "Bearer"}.get(
             self._settings.legacy_auth
         ):
@@ -129,7 +129,7 @@ class LegacyCredentials:
     def report_accepted(self, used: CallCredentials) -> None:
         """Tell that the legacy has accepted a call with these credentials."""
         if self._tokens and used.token:
-            self._tokens.accept()
+            self._tokens.report_accepted()
 
     def report_refused(self, used: CallCredentials, status: int | None) -> bool:
         """Tell that a call with these credentials was refused, or found no way to the legacy.
@@ -143,10 +143,11 @@ class LegacyCredentials:
         """
         self._reread_if_due(used.credentials)
         if self._tokens and used.token and status == 401:
-            return self._tokens.refuse(used.token)
+            return self._tokens.report_refused(used.token)
         return False
 
     def _combine(self, token: Token | None) -> CallCredentials:
+        """Return what calls carry with a token, and keep its text out of the logs."""
         credentials = self._credentials
         if token is None:
             redact: Callable[[str], str] = credentials.redact

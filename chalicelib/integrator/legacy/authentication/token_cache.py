@@ -30,12 +30,12 @@ from chalicelib.integrator.legacy.authentication.access_token import Token, Toke
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 5.0
 _LONGEST_PAUSE_REFUSED_S = 30.0
-# A token that is refused is renewed at once. If the legacy has accepted none since the last such
-# renewal, it may refuse every token, or accept the present one soon: the next is this much later.
-_RENEWALS_APART_S = 30.0
-# If it has accepted some, it may refuse some calls only: such renewals are this apart, and twice as
-# long each time that the token is refused as soon as it can be renewed.
-_FIRST_RENEWALS_APART_S = 1.0
+# A refused token is renewed at once, but not again within an interval. If the legacy has accepted
+# no token since the last such renewal, it may refuse every token, or accept the present one soon.
+_LONGEST_RENEWAL_INTERVAL_S = 30.0
+# If it has accepted some, it may refuse some calls only. The interval then begins with this, and
+# doubles each time that the token is refused as soon as it may be renewed.
+_FIRST_RENEWAL_INTERVAL_S = 1.0
 
 
 class TokenCache:
@@ -68,7 +68,7 @@ class TokenCache:
         self._failures = 0
         self._retry_at = 0.0
         self._refused_at = -math.inf  # when a token was last renewed because it was refused
-        self._apart_s = _FIRST_RENEWALS_APART_S
+        self._renewal_interval_s = _FIRST_RENEWAL_INTERVAL_S
         self._has_accepted = False  # since then
 
     def prepare(self) -> None:
@@ -97,11 +97,11 @@ class TokenCache:
                 raise TokenError("the token endpoint has not answered yet")
             raise TokenError(str(self._error), is_refused=self._error.is_refused)
 
-    def accept(self) -> None:
+    def report_accepted(self) -> None:
         """Tell that the legacy accepted a token."""
         self._has_accepted = True
 
-    def refuse(self, token: Token) -> bool:
+    def report_refused(self, token: Token) -> bool:
         """Tell that the legacy refused a token; return whether another one is worth a try.
 
         Only the first refused call with a token discards it: many refused calls cause one request.
@@ -120,13 +120,13 @@ class TokenCache:
         The caller holds the lock.
         """
         now = self._clock()
-        apart_s = self._apart_s if self._has_accepted else _RENEWALS_APART_S
+        interval_s = self._renewal_interval_s if self._has_accepted else _LONGEST_RENEWAL_INTERVAL_S
         since_s = now - self._refused_at
-        if 0 <= since_s < apart_s:
+        if 0 <= since_s < interval_s:
             return False
-        is_early = self._has_accepted and 0 <= since_s < 2 * apart_s
-        longer_s = min(2 * self._apart_s, _RENEWALS_APART_S)
-        self._apart_s = longer_s if is_early else _FIRST_RENEWALS_APART_S
+        is_early = self._has_accepted and 0 <= since_s < 2 * interval_s
+        longer_s = min(2 * self._renewal_interval_s, _LONGEST_RENEWAL_INTERVAL_S)
+        self._renewal_interval_s = longer_s if is_early else _FIRST_RENEWAL_INTERVAL_S
         self._refused_at, self._has_accepted = now, False
         return True
 

@@ -28,12 +28,12 @@ _REFUSALS = frozenset(
         *("invalid_scope", "invalid_request", "access_denied", "invalid_target"),
     }
 )
-# The part of its lifetime after which a token is renewed.
-_RENEW_AFTER = 0.75
-# Of this part, but at most so many seconds before its end, a token is not used any more: a call
-# takes time to arrive.
-_UNUSABLE = 0.1
-_MAX_UNUSABLE_S = 10.0
+# A token is renewed after this share of its lifetime.
+_RENEW_AFTER_SHARE = 0.75
+# A call takes time to arrive, so the end of a token's lifetime is not used: this share of it, but
+# no more than so many seconds.
+_UNUSED_SHARE = 0.1
+_MAX_UNUSED_S = 10.0
 # A token without a known lifetime is renewed after this time, and used until it is refused.
 _RENEW_UNKNOWN_AFTER_S = 300.0
 _MIN_LIFETIME_S = 1.0
@@ -163,9 +163,9 @@ def _read_token(status: int, body: bytes, requested_at: float) -> Token:
     if lifetime_s is None:
         renew_after_s, expires_after_s = _RENEW_UNKNOWN_AFTER_S, math.inf
     else:
-        renew_after_s = lifetime_s * _RENEW_AFTER
-        expires_after_s = lifetime_s - min(_MAX_UNUSABLE_S, lifetime_s * _UNUSABLE)
-    return Token(text, requested_at, requested_at + renew_after_s, requested_at + expires_after_s)
+        renew_after_s = lifetime_s * _RENEW_AFTER_SHARE
+        expires_after_s = lifetime_s - min(_MAX_UNUSED_S, lifetime_s * _UNUSED_SHARE)
+    return Token(text, requested_at + renew_after_s, requested_at + expires_after_s)
 
 
 def _refusal(status: int, fields: dict[str, object]) -> TokenError:

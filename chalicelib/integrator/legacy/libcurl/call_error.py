@@ -30,18 +30,19 @@ _CERTIFICATE_ALERT = re.compile(
     r"|^SSL certificate verification failed"
 )
 _TLS_ERRORS = (
-    *(pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION),
-    *(pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR),
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_RECV_ERROR,
+    pycurl.E_SEND_ERROR,
 )
 # The codes of calls that found no connection.
 _CONNECT_ERRORS = (
-    *(pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY),
-    *(
-        pycurl.E_COULDNT_CONNECT,
-        _E_PROXY,
-        pycurl.E_SSL_CONNECT_ERROR,
-        pycurl.E_PEER_FAILED_VERIFICATION,
-    ),
+    pycurl.E_COULDNT_RESOLVE_HOST,
+    pycurl.E_COULDNT_RESOLVE_PROXY,
+    pycurl.E_COULDNT_CONNECT,
+    _E_PROXY,
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
 )
 # The codes of connections that the other side has closed.
 _RESETS = (pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_GOT_NOTHING)

@@ -12,8 +12,8 @@ from chalicelib.integrator.legacy.libcurl.raw_response import ResponseBuffer
 from chalicelib.integrator.legacy.libcurl.tcp_info import received_bytes
 
 
-class EarlyResponse:
-    """Compares what a connection has received since a request with the size of the response.
+class EarlyResponseDetector:
+    """Finds early responses: the connection has received less since the request than their size.
 
     Args:
         curl: the handle of the connection, which uses TLS.
@@ -26,13 +26,13 @@ class EarlyResponse:
         self._received_before: int | None = None
 
     def before_request(self) -> None:
-        """Note how much the connection has received; to be called before a request is sent."""
+        """Note how much the connection has received. Call it before each request."""
         self._received_before = self._received()
 
-    def has_happened(self) -> bool:
+    def is_early(self) -> bool:
         """Return whether a part of the response arrived before its request was sent.
 
-        It is not noticed if the true response has arrived by now.
+        An early response goes undetected if the true one has arrived by now, too.
         """
         if self._received_before is None or self._curl.getinfo(pycurl.NUM_CONNECTS):
             return False

@@ -1,4 +1,4 @@
-"""What the templates of a request see of a record, and the sample record that they are tried with.
+"""Give templates the values of a record, and make the sample records that they are tried with.
 
 ``NAMES`` has the properties of the JSON that the integrator sends, under the same names, and:
 

@@ -105,7 +105,7 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     key_header = settings.legacy_key_header
     url, source = resolved("legacy_url"), resolved("legacy_body")
     is_get = settings.legacy_method == "GET"
-    _check_names(content_type, key_header, sends_json=not (source or is_get))
+    _check_header_settings(content_type, key_header, sends_json=not (source or is_get))
     url_template = UrlTemplate(url)
     if is_get and (source or not url_template.has_placeholders):
         raise SettingsError(
@@ -121,7 +121,7 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
         content_type,
     )
     if result.is_rendered:
-        _try(result)
+        _render_samples(result)
     secrets = secrets_of_query(urlsplit(url).query) | secrets_of_headers(result.headers)
     if result.body:
         secrets |= secrets_of(
@@ -130,8 +130,8 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
     return replace(result, redact=Redactor(secrets)) if secrets else result
 
 
-def _check_names(content_type: str, key_header: str, *, sends_json: bool) -> None:
-    """Check what becomes a header.
+def _check_header_settings(content_type: str, key_header: str, *, sends_json: bool) -> None:
+    """Check LEGACY_CONTENT_TYPE and LEGACY_KEY_HEADER.
 
     Raises:
         SettingsError: a value is invalid.
@@ -174,10 +174,10 @@ def _header_lines(
     extra = header_lines.read("LEGACY_HEADERS", text, 'SOAPAction: "register"', reserved)
     names = {each.partition(":")[0].lower() for each in extra}
     accept = _JSON if media_type.is_json(content_type) and not is_get else "*/*"
-    ours = [] if "accept" in names else [f"Accept: {accept}"]
+    accepted = [] if "accept" in names else [f"Accept: {accept}"]
     # A cache on the way could answer a GET in place of the legacy.
-    own = "Cache-Control: no-cache" if is_get else f"Content-Type: {content_type}"
-    return (*ours, own, *extra)
+    by_method = "Cache-Control: no-cache" if is_get else f"Content-Type: {content_type}"
+    return (*accepted, by_method, *extra)
 
 
 def _body_template(source: str, content_type: str) -> "BodyTemplate":
@@ -188,7 +188,7 @@ def _body_template(source: str, content_type: str) -> "BodyTemplate":
     return BodyTemplate(source, content_type)
 
 
-def _try(result: RequestFormat) -> None:
+def _render_samples(result: RequestFormat) -> None:
     """Make a request from each sample record. One without optional properties may be unsendable.
 
     Raises:

@@ -132,12 +132,12 @@ class ResponseConditions:
         text = media_type.decode_text(body, headers.get("content-type", ""))
         return self._matching(status, headers, text)
 
-    def unable(self, status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
-        """Yield why a condition cannot judge a response, for each one that is asked and cannot."""
+    def errors(self, status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
+        """Yield an error for each condition that would be asked, and cannot judge the response."""
         text = media_type.decode_text(body, headers.get("content-type", ""))
         response = {"status": status, "headers": headers, "body": _value(text)}
         for each in self._conditions:
-            answer = _ask(each, response)
+            answer = _evaluate(each, response)
             if answer is True:
                 return
             if answer:
@@ -150,7 +150,7 @@ class ResponseConditions:
                 yield each.setting
 
     def _holds(self, condition: Condition, response: Mapping[str, Any]) -> bool:
-        answer = _ask(condition, response)
+        answer = _evaluate(condition, response)
         if isinstance(answer, str):
             self._log_once(condition.setting, answer)
         return answer is True
@@ -178,7 +178,7 @@ def read(resolved: Callable[[str], str]) -> ResponseConditions | None:
     return ResponseConditions(texts) if any(texts.values()) else None
 
 
-def _ask(condition: Condition, response: Mapping[str, Any]) -> bool | str:
+def _evaluate(condition: Condition, response: Mapping[str, Any]) -> bool | str:
     """Return whether a condition holds, or as a text why it cannot judge the response."""
     try:
         result = condition.expression.search(response)
