@@ -19,16 +19,16 @@ from chalicelib.errors import MisconfiguredError, UnavailableError
 from chalicelib.integrator import limiter
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
-from chalicelib.integrator.legacy import request_format
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
+from chalicelib.integrator.legacy.messages import request_format
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run import Run
 from chalicelib.postgres.claims import Claims
 from chalicelib.settings import SettingsError
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
-    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 
 # The settings that describe requests to the legacy, and its responses. Each may be a reference.
 _REQUEST = ("legacy_url", "legacy_body", "legacy_headers")
@@ -126,7 +126,7 @@ def _response_conditions(resolved: Callable[[str], str]) -> ResponseConditions |
     """
     if not any(map(resolved, _CONDITIONS)):
         return None
-    from chalicelib.integrator.legacy import response_conditions
+    from chalicelib.integrator.legacy.messages import response_conditions
 
     return response_conditions.read(resolved)
 
@@ -144,6 +144,6 @@ def legacy_credentials() -> LegacyCredentials | None:
     proxies = container.environment_proxies()
     if not (config.legacy_credentials or any("@" in each for each in proxies)):
         return None
-    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
 
     return LegacyCredentials(config, container.read_settings, environment_proxies=proxies)

@@ -12,7 +12,8 @@ from dotenv.parser import parse_stream
 
 from chalicelib import aws, secret_references
 from chalicelib.errors import PunchClockError, UnavailableError
-from chalicelib.integrator.legacy import credentials, request_format, response_conditions
+from chalicelib.integrator.legacy.authentication import credentials
+from chalicelib.integrator.legacy.messages import request_format, response_conditions
 from chalicelib.settings import Settings, SettingsError, is_reference
 
 _FILE = "file:"

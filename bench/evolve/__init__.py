@@ -7,5 +7,5 @@
 - ``algorithm``: selection, crossover and mutation.
 - ``genome``: parameters as points of the unit cube.
 - ``evaluation``: the scores of candidates, on several processes.
-- ``adopted.json``: the search whose numbers are the defaults, with what was changed afterwards.
+- ``adopted.json``: the search whose winner are the defaults, and which of them it began with.
 """

@@ -16,7 +16,7 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.
 - ``database_worker``: the thread that runs the database tasks, one at a time.
 - ``run_stats``: count what a run did, and log it.
-- ``legacy``: one HTTP call: credentials, the requests this legacy reads, what its responses mean.
+- ``legacy``: one HTTP call: its credentials, its request, and what its response means.
 - ``limiter``: decide the limit, the most calls that may be in flight.
 
 The SQL is in ``chalicelib.postgres``: ``claims`` and ``settlements``.

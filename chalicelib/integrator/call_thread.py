@@ -19,9 +19,10 @@ import pycurl
 
 from chalicelib import telemetry
 from chalicelib.integrator.connection_pool import ConnectionPool, ConnectionStats
-from chalicelib.integrator.legacy.call_steps import Call
-from chalicelib.integrator.legacy.legacy_client import LegacyConnection, connect
+from chalicelib.integrator.legacy.connect import connect
+from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
+from chalicelib.integrator.legacy.libcurl.call_steps import Call
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.transfers import Transfers
 from chalicelib.postgres.claims import Claimed

@@ -19,8 +19,8 @@ a call that was sent later was delivered. Otherwise the record waits as after an
 status. ``liveness`` decides it.
 (***) Also nginx's 400 for a client certificate that is missing, expired or not trusted.
 
-The operator's conditions are asked before these rules: ``legacy.response_conditions``. A record
-from which no request can be made is REFUSED: it is not sent.
+The operator's conditions are asked before these rules: ``legacy.messages.response_outcome``. A
+record from which no request can be made is REFUSED: it is not sent.
 
 The limiter counts OVERLOADED and FAILED as failures of the legacy. A REFUSED record says nothing
 against the legacy's health while others are delivered, and nothing about its capacity: only
@@ -32,16 +32,9 @@ reasons.
 import contextlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-from chalicelib.integrator.legacy.retry_after import requested_wait_s
-
-if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+from typing import Any
 
 CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
@@ -89,36 +82,6 @@ class CallResult:
     def may_be_the_records_fault(self) -> bool:
         """Whether the record may have caused this result, if others are delivered."""
         return self.broke_off or self.outcome in (Outcome.FAILED, Outcome.REFUSED)
-
-
-def judge(
-    conditions: "ResponseConditions | None",
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    latency_s: float,
-    *,
-    is_whole: bool,
-) -> CallResult:
-    """Judge a response: by the conditions, if there are any and the body is whole, or by the rules.
-
-    A condition must not take a part for the whole: "no error in it" holds for many a part.
-
-    Args:
-        conditions: the conditions of the legacy.
-        status: the HTTP status.
-        headers: by lower-case names.
-        body: the body, without a Content-Encoding.
-        latency_s: how long the call took.
-        is_whole: whether all of the body has arrived, and was short enough to be kept.
-    """
-    retry_after_s = requested_wait_s(headers, status, datetime.now(UTC))
-    if conditions and is_whole:
-        result = conditions.judge(status, headers, body, latency_s, retry_after_s)
-        if result is not None:
-            return result
-    needs_message = conditions is not None and conditions.define_delivery
-    return judge_response(status, body, latency_s, retry_after_s, needs_message=needs_message)
 
 
 def judge_response(

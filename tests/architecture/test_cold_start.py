@@ -230,18 +230,20 @@ def test_integrator_loads_what_a_setting_needs_only_if_it_is_set(
         dynamodb="", table="", postgres="postgresql://x@127.0.0.1:9/x", legacy=url
     )
     modules = set(run(INTEGRATE, variables | changes)["modules"])
-    assert "chalicelib.integrator.legacy.legacy_client" in modules
+    assert LEGACY + "legacy_client" in modules
     assert (
-        ("jinja2" in modules) == (LEGACY + "request_template" in modules) == (changes == TEMPLATE)
+        ("jinja2" in modules)
+        == (LEGACY + "messages.request_template" in modules)
+        == (changes == TEMPLATE)
     )
     assert (
         ("jmespath" in modules)
-        == (LEGACY + "response_conditions" in modules)
+        == (LEGACY + "messages.response_conditions" in modules)
         == (changes == CONDITION)
     )
     assert (
         ("requests" in modules)
         == ("authlib" in modules)
-        == (LEGACY + "curl_adapter" in modules)
+        == (LEGACY + "libcurl.curl_adapter" in modules)
         == (changes == OAUTH2)
     )

@@ -13,9 +13,9 @@ import pytest
 
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.call_thread import FinishedCall, StartedCall
-from chalicelib.integrator.legacy.call_steps import Call
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
+from chalicelib.integrator.legacy.libcurl.call_steps import Call
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.transfers import Transfers
 from chalicelib.postgres.claims import Claimed

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.integrator.legacy import shared_credentials, token_cache
+from chalicelib.integrator.legacy.authentication import shared_credentials, token_cache
 from chalicelib.telemetry import CREDENTIALS_REFUSED
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.http_server import HttpServer, Request, Response

@@ -5,8 +5,8 @@ from dataclasses import fields
 
 import pytest
 
-from chalicelib.integrator.legacy.record_values import to_json, values_of
-from chalicelib.integrator.legacy.request_template import BodyTemplate
+from chalicelib.integrator.legacy.messages.record_values import to_json, values_of
+from chalicelib.integrator.legacy.messages.request_template import BodyTemplate
 from chalicelib.settings import Settings
 from tests.legacies.recipes import DOCUMENT
 

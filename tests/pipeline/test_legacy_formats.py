@@ -11,8 +11,8 @@ import app
 from chalicelib import container, integrator_wiring
 from chalicelib.errors import InvalidError, MisconfiguredError, UnavailableError
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.record_values import smallest_sample_record
-from chalicelib.integrator.outcome import judge
+from chalicelib.integrator.legacy.messages.record_values import smallest_sample_record
+from chalicelib.integrator.legacy.messages.response_outcome import judge
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.lambda_events import context, schedule_event
 from tests.support.service import UNREACHABLE, Service, wired

@@ -1,6 +1,7 @@
 """The adapter of requests over libcurl: what it sends and returns, and its bounds."""
 
 import gzip
+import os
 import socket
 import threading
 import time
@@ -11,8 +12,8 @@ import pytest
 import requests
 import trustme
 
-from chalicelib.integrator.legacy.curl_adapter import CurlAdapter, CurlError
-from chalicelib.integrator.legacy.transport import (
+from chalicelib.integrator.legacy.libcurl.curl_adapter import CurlAdapter, CurlError
+from chalicelib.integrator.legacy.libcurl.transport import (
     Transport,
     parse_client_certificate,
     parse_proxy,
@@ -117,6 +118,31 @@ def test_response_that_exceeds_a_bound_or_is_broken_is_an_error_in_time(
     assert "127.0.0.1" not in str(raised.value)
     assert raised.value.request is None
     assert not raised.value.is_refused
+
+
+def test_name_look_up_that_hangs_ends_in_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For a name without dots, glibc opens the file of aliases: here a pipe that nobody writes."""
+    aliases = tmp_path / "aliases"
+    os.mkfifo(aliases)
+    monkeypatch.setenv("HOSTALIASES", str(aliases))
+
+    def release() -> None:
+        writer = os.open(aliases, os.O_RDWR | os.O_NONBLOCK)
+        aliases.unlink()  # the look-up opens it several times
+        os.close(writer)
+
+    at_the_latest = threading.Timer(3, release)
+    at_the_latest.start()
+    started = time.monotonic()
+    with pytest.raises(CurlError):
+        session_of().get("https://issuer/", timeout=TIMEOUT_S)
+    took_s = time.monotonic() - started
+    at_the_latest.cancel()
+    if aliases.exists():
+        release()
+    assert took_s < 2
 
 
 def test_request_has_a_timeout_in_any_case() -> None:

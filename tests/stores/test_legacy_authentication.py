@@ -12,8 +12,8 @@ from spnego.exceptions import SpnegoError
 
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.record_values import sample_record
-from chalicelib.integrator.legacy.request_format import read
+from chalicelib.integrator.legacy.messages.record_values import sample_record
+from chalicelib.integrator.legacy.messages.request_format import read
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.settings import Settings
 from tests.support.credentials import connected, credentials_of

@@ -75,7 +75,8 @@ def test_given_authorities_replace_those_of_the_system(
     """The system's are simulated by the variables that OpenSSL and libcurl read."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setattr(
-        "chalicelib.integrator.legacy.transport.default_ca_file", lambda: str(tmp_path / "ca.pem")
+        "chalicelib.integrator.legacy.libcurl.transport.default_ca_file",
+        lambda: str(tmp_path / "ca.pem"),
     )
     with server_of(context_of(authority.issue_cert("localhost"))).running() as server:
         endpoint = LegacyEndpoint(server.url, 5.0, 10.0, 5.0)

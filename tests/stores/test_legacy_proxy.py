@@ -7,7 +7,7 @@ import proxy
 import pytest
 import trustme
 
-from chalicelib.integrator.legacy.access_token import TokenError
+from chalicelib.integrator.legacy.authentication.access_token import TokenError
 from chalicelib.integrator.outcome import CallResult, Outcome
 from tests.stores.test_legacy_connection_tls import context_of, trusting
 from tests.support.credentials import connected, credentials_of

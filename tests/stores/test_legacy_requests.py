@@ -10,8 +10,8 @@ import pytest
 
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.request_format import read
-from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+from chalicelib.integrator.legacy.messages.request_format import read
+from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.settings import Settings
 from tests.support.scripted_server import SUCCESS, ScriptedServer, connection_to, send

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.integrator.legacy.access_token import Token, TokenError
-from chalicelib.integrator.legacy.token_request import TokenClient
-from chalicelib.integrator.legacy.transport import Transport
+from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError
+from chalicelib.integrator.legacy.authentication.token_request import TokenClient
+from chalicelib.integrator.legacy.libcurl.transport import Transport
 from chalicelib.integrator.outcome import Outcome
 from tests.support.authorization_server import AuthorizationServer, Client
 from tests.support.credentials import connected

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs
 import pytest
 import trustme
 
-from chalicelib.integrator.legacy.access_token import TokenError
-from chalicelib.integrator.legacy.token_request import TokenClient
-from chalicelib.integrator.legacy.transport import Transport, parse_proxy
+from chalicelib.integrator.legacy.authentication.access_token import TokenError
+from chalicelib.integrator.legacy.authentication.token_request import TokenClient
+from chalicelib.integrator.legacy.libcurl.transport import Transport, parse_proxy
 from chalicelib.integrator.outcome import Outcome
 from tests.stores.test_legacy_connection_tls import context_of
 from tests.stores.test_token_endpoint import client_of, request, settings_of
@@ -139,7 +139,8 @@ def test_token_endpoint_may_have_an_authority_of_the_system_or_of_the_legacy(
     public, private = trustme.CA(), trustme.CA()
     public.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setattr(
-        "chalicelib.integrator.legacy.transport.default_ca_file", lambda: str(tmp_path / "ca.pem")
+        "chalicelib.integrator.legacy.libcurl.transport.default_ca_file",
+        lambda: str(tmp_path / "ca.pem"),
     )
 
     def issue(_: Request) -> Response:

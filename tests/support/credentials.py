@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from chalicelib import aws, secret_references
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
+from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
 from chalicelib.settings import Settings
 
 

@@ -8,11 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chalicelib.integrator.legacy.access_token import TokenError
-from chalicelib.integrator.legacy.call_steps import Call, perform
+from chalicelib.integrator.legacy.authentication.access_token import TokenError
+from chalicelib.integrator.legacy.authentication.shared_credentials import (
+    CallCredentials,
+    LegacyCredentials,
+)
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.shared_credentials import CallCredentials, LegacyCredentials
+from chalicelib.integrator.legacy.libcurl.call_steps import Call, perform
 from chalicelib.integrator.outcome import CallResult, Outcome
 
 

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from chalicelib import point_record
 from chalicelib.errors import InvalidError
 from chalicelib.instant import local_day
-from chalicelib.integrator.legacy.legacy_client import connect
+from chalicelib.integrator.legacy.connect import connect
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.legacy_response import MAX_BODY_BYTES, decode, final_fields
-from chalicelib.integrator.legacy.record_values import (
+from chalicelib.integrator.legacy.libcurl.raw_response import MAX_BODY_BYTES, decode, final_fields
+from chalicelib.integrator.legacy.messages.record_values import (
     PROPERTIES,
     UnsendableError,
     sample_record,
@@ -26,9 +26,10 @@ from chalicelib.integrator.legacy.record_values import (
     to_json,
     values_of,
 )
-from chalicelib.integrator.legacy.redaction import SECRET_FIELDS
-from chalicelib.integrator.legacy.url_template import UrlTemplate
-from chalicelib.integrator.outcome import CallResult, Outcome, judge
+from chalicelib.integrator.legacy.messages.redaction import SECRET_FIELDS
+from chalicelib.integrator.legacy.messages.response_outcome import judge
+from chalicelib.integrator.legacy.messages.url_template import UrlTemplate
+from chalicelib.integrator.outcome import CallResult, Outcome
 
 MASK = "***"
 # A day: the record of a check may be one that was refused for its clock.

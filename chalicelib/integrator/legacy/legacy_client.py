@@ -7,8 +7,8 @@ Invariants:
 - Every attempt of a record is the same request, with the record's id as its idempotency key.
 - No log of a result names the host or the URL: employees may read it. libcurl's own messages do.
 
-libcurl frames the responses. Its verdict on a broken one is mapped to an outcome here;
-``legacy_response`` reads what libcurl leaves to its user (docs/decisions/0003 and 0004).
+libcurl frames the responses (docs/decisions/0003 and 0004). ``call_error`` maps its verdict on a
+broken one to an outcome; ``raw_response`` reads what libcurl leaves to its user.
 """
 
 from __future__ import annotations
@@ -21,49 +21,30 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from chalicelib.integrator.legacy.call_error import E_WEIRD_SERVER_REPLY, judge_error
-from chalicelib.integrator.legacy.call_steps import Call, Transfer, perform
-from chalicelib.integrator.legacy.early_response import EarlyResponse
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint, milliseconds
-from chalicelib.integrator.legacy.legacy_response import (
+from chalicelib.integrator.legacy.libcurl.call_error import E_WEIRD_SERVER_REPLY, judge_error
+from chalicelib.integrator.legacy.libcurl.call_steps import Call, Transfer, perform
+from chalicelib.integrator.legacy.libcurl.early_response import EarlyResponse
+from chalicelib.integrator.legacy.libcurl.raw_response import (
     MAX_BODY_BYTES,
     ResponseBuffer,
     closes_connection,
     decode,
     final_fields,
 )
-from chalicelib.integrator.legacy.record_values import UnsendableError
-from chalicelib.integrator.legacy.transport import ClientCertificate, Transport
+from chalicelib.integrator.legacy.libcurl.transport import ClientCertificate, Transport
+from chalicelib.integrator.legacy.messages.record_values import UnsendableError
+from chalicelib.integrator.legacy.messages.response_outcome import judge
 from chalicelib.integrator.outcome import (
     CallResult,
     Outcome,
-    judge,
     judge_response,
     storable,
 )
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
-    from chalicelib.integrator.legacy.credentials import Credentials
-    from chalicelib.integrator.legacy.ntlm import NtlmConnection
-
-
-def connect(
-    endpoint: LegacyEndpoint, *, resolve: Sequence[str] = ()
-) -> LegacyConnection | AuthenticatedConnection:
-    """Return a new connection, whose calls carry the endpoint's credentials.
-
-    Args:
-        endpoint: where to connect to.
-        resolve: see ``LegacyConnection``.
-    """
-    if endpoint.credentials is None:
-        return LegacyConnection(endpoint, resolve=resolve)
-    from chalicelib.integrator.legacy.authenticated_connection import (  # noqa: PLC0415 - only if
-        AuthenticatedConnection,  # it asks for credentials
-    )
-
-    return AuthenticatedConnection(endpoint, endpoint.credentials, resolve=resolve)
+    from chalicelib.integrator.legacy.authentication.credentials import Credentials
+    from chalicelib.integrator.legacy.authentication.ntlm import NtlmConnection
 
 
 class LegacyConnection:
@@ -125,7 +106,9 @@ class LegacyConnection:
         login = credentials.login
         self._is_digest = login is not None and login.scheme == "digest"
         if login and login.scheme == "ntlm":
-            from chalicelib.integrator.legacy.ntlm import NtlmConnection  # noqa: PLC0415 - rare
+            from chalicelib.integrator.legacy.authentication.ntlm import (  # noqa: PLC0415 - rare
+                NtlmConnection,
+            )
 
             self._ntlm = NtlmConnection(
                 curl, self._exchange, response.head, login.user, login.password

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from chalicelib.integrator.legacy.legacy_response import MAX_BODY_BYTES
-from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat
+from chalicelib.integrator.legacy.libcurl.raw_response import MAX_BODY_BYTES
+from chalicelib.integrator.legacy.messages.request_format import DEFAULT_FORMAT, RequestFormat
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.response_conditions import ResponseConditions
-    from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
+    from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 
 # libcurl's speed is a mean of some five seconds: it reports silence this much after LOW_SPEED_TIME.
 _SPEED_WINDOW_S = 6

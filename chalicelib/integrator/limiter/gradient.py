@@ -59,6 +59,7 @@ from chalicelib.integrator.limiter.parameters import (
     WINDOW_COMPLETE,
     WINDOW_FULL,
     WINDOW_MIN_CALLS,
+    WINDOW_PATIENCE,
     WINDOW_SUCCESSES,
     Parameters,
 )
@@ -70,13 +71,15 @@ class SampleWindow:
 
     It is complete once most of its calls have ended: the slowest fifth is not awaited. Calls sent
     with fewer than ``full`` slots occupied, by calls in flight or by reservations, are not sampled:
-    they show nothing about the limit.
+    they show nothing about the limit. The occupied slots are counted again when a call ends: a
+    reservation may have ended meanwhile. So that no window lasts for ever, it is complete as well
+    once many calls have ended that were sent later.
     """
 
     def __init__(self, limit: int, size: int, full: float, now: float) -> None:
         self.limit, self._size, self._full = limit, size, full
         self._began_at, self._sent_until = now, math.inf
-        self._sent = self._refused = self.ended = self.succeeded = 0
+        self._sent = self._refused = self._ended_later = self.ended = self.succeeded = 0
         self.latency = self.variance = 0.0  # mean and variance of the log latencies
 
     def on_start(self, occupied: int, now: float) -> None:
@@ -87,32 +90,33 @@ class SampleWindow:
 
     def on_result(self, ok: bool, latency_s: float, occupied: int, sent_at: float) -> bool:
         """Add a call's result; return whether the window is complete."""
-        if not self._includes(occupied, sent_at):
-            return False
-        self.ended += 1
-        if ok:  # Welford's recurrence
-            self.succeeded += 1
-            deviation = math.log(latency_s) - self.latency
-            self.latency += deviation / self.succeeded
-            self.variance += (
-                deviation * deviation * (1 - 1 / self.succeeded) - self.variance
-            ) / self.succeeded
+        if self._includes(occupied, sent_at):
+            self.ended += 1
+            if ok:  # Welford's recurrence
+                self.succeeded += 1
+                deviation = math.log(latency_s) - self.latency
+                self.latency += deviation / self.succeeded
+                self.variance += (
+                    deviation * deviation * (1 - 1 / self.succeeded) - self.variance
+                ) / self.succeeded
         return self._is_complete
 
     def on_refused(self, occupied: int, sent_at: float) -> bool:
         """Leave a refused call out of the sample; return whether the window is complete."""
-        if not self._includes(occupied, sent_at):
-            return False
-        self._refused += 1
+        self._refused += self._includes(occupied, sent_at)
         return self._is_complete
 
     def _includes(self, occupied: int, sent_at: float) -> bool:
         """Return whether a call belongs to the window: sent in it, while the limit was reached."""
+        self._ended_later += sent_at >= self._sent_until
         return occupied >= self._full and self._began_at <= sent_at < self._sent_until
 
     @property
     def _is_complete(self) -> bool:
-        return self.ended >= WINDOW_COMPLETE * (self._size - self._refused)
+        return (
+            self.ended >= WINDOW_COMPLETE * (self._size - self._refused)
+            or self._ended_later > WINDOW_PATIENCE * self._size
+        )
 
 
 class GradientLimit:

@@ -98,6 +98,7 @@ RECENT_WEIGHT: Final = 0.2  # weight of the newest success in the recent latency
 WINDOW_MIN_CALLS: Final = 8  # calls; smallest window in the steady state
 WINDOW_FULL: Final = 0.8  # * limit; a call sent with fewer in flight is not sampled
 WINDOW_COMPLETE: Final = 0.8  # share of its calls; the slowest fifth is not awaited
+WINDOW_PATIENCE: Final = 10  # * its calls; once as many later calls have ended, none is awaited
 WINDOW_SUCCESSES: Final = 0.5  # share of successes; a window with fewer says nothing on latency
 VARIANCE_WEIGHT: Final = 0.3  # weight of the newest window in the average variance
 

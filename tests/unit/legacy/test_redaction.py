@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.legacy.redaction import Redactor
+from chalicelib.integrator.legacy.messages.redaction import Redactor
 
 SECRET = 'pä"ss/w&rd + 7'
 

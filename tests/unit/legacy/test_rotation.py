@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from chalicelib.errors import MisconfiguredError
-from chalicelib.integrator.legacy.shared_credentials import LegacyCredentials
+from chalicelib.integrator.legacy.authentication.shared_credentials import LegacyCredentials
 from chalicelib.settings import Settings, SettingsError
 from tests.support.waiting import wait_until
 

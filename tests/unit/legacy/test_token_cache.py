@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chalicelib.integrator.legacy.access_token import Token, TokenError
-from chalicelib.integrator.legacy.token_cache import TokenCache
+from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError
+from chalicelib.integrator.legacy.authentication.token_cache import TokenCache
 from tests.support.waiting import wait_until
 
 

@@ -7,7 +7,7 @@ import re
 
 import pycurl
 
-from chalicelib.integrator.legacy.transport import ClientCertificate
+from chalicelib.integrator.legacy.libcurl.transport import ClientCertificate
 from chalicelib.integrator.outcome import CallResult, Outcome, judge_no_response
 
 # libcurl accepts header lines of up to 100 KB, and 300 KB of them. It reports more than that with

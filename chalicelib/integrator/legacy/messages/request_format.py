@@ -10,24 +10,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from chalicelib.integrator.legacy import header_lines, media_type
-from chalicelib.integrator.legacy.record_values import (
+from chalicelib.integrator.legacy.messages import header_lines, media_type
+from chalicelib.integrator.legacy.messages.record_values import (
     UnsendableError,
     sample_record,
     smallest_sample_record,
     values_of,
 )
-from chalicelib.integrator.legacy.redaction import (
+from chalicelib.integrator.legacy.messages.redaction import (
     Redactor,
     secrets_of,
     secrets_of_headers,
     secrets_of_query,
 )
-from chalicelib.integrator.legacy.url_template import UrlTemplate
+from chalicelib.integrator.legacy.messages.url_template import UrlTemplate
 from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.request_template import BodyTemplate
+    from chalicelib.integrator.legacy.messages.request_template import BodyTemplate
 
 _JSON = "application/json"
 # In LEGACY_HEADERS it would be sent beside that of LEGACY_AUTH, and not be read again if refused.
@@ -181,7 +181,7 @@ def _header_lines(
 
 
 def _body_template(source: str, content_type: str) -> "BodyTemplate":
-    from chalicelib.integrator.legacy.request_template import (  # noqa: PLC0415 - only if set
+    from chalicelib.integrator.legacy.messages.request_template import (  # noqa: PLC0415 - if set
         BodyTemplate,
     )
 

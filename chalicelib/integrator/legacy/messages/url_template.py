@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from chalicelib.integrator.legacy.record_values import PROPERTIES, UnsendableError
+from chalicelib.integrator.legacy.messages.record_values import PROPERTIES, UnsendableError
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 

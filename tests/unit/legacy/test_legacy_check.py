@@ -8,8 +8,8 @@ import pytest
 from chalicelib.errors import InvalidError
 from chalicelib.integrator.legacy.legacy_check import Check, check
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.request_format import read
-from chalicelib.integrator.legacy.response_conditions import ResponseConditions
+from chalicelib.integrator.legacy.messages.request_format import read
+from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 from chalicelib.record_id import punch_id
 from chalicelib.settings import Settings
 

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.legacy.response_conditions import SETTINGS, ResponseConditions, read
+from chalicelib.integrator.legacy.messages.response_conditions import (
+    SETTINGS,
+    ResponseConditions,
+    read,
+)
+from chalicelib.integrator.legacy.messages.response_outcome import judge as outcome_of_call
 from chalicelib.integrator.outcome import CallResult, Outcome
-from chalicelib.integrator.outcome import judge as outcome_of_call
 from chalicelib.settings import SettingsError
 
 DELIVERED, OVERLOADED = Outcome.DELIVERED, Outcome.OVERLOADED

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from chalicelib import telemetry
 from chalicelib.errors import PunchClockError
-from chalicelib.integrator.legacy import credentials as credential_settings
-from chalicelib.integrator.legacy.access_token import Token, TokenError
-from chalicelib.integrator.legacy.credentials import Credentials
-from chalicelib.integrator.legacy.redaction import Redactor
-from chalicelib.integrator.legacy.token_cache import TokenCache
+from chalicelib.integrator.legacy.authentication import credentials as credential_settings
+from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError
+from chalicelib.integrator.legacy.authentication.credentials import Credentials
+from chalicelib.integrator.legacy.authentication.token_cache import TokenCache
+from chalicelib.integrator.legacy.messages.redaction import Redactor
 from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.token_request import TokenClient
+    from chalicelib.integrator.legacy.authentication.token_request import TokenClient
 
 # Pauses between two reads: they double from the first to the longest until a secret has changed, or
 # none was refused for twice the longest. An operator may rotate the legacy's side first.

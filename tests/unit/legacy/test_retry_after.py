@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.legacy.retry_after import requested_wait_s
+from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 UNIX_NOW = int(NOW.timestamp())

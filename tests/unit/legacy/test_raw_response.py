@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from chalicelib.integrator.legacy.legacy_response import (
+from chalicelib.integrator.legacy.libcurl.raw_response import (
     closes_connection,
     decode,
     final_fields,

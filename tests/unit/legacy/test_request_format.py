@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.integrator.legacy.record_values import (
+from chalicelib.integrator.legacy.messages.record_values import (
     PROPERTIES,
     sample_record,
     smallest_sample_record,
 )
-from chalicelib.integrator.legacy.request_format import DEFAULT_FORMAT, RequestFormat, read
+from chalicelib.integrator.legacy.messages.request_format import DEFAULT_FORMAT, RequestFormat, read
 from chalicelib.settings import Settings, SettingsError
 from local.child_process import PROJECT
 
@@ -224,7 +224,7 @@ def test_sample_records_have_every_property_and_only_the_required_ones() -> None
 
 PROGRAM = """
 import json, sys
-from chalicelib.integrator.legacy import request_format
+from chalicelib.integrator.legacy.messages import request_format
 from chalicelib.settings import Settings
 settings = Settings(legacy_url="https://hr.example/punches")
 request_format.read(settings, lambda name: getattr(settings, name))
@@ -237,7 +237,7 @@ def test_default_format_imports_no_template_engine() -> None:
         [sys.executable, "-c", PROGRAM], cwd=PROJECT, capture_output=True, text=True, timeout=60
     )
     modules = json.loads(done.stdout)
-    assert "chalicelib.integrator.legacy.request_format" in modules
+    assert "chalicelib.integrator.legacy.messages.request_format" in modules
     loaded = {name.partition(".")[0] for name in modules}
     assert not loaded & {"jinja2", "markupsafe", "jmespath"}
 

@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.legacy.record_values import UnsendableError, sample_record, values_of
-from chalicelib.integrator.legacy.url_template import UrlTemplate
+from chalicelib.integrator.legacy.messages.record_values import (
+    UnsendableError,
+    sample_record,
+    values_of,
+)
+from chalicelib.integrator.legacy.messages.url_template import UrlTemplate
 from chalicelib.net import is_http_url
 from chalicelib.settings import SettingsError
 

@@ -15,9 +15,9 @@ from urllib.parse import quote_plus, urlsplit
 from authlib.integrations.requests_client import OAuth2Session
 from requests import RequestException, Response
 
-from chalicelib.integrator.legacy.access_token import Token, TokenError, is_token
-from chalicelib.integrator.legacy.curl_adapter import CurlAdapter, CurlError
-from chalicelib.integrator.legacy.transport import Transport
+from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError, is_token
+from chalicelib.integrator.legacy.libcurl.curl_adapter import CurlAdapter, CurlError
+from chalicelib.integrator.legacy.libcurl.transport import Transport
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import SettingsError
 

@@ -13,20 +13,20 @@ from urllib.parse import unquote
 import pycurl
 
 from chalicelib import telemetry
-from chalicelib.integrator.legacy import header_lines
-from chalicelib.integrator.legacy.access_token import is_token
-from chalicelib.integrator.legacy.redaction import Redactor
-from chalicelib.integrator.legacy.transport import (
+from chalicelib.integrator.legacy.authentication.access_token import is_token
+from chalicelib.integrator.legacy.libcurl.transport import (
     Transport,
     has_control_characters,
     parse_authorities,
     parse_client_certificate,
     parse_proxy,
 )
+from chalicelib.integrator.legacy.messages import header_lines
+from chalicelib.integrator.legacy.messages.redaction import Redactor
 from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from chalicelib.integrator.legacy.token_request import TokenClient
+    from chalicelib.integrator.legacy.authentication.token_request import TokenClient
 
 _LIBCURL_SCHEMES = {"basic": pycurl.HTTPAUTH_BASIC, "digest": pycurl.HTTPAUTH_DIGEST}
 
@@ -139,7 +139,7 @@ def _login(mode: str, values: Mapping[str, str]) -> Login | None:
 
 def _token_client(settings: Settings, values: Mapping[str, str]) -> "TokenClient":
     # With authlib and requests, which no other mode needs.
-    from chalicelib.integrator.legacy.token_request import TokenClient  # noqa: PLC0415
+    from chalicelib.integrator.legacy.authentication.token_request import TokenClient  # noqa: PLC0415
 
     for name in ("legacy_client_id", "legacy_client_secret", "legacy_scope", "legacy_audience"):
         _require_no_control_characters(name, values.get(name, ""))

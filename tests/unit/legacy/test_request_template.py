@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.integrator.legacy.record_values import UnsendableError, sample_record, values_of
-from chalicelib.integrator.legacy.request_template import BodyTemplate
+from chalicelib.integrator.legacy.messages.record_values import (
+    UnsendableError,
+    sample_record,
+    values_of,
+)
+from chalicelib.integrator.legacy.messages.request_template import BodyTemplate
 from chalicelib.settings import SettingsError
 
 JSON, XML, FORM = "application/json", "text/xml; charset=utf-8", "application/x-www-form-urlencoded"

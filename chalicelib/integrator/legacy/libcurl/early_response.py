@@ -8,8 +8,8 @@ request.
 
 import pycurl
 
-from chalicelib.integrator.legacy.legacy_response import ResponseBuffer
-from chalicelib.integrator.legacy.tcp_info import received_bytes
+from chalicelib.integrator.legacy.libcurl.raw_response import ResponseBuffer
+from chalicelib.integrator.legacy.libcurl.tcp_info import received_bytes
 
 
 class EarlyResponse:

@@ -14,12 +14,15 @@ import pycurl
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import BaseAdapter
 
-from chalicelib.integrator.legacy.call_error import refuses_credentials
-from chalicelib.integrator.legacy.legacy_response import final_fields
-from chalicelib.integrator.legacy.transport import Transport
+from chalicelib.integrator.legacy.libcurl.call_error import refuses_credentials
+from chalicelib.integrator.legacy.libcurl.raw_response import final_fields
+from chalicelib.integrator.legacy.libcurl.transport import Transport
 
 _MAX_HEAD_BYTES = 100_000
 _MAX_BODY_BYTES = 100_000
+# CURLOPT_QUICK_EXIT, which pycurl does not name: the end of a request does not wait for a name
+# look-up that hangs, and that nothing can cancel.
+_QUICK_EXIT = 322
 
 
 class CurlError(RequestException):
@@ -72,6 +75,7 @@ class CurlAdapter(BaseAdapter):
             curl.setopt(pycurl.HTTPHEADER, headers)
             if request.body is not None:
                 curl.setopt(pycurl.POSTFIELDS, request.body)
+            curl.setopt(_QUICK_EXIT, 1)
             curl.setopt(pycurl.TIMEOUT_MS, max(1, math.ceil(timeout * 1000)))  # 0 would be none
             curl.setopt(pycurl.HEADERFUNCTION, _receive_into(head, _MAX_HEAD_BYTES))
             curl.setopt(pycurl.WRITEFUNCTION, _receive_into(body, _MAX_BODY_BYTES))

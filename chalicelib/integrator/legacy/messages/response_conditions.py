@@ -23,8 +23,8 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathTypeError
 
-from chalicelib.integrator.legacy import media_type
-from chalicelib.integrator.legacy.condition_syntax import compile_condition
+from chalicelib.integrator.legacy.messages import media_type
+from chalicelib.integrator.legacy.messages.condition_syntax import compile_condition
 from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, CallResult, Outcome, storable
 from chalicelib.telemetry import event
 

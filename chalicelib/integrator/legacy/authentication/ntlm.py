@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Sequence
 import pycurl
 import spnego
 
-from chalicelib.integrator.legacy.call_steps import Transfer
+from chalicelib.integrator.legacy.libcurl.call_steps import Transfer
 
 _CHALLENGE = re.compile(rb"(?im)^www-authenticate:[ \t]*NTLM[ \t]+([\w+/]+=*)")
 # The legacy may close the connection between the messages.

@@ -33,8 +33,8 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing, url_quote
 
-from chalicelib.integrator.legacy import media_type
-from chalicelib.integrator.legacy.record_values import NAMES, UnsendableError
+from chalicelib.integrator.legacy.messages import media_type
+from chalicelib.integrator.legacy.messages.record_values import NAMES, UnsendableError
 from chalicelib.settings import SettingsError
 
 _SETTING = "LEGACY_BODY"

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 
 from chalicelib import telemetry
-from chalicelib.integrator.legacy.access_token import Token, TokenError
+from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError
 
 # Pauses after requests that failed: they double from the first to the longest. Issuers may lock a
 # client whose requests they refuse too often.

@@ -1,0 +1,43 @@
+"""Judge a response: by the operator's conditions first, then by the rules of ``outcome``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
+from chalicelib.integrator.outcome import CallResult, judge_response
+
+if TYPE_CHECKING:
+    from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
+
+
+def judge(
+    conditions: ResponseConditions | None,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    latency_s: float,
+    *,
+    is_whole: bool,
+) -> CallResult:
+    """Judge a response: by the conditions, if there are any and the body is whole, or by the rules.
+
+    A condition must not take a part for the whole: "no error in it" holds for many a part.
+
+    Args:
+        conditions: the conditions of the legacy.
+        status: the HTTP status.
+        headers: by lower-case names.
+        body: the body, without a Content-Encoding.
+        latency_s: how long the call took.
+        is_whole: whether all of the body has arrived, and was short enough to be kept.
+    """
+    retry_after_s = requested_wait_s(headers, status, datetime.now(UTC))
+    if conditions and is_whole:
+        result = conditions.judge(status, headers, body, latency_s, retry_after_s)
+        if result is not None:
+            return result
+    needs_message = conditions is not None and conditions.define_delivery
+    return judge_response(status, body, latency_s, retry_after_s, needs_message=needs_message)
