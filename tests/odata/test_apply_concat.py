@@ -1,6 +1,7 @@
-"""``concat`` in ``$apply``: rows of several kinds, each with its own properties."""
+"""``concat`` and ``rollup`` in ``$apply``: rows of several kinds, each with its own properties."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -78,6 +79,29 @@ def test_groups_by_different_paths_are_concatenated(client: Client, data: DataSe
         {each.point.employerId for each in data.logs}
     )
     assert all(each["point"].keys() == {"employerId"} for each in actual)
+
+
+def test_rollup_adds_subtotals(client: Client, data: DataSet) -> None:
+    actual = rows(
+        client,
+        "PointRecords",
+        "groupby((rollup(employerId,status),rollup(attempts,utcOffsetMinutes)),"
+        "aggregate($count as n))",
+        ("$top", "1000"),
+    )
+    names = ("employerId", "status", "attempts", "utcOffsetMinutes")
+    expected = Counter(
+        tuple(getattr(record, each) if each in kept else None for each in names)
+        for record in data.records
+        for kept in (
+            {*names}, {*names} - {names[3]}, {*names} - {names[1]}, {names[0], names[2]},
+        )
+    )  # fmt: skip
+    assert {tuple(each.get(name) for name in names): each["n"] for each in actual} == expected
+    assert [len(each) for each in actual] == sorted((len(each) for each in actual), reverse=True)
+    assert (
+        rows(client, "IntegrationLogs", "groupby((rollup(point/employerId,point/id)))/top(0)") == []
+    )
 
 
 def test_numbers_share_the_wider_type_and_texts_any_collation(client: Client) -> None:

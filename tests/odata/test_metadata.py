@@ -152,15 +152,17 @@ def test_every_property_has_a_description_and_precision(client: Client) -> None:
             assert prop.attrib["Precision"] == "6"
 
 
-def test_unsupported_features_of_apply_are_declared(client: Client) -> None:
+def test_supported_features_of_apply_are_declared(client: Client) -> None:
     container = csdl(client)["PunchClock"]["Service"]
     for name in ENTITY_SETS:
         supported = container[name]["@Org.OData.Aggregation.V1.ApplySupported"]
-        assert supported["Rollup"] == "None"
+        assert supported["Rollup"] == "MultipleHierarchies"
+        first, second, *_ = (each.name for each in ENTITY_SETS[name].properties)
+        rollup = f"groupby((rollup({first},{second}),rollup({second},{first})))"
+        assert client.get(name, ("$apply", rollup)).status == 200
         assert supported["From"] is False
-        for apply in ("groupby((rollup($all,id)))", "aggregate(id with sum as s from id with max)"):
-            with pytest.raises(NotImplementedByServiceError):
-                client.get(name, ("$apply", apply))
+        with pytest.raises(NotImplementedByServiceError):
+            client.get(name, ("$apply", "aggregate(id with sum as s from id with max)"))
 
 
 def test_filter_functions_list_operators_and_functions(client: Client) -> None:

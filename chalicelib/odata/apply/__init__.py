@@ -7,6 +7,7 @@ a request; start there.
 - ``handler``: prepare the statements for a request: a page of rows, or their count.
 - ``transformations``: the table of transformations, and the simple ones (filter, compute …).
 - ``grouping``: ``groupby`` and ``aggregate``.
+- ``rollup``: the groupings that ``rollup`` in ``groupby`` stands for.
 - ``aggregates``: the aggregation methods and their SQL.
 - ``top_skip``: transformations that keep some rows (top, skip, topcount, bottomsum …).
 - ``concatenation``: ``concat``, the rows of several sequences of transformations.

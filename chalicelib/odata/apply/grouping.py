@@ -17,6 +17,7 @@ from chalicelib.odata.apply.aggregates import (
     occurrence_number,
     total_count,
 )
+from chalicelib.odata.apply.concatenation import concatenated
 from chalicelib.odata.apply.pipeline import Pipeline, with_hidden
 from chalicelib.odata.apply.relation import (
     RESULT,
@@ -27,6 +28,7 @@ from chalicelib.odata.apply.relation import (
     Subselect,
     grouped_navigations,
 )
+from chalicelib.odata.apply.rollup import read_groupings
 from chalicelib.odata.ast import Column, Count, NavigationStep, Node, Variable
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
@@ -37,12 +39,11 @@ _SEGMENTS = r"[^\W\d][\w.]*(?:/[^\W\d][\w.]*)*"
 _PATH = re.compile(_SEGMENTS)
 _COUNT_OF = re.compile(rf"(?:(?P<path>{_SEGMENTS})/)?\$count")
 _METHOD = re.compile(r"[^\W\d][\w.]*")
-_ROLLUP = re.compile(r"(?:rollup|rolluprecursive)[ \t\r\n]*\(", re.IGNORECASE)
 _NO_METHOD = "An aggregation method is missing, as in … with sum as total"
 
 
 def groupby(pipeline: Pipeline, span: Span) -> Relation:
-    """Read ``groupby((a,b))`` or ``groupby((a,b),aggregate(…))``."""
+    """Read ``groupby((a,b))`` or ``groupby((a,b),aggregate(…))``, and ``rollup(a,b)`` in it."""
     parameters = span.split(",")
     paths = parameters[0].parenthesized()
     if paths is None:
@@ -60,7 +61,14 @@ def groupby(pipeline: Pipeline, span: Span) -> Relation:
             raise unsupported("groupby is not supported with anything but aggregate(…)", second.at)
         if aggregates is None:
             raise syntax_error("aggregate needs parameters in parentheses", second.after)
-    return _group(pipeline, paths.split(","), aggregates)
+    groupings = read_groupings(paths.split(","))
+    if len(groupings) == 1:
+        return _group(pipeline, groupings[0], aggregates)
+    results = []
+    for grouping in groupings:
+        pipeline.count_transformation(span)
+        results.append(_group(pipeline, grouping, aggregates))
+    return concatenated(results, pipeline.columns, span.at)
 
 
 def aggregate(pipeline: Pipeline, span: Span) -> Relation:
@@ -132,8 +140,6 @@ class _GroupKeys:
 
     def add(self, path: Span) -> None:
         """Read the path of a property to group by."""
-        if _ROLLUP.match(path.text):
-            raise unsupported("rollup is not supported", path.at)
         if not _PATH.fullmatch(path.text):
             raise syntax_error("A property to group by is expected", path.at)
         _require_single_valued(path, self._pipeline.relation, "Grouping by")

@@ -97,7 +97,7 @@ def of_entity_set(entity: EntityType, expand_depth: int) -> Annotations:
         f"{CAPABILITIES}.ChangeTracking": {"Supported": False},
         f"{AGGREGATION}.ApplySupported": {
             "Transformations": sorted(TRANSFORMATIONS),
-            "Rollup": EnumMember(f"{AGGREGATION}.RollupType", "None"),
+            "Rollup": EnumMember(f"{AGGREGATION}.RollupType", "MultipleHierarchies"),
             "From": False,
         },
     }

@@ -199,6 +199,30 @@ def _groupby(chain: Chain, draw: Any) -> None:
     _replace_rows(chain, f"{text})", step, paths, aggregates)
 
 
+def _rollup(chain: Chain, draw: Any) -> None:
+    exact = sorted(each for each in chain.exact() if chain.kinds[each] != "double")
+    if len(exact) < 3:
+        return
+    first, *paths = draw(st.lists(st.sampled_from(exact), min_size=3, max_size=4, unique=True))
+    alias = chain.alias()
+    parts = []
+    for length in range(len(paths), 0, -1):
+        keys = [first, *paths[:length]]
+
+        def step(rows: list[Row], keys: list[str] = keys) -> list[Row]:
+            groups = reference.grouped(rows, keys)
+            for group, members in groups:
+                setattr(group, alias, len(members))
+            return [group for group, _ in groups]
+
+        parts.append(([step], [(each, False) for each in keys], set(paths[length:])))
+    text = f"groupby(({first},rollup({','.join(paths)})),aggregate($count as {alias}))"
+    chain.add(text, lambda rows: reference.concatenated(rows, parts))
+    chain.kinds = {path: chain.kinds[path] for path in (first, *paths)} | {alias: "decimal"}
+    chain.inexact &= set(chain.kinds)
+    chain.entity, chain.order, chain.unique = None, [], ["#branch", "#position"]
+
+
 def _aggregate(chain: Chain, draw: Any) -> None:
     aggregates = _aggregates(chain, draw)
 
@@ -299,4 +323,4 @@ _SIMPLE_MAKERS = [
     _filter, _filter, _compute, _compute, _groupby, _groupby, _groupby, _aggregate, _orderby, _cut,
     _ranked, _identity,
 ]  # fmt: skip
-_MAKERS = [*_SIMPLE_MAKERS, _concat, _concat]
+_MAKERS = [*_SIMPLE_MAKERS, _concat, _concat, _rollup]
