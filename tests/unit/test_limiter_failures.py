@@ -57,17 +57,22 @@ def test_failures_that_begin_late_are_compared_with_those_since_the_first() -> N
     assert learned.background <= 0.02
 
 
-def test_few_calls_at_a_small_limit_show_that_the_background_is_lower() -> None:
-    """Sixteen calls decide at a limit of some calls. If they succeed, the failures were load."""
-    learned = LearnedState(limit=4.0, slow_start=0.0, background=0.17)
+def decide_by_successes(learned: LearnedState, *, one_fails_of: int) -> None:
+    """Have one call of several fail until the limit is cut; then none, until that is decided."""
     detector = FailureDetector(Parameters(), learned)
     number = 0
     while detector.limit_before_cut is None:
         number += 1
-        detector.on_result(number % 2 == 0, number, number + 0.1)
+        detector.on_result(number % one_fails_of != 0, number, number + 0.1)
     while detector.limit_before_cut:
         number += 1
         detector.on_result(True, number, number + 0.1)
+
+
+def test_few_calls_at_a_small_limit_show_that_the_background_is_lower() -> None:
+    """Sixteen calls decide at a limit of some calls. If they succeed, the failures were load."""
+    learned = LearnedState(limit=4.0, slow_start=0.0, background=0.17)
+    decide_by_successes(learned, one_fails_of=2)
     assert learned.limit < 4
     assert learned.background <= 2 / 16
 
@@ -75,12 +80,5 @@ def test_few_calls_at_a_small_limit_show_that_the_background_is_lower() -> None:
 def test_fifty_calls_without_a_failure_leave_a_background_of_four_per_cent() -> None:
     """Of 50 calls of which 4 % fail, none fails in one case of eight."""
     learned = LearnedState(limit=100.0, slow_start=0.0, background=0.04)
-    detector = FailureDetector(Parameters(), learned)
-    number = 0
-    while detector.limit_before_cut is None:
-        number += 1
-        detector.on_result(number % 4 != 0, number, number + 0.1)
-    while detector.limit_before_cut:
-        number += 1
-        detector.on_result(True, number, number + 0.1)
+    decide_by_successes(learned, one_fails_of=4)
     assert learned.background == 0.04
