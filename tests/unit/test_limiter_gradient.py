@@ -5,7 +5,7 @@ from collections.abc import Callable
 from bench.legacies.client import Clock, simulate
 from bench.legacies.models import Response
 from chalicelib.integrator.limiter import adaptive
-from chalicelib.integrator.limiter.gradient import SampleWindow
+from chalicelib.integrator.limiter.sample_window import SampleWindow
 
 BASE_S = 0.1
 LIMIT = 24.0

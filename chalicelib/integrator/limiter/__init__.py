@@ -6,6 +6,7 @@ Start with ``adaptive_limiter``, then ``gradient``, whose head has the formula.
 - ``policies``: the two policies, ``adaptive`` and ``classic``, and the one that is configured.
 - ``adaptive_limiter``: joins the parts of the policy ``adaptive``.
 - ``gradient``: the limit from latencies: slow start, steady state, probes.
+- ``sample_window``: the calls from which it learns latencies.
 - ``failure_detector``: what failures mean: load, noise or an outage.
 - ``rate_estimator``: the rate of a legacy that refuses with Retry-After, and the pace below it.
 - ``refusal_scope``: whether a Retry-After concerns all calls, or only some.

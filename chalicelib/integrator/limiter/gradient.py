@@ -49,74 +49,19 @@ from chalicelib.integrator.limiter.parameters import (
     NO_CEILING,
     PROBE_MIN_FACTOR,
     QUEUE_RELIEF,
-    SAME_INSTANT_S,
     SLOW_START_FULL,
     SLOW_START_MIN_CALLS,
     SLOW_START_MIN_STEP,
     SLOW_START_WINDOW,
     SLOW_START_WINDOWS,
     VARIANCE_WEIGHT,
-    WINDOW_COMPLETE,
     WINDOW_FULL,
     WINDOW_MIN_CALLS,
-    WINDOW_PATIENCE,
     WINDOW_SUCCESSES,
     Parameters,
 )
+from chalicelib.integrator.limiter.sample_window import SampleWindow
 from chalicelib.integrator.limiter.state import LearnedState
-
-
-class SampleWindow:
-    """A sample of calls that were sent one after another at one limit.
-
-    It is complete once most of its calls have ended: the slowest fifth is not awaited. Calls sent
-    with fewer than ``full`` slots occupied, by calls in flight or by reservations, are not sampled:
-    they show nothing about the limit. The occupied slots are counted again when a call ends: a
-    reservation may have ended meanwhile. So that no window lasts for ever, it is complete as well
-    once many calls have ended that were sent later.
-    """
-
-    def __init__(self, limit: int, size: int, full: float, now: float) -> None:
-        self.limit, self._size, self._full = limit, size, full
-        self._began_at, self._sent_until = now, math.inf
-        self._sent = self._refused = self._ended_later = self.ended = self.succeeded = 0
-        self.latency = self.variance = 0.0  # mean and variance of the log latencies
-
-    def on_start(self, occupied: int, now: float) -> None:
-        """Count a call that is sent; with the last one, close the window to later calls."""
-        self._sent += occupied >= self._full
-        if self._sent > self._size:
-            self._sent_until = min(self._sent_until, now + SAME_INSTANT_S)
-
-    def on_result(self, ok: bool, latency_s: float, occupied: int, sent_at: float) -> bool:
-        """Add a call's result; return whether the window is complete."""
-        if self._includes(occupied, sent_at):
-            self.ended += 1
-            if ok:  # Welford's recurrence
-                self.succeeded += 1
-                deviation = math.log(latency_s) - self.latency
-                self.latency += deviation / self.succeeded
-                self.variance += (
-                    deviation * deviation * (1 - 1 / self.succeeded) - self.variance
-                ) / self.succeeded
-        return self._is_complete
-
-    def on_refused(self, occupied: int, sent_at: float) -> bool:
-        """Leave a refused call out of the sample; return whether the window is complete."""
-        self._refused += self._includes(occupied, sent_at)
-        return self._is_complete
-
-    def _includes(self, occupied: int, sent_at: float) -> bool:
-        """Return whether a call belongs to the window: sent in it, while the limit was reached."""
-        self._ended_later += sent_at >= self._sent_until
-        return occupied >= self._full and self._began_at <= sent_at < self._sent_until
-
-    @property
-    def _is_complete(self) -> bool:
-        return (
-            self.ended >= WINDOW_COMPLETE * (self._size - self._refused)
-            or self._ended_later > WINDOW_PATIENCE * self._size
-        )
 
 
 class GradientLimit:
