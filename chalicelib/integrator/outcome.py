@@ -17,7 +17,8 @@ if LEGACY_DELIVERED is set: otherwise ``{"ok": false}`` would be a delivery.
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
 a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
 status. ``liveness`` decides it.
-(***) Also nginx's 400 for a client certificate that is missing, expired or not trusted.
+(***) Also nginx's own page of status 400 for a client certificate that is missing, expired or not
+trusted.
 
 The operator's conditions are asked before these rules: ``legacy.messages.response_outcome``. A
 record from which no request can be made is REFUSED: it is not sent.
@@ -40,8 +41,11 @@ CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
 # The pages of nginx for its errors 495 and 496, which it sends with status 400:
 # https://nginx.org/en/docs/http/ngx_http_ssl_module.html#errors
+# Only as the title of the page: a legacy may quote a record that has the same text.
 _CERTIFICATE_REFUSED = re.compile(
-    rb"400 (?:The SSL certificate error|No required SSL certificate was sent)"
+    rb"\s*(?:<!doctype[^<>]*>\s*)?<html>\s*<head>\s*<title>"
+    rb"400 (?:The SSL certificate error|No required SSL certificate was sent)</title>",
+    re.IGNORECASE,
 )
 _MAX_LOG_CHARS = 8_000
 # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
@@ -103,7 +107,7 @@ def judge_response(
     """
     what = f"HTTP {status}"
     credentials_refused = status in CREDENTIALS_REFUSED or (
-        status == 400 and _CERTIFICATE_REFUSED.search(body) is not None
+        status == 400 and _CERTIFICATE_REFUSED.match(body) is not None
     )
     if 200 <= status < 300:
         fault = _fault_of_success(status, body, needs_message)

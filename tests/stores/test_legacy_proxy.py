@@ -110,6 +110,7 @@ def test_socks_proxy_that_refuses_is_an_overload(answers: list[bytes], log: str)
         with pytest.raises(TokenError) as raised:
             credentials_of({**environ, **OAUTH2}).current()
     assert (result.outcome, result.log) == (Outcome.OVERLOADED, f"No response: {log}")
+    assert ("the proxy to the token endpoint refuses" in str(raised.value)) is ("refuses" in log)
     assert result.credentials_refused is raised.value.is_refused is ("refuses" in log)
     assert not result.may_be_the_records_fault
 

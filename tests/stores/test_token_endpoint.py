@@ -1,5 +1,6 @@
 """Access tokens from a real authorization server, and from token endpoints that misbehave."""
 
+import gzip
 import json
 import math
 import socket
@@ -103,6 +104,15 @@ def test_lifetime_of_a_token(expires_in: object, renewed_after_s: float, used_fo
     )
 
 
+@pytest.mark.parametrize("kind", ["null", '"BEARER"'])
+def test_token_without_a_type_is_a_bearer_token(kind: str) -> None:
+    body = f'{{"access_token": "t", "token_type": {kind}}}'.encode()
+    zipped = Response(200, {"Content-Encoding": "gzip"}, gzip.compress(body))
+    for answer in (Response(body=body), zipped):
+        with HttpServer(lambda _, answer=answer: answer).running() as server:
+            assert request(server.url).text == "t"
+
+
 def test_token_that_arrives_later_than_it_lives_is_used_for_a_second() -> None:
     clock = iter([NOW, NOW + 5])
     with HttpServer(
@@ -171,9 +181,9 @@ def endless_headers(peer: socket.socket) -> None:
     [
         (lambda _: time.sleep(1), "did not answer in time"),
         (drip, "did not answer in time"),
-        (lambda _: None, "cannot be reached"),
-        (lambda peer: peer.sendall(raw_response(b"{}")[:-1]), "cannot be reached"),
-        (endless_headers, "cannot be reached"),
+        (lambda _: None, "gave no whole response"),
+        (lambda peer: peer.sendall(raw_response(b"{}")[:-1]), "gave no whole response"),
+        (endless_headers, "gave no whole response"),
     ],
 )
 def test_broken_answer_ends_in_time(respond: Callable[[socket.socket], None], reason: str) -> None:

@@ -74,6 +74,26 @@ def test_client_certificate_that_nginx_refuses_is_not_the_records_fault(what: st
     result = judge_response(400, page, 0.1, None)
     assert (result.outcome, result.credentials_refused) == (Outcome.OVERLOADED, True)
     assert not judge_response(500, page, 0.1, None).credentials_refused
+    for start in ("\n<!DOCTYPE HTML>\n<html>\n<head>\n", "<HTML><HEAD>"):
+        other = f"{start}<title>400 {what}</title></head><body bgcolor=white>".encode()
+        assert judge_response(400, other, 0.1, None).credentials_refused
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "400 {}",
+        '{{"error": "unknown device 400 {}"}}',
+        "<html><head><title>Error</title></head><body><h1>400 {}</h1></body></html>",
+        "<html><head><title>Device 400 {}</title></head>",
+        "no <html><head><title>400 {}</title></head>",
+    ],
+)
+def test_record_that_is_quoted_is_not_the_page_of_nginx(page: str) -> None:
+    """A device may have the name of a page; its record must be parked like any other."""
+    body = page.format("No required SSL certificate was sent").encode()
+    result = judge_response(400, body, 0.1, None)
+    assert (result.outcome, result.credentials_refused) == (Outcome.REFUSED, False)
 
 
 def test_credentials_are_refused_by_401_403_and_407_only() -> None:

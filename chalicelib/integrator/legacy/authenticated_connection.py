@@ -62,7 +62,7 @@ class AuthenticatedConnection:
             self._credentials.report_accepted(used)
         if not result.credentials_refused and result.http_status is not None:
             return result
-        if self._credentials.report_refused(used, result.http_status):
+        if self._credentials.report_failed(used, result.http_status):
             remaining_s = started + self._endpoint.call_timeout_s - time.monotonic()
             try:
                 used = self._credentials.current(max_wait_s=max(0.0, remaining_s / 2))

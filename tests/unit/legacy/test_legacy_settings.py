@@ -97,13 +97,17 @@ def test_contradiction_names_the_settings(environ: dict[str, str], message: str)
         ({"LEGACY_CA": "-----BEGIN CERTIFICATE-----\nhush"}, "LEGACY_CA contains no certificate"),
         (
             {**OAUTH2, "LEGACY_TOKEN_URL": "http://issuer.example/token"},
-            "LEGACY_TOKEN_URL must be a URL such as https://issuer.example/token",
+            "LEGACY_TOKEN_URL must be an https URL without user and password",
         ),
         (
             {**OAUTH2, "LEGACY_CLIENT_ID": "a:b", "LEGACY_CLIENT_AUTH": "basic-raw"},
             "LEGACY_CLIENT_ID must not contain a colon",
         ),
-        ({**OAUTH2, "LEGACY_TOKEN_URL": "issuer"}, "LEGACY_TOKEN_URL must be a URL such as"),
+        (
+            {**OAUTH2, "LEGACY_TOKEN_URL": "https://u:hush@issuer.example/token"},
+            "LEGACY_TOKEN_URL must be an https URL without user and password",
+        ),
+        ({**OAUTH2, "LEGACY_TOKEN_URL": "issuer"}, "LEGACY_TOKEN_URL must be an https URL"),
         (
             {**OAUTH2, "LEGACY_CLIENT_SECRET": "hush\thush"},
             "LEGACY_CLIENT_SECRET must not contain control characters",

@@ -1,6 +1,7 @@
 """What the client reads from a response itself: the head and the encoding."""
 
 import gzip
+import time
 import zlib
 
 import pytest
@@ -48,6 +49,31 @@ def test_body_that_cannot_be_decoded_is_unchanged(encoding: str | None) -> None:
 def test_decoded_body_is_bounded() -> None:
     bomb = zlib.compress(b" " * 50_000_000)
     assert len(decode(bomb, "deflate")) == 1_000_000
+    assert decode(bomb, "deflate", 100) == b" " * 100
+
+
+EMPTY = gzip.compress(b"")
+
+
+def test_number_of_members_is_bounded() -> None:
+    """The CPU time of 100,000 members, each copied, is seconds."""
+    within, beyond = (EMPTY * before + gzip.compress(SUCCESS) for before in (99, 100))
+    assert decode(within, "gzip") == SUCCESS
+    assert decode(beyond, "gzip") == beyond
+
+
+def test_members_within_members_are_bounded() -> None:
+    bomb = gzip.compress(EMPTY * 40_000)
+    started = time.process_time()
+    assert decode(bomb, "gzip, gzip") == bomb
+    assert time.process_time() - started < 0.3
+
+
+def test_number_of_encodings_is_bounded() -> None:
+    thrice = gzip.compress(gzip.compress(gzip.compress(SUCCESS)))
+    assert decode(thrice, "gzip, gzip, gzip") == SUCCESS
+    fourth = gzip.compress(thrice)
+    assert decode(fourth, "gzip, gzip, gzip, gzip") == fourth
 
 
 OK = b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\n\r\n"

@@ -32,7 +32,7 @@ class Store:
 
     def refuse(self) -> None:
         """Refuse the present credentials, and wait until what that causes is over."""
-        assert not self.credentials.report_refused(self.credentials.current(), 401)
+        assert not self.credentials.report_failed(self.credentials.current(), 401)
         wait_until(lambda: not any(each.name == "credentials" for each in threading.enumerate()))
 
     @property
@@ -81,7 +81,7 @@ def test_refusal_of_credentials_that_are_replaced_reads_nothing(store: Store) ->
     store.now, store.token = 60, "second"
     store.refuse()
     store.now = 120
-    store.credentials.report_refused(old, 401)
+    store.credentials.report_failed(old, 401)
     assert store.reads == 1
 
 

@@ -131,8 +131,8 @@ class SharedCredentials:
         if self._tokens and used.token:
             self._tokens.report_accepted()
 
-    def report_refused(self, used: CallCredentials, status: int | None) -> bool:
-        """Tell that a call with these credentials was refused, or found no way to the legacy.
+    def report_failed(self, used: CallCredentials, status: int | None) -> bool:
+        """Tell that a call with these credentials was refused, or got no response.
 
         Args:
             used: what the call carried.

@@ -63,8 +63,8 @@ class TokenClient:
         url = urlsplit(self.url) if is_http_url(self.url) else None
         if url is None or (url.scheme != "https" and not is_loopback(url.hostname)):
             raise SettingsError(
-                "LEGACY_TOKEN_URL must be a URL such as https://issuer.example/token. Without"
-                " TLS, http, it may only lead to this machine."
+                "LEGACY_TOKEN_URL must be an https URL without user and password, such as"
+                " https://issuer.example/token. An http URL may only lead to this machine."
             )
 
     def request(
@@ -154,10 +154,11 @@ def _read_token(status: int, body: bytes, requested_at: float) -> Token:
     # Some servers send their errors with 200.
     if not 200 <= status < 300 or (fields.get("error") and not fields.get("access_token")):
         raise _refusal(status, fields)
-    text, kind = fields.get("access_token"), fields.get("token_type", "Bearer")
+    text, kind = fields.get("access_token"), fields.get("token_type")
     if not (isinstance(text, str) and is_token(text)):
         raise TokenError(f"the token endpoint answers HTTP {status} without an access token")
-    if not (isinstance(kind, str) and kind.lower() == "bearer"):
+    # RFC 6749, section 5.1, requires a type, but some servers send none, or null.
+    if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
         raise TokenError("the token endpoint issues tokens of another type than Bearer")
     lifetime_s = _lifetime_s(fields.get("expires_in"))
     if lifetime_s is None:

@@ -15,8 +15,8 @@ from chalicelib.integrator.outcome import CallResult, Outcome, judge_no_response
 _EXCESSIVE_HEAD_BYTES = 200_000
 # Codes that pycurl has no name for, or an old one.
 E_WEIRD_SERVER_REPLY: int = pycurl.E_FTP_WEIRD_SERVER_REPLY
-_E_TOO_LARGE = 100
-_E_PROXY = 97
+E_TOO_LARGE = 100
+E_PROXY = 97
 
 # How libcurl says that a SOCKS proxy refuses our credentials.
 _SOCKS_REFUSAL = re.compile(r"rejected by the SOCKS|authentication method was acceptable")
@@ -40,7 +40,7 @@ _CONNECT_ERRORS = (
     pycurl.E_COULDNT_RESOLVE_HOST,
     pycurl.E_COULDNT_RESOLVE_PROXY,
     pycurl.E_COULDNT_CONNECT,
-    _E_PROXY,
+    E_PROXY,
     pycurl.E_SSL_CONNECT_ERROR,
     pycurl.E_PEER_FAILED_VERIFICATION,
 )
@@ -65,7 +65,7 @@ _ERRORS: dict[int, tuple[Outcome, str]] = {
     pycurl.E_COULDNT_RESOLVE_HOST: (Outcome.OVERLOADED, "the host name was not resolved"),
     pycurl.E_COULDNT_RESOLVE_PROXY: (Outcome.OVERLOADED, "the name of the proxy was not resolved"),
     pycurl.E_COULDNT_CONNECT: (Outcome.OVERLOADED, "the connection was not established"),
-    _E_PROXY: (Outcome.OVERLOADED, "the proxy made no connection"),
+    E_PROXY: (Outcome.OVERLOADED, "the proxy made no connection"),
     pycurl.E_SSL_CONNECT_ERROR: (Outcome.OVERLOADED, "the TLS handshake failed"),
     pycurl.E_SSL_CACERT_BADFILE: (
         Outcome.OVERLOADED,
@@ -77,7 +77,7 @@ _ERRORS: dict[int, tuple[Outcome, str]] = {
     pycurl.E_PARTIAL_FILE: (Outcome.OVERLOADED, "the response broke off in its body"),
     pycurl.E_UNSUPPORTED_PROTOCOL: (Outcome.FAILED, "the response is not HTTP/1.1"),
     E_WEIRD_SERVER_REPLY: (Outcome.FAILED, "the headers of the response are invalid"),
-    _E_TOO_LARGE: (Outcome.FAILED, "the response has too many or too long headers"),
+    E_TOO_LARGE: (Outcome.FAILED, "the response has too many or too long headers"),
     pycurl.E_FILESIZE_EXCEEDED: (Outcome.FAILED, "the body of the response is too long"),
 }
 
@@ -120,7 +120,7 @@ def _explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, s
     if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
         return Outcome.OVERLOADED, f"the proxy answers HTTP {status}"
     if refuses_credentials(curl, error):
-        if error == _E_PROXY:
+        if error == E_PROXY:
             return Outcome.OVERLOADED, "the proxy refuses our credentials"
         return Outcome.OVERLOADED, "the legacy refuses our client certificate"
     if error == pycurl.E_PEER_FAILED_VERIFICATION:
@@ -131,7 +131,7 @@ def _explain(curl: pycurl.Curl, error: int, head_bytes: int) -> tuple[Outcome, s
             )
         return Outcome.OVERLOADED, "the certificate is for another host"
     if error == pycurl.E_RECV_ERROR and head_bytes >= _EXCESSIVE_HEAD_BYTES:
-        error = _E_TOO_LARGE
+        error = E_TOO_LARGE
     return _ERRORS.get(error, (Outcome.OVERLOADED, f"libcurl error {error}"))
 
 
@@ -155,6 +155,6 @@ def refuses_credentials(curl: pycurl.Curl, error: int) -> bool:
     """
     if curl.getinfo(pycurl.HTTP_CONNECTCODE) in (401, 403, 407):
         return True
-    if error == _E_PROXY:
+    if error == E_PROXY:
         return _SOCKS_REFUSAL.search(curl.errstr()) is not None
     return error in _TLS_ERRORS and _CERTIFICATE_ALERT.search(curl.errstr()) is not None

@@ -14,8 +14,13 @@ import pycurl
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import BaseAdapter
 
-from chalicelib.integrator.legacy.libcurl.call_error import refuses_credentials
-from chalicelib.integrator.legacy.libcurl.raw_response import final_fields
+from chalicelib.integrator.legacy.libcurl.call_error import (
+    E_PROXY,
+    E_TOO_LARGE,
+    E_WEIRD_SERVER_REPLY,
+    refuses_credentials,
+)
+from chalicelib.integrator.legacy.libcurl.raw_response import decode, final_fields
 from chalicelib.integrator.legacy.libcurl.transport import Transport
 
 _MAX_HEAD_BYTES = 100_000
@@ -23,6 +28,17 @@ _MAX_BODY_BYTES = 100_000
 # CURLOPT_QUICK_EXIT, which pycurl does not name: the end of a request does not wait for a name
 # look-up that hangs, and that nothing can cancel.
 _QUICK_EXIT = 322
+# The codes of servers that were reached.
+_BROKEN_RESPONSES = (
+    pycurl.E_UNSUPPORTED_PROTOCOL,
+    E_WEIRD_SERVER_REPLY,
+    pycurl.E_PARTIAL_FILE,
+    pycurl.E_GOT_NOTHING,
+    pycurl.E_SEND_ERROR,
+    pycurl.E_RECV_ERROR,
+    pycurl.E_FILESIZE_EXCEEDED,
+    E_TOO_LARGE,
+)
 
 
 class CurlError(RequestException):
@@ -56,7 +72,8 @@ class CurlAdapter(BaseAdapter):
         """Send a request, whose body is text or bytes, and return the response.
 
         ``stream``, ``verify``, ``cert`` and ``proxies`` do not count: the transport decides.
-        Cookies are dropped, and a Content-Encoding is left as it is.
+        Cookies are dropped. A Content-Encoding is undone even if it was not requested, as far as
+        ``decode`` can; the bound of the body's size holds before and after.
 
         Args:
             request: the request.
@@ -83,13 +100,19 @@ class CurlAdapter(BaseAdapter):
             response = Response()
             response.status_code = curl.getinfo(pycurl.RESPONSE_CODE)
         except pycurl.error as error:
-            reason = _reason(curl, int(error.args[0]), self._server)
             is_refused = refuses_credentials(curl, int(error.args[0]))
+            reason = _reason(curl, int(error.args[0]), self._server, is_refused=is_refused)
             raise CurlError(reason, is_refused=is_refused) from None
         finally:
             curl.close()
-        response.headers.update(final_fields(bytes(head)) or {})
-        response.raw = BytesIO(body)
+        if (fields := final_fields(bytes(head))) is None:
+            reason = f"{self._server} gave no whole response: it broke off in its headers"
+            raise CurlError(reason, is_refused=False)
+        content = decode(bytes(body), fields.get("content-encoding"), _MAX_BODY_BYTES + 1)
+        if len(content) > _MAX_BODY_BYTES:
+            raise CurlError(f"the response of {self._server} is too long", is_refused=False)
+        response.headers.update(fields)
+        response.raw = BytesIO(content)
         response.request, response.url = request, request.url or ""
         return response
 
@@ -107,15 +130,21 @@ def _receive_into(buffer: bytearray, limit: int) -> Callable[[bytes], int | None
     return receive
 
 
-def _reason(curl: pycurl.Curl, code: int, server: str) -> str:
+def _reason(curl: pycurl.Curl, code: int, server: str, *, is_refused: bool) -> str:
     """Return why a request failed, without the names of hosts that libcurl would add."""
     # A proxy's answer to CONNECT has a status of its own.
     if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
         return f"the proxy to {server} answers HTTP {status}"
+    if is_refused:
+        if code == E_PROXY:
+            return f"the proxy to {server} refuses our credentials"
+        return f"{server} refuses our client certificate"
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return f"{server} did not answer in time"
     if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CONNECT_ERROR):
         return f"TLS with {server} failed (libcurl error {code})"
     if code == pycurl.E_WRITE_ERROR:
         return f"the response of {server} is too long"
+    if code in _BROKEN_RESPONSES:
+        return f"{server} gave no whole response (libcurl error {code})"
     return f"{server} cannot be reached (libcurl error {code})"

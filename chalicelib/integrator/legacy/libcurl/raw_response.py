@@ -16,6 +16,8 @@ MAX_BODY_BYTES = 1_000_000
 _WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_ENCODINGS = 3
+# Each member costs a copy of the rest of the body: 1 MB can have 50,000 members, which are empty.
+_MAX_MEMBERS = 100
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BLANK_LINE_ENDINGS = (b"\n\r\n", b"\n\n")
 _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
@@ -133,31 +135,38 @@ def _parse_fields(head: bytes) -> dict[str, str]:
     return fields
 
 
-def decode(body: bytes, encoding: str | None) -> bytes:
-    """Undo Content-Encodings that we did not request, up to 1 MB; if that fails, return ``body``.
+def decode(body: bytes, encoding: str | None, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Undo Content-Encodings that we did not request; if that fails, return ``body``.
 
-    The bound makes a decompression bomb harmless, and so does that of the number of encodings.
+    A decompression bomb is harmless: what each encoding yields is cut off at ``max_bytes``, which
+    bounds the memory. More than three encodings, or 100 members of gzip in one, count as a failure,
+    which bounds the CPU time.
     """
     decoded = body
     names = [name.strip().lower() for name in (encoding or "").split(",")]
-    for name in reversed([name for name in names if name not in ("", "identity")][:_MAX_ENCODINGS]):
+    names = [name for name in names if name not in ("", "identity")]
+    if len(names) > _MAX_ENCODINGS:
+        return body
+    for name in reversed(names):
         if name not in ("gzip", "x-gzip", "deflate"):
             return body
-        inflated = _inflate(decoded)
+        inflated = _inflate(decoded, max_bytes)
         if inflated is None:
             return body
         decoded = inflated
     return decoded
 
 
-def _inflate(body: bytes) -> bytes | None:
+def _inflate(body: bytes, max_bytes: int) -> bytes | None:
     """Undo one encoding; gzip may have several members (RFC 1952, section 2.2)."""
     for window_bits in _WINDOW_BITS:
         with contextlib.suppress(zlib.error):
-            inflated = b""
-            while body and len(inflated) < MAX_BODY_BYTES:
+            inflated, rest = b"", body
+            for _ in range(_MAX_MEMBERS):
                 member = zlib.decompressobj(window_bits)
-                inflated += member.decompress(body, MAX_BODY_BYTES - len(inflated))
-                body = member.unused_data if member.unused_data.startswith(_GZIP_MAGIC) else b""
-            return inflated
+                inflated += member.decompress(rest, max_bytes - len(inflated))
+                rest = member.unused_data
+                if len(inflated) >= max_bytes or not rest.startswith(_GZIP_MAGIC):
+                    return inflated
+            return None
     return None
