@@ -138,17 +138,17 @@ def redact_with(redact: Callable[[str], str]) -> None:
             handler.formatter.redact_known = redact
 
 
-def _redact(line: str) -> str:
+def _redact(text: str) -> str:
     """Redact passwords and tokens, which the messages of libraries may quote."""
-    if "://" in line:
-        line = _PASSWORD.sub(r"\1[secret]@", line)
-    if "eyJ" in line:
-        line = _TOKEN.sub("[token]", line)
-    if "pck_" in line:
-        line = _ACCESS_KEY.sub("[access key]", line)
-    if "asic " in line:
-        line = _BASIC.sub(r"\1[secret]", line)
-    return line
+    if "://" in text:
+        text = _PASSWORD.sub(r"\1[secret]@", text)
+    if "eyJ" in text:
+        text = _TOKEN.sub("[token]", text)
+    if "pck_" in text:
+        text = _ACCESS_KEY.sub("[access key]", text)
+    if "asic " in text:
+        text = _BASIC.sub(r"\1[secret]", text)
+    return text
 
 
 # The password of a URL, an access key, Basic credentials, and a JWT. The header of a JWT is a JSON
@@ -160,7 +160,11 @@ _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 
 class JsonLines(logging.Formatter):
-    """Formats an event as one line: a JSON object with secrets redacted."""
+    """Formats an event as one line: a JSON object with secrets redacted in its texts.
+
+    Names, numbers and constant messages are ours and stay: a secret such as ``2000`` or ``"_aws":``
+    would otherwise destroy metrics, and silence alarms.
+    """
 
     def __init__(self, namespace: str = "") -> None:
         super().__init__()
@@ -171,15 +175,26 @@ class JsonLines(logging.Formatter):
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            "message": record.getMessage(),
-            **_bound.get(),
-            **getattr(record, "fields", {}),
+            "message": self._redacted(record.getMessage()) if record.args else str(record.msg),
+            **self._redacted(_bound.get()),
+            **self._redacted(getattr(record, "fields", {})),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = self._redacted(self.formatException(record.exc_info))
         if self._namespace and record.msg in METRICS:
             self._add_metrics(line, METRICS[record.msg], record.created)
-        return _redact(self.redact_known(json.dumps(line, default=str)))
+        return json.dumps(line)
+
+    def _redacted(self, value: Any) -> Any:
+        """Return a value for JSON with secrets redacted in each text."""
+        if not isinstance(value, str):
+            if value is None or isinstance(value, int | float):
+                return value
+            if isinstance(value, Mapping):
+                return {name: self._redacted(each) for name, each in value.items()}
+            if isinstance(value, list | tuple):
+                return [self._redacted(each) for each in value]
+        return _redact(self.redact_known(str(value)))
 
     def _add_metrics(
         self, line: dict[str, Any], metrics: Mapping[str, tuple[str, str]], created: float

@@ -8,9 +8,9 @@ Two strategies get the same number of evaluations:
 Each generation is evaluated on new legacies, against overfitting. Evolution ends with the centroid
 of the better half of its last generation, which averages out the noise of the individuals (genetic
 repair: Beyer, 1995). Its finalists are this centroid and the starts. The finalists of random search
-are the best of each generation and the starts. The finals use more legacies, and the finalist with
-the highest fitness wins. Both winners and the first start are then compared on held-out legacies,
-which no seed draws for training.
+are the best of each generation. The finals use more legacies, and the finalist with the highest
+fitness wins. Both winners and the starts are then compared on held-out legacies, which no seed
+draws for training.
 """
 
 import json
@@ -144,24 +144,26 @@ class Search:
         return next_generation(ranked, plan.options, rng)
 
     def _finals(self, name: str, evaluate: Evaluate) -> str:
-        finalists = list(dict.fromkeys([*self._starts, *map(tuple, self.state[name]["finalists"])]))
+        starts = self._starts if name == "evolution" else []
+        finalists = list(dict.fromkeys([*starts, *map(tuple, self.state[name]["finalists"])]))
         scores = evaluate(
             [self._candidate(genes) for genes in finalists],
             self._legacies(f"{self._plan.seed}/finals", self._plan.finals),
         )
         fitnesses = [fitness(each) for each in scores]
         at = fitnesses.index(max(fitnesses))
-        self.state[name] |= {
-            "winner": finalists[at],
-            "finals": {"winner": summary(scores[at]), "start": summary(scores[0])},
-        }
-        return f"{name} finals: fitness of winner {fitnesses[at]:.4f}, of start {fitnesses[0]:.4f}"
+        figures = {"winner": summary(scores[at])}
+        if starts:
+            figures["start"] = summary(scores[0])
+        self.state[name] |= {"winner": finalists[at], "finals": figures}
+        return f"{name} finals: fitness of winner {fitnesses[at]:.4f}"
 
     def _compare(self, evaluate: Evaluate) -> str:
         candidates = {
             "evolved": self._candidate(self.state["evolution"]["winner"]),
             "random_search": self._candidate(self.state["random"]["winner"]),
             "start": self._candidate(self._starts[0]),
+            **{f"start {n}": self._candidate(each) for n, each in enumerate(self._starts[1:], 2)},
             **self._baselines,
         }
         legacies = self._legacies("held-out", self._plan.held_out)

@@ -16,16 +16,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from bench.integration_cpu import NoDatabase
-from chalicelib.integrator import limiter
-from chalicelib.integrator.call_pool import CallPool
-from chalicelib.integrator.database_worker import DatabaseWorker
-from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.outcome import Outcome
-from chalicelib.integrator.retry_policy import RetryPolicy
-from chalicelib.integrator.run import Run
-from chalicelib.integrator.run_stats import RunStats
-from chalicelib.settings import Settings
+from tests.support.integrator_run import run
 from tests.support.raw_legacy import response
 from tests.support.waiting import wait_until
 
@@ -80,36 +72,10 @@ class ThreadServer:
             assert not each.is_alive()  # so the run has closed all connections
 
 
-def run(url: str, records: int = RECORDS, **settings: float) -> RunStats:
-    config = Settings(**settings)  # type: ignore[arg-type]
-    pool = CallPool(
-        LegacyEndpoint(
-            url,
-            config.legacy_connect_timeout_s,
-            config.legacy_read_timeout_s,
-            config.legacy_call_timeout_s,
-            keep_alive_s=config.legacy_keep_alive_s,
-        )
-    )
-    stats = Run(
-        NoDatabase(records),  # type: ignore[arg-type]
-        pool,
-        DatabaseWorker(pool.wake),
-        limiter.from_settings(config),
-        RetryPolicy.from_settings(config),
-        limit_policy=config.limit_policy,
-        settle_interval_s=config.settle_interval_s,
-        settle_batch=config.settle_batch,
-        rng=random.Random(0),
-    ).run(lambda: 120.0)
-    assert stats is not None
-    return stats
-
-
 @pytest.mark.parametrize("keep_alive_s", [0, 5, 60])
 def test_thread_per_connection_server_works_at_full_capacity(keep_alive_s: float) -> None:
     with ThreadServer(keep_alive_s).running() as server:
-        stats = run(server.url)
+        stats = run(server.url, RECORDS)
     assert stats.outcomes[Outcome.DELIVERED] == RECORDS
     assert stats.seconds <= MAX_RATIO * BEST_S
 
@@ -119,7 +85,7 @@ def test_thread_per_connection_server_works_at_full_capacity_without_keep_alive(
     keep_alive_s: float,
 ) -> None:
     with ThreadServer(keep_alive_s).running() as server:
-        stats = run(server.url, legacy_keep_alive_s=0.0)
+        stats = run(server.url, RECORDS, legacy_keep_alive_s=0.0)
     assert stats.outcomes[Outcome.DELIVERED] == RECORDS
     assert stats.seconds <= MAX_RATIO * BEST_S
 

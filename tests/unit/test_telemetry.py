@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,28 @@ def test_line_without_a_namespace_has_no_metrics(capsys: pytest.CaptureFixture[s
     telemetry.configure("INFO")
     telemetry.event(telemetry.INTEGRATED, delivered=1)
     assert "_aws" not in logged_line(capsys)
+
+
+@pytest.mark.parametrize("secret", ["1795", "2000", '"_aws":', "Unit", "integrated", "here"])
+def test_secret_destroys_no_metric(secret: str, capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.configure("INFO", "here")
+    telemetry.redact_with(lambda text: text.replace(secret, "[secret]"))
+    telemetry.event(telemetry.INTEGRATED, delivered=2000, limit_last=1795.0)
+    fields = logged_line(capsys)
+    assert (fields["integrated"], fields["limit"], fields["level"]) == (2000, 1795.0, "INFO")
+    assert fields["message"] == telemetry.INTEGRATED
+    (metric_set,) = fields["_aws"]["CloudWatchMetrics"]
+    assert metric_set["Namespace"] == "here"
+    assert [each["Name"] for each in metric_set["Metrics"]] == ["integrated", "limit"]
+
+
+def test_secret_is_redacted_in_each_text(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.configure("INFO")
+    telemetry.redact_with(lambda text: text.replace('hu"sh', "[secret]"))
+    telemetry.bind({"run_id": 'hu"sh'})
+    telemetry.error("x", ValueError('hu"sh'), item={"of": [('hu"sh', Path('/hu"sh'))]})
+    fields = logged_line(capsys)
+    assert (fields["run_id"], fields["item"]) == ("[secret]", {"of": [["[secret]", "/[secret]"]]})
+    assert "ValueError: [secret]" in fields["exception"]
+    telemetry.logger.warning("no %s", 'hu"sh')
+    assert logged_line(capsys)["message"] == "no [secret]"

@@ -26,8 +26,8 @@ from chalicelib.integrator.legacy.messages.record_values import (
     to_json,
     values_of,
 )
-from chalicelib.integrator.legacy.messages.redaction import SECRET_FIELDS
 from chalicelib.integrator.legacy.messages.response_outcome import judge
+from chalicelib.integrator.legacy.messages.secret_fields import masked
 from chalicelib.integrator.legacy.messages.url_template import UrlTemplate
 from chalicelib.integrator.outcome import CallResult, Outcome
 
@@ -135,8 +135,7 @@ def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
     """
     request = endpoint.request
     _, body = request.render(record)
-    masked = UrlTemplate(_masked_query(endpoint.url)).fill(values_of(record))
-    url = urlsplit(masked)
+    url = urlsplit(UrlTemplate(_masked_query(endpoint.url)).fill(values_of(record)))
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     key = f"{request.key_header}: {json.loads(record)['id']}"
     lines = [
@@ -147,7 +146,7 @@ def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
         *([key] if request.key_header else []),
         *([f"Content-Length: {len(body)}"] if request.has_body else []),
         "",
-        *([_masked_body(body.decode(request.encoding))] if request.has_body else []),
+        *([masked(body.decode(request.encoding), MASK)] if request.has_body else []),
     ]
     return "\n".join(lines)
 
@@ -169,12 +168,6 @@ def _masked_query(url: str) -> str:
 def _masked_header(line: str) -> str:
     name, _, value = line.partition(": ")
     return line if name.lower() in _PUBLIC_HEADERS or not value else f"{name}: {MASK}"
-
-
-def _masked_body(text: str) -> str:
-    for pattern in SECRET_FIELDS:
-        text = pattern.sub(rf"\g<1>{MASK}", text)
-    return text
 
 
 def _warnings(endpoint: LegacyEndpoint) -> list[str]:

@@ -156,6 +156,21 @@ def test_password_of_a_proxy_in_the_environment_is_redacted(variable: str) -> No
     assert credentials.redact(f"hu@sh, Basic {basic}.") == "[secret], Basic [secret]."
 
 
+def test_no_secret_appears_in_the_repr_of_credentials(certificate: trustme.LeafCert) -> None:
+    values = {
+        "legacy_user": "ann",
+        "legacy_password": "hush-1",
+        "legacy_proxy": "http://ann:hush-2@proxy.example:3128",
+        "legacy_client_certificate": certificate.private_key_and_cert_chain_pem.bytes().decode(),
+    }
+    credentials = credential_settings.parse(Settings(legacy_auth="basic"), values, [])
+    text = repr(credentials)
+    assert "hush" not in text
+    assert "PRIVATE" not in text
+    assert credentials.transport.proxy
+    assert credentials.transport.proxy.password == "hush-2"
+
+
 @pytest.fixture(scope="module")
 def certificate() -> trustme.LeafCert:
     return trustme.CA().issue_cert("punch-clock")

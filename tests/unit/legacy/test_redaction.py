@@ -3,7 +3,8 @@
 import html
 import json
 import time
-from base64 import b64encode
+from base64 import b64encode, encodebytes
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -26,12 +27,53 @@ SECRET = 'pä"ss/w&rd + 7'
         quote_plus(SECRET),
         html.escape(SECRET),
         b64encode(SECRET.encode()).decode(),
+        b64encode(SECRET.encode("latin-1")).decode(),
+        SECRET.encode().hex(),
+        SECRET.encode().decode("latin-1"),
+        SECRET.encode("latin-1").decode(errors="replace"),
+        json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+        json.dumps(SECRET)[1:-1].replace("&", "\\u0026").replace("+", "\\u002B"),
+        json.dumps(json.dumps(SECRET)[1:-1].replace("/", "\\/"))[1:-1],
+        "".join(f"\\u{ord(each):04x}" for each in SECRET),
+        "".join(f"&#{ord(each)};" for each in SECRET),
+        "".join(f"&#x{ord(each):X};" for each in SECRET),
+        "".join(f"%{each:02x}" for each in SECRET.encode()),
+        "".join(f"%{each:02x}" for each in SECRET.encode("latin-1")),
+        quote(quote(SECRET)),
+        repr(SECRET.encode())[2:-1],
+        html.escape(SECRET).replace("&quot;", "&#34;"),
     ],
 )
 def test_encoded_secret_is_removed(form: str) -> None:
     assert Redactor([SECRET])(f"HTTP 400: you sent {form}, twice: {form}.") == (
         "HTTP 400: you sent [secret], twice: [secret]."
     )
+
+
+@pytest.mark.parametrize("secret", ["100%41", "DOM\\name", "a&amp;b&#39;", "%C3%A4%", "\\\\u0041x"])
+@pytest.mark.parametrize("encode", [str, quote, html.escape, json.dumps])
+def test_secret_that_looks_like_an_escape_is_removed(
+    secret: str, encode: Callable[[str], str]
+) -> None:
+    assert Redactor([secret])(f"you sent {encode(secret)}!").strip('"') in (
+        "you sent [secret]!",
+        'you sent "[secret]"!',
+    )
+
+
+def test_base64_of_several_lines_is_removed() -> None:
+    text = encodebytes(b"x" * 50 + b"ann:" + SECRET.encode()).decode()
+    assert b64encode(SECRET.encode()).decode()[-8:-3] not in Redactor([SECRET])(text)
+
+
+def test_text_around_an_encoded_secret_stays_as_it_is() -> None:
+    text = '{"a\\/b": "C:\\\\x %2e", "t": "a1\\/b2\\u002bc3\\/", "n": "&#39;\\u00e4"}'
+    assert Redactor(["a1/b2+c3/"])(text) == text.replace("a1\\/b2\\u002bc3\\/", "[secret]")
+
+
+@pytest.mark.parametrize("end", ["pa\\/ss\\u00", "pa\\/ss%2", "pa%2fss&#4", "pa\\/ss", "pa\\/s\\"])
+def test_start_of_an_encoded_secret_that_is_cut_off_is_removed(end: str) -> None:
+    assert Redactor(["pa/ss+word"])(f"you sent {end}") == "you sent [secret]"
 
 
 @given(st.integers(min_value=4, max_value=9))
@@ -57,6 +99,15 @@ def test_long_token_takes_no_time_in_which_calls_wait() -> None:
     assert time.process_time() - started < 0.3  # as a pattern, a second
 
 
+@pytest.mark.parametrize("filling", ["\\", "&", "%", "\\u0041", "&#39;", "aaaa", "%C3%A4", "\n"])
+def test_any_text_takes_no_time_in_which_calls_wait(filling: str) -> None:
+    text = (filling * 8_000)[:8_000]
+    redact = Redactor(["a" * 8_000 + "b", 'pä"ss/w&rd + 7', filling * 4_000])
+    started = time.process_time()
+    redact(text)
+    assert time.process_time() - started < 0.3
+
+
 def test_secret_of_three_characters_stays() -> None:
     assert Redactor(["401", ""])("HTTP 401: no") == "HTTP 401: no"
 
@@ -69,6 +120,8 @@ def test_secret_of_three_characters_stays() -> None:
             'username="ann", response="[secret]", nc=1',
         ),
         (f"Authorization: NTLM {'TlRM' * 20}==", "Authorization: NTLM [secret]"),
+        ("Authorization: NTLM " + "Tl\\/M" * 20 + "==", "Authorization: NTLM [secret]"),
+        (f"NTLM%20{'Tl%2fM' * 20}%3D\r\nHost: hr", "NTLM%20[secret]\r\nHost: hr"),
         (f'{{"authorization": "Negotiate {"YII" * 20}"}}', '"Negotiate [secret]"}'),
     ],
 )

@@ -5,7 +5,7 @@ a call that failed. No message quotes a value.
 """
 
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -31,14 +31,14 @@ class Proxy:
 
     url: str
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
     """A certificate with its chain and private key, as PEM."""
 
-    pem: bytes
+    pem: bytes = field(repr=False)
     not_valid_after: datetime
 
     @property

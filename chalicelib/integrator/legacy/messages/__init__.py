@@ -20,6 +20,8 @@ The response:
 
 Both:
 
+- ``escapes``: read a text without the escapes of JSON, URLs and HTML.
 - ``media_type``: what a Content-Type says about characters and syntax.
 - ``redaction``: remove secrets from a text that quotes a request.
+- ``secret_fields``: find the fields of a request whose names tell of secrets.
 """

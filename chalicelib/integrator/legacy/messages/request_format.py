@@ -17,8 +17,8 @@ from chalicelib.integrator.legacy.messages.record_values import (
     smallest_sample_record,
     values_of,
 )
-from chalicelib.integrator.legacy.messages.redaction import (
-    Redactor,
+from chalicelib.integrator.legacy.messages.redaction import Redactor
+from chalicelib.integrator.legacy.messages.secret_fields import (
     secrets_of,
     secrets_of_headers,
     secrets_of_query,

@@ -1,0 +1,117 @@
+"""Find the fields of a request whose names tell of secrets: in its body, headers and URL."""
+
+import contextlib
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote_plus
+
+# Parts of a name, wherever they are.
+_PARTS = (
+    r"passw|passphrase|passcode|pwd|secret|token|authori[sz]|authenti|credential|nonce|signature"
+    r"|cookie|session"
+)
+# Words of a name: "key" is neither in "monkey" nor in "keyboard". Some are written without a break.
+_WORDS = (
+    r"(?:api|access|account|app|auth|client|license|master|pass|private|secret|service|session"
+    r"|shared|subscription|user)?keys?|o?auth|pass|pin|pw"
+)
+_SECRET_NAME = re.compile(rf"{_PARTS}|(?:^|-)(?:{_WORDS})\d*(?:-|$)")
+# The names of one call's id tell of no secret, though they may have the word "key".
+_CALL_ID_NAME = re.compile(r"(?:^|-)idempoten")
+# In headers and in a URL's query also these, which are common words in bodies.
+_SHORT_NAMES = ("sig", "code")
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+")
+
+# Names up to their values in XML, in JSON, and in a form or an attribute; and then the values.
+_FIELDS = (
+    (
+        re.compile(r"<(?:[\w.-]+:)?(?P<name>[\w.-]+)(?:\s[^<>]*)?(?<!/)>"),
+        re.compile(r"(?:<!\[CDATA\[.*?\]\]>|[^<])+", re.DOTALL),
+    ),
+    (
+        re.compile(r'"(?P<name>[\w.:@$-]+)"\s*:\s*'),
+        re.compile(r'"(?:[^"\\]|\\.)*"|[\d.eE+-]+|\[[^\[\]{}]*\]', re.DOTALL),
+    ),
+    (
+        re.compile(r"(?:^|[&\s])(?P<name>[\w.:-]+)="),
+        re.compile(r"\"[^\"<]*\"|'[^'<]*'|[^&\s]+"),
+    ),
+)
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def tells_of_secret(name: str) -> bool:
+    """Return whether the name of a field suggests that its value is a secret."""
+    words = _WORD_START.sub("-", name).lower()
+    return bool(_SECRET_NAME.search(words)) and not _CALL_ID_NAME.search(words)
+
+
+def masked(text: str, mask: str) -> str:
+    """Return the text of a body with a mask in place of the values that may be secrets."""
+    for names, values in _FIELDS:
+        parts, position = [], 0
+        for start, end in _values(text, names, values):
+            parts += [text[position:start], mask]
+            position = end
+        text = "".join([*parts, text[position:]])
+    return text
+
+
+def secrets_of(text: str) -> set[str]:
+    """Return the values of the fields in a body whose names suggest secrets."""
+    values = {
+        text[start:end]
+        for names, pattern in _FIELDS
+        for start, end in _values(text, names, pattern)
+    }
+    return {form for each in values for form in _meant(each)}
+
+
+def secrets_of_headers(lines: Iterable[str]) -> set[str]:
+    """Return the values of the header lines whose names suggest secrets, and the parts of each:
+    what follows a scheme, and the values of cookies."""
+    secrets = set()
+    for name, _, value in (line.partition(": ") for line in lines):
+        if tells_of_secret(name) or name.lower() in _SHORT_NAMES:
+            cookies = (each.partition("=")[2] for each in value.split(";"))
+            secrets |= {value, value.partition(" ")[2], *cookies}
+    return secrets
+
+
+def secrets_of_query(query: str) -> set[str]:
+    """Return the values in a URL's query whose names suggest secrets, without placeholders."""
+    fields = (each.partition("=") for each in query.split("&"))
+    secrets = {
+        value
+        for name, _, value in fields
+        if (tells_of_secret(unquote_plus(name)) or name.lower() in _SHORT_NAMES)
+        and "{" not in value
+    }
+    return secrets | set(map(unquote_plus, secrets))
+
+
+def _values(
+    text: str, names: re.Pattern[str], values: re.Pattern[str]
+) -> Iterator[tuple[int, int]]:
+    """Yield where the text has values of secrets, as start and end, in order."""
+    position = 0
+    for field in names.finditer(text):
+        if field.end() < position or not tells_of_secret(field["name"]):
+            continue
+        value = values.match(text, field.end())
+        if value and value[0].strip():
+            position = value.end()
+            yield value.span()
+
+
+def _meant(value: str) -> Iterator[str]:
+    """Yield what a field's value may mean: without the quotes and escapes of JSON, XML or a URL."""
+    yield unquote_plus(value)
+    yield html.unescape(value.removeprefix("<![CDATA[").removesuffix("]]>"))
+    if value[:1] in ("'", '"') and value[-1] == value[0]:
+        yield html.unescape(value[1:-1])
+    for string in _JSON_STRING.findall(value):
+        with contextlib.suppress(ValueError):
+            yield str(json.loads(string, strict=False))

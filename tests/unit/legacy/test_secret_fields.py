@@ -1,0 +1,58 @@
+"""Fields whose names tell of secrets are found, however a name is written."""
+
+import pytest
+
+from chalicelib.integrator.legacy.messages.secret_fields import (
+    masked,
+    secrets_of,
+    secrets_of_headers,
+    secrets_of_query,
+    tells_of_secret,
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("key", "KEY", "accessKey", "client_key", "client-key", "APIKey", "apikey", "api.key"),
+        *("credential", "clientCredentials", "auth", "X-Auth", "Authorization", "oauthValue"),
+        *("X-Authentication", "password", "userPasswd", "pwd", "secretValue", "authToken", "pin"),
+        *("pass", "sessionId", "Ocp-Apim-Subscription-Key", "key2", "keyValue", "signature"),
+    ],
+)
+def test_name_tells_of_a_secret(name: str) -> None:
+    assert tells_of_secret(name)
+    assert masked(f'{{"{name}": "hush", "e": "x"}}', "***") == f'{{"{name}": ***, "e": "x"}}'
+    assert masked(f"<a><{name}>hush</{name}></a>", "***") == f"<a><{name}>***</{name}></a>"
+    assert masked(f"e=x&{name}=hush&f=y", "***") == f"e=x&{name}=***&f=y"
+    assert secrets_of(f'{{"{name}": "hush"}}') >= {"hush"}
+    assert "hush" in secrets_of_headers([f"{name}: hush"])
+    assert secrets_of_query(f"e=x&{name}=hush") == {"hush"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("keyboard", "monkey", "Idempotency-Key", "idempotencyKey", "author", "passenger"),
+        *("employeeId", "compass", "shipping", "spin", "code", "turkey", "hotkeyboard", "at"),
+    ],
+)
+def test_name_tells_of_no_secret(name: str) -> None:
+    assert not tells_of_secret(name)
+    text = f'{{"{name}": "x"}} <{name}>x</{name}> {name}=x'
+    assert masked(text, "***") == text
+    assert secrets_of(text) == set()
+
+
+def test_other_values_than_texts_are_found() -> None:
+    text = '{"password": ["hush-1", "hu\\"sh"], "pin": 4711, "auth": {"user": "u", "pass": "p-3"}}'
+    expected = '{"password": ***, "pin": ***, "auth": {"user": "u", "pass": ***}}'
+    assert masked(text, "***") == expected
+    assert secrets_of(text) >= {"hush-1", 'hu"sh', "4711", "p-3"}
+    assert "u" not in secrets_of(text)
+
+
+def test_attribute_is_found_without_what_follows() -> None:
+    text = """<login user="u" key="a&amp;b" pwd='c d'/><n/>"""
+    assert masked(text, "***") == '<login user="u" key=*** pwd=***/><n/>'
+    assert secrets_of(text) >= {"a&b", "c d"}
