@@ -1,7 +1,8 @@
 """Check for an operator how this service speaks to the legacy: show a request, judge a response.
 
 Nothing is sent unless the operator says so, and no store is read. Values that may be secrets are
-masked: those of headers, of the URL's query, and of fields of the body with such a name.
+masked: those of headers, of the URL's query, and of fields of the body with such a name. The
+record's own values are shown.
 """
 
 import json
@@ -23,6 +24,7 @@ from chalicelib.integrator.legacy.messages.record_values import (
     UnsendableError,
     sample_record,
     smallest_sample_record,
+    texts_of,
     to_json,
     values_of,
 )
@@ -135,6 +137,7 @@ def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
     """
     request = endpoint.request
     _, body = request.render(record)
+    text = body.decode(request.encoding)
     url = urlsplit(UrlTemplate(_masked_query(endpoint.url)).fill(values_of(record)))
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     key = f"{request.key_header}: {json.loads(record)['id']}"
@@ -146,7 +149,7 @@ def _shown_request(endpoint: LegacyEndpoint, record: bytes) -> str:
         *([key] if request.key_header else []),
         *([f"Content-Length: {len(body)}"] if request.has_body else []),
         "",
-        *([masked(body.decode(request.encoding), MASK)] if request.has_body else []),
+        *([masked(text, MASK, texts_of(record))] if request.has_body else []),
     ]
     return "\n".join(lines)
 

@@ -96,6 +96,17 @@ def test_secrets_of_headers_and_query_are_removed_from_a_text_that_quotes_them()
     assert read_format(legacy_headers="X-Tenant: plant-seven").redact is None
 
 
+def test_values_of_the_record_are_not_removed_from_logs() -> None:
+    result = read_format(
+        legacy_body='{"key": "{{ id }}", "sessionDate": "{{ localDate }}", "apiKey": "k3y-value"}'
+    )
+    assert result.redact
+    values = json.loads(sample_record())
+    assert result.redact(f"{values['id']} {values['localDate']}, k3y-value") == (
+        f"{values['id']} {values['localDate']}, [secret]"
+    )
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -56,3 +56,19 @@ def test_attribute_is_found_without_what_follows() -> None:
     text = """<login user="u" key="a&amp;b" pwd='c d'/><n/>"""
     assert masked(text, "***") == '<login user="u" key=*** pwd=***/><n/>'
     assert secrets_of(text) >= {"a&b", "c d"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "<a><key>r&amp;1</key><pin>hush</pin></a>",
+            "<a><key>r&amp;1</key><pin>***</pin></a>",
+        ),
+        ('{"token": "r&1", "pin": "hush"}', '{"token": "r&1", "pin": ***}'),
+        ("pin=hush&key=r%261&e=x", "pin=***&key=r%261&e=x"),
+        ("<key>r&amp;12</key>", "<key>***</key>"),
+    ],
+)
+def test_value_of_the_record_is_shown(text: str, expected: str) -> None:
+    assert masked(text, "***", {"r&1"}) == expected

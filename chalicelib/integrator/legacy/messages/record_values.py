@@ -80,6 +80,11 @@ def values_of(record: bytes) -> dict[str, Any]:
     return {**values, "utc": utc.astimezone(UTC), "local": utc.astimezone(zone)}
 
 
+def texts_of(record: bytes) -> set[str]:
+    """Return the values of a record's properties as texts, as a template writes them."""
+    return {str(each) for each in json.loads(record).values()}
+
+
 def to_json(record: Mapping[str, Any]) -> bytes:
     """Write a record as Postgres does when it is claimed, to the byte."""
     return json.dumps(record, ensure_ascii=False, separators=(", ", " : ")).encode()

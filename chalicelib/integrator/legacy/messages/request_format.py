@@ -15,6 +15,7 @@ from chalicelib.integrator.legacy.messages.record_values import (
     UnsendableError,
     sample_record,
     smallest_sample_record,
+    texts_of,
     values_of,
 )
 from chalicelib.integrator.legacy.messages.redaction import Redactor
@@ -124,9 +125,9 @@ def read(settings: Settings, resolved: Callable[[str], str]) -> RequestFormat:
         _render_samples(result)
     secrets = secrets_of_query(urlsplit(url).query) | secrets_of_headers(result.headers)
     if result.body:
-        secrets |= secrets_of(
-            result.render(sample_record(result.encoding))[1].decode(result.encoding)
-        )
+        sample = sample_record(result.encoding)
+        body = result.render(sample)[1].decode(result.encoding)
+        secrets |= secrets_of(body) - texts_of(sample)
     return replace(result, redact=Redactor(secrets)) if secrets else result
 
 

@@ -4,7 +4,7 @@ import contextlib
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from urllib.parse import unquote_plus
 
 # Parts of a name, wherever they are.
@@ -48,11 +48,19 @@ def tells_of_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(words)) and not _CALL_ID_NAME.search(words)
 
 
-def masked(text: str, mask: str) -> str:
-    """Return the text of a body with a mask in place of the values that may be secrets."""
+def masked(text: str, mask: str, shown: Set[str] = frozenset()) -> str:
+    """Return the text of a body with a mask in place of the values that may be secrets.
+
+    Args:
+        text: the body.
+        mask: the mask.
+        shown: values that are no secrets, whatever the name of a field that has one.
+    """
     for names, values in _FIELDS:
         parts, position = [], 0
         for start, end in _values(text, names, values):
+            if not shown.isdisjoint(_meant(text[start:end])):
+                continue
             parts += [text[position:start], mask]
             position = end
         text = "".join([*parts, text[position:]])
