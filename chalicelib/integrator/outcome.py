@@ -12,8 +12,9 @@
     any other status                                     FAILED       retried, then parked (**)
     bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
 
-(*) The body is a JSON object. If it has a ``message``, the message is "success". It must have one
-if LEGACY_DELIVERED is set: otherwise ``{"ok": false}`` would be a delivery.
+(*) The body is a JSON object that reports no error. If it has a ``message``, the message is
+"success". It must have one if LEGACY_DELIVERED is set. ``"ok": false``, an ``error`` that is not
+empty and the status "fail" report errors.
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
 a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
 status. ``liveness`` decides it.
@@ -47,6 +48,11 @@ _CERTIFICATE_REFUSED = re.compile(
     rb"400 (?:The SSL certificate error|No required SSL certificate was sent)</title>",
     re.IGNORECASE,
 )
+# How APIs report an error in a 2xx: members, in lower case, whose value says so. The statuses are
+# those of JSend, https://github.com/omniti-labs/jsend, and others in use.
+_ERRORS = frozenset({"error", "errors", "exception", "fault"})
+_SUCCESSES = frozenset({"issuccess", "ok", "success", "successful"})
+_FAILED_STATUSES = frozenset({"error", "fail", "failed", "failure"})
 _MAX_LOG_CHARS = 8_000
 # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
 # Kept, since json.loads with an argument makes a decoder for each call.
@@ -172,7 +178,17 @@ def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | No
         return "the body is not a JSON object"
     if document.get("message", None if needs_message else "success") != "success":
         return 'the "message" is not "success"'
+    for name, value in document.items():
+        if _reports_error(name.lower(), value):
+            return f'"{name}" reports an error'
     return None
+
+
+def _reports_error(name: str, value: object) -> bool:
+    """Return whether a member of a JSON object, its name in lower case, reports an error."""
+    if name == "status":
+        return isinstance(value, str) and value.lower() in _FAILED_STATUSES
+    return (name in _ERRORS and bool(value)) or (name in _SUCCESSES and value is False)
 
 
 def _parse_json(body: bytes) -> Any:

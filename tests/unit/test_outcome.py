@@ -16,6 +16,16 @@ from chalicelib.integrator.outcome import Outcome, judge_no_response, judge_resp
         (200, b'{"message": "success", "number": ' + b"9" * 5_000 + b"}", Outcome.DELIVERED),
         (200, b'{"message": "queue full"}', Outcome.FAILED),
         (200, b'{"message": null}', Outcome.FAILED),
+        (200, b'{"ok": true, "success": null, "error": null, "errors": []}', Outcome.DELIVERED),
+        (200, b'{"status": "success", "error": false, "Fault": ""}', Outcome.DELIVERED),
+        (200, b'{"status": 0, "errorCode": 0, "okay": false}', Outcome.DELIVERED),
+        (200, b'{"ok": false}', Outcome.FAILED),
+        (200, b'{"Success": false, "id": 1}', Outcome.FAILED),
+        (201, b'{"error": "queue full"}', Outcome.FAILED),
+        (202, b'{"data": null, "errors": [{"code": 7}]}', Outcome.FAILED),
+        (200, b'{"message": "success", "error": {"code": 7}}', Outcome.FAILED),
+        (200, b'{"Fault": {"faultstring": "locked"}}', Outcome.FAILED),
+        (200, b'{"status": "fail", "data": {"employee": "unknown"}}', Outcome.FAILED),
         (200, b"", Outcome.FAILED),
         (200, b"<html>Welcome</html>", Outcome.FAILED),
         (200, b"\xff\xfe\x00", Outcome.FAILED),
@@ -46,6 +56,11 @@ def test_response_is_judged_as_one_of_four_outcomes(
     status: int, body: bytes, outcome: Outcome
 ) -> None:
     assert judge_response(status, body, 0.1, None).outcome is outcome
+
+
+def test_log_names_what_reports_an_error() -> None:
+    result = judge_response(200, b'{"id": 1, "Errors": ["locked"]}', 0.1, None)
+    assert result.log == 'HTTP 200, but "Errors" reports an error: {"id": 1, "Errors": ["locked"]}'
 
 
 def test_call_without_a_response_has_the_given_outcome_and_its_reason_in_the_log() -> None:

@@ -93,9 +93,8 @@ def test_response_is_judged_by_the_first_condition_that_holds(
         (ACCEPTED, 422, b"", REFUSED),
         (ACCEPTED, 503, b"", OVERLOADED),
         (OK_FLAG, 200, b'{"message": "busy"}', FAILED),
-        # These would be deliveries without LEGACY_DELIVERED.
         (OK_FLAG, 200, b'{"ok": false}', FAILED),
-        (OK_FLAG, 201, b"{}", FAILED),
+        (OK_FLAG, 201, b"{}", FAILED),  # would be a delivery without LEGACY_DELIVERED
         (ALREADY, 201, b"{}", DELIVERED),
     ],
 )
