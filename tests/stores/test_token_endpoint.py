@@ -172,6 +172,22 @@ def test_answer_without_a_token_is_an_error(
     assert raised.value.is_refused is is_refused
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected_s"),
+    [
+        (Response(429, {"Retry-After": "20"}), 20.0),
+        (Response(429, {"RateLimit-Reset": "7"}), 7.0),
+        (Response(400, {"Retry-After": "1.5"}, b'{"error": "invalid_client"}'), 1.5),
+        (Response(503, {"Retry-After": "soon"}), 0.0),
+        (Response(503), 0.0),
+    ],
+)
+def test_token_endpoint_may_ask_us_to_wait(answer: Response, expected_s: float) -> None:
+    with HttpServer(lambda _: answer).running() as server, pytest.raises(TokenError) as raised:
+        request(server.url)
+    assert raised.value.retry_after_s == expected_s
+
+
 def drip(peer: socket.socket) -> None:
     for byte in raw_response(b'{"access_token": "t"}'):
         peer.sendall(bytes([byte]))

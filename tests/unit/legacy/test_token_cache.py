@@ -127,6 +127,21 @@ def test_pause_after_failures_doubles_to_a_bound(
     assert pauses == expected
 
 
+@pytest.mark.parametrize(("requested_s", "expected_s"), [(0.5, 1), (20, 20), (3_600, 60)])
+def test_pause_is_as_long_as_the_token_endpoint_asks(
+    endpoint: Endpoint, requested_s: float, expected_s: float
+) -> None:
+    endpoint.fault = TokenError("busy", retry_after_s=requested_s)
+    with pytest.raises(TokenError):
+        endpoint.cache.current()
+    endpoint.fault = None
+    endpoint.now += expected_s - 0.25
+    with pytest.raises(TokenError):
+        endpoint.cache.current()
+    endpoint.now += 0.25
+    assert endpoint.cache.current().text == "token-2"
+
+
 def test_token_is_there_again_after_an_outage(endpoint: Endpoint) -> None:
     endpoint.fault = TokenError("away")
     with pytest.raises(TokenError):

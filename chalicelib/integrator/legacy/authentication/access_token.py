@@ -9,12 +9,21 @@ class TokenError(Exception):
     Attributes:
         is_refused: whether the token endpoint refuses our client, so that an operator must act.
         details: what the token endpoint says about it, for operators; it may quote secrets.
+        retry_after_s: how long the token endpoint asks us to wait; 0 if it does not.
     """
 
-    def __init__(self, reason: str, *, is_refused: bool = False, details: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_refused: bool = False,
+        details: str = "",
+        retry_after_s: float = 0.0,
+    ) -> None:
         super().__init__(reason)
         self.is_refused = is_refused
         self.details = details
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True, eq=False)

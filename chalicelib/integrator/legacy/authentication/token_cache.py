@@ -30,6 +30,8 @@ from chalicelib.integrator.legacy.authentication.access_token import Token, Toke
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 5.0
 _LONGEST_PAUSE_REFUSED_S = 30.0
+# A Retry-After that is longer than this counts as this.
+_LONGEST_REQUESTED_PAUSE_S = 60.0
 # A refused token is renewed at once, but not again within an interval. If the legacy has accepted
 # no token since the last such renewal, it may refuse every token, or accept the present one soon.
 _LONGEST_RENEWAL_INTERVAL_S = 30.0
@@ -152,7 +154,7 @@ class TokenCache:
         newest = self._next or self._token
         is_needed = newest is None or now >= newest.renew_at
         # If the wall clock is set back, the pause is no longer than it can be.
-        is_paused = now < self._retry_at <= now + _LONGEST_PAUSE_REFUSED_S
+        is_paused = now < self._retry_at <= now + _LONGEST_REQUESTED_PAUSE_S
         if not is_needed or self._is_requesting or is_paused:
             return
         self._is_requesting = True
@@ -187,6 +189,7 @@ class TokenCache:
     def _fail(self, error: TokenError) -> None:
         longest_s = _LONGEST_PAUSE_REFUSED_S if error.is_refused else _LONGEST_PAUSE_S
         pause_s = min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        pause_s = max(pause_s, min(error.retry_after_s, _LONGEST_REQUESTED_PAUSE_S))
         self._failures += 1
         self._error = error
         self._retry_at = self._clock() + pause_s

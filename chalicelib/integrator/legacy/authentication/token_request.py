@@ -8,8 +8,9 @@ import json
 import math
 import time
 from base64 import b64encode
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from urllib.parse import quote_plus, urlsplit
 
 from authlib.integrations.requests_client import OAuth2Session
@@ -18,6 +19,8 @@ from requests import RequestException, Response
 from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError, is_token
 from chalicelib.integrator.legacy.libcurl.curl_adapter import CurlAdapter, CurlError
 from chalicelib.integrator.legacy.libcurl.transport import Transport
+from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
+from chalicelib.integrator.outcome import CREDENTIALS_REFUSED
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import SettingsError
 
@@ -95,7 +98,7 @@ class TokenClient:
         except RequestException as error:  # its message would quote the URL
             reason = f"the token endpoint cannot be reached ({type(error).__name__})"
             raise TokenError(reason) from None
-        token = _read_token(response.status_code, response.content, requested_at)
+        token = _read_token(response, requested_at)
         return replace(token, expires_at=max(token.expires_at, clock() + _MIN_USE_S))
 
     def _session(self, transport: Transport) -> "_Session":
@@ -140,20 +143,21 @@ class _Session(OAuth2Session):
         """Return None: requests parses the target even if it is not to follow it, and may fail."""
 
 
-def _read_token(status: int, body: bytes, requested_at: float) -> Token:
+def _read_token(response: Response, requested_at: float) -> Token:
     """Read the response of the token endpoint.
 
     Raises:
         TokenError: it contains no token that calls can carry.
     """
+    status = response.status_code
     try:
-        document = json.loads(body)
+        document = json.loads(response.content)
     except (ValueError, RecursionError):
         document = None
     fields = document if isinstance(document, dict) else {}
     # Some servers send their errors with 200.
     if not 200 <= status < 300 or (fields.get("error") and not fields.get("access_token")):
-        raise _refusal(status, fields)
+        raise _refusal(status, fields, response.headers)
     text, kind = fields.get("access_token"), fields.get("token_type")
     if not (isinstance(text, str) and is_token(text)):
         raise TokenError(f"the token endpoint answers HTTP {status} without an access token")
@@ -169,16 +173,17 @@ def _read_token(status: int, body: bytes, requested_at: float) -> Token:
     return Token(text, requested_at + renew_after_s, requested_at + expires_after_s)
 
 
-def _refusal(status: int, fields: dict[str, object]) -> TokenError:
+def _refusal(status: int, fields: dict[str, object], headers: Mapping[str, str]) -> TokenError:
     """Return the error of a response that is no success."""
+    retry_after_s = requested_wait_s(headers, status, datetime.now(UTC)) or 0.0
     error = fields.get("error")
     if isinstance(error, str) and error in _REFUSALS and status < 500:
         reason = f"the token endpoint refuses our client: {error} (HTTP {status})"
-        return TokenError(
-            reason, is_refused=True, details=str(fields.get("error_description", ""))[:500]
-        )
+        details = str(fields.get("error_description", ""))[:500]
+        return TokenError(reason, is_refused=True, details=details, retry_after_s=retry_after_s)
     reason = f"the token endpoint answers HTTP {status}"
-    return TokenError(reason, is_refused=status in (401, 403, 407))
+    is_refused = status in CREDENTIALS_REFUSED
+    return TokenError(reason, is_refused=is_refused, retry_after_s=retry_after_s)
 
 
 def _lifetime_s(value: object) -> float | None:
