@@ -24,14 +24,18 @@ KEYS = sorted(adaptive(lambda: 0.0).snapshot())
     | st.fixed_dictionaries({key: st.floats() | st.integers() for key in KEYS})
 )
 def test_limiter_stays_within_bounds_after_restoring_any_json(snapshot: object) -> None:
-    now = 5.0
-    limiter = adaptive(lambda: now)
+    clock = Clock()
+    limiter = adaptive(clock)
     limiter.restore(snapshot)
-    for ok in (True, False) * 50:
+    for number in range(100):
         limiter.on_start()
-        limiter.on_result(ok, 0.1, 1)
+        clock.now += 0.1
+        if number % 10 == 9:
+            limiter.on_retry_after(1)
+        limiter.on_result(number % 2 == 0, 0.1, 1)
+        clock.now = max(clock.now, limiter.not_before)
     assert 1 <= limiter.limit <= 1_000
-    assert limiter.not_before <= now + 60
+    assert limiter.not_before <= clock.now + 60
 
 
 @pytest.mark.parametrize(
@@ -96,3 +100,23 @@ def test_learned_rate_does_not_fall_when_the_run_before_has_used_the_burst() -> 
         simulate(legacy, limiter, clock, until)
         snapshot = limiter.snapshot()
         assert 70 < snapshot["rate"] < 80
+
+
+def test_snapshot_in_a_pause_has_what_its_interval_has_taught_and_changes_nothing() -> None:
+    clock = Clock()
+    limiter = adaptive(clock)
+    for ok in (True, True, False):
+        limiter.on_start()
+        clock.now += 0.1
+        if not ok:
+            limiter.on_retry_after(30)
+        limiter.on_result(ok, 0.1, 1)
+    snapshot = limiter.snapshot()
+    assert limiter.snapshot() == snapshot
+    clock.now = limiter.not_before
+    limiter.on_start()
+    after = limiter.snapshot()
+    learned = ("rate", "burst", "first_calls", "first_s", "rate_doubling_s")
+    assert {each: snapshot[each] for each in learned} == {each: after[each] for each in learned}
+    assert (snapshot["first_calls"], snapshot["rested_s"]) == (2, 30)
+    assert after["rested_s"] == 0

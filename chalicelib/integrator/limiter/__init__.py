@@ -9,6 +9,7 @@ Start with ``adaptive_limiter``, then ``gradient``, whose head has the formula.
 - ``sample_window``: the calls from which it learns latencies.
 - ``failure_detector``: what failures mean: load, noise or an outage.
 - ``rate_estimator``: the rate of a legacy that refuses with Retry-After, and the pace below it.
+- ``send_log``: the calls from which it learns rate and burst.
 - ``refusal_scope``: whether a Retry-After concerns all calls, or only some.
 - ``state``: the states of the adaptive limiter, and what it passes from run to run.
 - ``parameters``: every number that decides its behaviour.

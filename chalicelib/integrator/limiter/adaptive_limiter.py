@@ -63,7 +63,7 @@ class AdaptiveLimiter:
 
     def snapshot(self) -> dict[str, float]:
         """Return what the limiter has learned; the next run repeats an unfinished probe."""
-        snapshot = self._learned.snapshot()
+        snapshot = self._rate.after_pause().snapshot()
         if above := self._gradient.above_probe:
             snapshot |= {"limit": above.limit, "windows_since_probe": self._p.probe_interval}
         # No success since the last refusal: the next run begins as after a pause.

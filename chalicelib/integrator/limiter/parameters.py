@@ -169,7 +169,14 @@ RATE_KEEP: Final = 0.8  # * rate; one interval lowers the rate no further
 REFILL_SHARE: Final = 0.8  # part of the tokens added in a pause that is used right after it
 TRUST_PAUSES: Final = 2  # pauses; a rate learned from n calls doubles in n * this, or later
 TRIAL_CALLS: Final = 4  # calls at the learned rate; a pause of fewer makes trials more frequent
+LIFTED_FACTOR: Final = 1.05  # * learned rate; the limit is higher if a bucket of this rate ...
+LIFTED_CALLS: Final = 8  # calls; ... and of as many more than the learned burst should be empty
+LIFTED_SPEED: Final = 30  # * ; the paced rate then grows so much faster
+LIFTED_SLOTS: Final = 15  # calls at the paced rate; it then doubles no sooner
 SEND_LOG_SIZE: Final = 256  # entries; above it every other one is dropped
+SURPRISE_AGE: Final = 0.2  # * rate_doubling_s; before it the learned rate explains no refusal
+SURPRISE_CALLS: Final = 4  # calls at the learned rate; or before as many
+SPARE_TOKEN_CALLS: Final = 20  # calls; with fewer, a token is a large part of what was admitted
 BISECTIONS: Final = 40  # halvings of the range of a rate
 MIN_DOUBLING_PAUSE_S: Final = 1.0  # s; a shorter pause counts as this one for rate_doubling_pauses
 
@@ -178,8 +185,6 @@ EARLY_CALL_MIN_PAUSE_S: Final = 1.0  # s; in a shorter pause no call is sent ear
 EARLY_CALL_S: Final = (
     1.0  # s; the early call is sent so long after the pause began, or in its middle
 )
-SURPRISE_AGE: Final = 0.5  # * rate_doubling_s; before it a refusal is no matter of the rate
-SURPRISE_CALLS: Final = 4  # calls at the learned rate; or before as many
 SURPRISES: Final = 3  # pauses; after as many that do not concern all calls, the rate does not count
 EARLY_CALL_MAX_SKIPPED: Final = 5  # pauses; most in a row without an early call
 NARROW_CALLS: Final = 12  # calls; as many show whether most are refused

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 
 from chalicelib.integrator.limiter.parameters import (
     BISECTIONS,
@@ -12,6 +14,10 @@ from chalicelib.integrator.limiter.parameters import (
     GUESS_SCALE,
     IDLE_S,
     IDLE_SLOTS,
+    LIFTED_CALLS,
+    LIFTED_FACTOR,
+    LIFTED_SLOTS,
+    LIFTED_SPEED,
     MAX_DOUBLINGS,
     MAX_SLOT_S,
     MAX_WAIT_S,
@@ -21,51 +27,18 @@ from chalicelib.integrator.limiter.parameters import (
     RATE_GROWTH_EXPONENT,
     RATE_KEEP,
     REFILL_SHARE,
-    SEND_LOG_SIZE,
+    SPARE_TOKEN_CALLS,
+    SURPRISE_AGE,
+    SURPRISE_CALLS,
     TRIAL_CALLS,
     TRUST_PAUSES,
     Parameters,
 )
+from chalicelib.integrator.limiter.send_log import SendLog
 from chalicelib.integrator.limiter.state import LearnedState
 
 # What a lesson changes in the learned state.
-_RATE = ("rate", "burst", "rate_age_s", "rate_doubling_s")
-
-
-class SendLog:
-    """The calls of an interval: how many had been sent at some of their times.
-
-    A log of bounded size: once it is full, every other entry is dropped.
-    """
-
-    def __init__(self) -> None:
-        self._entries: list[tuple[float, int]] = []  # time, calls sent before it
-        self._calls_per_entry = 1
-
-    def add(self, now: float, sent: int) -> None:
-        """Note that a call is sent now, after ``sent`` others."""
-        if sent % self._calls_per_entry:
-            return
-        self._entries.append((now, sent))
-        if len(self._entries) >= SEND_LOG_SIZE:
-            del self._entries[1::2]
-            self._calls_per_entry *= 2
-
-    def tokens_used(self, rate: float, calls: int, until: float) -> float:
-        """Return how many tokens a full bucket needs, so that it is empty only at the end.
-
-        A full bucket admits burst + rate * time. It may be full at any time of the interval,
-        because calls were sent below its rate. The time that needs most tokens counts.
-
-        Args:
-            rate: tokens per second that the bucket is filled with.
-            calls: calls that the interval admitted.
-            until: the interval's end.
-        """
-        return max(
-            (calls - sent - rate * (until - at) for at, sent in self._entries if at <= until),
-            default=0.0,
-        )
+_RATE = ("rate", "burst", "first_calls", "first_s", "rate_age_s", "rate_doubling_s")
 
 
 class RateEstimator:
@@ -77,7 +50,8 @@ class RateEstimator:
     length give rate and burst. After a pause most of the tokens that it has added are used at once.
 
     The paced rate grows slowly at first, as in TCP CUBIC (RFC 9438 §4.2), and exponentially later.
-    It grows the slower the longer the pauses are.
+    It grows the slower the longer the pauses are. Once more calls were admitted than a bucket of a
+    slightly higher rate could have held, the limit must have been lifted, and it grows fast.
 
     An *empty* interval admits no call: the legacy is unavailable, rather than limiting a rate. What
     the interval before it has taught is forgotten. One call then goes ahead after each pause, and
@@ -90,21 +64,29 @@ class RateEstimator:
 
     def __init__(self, parameters: Parameters, learned: LearnedState, not_before: float) -> None:
         self._p, self._learned = parameters, learned
-        self._first_s = math.inf  # the length of the first interval
-        self._first_tokens: Callable[[float], float] = lambda _rate: learned.burst
+        # The length of the first interval, and the tokens that it has used at a rate.
+        self._first_s = learned.first_s if learned.burst < 0 else math.inf
+        self._first_tokens: Callable[[float], float] = lambda rate: (
+            max(0.0, learned.first_calls - rate * learned.first_s)
+            if learned.burst < 0
+            else learned.burst
+        )
         self._refused_at: float | None = None
         self._refused_until = -math.inf  # when the latest refused call was sent
-        self.not_before, self._pause_s, self._last_sent_at = not_before, MIN_PAUSE_S, -math.inf
+        self.not_before, self._pause_s = not_before, MIN_PAUSE_S
+        self._last_sent_at = not_before if learned.rested_s else -math.inf
         self._is_ahead = learned.pause_s > 0  # one call goes ahead of the others
         self._follows_empty = False
         self._before_lesson: dict[str, float] = {}  # what the last lesson replaced, by name
-        self._begin_interval(0.0, math.inf)
+        self._begin_interval(not_before, learned.rested_s or math.inf)
 
     def _begin_interval(self, now: float, rested_s: float) -> None:
         """Begin an interval, after a rest in which the bucket has filled."""
         self._began_at, self._rested_s = now, rested_s
         self._sent = self._refused = 0
         self._log = SendLog()
+        self._is_lifted = False  # the rate is higher than was learned
+        self._excess = 0.0  # tokens used beyond those of LIFTED_FACTOR times the learned rate
         learned = self._learned
         added = min(learned.burst, learned.rate * rested_s) if math.isfinite(rested_s) else 0.0
         self._refilled = REFILL_SHARE * added  # calls that need not wait for their slot
@@ -113,6 +95,15 @@ class RateEstimator:
     def is_refused(self) -> bool:
         """Whether no call has succeeded since the last refusal."""
         return self._is_ahead or self._refused_at is not None
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether there is a learned rate that has hardly grown: it explains no refusal."""
+        learned = self._learned
+        if not learned.rate or self._is_lifted:
+            return False
+        steady_s = max(SURPRISE_AGE * learned.rate_doubling_s, SURPRISE_CALLS / learned.rate)
+        return learned.rate_age_s < steady_s
 
     def on_start(self, now: float) -> None:
         """Count a call that is sent, and set the time of the next."""
@@ -124,6 +115,7 @@ class RateEstimator:
             learned.rate_age_s += since_last_s
         elif not (self._is_ahead and self._sent):
             self._begin_interval(now, since_last_s)
+        self._note_excess(since_last_s)
         self._last_sent_at = now
         self._log.add(now, self._sent)
         self._sent += 1
@@ -135,6 +127,21 @@ class RateEstimator:
         elif slot_s:
             earliest = min(max(self.not_before, now - CATCH_UP_SLOTS * slot_s), now + MAX_WAIT_S)
             self.not_before = earliest + slot_s
+
+    def _note_excess(self, since_last_s: float) -> None:
+        """Count the tokens used, and let the rate grow fast once the bucket must have had more."""
+        learned = self._learned
+        if self._is_lifted or learned.burst < 0 or not learned.rate:
+            return
+        added = LIFTED_FACTOR * learned.rate * since_last_s
+        self._excess = max(0.0, self._excess - added) + 1
+        if self._excess > learned.burst + LIFTED_CALLS:
+            self._is_lifted = True
+            slot_s = self._slot_s()
+            fast_s = learned.rate_doubling_s / LIFTED_SPEED
+            fast_s = max(fast_s, GUESS_DOUBLING_S, LIFTED_SLOTS * slot_s)
+            if fast_s < learned.rate_doubling_s:
+                learned.rate, learned.rate_doubling_s, learned.rate_age_s = 1 / slot_s, fast_s, 0.0
 
     def _slot_s(self) -> float:
         """Return the time between two calls at the paced rate; 0 without a rate."""
@@ -181,6 +188,20 @@ class RateEstimator:
         self._refused_at, self._pause_s, self._is_ahead = None, pause_s, True
         self.not_before = self._last_sent_at = now + pause_s
 
+    def after_pause(self) -> LearnedState:
+        """Return the state as it will be after the present pause, or as it is if there is none.
+
+        A run that ends in a pause passes on what its last interval has taught. Otherwise runs
+        shorter than two pauses would never learn the rate.
+        """
+        after = copy(self)
+        after._learned = learned = replace(self._learned)
+        if self._refused_at is not None:
+            after._end_interval(self._refused_until - self._began_at, self.not_before)
+        is_known = self.is_refused and math.isfinite(after._rested_s)
+        learned.rested_s = after._rested_s if is_known else 0.0
+        return learned
+
     def _end_interval(self, seconds: float, now: float) -> None:
         """Learn from an interval that a refusal has ended, and begin the next one."""
         learned, rested_s, self._refused_at = self._learned, self._pause_s, None
@@ -206,10 +227,14 @@ class RateEstimator:
         p, learned, log, until = self._p, self._learned, self._log, self._refused_until
         seconds, calls = max(MIN_INTERVAL_S, seconds), max(1, self._sent - self._refused)
         highest, lowest = calls / seconds, calls / (self._rested_s + seconds)
-        if not learned.rate:  # a guess, since the first interval has the burst in it
+        if not learned.rate or (learned.burst < 0 and not learned.first_calls):
+            # The first interval has the burst in it, so that the rate is a guess.
             self._first_s = seconds
             self._first_tokens = lambda rate: max(0.0, log.tokens_used(rate, calls, until))
-            learned.rate = min(GUESS_PEAK * highest, GUESS_SCALE * calls / (GUESS_S + seconds))
+            learned.burst = -1
+            steady = calls / (GUESS_S + seconds)
+            learned.rate = min(GUESS_PEAK * highest, GUESS_SCALE * steady)
+            learned.first_calls, learned.first_s = log.calls_from_full(steady / 2, calls, until)
         elif learned.burst >= 0 or seconds > self._first_s:
             paced = 1 / self._slot_s()
             rate = self._rate_of_bucket(lowest, max(highest, paced), calls)
@@ -226,7 +251,9 @@ class RateEstimator:
             learned.burst = -1
         doubling_s = p.rate_doubling_pauses * max(MIN_DOUBLING_PAUSE_S, self._pause_s)
         # A rate learned from few calls is tried again soon, but each trial costs a pause.
-        trust_s = max(p.rate_trust * seconds, TRUST_PAUSES * self._pause_s * lowest * seconds)
+        # Runs before this one may have shown that the rate holds.
+        held_s = max(seconds, learned.rate_age_s)
+        trust_s = max(p.rate_trust * held_s, TRUST_PAUSES * self._pause_s * lowest * seconds)
         doubling_s = min(doubling_s, trust_s)
         # A pause in which hardly a call would be sent costs nothing.
         cheap_s = max(GUESS_DOUBLING_S, doubling_s * learned.rate * self._pause_s / TRIAL_CALLS)
@@ -235,10 +262,17 @@ class RateEstimator:
         learned.rate_age_s = 0.0
 
     def _rate_of_bucket(self, low: float, high: float, calls: int) -> float:
-        """Return the rate, from low to high, at which the bucket was empty at the refusal."""
+        """Return the rate, from low to high, at which the bucket was empty at the refusal.
+
+        A bucket holds up to a token more than whole calls show. If it was empty sooner than the
+        learned rate explains, this makes the difference.
+        """
+        is_short = self.is_steady and self._learned.burst >= 0 and calls >= SPARE_TOKEN_CALLS
+        spare = 1.0 if is_short else 0.0
         for _ in range(BISECTIONS):
             rate = (low + high) / 2
-            if self._log.tokens_used(rate, calls, self._refused_until) > self._first_tokens(rate):
+            used = self._log.tokens_used(rate, calls, self._refused_until)
+            if used > spare + self._first_tokens(rate):
                 low = rate
             else:
                 high = rate

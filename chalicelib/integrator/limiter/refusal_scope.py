@@ -26,8 +26,6 @@ from chalicelib.integrator.limiter.parameters import (
     NARROW_RATE_FACTOR,
     NARROW_TRUSTED_CALLS,
     NOISE_CALLS,
-    SURPRISE_AGE,
-    SURPRISE_CALLS,
     SURPRISES,
     WIDE_GROWTH,
     WIDE_MAX_S,
@@ -84,11 +82,7 @@ class RefusalScope:
             self._paused_until = max(self._paused_until, now + pause_s)
             self._rate.prolong(self._paused_until)
             return
-        learned = self._learned
-        longest_s = SURPRISE_AGE * learned.rate_doubling_s
-        is_surprise = learned.rate > 0 and (
-            learned.rate_age_s < max(longest_s, SURPRISE_CALLS / learned.rate)
-        )
+        is_surprise = self._rate.is_steady
         if self._rate.on_refusal(now, sent_at, pause_s):
             self._is_surprise = is_surprise
             self._refused_sent_at = sent_at

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.legacies.client import Clock, Trace, simulate
+from bench.legacies.client import Clock, simulate
 from bench.legacies.models import (
     BUSY,
     HANGS,
@@ -19,13 +19,9 @@ from bench.legacies.models import (
     WorkerPool,
 )
 from chalicelib.integrator.limiter import adaptive, classic
+from tests.support.limiter_runs import run
 
 pytestmark = pytest.mark.slow
-
-
-def run(legacy: Legacy, until: float) -> Trace:
-    clock = Clock()
-    return simulate(legacy, adaptive(clock), clock, until)
 
 
 def delayed(legacy: Legacy, offset_s: float) -> Legacy:

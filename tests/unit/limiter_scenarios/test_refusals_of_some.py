@@ -4,30 +4,24 @@ import random
 
 import pytest
 
-from bench.legacies.client import Clock, Trace, simulate
+from bench.legacies.client import Trace
 from bench.legacies.models import (
-    Legacy,
     RateLimited,
     Response,
     WithOutages,
     WorkerPool,
     retry_after,
 )
-from chalicelib.integrator.limiter import adaptive
 from chalicelib.integrator.limiter.parameters import Parameters
 from chalicelib.integrator.limiter.rate_estimator import RateEstimator
 from chalicelib.integrator.limiter.refusal_scope import RefusalScope
 from chalicelib.integrator.limiter.state import LearnedState
+from tests.support.limiter_runs import run
 
 pytestmark = pytest.mark.slow
 
 CAPACITY = 200  # calls/s of 20 workers at 0.1 s
 UNTIL = 300.0
-
-
-def run(legacy: Legacy, until: float) -> Trace:
-    clock = Clock()
-    return simulate(legacy, adaptive(clock), clock, until)
 
 
 def refusing_some(share: float, seconds: float, until: float) -> Trace:

@@ -1,15 +1,12 @@
 """The adaptive limiter after faults of minutes: Retry-After is no rate, and noise is no load."""
 
-import json
 import random
 from statistics import fmean
 
 import pytest
 
-from bench.legacies.client import Clock, Trace, simulate
+from bench.legacies.client import Clock, simulate
 from bench.legacies.models import (
-    Legacy,
-    RateLimited,
     Response,
     ScheduledPool,
     ThreadPerConnection,
@@ -19,6 +16,7 @@ from bench.legacies.models import (
     retry_after,
 )
 from chalicelib.integrator.limiter import adaptive
+from tests.support.limiter_runs import run
 
 pytestmark = pytest.mark.slow
 
@@ -28,20 +26,6 @@ SINCE, UNTIL = 60.0, 360.0
 
 def pool() -> WorkerPool:
     return WorkerPool(20, 0.2, queue=20)
-
-
-def run(legacy: Legacy, until: float, cycle_s: float = 0.0) -> Trace:
-    """Run until a time, in one run, or in runs of ``cycle_s`` that pass on what they learn."""
-    clock, whole, snapshot = Clock(), Trace(), None
-    while clock.now < until:
-        limiter = adaptive(clock)
-        limiter.restore(json.loads(snapshot) if snapshot else None)
-        trace = simulate(legacy, limiter, clock, min(until, clock.now + (cycle_s or until)))
-        whole.ok_at += trace.ok_at
-        whole.failed_at += trace.failed_at
-        whole.limits += trace.limits
-        snapshot = json.dumps(limiter.snapshot())
-    return whole
 
 
 @pytest.mark.parametrize("cycle_s", [0.0, 60.0])
@@ -101,19 +85,6 @@ def test_few_calls_admitted_during_an_outage_slow_the_recovery_by_half_a_minute_
     trace = run(flapping, UNTIL + 120)
     since = UNTIL + min(30.0, seconds) + 30
     assert trace.delivered(since, since + 30) > 0.9 * CAPACITY * 30
-
-
-@pytest.mark.parametrize(
-    ("rate", "burst", "seconds", "failures"),
-    [(0.5, 5, 1.0, 0.3), (0.9, 1, 1.0, 0.2), (2, 4, 1.0, 0.05), (0.2, 2, 5.0, 0.3)],
-)
-def test_bucket_of_less_than_a_call_per_pause_is_used(
-    rate: float, burst: float, seconds: float, failures: float
-) -> None:
-    """Its empty intervals look like those of an outage."""
-    trace = run(RateLimited(WorkerPool(20, 0.1, 50), rate, burst, seconds), 600)
-    assert len(trace.ok_at) > 0.8 * rate * 600
-    assert len(trace.failed_at) < failures * len(trace.ok_at)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.4, 0.6])

@@ -23,13 +23,9 @@ from bench.legacies.models import (
     pareto,
 )
 from chalicelib.integrator.limiter import adaptive
+from tests.support.limiter_runs import run
 
 pytestmark = pytest.mark.slow
-
-
-def run(legacy: Legacy, until: float) -> Trace:
-    clock = Clock()
-    return simulate(legacy, adaptive(clock), clock, until)
 
 
 def bimodal(rng: random.Random) -> float:
@@ -224,20 +220,6 @@ def test_refused_records_do_not_raise_the_limit_over_the_knee(share: float) -> N
 def test_legacy_that_refuses_a_share_of_the_records_is_kept_busy(share: float) -> None:
     trace = run(WithRefusedRecords(WorkerPool(20, 0.2, queue=40), share), 90)
     assert trace.delivered(5, 90) > 0.93 * 100 * 85
-
-
-@pytest.mark.parametrize(
-    ("rate", "burst", "pause_s", "latency_s", "share"),
-    [(187, 65, 1.0, 0.24, 0.95), (75, 114, 5.0, 0.33, 0.92), (26, 14, 5.0, 0.17, 0.89)],
-)
-def test_rate_limit_and_burst_are_learned_from_two_pauses(
-    rate: float, burst: float, pause_s: float, latency_s: float, share: float
-) -> None:
-    """Calls sent below the rate of a full bucket do not lower the rate that is learned."""
-    pool = WorkerPool(int(8 * rate * latency_s), latency_s, queue=400)
-    trace = run(RateLimited(pool, rate, burst, pause_s), 120)
-    assert len(trace.ok_at) > share * (burst + 120 * rate)
-    assert len(trace.failed_at) < 0.02 * len(trace.ok_at)
 
 
 @pytest.mark.parametrize("seed", [1, 4])
