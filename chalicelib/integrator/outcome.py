@@ -13,8 +13,8 @@
     bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
 
 (*) The body is a JSON object that reports no error. If it has a ``message``, the message is
-"success". It must have one if LEGACY_DELIVERED is set. ``"ok": false``, an ``error`` that is not
-empty and the status "fail" report errors.
+"success". It must have one if LEGACY_DELIVERED is set. ``_reports_error`` has what reports errors:
+``"ok": false``, for example, or an ``error`` that is not empty.
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
 a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
 status. ``liveness`` decides it.
@@ -48,11 +48,12 @@ _CERTIFICATE_REFUSED = re.compile(
     rb"400 (?:The SSL certificate error|No required SSL certificate was sent)</title>",
     re.IGNORECASE,
 )
-# How APIs report an error in a 2xx: members, in lower case, whose value says so. The statuses are
-# those of JSend, https://github.com/omniti-labs/jsend, and others in use.
+# How APIs report an error in a 2xx: members, in lower case and without underscores, whose value
+# says so. The statuses are those of JSend, https://github.com/omniti-labs/jsend, and others in use.
 _ERRORS = frozenset({"error", "errors", "exception", "fault"})
-_SUCCESSES = frozenset({"issuccess", "ok", "success", "successful"})
+_SUCCESSES = frozenset({"issuccess", "ok", "succeeded", "success", "successful"})
 _FAILED_STATUSES = frozenset({"error", "fail", "failed", "failure"})
+_NOTHING = frozenset({"", "0", "false", "none", "null"})
 _MAX_LOG_CHARS = 8_000
 # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
 # Kept, since json.loads with an argument makes a decoder for each call.
@@ -179,16 +180,34 @@ def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | No
     if document.get("message", None if needs_message else "success") != "success":
         return 'the "message" is not "success"'
     for name, value in document.items():
-        if _reports_error(name.lower(), value):
+        if _reports_error(name.lower().replace("_", ""), value):
             return f'"{name}" reports an error'
     return None
 
 
 def _reports_error(name: str, value: object) -> bool:
-    """Return whether a member of a JSON object, its name in lower case, reports an error."""
+    """Return whether a member of a JSON object reports an error.
+
+    Args:
+        name: its name, in lower case and without underscores.
+        value: its value.
+    """
     if name == "status":
         return isinstance(value, str) and value.lower() in _FAILED_STATUSES
-    return (name in _ERRORS and bool(value)) or (name in _SUCCESSES and value is False)
+    if name in _SUCCESSES:
+        return value is False or (isinstance(value, str) and value.lower() == "false")
+    return name in _ERRORS and not _is_nothing(value)
+
+
+def _is_nothing(value: object) -> bool:
+    """Return whether a JSON value says nothing: null, false, 0, empty, or only such members."""
+    if isinstance(value, dict):
+        parts = list(value.values())
+    else:
+        parts = value if isinstance(value, list) else [value]
+    return all(
+        not each or (isinstance(each, str) and each.strip().lower() in _NOTHING) for each in parts
+    )
 
 
 def _parse_json(body: bytes) -> Any:

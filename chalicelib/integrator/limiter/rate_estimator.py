@@ -8,6 +8,7 @@ from dataclasses import replace
 from chalicelib.integrator.limiter.parameters import (
     BISECTIONS,
     CATCH_UP_SLOTS,
+    FRACTION_MIN_CALLS,
     GUESS_DOUBLING_S,
     GUESS_PEAK,
     GUESS_S,
@@ -27,7 +28,6 @@ from chalicelib.integrator.limiter.parameters import (
     RATE_GROWTH_EXPONENT,
     RATE_KEEP,
     REFILL_SHARE,
-    SPARE_TOKEN_CALLS,
     SURPRISE_AGE,
     SURPRISE_CALLS,
     TRIAL_CALLS,
@@ -50,8 +50,8 @@ class RateEstimator:
     length give rate and burst. After a pause most of the tokens that it has added are used at once.
 
     The paced rate grows slowly at first, as in TCP CUBIC (RFC 9438 §4.2), and exponentially later.
-    It grows the slower the longer the pauses are. Once more calls were admitted than a bucket of a
-    slightly higher rate could have held, the limit must have been lifted, and it grows fast.
+    It grows the slower the longer the pauses are. Once more calls were sent without a refusal than
+    a bucket of a slightly higher rate admits, the limit was lifted, and it grows fast.
 
     An *empty* interval admits no call: the legacy is unavailable, rather than limiting a rate. What
     the interval before it has taught is forgotten. One call then goes ahead after each pause, and
@@ -64,8 +64,10 @@ class RateEstimator:
 
     def __init__(self, parameters: Parameters, learned: LearnedState, not_before: float) -> None:
         self._p, self._learned = parameters, learned
-        # The length of the first interval, and the tokens that it has used at a rate.
-        self._first_s = learned.first_s if learned.burst < 0 else math.inf
+        # The length of the first interval, and the tokens that a full bucket needed for it, by the
+        # rate at which it is filled.
+        self._first_s = learned.first_s if learned.first_calls else math.inf
+        self._measures_burst = learned.burst < 0  # if not, it is that of an earlier run
         self._first_tokens: Callable[[float], float] = lambda rate: (
             max(0.0, learned.first_calls - rate * learned.first_s)
             if learned.burst < 0
@@ -78,6 +80,8 @@ class RateEstimator:
         self._is_ahead = learned.pause_s > 0  # one call goes ahead of the others
         self._follows_empty = False
         self._before_lesson: dict[str, float] = {}  # what the last lesson replaced, by name
+        if learned.burst < 0 and learned.rested_s:  # a guess, perhaps from an outage's beginning
+            self._before_lesson = {each: getattr(LearnedState(), each) for each in _RATE}
         self._begin_interval(not_before, learned.rested_s or math.inf)
 
     def _begin_interval(self, now: float, rested_s: float) -> None:
@@ -98,7 +102,10 @@ class RateEstimator:
 
     @property
     def is_steady(self) -> bool:
-        """Whether there is a learned rate that has hardly grown: it explains no refusal."""
+        """Whether the paced rate has hardly grown since it was learned.
+
+        A refusal is then a surprise.
+        """
         learned = self._learned
         if not learned.rate or self._is_lifted:
             return False
@@ -129,7 +136,7 @@ class RateEstimator:
             self.not_before = earliest + slot_s
 
     def _note_excess(self, since_last_s: float) -> None:
-        """Count the tokens used, and let the rate grow fast once the bucket must have had more."""
+        """Let the rate grow fast once more calls were sent than the bucket could have admitted."""
         learned = self._learned
         if self._is_lifted or learned.burst < 0 or not learned.rate:
             return
@@ -225,11 +232,12 @@ class RateEstimator:
         last refusal.
         """
         p, learned, log, until = self._p, self._learned, self._log, self._refused_until
+        last_rate = learned.rate
         seconds, calls = max(MIN_INTERVAL_S, seconds), max(1, self._sent - self._refused)
         highest, lowest = calls / seconds, calls / (self._rested_s + seconds)
         if not learned.rate or (learned.burst < 0 and not learned.first_calls):
             # The first interval has the burst in it, so that the rate is a guess.
-            self._first_s = seconds
+            self._first_s, self._measures_burst = seconds, True
             self._first_tokens = lambda rate: max(0.0, log.tokens_used(rate, calls, until))
             learned.burst = -1
             steady = calls / (GUESS_S + seconds)
@@ -238,21 +246,22 @@ class RateEstimator:
         elif learned.burst >= 0 or seconds > self._first_s:
             paced = 1 / self._slot_s()
             rate = self._rate_of_bucket(lowest, max(highest, paced), calls)
-            if seconds > self._first_s:
+            if self._measures_burst and seconds > self._first_s:
                 learned.burst = self._first_tokens(rate)
             else:
-                # A run's first interval never lowers the rate: the last run may have used the
-                # burst.
+                # If the rest before the interval is unknown, the bucket may not have been full, and
+                # the rate is not lowered.
                 rate = max(rate, learned.rate * (1 if math.isinf(self._rested_s) else RATE_KEEP))
             learned.rate = p.rate_margin * rate
-        else:
+        elif lowest:
             learned.rate = math.sqrt(lowest * highest)
         if self._follows_empty:
             learned.burst = -1
         doubling_s = p.rate_doubling_pauses * max(MIN_DOUBLING_PAUSE_S, self._pause_s)
-        # A rate learned from few calls is tried again soon, but each trial costs a pause.
-        # Runs before this one may have shown that the rate holds.
-        held_s = max(seconds, learned.rate_age_s)
+        # A rate learned from few calls is tried again soon, but each trial costs a pause. If the
+        # rate is about the last one, that has held for longer than this interval.
+        held_s = learned.rate_age_s if learned.rate > RATE_KEEP * last_rate else 0.0
+        held_s = max(seconds, held_s)
         trust_s = max(p.rate_trust * held_s, TRUST_PAUSES * self._pause_s * lowest * seconds)
         doubling_s = min(doubling_s, trust_s)
         # A pause in which hardly a call would be sent costs nothing.
@@ -264,15 +273,16 @@ class RateEstimator:
     def _rate_of_bucket(self, low: float, high: float, calls: int) -> float:
         """Return the rate, from low to high, at which the bucket was empty at the refusal.
 
-        A bucket holds up to a token more than whole calls show. If it was empty sooner than the
-        learned rate explains, this makes the difference.
+        When an interval begins, the bucket may hold a fraction of a token that whole calls do not
+        show. After a refusal that comes as a surprise, a whole token is taken for such a fraction,
+        and not for one that was filled in: the learned rate is too high.
         """
-        is_short = self.is_steady and self._learned.burst >= 0 and calls >= SPARE_TOKEN_CALLS
-        spare = 1.0 if is_short else 0.0
+        is_surprise = self.is_steady and self._learned.burst >= 0 and calls >= FRACTION_MIN_CALLS
+        fraction = 1.0 if is_surprise else 0.0
         for _ in range(BISECTIONS):
             rate = (low + high) / 2
             used = self._log.tokens_used(rate, calls, self._refused_until)
-            if used > spare + self._first_tokens(rate):
+            if used > fraction + self._first_tokens(rate):
                 low = rate
             else:
                 high = rate

@@ -36,7 +36,7 @@ class SendLog:
         return self._from_full(rate, calls, until)[0]
 
     def calls_from_full(self, rate: float, calls: int, until: float) -> tuple[int, float]:
-        """Return how many calls needed these tokens, and the seconds in which they were sent.
+        """Return the calls since the time that needs most tokens, and the seconds since it.
 
         The arguments are those of ``tokens_used``.
         """

@@ -50,12 +50,12 @@ class LearnedState:
     outage: float = bounded(0, 0, 1, "1: yes, 0: no")
     rate: float = bounded(0, 0, 1e6, "calls/s; 0: no refusal so far")
     burst: float = bounded(-1, -1, 1e6, "calls; -1: unknown, and the rate a guess")
-    first_calls: float = bounded(0, 0, 1e6, "calls that taught the first guess; 0: unknown")
-    first_s: float = bounded(0, 0, 1e6, "s in which they were sent")
+    first_calls: float = bounded(0, 0, 1e6, "calls of the first interval since the bucket was full")
+    first_s: float = bounded(0, 0, 1e6, "s in which they were sent; with 0 calls: unknown")
     rate_age_s: float = bounded(0, 0, 1e6, "s of sending since the rate was learned")
     rate_doubling_s: float = bounded(GUESS_DOUBLING_S, 0.1, 1e6, "s of sending")
     pause_s: float = bounded(0, 0, MAX_WAIT_S, "s that the next call must wait")
-    rested_s: float = bounded(0, 0, 1e6, "s from the last refusal to the next call; 0: unknown")
+    rested_s: float = bounded(0, 0, 1e6, "s from the last refusal to the end of its pause; 0: none")
     wide_s: float = bounded(0, 0, WIDE_MAX_S, "s in which a Retry-After concerns all calls")
 
     def snapshot(self) -> dict[str, float]:

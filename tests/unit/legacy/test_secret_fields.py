@@ -68,6 +68,9 @@ def test_attribute_is_found_without_what_follows() -> None:
         ('{"token": "r&1", "pin": "hush"}', '{"token": "r&1", "pin": ***}'),
         ("pin=hush&key=r%261&e=x", "pin=***&key=r%261&e=x"),
         ("<key>r&amp;12</key>", "<key>***</key>"),
+        ('{"credentials": ["r&1", "hush"]}', '{"credentials": ***}'),
+        ('<auth>{"user": "r&1", "x": "hush"}</auth>', "<auth>***</auth>"),
+        ('<password>"r&1" hush</password>', "<password>***</password>"),
     ],
 )
 def test_value_of_the_record_is_shown(text: str, expected: str) -> None:

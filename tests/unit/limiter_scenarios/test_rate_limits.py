@@ -2,7 +2,14 @@
 
 import pytest
 
-from bench.legacies.models import Legacy, RateLimited, Response, WorkerPool
+from bench.legacies.models import (
+    Legacy,
+    RateLimited,
+    Response,
+    WithOutages,
+    WorkerPool,
+    retry_after,
+)
 from tests.support.limiter_runs import run
 
 pytestmark = pytest.mark.slow
@@ -92,3 +99,13 @@ def test_bucket_of_less_than_a_call_per_pause_is_used(
     trace = run(RateLimited(WorkerPool(20, 0.1, 50), rate, burst, seconds), 600)
     assert len(trace.ok_at) > 0.8 * rate * 600
     assert len(trace.failed_at) < failures * len(trace.ok_at)
+
+
+@pytest.mark.parametrize(("rate", "burst", "pause_s"), [(50, 50, 5), (100, 20, 1)])
+def test_rate_limit_is_learned_again_after_an_outage_in_a_later_run(
+    rate: float, burst: float, pause_s: float
+) -> None:
+    legacy = WithOutages(limited(rate, burst, pause_s), [(310, 500, retry_after(30))])
+    trace = run(legacy, 1_000, cycle_s=300)
+    assert trace.delivered(560, 1_000) > 0.95 * rate * 440
+    assert trace.failed(560, 1_000) < 60

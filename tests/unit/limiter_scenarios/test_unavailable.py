@@ -21,7 +21,8 @@ from tests.support.limiter_runs import run
 pytestmark = pytest.mark.slow
 
 CAPACITY = 100  # calls/s
-SINCE, UNTIL = 60.0, 360.0
+# The outage begins within a run of a minute.
+SINCE, UNTIL = 90.0, 390.0
 
 
 def pool() -> WorkerPool:

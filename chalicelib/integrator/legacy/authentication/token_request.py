@@ -8,7 +8,7 @@ import json
 import math
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import quote_plus, urlsplit
@@ -157,7 +157,9 @@ def _read_token(response: Response, requested_at: float) -> Token:
     fields = document if isinstance(document, dict) else {}
     # Some servers send their errors with 200.
     if not 200 <= status < 300 or (fields.get("error") and not fields.get("access_token")):
-        raise _refusal(status, fields, response.headers)
+        now = datetime.fromtimestamp(requested_at, UTC)
+        retry_after_s = requested_wait_s(response.headers, status, now) or 0.0
+        raise _refusal(status, fields, retry_after_s)
     text, kind = fields.get("access_token"), fields.get("token_type")
     if not (isinstance(text, str) and is_token(text)):
         raise TokenError(f"the token endpoint answers HTTP {status} without an access token")
@@ -173,9 +175,8 @@ def _read_token(response: Response, requested_at: float) -> Token:
     return Token(text, requested_at + renew_after_s, requested_at + expires_after_s)
 
 
-def _refusal(status: int, fields: dict[str, object], headers: Mapping[str, str]) -> TokenError:
+def _refusal(status: int, fields: dict[str, object], retry_after_s: float) -> TokenError:
     """Return the error of a response that is no success."""
-    retry_after_s = requested_wait_s(headers, status, datetime.now(UTC)) or 0.0
     error = fields.get("error")
     if isinstance(error, str) and error in _REFUSALS and status < 500:
         reason = f"the token endpoint refuses our client: {error} (HTTP {status})"

@@ -54,12 +54,12 @@ def masked(text: str, mask: str, shown: Set[str] = frozenset()) -> str:
     Args:
         text: the body.
         mask: the mask.
-        shown: values that are no secrets, whatever the name of a field that has one.
+        shown: values that are no secrets, whatever the name of a field that is one of them.
     """
     for names, values in _FIELDS:
         parts, position = [], 0
         for start, end in _values(text, names, values):
-            if not shown.isdisjoint(_meant(text[start:end])):
+            if not shown.isdisjoint(_wholes(text[start:end])):
                 continue
             parts += [text[position:start], mask]
             position = end
@@ -115,11 +115,22 @@ def _values(
 
 
 def _meant(value: str) -> Iterator[str]:
+    """Yield what a field's value may mean, and each JSON string in it."""
+    yield from _wholes(value)
+    yield from _strings(_JSON_STRING.findall(value))
+
+
+def _wholes(value: str) -> Iterator[str]:
     """Yield what a field's value may mean: without the quotes and escapes of JSON, XML or a URL."""
     yield unquote_plus(value)
     yield html.unescape(value.removeprefix("<![CDATA[").removesuffix("]]>"))
     if value[:1] in ("'", '"') and value[-1] == value[0]:
         yield html.unescape(value[1:-1])
-    for string in _JSON_STRING.findall(value):
+    if _JSON_STRING.fullmatch(value):
+        yield from _strings([value])
+
+
+def _strings(texts: Iterable[str]) -> Iterator[str]:
+    for string in texts:
         with contextlib.suppress(ValueError):
             yield str(json.loads(string, strict=False))
