@@ -1,4 +1,4 @@
-"""Remember when the calls of an interval were sent, and tell what bucket they needed."""
+"""Remember when the calls of an interval were sent, and compute the tokens that they used."""
 
 from chalicelib.integrator.limiter.parameters import SEND_LOG_SIZE
 

@@ -65,7 +65,7 @@ def test_runs_shorter_than_two_pauses_learn_the_rate(
 
 @pytest.mark.parametrize("cycle_s", [0, 60])
 @pytest.mark.parametrize(("burst", "pause_s"), [(5, 1), (20, 1), (200, 5)])
-def test_trials_of_a_higher_rate_do_not_make_the_rate_limit_one_of_some_calls(
+def test_trial_of_a_higher_rate_is_not_taken_for_a_refusal_of_some_calls(
     burst: float, pause_s: float, cycle_s: float
 ) -> None:
     """A bucket delivers a call that is sent early in the pause, as a healthy node would."""
@@ -79,7 +79,7 @@ def test_trials_of_a_higher_rate_do_not_make_the_rate_limit_one_of_some_calls(
     ("rate", "pause_s", "for_s", "within_s"),
     [(10, 1, 60, 60), (10, 5, 60, 360), (10, 5, 300, 360), (50, 2, 120, 180), (2, 60, 600, 600)],
 )
-def test_rate_limit_that_was_lifted_is_noticed(
+def test_limiter_notices_a_lifted_rate_limit(
     rate: float, pause_s: float, for_s: float, within_s: float, cycle_s: float
 ) -> None:
     legacy = Lifted(limited(rate, rate, pause_s), WorkerPool(20, 0.1, queue=40), for_s)

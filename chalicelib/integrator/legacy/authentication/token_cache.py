@@ -30,7 +30,7 @@ from chalicelib.integrator.legacy.authentication.access_token import Token, Toke
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 5.0
 _LONGEST_PAUSE_REFUSED_S = 30.0
-# A Retry-After that is longer than this counts as this.
+# The longest pause that a Retry-After can cause.
 _LONGEST_REQUESTED_PAUSE_S = 60.0
 # A refused token is renewed at once, but not again within an interval. If the legacy has accepted
 # no token since the last such renewal, it may refuse every token, or accept the present one soon.

@@ -54,7 +54,7 @@ def masked(text: str, mask: str, shown: Set[str] = frozenset()) -> str:
     Args:
         text: the body.
         mask: the mask.
-        shown: values that are no secrets, whatever the name of a field that is one of them.
+        shown: values to show, also in a field whose name suggests a secret.
     """
     for names, values in _FIELDS:
         parts, position = [], 0
