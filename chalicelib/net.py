@@ -18,7 +18,7 @@ def is_http_url(text: str) -> bool:
             url.scheme in ("http", "https")
             and bool(url.hostname)
             and url.port != 0
-            and "@" not in url.netloc
+            and is_host(url.netloc.removesuffix(":"))
             and bool((url.hostname or "").encode("idna"))
         )
     except ValueError:  # an invalid port, address or name

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from io import TextIOWrapper
 
 from local.arguments import existing_file, json_text
 from local.legacy_profile import check_profile, read_profile
@@ -46,9 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     from chalicelib.integrator.outcome import Outcome  # noqa: PLC0415 - with the service
 
     event = {"record": arguments.record, "send": arguments.send}
-    if not arguments.send and not sys.stdin.isatty():
+    if not arguments.send and sys.stdin and not sys.stdin.isatty():
         event["response"] = sys.stdin.buffer.read() or None
     result = operator_commands.check_legacy(event)
+    if isinstance(sys.stdout, TextIOWrapper):  # the request may have characters that it has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     print(result.request)
     for each in result.warnings:
         print(f"Warning: {each}", file=sys.stderr)

@@ -1,6 +1,8 @@
 """Profiles of a legacy: what is read, what is refused, and the commands that take one."""
 
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -203,6 +205,17 @@ def test_check_prints_the_request_and_judges_standard_input(tmp_path: Path) -> N
         " After 8 such attempts, each while other records are delivered, it is parked.\n"
         "Its log: HTTP 200, judged by LEGACY_REFUSED: <s:Fault>é</s:Fault>\n"
     )
+
+
+def test_check_needs_neither_standard_input_nor_a_terminal_with_unicode(tmp_path: Path) -> None:
+    profile = str(write_profile(tmp_path, "http://127.0.0.1:9"))
+    command = [sys.executable, "-m", "local", "legacy", "check", "--legacy", profile]
+    without_input = "exec 0<&-; exec " + shlex.join(command)
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    shown = subprocess.run(["sh", "-c", without_input], capture_output=True, env=environment)
+    assert shown.stderr == b""
+    assert shown.returncode == 0
+    assert shown.stdout.startswith(b"POST /soap HTTP/1.1\n")
 
 
 def test_check_sends_only_if_told_to_and_its_status_says_whether_it_was_delivered(

@@ -6,7 +6,13 @@ from chalicelib.net import is_host, is_http_url, is_loopback
 
 
 @pytest.mark.parametrize(
-    "url", ["https://issuer.example/jwks", "http://127.0.0.1:9", "HTTPS://[::1]:8443/a?b=c"]
+    "url",
+    [
+        "https://issuer.example/jwks",
+        "http://127.0.0.1:9",
+        "HTTPS://[::1]:8443/a?b=c",
+        "http://hr_1.example.:/",
+    ],
 )
 def test_http_url_with_a_host_is_accepted(url: str) -> None:
     assert is_http_url(url)
@@ -23,6 +29,9 @@ def test_http_url_with_a_host_is_accepted(url: str) -> None:
             "https://b\u00fccher.de",
         ),
         *("https://issuer.example/\n", f"https://{'a' * 64}.example"),
+        # What urlsplit takes for a host, and libcurl does not
+        *("https://hr%20x.example", "https://hr<x>.example/x", "https://hr.example;evil/x"),
+        *("https://*/x", "https://hr.example\\foo/", "http://hr,x/", "https://hr..example"),
     ],
 )
 def test_url_that_no_request_can_go_to_is_rejected(url: str) -> None:

@@ -29,7 +29,7 @@ from chalicelib.integrator.legacy.messages.record_values import (
     values_of,
 )
 from chalicelib.integrator.legacy.messages.response_outcome import judge
-from chalicelib.integrator.legacy.messages.secret_fields import masked
+from chalicelib.integrator.legacy.messages.secret_fields import PLACEHOLDER, masked
 from chalicelib.integrator.legacy.messages.url_template import UrlTemplate
 from chalicelib.integrator.outcome import CallResult, Outcome
 
@@ -39,6 +39,8 @@ _CLOCK_SKEW_S = 86_400
 _PUBLIC_HEADERS = frozenset(
     {"accept", "accept-language", "cache-control", "content-type", "soapaction", "user-agent"}
 )
+# A placeholder, or the text between two
+_URL_TEXT = re.compile(rf"({PLACEHOLDER.pattern})|[^{{}}]+")
 _STATUS_LINE = re.compile(rb"HTTP/[\d.]+ +(\d{3})\b")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _BARE_STATUS = re.compile(rb"(\d{3})[ \t]*(?:\r?\n|\Z)")
@@ -163,7 +165,7 @@ def _masked_query(url: str) -> str:
     start, mark, query = url.partition("?")
     fields = [each.partition("=") for each in query.split("&")]
     masked = [
-        name + eq + (MASK if value and "{" not in value else value) for name, eq, value in fields
+        name + eq + _URL_TEXT.sub(lambda text: text[1] or MASK, value) for name, eq, value in fields
     ]
     return start + mark + "&".join(masked)
 
@@ -208,7 +210,7 @@ def _parse_response(text: object) -> tuple[int, Mapping[str, str], bytes]:
     Raises:
         InvalidError: the text is neither.
     """
-    received = text.encode() if isinstance(text, str) else text
+    received = text.encode(errors="replace") if isinstance(text, str) else text
     if isinstance(received, bytes):
         received = received.removeprefix(BOM_UTF8).lstrip()  # as editors save it
         while match := _STATUS_LINE.match(received):

@@ -62,6 +62,10 @@ def test_default_request_is_shown_for_a_given_record() -> None:
     ("values", "shown"),
     [
         ({"legacy_url": "https://hr.example/p?key=hush&v={employerId}&x"}, "/p?key=***&v=121&x "),
+        (
+            {"legacy_url": "https://hr.example/p?key=hush-{employerId}&v={employeeId}{employerId}"},
+            "/p?key=***121&v=9223372036854775807121 ",
+        ),
         ({"legacy_headers": "X-Api-Key: hush\nSOAPAction: a"}, "X-Api-Key: ***\nSOAPAction: a\n"),
         (
             {

@@ -92,6 +92,8 @@ def test_contradiction_names_the_settings(environ: dict[str, str], message: str)
         ({"LEGACY_PROXY": "proxy.example:3128"}, "LEGACY_PROXY must be a URL"),
         ({"LEGACY_PROXY": "ftp://ann:hush@proxy.example:3128"}, "LEGACY_PROXY must be a URL"),
         ({"LEGACY_PROXY": "http://ann:hush@proxy.example"}, "LEGACY_PROXY must be a URL"),
+        ({"LEGACY_PROXY": "http://:hush@proxy.example:3128"}, "LEGACY_PROXY must be a URL"),
+        ({"LEGACY_PROXY": "http://proxy<x>.example:3128"}, "LEGACY_PROXY must be a URL"),
         ({"LEGACY_PROXY": "http://ann:hu%0dsh@proxy.example:1"}, "LEGACY_PROXY must be a URL"),
         ({"LEGACY_CA": "/nowhere/ca.pem"}, "LEGACY_CA is neither PEM nor a file that can be read"),
         ({"LEGACY_CA": "-----BEGIN CERTIFICATE-----\nhush"}, "LEGACY_CA contains no certificate"),

@@ -73,6 +73,9 @@ def test_headers_are_lines_after_ours() -> None:
         ("; charset=us-ascii", "utf-8"),
         ("; charset=utf-16le", "UTF-16"),
         ("; charset=windows-1252", "windows-1252"),
+        ("; charset=Shift_JIS", "shift_jis"),
+        ("; charset=gb18030", "GB18030"),
+        ("; charset=euc-kr", "EUC-KR"),
     ],
 )
 def test_xml_may_declare_the_encoding_of_its_content_type(charset: str, declared: str) -> None:

@@ -130,6 +130,7 @@ def test_use_of_a_missing_property_fails_the_record_with_its_line(use: str) -> N
         ("{% for x in y %}", "LEGACY_BODY, line 1: "),
         ("{{ lipsum() }}", "lipsum is no property"),
         ("{{ [1] | random }}", "No filter named 'random'"),
+        (f"{{{{ {'9' * 5_000} }}}}", "LEGACY_BODY: .*digits"),
     ],
 )
 def test_invalid_template_is_a_settings_error_with_its_line(source: str, message: str) -> None:

@@ -226,7 +226,9 @@ def test_similar_condition_that_may_hold_is_accepted(condition: str) -> None:
     [
         ("status == 200", "LEGACY_RETRY is not a JMESPath expression: "),
         ("status ==", "LEGACY_RETRY is not a JMESPath expression: "),
-        ("(" * 5_000, "LEGACY_RETRY is not a JMESPath expression: "),
+        ("(" * 5_000, "LEGACY_RETRY is too long or too deeply nested"),
+        (" || ".join(["status == `200`"] * 2_000), "LEGACY_RETRY is too long or too deeply"),
+        (f"body[{'9' * 5_000}]", "LEGACY_RETRY is not a JMESPath expression: "),
         ('contains(body, "Fault")', "LEGACY_RETRY uses Fault, which a response does not have"),
         ("statuses == `200`", "LEGACY_RETRY uses statuses, which a response does not have"),
         ("status == `1` && x.body", "LEGACY_RETRY uses x, which"),

@@ -52,6 +52,42 @@ def test_other_values_than_texts_are_found() -> None:
     assert "u" not in secrets_of(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('<login password = "hush-1"/>', "<login password = ***/>"),
+        (
+            "<Password>\n<Value>hush-1</Value></Password>",
+            "<Password>\n<Value>***</Value></Password>",
+        ),
+        ("<Password>hu<!-- -->sh-1</Password>", "<Password>***</Password>"),
+        ("<name>token</name> <value>hush-1</value>", "<name>token</name> <value>***</value>"),
+        (
+            "<name>token</name><value><string>hush-1</string></value>",
+            "<name>token</name><value><string>***</string></value>",
+        ),
+        ('<param name="token" value="hush-1"/>', '<param name="token" value=***/>'),
+        ('{"token": {"value": "hush-1"}}', '{"token": {"value": ***}}'),
+        ('{"auth": {"user": "u", "value": "hush-1"}}', '{"auth": {"user": "u", "value": ***}}'),
+        ('{"name": "token", "value": "hush-1"}', '{"name": "token", "value": ***}'),
+        (
+            'Content-Disposition: form-data; name="token"\r\n\r\nhush-1\r\n--b',
+            'Content-Disposition: form-data; name="token"\r\n\r\n***\r\n--b',
+        ),
+    ],
+)
+def test_value_in_a_member_of_its_own_is_found(text: str, expected: str) -> None:
+    assert masked(text, "***") == expected
+    assert "hush-1" in secrets_of(text)
+    harmless = text.replace("assword", "lant").replace("token", "plant").replace("auth", "plant")
+    assert masked(harmless, "***") == harmless
+    assert secrets_of(harmless) == set()
+
+
+def test_text_beside_a_placeholder_of_a_query_is_a_secret() -> None:
+    assert "hush-" in secrets_of_query("token=hush-{employeeId}&x=y{employerId}")
+
+
 def test_attribute_is_found_without_what_follows() -> None:
     text = """<login user="u" key="a&amp;b" pwd='c d'/><n/>"""
     assert masked(text, "***") == '<login user="u" key=*** pwd=***/><n/>'

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pycurl
 
-from chalicelib.net import is_loopback
+from chalicelib.net import is_host, is_loopback
 from chalicelib.settings import SettingsError
 
 # Where Amazon Linux keeps its certificate authorities.
@@ -189,7 +189,9 @@ def parse_proxy(text: str) -> Proxy:
         url = urlsplit(text)
         is_valid = (
             url.scheme in _PROXY_SCHEMES
-            and bool(url.hostname and url.port)
+            and bool(url.port)
+            and is_host(url.netloc.rpartition("@")[2])
+            and not (url.password and not url.username)
             and url.path in ("", "/")
             and not (url.query or url.fragment)
             and text.isascii()

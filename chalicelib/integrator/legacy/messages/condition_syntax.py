@@ -4,6 +4,7 @@ JMESPath gives null for an unknown name, and false if a number is compared with 
 condition would never hold: a legacy's refusals would be taken for failures, or the reverse.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import jmespath
@@ -38,10 +39,15 @@ def compile_condition(setting: str, text: str) -> Any:
     """
     try:
         expression = jmespath.compile(text)
-    except (JMESPathError, RecursionError) as error:
+        fault = _fault(expression.parsed, is_response=True)
+        with suppress(JMESPathError, TypeError, ValueError):  # ResponseConditions reports these
+            expression.search({"status": 200, "headers": {}, "body": None})
+    except RecursionError:
+        raise SettingsError(f"{setting} is too long or too deeply nested") from None
+    except (JMESPathError, ValueError) as error:
         reason = str(error).replace("\n", " ") or type(error).__name__
         raise SettingsError(f"{setting} is not a JMESPath expression: {reason}") from None
-    if fault := _fault(expression.parsed, is_response=True):
+    if fault:
         raise SettingsError(f"{setting} {fault}")
     if any(_is_field(expression.parsed, each) for each in ("status", "headers")):
         raise SettingsError(f"{setting} is {text}, which is neither true nor false. {_COMPARISONS}")

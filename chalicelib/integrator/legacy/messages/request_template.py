@@ -80,7 +80,7 @@ class BodyTemplate:
             code = environment.compile(source, filename=_SETTING)
         except TemplateSyntaxError as error:
             raise SettingsError(f"{_SETTING}, line {error.lineno}: {error.message}") from None
-        except (TemplateError, RecursionError, SyntaxError) as error:
+        except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
             raise SettingsError(f"{_SETTING}: {_reason(error)}") from None
         self._template = Template.from_code(environment, code, environment.make_globals(None))
 

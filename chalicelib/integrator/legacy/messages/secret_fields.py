@@ -24,21 +24,45 @@ _CALL_ID_NAME = re.compile(r"(?:^|-)idempoten")
 _SHORT_NAMES = ("sig", "code")
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+")
 
-# Names up to their values in XML, in JSON, and in a form or an attribute; and then the values.
-_FIELDS = (
-    (
-        re.compile(r"<(?:[\w.-]+:)?(?P<name>[\w.-]+)(?:\s[^<>]*)?(?<!/)>"),
-        re.compile(r"(?:<!\[CDATA\[.*?\]\]>|[^<])+", re.DOTALL),
-    ),
-    (
-        re.compile(r'"(?P<name>[\w.:@$-]+)"\s*:\s*'),
-        re.compile(r'"(?:[^"\\]|\\.)*"|[\d.eE+-]+|\[[^\[\]{}]*\]', re.DOTALL),
-    ),
-    (
-        re.compile(r"(?:^|[&\s])(?P<name>[\w.:-]+)="),
-        re.compile(r"\"[^\"<]*\"|'[^'<]*'|[^&\s]+"),
-    ),
+_XML_START = r"<(?:[\w.-]+:)?{name}(?:\s[^<>]*)?(?<!/)>"
+_XML_VALUE = re.compile(r"(?:<!\[CDATA\[.*?\]\]>|<!--.*?-->|[^<])+", re.DOTALL)
+_JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[\d.eE+-]+|\[[^\[\]{}]*\]', re.DOTALL)
+_PAIR_VALUE = re.compile(r"\"[^\"<]*\"|'[^'<]*'|[^&\s]+")
+_XML_NAME = _XML_START.format(name=r"(?P<name>[\w.-]+)")
+_XML_IN_VALUE = _XML_START.format(name="(?:value|string|text)")
+_JSON_NAME = r'"(?P<name>[\w.:@$-]+)"'
+# Names up to their values, and then the values. A value may be in a member of its own.
+_FIELDS = tuple(
+    (re.compile(name, re.IGNORECASE), value)
+    for name, value in (
+        # <password>…, <password><value>…, <name>password</name><value>…
+        (_XML_NAME, _XML_VALUE),
+        (rf"{_XML_NAME}\s*{_XML_IN_VALUE}", _XML_VALUE),
+        (
+            _XML_START.format(name="(?:name|key)")
+            + rf"\s*(?P<name>[\w.:-]+)\s*</[^<>]*>\s*{_XML_IN_VALUE}(?:\s*{_XML_IN_VALUE})?",
+            _XML_VALUE,
+        ),
+        # "password": …, "password": {"value": …}, "name": "password", "value": …
+        (rf"{_JSON_NAME}\s*:\s*", _JSON_VALUE),
+        (rf'{_JSON_NAME}\s*:\s*\{{[^{{}}]*?"(?:value|text)"\s*:\s*', _JSON_VALUE),
+        (rf'"(?:name|key)"\s*:\s*{_JSON_NAME}\s*,\s*"(?:value|text)"\s*:\s*', _JSON_VALUE),
+        # password=… in a form or in an attribute, name="password" value="…"
+        (r"(?:^|[&\s])(?P<name>[\w.:-]+)\s*=\s*", _PAIR_VALUE),
+        (
+            r"\b(?:name|key)\s*=\s*[\"'](?P<name>[\w.:-]+)[\"']\s+value\s*=\s*",
+            _PAIR_VALUE,
+        ),
+        # A part of multipart/form-data
+        (
+            r"\bname=\"(?P<name>[\w.:-]+)\"[^\n]*\n(?:[^\s][^\n]*\n)*\r?\n",
+            re.compile(r"[^\r\n]+"),
+        ),
+    )
 )
+# In a URL; ``url_template`` knows which names it may have.
+PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+_XML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -92,10 +116,10 @@ def secrets_of_query(query: str) -> set[str]:
     """Return the values in a URL's query whose names suggest secrets, without placeholders."""
     fields = (each.partition("=") for each in query.split("&"))
     secrets = {
-        value
+        text
         for name, _, value in fields
-        if (tells_of_secret(unquote_plus(name)) or name.lower() in _SHORT_NAMES)
-        and "{" not in value
+        if tells_of_secret(unquote_plus(name)) or name.lower() in _SHORT_NAMES
+        for text in PLACEHOLDER.split(value)
     }
     return secrets | set(map(unquote_plus, secrets))
 
@@ -123,6 +147,7 @@ def _meant(value: str) -> Iterator[str]:
 def _wholes(value: str) -> Iterator[str]:
     """Yield what a field's value may mean: without the quotes and escapes of JSON, XML or a URL."""
     yield unquote_plus(value)
+    value = _XML_COMMENT.sub("", value)
     yield html.unescape(value.removeprefix("<![CDATA[").removesuffix("]]>"))
     if value[:1] in ("'", '"') and value[-1] == value[0]:
         yield html.unescape(value[1:-1])

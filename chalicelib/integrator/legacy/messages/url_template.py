@@ -41,7 +41,8 @@ class UrlTemplate:
         if not is_http_url("1".join(self._parts[::2])):
             raise SettingsError(
                 "LEGACY_URL must be a URL such as"
-                " https://legacy.example/employees/{employeeId}/punches"
+                " https://legacy.example/employees/{employeeId}/punches, in ASCII, without user and"
+                " password (LEGACY_AUTH=basic sends them)"
             )
         if _PLACEHOLDER.search(urlsplit(text).netloc):
             raise SettingsError("LEGACY_URL must not have a placeholder in its host or port")
