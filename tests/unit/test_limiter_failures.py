@@ -1,6 +1,10 @@
-"""What the failures during a tentative cut mean while the legacy still works on earlier calls."""
+"""What the failures during a tentative cut mean."""
 
-from chalicelib.integrator.limiter.failure_detector import FailureDetector
+import math
+
+import pytest
+
+from chalicelib.integrator.limiter.failure_detector import FailureDetector, least_share_of_noise
 from chalicelib.integrator.limiter.parameters import Parameters
 from chalicelib.integrator.limiter.state import LearnedState
 
@@ -82,3 +86,35 @@ def test_fifty_calls_without_a_failure_leave_a_background_of_four_per_cent() -> 
     learned = LearnedState(limit=100.0, slow_start=0.0, background=0.04)
     decide_by_successes(learned, one_fails_of=4)
     assert learned.background == 0.04
+
+
+@pytest.mark.parametrize(("before", "background"), [(0.15, 0.015), (0.3, 0.02), (0.5, 0.05)])
+def test_share_that_decides_is_as_likely_noise_as_load(before: float, background: float) -> None:
+    share = least_share_of_noise(before, background)
+    as_noise = share * math.log(before) + (1 - share) * math.log(1 - before)
+    as_load = share * math.log(background) + (1 - share) * math.log(1 - background)
+    assert as_noise == pytest.approx(as_load)
+    assert background < share < before
+
+
+@pytest.mark.parametrize(
+    ("before", "background"), [(0.5, 0.5), (0.1, 0.4), (1.0, 0.0), (0.0, 0.0), (1.0, 1.0)]
+)
+def test_share_that_decides_is_at_most_half_of_the_share_before(
+    before: float, background: float
+) -> None:
+    assert 0 < least_share_of_noise(before, background) <= max(0.001, before / 2)
+
+
+def test_failures_above_the_background_after_a_cut_are_noise() -> None:
+    """Of a tenth of failures by chance, six of the first 40 calls fail, then three of 50."""
+    learned = LearnedState(limit=30.0, background=0.015)
+    detector = FailureDetector(Parameters(), learned)
+    for number in range(40):
+        detector.on_result(number % 7 != 4, sent_at=number, now=number + 0.1)
+    assert detector.limit_before_cut == 30
+    for number in range(50):
+        detector.on_result(number % 20 != 4, sent_at=50 + number, now=50.1 + number)
+    assert detector.limit_before_cut is None
+    assert learned.limit == 30
+    assert learned.background == 3 / 50

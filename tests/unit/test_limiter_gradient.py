@@ -1,11 +1,19 @@
-"""The limit when the work has become slower, between two probes; and windows that do not end."""
+"""The limit from latencies: what windows and probes show, and how far a step goes."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
 
 from bench.legacies.client import Clock, simulate
 from bench.legacies.models import Response
 from chalicelib.integrator.limiter import adaptive
+from chalicelib.integrator.limiter.ceiling import Ceiling
+from chalicelib.integrator.limiter.parameters import NO_CEILING
+from chalicelib.integrator.limiter.probe_evidence import add_probe, excess_relief
 from chalicelib.integrator.limiter.sample_window import SampleWindow
+from chalicelib.integrator.limiter.state import LearnedState
+from chalicelib.integrator.limiter.steepness import Steepness
 
 BASE_S = 0.1
 LIMIT = 24.0
@@ -31,6 +39,11 @@ def test_latency_that_does_not_fall_with_the_limit_is_the_new_base() -> None:
     assert least_limit(lambda _: 3 * BASE_S, windows=8) > 0.25 * LIMIT
 
 
+def test_latency_that_rises_by_chance_while_the_limit_falls_is_the_new_base() -> None:
+    """Each window is slower by some thousandths, less than the error of its latency."""
+    assert least_limit(lambda limit: 3 * BASE_S * (LIMIT / limit) ** 0.01, 8) > 0.25 * LIMIT
+
+
 def test_latency_that_falls_with_the_limit_is_a_queue() -> None:
     def latency_s(limit: float) -> float:
         return BASE_S * max(1.0, limit / 8)
@@ -48,3 +61,84 @@ def test_window_ends_although_its_calls_do_not() -> None:
     later = [window.on_result(True, 0.1, occupied=2, sent_at=5 + number) for number in range(50)]
     assert later.index(True) == 40
     assert window.ended == 0
+
+
+def window(limit: int, latency_s: float) -> SampleWindow:
+    """Return a window whose calls took ``latency_s``."""
+    made = SampleWindow(limit, limit, 1, now=0.0)
+    for number in range(limit):
+        made.on_start(limit, number)
+        made.on_result(True, latency_s, limit, number)
+    return made
+
+
+def test_relief_beyond_what_a_queue_shows() -> None:
+    queue = excess_relief(window(50, 0.1), window(100, 0.2))
+    assert queue == pytest.approx(0.4 * math.log(2))
+    assert excess_relief(window(50, 0.1), window(100, 0.1)) < 0
+    thrashing = excess_relief(window(50, 0.1), window(100, 0.3))
+    assert thrashing > queue
+
+
+def test_uncertain_probes_together_show_a_queue() -> None:
+    learned = LearnedState()
+    assert [add_probe(learned, 0.05, 0.08) for _ in range(5)] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("excess", [0.05, -0.05])
+def test_probe_that_contradicts_the_earlier_ones_replaces_them(excess: float) -> None:
+    learned = LearnedState()
+    for _ in range(10):
+        add_probe(learned, excess, 0.08)
+    add_probe(learned, -4 * excess, 0.08)
+    assert learned.probe_excess == -4 * excess
+    assert math.sqrt(learned.probe_variance) == pytest.approx(0.08)
+
+
+def steepness(windows: Sequence[tuple[int, float]]) -> float:
+    estimate = Steepness()
+    for limit, latency_s in windows:
+        estimate.add(window(limit, latency_s))
+    return estimate.value
+
+
+def test_steepness_is_one_where_the_throughput_is_constant() -> None:
+    assert steepness([(n, n / 100) for n in (20, 30, 20, 30, 20, 30)]) == pytest.approx(1)
+
+
+def test_steepness_is_that_of_the_windows() -> None:
+    assert steepness([(n, n**2 / 1_000) for n in (20, 30) * 10]) == pytest.approx(2, abs=0.1)
+
+
+def test_steepness_is_at_least_one_and_at_most_four() -> None:
+    assert steepness([(20, 0.1), (30, 0.1)] * 5) == 1
+    assert steepness([(n, n**9.0) for n in (2, 3, 2, 3) * 10]) <= 4
+
+
+def test_windows_before_and_after_a_cut_are_not_compared() -> None:
+    estimate = Steepness()
+    estimate.add(window(40, 0.4))
+    estimate.interrupt()
+    estimate.add(window(20, 0.1))
+    assert estimate.value == 1
+
+
+def test_work_that_becomes_slower_is_not_steepness() -> None:
+    assert steepness([(100, 0.1), (101, 1.0)]) < 1.1
+
+
+def test_failures_are_forgotten_some_hundred_windows_after_the_ceiling_has_gone() -> None:
+    learned = LearnedState(limit=40.0)
+    ceiling = Ceiling(learned)
+    ceiling.rise(0)
+    assert not ceiling.was_met
+    learned.ceiling = 36.0  # calls have failed
+    windows = 0
+    while learned.ceiling < NO_CEILING:
+        ceiling.rise(0)
+        windows += 1
+        assert ceiling.was_met
+    while ceiling.was_met:
+        ceiling.rise(0)
+        windows += 1
+    assert 100 < windows < 500

@@ -120,3 +120,19 @@ def test_snapshot_in_a_pause_has_what_its_interval_has_taught_and_changes_nothin
     assert {each: snapshot[each] for each in learned} == {each: after[each] for each in learned}
     assert (snapshot["first_calls"], snapshot["rested_s"]) == (2, 30)
     assert after["rested_s"] == 0
+
+
+def test_stored_ceiling_below_the_limit_does_not_bound_it() -> None:
+    """It would keep the limit at one call for half a minute."""
+    clock = Clock()
+    limiter = adaptive(clock)
+    limiter.restore(limiter.snapshot() | {"limit": 40.0, "ceiling": 1.0, "slow_start": 0.0})
+    simulate(WorkerPool(50, 0.1, 50), limiter, clock, 3)
+    assert limiter.limit > 30
+
+
+def test_ceiling_is_known_to_have_been_met_although_the_run_has_ended() -> None:
+    """The run has ended between the failures and the next window."""
+    limiter = adaptive(Clock())
+    limiter.restore(limiter.snapshot() | {"limit": 20.0, "ceiling": 24.0})
+    assert limiter.snapshot()["lowered_ceiling"] == 24

@@ -6,7 +6,10 @@ Start with ``adaptive_limiter``, then ``gradient``, whose head has the formula.
 - ``policies``: the two policies, ``adaptive`` and ``classic``, and the one that is configured.
 - ``adaptive_limiter``: joins the parts of the policy ``adaptive``.
 - ``gradient``: the limit from latencies: slow start, steady state, probes.
+- ``ceiling``: the highest limit after calls have failed for load.
 - ``sample_window``: the calls from which it learns latencies.
+- ``probe_evidence``: what probes show together.
+- ``steepness``: how steeply latency rises with the limit.
 - ``failure_detector``: what failures mean: load, noise or an outage.
 - ``rate_estimator``: the rate of a legacy that refuses with Retry-After, and the pace below it.
 - ``send_log``: the calls from which it learns rate and burst.

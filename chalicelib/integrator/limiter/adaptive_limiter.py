@@ -51,6 +51,8 @@ class AdaptiveLimiter:
         fresh = LearnedState(p.initial_limit, background=p.initial_background)
         learned = LearnedState.restore(snapshot) or fresh
         learned.limit = min(self._max_limit, learned.limit)
+        learned.ceiling = max(learned.ceiling, learned.limit)
+        learned.lowered_ceiling = min(learned.lowered_ceiling, learned.ceiling)
         self._learned = learned
         self._gradient = GradientLimit(p, learned, self._max_limit, now)
         self._failures = FailureDetector(p, learned)
@@ -151,7 +153,7 @@ class AdaptiveLimiter:
             if self._failures.needs_probe:
                 self._failures.needs_probe = False
                 gradient.probe_soon()
-            gradient.begin_window(now)
+            gradient.restart_window(now)
         elif not self._learned.outage:
             if ok and is_sample:
                 self._recent_latency_s += RECENT_WEIGHT * (latency_s - self._recent_latency_s)
@@ -167,7 +169,7 @@ class AdaptiveLimiter:
             if is_complete:
                 self.recent_failures = 0
                 if self._failures.limit_before_cut:
-                    gradient.begin_window(now)  # the cause of the failures has to be known first
+                    gradient.restart_window(now)  # the cause of the failures has to be known first
                 else:
                     gradient.on_window(now)
 

@@ -13,6 +13,8 @@ from chalicelib.integrator.limiter.parameters import (
     CUT_SPARE_FAILURES,
     NOISE_CALLS,
     NOISE_CUT_ROUNDS,
+    NOISE_HIGHEST,
+    NOISE_LOWEST,
     NOISE_MAX_SHARE,
     NOISE_MIN_CALLS,
     NOISE_NEARNESS,
@@ -28,6 +30,27 @@ from chalicelib.integrator.limiter.parameters import (
     Parameters,
 )
 from chalicelib.integrator.limiter.state import LearnedState
+
+
+def least_share_of_noise(before: float, background: float) -> float:
+    """Return the share of failures at a lower limit above which noise is their cause.
+
+    If they were noise, as many go on failing as before; if load, only the background. The more
+    likely rate of the two is the one whose binomial distribution gives the observed share the
+    higher likelihood (Neyman and Pearson). At the share that is returned both are equal, unless
+    half of the share before is less.
+
+    Args:
+        before: the share of failures at the higher limit.
+        background: the share that fails at any load.
+    """
+    noise = min(NOISE_HIGHEST, max(NOISE_LOWEST, before))
+    load = min(NOISE_HIGHEST, max(NOISE_LOWEST, background))
+    if noise <= load:
+        return NOISE_SHARE * noise
+    succeed = math.log((1 - load) / (1 - noise))
+    equal = succeed / (succeed + math.log(noise / load))
+    return min(NOISE_SHARE * noise, equal)
 
 
 class FailureDetector:
@@ -162,7 +185,7 @@ class FailureDetector:
     def _end_cut(self, share: float, before: float, now: float) -> bool:
         """Restore the limit if the failures were noise; otherwise set a ceiling."""
         learned, highest = self._learned, self._limit_before_cuts
-        is_noise = share > NOISE_SHARE * self._share_since_failure
+        is_noise = share > least_share_of_noise(self._share_since_failure, learned.background)
         if is_noise:
             learned.background = share
         else:  # what still fails may be load, too; but a few calls without a failure are chance

@@ -4,8 +4,10 @@ After each sample window, with ``latency`` the geometric mean of its successful 
 
     knee   = limit * base / latency
     target = headroom * knee * exp(deviation_scale * error) + queue_size
-    limit' = limit * (target / limit) ^ smoothing
+    limit' = limit * (target / limit) ^ (smoothing / steepness)
     error  = √(variance * (1 / window_calls + 1 / base_calls)), of the log latencies
+
+``steepness`` is d ln(latency) / d ln(limit), 1 or more: see ``steepness.Steepness``.
 
 - *Little's law*: calls in flight = throughput * latency. In a full pool the throughput is therefore
   limit / latency, and the knee is the throughput * the latency without a queue: more calls in
@@ -28,27 +30,21 @@ After each sample window, with ``latency`` the geometric mean of its successful 
   falls by less than the limit, the lower window had no queue and is the base latency: if it hardly
   falls, the work itself has become slower. If latency falls about as much as the limit, calls queue
   at both limits, since at the same throughput latency is proportional to the limit. If it is far
-  above the base, a deeper probe follows. Between two probes the formula may lower the limit as far.
-  Then the same comparison applies.
+  above the base, a deeper probe follows. Probes are added up (``probe_evidence``). Between two
+  probes the formula may lower the limit as far. Then the same comparison applies.
 """
 
 import math
 
+from chalicelib.integrator.limiter.ceiling import Ceiling
 from chalicelib.integrator.limiter.parameters import (
     BASE_CONFIRMED,
     BASE_RESET_ERRORS,
     CEILING_ERRORS,
-    CEILING_GROWTH,
-    CEILING_GROWTH_AGE,
-    CEILING_GROWTH_STEP,
-    CEILING_NEAR,
-    CEILING_PATIENCE,
-    CEILING_WINDOWS,
     FALL_FACTOR,
     FIRST_PROBE_FACTOR,
     NO_CEILING,
     PROBE_MIN_FACTOR,
-    QUEUE_RELIEF,
     SLOW_START_FULL,
     SLOW_START_MIN_CALLS,
     SLOW_START_MIN_STEP,
@@ -60,8 +56,10 @@ from chalicelib.integrator.limiter.parameters import (
     WINDOW_SUCCESSES,
     Parameters,
 )
+from chalicelib.integrator.limiter.probe_evidence import add_probe, excess_relief, forget_probes
 from chalicelib.integrator.limiter.sample_window import SampleWindow
 from chalicelib.integrator.limiter.state import LearnedState
+from chalicelib.integrator.limiter.steepness import Steepness
 
 
 class GradientLimit:
@@ -77,11 +75,11 @@ class GradientLimit:
     ) -> None:
         self._p, self._learned, self._max_limit = parameters, learned, max_limit
         self._windows_without_queue = 0
-        self._ceiling, self._ceiling_windows = learned.ceiling, 0
-        self._lowered_ceiling, self._patience = NO_CEILING, 1  # ceiling after the last failures
+        self._ceiling = Ceiling(learned)
         self._slow_start_window: SampleWindow | None = None  # the first one of this slow start
         self._last_window: SampleWindow | None = None  # in the steady state, probes left out
         self._before_fall: SampleWindow | None = None  # the last window before the limit fell
+        self._steepness = Steepness()
         self._calls_per_success = 0.0  # by which a success raises the limit in slow start
         self.begin_window(now)
 
@@ -106,6 +104,11 @@ class GradientLimit:
         self.window = SampleWindow(limit, int(size), full, now)
         self.above_probe: SampleWindow | None = None
 
+    def restart_window(self, now: float) -> None:
+        """Begin the window anew: failures have moved the limit, or their cause is not known."""
+        self._steepness.interrupt()
+        self.begin_window(now)
+
     def probe_soon(self) -> None:
         """Have a probe follow the next window."""
         self._learned.windows_since_probe = int(self._p.probe_interval)
@@ -120,12 +123,17 @@ class GradientLimit:
         """Set the limit from the complete window, and begin the next one."""
         window, above, learned = self.window, self.above_probe, self._learned
         step_to, probes = 0.0, False
-        if window.succeeded > WINDOW_SUCCESSES * window.ended:
-            self._raise_ceiling()
+        has_latency = window.succeeded > WINDOW_SUCCESSES * window.ended
+        if learned.slow_start or not has_latency:
+            self._steepness.interrupt()
+        else:
+            self._steepness.add(window)
+        if has_latency:
+            self._ceiling.rise(self._windows_without_queue)
             learned.variance += VARIANCE_WEIGHT * (window.variance - learned.variance)
             if above:
                 self._end_probe(window, above)
-                limit = max(window.limit, self._target(above))
+                limit = max(window.limit, self._toward_target(above))
             else:
                 limit = self._next_limit(window)
             learned.limit = limit = min(self._max_limit, max(1.0, min(limit, learned.ceiling)))
@@ -138,24 +146,6 @@ class GradientLimit:
         self.begin_window(now, step_to)
         self.above_probe = window if probes else None
 
-    def _raise_ceiling(self) -> None:
-        """Raise the ceiling, the faster the longer ago calls failed at it.
-
-        If calls fail again at about the same ceiling, it rises more slowly.
-        """
-        learned = self._learned
-        if learned.ceiling == self._ceiling:
-            self._ceiling_windows += 1
-        else:
-            is_near = 1 / CEILING_NEAR < learned.ceiling / self._lowered_ceiling < CEILING_NEAR
-            self._patience = min(CEILING_PATIENCE, 2 * self._patience) if is_near else 1
-            self._lowered_ceiling, self._ceiling_windows = learned.ceiling, 0
-        growth = 1 + (CEILING_GROWTH - 1) / self._patience
-        growth += CEILING_GROWTH_STEP * self._windows_without_queue
-        age = max(0, self._ceiling_windows - CEILING_WINDOWS * self._patience)
-        growth += CEILING_GROWTH_AGE * age**2
-        learned.ceiling = self._ceiling = min(NO_CEILING, growth * learned.ceiling)
-
     def _error(self, window: SampleWindow) -> float:
         """Return the standard error of a window's rise."""
         calls = 1 / (1 / window.succeeded + 1 / max(1.0, self._learned.base_calls))
@@ -167,6 +157,17 @@ class GradientLimit:
         rise -= self._p.deviation_scale * self._error(window)
         return window.limit * math.exp(-rise) * self._p.headroom + self._p.queue_size
 
+    def _toward_target(self, window: SampleWindow, smoothing: float = 1.0) -> float:
+        """Return the limit after a step to a window's target: shorter where latency is steep.
+
+        From a limit of one the whole step is taken. A part of it would end below two, again and
+        again.
+        """
+        target = self._target(window)
+        if window.limit == 1:
+            return target
+        return window.limit * math.pow(target / window.limit, smoothing / self._steepness.value)
+
     def _end_probe(self, window: SampleWindow, above: SampleWindow) -> None:
         """Take a probe's latency as the base, unless calls still queue; then probe again."""
         learned = self._learned
@@ -176,18 +177,14 @@ class GradientLimit:
             learned.unconfirmed = float(rise < -self._p.base_reset_rise and window.limit > 2)
             if learned.unconfirmed:
                 self.probe_soon()
-        if rise <= 0 or not self._has_queue(window, above):
+        excess, error = excess_relief(window, above), self._error(window)
+        queues = add_probe(learned, excess, error)
+        if self._ceiling.was_met:  # failures bound the limit, too: a low base would cost more
+            queues = excess > error
+        if rise <= 0 or not queues:
             self._update_base(window)
         elif rise >= self._p.base_reset_rise:
             learned.windows_since_probe = int(self._p.probe_interval) - 1
-
-    def _has_queue(self, window: SampleWindow, above: SampleWindow) -> bool:
-        """Return whether calls queue in a window, too, that has a lower limit than another one.
-
-        Then latency falls about as much as the limit. It falls more if the legacy thrashes.
-        """
-        relief, reduction = above.latency - window.latency, math.log(above.limit / window.limit)
-        return relief - self._error(window) > QUEUE_RELIEF * reduction
 
     def _confirm_base(self, window: SampleWindow) -> None:
         """Compare a window of slow start with the first: does latency grow with the limit?
@@ -214,14 +211,15 @@ class GradientLimit:
         Then the base is too low, because the work has become slower. If latency has risen
         meanwhile, something else has changed: this window becomes the reference.
         """
-        above = self._before_fall
-        if not above or window.limit >= above.limit or window.latency >= above.latency:
+        above, error = self._before_fall, self._error(window)
+        has_risen = above is not None and window.latency - above.latency > error
+        if not above or window.limit >= above.limit or has_risen:
             self._before_fall = window
             return False
         if window.limit > FALL_FACTOR * above.limit:
             return False
         self._before_fall = window
-        return not self._has_queue(window, above)
+        return excess_relief(window, above) <= error
 
     def _update_base(self, window: SampleWindow) -> None:
         """Average a window into the base latency, or replace a base that differs a lot.
@@ -270,7 +268,9 @@ class GradientLimit:
             return min(limit - 1.0, limit * max(PROBE_MIN_FACTOR, min(shallowest, certain)))
         if self._has_sped_up(window):
             learned.ceiling = NO_CEILING  # the capacity at which calls failed is no more
+            forget_probes(learned)
         if self._has_fallen_in_vain(window):
+            forget_probes(learned)
             self._update_base(window)
             rise = window.latency - learned.base_latency
         self._windows_without_queue = (
@@ -279,4 +279,4 @@ class GradientLimit:
         if self._windows_without_queue:
             self._update_base(window)
             learned.slow_start = float(self._windows_without_queue >= SLOW_START_WINDOWS)
-        return limit * math.pow(self._target(window) / limit, p.smoothing)
+        return self._toward_target(window, p.smoothing)

@@ -35,7 +35,7 @@ class Parameters:
     queue_size: float = bounded(1.58544, 0.5, 3, "calls")
     """Calls added to the limit: they matter where the knee is a handful."""
     smoothing: float = bounded(0.600353, 0.2, 1, "exponent")
-    """The part of the distance to the target that one window covers. 1: all of it."""
+    """The part of the distance to the target that one window covers, if latency is not steep."""
     deviation_scale: float = bounded(1.59656, 0, 2, "standard errors")
     """A rise within so many standard errors is chance. Higher: more tolerance, later reaction."""
     no_queue_rise: float = bounded(0.0184873, 0, 0.2, "rise")
@@ -70,7 +70,7 @@ class Parameters:
     """The ceiling that is set below a limit at which calls failed."""
     failure_deviations: float = bounded(2.5, 2, 4, "standard deviations")
     """Excess over the background that leads to a cut. Higher: later cuts, fewer false ones."""
-    outage_probe_s: float = bounded(3.3037, 1, 10, "s")
+    outage_probe_s: float = bounded(1.5, 1, 10, "s")
     """Time between the first calls that are sent into an outage."""
 
     # Rate limits
@@ -109,10 +109,17 @@ SLOW_START_MIN_CALLS: Final = 4.0  # calls; smallest window in slow start
 SLOW_START_MIN_STEP: Final = 0.5  # * limit; calls that a step adds if slow_start_s allows fewer
 SLOW_START_WINDOWS: Final = 2  # windows in a row without a queue; then slow start resumes
 
+# Steepness
+STEEPNESS_KEPT: Final = 0.95  # factor; weight of earlier windows after each new one
+STEEPNESS_PRIOR: Final = 0.03  # squared change of ln(limit); evidence for a steepness of 1
+STEEPNESS_MAX: Final = 4.0  # a larger one counts as this one
+
 # Probes
 PROBE_MIN_FACTOR: Final = 0.4  # * limit; limit of the deepest probe
 BASE_RESET_ERRORS: Final = 0.5  # standard errors; added to base_reset_rise
 QUEUE_RELIEF: Final = 0.6  # share of the limit's log reduction; if latency falls more: a queue
+EVIDENCE_KEPT: Final = 0.9  # factor; weight of earlier probes after each new one
+EVIDENCE_CONTRADICTED: Final = 2  # standard errors; a probe that far off replaces them
 FIRST_PROBE_FACTOR: Final = 0.5  # * limit; limit of a probe of an unconfirmed base latency
 BASE_CONFIRMED: Final = 0.6  # share of the limit's log growth; a larger rise: unconfirmed
 FALL_FACTOR: Final = 0.6  # * limit; a fall of the limit this deep shows as much as a probe
@@ -124,6 +131,7 @@ CEILING_WINDOWS: Final = 8  # windows; in them the ceiling regains the limit at 
 CEILING_NEAR: Final = 1.25  # factor; a ceiling that differs by less is the same again
 CEILING_PATIENCE: Final = 4  # factor; growth of a ceiling that was met again is no slower
 CEILING_GROWTH_AGE: Final = 0.003  # added to the factor, * (windows after these)²
+CEILING_FORGOTTEN: Final = 1.05  # growth in each window of the last ceiling, once there is none
 CEILING_ERRORS: Final = 1.5  # standard errors; part of the fall of latency that lifts it
 CEILING_GROWTH_STEP: Final = 0.1  # added to it for each window in a row without a queue
 
@@ -141,6 +149,8 @@ NOISE_NEARNESS: Final = 0.75  # part of the way from the share that load explain
 NOISE_MAX_SHARE: Final = 0.7  # share of failures before a cut; above it noise is not looked for
 NOISE_ROUNDS: Final = 2  # * limit; calls, at least NOISE_CALLS, after which counts restart
 NOISE_SHARE: Final = 0.5  # share of the failures before a cut; more than it afterwards: noise
+NOISE_LOWEST: Final = 0.002  # share of failures; a lower one counts as this one
+NOISE_HIGHEST: Final = 0.99  # share of failures; a higher one counts as this one
 NOISE_TOLERANCE: Final = 1.5  # * background; a share below is not cut again
 BACKGROUND_SPARE_FAILURES: Final = 2  # calls; added to those after a cut, to bound the background
 BACKGROUND_MARGIN: Final = 2  # * observed share; a background above it and the maximum falls

@@ -95,7 +95,7 @@ def test_fault_that_loses_many_responses_does_not_end_at_a_single_call(
 ) -> None:
     """Afterwards the work takes longer than before."""
     ratios = []
-    for seed in range(4):
+    for seed in range(8):
         inner = WorkerPool(20, 0.2, queue=20, seed=seed)
         schedule = [(30.0, 20, 0.3), (60.0, 20, 0.2 * slower)]
         legacy = WithRandomFailures(ScheduledPool(inner, schedule), share, seed, 30.0, 60.0)

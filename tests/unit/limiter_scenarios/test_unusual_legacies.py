@@ -120,8 +120,9 @@ def test_broken_node_behind_a_balancer_leaves_most_of_the_throughput(
     assert run(balanced, 300).delivered(150, 300) > 0.6 * useful * 100 * 150
 
 
-def test_failures_are_load_again_after_a_broken_node_is_repaired() -> None:
-    rng = random.Random(9)
+def fifth_minute_after_a_repair(seed: int) -> Trace:
+    """Lose 30 % of the calls of ten workers for five minutes; return the fifth minute after it."""
+    rng = random.Random(seed)
     ends: list[float] = []
 
     def repaired(now: float) -> Response:
@@ -138,9 +139,14 @@ def test_failures_are_load_again_after_a_broken_node_is_repaired() -> None:
         limiter.restore(snapshot)
         trace = simulate(repaired, limiter, clock, until)
         snapshot = limiter.snapshot()
-    assert len(trace.ok_at) > 0.85 * 50 * 60
+    return trace
+
+
+def test_failures_are_load_again_after_a_broken_node_is_repaired() -> None:
+    traces = [fifth_minute_after_a_repair(seed) for seed in range(9, 15)]
+    assert min(len(trace.ok_at) for trace in traces) > 0.85 * 50 * 60
     # max_background allows 17 % of all calls, which is 21 % of the successful ones.
-    assert len(trace.failed_at) < 0.27 * len(trace.ok_at)
+    assert fmean(len(trace.failed_at) / len(trace.ok_at) for trace in traces) < 0.22
 
 
 def test_work_that_often_exceeds_the_timeout_does_not_end_at_a_single_call() -> None:
