@@ -23,10 +23,9 @@ from tests.support.waiting import wait_until
 
 THREADS = 10
 LATENCY_S = 0.1
-RECORDS = 300
+RECORDS = 600
 BEST_S = RECORDS * LATENCY_S / THREADS
-# The target is 1.25 on idle cores; other tests share these. A starved server takes 3 to 20 times.
-MAX_RATIO = 1.5
+MAX_RATIO = 1.25  # a starved server takes 3 to 20 times
 
 
 class ThreadServer:
@@ -72,12 +71,20 @@ class ThreadServer:
             assert not each.is_alive()  # so the run has closed all connections
 
 
+def seconds(url: str, **settings: float) -> float:
+    """Return how long a run takes; the better of two, since other tests share the cores."""
+    for _ in range(2):
+        stats = run(url, RECORDS, **settings)
+        assert stats.outcomes[Outcome.DELIVERED] == RECORDS
+        if stats.seconds <= MAX_RATIO * BEST_S:
+            break
+    return stats.seconds
+
+
 @pytest.mark.parametrize("keep_alive_s", [0, 5, 60])
 def test_thread_per_connection_server_works_at_full_capacity(keep_alive_s: float) -> None:
     with ThreadServer(keep_alive_s).running() as server:
-        stats = run(server.url, RECORDS)
-    assert stats.outcomes[Outcome.DELIVERED] == RECORDS
-    assert stats.seconds <= MAX_RATIO * BEST_S
+        assert seconds(server.url) <= MAX_RATIO * BEST_S
 
 
 @pytest.mark.parametrize("keep_alive_s", [5, 60])
@@ -85,9 +92,7 @@ def test_thread_per_connection_server_works_at_full_capacity_without_keep_alive(
     keep_alive_s: float,
 ) -> None:
     with ThreadServer(keep_alive_s).running() as server:
-        stats = run(server.url, RECORDS, legacy_keep_alive_s=0.0)
-    assert stats.outcomes[Outcome.DELIVERED] == RECORDS
-    assert stats.seconds <= MAX_RATIO * BEST_S
+        assert seconds(server.url, legacy_keep_alive_s=0.0) <= MAX_RATIO * BEST_S
 
 
 APPLICATION = """
@@ -128,13 +133,11 @@ def test_real_server_with_ten_threads_works_at_full_capacity(name: str, tmp_path
     with subprocess.Popen([sys.executable, *SERVERS[name], address], cwd=tmp_path) as server:
         try:
             wait_until(lambda: answers(url), 30)
-            # Enough that a second lost at the start does not count: cheroot accepts five waiting
-            # connections, and the system tries the others again after a second.
-            stats = run(url, 2 * RECORDS)
+            # Enough records that half a second lost at the start does not count: cheroot accepts
+            # five waiting connections, and the system tries the others again after a second.
+            assert seconds(url) <= MAX_RATIO * BEST_S
         finally:
             server.terminate()
-    assert stats.outcomes[Outcome.DELIVERED] == 2 * RECORDS
-    assert stats.seconds <= MAX_RATIO * 2 * BEST_S
 
 
 def answers(url: str) -> bool:

@@ -14,6 +14,7 @@ from chalicelib.integrator.legacy.authentication.access_token import Token, Toke
 from chalicelib.integrator.legacy.authentication.token_request import TokenClient
 from chalicelib.integrator.legacy.libcurl.transport import Transport
 from chalicelib.integrator.outcome import Outcome
+from chalicelib.settings import SettingsError
 from tests.support.authorization_server import AuthorizationServer, Client
 from tests.support.credentials import connected
 from tests.support.http_server import HttpServer, Request, Response
@@ -220,10 +221,14 @@ def test_broken_answer_ends_in_time(respond: Callable[[socket.socket], None], re
     assert not raised.value.is_refused
 
 
-# requests sends nothing to the second one.
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/token", "https://*.invalid/token"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/token", "https://issuer.invalid/token"])
 def test_absent_token_endpoint_is_an_outage(url: str) -> None:
     with pytest.raises(TokenError, match="cannot be reached") as raised:
         request(url)
     assert not raised.value.is_refused
     assert urlsplit(url).netloc not in str(raised.value)
+
+
+def test_host_that_no_request_can_go_to_is_a_settings_error() -> None:
+    with pytest.raises(SettingsError, match="LEGACY_TOKEN_URL must be an https URL"):
+        request("https://*.invalid/token")
