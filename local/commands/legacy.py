@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.send and sys.stdin and not sys.stdin.isatty():
         event["response"] = sys.stdin.buffer.read() or None
     result = operator_commands.check_legacy(event)
-    if isinstance(sys.stdout, TextIOWrapper):  # the request may have characters that it has not
+    if isinstance(sys.stdout, TextIOWrapper):  # its encoding may lack some characters
         sys.stdout.reconfigure(errors="backslashreplace")
     print(result.request)
     for each in result.warnings:

@@ -105,7 +105,7 @@ class GradientLimit:
         self.above_probe: SampleWindow | None = None
 
     def restart_window(self, now: float) -> None:
-        """Begin the window anew: failures have moved the limit, or their cause is not known."""
+        """Drop the window and begin another: failures have moved the limit, or may do so."""
         self._steepness.interrupt()
         self.begin_window(now)
 
@@ -160,8 +160,8 @@ class GradientLimit:
     def _toward_target(self, window: SampleWindow, smoothing: float = 1.0) -> float:
         """Return the limit after a step to a window's target: shorter where latency is steep.
 
-        From a limit of one the whole step is taken. A part of it would end below two, again and
-        again.
+        From a limit of one the step is not shortened. A limit below two still means one call, and
+        the next step would begin at one.
         """
         target = self._target(window)
         if window.limit == 1:

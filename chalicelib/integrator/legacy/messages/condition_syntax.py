@@ -40,7 +40,8 @@ def compile_condition(setting: str, text: str) -> Any:
     try:
         expression = jmespath.compile(text)
         fault = _fault(expression.parsed, is_response=True)
-        with suppress(JMESPathError, TypeError, ValueError):  # ResponseConditions reports these
+        # Evaluation nests deeper than compilation. ``ResponseConditions`` reports other errors.
+        with suppress(JMESPathError, TypeError, ValueError):
             expression.search({"status": 200, "headers": {}, "body": None})
     except RecursionError:
         raise SettingsError(f"{setting} is too long or too deeply nested") from None
