@@ -21,7 +21,8 @@ NAMES = ["rest-oauth2", "xml-oauth2", "soap", "form-basic", "mutual-tls", "proxy
 each_server = pytest.mark.parametrize(
     "recipe", [*NAMES, "soap --fault-status 200 OK"], indirect=True
 )
-each_recipe = pytest.mark.parametrize("recipe", NAMES, indirect=True)
+OTHER_THREADS = ["threads --server=cheroot", "threads --server=gunicorn"]
+each_recipe = pytest.mark.parametrize("recipe", [*NAMES, *OTHER_THREADS], indirect=True)
 
 # Of devices in São Paulo, Delhi, Reykjavík and Honolulu. Of Taiohae's offset, spyne 2.14 reads
 # -09:30 as -08:30.

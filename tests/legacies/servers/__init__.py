@@ -4,6 +4,6 @@
 - ``soap``: SOAP 1.1 (spyne).
 - ``form_basic``: form-encoded requests with Basic authentication (Flask).
 - ``mutual_tls``: HTTPS of a private CA that demands a client certificate (cheroot).
-- ``threads``: one thread per connection (Paste).
+- ``threads``: few threads for connections (Paste, cheroot, gunicorn).
 - ``proxy``: a forward proxy, with or without a password (proxy.py).
 """
