@@ -1,10 +1,8 @@
 """What the failures during a tentative cut mean."""
 
-import math
-
 import pytest
 
-from chalicelib.integrator.limiter.failure_detector import FailureDetector, least_share_of_noise
+from chalicelib.integrator.limiter.failure_detector import FailureDetector, Outcomes, is_noise
 from chalicelib.integrator.limiter.parameters import Parameters
 from chalicelib.integrator.limiter.state import LearnedState
 
@@ -88,22 +86,27 @@ def test_fifty_calls_without_a_failure_leave_a_background_of_four_per_cent() -> 
     assert learned.background == 0.04
 
 
-@pytest.mark.parametrize(("before", "background"), [(0.15, 0.015), (0.3, 0.02), (0.5, 0.05)])
-def test_share_that_decides_is_as_likely_noise_as_load(before: float, background: float) -> None:
-    share = least_share_of_noise(before, background)
-    as_noise = share * math.log(before) + (1 - share) * math.log(1 - before)
-    as_load = share * math.log(background) + (1 - share) * math.log(1 - background)
-    assert as_noise == pytest.approx(as_load)
-    assert background < share < before
-
-
 @pytest.mark.parametrize(
-    ("before", "background"), [(0.5, 0.5), (0.1, 0.4), (1.0, 0.0), (0.0, 0.0), (1.0, 1.0)]
+    ("before", "after", "background", "noise"),
+    [
+        # Of 8 % of failures by chance, six of 15 calls fail at first.
+        (Outcomes(5, 14), Outcomes(5, 50), 0.015, True),
+        (Outcomes(5, 14), Outcomes(2, 50), 0.015, False),
+        # The larger the sample before, the more calls have to fail after it.
+        (Outcomes(100, 280), Outcomes(5, 50), 0.015, False),
+        (Outcomes(100, 280), Outcomes(10, 50), 0.015, True),
+        # The background explains as many.
+        (Outcomes(5, 14), Outcomes(5, 50), 0.1, False),
+        # Every call fails, or none.
+        (Outcomes(9, 9), Outcomes(16, 16), 0.0, True),
+        (Outcomes(9, 9), Outcomes(0, 16), 1.0, False),
+        (Outcomes(0, 1), Outcomes(0, 16), 0.0, False),
+    ],
 )
-def test_share_that_decides_is_at_most_half_of_the_share_before(
-    before: float, background: float
+def test_failures_before_and_after_a_cut_are_noise_if_they_have_one_rate(
+    before: Outcomes, after: Outcomes, background: float, noise: bool
 ) -> None:
-    assert 0 < least_share_of_noise(before, background) <= max(0.001, before / 2)
+    assert is_noise(before, after, background) == noise
 
 
 def test_failures_above_the_background_after_a_cut_are_noise() -> None:

@@ -9,7 +9,8 @@ from bench.legacies.client import Clock, simulate
 from bench.legacies.models import Response
 from chalicelib.integrator.limiter import adaptive
 from chalicelib.integrator.limiter.ceiling import Ceiling
-from chalicelib.integrator.limiter.parameters import NO_CEILING
+from chalicelib.integrator.limiter.gradient import GradientLimit
+from chalicelib.integrator.limiter.parameters import NO_CEILING, Parameters
 from chalicelib.integrator.limiter.probe_evidence import add_probe, excess_relief
 from chalicelib.integrator.limiter.sample_window import SampleWindow
 from chalicelib.integrator.limiter.state import LearnedState
@@ -56,11 +57,43 @@ def test_window_ends_although_its_calls_do_not() -> None:
     window = SampleWindow(limit=2, size=4, full=1.6, now=0.0)
     for number in range(5):
         window.on_start(occupied=2, now=number)  # one call in flight, one slot reserved
-    ended = [window.on_result(True, 0.1, occupied=1, sent_at=number) for number in range(5)]
-    assert not any(ended)
+    ended = [window.on_result(True, 0.1, occupied=1, sent_at=number) for number in range(4)]
+    assert not any(ended)  # the fifth may hang: later calls show that it is not worth waiting
     later = [window.on_result(True, 0.1, occupied=2, sent_at=5 + number) for number in range(50)]
     assert later.index(True) == 40
     assert window.ended == 0
+
+
+def test_window_ends_with_its_last_call() -> None:
+    """The calls are not sampled, since their limit was not reached any more."""
+    window = SampleWindow(limit=2, size=4, full=1.6, now=0.0)
+    for number in range(6):
+        window.on_start(occupied=2, now=number)  # the sixth is sent later than the window
+    ended = [window.on_result(True, 0.1, occupied=1, sent_at=number) for number in range(6)]
+    assert ended == [False, False, False, False, True, True]
+    assert window.ended == 0
+
+
+def fill_window(gradient: GradientLimit, now: float, *, succeeds: bool) -> float:
+    """Send the calls of a window one after another, from now on; return when the last one ends."""
+    while True:
+        window, sent_at = gradient.window, now
+        window.on_start(window.limit, sent_at)
+        now += 0.1
+        if window.on_result(succeeds, 0.1, window.limit, sent_at):
+            gradient.on_window(now)
+            return now
+
+
+def test_probe_whose_calls_fail_ends_with_the_limit_before_it() -> None:
+    learned = LearnedState(limit=LIMIT, slow_start=0.0, base_calls=50.0, windows_since_probe=8)
+    gradient = GradientLimit(Parameters(), learned, 1000.0, now=0.0)
+    now = fill_window(gradient, 0.0, succeeds=True)
+    assert learned.limit < LIMIT
+    assert gradient.above_probe
+    fill_window(gradient, now, succeeds=False)
+    assert learned.limit == LIMIT
+    assert not gradient.above_probe
 
 
 def window(limit: int, latency_s: float) -> SampleWindow:

@@ -1,6 +1,7 @@
 """Decide what failures mean: load, noise or an outage."""
 
 import math
+from typing import NamedTuple
 
 from chalicelib.integrator.limiter.parameters import (
     BACKGROUND_MARGIN,
@@ -19,7 +20,6 @@ from chalicelib.integrator.limiter.parameters import (
     NOISE_MIN_CALLS,
     NOISE_NEARNESS,
     NOISE_ROUNDS,
-    NOISE_SHARE,
     NOISE_TOLERANCE,
     OUTAGE_MIN_FAILURES,
     OUTAGE_PROBE_GROWTH,
@@ -32,25 +32,40 @@ from chalicelib.integrator.limiter.parameters import (
 from chalicelib.integrator.limiter.state import LearnedState
 
 
-def least_share_of_noise(before: float, background: float) -> float:
-    """Return the share of failures at a lower limit above which noise is their cause.
+class Outcomes(NamedTuple):
+    """How many calls of a sample failed. A sample has one call or more."""
 
-    If they were noise, as many go on failing as before; if load, only the background. The more
-    likely rate of the two is the one whose binomial distribution gives the observed share the
-    higher likelihood (Neyman and Pearson). At the share that is returned both are equal, unless
-    half of the share before is less.
+    failures: int
+    calls: int
+
+    @property
+    def share(self) -> float:
+        """The share of the calls that failed."""
+        return self.failures / self.calls
+
+    def log_likelihood(self, rate: float) -> float:
+        """Return ln(probability) of this order of failures if each call fails at ``rate``."""
+        rate = min(NOISE_HIGHEST, max(NOISE_LOWEST, rate))
+        return self.failures * math.log(rate) + (self.calls - self.failures) * math.log(1 - rate)
+
+
+def is_noise(before: Outcomes, after: Outcomes, background: float) -> bool:
+    """Return whether failures before and after a cut are more likely noise than load.
+
+    If they are noise, both samples have one rate of failures. If they are load, each has its own,
+    and after the cut it is the background at most. The more likely explanation counts, each with
+    the rates at which it is most likely: a generalized likelihood ratio of 1. A small sample before
+    the cut fits many rates, so that it decides little.
 
     Args:
-        before: the share of failures at the higher limit.
+        before: the calls before the cut.
+        after: the calls after it.
         background: the share that fails at any load.
     """
-    noise = min(NOISE_HIGHEST, max(NOISE_LOWEST, before))
-    load = min(NOISE_HIGHEST, max(NOISE_LOWEST, background))
-    if noise <= load:
-        return NOISE_SHARE * noise
-    succeed = math.log((1 - load) / (1 - noise))
-    equal = succeed / (succeed + math.log(noise / load))
-    return min(NOISE_SHARE * noise, equal)
+    rate = (before.failures + after.failures) / (before.calls + after.calls)
+    noise = before.log_likelihood(rate) + after.log_likelihood(rate)
+    load = before.log_likelihood(before.share) + after.log_likelihood(min(background, after.share))
+    return noise > load
 
 
 class FailureDetector:
@@ -82,7 +97,7 @@ class FailureDetector:
         self.patience_s = 0.0
         self._share_before_cut = self._slow_start_before_cut = self._limit_before_cuts = 0.0
         self._calls = self._failures = self._failures_in_a_row = 0
-        self._share_since_failure = 0.0
+        self._before_cut = Outcomes(0, 1)  # set by a cut: the calls after the first failure
         self._calls_before_failure = 0  # of these calls, those before the first failure
         self._resume_factor, self._probe_wait_s = RESUME_FACTOR, parameters.outage_probe_s
         self._limit_since = -math.inf  # calls sent earlier were sent at another limit
@@ -185,14 +200,15 @@ class FailureDetector:
     def _end_cut(self, share: float, before: float, now: float) -> bool:
         """Restore the limit if the failures were noise; otherwise set a ceiling."""
         learned, highest = self._learned, self._limit_before_cuts
-        is_noise = share > least_share_of_noise(self._share_since_failure, learned.background)
-        if is_noise:
+        after = Outcomes(self._failures, self._calls)
+        restores = is_noise(self._before_cut, after, learned.background)
+        if restores:
             learned.background = share
         else:  # what still fails may be load, too; but a few calls without a failure are chance
             most = (self._failures + BACKGROUND_SPARE_FAILURES) / self._calls
             learned.background = min(most, learned.background)
         self.limit_before_cut = None
-        if is_noise:
+        if restores:
             learned.slow_start = self._slow_start_before_cut
             return self._move(max(highest, learned.limit), now)
         self.is_load = True
@@ -218,8 +234,8 @@ class FailureDetector:
         self.limit_before_cut = learned.limit
         self._share_before_cut = share
         # The calls before the first failure may have been sent at a lower limit.
-        since_first = max(1, self._calls - self._calls_before_failure - 1)
-        self._share_since_failure = (self._failures - 1) / since_first
+        since_first = self._calls - self._calls_before_failure - 1
+        self._before_cut = Outcomes(self._failures - 1, since_first)
         learned.slow_start, self._drained_at = 0.0, now + (now - sent_at)
         factor = min(CUT_MAX_FACTOR, max(CUT_MIN_FACTOR, 1 - share))
         return self._move(learned.limit * factor, now)

@@ -42,6 +42,7 @@ from chalicelib.integrator.limiter.parameters import (
     BASE_RESET_ERRORS,
     CEILING_ERRORS,
     FALL_FACTOR,
+    FALL_RISE_ERRORS,
     FIRST_PROBE_FACTOR,
     NO_CEILING,
     PROBE_MIN_FACTOR,
@@ -51,6 +52,7 @@ from chalicelib.integrator.limiter.parameters import (
     SLOW_START_WINDOW,
     SLOW_START_WINDOWS,
     VARIANCE_WEIGHT,
+    WINDOW_FEW_SUCCESSES,
     WINDOW_FULL,
     WINDOW_MIN_CALLS,
     WINDOW_SUCCESSES,
@@ -123,7 +125,8 @@ class GradientLimit:
         """Set the limit from the complete window, and begin the next one."""
         window, above, learned = self.window, self.above_probe, self._learned
         step_to, probes = 0.0, False
-        has_latency = window.succeeded > WINDOW_SUCCESSES * window.ended
+        few = max(WINDOW_FEW_SUCCESSES, WINDOW_SUCCESSES * window.ended)
+        has_latency = window.succeeded > few
         if learned.slow_start or not has_latency:
             self._steepness.interrupt()
         else:
@@ -143,6 +146,8 @@ class GradientLimit:
                     step_to, window.limit + self._calls_per_success * self._step_successes
                 )
             probes = not (learned.windows_since_probe or above or learned.slow_start)
+        elif above:
+            learned.limit = above.limit  # the probe has shown nothing, and ends
         self.begin_window(now, step_to)
         self.above_probe = window if probes else None
 
@@ -212,7 +217,7 @@ class GradientLimit:
         meanwhile, something else has changed: this window becomes the reference.
         """
         above, error = self._before_fall, self._error(window)
-        has_risen = above is not None and window.latency - above.latency > error
+        has_risen = above is not None and window.latency - above.latency > FALL_RISE_ERRORS * error
         if not above or window.limit >= above.limit or has_risen:
             self._before_fall = window
             return False
@@ -256,8 +261,8 @@ class GradientLimit:
                 step = max(SLOW_START_MIN_STEP * limit, soon_done - limit)
                 return limit + min(max(p.slow_start_calls, limit), step)
             learned.slow_start, self._windows_without_queue = 0.0, 0
-            self._slow_start_window = None
             return min(limit, self._target(window))
+        self._slow_start_window = None  # failures may have ended slow start
         if limit > 1 and (
             rise > p.congestion_rise or learned.windows_since_probe >= p.probe_interval
         ):

@@ -99,7 +99,8 @@ WINDOW_MIN_CALLS: Final = 8  # calls; smallest window in the steady state
 WINDOW_FULL: Final = 0.8  # * limit; a call sent with fewer in flight is not sampled
 WINDOW_COMPLETE: Final = 0.8  # share of its calls; the slowest fifth is not awaited
 WINDOW_PATIENCE: Final = 10  # * its calls; once as many later calls have ended, none is awaited
-WINDOW_SUCCESSES: Final = 0.5  # share of successes; a window with fewer says nothing on latency
+WINDOW_SUCCESSES: Final = 0.5  # share of its calls; fewer successes show nothing of latency
+WINDOW_FEW_SUCCESSES: Final = 2  # calls; as few successes show nothing either
 VARIANCE_WEIGHT: Final = 0.3  # weight of the newest window in the average variance
 
 # Slow start
@@ -123,6 +124,7 @@ EVIDENCE_CONTRADICTED: Final = 2  # standard errors; a probe that far off replac
 FIRST_PROBE_FACTOR: Final = 0.5  # * limit; limit of a probe of an unconfirmed base latency
 BASE_CONFIRMED: Final = 0.6  # share of the limit's log growth; a larger rise: unconfirmed
 FALL_FACTOR: Final = 0.6  # * limit; a fall of the limit this deep shows as much as a probe
+FALL_RISE_ERRORS: Final = 2  # standard errors; a larger rise meanwhile has another cause
 
 # Ceiling
 NO_CEILING: Final = 1e6  # calls; a ceiling this high limits nothing
@@ -142,13 +144,12 @@ CUT_MIN_FACTOR: Final = 0.5  # * limit; deepest single cut
 CUT_MAX_FACTOR: Final = 0.85  # * limit; smallest single cut
 CUT_FLOOR: Final = 0.3  # * limit before the cut; failures of earlier calls cut no further
 CUT_MIN_LIMIT: Final = 2  # calls; below it a cut shows nothing more
-NOISE_CALLS: Final = 50  # calls after a cut, whose failures decide whether they are noise
+NOISE_CALLS: Final = 50  # calls after a cut; then it is decided whether failures are noise
 NOISE_CUT_ROUNDS: Final = 8  # * limit; fewer calls decide at a limit of some calls
 NOISE_MIN_CALLS: Final = 16  # calls, at least
 NOISE_NEARNESS: Final = 0.75  # part of the way from the share that load explains to noise's
 NOISE_MAX_SHARE: Final = 0.7  # share of failures before a cut; above it noise is not looked for
 NOISE_ROUNDS: Final = 2  # * limit; calls, at least NOISE_CALLS, after which counts restart
-NOISE_SHARE: Final = 0.5  # share of the failures before a cut; more than it afterwards: noise
 NOISE_LOWEST: Final = 0.002  # share of failures; a lower one counts as this one
 NOISE_HIGHEST: Final = 0.99  # share of failures; a higher one counts as this one
 NOISE_TOLERANCE: Final = 1.5  # * background; a share below is not cut again

@@ -3,6 +3,7 @@
 import math
 
 from chalicelib.integrator.limiter.parameters import (
+    CLOCK_ROUNDING_S,
     SAME_INSTANT_S,
     WINDOW_COMPLETE,
     WINDOW_PATIENCE,
@@ -15,8 +16,9 @@ class SampleWindow:
     It is complete once most of its calls have ended: the slowest fifth is not awaited. Calls sent
     with fewer than ``full`` slots occupied, by calls in flight or by reservations, are not sampled:
     they show nothing about the limit. The occupied slots are counted again when a call ends: a
-    reservation may have ended meanwhile. So that no window lasts for ever, it is complete as well
-    once many calls have ended that were sent later.
+    reservation may have ended meanwhile. That may leave too few calls in a window. It is therefore
+    complete as well once all calls that were sent in its time have ended, or many that were sent
+    later.
 
     Attributes:
         limit: the limit at which the calls are sent.
@@ -29,18 +31,20 @@ class SampleWindow:
     def __init__(self, limit: int, size: int, full: float, now: float) -> None:
         self.limit, self._size, self._full = limit, size, full
         self._began_at, self._sent_until = now, math.inf
+        self._awaited = 0  # calls sent in the window's time, whether sampled or not
         self._sent = self._refused = self._ended_later = self.ended = self.succeeded = 0
         self.latency = self.variance = 0.0
 
     def on_start(self, occupied: int, now: float) -> None:
         """Count a call that is sent; with the last one, close the window to later calls."""
+        self._awaited += now + CLOCK_ROUNDING_S < self._sent_until
         self._sent += occupied >= self._full
         if self._sent > self._size:
             self._sent_until = min(self._sent_until, now + SAME_INSTANT_S)
 
     def on_result(self, ok: bool, latency_s: float, occupied: int, sent_at: float) -> bool:
         """Add a call's result; return whether the window is complete."""
-        self._ended_later += sent_at >= self._sent_until
+        self._count_end(sent_at)
         if self._includes(occupied, sent_at):
             self.ended += 1
             if ok:  # Welford's recurrence
@@ -54,9 +58,13 @@ class SampleWindow:
 
     def on_refused(self, occupied: int, sent_at: float) -> bool:
         """Leave a refused call out of the sample; return whether the window is complete."""
-        self._ended_later += sent_at >= self._sent_until
+        self._count_end(sent_at)
         self._refused += self._includes(occupied, sent_at)
         return self._is_complete
+
+    def _count_end(self, sent_at: float) -> None:
+        self._ended_later += sent_at >= self._sent_until
+        self._awaited -= self._began_at <= sent_at < self._sent_until
 
     def _includes(self, occupied: int, sent_at: float) -> bool:
         """Return whether a call belongs to the window: sent in it, while the limit was reached."""
@@ -66,5 +74,6 @@ class SampleWindow:
     def _is_complete(self) -> bool:
         return (
             self.ended >= WINDOW_COMPLETE * (self._size - self._refused)
+            or (self._sent_until < math.inf and self._awaited <= 0)
             or self._ended_later > WINDOW_PATIENCE * self._size
         )

@@ -1,10 +1,11 @@
 """The adaptive limiter finds the capacity of a healthy legacy, whatever state a run has stored."""
 
 import math
-import random
 from dataclasses import fields
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from bench.legacies.client import Clock, simulate
 from bench.legacies.models import ScheduledPool, WithRandomFailures, WorkerPool
@@ -33,25 +34,62 @@ def test_limit_of_one_call_recovers_when_the_work_has_become_slower(latency_s: f
     assert share_of_capacity(state, latency_s, seed=1) > 0.9
 
 
-def any_state(rng: random.Random) -> dict[str, float]:
-    """Draw a state within the bounds of what can be stored, often at a bound; without a rate."""
-    state = {}
+def stored_states() -> st.SearchStrategy[dict[str, float]]:
+    """Draw what can be stored, within its bounds and often at them; without a learned rate."""
+    strategies = {}
     for each in fields(LearnedState):
         low, high = each.metadata["low"], each.metadata["high"]
-        if rng.random() < 0.3:
-            state[each.name] = float(rng.choice([low, high]))
-        elif low > 0:
-            state[each.name] = math.exp(rng.uniform(math.log(low), math.log(high)))
-        else:
-            state[each.name] = rng.uniform(low, min(high, 100.0))
-    return state | {"rate": 0.0, "pause_s": 0.0}
+        strategies[each.name] = st.one_of(
+            st.sampled_from([float(low), float(high)]),
+            st.floats(math.log(low), math.log(high)).map(math.exp)
+            if low > 0
+            else st.floats(low, min(high, 100.0)),
+        )
+    return st.fixed_dictionaries(strategies).map(
+        lambda state: state | {"rate": 0.0, "pause_s": 0.0}
+    )
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_limit_grows_from_any_stored_state(seed: int) -> None:
-    rng = random.Random(seed)
-    latency_s = rng.choice([0.05, 0.1, 0.3])
-    assert share_of_capacity(any_state(rng), latency_s, seed) > 0.9
+LATENCIES_S = st.floats(0.05, 0.3)
+
+
+@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+@given(
+    state=st.none() | stored_states(),
+    workers=st.sampled_from([5, 20, 50]),
+    before_s=LATENCIES_S,
+    after_s=LATENCIES_S,
+    share=st.floats(0, 0.6),
+    until=st.just(0.0) | st.floats(0, 60),
+    seed=st.integers(0, 2**32),
+)
+# Latency rises by chance while the limit falls, and failures have ended slow start.
+@example(
+    state=None,
+    workers=50,
+    before_s=0.19413068953806364,
+    after_s=0.6479982830618259,
+    share=0.16771773695663486,
+    until=43.42047788000414,
+    seed=1121,
+)
+def test_limit_finds_the_capacity_after_a_stored_state_and_a_step(
+    state: dict[str, float] | None,
+    workers: int,
+    before_s: float,
+    after_s: float,
+    share: float,
+    until: float,
+    seed: int,
+) -> None:
+    """The work takes ``before_s`` and a share of the calls fails, until it is steady."""
+    pool = ScheduledPool(WorkerPool(workers, before_s, workers, seed), [(until, workers, after_s)])
+    clock = Clock()
+    limiter = adaptive(clock)
+    limiter.restore(state)
+    legacy = WithRandomFailures(pool, share, seed, until=until)
+    trace = simulate(legacy, limiter, clock, until + 60)
+    assert trace.delivered(until + 30, until + 60) > 0.9 * 30 * workers / after_s
 
 
 @pytest.mark.parametrize("share", [0.4, 0.5])
@@ -65,17 +103,3 @@ def test_limit_grows_after_a_fault_that_lost_every_second_response(
     legacy = WithRandomFailures(pool, share, until=60.0)
     trace = simulate(legacy, adaptive(clock), clock, 120)
     assert trace.delivered(90, 120) > 0.9 * 30 * WORKERS / latency_s
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_limit_follows_a_step_of_latency_and_errors(seed: int) -> None:
-    rng = random.Random(seed)
-    workers, until = rng.choice([5, 20, 50]), rng.uniform(20, 60)
-    before_s = math.exp(rng.uniform(math.log(0.05), math.log(0.3)))
-    after_s = before_s * math.exp(rng.uniform(math.log(0.2), math.log(6)))
-    pool = WorkerPool(workers, before_s, workers, seed)
-    stepping = ScheduledPool(pool, [(until, workers, after_s)])
-    clock = Clock()
-    legacy = WithRandomFailures(stepping, rng.uniform(0, 0.6), seed, until=until)
-    trace = simulate(legacy, adaptive(clock), clock, until + 60)
-    assert trace.delivered(until + 30, until + 60) > 0.9 * 30 * workers / after_s

@@ -93,6 +93,16 @@ def test_random_failures_of_one_call_in_twenty_do_not_lower_the_limit(
     assert failed < failures * sum(len(each.ok_at) for each in traces)
 
 
+def test_random_failures_do_not_decide_a_cold_start() -> None:
+    """With the first seed six of the first 15 calls fail, and five of the next 50."""
+    used = []
+    for seed in (1, 5, 9, 11):
+        pool = WorkerPool(100, 0.3, queue=100, seed=seed, spread=exponential)
+        trace = run(WithRandomFailures(pool, share=0.08, seed=seed), 60)
+        used.append(trace.delivered(0, 60) / (60 * 100 / 0.3 * 0.92))
+    assert min(used) > 0.85  # until the counts before the cut counted, too: 0.18
+
+
 def test_random_failures_do_not_hide_a_full_queue_of_two() -> None:
     """Reserved slots end no sample window, and a cut without failures lowers the background."""
     traces = []
