@@ -14,6 +14,7 @@ from chalicelib.integrator.limiter.parameters import (
     CUT_SPARE_FAILURES,
     NOISE_CALLS,
     NOISE_CUT_ROUNDS,
+    NOISE_EVIDENCE,
     NOISE_HIGHEST,
     NOISE_LOWEST,
     NOISE_MAX_SHARE,
@@ -50,12 +51,12 @@ class Outcomes(NamedTuple):
 
 
 def is_noise(before: Outcomes, after: Outcomes, background: float) -> bool:
-    """Return whether failures before and after a cut are more likely noise than load.
+    """Return whether failures before and after a cut are clearly more likely noise than load.
 
     If they are noise, both samples have one rate of failures. If they are load, each has its own,
-    and after the cut it is the background at most. The more likely explanation counts, each with
-    the rates at which it is most likely: a generalized likelihood ratio of 1. A small sample before
-    the cut fits many rates, so that it decides little.
+    and after the cut it is the background at most. Each explanation counts with the rates at which
+    it is most likely: a generalized likelihood ratio test (Neyman and Pearson). A small sample
+    before the cut fits many rates, so that it decides little.
 
     Args:
         before: the calls before the cut.
@@ -65,7 +66,7 @@ def is_noise(before: Outcomes, after: Outcomes, background: float) -> bool:
     rate = (before.failures + after.failures) / (before.calls + after.calls)
     noise = before.log_likelihood(rate) + after.log_likelihood(rate)
     load = before.log_likelihood(before.share) + after.log_likelihood(min(background, after.share))
-    return noise > load
+    return noise - load > NOISE_EVIDENCE
 
 
 class FailureDetector:

@@ -150,6 +150,7 @@ NOISE_MIN_CALLS: Final = 16  # calls, at least
 NOISE_NEARNESS: Final = 0.75  # part of the way from the share that load explains to noise's
 NOISE_MAX_SHARE: Final = 0.7  # share of failures before a cut; above it noise is not looked for
 NOISE_ROUNDS: Final = 2  # * limit; calls, at least NOISE_CALLS, after which counts restart
+NOISE_EVIDENCE: Final = 1.0  # ln(likelihood ratio); if noise is hardly more likely, it is load
 NOISE_LOWEST: Final = 0.002  # share of failures; a lower one counts as this one
 NOISE_HIGHEST: Final = 0.99  # share of failures; a higher one counts as this one
 NOISE_TOLERANCE: Final = 1.5  # * background; a share below is not cut again
