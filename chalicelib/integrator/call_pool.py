@@ -17,12 +17,11 @@ from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.postgres.claims import Claimed
 
 # Each thread transfers many calls at once. More threads compete for the interpreter: with 25 calls
-# each, four threads take twice the CPU of one. Fewer let one call that waits for a token, or a slow
-# template, delay more of the others.
+# each, four threads take twice the CPU of one. Fewer let a slow template delay more of the others.
 _MAX_THREADS = 4
 # Another thread is started when each has this many calls.
 _CALLS_PER_THREAD = 100
-# A thread that waits for a token ends later than this.
+# A thread that renders a slow template ends later than this.
 _LONGEST_CLOSE_S = 1.0
 
 

@@ -1,12 +1,13 @@
 """A thread of the call pool: it makes many calls at once, through libcurl's multi interface.
 
-It renders requests, waits for tokens, transfers and judges responses, so that the run, which renews
-leases, never waits for any of these.
+It renders requests, transfers and judges responses, so that the run, which renews leases, never
+waits for any of these.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from chalicelib.integrator.connection_pool import ConnectionPool, ConnectionStat
 from chalicelib.integrator.legacy.connect import connect
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.libcurl.call_steps import Call
+from chalicelib.integrator.legacy.libcurl.call_steps import PAUSE_S, Call
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.transfers import Transfers
 from chalicelib.postgres.claims import Claimed
@@ -94,7 +95,9 @@ class CallThread:
         self._on_finished = on_finished
         self._max_queue_s = max_queue_s
         self._queued: deque[StartedCall] = deque()
-        self._open: dict[pycurl.Curl, _OpenCall] = {}
+        self._open: dict[pycurl.Curl, _OpenCall] = {}  # by the handle of the transfer
+        self._paused: list[_OpenCall] = []
+        self._resume_at = math.inf  # when the paused calls go on
         self._finished: list[FinishedCall] = []
         self._is_closed = False
         self._is_broken = False
@@ -148,7 +151,8 @@ class CallThread:
                 self._turn()
         except Exception as error:  # noqa: BLE001 - see _failed
             self._is_broken = True
-            self._finished += [_failed(each.started, error) for each in self._open.values()]
+            unfinished = [*self._open.values(), *self._paused]
+            self._finished += [_failed(each.started, error) for each in unfinished]
             self._on_finished(self._finished)
             self._fail_queued(error)
         finally:
@@ -156,11 +160,15 @@ class CallThread:
             self._connections.close()
 
     def _turn(self) -> None:
-        """Begin the calls that were handed over, wait, and go on with those whose transfers end."""
+        """Begin the calls that were handed over, wait, and go on with those whose wait ends."""
         while self._queued:
             self._begin(self._queued.popleft())
         now = time.monotonic()
-        wait_s = min(self._connections.tend(now) - now, _LONGEST_WAIT_S)
+        if self._resume_at <= now:
+            paused, self._paused, self._resume_at = self._paused, [], math.inf
+            for each in paused:
+                self._go_on(each, partial(each.call.send, int(pycurl.E_OK)))
+        wait_s = min(min(self._connections.tend(now), self._resume_at) - now, _LONGEST_WAIT_S)
         if not self._finished:
             for handle, error in self._transfers.wait(max(0.0, wait_s)):
                 call = self._open.pop(handle)
@@ -185,8 +193,8 @@ class CallThread:
         call = connection.call(started.record.id, started.record.body)
         self._go_on(_OpenCall(started, connection, call), call.__next__)
 
-    def _go_on(self, call: _OpenCall, resume: Callable[[], pycurl.Curl]) -> None:
-        """Resume a call; begin its next transfer, or finish it."""
+    def _go_on(self, call: _OpenCall, resume: Callable[[], pycurl.Curl | None]) -> None:
+        """Resume a call; begin its next transfer or pause, or finish it."""
         try:
             handle = resume()
         except StopIteration as end:
@@ -196,6 +204,10 @@ class CallThread:
             self._finished.append(_failed(call.started, failure))
             self._connections.drop(call.connection)  # its state is unknown
         else:
+            if handle is None:
+                self._paused.append(call)
+                self._resume_at = min(self._resume_at, time.monotonic() + PAUSE_S)
+                return
             self._open[handle] = call
             self._transfers.start(handle)
 

@@ -50,10 +50,17 @@ _CERTIFICATE_REFUSED = re.compile(
 )
 # How APIs report an error in a 2xx: members, in lower case and without underscores, whose value
 # says so. The statuses are those of JSend, https://github.com/omniti-labs/jsend, and others in use.
-_ERRORS = frozenset({"error", "errors", "exception", "fault"})
+_ERRORS = frozenset(
+    {
+        *("error", "errorcode", "errormessage", "errormsg", "errors", "exception", "fault"),
+        *("haserror", "haserrors", "iserror"),
+    }
+)
 _SUCCESSES = frozenset({"issuccess", "ok", "succeeded", "success", "successful"})
 _FAILED_STATUSES = frozenset({"error", "fail", "failed", "failure"})
-_NOTHING = frozenset({"", "0", "false", "none", "null"})
+# Numbers and texts that some languages have in place of false.
+_FALSE = frozenset({"0", "f", "false", "n", "no"})
+_NOTHING = frozenset({"", "none", "null", "ok", "success", *_FALSE})
 _MAX_LOG_CHARS = 8_000
 # Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
 # Kept, since json.loads with an argument makes a decoder for each call.
@@ -73,11 +80,10 @@ class Outcome(StrEnum):
 class CallResult:
     """The result of one call.
 
-    ``log`` describes the result to people: at most 8,000 characters, and no NUL, which Postgres
-    does not store. ``credentials_refused`` is true if the legacy rejected our credentials.
-    ``broke_off`` is true if the request was sent, and the call then ended without a complete
-    response: by a timeout, a reset or a truncated response. ``decided_by`` is the setting whose
-    condition decided; None if the rules of this module did.
+    ``log`` describes the result to people; it is ``storable``. ``credentials_refused`` is true if
+    the legacy rejected our credentials. ``broke_off`` is true if the request was sent, and the call
+    then ended without a complete response: by a timeout, a reset or a truncated response.
+    ``decided_by`` is the setting whose condition decided; None if the rules of this module did.
     """
 
     outcome: Outcome
@@ -102,6 +108,7 @@ def judge_response(
     retry_after_s: float | None,
     *,
     needs_message: bool = False,
+    text: str | None = None,
 ) -> CallResult:
     """Judge a call that ended with a response, by the rules of this module.
 
@@ -111,6 +118,7 @@ def judge_response(
         latency_s: how long the call took.
         retry_after_s: how long the legacy asks us to wait; None if it does not.
         needs_message: whether a JSON object without a ``message`` is no success.
+        text: the body as people read it; by default it is taken for UTF-8.
     """
     what = f"HTTP {status}"
     credentials_refused = status in CREDENTIALS_REFUSED or (
@@ -128,7 +136,9 @@ def judge_response(
         outcome = Outcome.REFUSED
     else:
         outcome = Outcome.FAILED
-    log = storable(f"{what}: {body.decode('utf-8', 'replace')}")
+    if text is None:
+        text = body.decode("utf-8", "replace")
+    log = storable(f"{what}: {text}")
     return CallResult(outcome, latency_s, status, log, retry_after_s, credentials_refused)
 
 
@@ -164,7 +174,8 @@ def judge_no_response(
 
 def storable(text: str) -> str:
     """Return the text without what Postgres does not store, cut to the length of a log."""
-    return text.replace("\0", "\ufffd")[:_MAX_LOG_CHARS]
+    text = text[:_MAX_LOG_CHARS].replace("\0", "\ufffd")
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate has no encoding
 
 
 def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | None:
@@ -195,19 +206,27 @@ def _reports_error(name: str, value: object) -> bool:
     if name == "status":
         return isinstance(value, str) and value.lower() in _FAILED_STATUSES
     if name in _SUCCESSES:
-        return value is False or (isinstance(value, str) and value.lower() == "false")
+        return value in (False, 0) or (isinstance(value, str) and value.strip().lower() in _FALSE)
     return name in _ERRORS and not _is_nothing(value)
 
 
 def _is_nothing(value: object) -> bool:
-    """Return whether a JSON value says nothing: null, false, 0, empty, or only such members."""
+    """Return whether a JSON value says nothing, or "ok", or has only such members.
+
+    Nothing is null, false, 0, empty, and each of these as a text; a code may have several zeros.
+    """
     if isinstance(value, dict):
         parts = list(value.values())
     else:
         parts = value if isinstance(value, list) else [value]
     return all(
-        not each or (isinstance(each, str) and each.strip().lower() in _NOTHING) for each in parts
+        not each or (isinstance(each, str) and _says_nothing(each.strip().lower()))
+        for each in parts
     )
+
+
+def _says_nothing(text: str) -> bool:
+    return text in _NOTHING or not text.strip("0")
 
 
 def _parse_json(body: bytes) -> Any:

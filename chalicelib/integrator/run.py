@@ -189,27 +189,31 @@ class Run:
                 ):
                     break
             except UnavailableError as error:
-                event(
-                    "the database is unavailable",
-                    level=logging.WARNING,
-                    reason=error.message,
-                    cause=error.__cause__,
-                )
+                _report_unavailable(error)
                 self._database_retry_at = self._read_clock() + _DATABASE_RETRY_S
                 self._prefetched.needs_release = True  # a claim may have been committed
 
     def _finish(self, remaining_s: Callable[[], float]) -> None:
         """Settle all outcomes, return unsent records to the queue, and end the run's lease."""
-        self._database.wait(remaining_s())
         self._dispatcher.alarm_if_nothing_is_delivered(run_ends=True)
         # Held calls are settled as overloads: no call follows that could show more.
         self._unsettled.decide(self._liveness.delivered, math.inf)
-        while self._unsettled:
-            self._flush()
-            self._database.wait(remaining_s())
         in_flight = list(self._calls.in_flight)
-        self._database.submit(lambda: self._claims.end(in_flight), lambda _: None)
-        self._database.wait(remaining_s())
+        while True:
+            try:
+                self._database.wait(remaining_s())
+                while self._unsettled:
+                    self._flush()
+                    self._database.wait(remaining_s())
+                self._database.submit(lambda: self._claims.end(in_flight), lambda _: None)
+                self._database.wait(remaining_s())
+            except UnavailableError as error:
+                if remaining_s() <= _DATABASE_RETRY_S:
+                    raise
+                _report_unavailable(error)
+                self._sleep(_DATABASE_RETRY_S)
+            else:
+                return
 
     def _read_clock(self) -> float:
         self._now = self._clock()
@@ -305,3 +309,12 @@ class Run:
             *(record.id for record in self._prefetched),
             *self._unsettled.record_ids(),
         ]
+
+
+def _report_unavailable(error: UnavailableError) -> None:
+    event(
+        "the database is unavailable",
+        level=logging.WARNING,
+        reason=error.message,
+        cause=error.__cause__,
+    )

@@ -20,6 +20,8 @@ from chalicelib.integrator.outcome import Outcome
 from chalicelib.integrator.transfers import Transfers
 from chalicelib.postgres.claims import Claimed
 from tests.support.call_pool import call_pool_threads
+from tests.support.credentials import credentials_of
+from tests.support.http_server import HttpServer, Request, Response
 from tests.support.raw_legacy import RawLegacy, response
 from tests.support.waiting import wait_until
 
@@ -215,3 +217,40 @@ def test_threads_that_the_system_refuses_use_up_no_attempt(monkeypatch: pytest.M
         [call] = collect(pool, 1)
         assert call.result.outcome is Outcome.OVERLOADED
         assert not pool.in_flight
+
+
+def test_call_that_waits_for_a_token_holds_up_no_other() -> None:
+    """One record is refused by 401, so that a token is requested, which takes a while."""
+    tokens: list[float] = []
+
+    def issue(_: Request) -> Response:
+        tokens.append(time.monotonic())
+        time.sleep(2.0 if len(tokens) > 1 else 0.0)
+        return Response(body=b'{"access_token": "t%d"}' % len(tokens))
+
+    def respond(request: Request) -> Response:
+        if request.headers["Idempotency-Key"] == "refused" and len(tokens) < 2:
+            return Response(401)
+        time.sleep(0.6)
+        return Response()
+
+    with HttpServer(issue).running() as issuer, HttpServer(respond).running() as server:
+        environ = {
+            "LEGACY_AUTH": "oauth2",
+            "LEGACY_TOKEN_URL": issuer.url,
+            "LEGACY_CLIENT_ID": "punch-clock",
+            "LEGACY_CLIENT_SECRET": "s3cret",
+        }
+        endpoint = LegacyEndpoint(server.url, 3.0, 10.0, 15.0, credentials=credentials_of(environ))
+        pool = CallPool(endpoint)
+        try:
+            for number in range(10):
+                send(pool, f"good-{number}")
+            wait_until(lambda: len(server.requests) == 10)
+            send(pool, "refused")
+            calls = collect(pool, 11)
+        finally:
+            pool.close()
+    assert {each.result.outcome for each in calls} == {Outcome.DELIVERED}
+    assert [each.record.id for each in calls[10:]] == ["refused"]
+    assert max(each.result.latency_s for each in calls[:10]) < 1.5

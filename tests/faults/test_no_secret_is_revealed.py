@@ -141,6 +141,38 @@ def test_echoed_request_tells_no_secret(
     assert record_id in records
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"LEGACY_AUTH": "basic", "LEGACY_USER": "hr", "LEGACY_PASSWORD": "hr2020"},
+        {"LEGACY_BODY": '{"password": "hr2020", "id": "{{ id }}"}'},
+    ],
+    ids=["basic", "body"],
+)
+def test_long_error_page_with_a_short_secret_does_not_stop_the_other_records(
+    service: Service, variables: dict[str, str], environ: dict[str, str]
+) -> None:
+    bad: list[str] = []
+
+    def respond(request: Request) -> Response:
+        if request.headers["Idempotency-Key"] in bad:
+            return Response(500, body=b"at com.acme.hr2020.Punch\n" * 1_000)
+        return Response()
+
+    with (
+        HttpServer(respond).running() as server,
+        wired({**variables, "LEGACY_URL": server.url, **environ}),
+    ):
+        bad += service.accept(range(1, 21))[:1]
+        service.replicate()
+        service.integrate(20)
+    assert service.statuses() == {"INTEGRATED": 19, "ERROR": 1}
+    ((log,),) = service.rows("SELECT DISTINCT log FROM integration_log WHERE status = 'ERROR'")
+    assert "[secret]" in log
+    assert "hr2020" not in log
+    assert len(log) == 8_000
+
+
 def test_error_description_of_the_token_endpoint_tells_no_secret(
     service: Service, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

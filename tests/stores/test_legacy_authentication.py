@@ -3,7 +3,9 @@
 import hashlib
 import re
 import secrets
+import socket
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -18,6 +20,8 @@ from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.settings import Settings
 from tests.support.credentials import connected, credentials_of
 from tests.support.http_server import HttpServer, Request, Response
+from tests.support.raw_legacy import response
+from tests.support.raw_server import RawServer, read_request
 
 BODY = b'{"id": "a-key"}'
 LOGIN = {"LEGACY_USER": "punch-clock", "LEGACY_PASSWORD": "pässword: 7"}
@@ -189,6 +193,58 @@ def test_digest_whose_nonces_are_all_stale_ends_after_few_requests() -> None:
     ):
         assert send(connection).credentials_refused
     assert 2 < len(server.requests) < 6
+
+
+class DeadBackEnd(RawServer):
+    """Challenges each request by Digest or NTLM, if it may, and does not answer what follows.
+
+    Args:
+        challenges: how many requests of a connection it answers by a challenge.
+        hangs: whether it is silent then; otherwise it closes the connection.
+    """
+
+    def __init__(self, challenges: int, *, hangs: bool) -> None:
+        super().__init__()
+        self._challenges = challenges
+        self._hangs = hangs
+
+    def serve(self, peer: socket.socket) -> None:
+        challenge = 'Digest realm="hr", nonce="n", qop="auth"'
+        with peer, suppress(OSError):
+            while request := read_request(peer):
+                if self._challenges and "Authorization: Digest" not in request[0]:
+                    peer.sendall(response(b"who?", "401 No", WWW_Authenticate=challenge))
+                elif self._hangs:
+                    peer.recv(1)  # until the other side closes
+                else:
+                    return
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_call_that_breaks_off_after_the_challenge_of_digest_has_no_response(hangs: bool) -> None:
+    with (
+        DeadBackEnd(1, hangs=hangs).running() as server,
+        connected(
+            f"http://{server.origin}/", {"LEGACY_AUTH": "digest", **LOGIN}, call_timeout_s=0.5
+        ) as connection,
+    ):
+        result = send(connection)
+    assert (result.outcome, result.http_status) == (Outcome.OVERLOADED, None)
+    assert result.broke_off
+    assert not result.credentials_refused
+
+
+@pytest.mark.parametrize("mode", ["digest", "ntlm"])
+def test_silence_before_the_record_was_sent_is_not_the_fault_of_the_record(mode: str) -> None:
+    with (
+        DeadBackEnd(0, hangs=True).running() as server,
+        connected(
+            f"http://{server.origin}/", {"LEGACY_AUTH": mode, **LOGIN}, call_timeout_s=0.5
+        ) as connection,
+    ):
+        result = send(connection)
+    assert result.log == "No response: timeout while waiting for the response"
+    assert not result.may_be_the_records_fault
 
 
 class NtlmLegacy:

@@ -10,7 +10,7 @@ import trustme
 from chalicelib.integrator.legacy.authentication.access_token import TokenError
 from chalicelib.integrator.outcome import CallResult, Outcome
 from tests.stores.test_legacy_connection_tls import context_of, trusting
-from tests.support.credentials import connected, credentials_of
+from tests.support.credentials import connected, credentials_of, current
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.raw_server import RawServer
 
@@ -108,7 +108,7 @@ def test_socks_proxy_that_refuses_is_an_overload(answers: list[bytes], log: str)
         environ = {"LEGACY_PROXY": f"socks5h://ann:pass-word@{server.origin}"}
         result = call("http://legacy.invalid/", environ)
         with pytest.raises(TokenError) as raised:
-            credentials_of({**environ, **OAUTH2}).current()
+            current(credentials_of({**environ, **OAUTH2}))
     assert (result.outcome, result.log) == (Outcome.OVERLOADED, f"No response: {log}")
     assert ("the proxy to the token endpoint refuses" in str(raised.value)) is ("refuses" in log)
     assert result.credentials_refused is raised.value.is_refused is ("refuses" in log)

@@ -18,7 +18,7 @@ from chalicelib.integrator.outcome import Outcome
 from tests.stores.test_legacy_connection_tls import context_of
 from tests.stores.test_token_endpoint import client_of, request, settings_of
 from tests.support.authorization_server import AuthorizationServer
-from tests.support.credentials import connected, credentials_of
+from tests.support.credentials import connected, credentials_of, current
 from tests.support.http_server import HttpServer, Request, Response
 
 
@@ -27,8 +27,8 @@ def test_secret_that_the_server_does_not_decode_is_sent_as_it_is() -> None:
         server.client.secret = "p&s s+%"
         settings = settings_of(server)
         with pytest.raises(TokenError, match="invalid_client"):
-            credentials_of(settings).current()
-        assert credentials_of({**settings, "LEGACY_CLIENT_AUTH": "basic-raw"}).current().token
+            current(credentials_of(settings))
+        assert current(credentials_of({**settings, "LEGACY_CLIENT_AUTH": "basic-raw"})).token
     assert len(server.issued) == 1
 
 
@@ -69,7 +69,7 @@ def test_client_id_and_secret_are_sent_in_utf_8_and_nothing_empty(
     with HttpServer(lambda _: Response(body=b'{"access_token": "t"}')).running() as server:
         client = {"LEGACY_CLIENT_ID": "äpp", "LEGACY_CLIENT_SECRET": "pä€&"}
         url = {"LEGACY_AUTH": "oauth2", "LEGACY_TOKEN_URL": server.url}
-        assert credentials_of({**url, **client, **environ}).current().token
+        assert current(credentials_of({**url, **client, **environ})).token
     (sent,) = server.requests
     form = parse_qs(sent.body.decode(), keep_blank_values=True, strict_parsing=True)
     if expected:

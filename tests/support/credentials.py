@@ -1,11 +1,15 @@
 """Credentials of the legacy for tests: built from settings, and a connection that carries them."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from chalicelib import aws, secret_references
 from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
-from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
+from chalicelib.integrator.legacy.authentication.shared_credentials import (
+    CallCredentials,
+    SharedCredentials,
+)
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.settings import Settings
 
@@ -21,6 +25,13 @@ def credentials_of(environ: Mapping[str, str]) -> SharedCredentials:
         }
 
     return SharedCredentials(settings, read)
+
+
+def current(credentials: SharedCredentials) -> CallCredentials:
+    """Return the present credentials; wait while a token is requested."""
+    while (used := credentials.current()) is None:
+        time.sleep(0.001)
+    return used
 
 
 @contextmanager

@@ -4,13 +4,15 @@ import logging
 import random
 from collections import Counter
 from statistics import median
+from typing import Any
 
 import pytest
 
+from chalicelib.errors import UnavailableError
 from chalicelib.integrator.limiter.parameters import Parameters
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.point_record import Status
-from tests.support.virtual_integration import Legacy, Row, World, integrate_until
+from tests.support.virtual_integration import InMemoryClaims, Legacy, Row, World, integrate_until
 
 pytestmark = pytest.mark.slow
 
@@ -245,3 +247,23 @@ def test_block_of_refused_records_at_the_head_of_the_queue_delays_the_others_by_
     )
     integrate_until(world, 300)
     assert max(row.settled_at for row in good.values()) <= 60
+
+
+@pytest.mark.parametrize(
+    ("task", "legacy"), [("flush", lambda *_: OUTAGES["502"]), ("end", healthy)]
+)
+def test_postgres_that_fails_for_a_moment_at_the_end_of_a_run_leaves_no_record_behind(
+    monkeypatch: pytest.MonkeyPatch, task: str, legacy: Legacy
+) -> None:
+    world = World(legacy, {"r1": Row(due_at=0.0)})
+    works, failures = getattr(InMemoryClaims, task), iter([UnavailableError("away")] * 3)
+
+    def fail_at_first(claims: InMemoryClaims, *args: Any) -> Any:
+        for error in failures:
+            raise error
+        return works(claims, *args)
+
+    monkeypatch.setattr(InMemoryClaims, task, fail_at_first)
+    integrate_until(world, 1)
+    assert next(failures, None) is None
+    assert world.counts() == {Status.ERROR if task == "flush" else Status.INTEGRATED: 1}

@@ -108,3 +108,12 @@ def test_record_is_not_retried_before_the_retry_after(outcome: Outcome, counts: 
     wait_s = settlement_of(without, counts=counts).wait_s
     assert wait_s is not None
     assert wait_s <= 1
+
+
+def test_settlement_never_has_a_log_that_postgres_refuses() -> None:
+    result = CallResult(Outcome.FAILED, 0.1, 500, log="a\0b\ud800c" + "x" * 9_000)
+    call = FinishedCall(Claimed("a", b"{}", 0, 0), result, 0.0, 1)
+    log = settlement_of(call, counts=True).log
+    assert log is not None
+    assert log.startswith("a\ufffdb?cx")
+    assert len(log) == 8_000

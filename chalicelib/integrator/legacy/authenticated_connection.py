@@ -5,7 +5,7 @@ is renewed, and the call is sent once more: the legacy has not taken the record.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from chalicelib.integrator.legacy.authentication.access_token import TokenError
@@ -16,7 +16,7 @@ from chalicelib.integrator.legacy.authentication.shared_credentials import (
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.libcurl.call_steps import Call, perform
-from chalicelib.integrator.outcome import CallResult, Outcome
+from chalicelib.integrator.outcome import CallResult, Outcome, storable
 
 
 class AuthenticatedConnection:
@@ -46,11 +46,16 @@ class AuthenticatedConnection:
         return perform(self.call(record_id, record))
 
     def call(self, record_id: str, record: bytes) -> Call:
-        """Send a record; see ``LegacyConnection.call``. Waits while a token is requested."""
+        """Send a record; see ``LegacyConnection.call``.
+
+        While a token is requested, the call waits for half of its time: half is left to send it.
+        """
         started = time.monotonic()
+        half_s = self._endpoint.call_timeout_s / 2
         try:
-            used = self._credentials.current()
+            used = yield from self._present_credentials(started + half_s)
         except TokenError as error:
+            self.close()  # no longer the connection of an answered call
             return CallResult(
                 Outcome.OVERLOADED,
                 time.monotonic() - started,
@@ -63,9 +68,10 @@ class AuthenticatedConnection:
         if not result.credentials_refused and result.http_status is not None:
             return result
         if self._credentials.report_failed(used, result.http_status):
-            remaining_s = started + self._endpoint.call_timeout_s - time.monotonic()
+            now = time.monotonic()
+            remaining_s = started + self._endpoint.call_timeout_s - now
             try:
-                used = self._credentials.current(max_wait_s=max(0.0, remaining_s / 2))
+                used = yield from self._present_credentials(now + min(half_s, remaining_s / 2))
             except TokenError:
                 return result
             result = yield from self._send(used, record_id, record, started)
@@ -74,7 +80,7 @@ class AuthenticatedConnection:
     @property
     def is_new(self) -> bool:
         """Whether the present or last call opened a connection."""
-        return self._connection is None or self._connection.is_new
+        return self._connection is not None and self._connection.is_new
 
     @property
     def is_connected(self) -> bool:
@@ -92,13 +98,29 @@ class AuthenticatedConnection:
         return self._connection is not None and self._connection.is_answered
 
     def close(self) -> None:
-        """Close the connection for good."""
+        """Close the connection. A further call opens another."""
         if self._connection:
             self._connection.close()
+            self._connection = None
+
+    def _present_credentials(self, until: float) -> Generator[None, object, CallCredentials]:
+        """Return the credentials of a call; wait for a token until then.
+
+        Raises:
+            TokenError: no token can be had now.
+        """
+        while (used := self._credentials.current()) is None:
+            if time.monotonic() >= until:
+                raise TokenError("the token endpoint has not answered yet")
+            yield None
+        return used
 
     def _send(self, used: CallCredentials, record_id: str, record: bytes, started: float) -> Call:
         result = yield from self._connect(used).call(record_id, record, started)
-        return result if result.log is None else replace(result, log=used.redact(result.log))
+        if result.log is None:
+            return result
+        # Again storable: what replaces a short secret is longer than it.
+        return replace(result, log=storable(used.redact(result.log)))
 
     def _connect(self, used: CallCredentials) -> LegacyConnection:
         """Return a connection that carries these credentials."""

@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from chalicelib.integrator.legacy.authentication.credentials import Credentials
     from chalicelib.integrator.legacy.authentication.ntlm import NtlmConnection
 
+# After these codes the status is that of the final response. The last one: libcurl has answered
+# too many challenges of Digest, each with a new nonce.
+_WHOLE = (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED, pycurl.E_TOO_MANY_REDIRECTS)
+
 
 class LegacyConnection:
     """A libcurl handle with one connection to the legacy, for one call at a time.
@@ -97,6 +101,7 @@ class LegacyConnection:
         self._early_detector = EarlyResponseDetector(curl, response) if is_tls else None
         self._is_early = False  # whether the response began before its request was sent
         self._deadline = 0.0
+        self._has_body = False
         if credentials is None:
             Transport().apply(curl, endpoint.url)
             return
@@ -176,6 +181,7 @@ class LegacyConnection:
             headers = [*headers, self._key_prefix + record_id]
             curl.setopt(pycurl.HTTPHEADER, headers)
         curl.setopt(pycurl.POSTFIELDS, record)
+        self._has_body = bool(record)
         self._deadline = started + self._call_timeout_s
         error = yield from self._transfer(headers, record)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
@@ -195,7 +201,8 @@ class LegacyConnection:
         elif self._must_be_repeated(error, status):
             error = yield from self._repeat(error, headers, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
-        self._was_accepted = status != 401
+        if not error:
+            self._was_accepted = status != 401
         return self._judge(error, status, time.monotonic() - started)
 
     def close(self) -> None:
@@ -238,7 +245,8 @@ class LegacyConnection:
         - libcurl takes a new challenge of Digest for a refusal unless it says ``stale=true``. Some
           servers omit that when they forget a nonce, as at a restart, or change their realm.
         """
-        if self._is_early or (status == 401 and self._is_digest and self._was_accepted):
+        is_challenged = status == 401 and self._is_digest and not error
+        if self._is_early or (is_challenged and self._was_accepted):
             return True
         if error == E_WEIRD_SERVER_REPLY:
             # One code for all invalid headers: only the text tells which.
@@ -274,13 +282,23 @@ class LegacyConnection:
         """Judge a call that is no plain delivery.
 
         Only the body of a 2xx says whether the record was accepted. If the body of any other
-        response breaks off, times out or is too long, its status is enough.
+        response breaks off, times out or is too long, its status is enough. But the status may be
+        that of a challenge of Digest: libcurl answers it in the same transfer, which then broke
+        off.
         """
         fields = final_fields(bytes(self._response.head))
-        is_broken = error not in (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED)
-        if fields is None or (is_broken and 200 <= status < 300):
+        is_broken = error not in _WHOLE
+        may_lack_response = 200 <= status < 300 or (status == 401 and self._is_digest)
+        if fields is None or (is_broken and may_lack_response):
             head_bytes = len(self._response.head)
-            return judge_error(self._curl, error, head_bytes, latency_s, self._certificate)
+            return judge_error(
+                self._curl,
+                error,
+                head_bytes,
+                latency_s,
+                self._certificate,
+                has_body=self._has_body,
+            )
         body = decode(bytes(self._response.body), fields.get("content-encoding"))
         result = judge(
             self._conditions,
@@ -291,5 +309,5 @@ class LegacyConnection:
             is_whole=not error and len(body) < MAX_BODY_BYTES,
         )
         if result.log and (redact := self._format.redact):
-            return replace(result, log=redact(result.log))
+            return replace(result, log=storable(redact(result.log)))
         return result

@@ -8,6 +8,7 @@ import pytest
 from chalicelib.errors import MisconfiguredError
 from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
 from chalicelib.settings import Settings, SettingsError
+from tests.support.credentials import current
 from tests.support.waiting import wait_until
 
 SETTINGS = Settings.from_env({"LEGACY_AUTH": "bearer", "LEGACY_TOKEN": "ssm:/legacy#token"})
@@ -32,12 +33,12 @@ class Store:
 
     def refuse(self) -> None:
         """Refuse the present credentials, and wait until what that causes is over."""
-        assert not self.credentials.report_failed(self.credentials.current(), 401)
+        assert not self.credentials.report_failed(current(self.credentials), 401)
         wait_until(lambda: not any(each.name == "credentials" for each in threading.enumerate()))
 
     @property
     def headers(self) -> tuple[str, ...]:
-        return self.credentials.current().headers
+        return current(self.credentials).headers
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_changed_or_long_accepted_secret_is_read_soon_again(store: Store) -> Non
 
 
 def test_refusal_of_credentials_that_are_replaced_reads_nothing(store: Store) -> None:
-    old = store.credentials.current()
+    old = current(store.credentials)
     store.now, store.token = 60, "second"
     store.refuse()
     store.now = 120
@@ -86,10 +87,10 @@ def test_refusal_of_credentials_that_are_replaced_reads_nothing(store: Store) ->
 
 
 def test_unchanged_secret_changes_nothing(store: Store) -> None:
-    before = store.credentials.current()
+    before = current(store.credentials)
     store.now = 60
     store.refuse()
-    assert store.credentials.current() is before
+    assert current(store.credentials) is before
 
 
 @pytest.mark.parametrize(

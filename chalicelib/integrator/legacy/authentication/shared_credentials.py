@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # none was refused for twice the longest. An operator may rotate the legacy's side first.
 _FIRST_REREAD_S = 5.0
 _LONGEST_REREAD_S = 60.0
+# The token endpoint may take this long, or as long as a call may. Its thread delays no other.
+_MIN_TOKEN_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,13 +86,9 @@ class SharedCredentials:
         self._reread_s = _FIRST_REREAD_S
         self._values = read(settings.legacy_credentials)
         self._credentials = self._parse(self._values)
-        # A call waits for a token for half of its time, so that half is left to send it.
-        self._token_wait_s = settings.legacy_call_timeout_s / 2
         self._tokens: TokenCache | None = None
         if self._credentials.token_client:
-            self._tokens = TokenCache(
-                self._request_token, wait_s=self._token_wait_s, on_error=self._report
-            )
+            self._tokens = TokenCache(self._request_token, on_error=self._report)
         self._current = self._combine(None)
 
     def prepare(self) -> None:
@@ -108,17 +106,15 @@ class SharedCredentials:
             return (f"Authorization: {mode} …",)
         return self._credentials.headers
 
-    def current(self, max_wait_s: float | None = None) -> CallCredentials:
-        """Return the credentials of a call.
-
-        Args:
-            max_wait_s: the longest wait for a token; by default half of a call's timeout.
+    def current(self) -> CallCredentials | None:
+        """Return the credentials of a call, or None while a token is requested; never wait.
 
         Raises:
             TokenError: no token can be had now.
         """
-        current = self._current
-        token = self._tokens.current(max_wait_s) if self._tokens else None
+        current, token = self._current, None
+        if self._tokens and (token := self._tokens.current()) is None:
+            return None
         if token is not current.token or current.credentials is not self._credentials:
             with self._lock:
                 current = self._current  # perhaps another thread's by now
@@ -161,7 +157,8 @@ class SharedCredentials:
     def _request_token(self) -> Token:
         credentials = self._credentials
         client = cast("TokenClient", credentials.token_client)  # LEGACY_AUTH does not change
-        return client.request(credentials.transport.for_token_endpoint(), self._token_wait_s)
+        timeout_s = max(_MIN_TOKEN_TIMEOUT_S, self._settings.legacy_call_timeout_s)
+        return client.request(credentials.transport.for_token_endpoint(), timeout_s)
 
     def _report(self, error: TokenError) -> None:
         """Log an error of a token request; read the client's credentials again if need be."""

@@ -4,7 +4,7 @@ Invariants:
 
 - At most one request for a token is in flight, in a thread of its own: no call waits for it while
   the present token is still valid.
-- While no token is valid, calls wait a bounded time, and fail at once between two requests.
+- Nothing here waits. While no token is valid, calls ask again, and fail between two requests.
 - The tokens are in memory alone.
 
             renew_at                expires_at
@@ -45,7 +45,6 @@ class TokenCache:
 
     Args:
         request: requests a token from the token endpoint; raises ``TokenError``.
-        wait_s: how long a call waits for a token while none is valid.
         on_error: is called with each error of a request.
         clock: the wall clock, in seconds: monotonic clocks may stop while Lambda freezes a process.
     """
@@ -54,15 +53,13 @@ class TokenCache:
         self,
         request: Callable[[], Token],
         *,
-        wait_s: float,
         on_error: Callable[[TokenError], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._request = request
-        self._wait_s = wait_s
         self._on_error = on_error
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._token: Token | None = None
         self._next: Token | None = None
         self._error = TokenError("no token was requested yet")
@@ -75,11 +72,11 @@ class TokenCache:
 
     def prepare(self) -> None:
         """Begin to request a token if one is needed; do not wait."""
-        with self._changed:
+        with self._lock:
             self._request_if_needed()
 
-    def current(self, max_wait_s: float | None = None) -> Token:
-        """Return a valid token; if there is none, wait for one, at most ``max_wait_s``.
+    def current(self) -> Token | None:
+        """Return a valid token, or None while one is requested; never wait.
 
         Raises:
             TokenError: no token can be had now.
@@ -87,16 +84,10 @@ class TokenCache:
         token, now = self._token, self._clock()
         if token and now < token.renew_at:
             return token
-        with self._changed:
+        with self._lock:
             self._request_if_needed()
-            self._changed.wait_for(
-                lambda: self._valid_token() or not self._is_requesting,
-                self._wait_s if max_wait_s is None else min(max_wait_s, self._wait_s),
-            )
-            if token := self._valid_token():
+            if (token := self._valid_token()) or self._is_requesting:
                 return token
-            if self._is_requesting:
-                raise TokenError("the token endpoint has not answered yet")
             raise TokenError(str(self._error), is_refused=self._error.is_refused)
 
     def report_accepted(self) -> None:
@@ -108,7 +99,7 @@ class TokenCache:
 
         Only the first refused call with a token discards it: many refused calls cause one request.
         """
-        with self._changed:
+        with self._lock:
             if token is self._token:
                 if self._next is None and not self._may_renew():
                     return False
@@ -134,7 +125,7 @@ class TokenCache:
 
     def retry_now(self) -> None:
         """Forget the pause after failed requests: the client's credentials have changed."""
-        with self._changed:
+        with self._lock:
             self._retry_at = 0.0
 
     def _valid_token(self) -> Token | None:
@@ -164,27 +155,27 @@ class TokenCache:
             self._fail(TokenError("no thread could be started for the token request"))
 
     def _renew(self) -> None:
-        """Request a token, and wake the calls that wait for it."""
+        """Request a token."""
         try:
             token = self._request()
         except TokenError as error:
             self._on_error(error)
-            with self._changed:
+            with self._lock:
                 self._fail(error)
         except Exception as error:  # noqa: BLE001 - a bug of this service must not end in silence
             telemetry.error("internal error in a token request", error)
-            with self._changed:
+            with self._lock:
                 self._fail(TokenError("internal error of this service in the token request"))
         else:
             telemetry.event("an access token was issued", level=logging.DEBUG)
-            with self._changed:
+            with self._lock:
                 present = self._valid_token()
                 if present and math.isfinite(present.expires_at):
                     self._next = token
                 else:
                     self._token = token
                 self._failures, self._retry_at = 0, 0.0
-                self._end_request()
+                self._is_requesting = False
 
     def _fail(self, error: TokenError) -> None:
         longest_s = _LONGEST_PAUSE_REFUSED_S if error.is_refused else _LONGEST_PAUSE_S
@@ -193,8 +184,4 @@ class TokenCache:
         self._failures += 1
         self._error = error
         self._retry_at = self._clock() + pause_s
-        self._end_request()
-
-    def _end_request(self) -> None:
         self._is_requesting = False
-        self._changed.notify_all()

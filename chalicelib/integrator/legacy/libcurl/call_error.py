@@ -88,6 +88,8 @@ def judge_error(
     head_bytes: int,
     latency_s: float,
     certificate: ClientCertificate | None,
+    *,
+    has_body: bool,
 ) -> CallResult:
     """Judge a call without a complete response.
 
@@ -97,6 +99,7 @@ def judge_error(
         head_bytes: how many bytes of header lines the call has received.
         latency_s: how long the call took.
         certificate: our client certificate, if there is one.
+        has_body: whether the record is in the body of the request, not in its URL.
     """
     outcome, reason = _explain(curl, error, head_bytes)
     is_refused = refuses_credentials(curl, error)
@@ -105,8 +108,10 @@ def judge_error(
         # sent by then.
         is_refused = error in _RESETS and curl.getinfo(pycurl.NUM_CONNECTS) > 0
         reason = "our client certificate has expired" if is_refused else reason
-    # TLS 1.3 tells only after the request that it refuses a certificate.
-    broke_off = _is_sent(curl, error) and not is_refused
+    # TLS 1.3 tells only after the request that it refuses a certificate. The first request of
+    # Digest and of NTLM lacks the body.
+    lacks_body = has_body and not curl.getinfo(pycurl.SIZE_UPLOAD_T)
+    broke_off = _is_sent(curl, error) and not lacks_body and not is_refused
     return judge_no_response(
         outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
     )

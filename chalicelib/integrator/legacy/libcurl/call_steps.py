@@ -1,8 +1,9 @@
-"""A call as a generator: it yields whenever a transfer must be made.
+"""A call as a generator: it yields whenever it must wait, for a transfer or for something else.
 
 So authentication reads like a sequence of requests, and a thread serves other calls meanwhile.
 """
 
+import time
 from collections.abc import Generator
 from typing import cast
 
@@ -14,8 +15,13 @@ Transfer = Generator[pycurl.Curl, int, int]
 """One transfer or several: each yields its handle and takes libcurl's code; returns the last code.
 """
 
-Call = Generator[pycurl.Curl, int, CallResult]
-"""A whole call: yields and takes as ``Transfer`` does, and returns how the call ended."""
+Call = Generator[pycurl.Curl | None, int, CallResult]
+"""A whole call: yields and takes as ``Transfer`` does, and returns how the call ended.
+
+It yields None to be resumed after ``PAUSE_S``, since it waits for something else than a transfer.
+"""
+
+PAUSE_S = 0.02
 
 
 def perform(call: Call) -> CallResult:
@@ -25,7 +31,10 @@ def perform(call: Call) -> CallResult:
         while True:
             error = int(pycurl.E_OK)
             try:
-                handle.perform()
+                if handle:
+                    handle.perform()
+                else:
+                    time.sleep(PAUSE_S)
             except pycurl.error as failure:
                 error = int(failure.args[0])
             handle = call.send(error)

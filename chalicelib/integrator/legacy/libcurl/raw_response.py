@@ -26,6 +26,8 @@ _JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
 # How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
 # that all look like ends would delay all other calls of the thread.
 _MAX_PARSED_BYTES = 10_000_000
+# Of these fields, several lines are one list. Of others only the first line counts.
+_LISTS = ("retry-after", "ratelimit", "x-ratelimit")
 # 101 is final: the server speaks another protocol from then on.
 _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d")
 
@@ -131,7 +133,10 @@ def _parse_fields(head: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in head.decode("latin-1").split("\n")[1:]:
         name, _, value = line.partition(":")
-        fields.setdefault(name.strip().lower(), value.strip())
+        name, value = name.strip().lower(), value.strip()
+        if name in fields and name.startswith(_LISTS):  # RFC 9110, section 5.3
+            value = f"{fields.pop(name)}, {value}"
+        fields.setdefault(name, value)
     return fields
 
 

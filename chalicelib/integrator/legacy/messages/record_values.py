@@ -45,7 +45,7 @@ _SAMPLE: dict[str, Any] = {
     "deviceId": 'Zoë\'s "gate" <3> & 5% a/b?c#d+e=f;g\\h {i} 東京 🙂',
     "latitude": -23.55052,
     "longitude": -0.0000001,
-    "accuracyMeters": 12.5,
+    "accuracyMeters": 12.0,
 }
 
 
@@ -87,4 +87,10 @@ def texts_of(record: bytes) -> set[str]:
 
 def to_json(record: Mapping[str, Any]) -> bytes:
     """Write a record as Postgres does when it is claimed, to the byte."""
-    return json.dumps(record, ensure_ascii=False, separators=(", ", " : ")).encode()
+    values = {name: _shortest(each) for name, each in record.items()}
+    return json.dumps(values, ensure_ascii=False, separators=(", ", " : ")).encode()
+
+
+def _shortest(value: Any) -> Any:
+    """Return a whole number as an integer: Postgres writes 5, where Python writes 5.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from chalicelib.integrator.legacy.messages.media_type import decode_text
 from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
 from chalicelib.integrator.outcome import CallResult, judge_response
 
@@ -39,5 +40,11 @@ def judge(
         result = conditions.judge(status, headers, body, latency_s, retry_after_s)
         if result is not None:
             return result
-    needs_message = conditions is not None and conditions.define_delivery
-    return judge_response(status, body, latency_s, retry_after_s, needs_message=needs_message)
+    return judge_response(
+        status,
+        body,
+        latency_s,
+        retry_after_s,
+        needs_message=conditions is not None and conditions.define_delivery,
+        text=decode_text(body, headers.get("content-type", "")),
+    )
