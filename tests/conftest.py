@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,7 @@ from local.loopback import PORTS_VARIABLE, bypass_proxies, share_of_ports
 from local.postgres import Postgres
 from local.services import start_legacy
 from tests.support.issuer import Issuer
+from tests.support.reused_database import empty, schema_of
 
 _numbers = count(1)
 
@@ -74,12 +75,34 @@ def postgres_server(engines: Path) -> Iterator[Postgres]:
         server.child.stop()
 
 
+@dataclass
+class Databases:
+    """The databases of past tests that are as good as new, and the schema of a new one."""
+
+    names: list[str] = field(default_factory=list)
+    schema: str = ""
+
+
+@pytest.fixture(scope="session")
+def databases() -> Databases:
+    """The databases that tests hand on."""
+    return Databases()
+
+
 @pytest.fixture
-def database_url(postgres_server: Postgres) -> Iterator[str]:
+def database_url(postgres_server: Postgres, databases: Databases) -> Iterator[str]:
     """The URI of a migrated, empty database for this test only."""
-    name = f"test_{next(_numbers)}"
-    yield create_database(postgres_server, name)
-    run_statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    if databases.names:
+        name = databases.names.pop()
+    else:
+        name = f"test_{next(_numbers)}"
+        create_database(postgres_server, name)
+        databases.schema = databases.schema or schema_of(postgres_server, name)
+    yield postgres_server.url(name)
+    if empty(postgres_server, name, databases.schema):
+        databases.names.append(name)
+    else:
+        run_statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
