@@ -46,12 +46,22 @@ hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that needs an engine, directly or through its fixtures, as ``engines``."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test that needs an engine, directly or through its fixtures, as ``engines``.
+
+    Tests marked ``soak`` run only if the variable SOAK is set.
+    """
+    if not os.environ.get("SOAK"):
+        config.hook.pytest_deselected(items=[each for each in items if _is_soak(each)])
+        items[:] = [each for each in items if not _is_soak(each)]
     for item in items:
         fixtures = _ENGINE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if fixtures or any(item.path.is_relative_to(each) for each in _ENGINE_DIRECTORIES):
             item.add_marker(pytest.mark.engines)
+
+
+def _is_soak(item: pytest.Item) -> bool:
+    return item.get_closest_marker("soak") is not None
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tests.odata.test_hostile import PAYLOADS, attempt
 from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
 
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "200"))
 
 INVALID = [
     ("", "transformation"),

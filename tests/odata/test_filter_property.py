@@ -13,7 +13,7 @@ from tests.support.odata.dataset import DataSet
 from tests.support.odata.strategies.expressions import conditions
 from tests.support.odata.strategies.term import Term
 
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "200"))
 thorough = settings(
     max_examples=EXAMPLES,
     deadline=None,

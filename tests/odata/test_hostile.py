@@ -30,7 +30,7 @@ from tests.support.tokens import INTEGRATION
 # CPU time of this process for one request; the database is another process. Half a
 # second is usual, and several times as much on a busy machine that measures coverage.
 MAX_CPU_S = 5.0
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "200"))
 CLIENT_ERRORS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
 thorough = settings(
     max_examples=EXAMPLES,

@@ -56,7 +56,13 @@ def statuses(world: World, prefix: str) -> dict[Status, int]:
 
 
 @pytest.mark.parametrize(
-    ("failure", "share"), [("502", 0.1), ("404", 0.3), ("502", 0.5), ("timeout", 0.3)]
+    ("failure", "share"),
+    [
+        pytest.param("502", 0.1, marks=pytest.mark.soak),
+        pytest.param("404", 0.3, marks=pytest.mark.soak),
+        ("502", 0.5),
+        ("timeout", 0.3),
+    ],
 )
 def test_legacy_that_fails_at_random_parks_no_good_record_and_every_bad_one(
     share: float, failure: str
@@ -73,16 +79,17 @@ def test_legacy_that_fails_at_random_parks_no_good_record_and_every_bad_one(
     assert statuses(world, "bad") == {Status.REJECTED: 20}
 
 
-def test_share_of_three_tenths_of_502_parks_none_of_100000_records() -> None:
-    rows = {f"good{n}": Row(due_at=n / 28) for n in range(100_000)}
+@pytest.mark.parametrize("records", [20_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_share_of_three_tenths_of_502_parks_no_good_record(records: int) -> None:
+    rows = {f"good{n}": Row(due_at=n / 28) for n in range(records)}
     world = World(failing_at_random(0.3, FAILURES["502"]), rows)
     integrate_until(world, 10 * HOUR_S)
-    assert world.counts() == {Status.INTEGRATED: 100_000}
+    assert world.counts() == {Status.INTEGRATED: records}
     assert max(row.attempts for row in rows.values()) >= 8  # it was tried
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("per_minute", [1, 3, 10])
+@pytest.mark.parametrize("per_minute", [1, 3, pytest.param(10, marks=pytest.mark.soak)])
 def test_bad_record_among_sparse_good_ones_is_parked(per_minute: int, failure: str) -> None:
     rng = random.Random(5)
     rows = {f"good{n}": Row(rng.uniform(0, 12 * HOUR_S)) for n in range(12 * 60 * per_minute)}
@@ -123,7 +130,15 @@ def test_suspects_at_the_head_of_the_queue_do_not_prolong_an_outage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "per_s"), [(0.3, 2.0), (0.5, 0.2), (0.5, 2.0), (0.5, 20.0), (0.7, 2.0), (0.8, 5.0)]
+    ("share", "per_s"),
+    [
+        (0.3, 2.0),
+        (0.5, 0.2),
+        (0.5, 2.0),
+        pytest.param(0.5, 20.0, marks=pytest.mark.soak),
+        (0.7, 2.0),
+        (0.8, 5.0),
+    ],
 )
 def test_many_refused_records_are_parked_in_minutes_and_delay_no_good_ones(
     share: float, per_s: float

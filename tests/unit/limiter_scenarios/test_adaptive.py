@@ -52,7 +52,7 @@ def test_limit_stays_near_the_knee_of_a_legacy_that_thrashes() -> None:
     assert max(limit for at, limit in trace.limits if at > 10) < 50
 
 
-@pytest.mark.parametrize("cycle_s", [0, 60])
+@pytest.mark.parametrize("cycle_s", [pytest.param(0, marks=pytest.mark.soak), 60])
 def test_limit_does_not_drift_from_the_knee_of_a_legacy_that_thrashes(cycle_s: float) -> None:
     """Uncertain probes raised the base latency, and with it the limit, to 1.4 times the knee."""
     traces = [run(Thrashing(0.1, 40, 0.01, seed), 240, cycle_s) for seed in range(1, 7)]

@@ -1,6 +1,7 @@
 """The adaptive limiter finds the capacity of a healthy legacy, whatever state a run has stored."""
 
 import math
+import os
 from dataclasses import fields
 
 import pytest
@@ -51,9 +52,10 @@ def stored_states() -> st.SearchStrategy[dict[str, float]]:
 
 
 LATENCIES_S = st.floats(0.05, 0.3)
+EXAMPLES = int(os.environ.get("LIMITER_EXAMPLES", "20"))
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+@settings(max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)
 @given(
     state=st.none() | stored_states(),
     workers=st.sampled_from([5, 20, 50]),
@@ -92,7 +94,7 @@ def test_limit_finds_the_capacity_after_a_stored_state_and_a_step(
     assert trace.delivered(until + 30, until + 60) > 0.9 * 30 * workers / after_s
 
 
-@pytest.mark.parametrize("share", [0.4, 0.5])
+@pytest.mark.parametrize("share", [pytest.param(0.4, marks=pytest.mark.soak), 0.5])
 @pytest.mark.parametrize("latency_s", [0.075, 0.15, 0.2, 0.3])
 def test_limit_grows_after_a_fault_that_lost_every_second_response(
     share: float, latency_s: float
