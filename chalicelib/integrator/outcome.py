@@ -101,7 +101,7 @@ class CallResult:
         return self.broke_off or self.outcome in (Outcome.FAILED, Outcome.REFUSED)
 
 
-def judge_response(
+def judge_by_rules(
     status: int,
     body: bytes,
     latency_s: float,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.integrator.outcome import Outcome, judge_no_response, judge_response
+from chalicelib.integrator.outcome import Outcome, judge_by_rules, judge_no_response
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ from chalicelib.integrator.outcome import Outcome, judge_no_response, judge_resp
 def test_response_is_judged_as_one_of_four_outcomes(
     status: int, body: bytes, outcome: Outcome
 ) -> None:
-    assert judge_response(status, body, 0.1, None).outcome is outcome
+    assert judge_by_rules(status, body, 0.1, None).outcome is outcome
 
 
 def test_log_names_what_reports_an_error() -> None:
-    result = judge_response(200, b'{"id": 1, "Errors": ["locked"]}', 0.1, None)
+    result = judge_by_rules(200, b'{"id": 1, "Errors": ["locked"]}', 0.1, None)
     assert result.log == 'HTTP 200, but "Errors" reports an error: {"id": 1, "Errors": ["locked"]}'
 
 
@@ -94,7 +94,7 @@ def test_call_without_a_response_may_be_the_records_fault_only_if_the_request_wa
 def test_failure_and_refusal_may_be_the_records_fault_and_overload_is_not() -> None:
     statuses = {200: False, 422: True, 404: True, 500: True, 502: True, 429: False, 503: False}
     for status, may_be in statuses.items():
-        assert judge_response(status, b"{}", 0.1, None).may_be_the_records_fault == may_be
+        assert judge_by_rules(status, b"{}", 0.1, None).may_be_the_records_fault == may_be
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_failure_and_refusal_may_be_the_records_fault_and_overload_is_not() -> N
 )
 def test_client_certificate_that_nginx_refuses_is_not_the_records_fault(what: str) -> None:
     page = f"<html>\r\n<head><title>400 {what}</title></head>".encode()
-    result = judge_response(400, page, 0.1, None)
+    result = judge_by_rules(400, page, 0.1, None)
     assert (result.outcome, result.credentials_refused) == (Outcome.OVERLOADED, True)
-    assert not judge_response(500, page, 0.1, None).credentials_refused
+    assert not judge_by_rules(500, page, 0.1, None).credentials_refused
     for start in ("\n<!DOCTYPE HTML>\n<html>\n<head>\n", "<HTML><HEAD>"):
         other = f"{start}<title>400 {what}</title></head><body bgcolor=white>".encode()
-        assert judge_response(400, other, 0.1, None).credentials_refused
+        assert judge_by_rules(400, other, 0.1, None).credentials_refused
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_client_certificate_that_nginx_refuses_is_not_the_records_fault(what: st
 def test_record_that_is_quoted_is_not_the_page_of_nginx(page: str) -> None:
     """A device may have the name of a page; its record must be parked like any other."""
     body = page.format("No required SSL certificate was sent").encode()
-    result = judge_response(400, body, 0.1, None)
+    result = judge_by_rules(400, body, 0.1, None)
     assert (result.outcome, result.credentials_refused) == (Outcome.REFUSED, False)
 
 
@@ -131,13 +131,13 @@ def test_credentials_are_refused_by_401_403_and_407_only() -> None:
     refused = {
         status
         for status in range(200, 600)
-        if judge_response(status, b"{}", 0.1, None).credentials_refused
+        if judge_by_rules(status, b"{}", 0.1, None).credentials_refused
     }
     assert refused == {401, 403, 407}
 
 
 def test_log_is_bounded_and_has_no_nul_which_postgres_does_not_store() -> None:
-    log = judge_response(500, b"\0" * 20_000, 0.1, None).log
+    log = judge_by_rules(500, b"\0" * 20_000, 0.1, None).log
     assert log is not None
     assert "\0" not in log
     assert len(log) <= 8_000

@@ -38,7 +38,7 @@ from chalicelib.integrator.legacy.messages.response_outcome import judge
 from chalicelib.integrator.outcome import (
     CallResult,
     Outcome,
-    judge_response,
+    judge_by_rules,
     storable,
 )
 
@@ -194,7 +194,7 @@ class LegacyConnection:
             and not self._is_early
         ):
             latency_s = time.monotonic() - started
-            result = judge_response(status, bytes(received.body), latency_s, None)
+            result = judge_by_rules(status, bytes(received.body), latency_s, None)
             if result.outcome is Outcome.DELIVERED:
                 self._was_accepted = True
                 return result

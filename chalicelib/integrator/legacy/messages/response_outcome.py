@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.integrator.legacy.messages.media_type import decode_text
 from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
-from chalicelib.integrator.outcome import CallResult, judge_response
+from chalicelib.integrator.outcome import CallResult, judge_by_rules
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
@@ -40,7 +40,7 @@ def judge(
         result = conditions.judge(status, headers, body, latency_s, retry_after_s)
         if result is not None:
             return result
-    return judge_response(
+    return judge_by_rules(
         status,
         body,
         latency_s,
