@@ -228,7 +228,11 @@ class Comparison(_BooleanNode):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Membership(_BooleanNode):
-    """``in`` a list of literals; ``has_null`` if null is one of them. Never null."""
+    """``in`` a list of literals; ``has_null`` if null is one of them. Never null.
+
+    The list is not empty: SQL without the operand would leave its bound values unused, and
+    Postgres rejects a statement with unused values.
+    """
 
     operand: Node
     type_of_values: Edm

@@ -78,6 +78,7 @@ def test_numbers_are_strings_with_ieee754compatible(client: Client, data: DataSe
         ("filter(status eq ')' or status eq '/' or status eq 'it''s')/aggregate($count as n)",
          {"n": 0}),
         ("filter(attempts in (1,2))/filter(status in ['ERROR'])/aggregate($count as n)", None),
+        ("filter((attempts add 1) in ())/aggregate($count as n)", {"n": 0}),
         ("groupby((status),aggregate($count as n))/aggregate(n with max as m)", {"m": 12}),
         ("groupby((status))/aggregate($count as n)", {"n": 5}),
         ("compute(1.50 as d,'x' as t,true as b,null as z)/groupby((d,t,b,z))",

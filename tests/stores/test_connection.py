@@ -8,6 +8,7 @@ from typing import Any
 
 import pg8000.native
 import pytest
+from pg8000.exceptions import DatabaseError
 
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
@@ -69,6 +70,13 @@ def test_a_transaction_too_large_for_the_server_is_answered_with_that_advice(
 ) -> None:
     for sqlstate in ("57014", "53200", "53400"):
         assert "Request less" in fail(database, sqlstate).message
+
+
+def test_a_statement_that_breaks_the_protocol_is_not_reported_as_a_passing_fault(
+    database: Database,
+) -> None:
+    with pytest.raises(DatabaseError, match="08P01"), database.transaction() as session:
+        session.execute_unnamed("SELECT TRUE", ["unused"])
 
 
 def test_each_transaction_has_its_bounds_and_leaves_none_in_the_session(

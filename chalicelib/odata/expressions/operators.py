@@ -115,7 +115,7 @@ def membership(operator: Word, operand: Node, members: Sequence[Node]) -> Node:
         # In OData NaN equals nothing; in Postgres it equals itself.
         elif not (isinstance(member.value, float) and isnan(member.value)):
             present.append(member)
-    if operand.type is Edm.NULL:
+    if operand.type is Edm.NULL or not (present or has_null):
         return Literal(Edm.BOOLEAN, has_null)
     of = reduce(common_type, (each.type for each in present), Edm.NULL)
     values = tuple(convert_value(each, of, operator.at) for each in present)

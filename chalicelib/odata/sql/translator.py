@@ -262,7 +262,7 @@ class Translator:
     def _membership(self, node: Membership, *, exact: bool) -> str:
         operand = self.value(node.operand)
         if not node.values:
-            return f"({operand} IS NULL)" if node.has_null else "FALSE"
+            return f"({operand} IS NULL)"
         array = self.parameters.bind(array_text(node.values))
         is_member = f"{operand} = ANY(CAST({array} AS {node.type_of_values.sql}[]))"
         if node.operand.nullable and node.has_null:

@@ -74,7 +74,7 @@ def _comparison(operand: Any, draw: Any, scopes: Any) -> Term:
 def _member(operand: Any, draw: Any, scopes: Any) -> Term:
     kind = draw(st.sampled_from([each for each in COMPARABLE if each != "bool"]))
     left = operand(kind)
-    members = draw(st.lists(literals(kind), min_size=1, max_size=4))
+    members = draw(st.lists(literals(kind), max_size=4))
     if draw(st.booleans()):
         members.append(("null", None))
     texts, values = [each[0] for each in members], [each[1] for each in members]
