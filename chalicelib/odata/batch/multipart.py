@@ -9,7 +9,6 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from email.message import Message
 from http import HTTPStatus
 from itertools import groupby
 
@@ -30,6 +29,10 @@ _LINE_END = re.compile(r"\r?\n")
 # The possessive quantifiers read each space once. With backtracking, the time would be quadratic.
 _REQUEST_LINE = re.compile(
     r"(?P<method>[A-Za-z]{1,20}) ++(?P<url>[^ ]++(?: ++[^ ]++)*?)(?: ++HTTP/[0-9.]++)? *+"
+)
+# A parameter of a media type, in quotes or not.
+_PARAMETER = re.compile(
+    r';[ \t]*+(?P<name>[^;="]++)=[ \t]*+(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<bare>[^;"]*+))'
 )
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>.*)")
 
@@ -108,13 +111,7 @@ def _parse_request(headers: dict[str, str], content: bytes, group: str | None) -
 
 def _split(content_type: str, body: bytes) -> list[bytes]:
     """Split a multipart body into its parts."""
-    message = Message()
-    message["Content-Type"] = content_type
-    boundary = message.get_boundary()
-    if not boundary or not boundary.isascii() or len(boundary) > 70:
-        raise InvalidError(
-            f"The Content-Type {MULTIPART} must have a boundary of 1 to 70 ASCII characters."
-        )
+    boundary = _boundary(content_type)
     delimiter = rb"(?:^|\r?\n)--" + re.escape(boundary.encode()) + rb"(--)?[ \t]*(?=\r?\n|$)"
     pieces = re.split(delimiter, body)
     # Preamble and epilogue (before the first and after the closing delimiter) are ignored.
@@ -122,6 +119,19 @@ def _split(content_type: str, body: bytes) -> list[bytes]:
     if b"--" not in marks:
         raise InvalidError(f"The closing delimiter --{boundary}-- is missing in the body.")
     return [re.sub(rb"^\r?\n", b"", each) for each in parts[: marks.index(b"--")]]
+
+
+def _boundary(content_type: str) -> str:
+    """Return the boundary of a media type, which has no extended form (``boundary*``)."""
+    for each in _PARAMETER.finditer(content_type):
+        if each["name"].strip().lower() == "boundary":
+            boundary = (each["bare"] if each["quoted"] is None else each["quoted"]).rstrip()
+            if 0 < len(boundary) <= 70 and boundary.isascii() and boundary.isprintable():
+                return boundary
+            break
+    raise InvalidError(
+        f"The Content-Type {MULTIPART} must have a boundary of 1 to 70 ASCII characters."
+    )
 
 
 def _split_head(content: bytes) -> tuple[dict[str, str], bytes]:

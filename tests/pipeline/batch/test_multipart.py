@@ -38,6 +38,22 @@ def test_multipart_responses_are_in_the_order_of_the_requests(service: Service, 
     assert "Location: " in text
 
 
+@pytest.mark.parametrize(
+    ("parameters", "boundary"),
+    [
+        ("boundary=----=_Part_1:2?", "----=_Part_1:2?"),
+        ('charset=utf-8;Boundary = "a b;c" ; x=y', "a b;c"),
+        (r'type="\"; boundary=a"; boundary=b', "b"),
+        ("boundary=b; boundary=c", "b"),
+    ],
+)
+def test_boundary_is_a_parameter_in_quotes_or_not(
+    service: Service, parameters: str, boundary: str
+) -> None:
+    body = multipart(part(GET), boundary=boundary)
+    assert statuses(send(service, body, f"multipart/mixed; {parameters}")) == [200]
+
+
 def test_part_url_may_be_absolute_or_relative(service: Service) -> None:
     (record_id,) = service.accept([7])
     service.replicate()
@@ -117,6 +133,8 @@ def test_multipart_batch_stops_at_first_error_unless_preferred_otherwise(service
         (change_set("x"), 400),
         (change_set(change_set(part(post(8)))), 400),
         ("Content-Type: multipart/mixed\n\nx", 400),
+        ("Content-Type: multipart/mixed; boundary*=idna''abc\n\nx", 400),
+        ("Content-Type: multipart/mixed; boundary=\0\n\nx", 400),
         ("Content-Type: multipart/mixed; boundary=c\n\n--c\n\n" + part(post(8)), 400),
     ],
 )
