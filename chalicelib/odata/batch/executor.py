@@ -4,11 +4,16 @@ The router executes each individual request as if it came alone. The formats are
 and ``json_format``: both parse ``IndividualRequest`` and write ``IndividualResponse``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from chalicelib.errors import DependencyError, InvalidError, PunchClockError
+from chalicelib.errors import (
+    DependencyError,
+    InvalidError,
+    NotImplementedByServiceError,
+    PunchClockError,
+)
 from chalicelib.odata import negotiation
 from chalicelib.odata.create import Creation
 from chalicelib.odata.request import ODataRequest
@@ -133,9 +138,10 @@ class BatchExecutor:
         if len(requests) == 1 or all(each.method in _READ_METHODS for each in requests):
             return [self._execute(each) for each in requests]
         creations = []
-        for request in requests:
+        for position, request in enumerate(requests):
+            earlier = {each.id for each in requests[:position]}
             try:
-                creations.append(self._parse_creation(self._resolve(request)))
+                creations.append(self._parse_creation(self._resolve(request, earlier)))
             except PunchClockError as error:
                 dependency_error = DependencyError("Another request of the same change set failed.")
                 return [
@@ -170,12 +176,20 @@ class BatchExecutor:
             self._succeeded[request.id] = False
         return IndividualResponse(request, self._respond_to_error(self._batch, error))
 
-    def _resolve(self, request: IndividualRequest) -> ODataRequest:
+    def _resolve(
+        self, request: IndividualRequest, earlier: Collection[str | None] = ()
+    ) -> ODataRequest:
         """Turn an individual request into one that the router can execute.
+
+        Args:
+            request: the individual request.
+            earlier: the ids of requests that will be executed together with it. It may depend on
+                them, because all of them succeed or fail together.
 
         Raises:
             InvalidError: the request is malformed, or the batch response has no bytes left.
             DependencyError: the request depends on one that failed.
+            NotImplementedByServiceError: the URL refers to one of ``earlier``.
             NotFoundError: the URL is not below the service root.
             UnavailableError: the batch has no time left.
         """
@@ -183,9 +197,10 @@ class BatchExecutor:
             raise request.error
         budget = self._budget.for_individual_request(self._query_timeout_s)
         for name in request.depends_on:
-            if not self._has_succeeded(name, "dependsOn"):
+            if name not in earlier and not self._has_succeeded(name, "dependsOn"):
                 raise DependencyError(f"This request depends on {name[:100]}, which failed.")
-        path, query = parse_request_url(self._resolve_reference(request.url), self._batch.roots)
+        url = self._resolve_reference(request.url, earlier)
+        path, query = parse_request_url(url, self._batch.roots)
         if segments_of(path) == ["$batch"]:
             raise InvalidError("A batch must not contain another batch.", target="url")
         headers = self._batch.headers
@@ -206,12 +221,18 @@ class BatchExecutor:
             self._batch.request_root,
         )
 
-    def _resolve_reference(self, url: str) -> str:
+    def _resolve_reference(self, url: str, earlier: Collection[str | None] = ()) -> str:
         """Replace a reference to an earlier request (``$1``) by the URL of its entity."""
         first, slash, rest = url.partition("/")
         name, mark, query = first.partition("?")
         if not name.startswith("$") or name.partition("(")[0] in _SYSTEM_RESOURCES:
             return url
+        if name[1:] in earlier:
+            raise NotImplementedByServiceError(
+                f"A reference to a request of the same change set ({name[:100]}) is not supported:"
+                " its record is stored with the others. Refer to it after the change set.",
+                target="url",
+            )
         if not self._has_succeeded(name[1:], "url"):
             raise DependencyError(f"This request refers to {name[:100]}, which failed.")
         return f"{self._urls[name[1:]].partition('?')[0]}{mark}{query}{slash}{rest}"

@@ -105,6 +105,31 @@ def test_atomicity_group_with_a_failed_request_stores_nothing(service: Service) 
     assert service.statuses() == {}
 
 
+def test_request_may_depend_on_an_earlier_one_of_its_group(service: Service) -> None:
+    group = {"method": "post", "url": "PointRecords", "atomicityGroup": "g"}
+    first, second = {**group, "id": "1", "body": punch(7)}, {**group, "id": "2", "body": punch(8)}
+    for name, status in (("1", 201), ("2", 400), ("g", 400), ("3", 400)):
+        responses = send_json(service, first, {**second, "dependsOn": [name]})
+        assert responses[1]["status"] == status, name
+    responses = send_json(service, first, {**second, "body": {}, "dependsOn": ["1"]})
+    assert [each["status"] for each in responses] == [424, 400]
+    read = {"method": "get", "url": "PointRecords", "atomicityGroup": "g"}
+    responses = send_json(service, {**read, "id": "1"}, {**read, "id": "2", "dependsOn": ["1"]})
+    assert [each["status"] for each in responses] == [200, 200]
+
+
+def test_reference_inside_a_change_set_is_not_supported(service: Service) -> None:
+    nested = post(8).replace("POST PointRecords", "POST $1/logs")
+    response = send(service, multipart(change_set(part(post(7), "1"), part(nested, "2"))))
+    assert statuses(response) == [501]
+    assert "Refer to it after the change set" in response.body.decode()
+    later = post(8).replace("POST PointRecords", "POST $2/logs")
+    response = send(service, multipart(change_set(part(post(7), "1"), part(later, "2"))))
+    assert statuses(response) == [400]
+    service.replicate()
+    assert service.statuses() == {}
+
+
 def test_atomicity_group_must_not_mix_reads_and_creations(service: Service) -> None:
     read = {"method": "get", "url": "PointRecords", "atomicityGroup": "g"}
     both = send_json(service, {**read, "id": "1"}, {**read, "id": "2"})
