@@ -84,6 +84,8 @@ def _parse_change_set(content_type: str, body: bytes, group: str) -> list[Indivi
         if request.method in ("GET", "HEAD"):
             raise InvalidError(f"A change set must not contain {request.method} requests.")
         requests.append(request)
+    if not requests:  # the response would have no part for it
+        raise InvalidError("A change set must contain at least one request.")
     return requests
 
 

@@ -131,6 +131,7 @@ def test_multipart_batch_stops_at_first_error_unless_preferred_otherwise(service
         ("Content-Type: text/plain\n\n" + GET, 400),
         (change_set(part(GET)), 400),
         (change_set("x"), 400),
+        (change_set(), 400),
         (change_set(change_set(part(post(8)))), 400),
         ("Content-Type: multipart/mixed\n\nx", 400),
         ("Content-Type: multipart/mixed; boundary*=idna''abc\n\nx", 400),
