@@ -252,7 +252,7 @@ class _TypeChecker:
                 f"{name.name} requires an expression and the name of a type", name.at
             )
         type_path: Path = arguments[-1]
-        operand: Node | Instance = scope.it
+        operand: Node | Instance = scope.owner_of(name.at.source)
         if len(arguments) == 2:
             operand = self._value_or_entity(arguments[0], scope, depth)
         if not isinstance(operand, Instance):

@@ -76,6 +76,8 @@ PATHS: list[Case] = [
     ("logs/PunchClock.IntegrationLog/$count eq 2", lambda r: len(r.logs) == 2),
     ("isof(PunchClock.PointRecord)", everything),
     ("isof($it,PunchClock.IntegrationLog)", nothing),
+    ("logs/any(l:isof(PunchClock.PointRecord))", lambda r: r.logs != []),
+    ("logs/$count($filter=isof(PunchClock.IntegrationLog)) eq 1", lambda r: len(r.logs) == 1),
     ("id eq id", everything),
     ("id gt 80000000-0000-0000-0000-000000000000", lambda r: r.id.int >= 1 << 127),
     ("id ne 80000000-0000-0000-0000-000000000000", everything),
