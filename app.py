@@ -21,6 +21,7 @@ from chalicelib.errors import InvalidError, PunchClockError
 from chalicelib.intake import Accepted, as_awaiting
 from chalicelib.principal import Principal, Role
 from chalicelib.web import middleware
+from chalicelib.web.headers import odata_headers
 from chalicelib.web.json_response import json_response, respond_safely
 from chalicelib.web.request_checks import base_url, require_json
 
@@ -184,7 +185,7 @@ def serve_odata(**segments: str) -> Response:
             request_root=f"{base_url(request)}/odata",
             path="/".join(segments.values()),
             query=[(name, value) for name in query for value in query.getlist(name)],
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=odata_headers(request._event_dict),
             method=request.method,
             body=request.raw_body,
         )

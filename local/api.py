@@ -20,7 +20,7 @@ from chalice.config import Config
 
 from app import app
 from chalicelib import container
-from chalicelib.web.headers import GATEWAY_ERROR_HEADERS
+from chalicelib.web.headers import GATEWAY_ERROR_HEADERS, LIST_HEADERS
 from local import workers
 from local.gateway import (
     MAX_BODY_BYTES,
@@ -139,8 +139,11 @@ class _Handler(local.ChaliceRequestHandler):  # type: ignore[misc]
 
     def _parse_payload(self) -> tuple[dict[str, str], bytes | None]:
         length = int(self.headers.get("Content-Length", "0"))
-        # As in an event of API Gateway, a header that is repeated has its last value.
-        headers = {name: decode_header(value) for name, value in self.headers.items()}
+        # As in an event of API Gateway, a header that is repeated has its last value. Chalice's
+        # local server passes on no others, so the lines of a list are joined here.
+        headers = {name.lower(): decode_header(value) for name, value in self.headers.items()}
+        for name in headers.keys() & LIST_HEADERS:
+            headers[name] = ", ".join(map(decode_header, self.headers.get_all(name, ())))
         return headers, read_body(length, self.rfile) if length else None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

@@ -17,6 +17,8 @@ _PREFLIGHT = {
     " OData-Isolation, OData-MaxVersion, OData-Version, Prefer",
     "Access-Control-Max-Age": "600",
 }
+# The headers that OData reads as lists.
+LIST_HEADERS = frozenset({"accept", "if-match", "if-none-match", "prefer"})
 # A page learns from Date how wrong the clock of its device is: docs/phones.md.
 _EXPOSED = (
     "Date, ETag, Location, OData-EntityId, OData-Version, Preference-Applied, Retry-After,"
@@ -33,19 +35,26 @@ GATEWAY_ERROR_HEADERS = {
 }
 
 
-def authorizations(event: Mapping[str, Any]) -> list[str]:
-    """Return the value of each Authorization header of an API Gateway event.
+def values_of(name: str, event: Mapping[str, Any]) -> list[str]:
+    """Return the value of each header of a name, in lower case, of an API Gateway event.
 
     API Gateway keeps the values of a repeated header in ``multiValueHeaders`` only.
     """
     repeated = event.get("multiValueHeaders") or {}
-    values = [value for name in repeated if _is_authorization(name) for value in repeated[name]]
+    values = [value for each in repeated if each.lower() == name for value in repeated[each]]
     single = event.get("headers") or {}
-    return values or [value for name, value in single.items() if _is_authorization(name)]
+    return values or [value for each, value in single.items() if each.lower() == name]
 
 
-def _is_authorization(name: str) -> bool:
-    return name.lower() == "authorization"
+def odata_headers(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of an API Gateway event by their names in lower case.
+
+    The lines of a repeated list are one list: RFC 9110, section 5.3. Of any other repeated header
+    the last value counts.
+    """
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    lists = {name: ", ".join(values_of(name, event)) for name in headers.keys() & LIST_HEADERS}
+    return headers | lists
 
 
 def is_secure(request: Mapping[str, str]) -> bool:

@@ -15,11 +15,11 @@ from chalicelib import telemetry
 from chalicelib.errors import PunchClockError, UnauthenticatedError
 from chalicelib.settings import Settings
 from chalicelib.web.headers import (
-    authorizations,
     cors_headers,
     is_of_script,
     preflight_headers,
     security_headers,
+    values_of,
 )
 from chalicelib.web.json_response import respond_safely
 from chalicelib.web.request_checks import odata_version, require_host
@@ -122,7 +122,9 @@ def authenticate(principal_of: Callable[[Sequence[str], str], object]) -> Middle
                 request.principal = None
                 return get_response(request)
             try:
-                request.principal = principal_of(authorizations(request._event_dict), request.path)
+                request.principal = principal_of(
+                    values_of("authorization", request._event_dict), request.path
+                )
             except UnauthenticatedError as error:
                 error.offers_basic = not is_of_script(request.headers)
                 if error.is_invalid or request.path not in _PUBLIC_PATHS:

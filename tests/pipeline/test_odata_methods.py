@@ -83,6 +83,21 @@ def test_conditional_requests_respond_304_or_412(service: Service) -> None:
         assert (failed.status_code, error_of(failed)["code"]) == (412, "PreconditionFailed")
 
 
+def test_lines_of_a_repeated_list_are_one_list(service: Service) -> None:
+    def answer(name: str, *lines: str) -> tuple[int, str]:
+        event = rest_event("GET", "/odata", headers={name: lines[-1]})
+        event["multiValueHeaders"][name] = list(lines)
+        response = app.app(event, context())
+        return response["statusCode"], response["headers"].get("ETag", "")
+
+    assert answer("Accept", "text/html")[0] == 406
+    status, tag = answer("Accept", "application/json", "text/html")
+    assert status == 200
+    assert answer("If-None-Match", tag, '"x"')[0] == 304
+    assert answer("If-Match", tag, '"x"')[0] == 200
+    assert answer("OData-Version", "9", "4.0")[0] == 200  # no list: the last value counts
+
+
 def test_etag_changes_with_the_entity_and_its_format(service: Service) -> None:
     path = replicated(service)
     first = send(service, "GET", path)
