@@ -13,8 +13,12 @@ _SECURITY = {
 }
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST",
-    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, If-Match, If-None-Match,"
-    " OData-Isolation, OData-MaxVersion, OData-Version, Prefer",
+    # What the service reads, and what UI5 and other libraries send besides: a browser sends no
+    # request with a header that is missing here.
+    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, DataServiceVersion,"
+    " If-Match, If-None-Match, Isolation, MaxDataServiceVersion, MIME-Version, OData-Isolation,"
+    " OData-MaxVersion, OData-Version, Prefer, sap-cancel-on-close, sap-contextid-accept,"
+    " X-CSRF-Token, X-Requested-With",
     "Access-Control-Max-Age": "600",
 }
 # The headers that OData reads as lists.

@@ -37,6 +37,18 @@ def test_page_of_an_allowed_origin_may_read_responses(
         assert rejected.status_code == 401
 
 
+def test_preflight_allows_the_headers_of_ui5(variables: dict[str, str], tmp_path: Path) -> None:
+    # Of its V4 model; MIME-Version belongs to batches. Accept-Language needs no permission.
+    sent = (
+        "accept,authorization,content-type,mime-version,odata-maxversion,odata-version,x-csrf-token"
+    )
+    with wired({**variables, "CORS_ORIGINS": PAGE}):
+        asked = PREFLIGHT | {"Access-Control-Request-Headers": sent}
+        response = Http(tmp_path).options("/odata/$batch", headers=asked)
+    allowed = response.headers["Access-Control-Allow-Headers"].lower().split(", ")
+    assert set(sent.split(",")) <= set(allowed)
+
+
 @pytest.mark.parametrize(
     "origins", ["", "https://app.example.evil", "http://app.example", f"{PAGE}:8443"]
 )
