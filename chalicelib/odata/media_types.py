@@ -14,7 +14,7 @@ _METADATA = ("none", "minimal", "full")
 _BOOLEANS = ("true", "false")
 # A range of media types in Accept: its quality, its name and its parameters.
 Range = tuple[float, str, dict[str, str]]
-_PARAMETERS = {
+FORMAT_PARAMETERS = {
     "metadata": _METADATA,
     "streaming": _BOOLEANS,
     "ieee754compatible": _BOOLEANS,
@@ -100,6 +100,6 @@ def _quality(text: str) -> float:
 def unknown_parameter(parameters: Mapping[str, str]) -> str | None:
     """Return the first parameter of a JSON format that is not supported, None without one."""
     for name, value in parameters.items():
-        if value not in _PARAMETERS.get(name, ()):
+        if value not in FORMAT_PARAMETERS.get(name, ()):
             return f"{name}={value}"[:100]
     return None

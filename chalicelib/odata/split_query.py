@@ -24,10 +24,8 @@ from chalicelib.odata.language.option_piece import (
     depth_after,
     option_name,
 )
+from chalicelib.odata.media_types import FORMAT_PARAMETERS
 
-_FORMAT_PARAMETERS = frozenset(
-    {"charset", "exponentialdecimals", "ieee754compatible", "metadata", "q", "streaming"}
-)
 _NONE: frozenset[str] = frozenset()
 _OF_COUNT = frozenset({"$filter", "$search"})
 _OF_REFERENCES = _OF_COUNT | {"$count", "$orderby", "$skip", "$top"}
@@ -68,8 +66,10 @@ def rejoin(pairs: Sequence[Pair]) -> list[Pair]:
 def _with_format_parameters(pairs: Sequence[Pair]) -> Sequence[Pair]:
     """Return the parameters of a media type in ``$format`` to it: they are not options."""
     formats = [pair for pair in pairs if option_name(pair[0]) == "$format"]
-    parameters = [pair for pair in pairs if _is_format_parameter(pair[0])]
-    if len(formats) != 1 or not parameters:
+    if len(formats) != 1:
+        return pairs
+    parameters = [pair for pair in pairs if _is_format_parameter(pair[0], formats[0][1])]
+    if not parameters:
         return pairs
     if len({name.strip().lower() for name, _ in parameters}) < len(parameters):
         raise _cannot_join("$format")
@@ -78,9 +78,14 @@ def _with_format_parameters(pairs: Sequence[Pair]) -> Sequence[Pair]:
     return [*(pair for pair in pairs if pair not in (*formats, *parameters)), (name, value)]
 
 
-def _is_format_parameter(name: str) -> bool:
+def _is_format_parameter(name: str, media_type: str) -> bool:
+    """Return whether an option is a parameter of ``$format``.
+
+    The grammar has parameters after media types, and none after ``json``. Beside that, a name that
+    custom options may have is one of them.
+    """
     lower = name.strip().lower()
-    return lower.startswith("odata.") or lower in _FORMAT_PARAMETERS
+    return lower.startswith("odata.") or ("/" in media_type and lower in FORMAT_PARAMETERS)
 
 
 def _cannot_join(name: str) -> InvalidError:

@@ -43,6 +43,7 @@ def arrived(query: str, seed: int = 0) -> Pairs:
         "$filter=a&$expand=logs($filter=b;$top=3)&$top=5",
         "$filter=logs/$count($search=x;$filter=a) gt 1&$expand=logs($filter=b;$top=1)",
         "$format=application/json;odata.metadata=full;IEEE754Compatible=true",
+        "$format=json;odata.metadata=full&metadata=x",
         "$format=application/json;metadata=none&$expand=logs($top=1;$select=id)",
     ],
 )
@@ -98,6 +99,8 @@ def test_query_with_more_or_less_than_one_way_is_refused(query: str) -> None:
         [("$search", "it's"), ("$expand", "logs($search=it's)"), ("comment", "it's")],
         [("comment", "it's"), ("note", "(")],
         [("odata.metadata", "full"), ("charset", "utf-8")],
+        [("$format", "json"), ("q", "shift"), ("metadata", "none")],
+        [("$format", "application/json"), ("q", "shift"), ("x", "none")],
         [("$top", "1"), ("$top", "2")],
     ],
 )
