@@ -80,6 +80,9 @@ def _without_dot_segments(path: str) -> list[str]:
 def parse_query_string(text: str) -> list[tuple[str, str]]:
     """Return the decoded query options of a URL, in order.
 
+    A ``+`` is a space, as in the query strings that API Gateway decodes. The standard leaves it
+    open: https://github.com/oasis-tcs/odata-specs/issues/486.
+
     Raises:
         InvalidError: the query string is not valid UTF-8.
     """

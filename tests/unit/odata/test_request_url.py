@@ -81,6 +81,11 @@ def test_path_stays_encoded_and_options_are_decoded() -> None:
     assert (path, query) == ("PointRecords(%27a%2Fb%27)/x", [("$filter", "a eq 'é'"), ("b", "")])
 
 
+def test_plus_sign_in_a_query_string_is_a_space_unless_it_is_encoded() -> None:
+    _, query = parse_request_url("PointRecords?$filter=a+eq+'b%2Bc'", ROOTS)
+    assert query == [("$filter", "a eq 'b+c'")]
+
+
 def test_query_string_must_be_utf_8() -> None:
     with pytest.raises(InvalidError, match="UTF-8"):
         parse_request_url("PointRecords?$filter=deviceId eq '%E7'", ROOTS)
