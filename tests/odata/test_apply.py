@@ -96,6 +96,10 @@ def test_numbers_are_strings_with_ieee754compatible(client: Client, data: DataSe
         ("skip(58)/aggregate($count as n)", {"n": 2}),
         ("topsum(0,attempts)/aggregate($count as n)", {"n": 0}),
         ("toppercent(100,attempts)/filter(attempts gt 0)/aggregate($count as n)", None),
+        ("bottompercent(100,-attempts)/filter(attempts gt 0)/aggregate($count as n)", None),
+        ("toppercent(100,-attempts)/aggregate($count as n)", {"n": 60}),
+        ("toppercent(50,-1)/aggregate($count as n)", {"n": 30}),
+        ("toppercent(50,0)/aggregate($count as n)", {"n": 0}),
         (f"aggregate($count as {'n' * 128})", {"n" * 128: 60}),
     ],
 )  # fmt: skip

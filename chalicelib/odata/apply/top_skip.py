@@ -23,6 +23,7 @@ _SUM_OF_PRECEDING = (
     "COALESCE(sum({{0}}) OVER ({0} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
 )
 _SUM_OF_ALL = "COALESCE(sum({{0}}) OVER ({0}), 0)"
+_SIGNED_AS = "({0} * CASE WHEN {1} < 0 THEN -1 ELSE 1 END)"
 _RUNNING_MAX = "max({{0}}) OVER ({0} ROWS UNBOUNDED PRECEDING)"
 
 
@@ -100,14 +101,22 @@ def _until_sum(pipeline: Pipeline, attribute: Attribute, measure: str, limit: Li
 
     No row is kept after that, even if negative values reduce the sum below the limit again. Hence
     the running maximum of the sum of the preceding rows is compared, not that sum.
+
+    A percentage is of the ratio of two sums. If the total is negative, the ratio grows as the sum
+    of the rows falls: both are compared with the opposite sign.
     """
     relation = pipeline.relation
     value = attribute.column(relation.it)
     sum_before = _hidden(pipeline, _SUM_OF_PRECEDING, value, relation.total_order())
     sum_of_all = _hidden(pipeline, _SUM_OF_ALL, value, ())
     relation = with_hidden(relation, [sum_before, sum_of_all])
-    column = Attribute(sum_before.property).column(relation.it)
-    largest_before = _hidden(pipeline, _RUNNING_MAX, column, relation.total_order())
+    before, total = (
+        Attribute(each.property).column(relation.it) for each in (sum_before, sum_of_all)
+    )
+    progress: Node = before
+    if measure == "percent":
+        progress = Call(_SIGNED_AS, (before, total), Edm.DECIMAL)
+    largest_before = _hidden(pipeline, _RUNNING_MAX, progress, relation.total_order())
     relation = with_hidden(relation, [largest_before])
     reached, total = (
         Attribute(each.property).column(relation.it) for each in (largest_before, sum_of_all)
@@ -115,7 +124,7 @@ def _until_sum(pipeline: Pipeline, attribute: Attribute, measure: str, limit: Li
     if measure == "sum":
         is_kept = Call("({0} < {1})", (reached, limit), Edm.BOOLEAN)
     else:
-        is_kept = Call("({0} * 100 < {1} * {2})", (reached, total, limit), Edm.BOOLEAN)
+        is_kept = Call("({0} * 100 < abs({1}) * {2})", (reached, total, limit), Edm.BOOLEAN)
     select = Subselect(relation.it, relation.passed_through(), (is_kept,))
     return replace(relation, select=select, has_expressions=False)
 

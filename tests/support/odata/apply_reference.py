@@ -115,11 +115,13 @@ def sort(rows: list[Row], order: Sequence[tuple[str, bool]]) -> list[Row]:
 def up_to(rows: list[Row], path: str, limit: Fraction, percent: bool) -> list[Row]:
     """Return rows until their sum reaches the limit: 3.3.1."""
     values = [Fraction(read(row, path) or 0) for row in rows]
-    reached = limit * sum(values) / 100 if percent else limit
+    whole = sum(values, Fraction(0))
+    sign = -1 if percent and whole < 0 else 1
+    reached = limit * abs(whole) / 100 if percent else limit
     kept: list[Row] = []
     so_far = Fraction(0)
     for row, value in zip(rows, values, strict=True):
-        if so_far >= reached:
+        if sign * so_far >= reached:
             break
         kept.append(row)
         so_far += value
