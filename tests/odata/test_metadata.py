@@ -141,6 +141,13 @@ def test_references_within_the_document_resolve(client: Client) -> None:
         assert target_kind in APPLIES_TO[short].split(), short
 
 
+def test_functions_of_filters_have_their_canonical_names() -> None:
+    functions = annotations.of_container()["Org.OData.Capabilities.V1.FilterFunctions"]
+    assert isinstance(functions, list)
+    assert {"matchesPattern", "fractionalseconds", "totaloffsetminutes"} <= set(functions)
+    assert [each for each in functions if each != each.lower()] == ["matchesPattern"]
+
+
 def test_every_property_has_a_description_and_precision(client: Client) -> None:
     for prop in document(client).iter(f"{EDM}Property"):
         terms = {each.attrib["Term"]: each.attrib for each in prop}

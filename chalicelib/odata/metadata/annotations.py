@@ -42,6 +42,8 @@ _FORMATS = [
     for metadata in ("minimal", "none", "full")
     for compatible in ("false", "true")
 ]
+# Names of functions do not depend on case; in FUNCTIONS they are in lower case.
+_CANONICAL_NAMES = {"matchespattern": "matchesPattern"}
 # Keywords of expressions that are neither functions nor binary operators.
 _KEYWORDS = ("all", "any", "case", "cast", "isof", "not")
 
@@ -57,7 +59,9 @@ def of_container() -> Annotations:
             f"{CAPABILITIES}.ConformanceLevelType", "Advanced"
         ),
         f"{CAPABILITIES}.SupportedFormats": _FORMATS,
-        f"{CAPABILITIES}.FilterFunctions": sorted({*FUNCTIONS, *OPERATORS, *_KEYWORDS}),
+        f"{CAPABILITIES}.FilterFunctions": sorted(
+            {*(_CANONICAL_NAMES.get(each, each) for each in FUNCTIONS), *OPERATORS, *_KEYWORDS}
+        ),
         f"{CAPABILITIES}.AsynchronousRequestsSupported": False,
         f"{CAPABILITIES}.CrossJoinSupported": False,
         f"{CAPABILITIES}.KeyAsSegmentSupported": False,
