@@ -199,7 +199,7 @@ class ODataService:
         else:
             # Options that do not change the count are valid and ignored: Protocol 4.01, 11.2.10.
             options.allow(*(SUPPORTED - {"$skiptoken"}))
-            options.natural("$top"), options.natural("$skip"), options.boolean("$count")
+            options.require_valid_page()
             statement = count_statement(resource, self._query(resource, options).conditions)
         count = runner.collection_row(statement, resource)[0]
         return plain_response(version, "text/plain", str(count))

@@ -95,7 +95,7 @@ def prepare_page(
 def count_statement(resource: Resource, options: Options, bounds: ApplyBounds) -> Statement:
     """Return the statement of the count. Its columns: the count, and whether the parent exists."""
     _require_supported(options)
-    options.natural("$top"), options.natural("$skip"), options.boolean("$count")
+    options.require_valid_page()
     query = _read(resource.entity, options, bounds)
     _select(query.relation, options.text("$select"))
     return relation_count_statement(resource, query.relation, query.condition)

@@ -74,6 +74,17 @@ class Options:
             raise InvalidError(f"{name} must be true or false.", target=name)
         return text == "true"
 
+    def require_valid_page(self) -> None:
+        """Check the options that choose a page of a collection, also where they change nothing.
+
+        Raises:
+            InvalidError: ``$top`` or ``$skip`` is no non-negative integer, or ``$count`` neither
+                true nor false.
+        """
+        self.natural("$top")
+        self.natural("$skip")
+        self.boolean("$count")
+
     def allow(self, *names: str) -> None:
         """Raise ``InvalidError`` if there is a system query option that ``names`` does not list."""
         for name in self.texts:
