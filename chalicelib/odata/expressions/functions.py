@@ -133,7 +133,9 @@ FUNCTIONS: dict[str, tuple[Signature, ...]] = {
 }
 
 # Functions whose result depends on the UTC offset of an instant, which Postgres does not store.
-OFFSET_DEPENDENT = frozenset({"year", "month", "day", "hour", "minute", "date", "time"})
+OFFSET_DEPENDENT = frozenset(
+    {"year", "month", "day", "hour", "minute", "date", "time", "totaloffsetminutes"}
+)
 
 # Legal functions for types that the model does not use.
 UNSUPPORTED = frozenset(

@@ -194,10 +194,10 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
         Literal(parameter, None) if each.type is Edm.NULL else each
         for each, parameter in zip(arguments, signature.parameters, strict=True)
     )
-    if name.name in functions.OFFSET_DEPENDENT:
-        _require_utc(name, arguments[0])
     if name.name == "totaloffsetminutes" and isinstance(arguments[0], Literal):
         return _offset_minutes(arguments[0])
+    if name.name in functions.OFFSET_DEPENDENT:
+        _require_utc(name, arguments[0])
     if name.name == "matchespattern":
         arguments = (arguments[0], _pattern(name, arguments[1]))
     truncated_to = (
@@ -254,15 +254,19 @@ def _require_utc(name: Word, argument: Node) -> None:
 
     URL Conventions 4.01, section 5.1.1.8: services that normalize to UTC must fail here.
     """
-    if (
-        isinstance(argument, Literal)
-        and argument.type is Edm.DATE_TIME_OFFSET
-        and argument.value is not None
-        and argument.value.utcoffset()
-    ):
-        raise syntax_error(
-            f"{name.name} requires an instant in UTC, such as 2026-11-22T08:00:00Z", name.at
-        )
+    instants = [argument]
+    while instants:
+        node = instants.pop()
+        if node.type is not Edm.DATE_TIME_OFFSET:
+            continue
+        if isinstance(node, Literal) and node.value is not None and node.value.utcoffset():
+            raise syntax_error(
+                f"{name.name} requires an instant in UTC, such as 2026-11-22T08:00:00Z", name.at
+            )
+        if isinstance(node, Case):
+            instants += (result for _, result in node.pairs)
+        elif isinstance(node, Call):
+            instants += node.arguments
 
 
 def _pattern(name: Word, argument: Node) -> Literal:

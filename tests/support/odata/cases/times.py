@@ -65,6 +65,8 @@ TIMES: list[Case] = [
     ("totaloffsetminutes(2026-01-01T00:00:00+14:00) eq 840", everything),
     ("totaloffsetminutes(2026-01-01T00:00:00Z) eq 0", everything),
     ("totaloffsetminutes(null) eq null", everything),
+    ("day(case(true:2026-01-01T23:00:00Z)) eq 1", everything),
+    ("year(now() add (includedAt sub 2026-01-01T23:00:00-03:00)) gt 0", everything),
     ("includedAt lt now()", everything),
     ("includedAt gt mindatetime() and includedAt lt maxdatetime()", everything),
     ("now() gt 2020-01-01T00:00:00Z", everything),
