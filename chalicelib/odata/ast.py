@@ -43,6 +43,8 @@ _GROWING = (Edm.STRING, Edm.DECIMAL)
 _SHORT = 40
 # Characters of the longest Double, written as a Decimal.
 _DIGITS_OF_DOUBLE = 400
+# Characters that an exponent adds to a text that is read as a Decimal.
+_DIGITS_OF_EXPONENT = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,6 +187,8 @@ class Cast:
         if self.type in _GROWING:
             of_double = operand.type is Edm.DOUBLE and self.type is Edm.DECIMAL
             length = _DIGITS_OF_DOUBLE if of_double else operand.max_length
+            if operand.type is Edm.STRING:
+                length += _DIGITS_OF_EXPONENT
         makes_nan = operand.type is Edm.STRING or operand.may_be_nan
         _derive(self, may_be_nan=self.type in FRACTIONS and makes_nan, max_length=length)
 

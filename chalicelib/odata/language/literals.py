@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from math import isinf
 from typing import Any
 
 from chalicelib.instant import after_leap_second, require_short_fraction
@@ -16,6 +17,8 @@ from chalicelib.odata.edm import INTEGER_RANGES, Edm
 
 # Longer than any number in use, and short enough that parsing is fast.
 MAX_DIGITS = 1_000
+# Of a text that is read as a Decimal: its value has up to 1,000 digits more than the text.
+MAX_EXPONENT_DIGITS = 3
 
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
@@ -28,6 +31,8 @@ _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?")
 _INSTANT = re.compile(rf"({DATE})[Tt]({CLOCK})({OFFSET})?")
 _NUMBER = re.compile(NUMBER)
+_DECIMAL = re.compile(rf"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{{1,{MAX_EXPONENT_DIGITS}}})?")
+_NOT_ZERO = re.compile(r"[-+]?[0.]*[1-9]")
 _GUID = re.compile(GUID)
 _DURATION = re.compile(
     r"(-)?P(?:([0-9]+)D)?(?:T(?=[0-9])(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)(?:\.([0-9]+))?S)?)?"
@@ -112,9 +117,10 @@ def read_duration(text: str) -> timedelta:
             minutes=int(minutes or 0),
             hours=int(hours or 0),
         )
+        duration = -duration if sign else duration
     except OverflowError as error:
         raise ValueError("is too long for a duration") from error
-    return -duration if sign else duration
+    return duration
 
 
 def read_boolean(text: str) -> bool:
@@ -131,9 +137,12 @@ def read_as(target: Edm, text: str) -> Any:
         _matched(_NUMBER, text, "is not a number")
     kind, value = read_number(text)
     if target is Edm.DOUBLE:
-        return float(value)
-    if target is Edm.DECIMAL and kind is not Edm.DOUBLE:
-        return Decimal(value)
+        number = float(value)
+        if isinf(number) != text.endswith("INF") or (number == 0 and _NOT_ZERO.match(text)):
+            raise ValueError(f"is outside the range of {target}")
+        return number
+    if target is Edm.DECIMAL and _DECIMAL.fullmatch(text):
+        return Decimal(text)
     if target in INTEGER_RANGES and kind is Edm.INT64:
         low, high = INTEGER_RANGES[target]
         if low <= value <= high:

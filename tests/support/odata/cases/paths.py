@@ -83,6 +83,40 @@ PATHS: list[Case] = [
     ("id ne 80000000-0000-0000-0000-000000000000", everything),
 ]  # fmt: skip
 
+# Types, and texts that have a value of the type, whether Postgres or Python reads them.
+CAST_TEXTS = [
+    ("DateTimeOffset", "2026-11-20T08:00:00+16:00"),
+    ("DateTimeOffset", "2026-11-20t08:00:00.1234567-23:59"),
+    ("DateTimeOffset", "2026-11-20T08:00 03:00"),
+    ("DateTimeOffset", "2026-11-20T20:59:60.5-03:00"),
+    ("DateTimeOffset", "9999-12-31T23:59:59.999999Z"),
+    ("Double", "5e-324"),
+    ("Double", "0e-400"),
+    ("Decimal", "-1e2"),
+    ("Decimal", "1.5E-300"),
+    ("Duration", "-P1DT2H3M4.1234567S"),
+    ("Duration", "P999999999D"),
+    ("Byte", "255"),
+    ("SByte", "-128"),
+]
+# Those that have none.
+CAST_TO_NULL = [
+    ("DateTimeOffset", "9999-12-31T23:59:59-03:00"),
+    ("DateTimeOffset", "9999-12-31T23:59:60Z"),
+    ("DateTimeOffset", "0001-01-01T00:00:00+03:00"),
+    ("DateTimeOffset", "2026-11-20T08:00:00+24:00"),
+    ("DateTimeOffset", "2026-11-20T20:58:60-03:00"),
+    ("Double", "1e-400"),
+    ("Double", "1e400"),
+    ("Double", "1" * 400),
+    ("Decimal", "INF"),
+    ("Decimal", "1e5000"),
+    ("Duration", "P1000000000D"),
+    ("Duration", "-P999999999DT23H"),
+    ("Byte", "256"),
+    ("SByte", "-129"),
+]
+
 CASTS: list[Case] = [
     ("cast(attempts,Edm.String) eq '7'", lambda r: r.attempts == 7),
     ("cast(deviceId,Edm.Int32) eq 42", lambda r: r.deviceId == "42"),
@@ -109,6 +143,11 @@ CASTS: list[Case] = [
     ("startswith(cast(includedAt,Edm.String),'2026-02')",
      lambda r: (r.includedAt.year, r.includedAt.month) == (2026, 2)),
     ("startswith(cast(id,Edm.String),'0')", lambda r: str(r.id).startswith("0")),
+    *((f"cast('{text}',Edm.{of}) eq cast(concat('{text}',substring(status,0,0)),Edm.{of})",
+       everything) for of, text in CAST_TEXTS),
+    *((f"cast('{text}',Edm.{of}) eq null", everything) for of, text in CAST_TO_NULL),
+    *((f"cast(concat('{text}',substring(status,0,0)),Edm.{of}) eq null", everything)
+      for of, text in CAST_TO_NULL),
     ("isof(deviceId,Edm.String)", everything),
     ("isof(deviceId,Edm.Int32)", lambda r: r.deviceId in (None, "42", "-7")),
     ("isof(includedAt,Edm.Int32)", nothing),
