@@ -38,26 +38,35 @@ _MAX_WAIT_S = 8.0
 
 
 class _Source:
-    """Where keys come from, and when it is read next.
+    """Where keys come from, and when it is read again.
 
     Attributes:
-        may_be_read_at: the earliest instant of the next read, by the monotonic clock.
-        due_at: when it is read even if the requested key is known.
         has_failed: the last read failed, or there was none.
     """
 
-    def __init__(self, name: str, read: Callable[[], FetchedSet], interval_s: float, now: float):
+    def __init__(self, name: str, read: Callable[[], FetchedSet], interval_s: float):
         self.name = name
         self.read = read
-        self.interval_s = interval_s
-        self.may_be_read_at = self.due_at = now
         self.has_failed = True
+        self._interval_s = interval_s
+        self._ended_at = float("-inf")
 
-    def plan(self, now: float, *, has_failed: bool) -> None:
-        """Plan the next read after one that has ended now."""
+    def end_read(self, now: float, *, has_failed: bool) -> None:
+        """Note that a read has ended now."""
         self.has_failed = has_failed
-        self.may_be_read_at = now + (_PAUSE_AFTER_FAILURE_S if has_failed else _PAUSE_S)
-        self.due_at = now + (_PAUSE_WHILE_KNOWN_S if has_failed else self.interval_s)
+        self._ended_at = now
+
+    def may_be_read(self, now: float) -> bool:
+        """Return whether the pause after the last read is over."""
+        return self._is_over(_PAUSE_AFTER_FAILURE_S if self.has_failed else _PAUSE_S, now)
+
+    def is_due(self, now: float) -> bool:
+        """Return whether it is to be read even if the requested key is known."""
+        return self._is_over(_PAUSE_WHILE_KNOWN_S if self.has_failed else self._interval_s, now)
+
+    def _is_over(self, pause_s: float, now: float) -> bool:
+        # A read that ended in the future: the clock was set back, and tells nothing of the pause.
+        return not 0 <= now - self._ended_at < pause_s
 
 
 class _Known(NamedTuple):
@@ -75,8 +84,8 @@ class IssuerKeys:
         read_table: returns the JWK Set that the table has, or raises ``JwkSetError``; None if the
             stage has no such table.
         max_age_s: for how many seconds keys are trusted after the issuer has confirmed them.
-        clock: a monotonic clock, in seconds.
-        now: returns the seconds since the epoch.
+        clock: the wall clock, in seconds since the epoch. A monotonic one may stop while an
+            environment is frozen, and a pause would then last for hours.
     """
 
     algorithms = ALGORITHMS
@@ -87,21 +96,19 @@ class IssuerKeys:
         *,
         read_table: Callable[[], FetchedSet] | None = None,
         max_age_s: float = float("inf"),
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._max_age_s = max_age_s
         self._clock = clock
-        self._now = now
 
         def ask() -> FetchedSet:
-            asked_at = now()
+            asked_at = clock()
             return FetchedSet(fetch(), asked_at)
 
-        self._issuer = _Source("the token issuer", ask, _ISSUER_INTERVAL_S, clock())
+        self._issuer = _Source("the token issuer", ask, _ISSUER_INTERVAL_S)
         self._sources = [self._issuer]
         if read_table is not None:
-            table = _Source("the table of keys", read_table, _TABLE_INTERVAL_S, clock())
+            table = _Source("the table of keys", read_table, _TABLE_INTERVAL_S)
             self._sources.insert(0, table)
         self._known = _Known(JwkSet({}, ""), float("-inf"))
         self._refreshing = threading.Lock()
@@ -113,7 +120,7 @@ class IssuerKeys:
             UnavailableError: the key is unknown, and the issuer's keys cannot be read now.
         """
         key = self._find(algorithm, kid)
-        if key is None or self._clock() >= self._sources[0].due_at:
+        if key is None or self._sources[0].is_due(self._clock()):
             self._refresh(algorithm, kid, wait=key is None)
             key = self._find(algorithm, kid)
         if key is None and self._issuer.has_failed:
@@ -124,7 +131,7 @@ class IssuerKeys:
 
     def _find(self, algorithm: str, kid: str | None) -> jwt.PyJWK | None:
         known = self._known
-        if self._now() - known.fetched_at > self._max_age_s:
+        if self._clock() - known.fetched_at > self._max_age_s:
             return None
         return known.set.keys.get((algorithm, kid))
 
@@ -138,7 +145,8 @@ class IssuerKeys:
         try:
             for source in self._sources:
                 is_known = self._find(algorithm, kid) is not None
-                if self._clock() >= (source.due_at if is_known else source.may_be_read_at):
+                now = self._clock()
+                if source.is_due(now) if is_known else source.may_be_read(now):
                     self._read(source)
                 if not source.has_failed and self._find(algorithm, kid) is not None:
                     break
@@ -157,7 +165,7 @@ class IssuerKeys:
                 source=source.name,
                 cause=error,
             )
-        source.plan(self._clock(), has_failed=has_failed)
+        source.end_read(self._clock(), has_failed=has_failed)
 
     def _accept(self, fetched: FetchedSet, *, is_from_issuer: bool) -> None:
         """Replace the known keys, unless those of the table are as old or older.
@@ -168,7 +176,7 @@ class IssuerKeys:
         Raises:
             JwkSetError: the keys are too old to be trusted, or the set has no usable key.
         """
-        now, known = self._now(), self._known
+        now, known = self._clock(), self._known
         if not now - self._max_age_s <= fetched.fetched_at <= now + MAX_SKEW_S:
             raise JwkSetError(f"the keys are {now - fetched.fetched_at:.0f} s old")
         known_at = known.fetched_at

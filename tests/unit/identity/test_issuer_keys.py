@@ -43,8 +43,7 @@ class Issuer:
             self._fetch,
             read_table=self._read_table if self._has_table else None,
             max_age_s=self._max_age_s,
-            clock=lambda: self.now,
-            now=lambda: NOW + self.now + self.skew_s,
+            clock=lambda: NOW + self.now + self.skew_s,
         )
         return self.keys
 
@@ -245,6 +244,29 @@ def test_clock_that_is_set_back_does_not_keep_old_keys() -> None:
     issuer.now += 301
     assert issuer.knows("b")
     assert not issuer.knows("a")
+
+
+def test_clock_that_is_set_back_lengthens_no_pause() -> None:
+    issuer = with_table("a")
+    assert issuer.knows("a")
+    issuer.now -= 86_400
+    issuer.kids = ["b"]
+    issuer.copy()
+    assert issuer.knows("b")  # the table may be read
+    issuer.now -= 86_400
+    issuer.kids = ["c"]
+    issuer.copy()
+    with pytest.raises(UnavailableError):
+        issuer.knows("b")  # the table is due
+    assert issuer.table_reads == 3
+    issuer.is_table_down = True
+    issuer.cold_process()
+    with pytest.raises(UnavailableError):
+        issuer.knows("c")
+    issuer.is_table_down = False
+    issuer.now -= 86_400
+    issuer.copy()
+    assert issuer.knows("c")
 
 
 def test_without_the_table_the_issuer_is_asked_once_an_hour() -> None:
