@@ -28,13 +28,13 @@ class RetryWindow:
 
     Args:
         choose: returns a whole number between two, both included.
-        clock: returns seconds that only increase.
+        clock: the wall clock, in seconds. A monotonic one may stop while an environment is frozen.
     """
 
     def __init__(
         self,
         choose: Callable[[int, int], int] = _RANDOM.randint,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._choose = choose
         self._clock = clock
@@ -45,7 +45,8 @@ class RetryWindow:
         """Return the Retry-After of one more refused request: from 1 to at most 30 s."""
         with self._lock:
             now = self._clock()
-            while self._refused_at and self._refused_at[0] <= now - _MEMORY_S:
+            # A refusal in the future is older, too: the clock was set back.
+            while self._refused_at and not 0 <= now - self._refused_at[0] < _MEMORY_S:
                 self._refused_at.popleft()
             window_s = _MIN_WINDOW_S + len(self._refused_at)
             self._refused_at.append(now)

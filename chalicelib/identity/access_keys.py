@@ -23,13 +23,13 @@ class AccessKeys:
 
     Args:
         find: returns the principal of the key with a digest; None if there is no such key now.
-        clock: returns a time in seconds that never goes back.
+        clock: the wall clock, in seconds. A monotonic one may stop while an environment is frozen.
     """
 
     def __init__(
         self,
         find: Callable[[bytes], Principal | None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._find = find
         self._clock = clock
@@ -64,7 +64,8 @@ class AccessKeys:
     def _take_allowance(self) -> None:
         with self._lock:
             now = self._clock()
-            earned = (now - self._refilled_at) * _UNKNOWN_PER_S
+            # A clock that is set back earns nothing.
+            earned = max(0.0, now - self._refilled_at) * _UNKNOWN_PER_S
             self._allowance = min(self._allowance + earned, _UNKNOWN_BURST)
             self._refilled_at = now
             if self._allowance < 1:

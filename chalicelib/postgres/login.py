@@ -32,7 +32,7 @@ class Login:
         url: the value of the setting.
         setting: the name of the setting.
         reread: reads the value again, behind its reference; None if it cannot change.
-        clock: monotonic, in seconds.
+        clock: the wall clock, in seconds. A monotonic one may stop while an environment is frozen.
 
     Raises:
         MisconfiguredError: the value is malformed, or its certificates cannot be read.
@@ -43,14 +43,14 @@ class Login:
         url: str,
         setting: str,
         reread: Callable[[], str] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.arguments: Mapping[str, Any] = connect_arguments(url, setting)
         self._url = url
         self._setting = setting
         self._reread = reread
         self._clock = clock
-        self._reread_at = -_REREAD_EVERY_S
+        self._reread_at = float("-inf")
         self._lock = threading.Lock()
 
     def replace(self, refused: Mapping[str, Any]) -> bool:
@@ -66,7 +66,7 @@ class Login:
             if self.arguments is not refused:  # another thread has replaced them
                 return True
             now = self._clock()
-            if self._reread is None or now - self._reread_at < _REREAD_EVERY_S:
+            if self._reread is None or 0 <= now - self._reread_at < _REREAD_EVERY_S:
                 return False
             self._reread_at = now
             try:
@@ -87,7 +87,7 @@ class Login:
                 return False
             self._url = url
             # The next login may be replaced at once, too.
-            self._reread_at = now - _REREAD_EVERY_S
+            self._reread_at = float("-inf")
         telemetry.event(
             "the login of the database has changed",
             setting=self._setting,

@@ -6,14 +6,7 @@ pause of a minute could then last for hours. Within one invocation, the monotoni
 
 from local.child_process import PROJECT
 
-# Objects of one run, and those that are not corrected yet.
 OF_ONE_RUN = {"delete_pace.py", "integrator/run.py"}
-FROZEN = {
-    "identity/access_keys.py",
-    "integrator/legacy/authentication/shared_credentials.py",
-    "postgres/login.py",
-    "retry_window.py",
-}
 
 
 def test_only_objects_of_one_run_have_a_monotonic_clock_by_default() -> None:
@@ -23,4 +16,4 @@ def test_only_objects_of_one_run_have_a_monotonic_clock_by_default() -> None:
         for path in deployed.rglob("*.py")
         if "= time.monotonic," in path.read_text(encoding="utf-8")
     }
-    assert monotonic == OF_ONE_RUN | FROZEN
+    assert monotonic == OF_ONE_RUN

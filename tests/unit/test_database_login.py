@@ -83,6 +83,14 @@ def test_unchanged_login_is_read_again_every_ten_seconds(
     assert login.replace(login.arguments)
 
 
+def test_clock_that_is_set_back_does_not_delay_the_next_read(secret: Secret) -> None:
+    login = secret.login()
+    secret.now = 100_000.0
+    assert not login.replace(login.arguments)
+    secret.now, secret.value = 50_000.0, NEW
+    assert login.replace(login.arguments)
+
+
 @pytest.mark.parametrize(
     "error",
     [UnavailableError("no response"), MisconfiguredError("not found"), "not a URL", "{"],

@@ -53,3 +53,12 @@ def test_window_forgets_refusals_after_ten_seconds() -> None:
         retries.next_s()
     clock.now += 10.0
     assert retries.next_s() <= 3
+
+
+def test_window_forgets_refusals_once_the_clock_is_set_back() -> None:
+    clock = Clock()
+    retries = window(clock)
+    for _ in range(40):
+        retries.next_s()
+    clock.now -= 3_600.0
+    assert retries.next_s() <= 3

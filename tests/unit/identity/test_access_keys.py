@@ -146,3 +146,9 @@ def test_unknown_keys_are_looked_up_at_a_bounded_rate(
         authenticate(wrong(1))
     with pytest.raises(UnavailableError):
         authenticate(wrong(1))
+    store.now -= 3_600  # the clock is set back
+    with pytest.raises(UnavailableError):
+        authenticate(wrong(1))
+    store.now += 0.11
+    with pytest.raises(UnauthenticatedError):
+        authenticate(wrong(1))

@@ -77,6 +77,14 @@ def test_changed_or_long_accepted_secret_is_read_soon_again(store: Store) -> Non
     assert store.reads == 8
 
 
+def test_clock_that_is_set_back_does_not_delay_the_next_read(store: Store) -> None:
+    store.now = 100_000.0
+    store.refuse()
+    store.now, store.token = 50_000.0, "second"
+    store.refuse()
+    assert store.headers == ("Authorization: Bearer second",)
+
+
 def test_refusal_of_credentials_that_are_replaced_reads_nothing(store: Store) -> None:
     old = current(store.credentials)
     store.now, store.token = 60, "second"

@@ -62,7 +62,7 @@ class SharedCredentials:
         settings: the settings, with references where they have some.
         read: reads the values of settings.
         environment_proxies: the URLs of proxies in the environment, whose passwords are secrets.
-        clock: monotonic, in seconds.
+        clock: the wall clock, in seconds: monotonic clocks may stop while Lambda freezes a process.
 
     Raises:
         SettingsError: a value is invalid. The message names its setting.
@@ -75,7 +75,7 @@ class SharedCredentials:
         read: ReadSettings,
         *,
         environment_proxies: Sequence[str] = (),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._read = read
@@ -176,9 +176,9 @@ class SharedCredentials:
         with self._lock:
             now = self._clock()
             since_s = now - self._read_at
-            if used is not self._credentials or since_s < self._reread_s:
+            if used is not self._credentials or 0 <= since_s < self._reread_s:
                 return
-            is_early = since_s < 2 * _LONGEST_REREAD_S
+            is_early = 0 <= since_s < 2 * _LONGEST_REREAD_S
             longer_s = min(2 * self._reread_s, _LONGEST_REREAD_S)
             self._reread_s = longer_s if is_early else _FIRST_REREAD_S
             self._read_at = now
