@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # The settings that describe requests to the legacy, and its responses. Each may be a reference.
 _REQUEST = ("legacy_url", "legacy_body", "legacy_headers")
-_CONDITIONS = ("legacy_delivered", "legacy_duplicate", "legacy_retry", "legacy_refused")
+CONDITIONS = ("legacy_delivered", "legacy_duplicate", "legacy_retry", "legacy_refused")
 
 
 def integrator_run() -> Run:
@@ -100,7 +100,7 @@ def _described() -> dict[str, str]:
     """
     last = _last_described()
     try:
-        last |= container.read_settings([*_REQUEST, *_CONDITIONS])
+        last |= container.read_settings([*_REQUEST, *CONDITIONS])
     except UnavailableError as error:
         if not last:
             raise
@@ -124,7 +124,7 @@ def _response_conditions(resolved: Callable[[str], str]) -> ResponseConditions |
     Raises:
         SettingsError: a condition is invalid.
     """
-    if not any(map(resolved, _CONDITIONS)):
+    if not any(map(resolved, CONDITIONS)):
         return None
     from chalicelib.integrator.legacy.messages import response_conditions
 

@@ -14,6 +14,7 @@ from chalicelib.integrator.legacy.messages.response_conditions import (
 )
 from chalicelib.integrator.legacy.messages.response_outcome import judge as outcome_of_call
 from chalicelib.integrator.outcome import CallResult, Outcome
+from chalicelib.integrator_wiring import CONDITIONS
 from chalicelib.settings import SettingsError
 
 DELIVERED, OVERLOADED = Outcome.DELIVERED, Outcome.OVERLOADED
@@ -299,3 +300,7 @@ ALL = {**SOAP, **ALREADY, "LEGACY_DELIVERED": "body.ok == `true` || length(body)
 def test_no_response_makes_conditions_raise(status: int, body: bytes) -> None:
     assert set(ALL) <= set(SETTINGS)
     judge(ALL, status, body, content_type="application/json; charset=utf-16")
+
+
+def test_each_condition_is_among_the_settings_that_a_run_reads() -> None:
+    assert [each.upper() for each in CONDITIONS] == list(SETTINGS)
