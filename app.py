@@ -253,7 +253,8 @@ def store_keys(event: CloudWatchEvent) -> None:
 def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Step 1 as a separate function, so that queries cannot use up its concurrency.
 
-    API Gateway sends it ``POST /point-record``. Other requests go to the function of the routes.
+    API Gateway sends it ``POST /point-record`` and the CORS preflights before it. Other requests go
+    to the function of the routes.
     """
     response: dict[str, Any] = app(event, context)
     return response

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Mapping
 from random import Random
+from typing import TypeVar
+
+Key = TypeVar("Key")
 
 # With fewer things than this in each bin, they are thrown one by one.
 _FEW = 10
@@ -29,7 +32,7 @@ def spread(count: int, bins: int, rng: Random) -> list[int]:
     return thrown
 
 
-def take(groups: Mapping[int, int], count: int) -> dict[int, int]:
+def take(groups: Mapping[Key, int], count: int) -> dict[Key, int]:
     """Take ``count`` things from groups, from each in proportion to its size."""
     total = sum(groups.values())
     if count >= total:
@@ -43,7 +46,7 @@ def take(groups: Mapping[int, int], count: int) -> dict[int, int]:
     return taken
 
 
-def remove(groups: Mapping[int, int], taken: Mapping[int, int]) -> dict[int, int]:
+def remove(groups: Mapping[Key, int], taken: Mapping[Key, int]) -> dict[Key, int]:
     """Return what is left of groups; without groups that are empty."""
     return {
         key: size - taken.get(key, 0) for key, size in groups.items() if size > taken.get(key, 0)

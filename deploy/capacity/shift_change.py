@@ -5,13 +5,15 @@
       └── Retry-After and jitter of their own ──┴───────────────────────────┘
 
 A slice is as long as an environment needs for one request by Lambda's count, so in each slice an
-environment serves one request. Phones are counted in groups by how often they were refused. The
-same seed gives the same result. ``facts`` has the limits and their sources.
+environment serves one request. Phones are counted in groups by how often they were refused. A web
+app's phone sends a CORS preflight first, which takes the same way as far as the table. The same
+seed gives the same result. ``facts`` has the limits and their sources.
 """
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from deploy.capacity.facts import limit, measured
 from deploy.capacity.lots import remove, spread, take
@@ -43,6 +45,7 @@ class Deployment:
         replicators: runs of the replicator that start each minute.
         legacy_per_s: records a second that the legacy takes.
         jitter: whether phones add jitter to Retry-After.
+        preflights: whether the phones use a web app, which sends a CORS preflight before a punch.
         cold_start_s: how long a request waits that starts an environment.
     """
 
@@ -55,12 +58,16 @@ class Deployment:
     replicators: int = 1
     legacy_per_s: float = 200.0
     jitter: bool = True
+    preflights: bool = False
     cold_start_s: float = measured("cold start of intake")
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One second of a shift change. ``environments`` and ``buffered`` are those at its end."""
+    """One second of a shift change. ``environments`` and ``buffered`` are those at its end.
+
+    ``offered`` and ``refused`` count preflights, too.
+    """
 
     offered: int
     accepted: int
@@ -121,8 +128,15 @@ class _Lambda:
         return self._cold_slices
 
 
-# Phones of a slice: for each number of refusals so far, how many.
-_Phones = dict[int, int]
+class _Group(NamedTuple):
+    """Phones that were refused this often, and what they send next."""
+
+    refusals: int
+    sends_preflight: bool
+
+
+# Phones of a slice: how many there are of each group.
+_Phones = dict[_Group, int]
 
 
 class _Simulation:
@@ -130,9 +144,10 @@ class _Simulation:
         self._deployment = deployment
         self._punches = punches
         self._rng = rng
-        self._phones: defaultdict[int, Counter[int]] = defaultdict(Counter)
+        self._phones: defaultdict[int, Counter[_Group]] = defaultdict(Counter)
+        first = _Group(0, deployment.preflights)
         for slot, count in enumerate(spread(punches, round(seconds / SLICE_S), rng)):
-            self._phones[slot][0] += count
+            self._phones[slot][first] += count
         # Puts that environments make in a later slice, by the number of throttled attempts.
         self._puts: defaultdict[int, list[tuple[int, _Phones]]] = defaultdict(list)
         self._table = Table(deployment.warm_writes, rng)
@@ -185,7 +200,7 @@ class _Simulation:
         self._result.environments = max(self._result.environments, self._lambda.environments)
 
     def _receive(self) -> None:
-        """Let the phones of this slice send their punches."""
+        """Let the phones of this slice send their preflights and punches."""
         phones: _Phones = self._phones.pop(self._slot, Counter())
         arrived = sum(phones.values())
         self._second["offered"] += arrived
@@ -206,7 +221,15 @@ class _Simulation:
             self._put(throttled, phones)
 
     def _put(self, throttled: int, phones: _Phones) -> None:
-        """Put the punches of these phones into the table, after this many throttled attempts."""
+        """Put the punches of these phones into the table, after this many throttled attempts.
+
+        Preflights end here: their phones send the punch at once.
+        """
+        for group, count in phones.items():
+            if group.sends_preflight:
+                follows = group._replace(sends_preflight=False)
+                self._phones[self._slot + 1][follows] += count
+        phones = {each: phones[each] for each in phones if not each.sends_preflight}
         asked = sum(phones.values())
         stored = self._table.write(asked)
         self._result.accepted += stored
@@ -221,23 +244,24 @@ class _Simulation:
             return
         slots = round(_PUT_RETRIES_S[throttled] / SLICE_S)
         self._lambda.idle -= sum(failed.values())
-        for refusals, count in failed.items():
+        for group, count in failed.items():
             for later, again in enumerate(spread(count, slots, self._rng), self._slot + 1):
                 if again:
-                    self._puts[later].append((throttled + 1, {refusals: again}))
+                    self._puts[later].append((throttled + 1, {group: again}))
 
     def _refuse(self, phones: _Phones) -> None:
         """Answer 503; the phones come again after Retry-After and their jitter."""
         first = self._slot + round(_RETRY_AFTER_S / SLICE_S)
-        for refusals, count in phones.items():
+        for group, count in phones.items():
+            refusals = group.refusals + 1
             self._result.refused += count
             self._second["refused"] += count
-            self._result.most_refusals = max(self._result.most_refusals, refusals + 1)
-            jitter_s = min(_FIRST_JITTER_S * 2 ** min(refusals, 10), _MAX_JITTER_S)
+            self._result.most_refusals = max(self._result.most_refusals, refusals)
+            jitter_s = min(_FIRST_JITTER_S * 2 ** min(group.refusals, 10), _MAX_JITTER_S)
             slots = round(jitter_s / SLICE_S) if self._deployment.jitter else 1
             for later, again in enumerate(spread(count, slots, self._rng), first):
                 if again:
-                    self._phones[later][refusals + 1] += again
+                    self._phones[later][group._replace(refusals=refusals)] += again
 
     def _close_second(self) -> None:
         self._result.seconds.append(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.capacity.costs import monthly, optional
 from deploy.capacity.facts import (
@@ -19,6 +19,8 @@ from deploy.capacity.shift_change import Deployment, ShiftChange, simulate
 
 SHIFT_S = 15.0
 OFFERED = (5_000, 50_000, 100_000, 1_000_000)
+# From a web app, with a preflight before each punch.
+_FROM_WEB_APPS = (50_000, 100_000)
 # Examples: records a second that the legacy takes. The true value is unknown before deployment.
 _LEGACIES = (20.0, 50.0, 200.0)
 # What a deployment must reach to be enough for a shift change.
@@ -107,11 +109,12 @@ def _quota(reserved: int) -> int:
 def shift_changes() -> str:
     """Write the table of simulated shift changes with the deployment as it is."""
     rows = []
-    for punches in OFFERED:
-        result = simulate(punches, SHIFT_S, deployed())
+    offered = [(each, False) for each in OFFERED] + [(each, True) for each in _FROM_WEB_APPS]
+    for punches, preflights in offered:
+        result = simulate(punches, SHIFT_S, replace(deployed(), preflights=preflights))
         rows.append(
             (
-                f"{punches:,}",
+                f"{punches:,}" + (" from a web app" if preflights else ""),
                 f"{result.accepted_in_s:,.1f} s",
                 f"{result.refused:,}",
                 f"{result.most_refusals}",

@@ -66,22 +66,20 @@ def by_minute(seconds: Sequence[Second], offset: int) -> list[Minute]:
 
 def refused_share(template: dict[str, Any], minutes: Sequence[Minute]) -> list[float | None]:
     """Return the metric of RefusedShare, if intake is not invoked for refused requests."""
-    expression, *stats = alarm_of(template, "RefusedShare")["Metrics"]
-    assert {each["Id"] for each in stats} == {"requests", "errors", "invocations", "crashes"}
     return [
-        evaluate(
-            expression["Expression"],
-            {
-                "requests": each["offered"],
-                "invocations": each["offered"] - each["refused"],
-                "errors": 0,
-                "crashes": 0,
-            },
-        )
-        if each["offered"]
-        else None
+        share_of(template, requests=each["offered"], invocations=each["offered"] - each["refused"])
         for each in minutes
     ]
+
+
+def share_of(template: dict[str, Any], **counts: float | None) -> float:
+    """Return the metric of RefusedShare for the counts of a minute; others are missing."""
+    share, asked, *stats = alarm_of(template, "RefusedShare")["Metrics"]
+    values: Any = dict.fromkeys(each["Id"] for each in stats)
+    assert set(counts) <= set(values)
+    values |= counts
+    values["asked"] = evaluate(asked["Expression"], values)
+    return evaluate(share["Expression"], values)
 
 
 @pytest.mark.slow
@@ -117,14 +115,19 @@ def test_shift_changes_of_a_legacy_of_twenty_a_second_end_before_waiting_age_rin
         ({"requests": 100, "invocations": 100, "errors": 0, "crashes": 10}, 0.1),  # bad version
         ({"requests": 100, "invocations": 100, "errors": 0, "crashes": 0}, 0.0),
         ({"requests": 100, "invocations": None, "errors": None, "crashes": None}, 1.0),
+        ({"preflights": 100}, 1.0),  # a web app sends no punch without an answer to its preflight
+        ({"preflights": 100, "requests": 100, "invocations": 200}, 0.0),
+        ({"preflights": 100, "requests": 100, "invocations": 180}, 0.1),
+        ({"preflights": 100, "invocations": 100, "failed_preflights": 100}, 1.0),
+        ({}, 0.0),
     ],
     ids=str,
 )
 def test_refused_share_rings_after_four_minutes_whatever_refuses(
-    minute: dict[str, float], share: float, template: dict[str, Any]
+    minute: dict[str, float | None], share: float, template: dict[str, Any]
 ) -> None:
     alarm = alarm_of(template, "RefusedShare")
-    value = evaluate(alarm["Metrics"][0]["Expression"], minute)
+    value = share_of(template, **minute)
     assert value == pytest.approx(share)
     assert not rings(alarm, [value] * 3 + [0.0] * 5)
     assert rings(alarm, [0.0] * 5 + [value] * 4) == (share > 0.05)
@@ -132,9 +135,8 @@ def test_refused_share_rings_after_four_minutes_whatever_refuses(
 
 def test_refused_share_rings_during_a_canary_of_a_bad_version(template: dict[str, Any]) -> None:
     """A canary of 5 min has a tenth of the requests, and its alarm must ring before its end."""
-    minute = {"requests": 1_000, "invocations": 1_000, "errors": 100, "crashes": 0}
     alarm = alarm_of(template, "RefusedShare")
-    value = evaluate(alarm["Metrics"][0]["Expression"], minute)
+    value = share_of(template, requests=1_000, invocations=1_000, errors=100)
     assert rings(alarm, [0.0] + [value] * 4)
 
 

@@ -35,11 +35,18 @@ def test_only_intake_has_a_version_and_the_alias_leads_to_it(transformed: dict[s
 
 
 def test_api_gateway_may_invoke_the_alias_and_invokes_it(transformed: dict[str, Any]) -> None:
-    permission = transformed["Resources"]["IntakeInvokePermission"]["Properties"]
-    assert permission["FunctionName"] == {"Ref": ALIAS}
+    permissions = [
+        each["Properties"]
+        for each in transformed["Resources"].values()
+        if each["Type"] == "AWS::Lambda::Permission"
+        and each["Properties"]["FunctionName"] == {"Ref": ALIAS}
+    ]
+    allowed = {each["SourceArn"]["Fn::Sub"].partition("${RestAPI}")[2] for each in permissions}
+    assert allowed == {"/*/POST/point-record", "/*/OPTIONS/point-record"}
     paths = transformed["Resources"]["RestAPI"]["Properties"]["Body"]["paths"]
-    integration = paths["/point-record"]["post"]["x-amazon-apigateway-integration"]
-    assert f"functions/${{{ALIAS}}}/invocations" in integration["uri"]["Fn::Sub"]
+    for method in ("post", "options"):
+        integration = paths["/point-record"][method]["x-amazon-apigateway-integration"]
+        assert f"functions/${{{ALIAS}}}/invocations" in integration["uri"]["Fn::Sub"]
 
 
 def revised(template: dict[str, Any], archive: bytes, **changed: str) -> dict[str, str]:

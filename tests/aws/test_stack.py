@@ -78,10 +78,9 @@ def test_cloudformation_creates_functions_rules_table_and_routes(
             TableName=PROD["environment_variables"][variable]
         )["Table"]
         assert table["KeySchema"] == [{"AttributeName": key, "KeyType": "HASH"}]
-    assert (
-        served_by(outputs["RestAPIId"], "/point-record", "POST")
-        == f"{deployed_name('intake')}:live"
-    )
+    for method in ("POST", "OPTIONS"):
+        served = served_by(outputs["RestAPIId"], "/point-record", method)
+        assert served == f"{deployed_name('intake')}:live"
     alias = boto3.client("lambda").get_alias(FunctionName=deployed_name("intake"), Name="live")
     assert alias["FunctionVersion"] == "1"
     for path, method in [("/odata/{resource}", "GET"), ("/odata", "GET"), ("/health", "GET")]:

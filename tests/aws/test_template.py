@@ -191,7 +191,7 @@ def test_operator_command_is_neither_retried_nor_queued(
     assert "Events" not in configured
 
 
-def test_intake_serves_only_the_post_route(template: dict[str, Any]) -> None:
+def test_intake_serves_only_the_post_of_punches_and_its_preflight(template: dict[str, Any]) -> None:
     paths = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
     served = {
         (path, method.upper()): re.findall(
@@ -206,7 +206,7 @@ def test_intake_serves_only_the_post_route(template: dict[str, Any]) -> None:
     routes_of_intake = {
         route for route, function in served.items() if function == ["IntakeAliaslive"]
     }
-    assert routes_of_intake == {("/point-record", "POST")}
+    assert routes_of_intake == {("/point-record", "POST"), ("/point-record", "OPTIONS")}
     assert all(served[route] == ["APIHandler.Arn"] for route in set(served) - routes_of_intake)
     invoked = of_type(template, "AWS::Lambda::Permission")
     assert {each["FunctionName"]["Ref"] for each in invoked.values()} == {

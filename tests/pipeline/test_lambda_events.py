@@ -7,7 +7,7 @@ import pytest
 
 import app
 from tests.support.lambda_events import HOST, context, rest_event, schedule_event
-from tests.support.service import PUNCH, Service, punch
+from tests.support.service import PUNCH, Service, punch, wired
 from tests.support.tokens import operator_event
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
@@ -133,6 +133,17 @@ def test_intake_function_responds_like_the_routes(service: Service) -> None:
     assert response["statusCode"] == 201
     assert response["headers"]["Location"].startswith(f"https://{HOST}/prod/point-record/")
     assert call(post(stage="prod"))["statusCode"] == 200
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "https://other.example"])
+def test_intake_function_answers_preflights(variables: dict[str, str], origin: str) -> None:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Authorization": ""}
+    with wired({**variables, "CORS_ORIGINS": "https://app.example"}):
+        event = rest_event("OPTIONS", "/point-record", headers=headers)
+        response = app.intake(event, context())
+    is_allowed = origin == "https://app.example"
+    assert response["statusCode"] == (204 if is_allowed else 401)
+    assert ("Access-Control-Allow-Methods" in response["headers"]) is is_allowed
 
 
 def test_null_body_is_rejected(service: Service) -> None:

@@ -90,6 +90,24 @@ def test_bucket_of_api_gateway_fills_at_its_rate() -> None:
     assert result.accepted_in_s >= (1_000 - 10) / 100
 
 
+def test_preflight_takes_the_way_of_the_punch_that_follows_it() -> None:
+    # One warm environment takes the preflight in the first slice, the punch in the second.
+    result = shift_change(1, warm=1, preflights=True)
+    assert result.accepted_in_s == pytest.approx(0.2)
+    assert (result.accepted, result.refused) == (1, 0)
+    assert result.seconds[0].offered == 2
+    # A cold start delays the preflight only.
+    assert shift_change(1, preflights=True).accepted_in_s == pytest.approx(1.2)
+
+
+def test_refused_preflight_comes_again_before_its_punch() -> None:
+    # 10 environments, 20 preflights: 10 are refused. The punches of the others follow at once, and
+    # the second half needs two slices from 2 s on.
+    result = shift_change(20, reserved=10, warm=10, preflights=True)
+    assert (result.accepted, result.refused, result.most_refusals) == (20, 10, 1)
+    assert result.accepted_in_s == pytest.approx(2.2)
+
+
 def test_partition_takes_a_thousand_writes_a_second() -> None:
     # 1,000 of 1,500 are stored at once. 500 wait in their environments for up to 1 s, in which the
     # partition takes 100 in each slice.
@@ -135,15 +153,21 @@ def test_run_of_the_integrator_ends_with_its_timeout_and_the_next_tick_continues
     assert result.integrated_in_s == pytest.approx(65.0 + 1_000.0, abs=2.0)
 
 
+@pytest.mark.parametrize("preflights", [False, True])
 @pytest.mark.parametrize("seed", range(1, 6))
-def test_every_punch_arrives_whatever_is_refused(seed: int) -> None:
+def test_every_punch_arrives_whatever_is_refused(seed: int, preflights: bool) -> None:
     scarce = Deployment(
-        reserved=60, warm_writes=1_000, gateway_per_s=900, gateway_burst=100, tick_s=3.0
+        reserved=60,
+        warm_writes=1_000,
+        gateway_per_s=900,
+        gateway_burst=100,
+        tick_s=3.0,
+        preflights=preflights,
     )
     result = simulate(12_345, 15.0, scarce, seed)
     assert result.accepted == result.replicated == result.integrated == 12_345
     offered = sum(each.offered for each in result.seconds)
-    assert offered == 12_345 + result.refused
+    assert offered == 12_345 * (1 + preflights) + result.refused
     assert sum(each.accepted for each in result.seconds) == 12_345
 
 

@@ -21,7 +21,8 @@ def test_every_resource_that_needs_no_api_is_there() -> None:
     merged = {name for name, each in read("plant7")["Resources"].items() if "Type" in each}
     left_out = merged - set(RESOURCES)
     # API Gateway calls an alias of intake only where CloudFormation deploys it.
-    alias = {"IntakeInvokePermission", "IntakeWarmth", "RefusedShareAlarm"}
+    permissions = {"IntakeInvokePermission", "IntakePreflightPermission"}
+    alias = permissions | {"IntakeWarmth", "RefusedShareAlarm"}
     edge = {"AccessLogGroup", "Domain", "DomainMapping", "WebAcl", "WebAclOfApi"}
     assert left_out == alias | edge
 
