@@ -24,6 +24,8 @@ RECONCILED = "reconciled"
 RETENTION_ENDED = "retention ended"
 CANARY = "canary"
 CREDENTIALS_REFUSED = "our credentials are refused"
+NOTHING_DELIVERED = "the legacy delivers nothing"
+DELIVERS_AGAIN = "the legacy delivers again"
 ISSUER_KEYS = "the issuer's keys are stored"
 
 # The metrics of an event: for each, the field that has the value, and the unit.
@@ -45,8 +47,10 @@ METRICS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "latency_p50": ("latency_p50_ms", "Milliseconds"),
         "latency_p95": ("latency_p95_ms", "Milliseconds"),
     },
-    # A run of its own may last a quarter of an hour, so an alarm does not wait for its end.
+    # A run may last a quarter of an hour, so an alarm does not wait for its end.
     CREDENTIALS_REFUSED: {"credentials_refused": ("calls", "Count")},
+    NOTHING_DELIVERED: {"nothing_delivered": ("nothing_delivered", "None")},
+    DELIVERS_AGAIN: {"nothing_delivered": ("nothing_delivered", "None")},
     OBSERVED: {
         "buffered": ("buffered", "Count"),
         "buffered_age": ("buffered_age_s", "Seconds"),

@@ -1,14 +1,19 @@
 """Alarms distinguish outages from shift changes: they judge simulated and invented minutes."""
 
+import logging
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from chalicelib import telemetry
+from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.settings import Settings
+from chalicelib.telemetry import METRICS
 from deploy.capacity.shift_change import Second, simulate
 from deploy.capacity.tables import OFFERED, SHIFT_S, deployed
+from tests.support.virtual_integration import Row, World, integrate_until
 
 Minute = Mapping[str, float]
 
@@ -202,6 +207,59 @@ def test_hour_and_day_come_from_a_metric_that_is_always_there(template: dict[str
     assert metrics["day"]["Expression"] == "DAY(buffered)"
     periods = {each["MetricStat"]["Period"] for each in metrics.values() if "MetricStat" in each}
     assert periods == {900}
+
+
+def nothing_delivered(records: int, outage_s: float, until: float) -> list[float | None]:
+    """Return the metric of NothingDelivered while runs meet a legacy that refuses all at first.
+
+    The runs last as long as on Lambda. Datapoints are those of the alarm: the least value of five
+    minutes.
+    """
+    refused = CallResult(Outcome.REFUSED, 0.05, 404, "HTTP 404")
+    delivered = CallResult(Outcome.DELIVERED, 0.05, 200)
+    rows = {f"r{number}": Row(due_at=0.0) for number in range(records)}
+    # Two records a minute follow.
+    rows |= {f"later{number}": Row(due_at=30.0 * number) for number in range(round(until / 30))}
+    world = World(lambda now, *_: refused if now < outage_s else delivered, rows)
+    values: list[list[float]] = [[] for _ in range(round(until / 300))]
+
+    class Metrics(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "nothing_delivered" in METRICS.get(record.msg, {}):
+                value = vars(record)["fields"]["nothing_delivered"]
+                if value is not None and world.now < until:
+                    values[int(world.now // 300)].append(value)
+
+    handler = Metrics()
+    telemetry.logger.addHandler(handler)
+    level = telemetry.logger.level
+    telemetry.logger.setLevel(logging.INFO)
+    try:
+        integrate_until(world, until, run_s=900.0)
+    finally:
+        telemetry.logger.removeHandler(handler)
+        telemetry.logger.setLevel(level)
+    return [min(each, default=None) for each in values]
+
+
+@pytest.mark.parametrize("records", [5, 20_000])
+def test_nothing_delivered_rings_after_ten_minutes_with_and_without_a_backlog(
+    records: int, template: dict[str, Any]
+) -> None:
+    alarm = alarm_of(template, "NothingDelivered")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("nothing_delivered", "Minimum")
+    assert alarm["Period"] == 300
+    rung = states(alarm, nothing_delivered(records, 3_600.0, 5_400.0))
+    assert rung[:12] == [False] + [True] * 11  # runs end and begin meanwhile
+    assert not any(rung[14:])
+
+
+@pytest.mark.parametrize("records", [5, 20_000])
+def test_nothing_delivered_is_silent_about_an_outage_of_four_minutes(
+    records: int, template: dict[str, Any]
+) -> None:
+    alarm = alarm_of(template, "NothingDelivered")
+    assert not rings(alarm, nothing_delivered(records, 240.0, 2_700.0))
 
 
 @pytest.mark.parametrize("name", ["Missing", "Unlogged"])

@@ -203,8 +203,14 @@ class ImmediateDatabaseWorker:
         self.collect()
 
 
-def integrate_until(world: World, until: float) -> None:
-    """Run the integrator on every tick of the schedule, until an instant or until nothing waits."""
+def integrate_until(world: World, until: float, run_s: float = RUN_S) -> None:
+    """Run the integrator on every tick of the schedule, until an instant or until nothing waits.
+
+    Args:
+        world: what is integrated, and to where.
+        until: the instant.
+        run_s: the longest run.
+    """
     settings = Settings()
     while world.now < until and world.first_due():
         call_pool = VirtualCallPool(world)
@@ -221,5 +227,5 @@ def integrate_until(world: World, until: float) -> None:
             clock=world.clock,
             sleep=world.sleep,
         )
-        run.run(partial(world.remaining_s, world.now + RUN_S))
+        run.run(partial(world.remaining_s, world.now + run_s))
         world.now = (world.now // TICK_S + 1) * TICK_S

@@ -12,6 +12,7 @@ from chalicelib.errors import UnavailableError
 from chalicelib.integrator.limiter.parameters import Parameters
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.point_record import Status
+from chalicelib.telemetry import NOTHING_DELIVERED
 from tests.support.virtual_integration import InMemoryClaims, Legacy, Row, World, integrate_until
 
 pytestmark = pytest.mark.slow
@@ -139,7 +140,6 @@ def test_one_poison_record_among_a_thousand_hardly_delays_the_others(
     assert max(with_poison) <= max_factor * max(without) + 0.25  # one settle interval
 
 
-NOTHING_DELIVERED = "the legacy delivers nothing"
 STATUS_OUTAGES = ["502", "504", "404 from a gateway", "423", "302", "409 in progress"]
 
 
