@@ -12,6 +12,7 @@ function, with its token, or as an HTTP request, whose token the middleware has 
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from chalicelib.principal import Principal, Role
 
 _MAX_COMMENT = 200
 _MAX_LOGGED_VALUE = 4_000
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 LogFields = Mapping[str, object]
 """What the log shows of a command or its result: counts and names, no content of a record."""
@@ -53,7 +55,8 @@ def perform(
     Raises:
         UnauthenticatedError: the token is missing or invalid.
         ForbiddenError: the token is of another role, or has no printable subject.
-        InvalidError: the event has an unknown member, or an invalid comment.
+        InvalidError: the event has an unknown member, a text that cannot be stored, or an invalid
+            comment.
         UnavailableError: the token cannot be checked now.
     """
     command = _as_object(event)
@@ -95,7 +98,8 @@ def perform_request(
 
     Raises:
         ForbiddenError: the token is of another role, or has no printable subject.
-        InvalidError: the command has an unknown member, or no valid comment.
+        InvalidError: the command has an unknown member, a text that cannot be stored, or no valid
+            comment.
     """
     return _run(
         action,
@@ -214,6 +218,12 @@ def _check_members(command: Mapping[str, Any], known: Collection[str]) -> None:
             f"Unknown member: {shown}. This command has {', '.join(known)}.",
             target=unknown[0][:100],
         )
+    for name, value in command.items():
+        # Postgres stores neither in a text, and a surrogate has no encoding.
+        if isinstance(value, str) and _UNSTORABLE.search(value):
+            raise InvalidError(
+                f"{name} contains a NUL character or an unpaired surrogate.", target=name
+            )
 
 
 def _logged_members(command: Mapping[str, Any], members: Collection[str]) -> dict[str, object]:

@@ -9,7 +9,8 @@ Invariants:
 - Every session runs in UTC.
 - Every wait has a timeout: for a free connection, for connecting, and on the socket.
 - The server ends every transaction in time, even if this process stops inside it.
-- A connection that the server may have ended or demoted is not used again.
+- A connection that the server may have ended or demoted is not used again, nor one of which a
+  response may be unread: every later statement would get the response of the one before.
 """
 
 import socket
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from pg8000.core import IDLE
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
@@ -230,8 +232,13 @@ class Database:
             self._keep(connection, generation)
 
     def _keep(self, connection: Connection, generation: int) -> None:
-        """Keep a connection for reuse, unless all were discarded since ``generation``."""
-        if generation == self._generation:
+        """Keep a connection for reuse, unless all were discarded since ``generation``.
+
+        Its last response must say that no transaction is in progress. If it does not, it belongs to
+        a statement before: an exception in this process, such as a text that has no encoding, left
+        a response unread.
+        """
+        if generation == self._generation and connection._transaction_status == IDLE:
             self._idle.append(connection)
         else:
             _close(connection)

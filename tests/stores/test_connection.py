@@ -65,6 +65,28 @@ def test_connections_are_kept_after_an_error_that_concerns_one_transaction(
     assert backends(database, 3) == before
 
 
+def test_a_connection_with_an_unread_response_is_not_used_again(database: Database) -> None:
+    before = backends(database, 1)
+    with pytest.raises(UnicodeEncodeError), database.transaction() as session:
+        session.run("SELECT CAST(:text AS text)", text="\ud800")
+    for number in range(3):
+        with database.transaction() as session:
+            assert session.run("SELECT CAST(:n AS integer)", n=number) == [[number]]
+    assert backends(database, 1).isdisjoint(before)
+
+
+def test_an_exception_of_the_caller_does_not_cost_the_connection(database: Database) -> None:
+    def fail_between_statements() -> None:
+        with database.transaction() as session:
+            session.run("SELECT 1")
+            raise KeyError
+
+    before = backends(database, 1)
+    with pytest.raises(KeyError):
+        fail_between_statements()
+    assert backends(database, 1) == before
+
+
 def test_a_transaction_too_large_for_the_server_is_answered_with_that_advice(
     database: Database,
 ) -> None:
