@@ -8,7 +8,7 @@ Invariants: the same evidence of the same poster is logged once, even if it is p
 record has at most ``MAX_POSTS`` such rows for each role.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pg8000.native import Connection
@@ -125,13 +125,19 @@ class OtherEvidence:
     dropped: int = 0
     without_record: frozenset[str] = frozenset()
 
+    def __add__(self, other: "OtherEvidence") -> "OtherEvidence":
+        """Add what became of other posts."""
+        return OtherEvidence(
+            self.logged + other.logged,
+            self.dropped + other.dropped,
+            self.without_record | other.without_record,
+        )
+
 
 NO_OTHER_EVIDENCE = OtherEvidence()
 
 
-def log_other_evidence(
-    connection: Connection, documents: str, texts: Sequence[str]
-) -> OtherEvidence:
+def log_other_evidence(connection: Connection, documents: str, array: str) -> OtherEvidence:
     """Log the evidence of the posts that differs from that of their records. Idempotent.
 
     The caller owns the transaction.
@@ -139,9 +145,11 @@ def log_other_evidence(
     Args:
         connection: the connection.
         documents: a common table expression ``document`` over the parameter ``documents``.
-        texts: the posts, each as JSON text of ``point_record.to_json``.
+        array: the posts: a JSON array of the texts of ``point_record.to_json``.
+
+    Raises:
+        DatabaseError: a data error, if Postgres rejects one of the posts.
     """
-    array = f"[{','.join(texts)}]"
     ((differing, without_record),) = connection.run(f"{documents}{_COMPARE}", documents=array)
     if not differing:
         return OtherEvidence(without_record=frozenset(without_record))

@@ -3,14 +3,14 @@
 Invariants:
 
 - Adding a record is idempotent: it makes one row, and one AWAITING row in its log.
-- A document that Postgres rejects does not keep the other documents of its batch out.
+- A document or post that Postgres rejects does not keep the others of its batch out.
 - The evidence of a record never changes. Other evidence of the same punch is in its log.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
@@ -29,10 +29,22 @@ from chalicelib.postgres.stage_flow import describe_flow
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A record as the buffer stores it: the JSON text of ``point_record.to_json``."""
+    """A record or a further post of one, as the buffer stores it.
+
+    Attributes:
+        id: the id of the record.
+        text: the JSON text of ``point_record.to_json``.
+        post_key: the key of a further post's item; empty for a record, whose key is its id.
+    """
 
     id: str
     text: str
+    post_key: str = ""
+
+    @property
+    def key(self) -> str:
+        """The key of the item."""
+        return self.post_key or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +191,15 @@ class PointRecordStore:
             documents = without_erased(connection, documents)
             posts = without_erased(connection, posts)
             written, rejected = insert_documents(connection, documents)
+            documents = _without(documents, rejected)
             evidence = NO_OTHER_EVIDENCE
-            if posts or written + len(rejected) < len(documents):
-                unfit = {each.item_id for each in rejected}
-                texts = [each.text for each in documents if each.id not in unfit]
-                texts += [each.text for each in posts]
-                evidence = log_other_evidence(connection, _DOCUMENTS, texts)
+            if posts or written < len(documents):
+                evidence, rejected_posts = log_posts(connection, [*documents, *posts])
+                posts = _without(posts, rejected_posts)
+                rejected += rejected_posts
             quarantined = [*poison, *rejected]
             if quarantined:
                 connection.run(_QUARANTINE, poison=_poison_json(quarantined))
-        if rejected:
-            unfit = {each.item_id for each in rejected}
-            documents = [each for each in documents if each.id not in unfit]
         return Added(written, tuple(rejected), evidence, documents, posts)
 
     def locate(self, ids: Collection[str]) -> Locations:
@@ -233,18 +242,58 @@ class PointRecordStore:
 def insert_documents(
     connection: Connection, documents: Sequence[Document]
 ) -> tuple[int, list[Poison]]:
-    """Insert the documents; on a data error, bisect the batch to isolate each rejected document.
-
-    The caller owns the transaction.
+    """Insert the documents that have no row yet. The caller owns the transaction.
 
     Returns:
         How many rows were written, and the documents that Postgres rejects.
     """
+
+    def insert(array: str) -> int:
+        connection.run(_ADD, documents=array)
+        count: int = connection.row_count
+        return count
+
+    counts, rejected = _write(connection, documents, insert)
+    return sum(counts), rejected
+
+
+def log_posts(
+    connection: Connection, posts: Sequence[Document]
+) -> tuple[OtherEvidence, list[Poison]]:
+    """Log the evidence of posts; see ``log_other_evidence``. The caller owns the transaction.
+
+    Returns:
+        What became of the posts, and those that Postgres rejects.
+    """
+
+    def log(array: str) -> OtherEvidence:
+        return log_other_evidence(connection, _DOCUMENTS, array)
+
+    parts, rejected = _write(connection, posts, log)
+    return sum(parts, NO_OTHER_EVIDENCE), rejected
+
+
+_Written = TypeVar("_Written")
+
+
+def _write(
+    connection: Connection, documents: Sequence[Document], write: Callable[[str], _Written]
+) -> tuple[list[_Written], list[Poison]]:
+    """Write the documents; on a data error, bisect the batch to isolate each rejected document.
+
+    Args:
+        connection: the connection.
+        documents: what to write.
+        write: writes a JSON array of documents.
+
+    Returns:
+        The results of ``write`` that took effect, and the documents that Postgres rejects.
+    """
     if not documents:
-        return 0, []
+        return [], []
     connection.run("SAVEPOINT batch")
     try:
-        connection.run(_ADD, documents=f"[{','.join(each.text for each in documents)}]")
+        written = write(f"[{','.join(each.text for each in documents)}]")
     except DatabaseError as error:
         # Classes of data errors: 22 data exception, 23 integrity constraint violation, 54 program
         # limit exceeded (JSON that is nested too deeply). Other errors say nothing about the data.
@@ -252,16 +301,24 @@ def insert_documents(
             raise
         connection.run("ROLLBACK TO SAVEPOINT batch")
         if len(documents) == 1:
+            (document,) = documents
             reason = f"Postgres rejects the record: {error.args[0].get('M', '')}"
-            item = {"id": {"S": documents[0].id}, "record": {"S": documents[0].text}}
-            return 0, [Poison(documents[0].id, json.dumps(item), reason)]
+            item = {"id": {"S": document.key}, "record": {"S": document.text}}
+            return [], [Poison(document.key, json.dumps(item), reason)]
         half = len(documents) // 2
-        left, left_rejected = insert_documents(connection, documents[:half])
-        right, right_rejected = insert_documents(connection, documents[half:])
+        left, left_rejected = _write(connection, documents[:half], write)
+        right, right_rejected = _write(connection, documents[half:], write)
         return left + right, left_rejected + right_rejected
-    written: int = connection.row_count
     connection.run("RELEASE SAVEPOINT batch")
-    return written, []
+    return [written], []
+
+
+def _without(documents: Sequence[Document], rejected: Sequence[Poison]) -> Sequence[Document]:
+    """Return the documents but those that Postgres rejects."""
+    if not rejected:
+        return documents
+    keys = {each.item_id for each in rejected}
+    return [each for each in documents if each.key not in keys]
 
 
 def _poison_json(poison: Sequence[Poison]) -> str:

@@ -84,16 +84,17 @@ def commit_page(items: Sequence[Item], store: PointRecordStore) -> CommittedPage
             poison.append(_poison(item, str(error)))
         else:
             oldest = min(oldest, created_at)
-            if document.id == key_of(item):
-                documents.append(document)
-            else:
+            if document.post_key:
                 posts.append(_Post(item, document, created_at))
+            else:
+                documents.append(document)
     added = store.add(documents, poison, [each.document for each in posts])
     without_record = added.evidence.without_record
+    rejected = {each.item_id for each in added.rejected}
     late: list[Poison] = []
     waiting: set[str] = set()
     for post in posts:
-        if post.document.id not in without_record:
+        if post.document.id not in without_record or post.document.key in rejected:
             continue
         if now - post.created_at > _LONGEST_WAIT:
             late.append(_poison(post.item, "the record of this post has never arrived"))
@@ -138,10 +139,11 @@ def _validate(item: Item) -> tuple[Document, datetime]:
         raise ValueError("the attributes must be id and record, both of type S")
     text = item["record"]["S"]
     record = from_json(text)
-    record_id, slash, _ = key_of(item).partition("/")
-    if str(record.id) != record_id or (slash and not _POST.fullmatch(key_of(item))):
+    key = key_of(item)
+    record_id, slash, _ = key.partition("/")
+    if str(record.id) != record_id or (slash and not _POST.fullmatch(key)):
         raise ValueError("the key differs from the id of the record")
-    return Document(record_id, text), record.created_at
+    return Document(record_id, text, key if slash else ""), record.created_at
 
 
 def _poison(item: Item, reason: str) -> Poison:

@@ -160,3 +160,42 @@ def test_punch_under_the_id_of_an_invalid_item_is_accepted_after_the_quarantine(
     assert service.post(punch(1_000)).status_code == 201
     service.replicate()
     assert service.statuses() == {"AWAITING": 1}
+
+
+@pytest.mark.parametrize(
+    "kind", ["cut off", "date by week", "too small for a double", "NUL, overwritten"]
+)
+def test_invalid_further_post_is_quarantined_and_does_not_stop_replication(
+    service: Service, dynamodb: Any, table: str, kind: str
+) -> None:
+    key = f"{SUSPECT_ID}/employee/0"
+    other = f"{SUSPECT_ID}/employer/0"
+    items = {SUSPECT_ID: text(), key: POISON[kind], other: text(deviceId="d", postedAs="employer")}
+    dynamodb.batch_write_item(
+        RequestItems={table: [put(name, record) for name, record in items.items()]}
+    )
+    good = fill(dynamodb, table, GOOD)
+    service.replicate()
+    assert service.statuses() == {"AWAITING": len(good) + 1}
+    assert buffered_ids(dynamodb, table) == set()
+    ((item_id, item),) = service.rows("SELECT item_id, item FROM quarantine")
+    assert item_id == key
+    assert json.loads(item) == {"id": {"S": key}, "record": POISON[kind]}
+    # The post of the other role, in the same batch, is in the log.
+    logs = "SELECT count(*) FROM integration_log WHERE starts_with(log, 'Posted again as employer')"
+    assert service.rows(logs) == [(1,)]
+
+
+def test_invalid_further_post_without_its_record_is_quarantined_at_once(
+    service: Service, dynamodb: Any, table: str
+) -> None:
+    posts = {
+        f"{SUSPECT_ID}/employee/0": members('"latitude": 1e-400'),
+        f"{SUSPECT_ID}/employee/1": text(deviceId="d"),
+    }
+    dynamodb.batch_write_item(
+        RequestItems={table: [put(name, record) for name, record in posts.items()]}
+    )
+    service.replicate()
+    assert service.rows("SELECT item_id FROM quarantine") == [(f"{SUSPECT_ID}/employee/0",)]
+    assert buffered_ids(dynamodb, table) == {f"{SUSPECT_ID}/employee/1"}  # it waits for its record
