@@ -98,7 +98,8 @@ def keep_partitions(database: Database, now: datetime, retention_months: int) ->
     if made or is_unanalyzed:
         with database.transaction(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
             become_owner(connection)
-            connection.run("ANALYZE ONLY point_record, integration_log")
+            # ONLY is of the table that it precedes, not of those after it.
+            connection.run("ANALYZE ONLY point_record, ONLY integration_log")
     return made
 
 

@@ -116,6 +116,17 @@ def test_maker_waits_for_a_long_query_only_so_long(
     assert keep_partitions(database, NOW, 62)
 
 
+def test_only_the_partitioned_tables_are_analyzed_and_no_partition(database: Database) -> None:
+    add(database, *BORDERS)
+    assert keep_partitions(database, NOW, 62)
+    with database.transaction() as connection:
+        rows = connection.run(
+            "SELECT relname FROM pg_stat_all_tables WHERE last_analyze IS NOT NULL"
+            " AND relname ~ '^(point_record|integration_log)'"
+        )
+    assert {name for (name,) in rows} == {"point_record", "integration_log"}
+
+
 def test_log_row_needs_its_record(database: Database) -> None:
     keep_partitions(database, NOW, 62)
     with pytest.raises(DatabaseError) as refused, database.transaction() as connection:
