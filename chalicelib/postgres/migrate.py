@@ -2,15 +2,20 @@
 
 The new objects belong to the owner of the database. Concurrent migrations are safe. The
 second waits for the first on an advisory lock, and then has nothing left to apply. One transaction
-applies all pending files and records them.
+applies all pending files and records them. It waits only briefly for a lock, since every other
+statement on the table queues behind it, and is repeated then.
 """
 
+import time
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
+from chalicelib.errors import UnavailableError
+from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -18,7 +23,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # A migration may build an index for as long as its function runs, which is 900 s. If the process
 # dies, Postgres notices within two seconds, and the locks do not outlive it.
 _STATEMENT_TIMEOUT_S = 840.0
-_SETTINGS = {"client_connection_check_interval": 2_000}
+# Other statements wait no longer than this behind a lock that a change of the schema waits for.
+LOCK_TIMEOUT_MS = 2_000
+_SETTINGS = {"client_connection_check_interval": 2_000, "lock_timeout": LOCK_TIMEOUT_MS}
+# How long a migration that met a lock is repeated, and the pause, in which those that have queued
+# behind it go on. A reader may have its lock for as long as its transaction lasts.
+_LOCK_PATIENCE_S = 300.0
+_LOCK_PAUSE_S = 2.0
 
 _OWNER = """
 SELECT quote_ident(pg_get_userbyid(datdba))
@@ -54,10 +65,28 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
 
     Raises:
         MigrationError: an applied file has changed since, or is missing.
+        UnavailableError: tables were in use for too long, or Postgres cannot be reached. Nothing is
+            applied.
     """
-    with database.transaction(
-        statement_timeout_s=_STATEMENT_TIMEOUT_S, settings=_SETTINGS
-    ) as connection:
+    started = time.monotonic()
+    while True:
+        elapsed_s = time.monotonic() - started
+        try:
+            return _migrate(database, directory, _STATEMENT_TIMEOUT_S - elapsed_s)
+        except UnavailableError as error:
+            if not _met_a_lock(error) or elapsed_s > _LOCK_PATIENCE_S:
+                raise
+        time.sleep(_LOCK_PAUSE_S)
+
+
+def _met_a_lock(error: UnavailableError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, DatabaseError) and sqlstate.of(cause) == sqlstate.LOCK_NOT_AVAILABLE
+
+
+def _migrate(database: Database, directory: Path, timeout_s: float) -> list[str]:
+    """Apply the pending files in one transaction; see ``migrate``."""
+    with database.transaction(statement_timeout_s=timeout_s, settings=_SETTINGS) as connection:
         become_owner(connection)
         connection.run("SELECT pg_advisory_xact_lock(CAST(:lock AS bigint))", lock=_LOCK)
         connection.run(

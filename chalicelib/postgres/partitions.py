@@ -16,13 +16,11 @@ from pg8000.native import Connection
 
 from chalicelib.instant import month_of
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.migrate import become_owner
+from chalicelib.postgres.migrate import LOCK_TIMEOUT_MS, become_owner
 from chalicelib.record_id import first_id, milliseconds_of
 
 # Months to make ahead. If every run fails for as long, records go to the default partitions.
 _AHEAD = 2
-# Other statements wait no longer than this behind a lock that the maker waits for, in milliseconds.
-LOCK_TIMEOUT_MS = 2_000
 # Every statement locks the tables before it reads which partitions they have.
 LOCK = "LOCK TABLE ONLY point_record, ONLY integration_log IN ACCESS EXCLUSIVE MODE"
 # Moving a month of records out of the default partition may take minutes.

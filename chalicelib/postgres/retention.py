@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from pg8000.native import Connection
 
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.migrate import become_owner
-from chalicelib.postgres.partitions import LOCK, LOCK_TIMEOUT_MS, Month, months_with_partitions
+from chalicelib.postgres.migrate import LOCK_TIMEOUT_MS, become_owner
+from chalicelib.postgres.partitions import LOCK, Month, months_with_partitions
 
 # By so much a phone's clock may be ahead: a punch may be replicated before its month has begun.
 _CLOCK_MARGIN = timedelta(days=2)

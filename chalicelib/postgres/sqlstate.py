@@ -5,12 +5,14 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from pg8000.exceptions import DatabaseError
 
+# A lock that was not granted within lock_timeout.
+LOCK_NOT_AVAILABLE = "55P03"
 # The starts of SQLSTATEs after which the same statement may succeed: a pooler that lost the server
 # (0800; 08P01 is a fault of the statement, and poolers that report it end the session), a read-only
 # server after a failover (25006), a transaction that exceeded its bounds (25P03, 25P04), a deadlock
 # (40), insufficient resources (53), a lock not available (55P03), operator intervention or the
 # statement timeout (57), a system error (58).
-_TRANSIENT = ("0800", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58")
+_TRANSIENT = ("0800", "25006", "25P03", "25P04", "40", "53", LOCK_NOT_AVAILABLE, "57", "58")
 # Those that a smaller request may avoid: a full disk, memory or temporary file, or a timeout.
 _TOO_LARGE = ("53100", "53200", "53400", "57014")
 # The server ends its sessions: it shuts down, has crashed, or starts up.
