@@ -32,7 +32,8 @@ def release(
 ) -> Release:
     """Add a quarantined item as a point record and delete it from quarantine.
 
-    The record is added idempotently: a record that exists already stays as it is.
+    The record is added idempotently: a record that exists already stays as it is, and other
+    evidence of the item goes to its log.
 
     Args:
         quarantine_id: the ``id`` of the item's row.

@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.errors import NotFoundError
 from chalicelib.point_record import MAX_INT64
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Added, Document, insert_documents
+from chalicelib.postgres.point_records import Added, Document, insert_documents, log_posts
 
 # List the latest items of the quarantine, as many as a person looks through.
 #
@@ -53,6 +53,8 @@ class QuarantinedItems:
     def release(self, quarantine_id: int, repair: Callable[[str], Document]) -> Added:
         """Add a quarantined item as a record and delete it from quarantine, in one transaction.
 
+        If the record exists, other evidence of the item goes to its log, as that of a post does.
+
         Args:
             quarantine_id: the ``id`` of the item's row.
             repair: makes a document from the raw item. An exception from it rolls everything back.
@@ -69,7 +71,10 @@ class QuarantinedItems:
             rows = connection.run(_READ, id=quarantine_id)
             if not rows:
                 raise NotFoundError(f"No quarantined item has the id {quarantine_id}.")
-            written, rejected = insert_documents(connection, [repair(rows[0][0])])
+            document = repair(rows[0][0])
+            written, rejected = insert_documents(connection, [document])
+            if not (written or rejected):
+                _, rejected = log_posts(connection, [document])
             if not rejected:
                 connection.run(_DELETE, id=quarantine_id)
         return Added(written, tuple(rejected))

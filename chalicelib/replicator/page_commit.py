@@ -1,7 +1,8 @@
 """Validate the items of a page, and commit them to Postgres: as records, or to the quarantine.
 
 An item whose key goes on after the id of its record is a further post of that record, with other
-evidence. Its record is in the buffer too, and is committed first, or in the same page.
+evidence. Its record is in the buffer too, or has left it for Postgres. A post whose record is not
+in Postgres yet waits.
 
 Invariant: of a page that is committed, every item but the waiting ones may leave the buffer.
 """
@@ -10,7 +11,7 @@ import base64
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from chalicelib.telemetry import event
 
 # The key of a further post of a record (``Buffer.put_other_evidence``).
 _POST = re.compile(r"[0-9a-f-]{36}/[a-z]+/[0-9]")
-# If the record of a further post has not reached Postgres after this time, it never will.
+# After this time, a further post waits only for a record that is still in the buffer.
 _LONGEST_WAIT = timedelta(hours=1)
 
 
@@ -67,11 +68,20 @@ class _Post(NamedTuple):
     created_at: datetime
 
 
-def commit_page(items: Sequence[Item], store: PointRecordStore) -> CommittedPage:
+def commit_page(
+    items: Sequence[Item],
+    store: PointRecordStore,
+    buffered: Callable[[Collection[str]], AbstractSet[str]],
+) -> CommittedPage:
     """Commit a page of the buffer, and log each item that goes to the quarantine.
 
+    Args:
+        items: the items of the page.
+        store: the destination.
+        buffered: returns which of some ids are in the buffer now.
+
     Raises:
-        UnavailableError: Postgres is unavailable. To commit the page again is safe.
+        UnavailableError: a store is unavailable. To commit the page again is safe.
     """
     documents: list[Document] = []
     posts: list[_Post] = []
@@ -91,18 +101,19 @@ def commit_page(items: Sequence[Item], store: PointRecordStore) -> CommittedPage
     added = store.add(documents, poison, [each.document for each in posts])
     without_record = added.evidence.without_record
     rejected = {each.item_id for each in added.rejected}
-    late: list[Poison] = []
-    waiting: set[str] = set()
-    for post in posts:
-        if post.document.id not in without_record or post.document.key in rejected:
-            continue
-        if now - post.created_at > _LONGEST_WAIT:
-            late.append(_poison(post.item, "the record of this post has never arrived"))
-        else:
-            waiting.add(key_of(post.item))
+    unlogged = [
+        each
+        for each in posts
+        if each.document.id in without_record and each.document.key not in rejected
+    ]
+    late = [each for each in unlogged if now - each.created_at > _LONGEST_WAIT]
     if late:
-        store.add((), late)
-    quarantined = [*poison, *added.rejected, *late]
+        arriving = _arriving({each.document.id for each in late}, store, buffered)
+        late = [each for each in late if each.document.id not in arriving]
+    orphans = [_poison(each.item, "the record of this post has never arrived") for each in late]
+    if orphans:
+        store.add((), orphans)
+    quarantined = [*poison, *added.rejected, *orphans]
     for each in quarantined:
         event("quarantined", level=logging.WARNING, item=each.item_id, reason=each.reason)
     return CommittedPage(
@@ -115,9 +126,22 @@ def commit_page(items: Sequence[Item], store: PointRecordStore) -> CommittedPage
             *(each for each in added.posts if each.id not in without_record),
         ],
         quarantined=quarantined,
-        waiting=waiting,
+        waiting={key_of(each.item) for each in unlogged} - {each.item_id for each in orphans},
         oldest_age_s=(now - oldest).total_seconds(),
     )
+
+
+def _arriving(
+    ids: AbstractSet[str],
+    store: PointRecordStore,
+    buffered: Callable[[Collection[str]], AbstractSet[str]],
+) -> AbstractSet[str]:
+    """Return which records are still to reach Postgres, or have just reached it.
+
+    The buffer is asked first, since a record leaves it only when Postgres has it.
+    """
+    in_buffer = buffered(ids)
+    return in_buffer | store.locate(ids - in_buffer).records
 
 
 def key_of(item: Item) -> str:

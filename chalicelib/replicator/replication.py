@@ -201,7 +201,7 @@ class Replicator:
         ):
             for items in pages:
                 if items:
-                    page = commit_page(items, self._store)
+                    page = commit_page(items, self._store, self._items.existing_ids)
                     result.count(page)
                     may_leave = journal.begin(page_lines(page.documents, page.quarantined))
                     deletes.submit(items, page, may_leave)

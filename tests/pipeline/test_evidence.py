@@ -5,19 +5,23 @@ log of the record, with its poster, whether the record was still in the buffer o
 """
 
 import json
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+import app
 from chalicelib import container
 from chalicelib.buffer import _MAX_OTHER_EVIDENCE
 from chalicelib.postgres.other_evidence import MAX_POSTS
 from chalicelib.principal import Principal, Role
+from chalicelib.replicator.page_commit import commit_page
 from local.tokens import make_token
+from tests.support.lambda_events import context
 from tests.support.record_counts import buffered_ids
 from tests.support.service import PUNCH, Service
-from tests.support.tokens import KEY
+from tests.support.tokens import KEY, operator_event
 
 FAKE = {**PUNCH, "deviceId": "FAKE"}
 PHONE = {
@@ -207,3 +211,45 @@ def test_post_without_a_record_is_quarantined_in_the_end(
     assert buffered_ids(dynamodb, table) == set()
     ((reason,),) = service.rows("SELECT reason FROM quarantine")
     assert reason == "the record of this post has never arrived"
+
+
+def test_late_post_waits_for_a_record_that_is_buffered_or_has_just_left_the_buffer(
+    service: Service, dynamodb: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.replicator.page_commit._LONGEST_WAIT", timedelta(0))
+    _, created = post(service, EMPLOYER, FAKE)
+    post(service, EMPLOYEE, PHONE)
+    key = f"{created['id']}/employee/0"
+    item = dynamodb.get_item(TableName=table, Key={"id": {"S": key}})["Item"]
+    store, items = container.point_record_store(), container.buffered_items()
+
+    def replicate_meanwhile(ids: Collection[str]) -> set[str]:
+        assert set(ids) == {created["id"]}
+        service.replicate()
+        return items.existing_ids(ids)
+
+    for buffered in (items.existing_ids, replicate_meanwhile):
+        page = commit_page([item], store, buffered)
+        assert (page.waiting, page.quarantined) == ({key}, [])
+    assert commit_page([item], store, items.existing_ids).waiting == set()
+    assert_both_are_logged_once(service, created["id"])
+
+
+def test_released_post_whose_record_exists_is_in_its_log(
+    service: Service, dynamodb: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, created = post(service, EMPLOYER, FAKE)
+    post(service, EMPLOYEE, PHONE)
+    key = {"id": {"S": created["id"]}}
+    record = dynamodb.get_item(TableName=table, Key=key)["Item"]
+    dynamodb.delete_item(TableName=table, Key=key)
+    with monkeypatch.context() as patch:
+        patch.setattr("chalicelib.replicator.page_commit._LONGEST_WAIT", timedelta(0))
+        service.replicate()
+    dynamodb.put_item(TableName=table, Item=record)
+    service.replicate()
+    ((number,),) = service.rows("SELECT id FROM quarantine")
+    released = app.release(operator_event(quarantineId=number), context())
+    assert released == created["id"]
+    assert service.rows("SELECT count(*) FROM quarantine") == [(0,)]
+    assert_both_are_logged_once(service, created["id"])
