@@ -21,23 +21,38 @@ if TYPE_CHECKING:
 
 # At a page of the log. Nobody waits for the hourly check, which would begin again from its start.
 _LOG_ATTEMPTS = 8
+# Enough for the deliveries of a minute: a file of 10,000 takes less than a second.
+_JOURNALING_S = 30.0
 
 
 def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
-    """Move the buffered records to Postgres, make missing partitions, and journal deliveries.
+    """Journal deliveries, move the buffered records to Postgres, and make missing partitions.
+
+    Each is done even if another one fails. Deliveries come first: a run under steady traffic may
+    use up the time.
 
     Args:
         remaining_s: returns how many seconds are left.
         helps: only help with a deep buffer; see ``Replicator.run``.
     """
-    container.replicator().run(remaining_s, helps=helps)
+    replicator = container.replicator()
     if helps:
+        replicator.run(remaining_s, helps=True)
         return
+    try:
+        _journal_deliveries(remaining_s)
+    finally:
+        try:
+            replicator.run(remaining_s)
+        finally:
+            _keep_partitions_or_log()
+
+
+def _keep_partitions_or_log() -> None:
     try:
         keep_partitions()
     except UnavailableError as error:  # an alarm rings if records stay without partitions
         telemetry.error("the partitions were not made", error)
-    _journal_deliveries(remaining_s)
 
 
 def keep_partitions() -> None:
@@ -51,15 +66,24 @@ def keep_partitions() -> None:
 
 
 def _journal_deliveries(remaining_s: Callable[[], float]) -> None:
-    """Write new deliveries to the journal; see ``journal_deliveries.journal_deliveries``."""
+    """Write new deliveries to the journal; see ``journal_deliveries.journal_deliveries``.
+
+    Records must not wait for long: what remains after ``_JOURNALING_S`` is left to the next tick.
+    """
     journal = container.journal()
     if journal is None:
         return
     from chalicelib.operations.journal_deliveries import journal_deliveries
     from chalicelib.postgres.delivery_outbox import DeliveryOutbox
 
-    outbox = DeliveryOutbox(container.database())
-    journal_deliveries(outbox, journal, remaining_s, container.settings().journal_timeout_s)
+    timeout_s = container.settings().journal_timeout_s
+    until = time.monotonic() + _JOURNALING_S + timeout_s
+    journal_deliveries(
+        DeliveryOutbox(container.database()),
+        journal,
+        lambda: min(remaining_s(), until - time.monotonic()),
+        timeout_s,
+    )
 
 
 def integrate(remaining_s: Callable[[], float]) -> None:

@@ -39,6 +39,9 @@ from chalicelib.telemetry import REPLICATED, event
 
 # Each has some segments of the scan, and the estimate of the depth is rough.
 _MAX_SHARES = 100
+# While records arrive, the buffer is never empty. A run of a shallow buffer ends before the next
+# one begins, a minute after it.
+_SHALLOW_S = 50.0
 
 
 @dataclass(slots=True)
@@ -128,7 +131,8 @@ class Replicator:
     def run(self, remaining_s: Callable[[], float], *, helps: bool = False) -> Replication:
         """Replicate until the buffer is empty, or only ``margin_s`` of ``remaining_s()`` is left.
 
-        Deletes that the table throttles to the end are left to the next run.
+        A run also ends after ``_SHALLOW_S`` if the buffer is shallow by then. Deletes that the
+        table throttles to the end are left to the next run.
 
         Args:
             remaining_s: returns how many seconds are left.
@@ -145,7 +149,7 @@ class Replicator:
         try:
             while remaining_s() > self._margin_s:
                 share = self._next_share(helps=helps)
-                if share is None:
+                if share is None or (share == WHOLE and time.monotonic() - started > _SHALLOW_S):
                     break
                 sweep = Replication()
                 try:

@@ -1,6 +1,7 @@
 """Replication and time: a deadline in the middle of the work, and a steady inflow of records."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
@@ -83,3 +84,26 @@ def test_record_is_replicated_within_two_runs_under_a_steady_inflow(
         posting.result()
     service.replicate()
     assert_replicated(service, dynamodb, table, acknowledged)
+
+
+def test_run_of_a_shallow_buffer_ends_before_the_next_tick_under_a_steady_inflow(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.replicator.replication._SHALLOW_S", 1.0)
+    stop = threading.Event()
+
+    def post() -> None:
+        employees = count(1)
+        while not stop.wait(0.01):
+            service.accept([next(employees)])
+
+    with ThreadPoolExecutor(1) as pool:
+        posting = pool.submit(post)
+        try:
+            ends = time.monotonic() + 20.0
+            result = container.replicator().run(lambda: ends - time.monotonic())
+        finally:
+            stop.set()
+        posting.result()
+    assert result.written
+    assert result.seconds < 10.0

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 import app
-from chalicelib import container
+from chalicelib import container, schedules
+from chalicelib.buffer import UNAVAILABLE
 from chalicelib.errors import InvalidError, UnavailableError
+from chalicelib.postgres.delivery_outbox import DeliveryOutbox
+from chalicelib.replicator.replication import Replicator
 from local.dynamodb import server as dynamodb_server
 from local.postgres import Postgres
 from tests.conftest import SimulatedLegacy
@@ -178,6 +181,39 @@ def test_replication_and_deliveries_killed_while_they_are_journaled_are_complete
     assert killed_process.run("replicate", variables) == 0
     assert service.rows("SELECT * FROM delivery_outbox") == []
     assert journaled_ids("deliveries") == set(accepted)
+
+
+def test_deliveries_are_journaled_and_partitions_made_though_replication_fails(
+    service: Service, dynamodb: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = fill(dynamodb, table, range(1, 6))
+    service.replicate()
+    service.integrate()
+    made: list[bool] = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise UnavailableError(UNAVAILABLE)
+
+    monkeypatch.setattr(Replicator, "run", fail)
+    monkeypatch.setattr(schedules, "keep_partitions", lambda: made.append(True))
+    with pytest.raises(UnavailableError, match=UNAVAILABLE):
+        service.replicate()
+    assert journaled_ids("deliveries") == set(accepted)
+    assert service.rows("SELECT * FROM delivery_outbox") == []
+    assert made == [True]
+
+
+def test_records_are_replicated_though_deliveries_cannot_be_journaled(
+    service: Service, dynamodb: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise UnavailableError(UNAVAILABLE)
+
+    accepted = fill(dynamodb, table, range(1, 6))
+    monkeypatch.setattr(DeliveryOutbox, "next", fail)
+    with pytest.raises(UnavailableError, match=UNAVAILABLE):
+        service.replicate()
+    assert_replicated(service, dynamodb, table, accepted)
 
 
 def journaled_ids(kind: str = "records") -> set[str]:
