@@ -120,16 +120,20 @@ def _erase(
     records, journal = stores.records, stores.journal
     until = datetime.now(UTC)
     result = Erased(until=until.isoformat(timespec="seconds"))
-    ids: list[str] = []
+
+    def register(ids: Sequence[str] = ()) -> None:
+        if journal:
+            erasure = Erasure(person.employer, person.employee, until, tuple(ids))
+            journal.write(ERASURES, [erasure_line(erasure)])
+
+    register()
+    erase_in_postgres(person, until, (), records, result)
     if with_punches:
         ids, result.unsettled = records.settled_ids(person.employer, person.employee, until)
-    if journal:
-        lines = [
-            erasure_line(Erasure(person.employer, person.employee, until, tuple(chunk)))
-            for chunk in _chunks(ids)
-        ]
-        journal.write(ERASURES, lines)
-    erase_in_postgres(person, until, ids, records, result)
+        for chunk in _chunks(ids):
+            erased = records.erase_settled(chunk, register)
+            result.punches += erased
+            result.unsettled += len(chunk) - erased  # replayed meanwhile
     result.buffer = _erase_in_buffer(person, stores.buffer)
     if journal:
         look_again_at = monotonic() + grace_s
@@ -152,7 +156,7 @@ def erase_in_postgres(
     records: PersonalRecords,
     result: Erased,
 ) -> None:
-    """Erase the evidence of a person, and the punches with these ids, in Postgres."""
+    """Erase the evidence of a person, and the registered punches with these ids, in Postgres."""
     changed, logs = records.erase_evidence(person.employer, person.employee, until)
     result.records += changed
     result.logs += logs
@@ -236,10 +240,9 @@ def _edited(lines: Sequence[str], person: Person, records: PersonalRecords) -> l
 
 
 def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
-    """Return the ids in chunks of bounded size; one empty chunk if there are none."""
+    """Return the ids in chunks of bounded size."""
     return [
-        ids[first : first + _MAX_IDS_PER_LINE]
-        for first in range(0, len(ids) or 1, _MAX_IDS_PER_LINE)
+        ids[first : first + _MAX_IDS_PER_LINE] for first in range(0, len(ids), _MAX_IDS_PER_LINE)
     ]
 
 

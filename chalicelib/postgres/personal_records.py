@@ -4,15 +4,18 @@ Invariants:
 
 - An erasure is idempotent. A record that is added later, and was accepted before the erasure, is
   added without its evidence (``erasures``).
-- A punch is erased only when it has been settled for an hour: no run can still write about it.
+- A punch is erased only when it has been settled for an hour: no run can still write about it. An
+  operator may replay it at any time, so the erasure looks again, under a lock.
 """
 
 import json
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+
+from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
@@ -44,12 +47,18 @@ WITH person AS (
 )
 SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM logs)
 """
-_SETTLED = """
+_IS_SETTLED = "status IN ('INTEGRATED', 'REJECTED') AND updated_at < now() - interval '1 hour'"
+_SETTLED = f"""
 SELECT CAST(id AS text) FROM point_record
 WHERE employer_id = CAST(:employer AS bigint) AND employee_id = CAST(:employee AS bigint)
-  AND created_at < CAST(:until AS timestamptz)
-  AND status IN ('INTEGRATED', 'REJECTED') AND updated_at < now() - interval '1 hour'
+  AND created_at < CAST(:until AS timestamptz) AND {_IS_SETTLED}
 ORDER BY id
+"""
+_LOCK_SETTLED = f"""
+SELECT CAST(id AS text) FROM point_record
+WHERE id = ANY (CAST(:ids AS uuid[])) AND {_IS_SETTLED}
+ORDER BY id
+FOR UPDATE
 """
 _OTHERS = """
 SELECT count(*) FROM point_record
@@ -169,18 +178,30 @@ class PersonalRecords:
             ((count,),) = connection.run(_OTHERS, **person)
         return ids, count - len(ids)
 
-    def erase_punches(self, ids: Sequence[str]) -> int:
-        """Delete records with their logs, and remember their ids. Return how many there were.
+    def erase_settled(self, ids: Sequence[str], register: Callable[[list[str]], object]) -> int:
+        """Erase those of the punches that are still settled, in one transaction; return how many.
+
+        Args:
+            ids: what ``settled_ids`` returned.
+            register: takes the ids to erase before they are, while nobody can replay them.
 
         Raises:
             UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
         with self._database.transaction() as connection:
-            connection.run(_REMEMBER_ERASED, ids=list(ids))
-            connection.run(_DELETE_LOGS, ids=list(ids))
-            connection.run(_DELETE_RECORDS, ids=list(ids))
-            count: int = connection.row_count
-        return count
+            rows = connection.run(_LOCK_SETTLED, ids=list(ids))
+            settled = [record_id for (record_id,) in rows]
+            register(settled)
+            return _erase(connection, settled)
+
+    def erase_punches(self, ids: Sequence[str]) -> int:
+        """Erase punches again, settled or not, whose erasure is registered. Return how many.
+
+        Raises:
+            UnavailableError: nothing is committed, or everything is; a second call is safe.
+        """
+        with self._database.transaction() as connection:
+            return _erase(connection, ids)
 
     def erased(self, ids: Collection[str]) -> set[str]:
         """Return which of the ids are of erased punches."""
@@ -221,3 +242,12 @@ class PersonalRecords:
             )
         records: list[dict[str, Any]] = json.loads(text)
         return records
+
+
+def _erase(connection: Connection, ids: Sequence[str]) -> int:
+    """Delete records with their logs, and remember their ids. Return how many there were."""
+    connection.run(_REMEMBER_ERASED, ids=list(ids))
+    connection.run(_DELETE_LOGS, ids=list(ids))
+    connection.run(_DELETE_RECORDS, ids=list(ids))
+    count: int = connection.row_count
+    return count

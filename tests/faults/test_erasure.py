@@ -13,6 +13,7 @@ import app
 from chalicelib import container
 from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.operations import personal_data
+from chalicelib.postgres.personal_records import PersonalRecords
 from local.postgres import Postgres
 from tests.conftest import SimulatedLegacy
 from tests.faults.test_restore import now, restore
@@ -161,6 +162,41 @@ def test_settled_punches_are_erased_are_not_missing_and_do_not_come_back(
     left = service.rows("SELECT CAST(id AS text) FROM point_record WHERE employee_id = 7")
     assert left == [(stored[2],)]
     assert service.rows("SELECT count(*) FROM point_record WHERE employee_id = 8") == [(2,)]
+
+
+def test_a_punch_that_is_replayed_during_its_erasure_stays(
+    service: Service,
+    stored: list[str],
+    legacy: SimulatedLegacy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replayed, other = stored[:2]
+    service.rows("UPDATE point_record SET updated_at = now() - interval '2 hours' RETURNING 1")
+    service.rows(
+        "UPDATE point_record SET status = 'REJECTED', integrated_at = NULL"
+        " WHERE id = :id RETURNING 1",
+        id=replayed,
+    )
+    settled_ids = PersonalRecords.settled_ids
+
+    def replay_meanwhile(*arguments: Any) -> Any:
+        result = settled_ids(*arguments)
+        assert app.replay(operator_event(filter="true"), context())
+        return result
+
+    since = now()
+    monkeypatch.setattr(PersonalRecords, "settled_ids", replay_meanwhile)
+    result = erase(punches=True)
+    assert (result["punches"], result["unsettled"]) == (1, 1)
+    assert other not in journal_text(tmp_path)
+    assert restore(since)["erasures"] == 2  # the register does not have the punch that stays
+    ids = "SELECT CAST(id AS text) FROM point_record WHERE employee_id = 7"
+    assert service.rows(ids) == [(replayed,)]
+    service.integrate()
+    assert service.rows("SELECT status FROM point_record WHERE employee_id = 7") == [
+        ("INTEGRATED",)
+    ]
 
 
 KILLS = [
