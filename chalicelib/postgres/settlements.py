@@ -4,7 +4,8 @@ Invariants:
 
 - A flush takes effect once, even if it is repeated.
 - A run that has lost its lease on a record may change the record only to confirm its delivery.
-- Each outcome has a row in the log of its record, whether it changes the record or not.
+- Each outcome has a row in the log of its record, whether it changes the record or not. The status
+  of the row is that of the record then: a late outcome does not seem to have changed it.
 """
 
 import json
@@ -121,15 +122,19 @@ WITH renewed AS (
     WHERE record.id = settlement.id
       AND record.id BETWEEN CAST(:first_id AS uuid) AND CAST(:last_id AS uuid)
     RETURNING settlement.*, record.employer_id, record.employee_id, record.log_count,
+        record.status AS record_status,
         {had_effect} THEN log
-            ELSE left('Late, from a run that had lost the record. ' || coalesce(log, ''), 8000)
+            ELSE left(
+                'Late, from a run that had lost the record. Its outcome was ' || settlement.status
+                || '. ' || coalesce(log, ''), 8000)
         END AS log_text
 ), logged AS (
     INSERT INTO integration_log (
         point_id, employer_id, employee_id, number, attempt, status, log, http_status, latency_ms
     )
     SELECT
-        id, employer_id, employee_id, log_count, attempt, status, log_text, http_status, latency_ms
+        id, employer_id, employee_id, log_count, attempt, record_status, log_text, http_status,
+        latency_ms
     FROM settled
 ), outgoing AS (
     INSERT INTO delivery_outbox (point_id, delivered_at)

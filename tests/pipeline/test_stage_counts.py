@@ -10,6 +10,9 @@ import pytest
 
 from chalicelib import container
 from chalicelib.integrator.limiter import adaptive
+from chalicelib.point_record import Status
+from chalicelib.postgres.claims import Claims
+from chalicelib.postgres.settlements import Sample, Settlement
 from tests.conftest import SimulatedLegacy
 from tests.support.service import Service, wired
 
@@ -57,6 +60,34 @@ def test_accepted_equals_delivered_plus_waiting_plus_parked_during_a_run(
         assert_balanced(service, 200)
         counts = service.get("/health").json_body["replica"]
         assert (counts["delivered"], counts["parked"], counts["waiting"]) == (180, 20, {})
+
+
+@pytest.mark.parametrize(
+    ("first", "late"),
+    [
+        (Status.INTEGRATED, Status.REJECTED),
+        (Status.REJECTED, Status.ERROR),
+        (Status.ERROR, Status.REJECTED),
+    ],
+)
+def test_the_log_agrees_after_a_late_outcome_of_a_run_that_had_lost_the_record(
+    service: Service, first: Status, late: Status
+) -> None:
+    (record_id,) = service.accept([1])
+    service.replicate()
+    runs = []
+    for _ in range(2):
+        run = Claims(service.database, run_lease_s=30, record_lease_s=45)
+        run.begin()
+        assert run.claim(1)
+        runs.append(run)
+        service.advance_time(60)  # beyond the leases
+    sample = Sample(1, 0, 1, 0, 0, None, None, "adaptive")
+    for run, status in ((runs[1], first), (runs[0], late)):
+        wait_s = 60.0 if status is Status.ERROR else None
+        run.flush([Settlement(record_id, status, 8, 8, 0, wait_s, "x", 500, 5)], sample, {})
+    assert service.statuses() == {first: 1}
+    assert_balanced(service, 1)
 
 
 def test_a_run_of_the_integrator_logs_its_statistics_in_one_line(

@@ -232,9 +232,12 @@ def test_a_run_that_lost_a_record_may_only_confirm_its_delivery(database: Databa
     assert statuses == [["INTEGRATED"], ["INTEGRATING"]]
     # A row that changed nothing says so: it may follow rows of the later run.
     logs = rows(
-        database, f"SELECT log FROM integration_log WHERE point_id = '{failed.id}' ORDER BY number"
+        database,
+        f"SELECT log, status FROM integration_log WHERE point_id = '{failed.id}' ORDER BY number",
     )
-    assert logs[-1][0].startswith("Late, from a run that had lost the record.")
+    text, status = logs[-1]
+    assert text.startswith("Late, from a run that had lost the record. Its outcome was ERROR. ")
+    assert status == "INTEGRATING"  # as the record
     logs = rows(
         database,
         f"SELECT log FROM integration_log WHERE point_id = '{delivered.id}' ORDER BY number",
