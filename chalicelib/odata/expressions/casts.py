@@ -52,7 +52,7 @@ _READ_BY_POSTGRES = {
 # The types whose digits beyond the microsecond are truncated. Postgres would round.
 _TRUNCATED = (Edm.TIME_OF_DAY, Edm.DATE_TIME_OFFSET, Edm.DURATION)
 # The value ``r`` of ``_READ_BY_POSTGRES`` as the value of the text ``v``; null if it has none.
-_VALUES = {
+_VALUES: dict[Edm, str] = {
     # An instant of the years 1 to 9999 in UTC. If its second is 60, it must be at midnight, where
     # a leap second can be: ``after_leap_second``.
     Edm.DATE_TIME_OFFSET: "(SELECT CASE WHEN i >= '0001-01-01' AND i < '10000-01-01'"
