@@ -123,6 +123,8 @@ def five_years(postgres_server: Postgres) -> str:
     database = connect(url)
     for month in range(Settings().retention_months):
         keep_partitions(database, datetime(2021 + month // 12, month % 12 + 1, 15, tzinfo=UTC), 1)
+    with database.transaction() as connection:
+        connection.run("ANALYZE")  # as autovacuum does with the partitions of past months
     database.close()
     return url
 
