@@ -114,12 +114,12 @@ def reconcile(
 
 def end_retention() -> None:
     """Drop the months and the statistics that are too old; see ``retention.end_retention``."""
-    from chalicelib.postgres.retention import end_retention
+    from chalicelib.postgres.retention import earlier_now, end_retention
 
     config = container.settings()
     ended = end_retention(
         container.database(),
-        datetime.now(UTC),
+        earlier_now(container.database(), datetime.now(UTC)),
         retention_months=config.retention_months,
         run_retention_days=config.run_retention_days,
         is_journaled=bool(config.journal),

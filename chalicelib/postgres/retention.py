@@ -3,8 +3,11 @@
 A month is dropped once it is older than ``RETENTION_MONTHS``, all of its records are delivered or
 parked, and all of them are in the journal. Otherwise it is held, and the reason is logged.
 
-Invariant: a month is dropped in one transaction, under the lock under which partitions are made. A
-process that dies leaves all of it or nothing, and of two processes one drops it.
+Invariants:
+
+- A month is dropped in one transaction, under the lock under which partitions are made. A process
+  that dies leaves all of it or nothing, and of two processes one drops it.
+- Nothing goes because one clock is ahead: ages count from the earlier of two (``earlier_now``).
 """
 
 from dataclasses import dataclass, field
@@ -54,6 +57,21 @@ class Ended:
     dropped: list[str] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
     runs: int = 0
+
+
+def earlier_now(database: Database, now: datetime) -> datetime:
+    """Return the earlier of this machine's time and the database's: a drop cannot be undone.
+
+    Args:
+        database: a database.
+        now: the time of this machine, aware.
+
+    Raises:
+        UnavailableError: Postgres cannot be reached.
+    """
+    with database.transaction(read_only=True) as connection:
+        rows: list[list[datetime]] = connection.run("SELECT now()")
+    return min(now, rows[0][0])
 
 
 def end_retention(

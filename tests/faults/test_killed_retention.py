@@ -1,18 +1,22 @@
-"""The end of the retention is killed: a month is there as a whole, or gone as a whole."""
+"""The end of the retention, killed or by a wrong clock: a month is whole or gone as a whole."""
 
 import json
 import signal
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
 
+from chalicelib import schedules
 from chalicelib.point_record import parse, to_json
+from chalicelib.postgres.connection import Database
 from chalicelib.postgres.partitions import Month, keep_partitions, months_with_partitions
 from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.retention import earlier_now
 from tests.support import killed_process
 from tests.support.killed_process import KillPoint
-from tests.support.service import Service
+from tests.support.service import Service, wired
 
 STATEMENT = "pg8000.native:Connection.run"
 
@@ -41,16 +45,7 @@ def hourly(variables: dict[str, str], tmp_path: Path) -> dict[str, str]:
 def test_next_check_drops_the_month_of_a_killed_check(
     service: Service, hourly: dict[str, str], point: KillPoint
 ) -> None:
-    now = datetime.now(UTC)
-    body = {"employeeId": 7, "employerId": 1, "includedAt": (now - timedelta(days=95)).isoformat()}
-    old = parse(body, now, 60)
-    PointRecordStore(service.database).add([Document(str(old.id), json.dumps(to_json(old)))])
-    keep_partitions(service.database, now, 6)
-    service.rows(
-        "UPDATE point_record SET status = 'INTEGRATED', next_attempt_at = NULL RETURNING id"
-    )
-    service.rows("INSERT INTO journal_use (since) VALUES ('2020-01-01') RETURNING since")
-    month = Month(old.included_at).name
+    month = add_delivered(service, days_ago=95)
 
     assert killed_process.run("reconcile", hourly, point) == -signal.SIGKILL
     assert month in [each.name for each in months_with_partitions(service.database)]
@@ -61,3 +56,39 @@ def test_next_check_drops_the_month_of_a_killed_check(
     assert month not in [each.name for each in months_with_partitions(service.database)]
     assert service.statuses() == {}
     assert service.rows("SELECT FROM integration_log") == []
+
+
+def add_delivered(service: Service, days_ago: int) -> str:
+    """Add a delivered record, journaled since long, to a month of its own; return its name."""
+    now = datetime.now(UTC)
+    instant = now - timedelta(days=days_ago)
+    body = {"employeeId": 7, "employerId": 1, "includedAt": instant.isoformat()}
+    old = parse(body, now, 60)
+    PointRecordStore(service.database).add([Document(str(old.id), json.dumps(to_json(old)))])
+    keep_partitions(service.database, now, 6)
+    service.rows(
+        "UPDATE point_record SET status = 'INTEGRATED', next_attempt_at = NULL RETURNING id"
+    )
+    service.rows("INSERT INTO journal_use (since) VALUES ('2020-01-01') RETURNING since")
+    return Month(old.included_at).name
+
+
+def test_a_clock_that_is_years_ahead_drops_nothing(
+    service: Service, hourly: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(days=6 * 365)
+
+    month = add_delivered(service, days_ago=95)
+    monkeypatch.setattr(schedules, "datetime", Ahead)
+    with wired(hourly | {"RETENTION_MONTHS": "62"}):
+        schedules.end_retention()
+    assert month in [each.name for each in months_with_partitions(service.database)]
+    assert service.statuses() == {"INTEGRATED": 1}
+
+
+def test_a_database_whose_clock_is_ahead_drops_nothing(database: Database) -> None:
+    now = datetime(2020, 1, 1, tzinfo=UTC)
+    assert earlier_now(database, now) == now
