@@ -1,9 +1,11 @@
 """What a line of the journal says: a record, a quarantined item, a delivery or an erasure.
 
-A record's line is the text that the buffer had (``point_record.to_json``). A quarantined item's
-line is an object with the one member ``quarantined``. A delivery's line has the id of the record,
-and the instant from which Postgres had the delivery. An erasure's line names the person, the
-instant until which evidence was erased, and the ids of erased punches.
+A record's line is the text that the buffer had (``point_record.to_json``). That of a further post
+of a record has one more member, ``postKey``, the key of the item; before 2026-11-30 it was like
+that of a record. A quarantined item's line is an object with the one member ``quarantined``. A
+delivery's line has the id of the record, and the instant from which Postgres had the delivery. An
+erasure's line names the person, the instant until which evidence was erased, and the ids of erased
+punches.
 """
 
 import json
@@ -17,25 +19,36 @@ from chalicelib.point_record import from_json
 from chalicelib.postgres.point_records import Document, Poison
 
 QUARANTINED = "quarantined"
+_POST_KEY = "postKey"
 
 
 @dataclass(slots=True)
 class RecordLines:
-    """The lines of a file of records, parsed. ``faults`` counts lines that are neither."""
+    """The lines of a file of records, parsed: records, further posts of records, quarantined items.
+
+    ``faults`` counts lines that are none of these.
+    """
 
     documents: list[Document] = field(default_factory=list)
+    posts: list[Document] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
     faults: int = 0
 
 
 def page_lines(documents: Iterable[Document], poison: Iterable[Poison]) -> list[str]:
     """Return the lines for a page that is committed to Postgres."""
-    # JSON has line breaks only between its tokens, where a space is the same.
-    lines = [each.text.replace("\n", " ") for each in documents]
+    lines = [_document_line(each) for each in documents]
     for each in poison:
         item = {"itemId": each.item_id, "item": each.item, "reason": each.reason}
         lines.append(json.dumps({QUARANTINED: item}))
     return lines
+
+
+def _document_line(document: Document) -> str:
+    if document.post_key:
+        return json.dumps(json.loads(document.text) | {_POST_KEY: document.post_key})
+    # JSON has line breaks only between its tokens, where a space is the same.
+    return document.text.replace("\n", " ")
 
 
 def parse_records(lines: Iterable[str]) -> RecordLines:
@@ -48,6 +61,10 @@ def parse_records(lines: Iterable[str]) -> RecordLines:
                 item = value[QUARANTINED]
                 poison = Poison(str(item["itemId"]), str(item["item"]), str(item["reason"]))
                 parsed.poison.append(poison)
+            elif isinstance(value, dict) and _POST_KEY in value:
+                key = str(value.pop(_POST_KEY))
+                text = json.dumps(value, separators=(",", ":"))
+                parsed.posts.append(Document(str(from_json(text).id), text, key))
             else:
                 parsed.documents.append(Document(str(from_json(line).id), line))
         except (ValueError, LookupError, TypeError, RecursionError):

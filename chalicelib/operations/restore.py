@@ -1,9 +1,11 @@
 """Restore: put back, from the journal, what Postgres has lost.
 
 First the erasures, then the records, then the deliveries, file by file in the order of their
-writing. Every step is idempotent, so a restore that was killed is simply run again, from its start
-or from its cursor. Meanwhile no run of the integrator claims a record. What the journal does not
-have is not restored: failed attempts, replays by operators, and the statistics of runs.
+writing. The file of a further post may be older than that of its record, if the journal was away in
+between: such files are read once more after all records. Every step is idempotent, so a restore
+that was killed is simply run again, from its start or from its cursor. Meanwhile no run of the
+integrator claims a record. What the journal does not have is not restored: failed attempts, replays
+by operators, and the statistics of runs.
 """
 
 import logging
@@ -40,6 +42,8 @@ class Restored:
         records: the records that Postgres did not have, and has now.
         already_there: the records that Postgres had.
         quarantined: the items that were put into quarantine, or were there.
+        other_evidence: the rows of logs that were written for further posts of records.
+        without_record: the further posts whose records are nowhere: they are not restored.
         erasures: the erasures that were repeated.
         deliveries: the records that are marked as delivered now, and were not before.
         damaged: the names of files that could not be read, or not wholly.
@@ -50,6 +54,8 @@ class Restored:
     records: int = 0
     already_there: int = 0
     quarantined: int = 0
+    other_evidence: int = 0
+    without_record: int = 0
     erasures: int = 0
     deliveries: int = 0
     damaged: list[str] = field(default_factory=list)
@@ -97,29 +103,44 @@ def restore(
         UnavailableError: a store or the journal did not answer. A second call is safe.
     """
     start, position = _start(since, now), _position(cursor)
-    result = Restored(cursor=position)
+    result = Restored(cursor=str(position))
     stores.restoration.pause_integration()
-    first = position.partition("/")[0]
+    first = position.kind
     for kind in KINDS[KINDS.index(first) :]:
-        for name in stores.journal.names(kind, start, position if kind == first else ""):
+        for name in stores.journal.names(kind, start, position.done if kind == first else ""):
             if remaining_s() <= _MARGIN_S:
                 return result
-            _restore_file(name, kind, stores, first_id, result)
+            waiting = _restore_file(name, kind, stores, first_id, result)
             result.files += 1
-            result.cursor = name
+            position = position.after(name, waiting=waiting > 0)
+            result.cursor = str(position)
+        if kind != RECORDS or not position.again:
+            continue
+        for name in stores.journal.names(kind, start, position.again):
+            if remaining_s() <= _MARGIN_S:
+                return result
+            result.without_record += _restore_posts(name, stores, first_id, result)
+            position = _Position(position.done, name)
+            result.cursor = str(position)
+        position = _Position(position.done)
     result.cursor = None
     stores.restoration.resume_integration()
     return result
 
 
-def _restore_file(name: str, kind: str, stores: Stores, first_id: str, result: Restored) -> None:
-    """Restore one file, and count what it brings in ``result``."""
+def _restore_file(name: str, kind: str, stores: Stores, first_id: str, result: Restored) -> int:
+    """Restore one file, and count what it brings in ``result``.
+
+    Returns:
+        How many further posts have no record yet.
+    """
+    waiting = 0
     try:
         lines = stores.journal.read(name)
     except DamagedFileError as error:
         result.damaged.append(name)
         telemetry.error("a file of the journal is damaged", error, file=name)
-        return
+        return 0
     if kind == ERASURES:
         erasures, faults = parse_erasures(lines)
         for each in erasures:
@@ -129,11 +150,15 @@ def _restore_file(name: str, kind: str, stores: Stores, first_id: str, result: R
     elif kind == RECORDS:
         parsed = parse_records(lines)
         documents = [each for each in parsed.documents if each.id >= first_id]
-        added = stores.records.add(documents, parsed.poison)
-        rejected = len(added.rejected)
+        posts = [each for each in parsed.posts if each.id >= first_id]
+        added = stores.records.add(documents, parsed.poison, posts)
+        keys = {each.key for each in documents}
+        rejected = sum(each.item_id in keys for each in added.rejected)
         result.records += added.written
         result.already_there += len(documents) - added.written - rejected
-        result.quarantined += len(parsed.poison) + rejected
+        result.quarantined += len(parsed.poison) + len(added.rejected)
+        result.other_evidence += added.evidence.logged
+        waiting = len(added.evidence.without_record)
         faults = parsed.faults
     else:
         deliveries, faults = parse_deliveries(lines)
@@ -143,6 +168,19 @@ def _restore_file(name: str, kind: str, stores: Stores, first_id: str, result: R
         telemetry.event(
             "a file of the journal is damaged", level=logging.ERROR, file=name, lines=faults
         )
+    return waiting
+
+
+def _restore_posts(name: str, stores: Stores, first_id: str, result: Restored) -> int:
+    """Restore the further posts of a file once more; return how many still have no record."""
+    try:
+        parsed = parse_records(stores.journal.read(name))
+    except DamagedFileError:  # it is named already
+        return 0
+    posts = [each for each in parsed.posts if each.id >= first_id]
+    evidence = stores.records.add((), (), posts).evidence
+    result.other_evidence += evidence.logged
+    return len(evidence.without_record)
 
 
 def _start(since: object, now: datetime) -> datetime:
@@ -166,19 +204,45 @@ def _start(since: object, now: datetime) -> datetime:
     return max(instant, _EARLIEST) - _OVERLAP
 
 
-def _position(cursor: object) -> str:
-    """Return the name after which to continue.
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """How far a restore has come; as text, its cursor.
+
+    Attributes:
+        done: the last file that was restored, or the kind of the files to begin with and a slash.
+        again: after which file posts without a record are read once more; empty if there are none.
+    """
+
+    done: str
+    again: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The kind of ``done``."""
+        return self.done.partition("/")[0]
+
+    def after(self, name: str, *, waiting: bool) -> "_Position":
+        """Return the position after one more file, of which posts may wait for their records."""
+        if not waiting or self.again:
+            return _Position(name, self.again)
+        return _Position(name, self.done if self.kind == RECORDS else f"{RECORDS}/")
+
+    def __str__(self) -> str:
+        return f"{self.done} {self.again}".rstrip()
+
+
+def _position(cursor: object) -> _Position:
+    """Return where to continue.
 
     Raises:
         InvalidCursorError: it is not of the form that a restore returns.
     """
     if cursor is None:
-        return f"{KINDS[0]}/"
-    if (
-        not isinstance(cursor, str)
-        or len(cursor) > _MAX_CURSOR
-        or not cursor.isascii()
-        or not cursor.startswith(tuple(f"{kind}/" for kind in KINDS))
-    ):
+        return _Position(f"{KINDS[0]}/")
+    if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR or not cursor.isascii():
         raise InvalidCursorError
-    return cursor
+    done, _, again = cursor.partition(" ")
+    is_known = done.startswith(tuple(f"{kind}/" for kind in KINDS))
+    if not is_known or (again and not again.startswith(f"{RECORDS}/")):
+        raise InvalidCursorError
+    return _Position(done, again)

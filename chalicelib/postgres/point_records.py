@@ -62,6 +62,7 @@ class Poison:
 # session of a pooler.
 #
 # Rows are inserted in the order of their ids, so two runs with the same documents cannot deadlock.
+# Of two documents of one record, the one accepted first makes it.
 # A record is due from the instant at which it was accepted, so records are sent in that order.
 _DOCUMENTS = """
 WITH document AS (
@@ -83,7 +84,7 @@ _ADD = f"""{_DOCUMENTS}, added AS (
         "longitude", "accuracyMeters", "createdAt", "postedBy", "postedAs",
         LEAST("createdAt", now()), 1
     FROM document
-    ORDER BY "id"
+    ORDER BY "id", "createdAt"
     ON CONFLICT (id) DO NOTHING
     RETURNING id, employer_id, employee_id, status, replicated_at
 )

@@ -1,9 +1,10 @@
 """The drill: Postgres is taken back, or the buffer is lost, and the journal puts all of it back."""
 
 import gzip
+import json
 import signal
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import app
 from chalicelib import container, schedules
 from chalicelib.buffer import UNAVAILABLE
 from chalicelib.errors import InvalidError, UnavailableError
+from chalicelib.journal.journal_lines import page_lines
+from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.delivery_outbox import DeliveryOutbox
+from chalicelib.postgres.point_records import Document
 from chalicelib.replicator.replication import Replicator
 from local.dynamodb import server as dynamodb_server
 from local.postgres import Postgres
@@ -30,7 +34,7 @@ from tests.support.record_counts import (
     put,
     replicated_ids,
 )
-from tests.support.service import UNREACHABLE, Service, wired
+from tests.support.service import UNREACHABLE, Service, punch, wired
 from tests.support.tokens import operator_event
 
 PUT = "chalicelib.journal.journal_directory:DirectoryFiles.put"
@@ -144,6 +148,92 @@ def test_restore_puts_back_each_record_and_delivery_once_in_many_invocations(
     again = restore(since)
     assert (again["records"], again["deliveries"], again["cursor"]) == (0, 0, None)
     assert_all_is_back(service, dynamodb, table, legacy, accepted)
+
+
+def evidence(service: Service) -> tuple[list[Any], list[Any]]:
+    """Return the evidence and poster of each record, and the texts of all logs."""
+    records = service.rows("SELECT id, device_id, posted_by, posted_as FROM point_record")
+    logs = service.rows("SELECT point_id, log FROM integration_log WHERE log IS NOT NULL")
+    return sorted(records), sorted(logs)
+
+
+def fill_with_posts(dynamodb: Any, table: str, employees: range) -> None:
+    """Store records that the employer posted, each with a later post by the employee."""
+    at = datetime.now(UTC)
+    for employee in employees:
+        record = parse(punch(employee, deviceId="desk"), at, 60).posted("eve", "employer")
+        post = parse(punch(employee, deviceId="phone"), at + timedelta(seconds=1), 60)
+        post = post.posted("ada", "employee")
+        for key, each in ((str(record.id), record), (f"{record.id}/employee/0", post)):
+            item = put(key, {"S": json.dumps(to_json(each))})["PutRequest"]["Item"]
+            dynamodb.put_item(TableName=table, Item=item)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_restore_tells_the_evidence_of_a_record_from_that_of_later_posts(
+    service: Service,
+    dynamodb: Any,
+    table: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_away: bool,
+) -> None:
+    """Pages have records and posts in any order. While the journal was away, records came late."""
+    since = now()
+    fill_with_posts(dynamodb, table, range(1, 41))
+    if is_away:
+        place = tmp_path / "journal"
+        place.touch()
+        with pytest.raises(UnavailableError):
+            service.replicate()
+        place.unlink()
+    service.replicate()
+    before = evidence(service)
+    assert len(before[0]) == len(before[1]) == 40
+    for name in ("integration_log", "point_record"):
+        service.rows(f"DELETE FROM {name} RETURNING 1")
+    logged, cursor = 0, None
+    while True:  # each invocation has the time for one file
+        left = iter([60.0, 0.0])
+        monkeypatch.setattr(app, "_remaining_s", lambda _: lambda: next(left, 0.0))  # noqa: B023
+        result = restore(since, cursor=cursor)
+        logged += result["other_evidence"]
+        assert result["without_record"] == 0
+        cursor = result["cursor"]
+        if cursor is None:
+            break
+    monkeypatch.undo()
+    assert logged == 40
+    assert evidence(service) == before
+
+
+def test_post_that_was_journaled_before_its_record_is_restored_after_it(
+    service: Service, dynamodb: Any, table: str
+) -> None:
+    since = now()
+    fill_with_posts(dynamodb, table, range(1, 3))
+    journal = container.journal()
+    assert journal
+    documents = [
+        Document(
+            item["id"]["S"][:36], item["record"]["S"], item["id"]["S"][36:] and item["id"]["S"]
+        )
+        for item in dynamodb.scan(TableName=table)["Items"]
+    ]
+    orphan, *_ = posts = [each for each in documents if each.post_key]
+    records = [each for each in documents if not each.post_key and each.id != orphan.id]
+    journal.write("records", page_lines(posts, []))
+    journal.write("records", page_lines(records, []))
+    result = restore(since)
+    assert (result["records"], result["other_evidence"], result["without_record"]) == (1, 1, 1)
+    assert [row[1:] for row in evidence(service)[0]] == [("desk", "eve", "employer")]
+
+
+@pytest.mark.parametrize("cursor", ["records", "records/ x", "x records/", "records/\0", 7])
+def test_a_cursor_of_another_form_is_refused(service: Service, cursor: Any) -> None:
+    with pytest.raises(InvalidError) as refused:
+        restore(now(), cursor=cursor)
+    assert refused.value.target == "cursor"
 
 
 def test_restore_that_is_killed_again_and_again_is_completed(

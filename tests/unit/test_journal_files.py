@@ -153,6 +153,17 @@ def test_lines_of_a_page_are_read_back() -> None:
     assert parsed.faults == 0
 
 
+def test_line_of_a_further_post_is_told_from_that_of_a_record() -> None:
+    record, other = document(1), document(2)
+    post = Document(other.id, other.text, f"{other.id}/employee/0")
+    parsed = parse_records(page_lines([record, post], []))
+    assert parsed.documents == [record]
+    assert [(each.id, each.key) for each in parsed.posts] == [(post.id, post.key)]
+    assert json.loads(parsed.posts[0].text) == json.loads(post.text)
+    # An earlier release wrote the line of a record.
+    assert parse_records([other.text]).documents == [other]
+
+
 def test_lines_that_are_no_records_are_counted() -> None:
     other = json.loads(document(1).text) | {"employeeId": 2}
     faulty = ["", "x", "1", "[]", "{}", '{"quarantined": 1}', json.dumps(other), "[" * 100_000]
