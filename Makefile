@@ -19,7 +19,7 @@ WARM_TIMEZONE := Etc/UTC
 INTAKE_SNAPSTART := None
 INTAKE_DEPLOYMENT := AllAtOnce
 # How the API is reached: docs/deployment.md.
-QUERY_RATE := 2000
+QUERY_RATE := 400
 DOMAIN_NAME :=
 CERTIFICATE_ARN :=
 BASE_PATH :=

@@ -41,7 +41,7 @@ PARAMETERS = {
     "ProtectTable": "true",
     "WorkingHours": "hour >= 6 && hour < 20 && day <= 5",
     "LongestWait": "7200",
-    "QueryRate": "2000",
+    "QueryRate": "400",
     "DomainName": "",
     "CertificateArn": "",
     "BasePath": "",

@@ -158,7 +158,7 @@ def test_age_of_the_keys_rings_long_before_they_are_no_longer_trusted(
     assert event["Properties"]["Schedule"] == "rate(5 minutes)"
 
 
-@pytest.mark.parametrize("name", ["IntakeThrottles", "TableThrottled"])
+@pytest.mark.parametrize("name", ["IntakeThrottles", "APIHandlerThrottles", "TableThrottled"])
 def test_throttling_of_five_minutes_rings(name: str, template: dict[str, Any]) -> None:
     alarm = alarm_of(template, name)
     assert rings(alarm, [1.0] * 5)

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from chalicelib.settings import Settings
+from deploy.capacity.facts import limit
+from local.child_process import PROJECT
 from tests.aws.conftest import PARAMETERS, transform
+from tests.support.deployed_template import PROD
 
 DOMAIN = {
     "DomainName": "api.example.com",
@@ -111,6 +114,17 @@ def test_queries_cannot_use_up_the_rate_of_punches(template: dict[str, Any]) -> 
         punches = settings[method, "/~1point-record"]
         assert (punches["ThrottlingRateLimit"], punches["ThrottlingBurstLimit"]) == (10_000, 5_000)
     assert all(each["MetricsEnabled"] for each in settings.values())
+
+
+def test_rate_of_queries_is_what_lambda_lets_their_environments_serve(
+    template: dict[str, Any],
+) -> None:
+    rate = PROD["lambda_functions"]["api_handler"]["reserved_concurrency"] * limit(
+        "Lambda, requests a second and environment"
+    )
+    assert template["Parameters"]["QueryRate"]["Default"] == int(PARAMETERS["QueryRate"]) == rate
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    assert f"\nQUERY_RATE := {rate:.0f}\n" in makefile
 
 
 def test_access_log_has_neither_a_token_nor_a_query(template: dict[str, Any]) -> None:
