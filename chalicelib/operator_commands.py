@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from chalicelib.postgres.connection import Database
     from chalicelib.principal import Principal
 
-# Longer than an invocation, so that the integrator stands still until a restore is continued.
-_RESTORE_PAUSE_S = 3_600.0
 # A request of an operator returns after some 8 s of work and one more statement, which is before
 # the timeouts of API Gateway and of the function, 29 s. A transaction may take four statements.
 _REQUEST_S = 8.0
@@ -94,7 +92,7 @@ def restore(since: object, cursor: object, remaining_s: Callable[[], float]) -> 
             journal,
             container.point_record_store(),
             PersonalRecords(container.database()),
-            Restoration(container.database(), pause_s=_RESTORE_PAUSE_S),
+            Restoration(container.database()),
         ),
         remaining_s,
         datetime.now(UTC),

@@ -5,7 +5,8 @@ Invariants:
 - A record is under at most one live lease.
 - A lease expires on its own, so nothing has to clean up after a run that died.
 
-Every instant comes from the database's clock, so no machine's clock matters.
+Every instant comes from the database's clock, so no machine's clock matters. If that clock was
+ahead for a while, a lease of that time seems to last longer than any may: it is over.
 """
 
 import json
@@ -15,9 +16,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.restoration import PAUSE_S
 from chalicelib.postgres.settlements import Sample, Settlement, settle
 
 _NAME = "integrator"
+# The longest lease is a restore's. A minute more, since the transaction that compares may have
+# begun before the one that took the lease.
+_LONGEST_LEASE_S = PAUSE_S + 60
 
 
 # A named tuple, for the reason that ``Settlement`` gives.
@@ -34,12 +39,13 @@ class Claimed(NamedTuple):
 #
 #   run A ── begin ─── flush ─── flush ─── (dies)
 #   run B ── refused ─ refused ─ refused ─────────── lease expired: begin
-_BEGIN = """
+_BEGIN = f"""
 INSERT INTO integrator_state AS state (name, run_id, leased_until)
 VALUES (:name, CAST(:run_id AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second')
 ON CONFLICT (name) DO UPDATE
 SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until
 WHERE state.leased_until <= now()
+   OR state.leased_until > now() + interval '{_LONGEST_LEASE_S} seconds'
 RETURNING state.policy, CAST(state.limiter AS text)
 """
 

@@ -107,12 +107,15 @@ FROM (
 ) AS record
 """
 
+# No erasure lasts longer than a function may, 900 s. A lease that seems to was written while the
+# clock of the database was ahead, and is over.
+_LONGEST_LEASE = "16 minutes"
 # Take the lease of erasures, unless another erasure has it; and end it.
-_BEGIN = """
+_BEGIN = f"""
 INSERT INTO integrator_state AS state (name, run_id, leased_until)
 VALUES ('erasure', CAST(:holder AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second')
 ON CONFLICT (name) DO UPDATE SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until
-WHERE state.leased_until <= now()
+WHERE state.leased_until <= now() OR state.leased_until > now() + interval '{_LONGEST_LEASE}'
 RETURNING 1
 """
 _END = """

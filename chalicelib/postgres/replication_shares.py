@@ -22,6 +22,8 @@ SET holder = CAST(:holder AS uuid),
 WHERE number = (
     SELECT number FROM replication_share
     WHERE leased_until IS NULL OR leased_until < clock_timestamp()
+       -- No lease is as long: the clock of the database was ahead when it was written.
+       OR leased_until > clock_timestamp() + make_interval(secs => CAST(:lease_s AS float8))
     ORDER BY number
     LIMIT 1
     FOR UPDATE SKIP LOCKED

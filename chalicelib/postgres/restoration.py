@@ -13,6 +13,10 @@ from collections.abc import Sequence
 
 from chalicelib.postgres.connection import Database
 
+# How long the integrator stands still if a restore dies: longer than an invocation, so that it
+# stands still until the restore is continued.
+PAUSE_S = 3_600.0
+
 # Take the integrator's lease, even from a run that has it. That run stops claiming, and may only
 # still confirm deliveries (``settlements``).
 _PAUSE = """
@@ -65,22 +69,20 @@ class Restoration:
 
     Args:
         database: the database that is restored.
-        pause_s: how long the integrator stands still if the restore dies.
     """
 
-    def __init__(self, database: Database, *, pause_s: float) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._pause_s = pause_s
         self._holder = str(uuid.uuid4())
 
     def pause_integration(self) -> None:
-        """Keep every run of the integrator from claiming, for ``pause_s`` at most.
+        """Keep every run of the integrator from claiming, for ``PAUSE_S`` at most.
 
         Raises:
             UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            connection.run(_PAUSE, holder=self._holder, lease_s=self._pause_s)
+            connection.run(_PAUSE, holder=self._holder, lease_s=PAUSE_S)
 
     def resume_integration(self) -> None:
         """Let the next run of the integrator claim.

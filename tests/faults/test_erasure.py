@@ -228,6 +228,16 @@ def test_an_erasure_that_is_killed_again_and_again_is_completed(
     assert sorted(record_id for (record_id,) in ids) == sorted(stored)
 
 
+def test_a_lease_of_a_time_when_the_clock_was_ahead_does_not_stop_erasures(
+    service: Service,
+) -> None:
+    service.rows(
+        "INSERT INTO integrator_state (name, run_id, leased_until)"
+        " VALUES ('erasure', gen_random_uuid(), now() + interval '1 day') RETURNING 1"
+    )
+    assert erase()["cursor"] is None
+
+
 def test_a_page_that_was_read_before_the_erasure_is_added_without_evidence(
     service: Service, variables: dict[str, str], dynamodb: Any, table: str, tmp_path: Path
 ) -> None:

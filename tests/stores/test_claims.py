@@ -12,6 +12,7 @@ from chalicelib.point_record import Status, parse, to_json
 from chalicelib.postgres.claims import _CLAIM, _DUE, Claimed, Claims
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.restoration import Restoration
 from chalicelib.postgres.settlements import _FLUSH, Sample, Settlement
 from local.postgres import random_id
 
@@ -76,6 +77,15 @@ def test_a_run_with_an_expired_lease_is_succeeded(database: Database) -> None:
     assert not expired.flush([], SAMPLE, {"limit": 1.0})
     assert expired.claim(10) == []
     expired.end([])
+    assert new_run(database).begin() is None
+
+
+def test_a_lease_of_a_time_when_the_clock_was_ahead_is_over(database: Database) -> None:
+    assert new_run(database).begin()
+    rows(database, "UPDATE integrator_state SET leased_until = now() + interval '2 hours'")
+    assert new_run(database).begin()
+    # The pause of a restore is the longest lease.
+    Restoration(database).pause_integration()
     assert new_run(database).begin() is None
 
 

@@ -57,6 +57,16 @@ def test_share_of_a_dead_replicator_is_taken_over_after_its_lease(database: Data
     assert alive.take() == share
 
 
+def test_lease_of_a_time_when_the_clock_was_ahead_is_over(database: Database) -> None:
+    dead, other = (ReplicationShares(database, 60.0) for _ in range(2))
+    dead.divide(2)
+    share = dead.take()
+    assert share
+    with database.transaction() as connection:
+        connection.run("UPDATE replication_share SET leased_until = leased_until + interval '1 h'")
+    assert other.take() == share
+
+
 def test_lease_is_renewed_while_its_replicator_works(database: Database) -> None:
     first, second = replicators(database, 2)
     first.divide(2)
