@@ -236,6 +236,33 @@ def test_a_cursor_of_another_form_is_refused(service: Service, cursor: Any) -> N
     assert refused.value.target == "cursor"
 
 
+def test_a_revoked_key_that_a_restore_makes_valid_is_revoked_again_by_the_audit_log(
+    service: Service, postgres_server: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As docs/recovery.md says."""
+
+    def status() -> int:
+        headers = {"Authorization": f"Bearer {key['key']}"}
+        return int(service.http.get("/odata/PointRecords", headers=headers).status_code)
+
+    key = app.access_keys(operator_event(name="payroll", employerId=121), context())
+    backup = Backup(postgres_server, service)
+    app.access_keys(operator_event(revoke=key["id"]), context())
+    assert status() == 401
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (found,) = [
+        line["found"]["revoked"]
+        for line in lines
+        if (line.get("action"), line.get("outcome")) == ("access-keys", "done")
+        and "revoked" in line["found"]
+    ]
+    backup.restore()
+    assert status() == 200
+    app.access_keys(operator_event(revoke=found), context())
+    assert status() == 401
+    backup.remove()
+
+
 def test_restore_that_is_killed_again_and_again_is_completed(
     service: Service,
     disaster: tuple[list[str], str],
