@@ -319,9 +319,13 @@ def replay(event: Event, operator: Principal, remaining_s: SecondsLeft) -> Answe
 
 @operator_command("since", "until", name="reconcile-period")
 def reconcile_period(event: Event, *_: Any) -> Answer:
-    """Check every record accepted in a period: ``{"since": "2026-11-22T08:00:00Z"}``, until now."""
+    """Check every record accepted in a period: ``{"since": "2026-11-22T08:00:00Z"}``, until now.
+
+    The result has the counts, the first ids that are missing or unlogged, and whether there are
+    more.
+    """
     result = operator_commands.reconcile_period(event.get("since"), event.get("until"))
-    return asdict(result), result.counts
+    return result.answer(), result.counts
 
 
 @operator_command("since", "cursor")

@@ -22,6 +22,8 @@ PERIOD_RECONCILED = "period reconciled"
 # Ids per round of look-ups.
 _BATCH = 5_000
 _MAX_REPORTED = 100
+# Lambda answers with at most 6 MB; two lists of these have 0.8 MB.
+_MAX_ANSWERED = 10_000
 _DEFAULT_PERIOD = timedelta(hours=2)
 _EARLIEST = datetime.fromtimestamp(0, UTC)  # CloudWatch counts time from here
 
@@ -52,6 +54,18 @@ class Reconciliation:
             "in_quarantine": self.in_quarantine,
             "missing": len(self.missing),
             "unlogged": len(self.unlogged),
+        }
+
+    def answer(self) -> dict[str, object]:
+        """Return the counts, and at most 10,000 ids of each kind, for an operator.
+
+        ``more`` is whether ids are left out: those of shorter periods fit.
+        """
+        return {
+            **self.counts,
+            "missing_ids": self.missing[:_MAX_ANSWERED],
+            "unlogged_ids": self.unlogged[:_MAX_ANSWERED],
+            "more": max(len(self.missing), len(self.unlogged)) > _MAX_ANSWERED,
         }
 
 

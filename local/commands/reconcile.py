@@ -28,10 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     period = {"since": arguments.since, "until": arguments.until}
     result = run_command(arguments, "reconcile-period", _TIMEOUT_S, **period)
     table = Table("accepted", "in buffer", "in PostgreSQL", "in quarantine", "missing", "unlogged")
-    counts = [len(each) if isinstance(each, list) else each for each in result.values()]
-    table.add_row(*map(str, counts))
+    places = ("accepted", "in_buffer", "in_replica", "in_quarantine", "missing", "unlogged")
+    table.add_row(*(str(result[each]) for each in places))
     console = Console()
     console.print(table)
-    for record_id in result["missing"] + result["unlogged"]:
+    for record_id in result["missing_ids"] + result["unlogged_ids"]:
         console.print(record_id)
+    if result["more"]:
+        console.print("… and more: reconcile shorter periods.")
     return 1 if result["missing"] or result["unlogged"] else 0

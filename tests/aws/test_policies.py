@@ -238,7 +238,7 @@ def reconcile(function: Callable[..., Any], event: dict[str, Any]) -> None:
     line = {"at": datetime.now(UTC).isoformat(), "message": ACCEPTED, "id": str(uuid.uuid4())}
     log_lines(line)
     result = function(event, context())
-    assert result is None or result["missing"] == [line["id"]]
+    assert result is None or result["missing_ids"] == [line["id"]]
 
 
 # For each function, a program that makes it do every AWS call it can make.

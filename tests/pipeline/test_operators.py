@@ -305,7 +305,7 @@ def test_reconcile_period_reads_the_log_of_the_given_period(
     log.write_text(json.dumps(OLD))
     with wired(variables | {"ACCEPTED_LOG": f"file:{log}"}):
         result = invoke("reconcile-period", operator_event(since="2020-06-01T00:00:00Z"))
-        assert result["missing"] == [OLD["id"]]
+        assert result["missing_ids"] == [OLD["id"]]
         assert invoke("reconcile-period", operator_event())["accepted"] == 0
         until = {"since": "2020-05-31T23:00:00-01:00", "until": "2020-06-01T00:00:00.000001Z"}
-        assert invoke("reconcile-period", operator_event(**until))["missing"] == [OLD["id"]]
+        assert invoke("reconcile-period", operator_event(**until))["missing_ids"] == [OLD["id"]]
