@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -35,20 +36,22 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
         remaining_s: returns how many seconds are left.
         helps: only help with a deep buffer; see ``Replicator.run``.
     """
-    replicator = container.replicator()
     if helps:
-        replicator.run(remaining_s, helps=True)
+        container.replicator().run(remaining_s, helps=True)
         return
     try:
         _journal_deliveries(remaining_s)
     finally:
-        try:
-            replicator.run(remaining_s)
-        finally:
-            _keep_partitions_or_log()
+        _replicate_and_keep_partitions(remaining_s)
 
 
-def _keep_partitions_or_log() -> None:
+def _replicate_and_keep_partitions(remaining_s: Callable[[], float]) -> None:
+    try:
+        container.replicator().run(remaining_s)
+    except Exception:
+        with suppress(UnavailableError):  # the error of the run says enough
+            keep_partitions()
+        raise
     try:
         keep_partitions()
     except UnavailableError as error:  # an alarm rings if records stay without partitions

@@ -200,7 +200,7 @@ def test_an_exhausted_pool_fails_the_run_as_unavailable(
     service: Service, variables: dict[str, str], dynamodb: Any, table: str
 ) -> None:
     accepted = fill(dynamodb, table, RECORDS)
-    with wired(variables | {"DATABASE_POOL": "1"}):
+    with wired(variables | {"DATABASE_POOL": "1", "DATABASE_CONNECT_TIMEOUT_S": "0.5"}):
         with container.database().transaction(), pytest.raises(UnavailableError):
             service.replicate()
         service.replicate()
