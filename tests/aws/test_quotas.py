@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 
+from deploy import companion
 from deploy.merge_template import read
 from deploy.package import model_configuration
 from tests.aws.conftest import PARAMETERS
@@ -71,6 +72,11 @@ def test_names_fit_for_the_longest_stage_in_the_region_with_the_longest_name() -
     for function in model_configuration(LONGEST_STAGE)["lambda_functions"]:
         # Chalice names roles like functions, and adds "-event" to the names of schedules.
         assert len(f"punch-clock-{LONGEST_STAGE}-{function}-event") <= 64
+
+
+def test_stack_beside_chalice_fits_into_cloudformation_without_a_bucket(tmp_path: Path) -> None:
+    companion.write(LONGEST_STAGE, tmp_path / "companion.json")
+    assert (tmp_path / "companion.json").stat().st_size <= companion.MAX_BYTES
 
 
 def test_roles_of_functions_fit_into_iam() -> None:
