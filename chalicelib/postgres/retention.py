@@ -6,7 +6,7 @@ parked, and all of them are in the journal. Otherwise it is held, and the reason
 Invariants:
 
 - A month is dropped in one transaction, under the lock under which partitions are made. A process
-  that dies leaves all of it or nothing, and of two processes one drops it.
+  that dies has dropped all of it or nothing, and of two processes one drops it.
 - Nothing goes because one clock is ahead: ages count from the earlier of two (``earlier_now``).
 """
 

@@ -1,7 +1,7 @@
 """Empty a test's database, so that another test can use it.
 
-Copying the template and dropping the copy take Postgres half a second on a slow disk, which is most
-of the time of many tests; emptying a copy takes some hundredths of a second.
+Postgres copies and drops hundreds of files for a database, which takes up to a second on a slow
+disk. To empty a database takes a small part of that.
 """
 
 import time
