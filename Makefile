@@ -1,5 +1,8 @@
 # Each target sets up what it needs first. Python 3.11 or newer is all that must be there before.
 
+# Dozens of processes start here: each would compile every module if none kept the result.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 # Stamps of what is installed: what `make run` needs, the tools of tests and checks, the wheels to deploy.
@@ -94,7 +97,7 @@ coverage: $(DEV) $(WHEELS) ## Run every test, and measure which lines and branch
 
 soak: $(DEV) $(WHEELS) ## The long suites: half an hour of chaos, many rounds of kills and of random queries
 	CHAOS_SECONDS=1800 $(PYTEST) -n 0 -s tests/chaos $(ARGS)
-	SOAK=1 LIMITER_EXAMPLES=400 $(PYTEST) -m slow --timeout 1800 tests/unit $(ARGS)
+	SOAK=1 LIMITER_EXAMPLES=400 $(PYTEST) -m 'slow or soak' --timeout 1800 tests/unit tests/aws $(ARGS)
 	SOAK_ROUNDS=50 ODATA_EXAMPLES=8000 OPENAPI_EXAMPLES=500 $(PYTEST) --timeout 1800 \
 	  tests/faults tests/odata tests/pipeline/test_odata_fuzz.py tests/clients/test_openapi.py $(ARGS)
 

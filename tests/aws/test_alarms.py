@@ -88,7 +88,9 @@ def share_of(template: dict[str, Any], **counts: float | None) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("punches", OFFERED)
+@pytest.mark.parametrize(
+    "punches", [pytest.param(OFFERED[0], marks=pytest.mark.soak), *OFFERED[1:]]
+)
 def test_shift_change_rings_no_alarm_at_any_second_of_a_minute(
     punches: int, template: dict[str, Any]
 ) -> None:

@@ -222,7 +222,10 @@ def test_hundred_records_that_time_out_are_parked_and_hold_up_no_good_ones() -> 
     assert median(waits) <= 1.0
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize(
+    "share",
+    [0.1, pytest.param(0.3, marks=pytest.mark.soak), pytest.param(0.5, marks=pytest.mark.soak)],
+)
 def test_share_of_refused_records_does_not_lower_the_limit(share: float) -> None:
     def refuses(now: float, key: str, in_flight: int) -> CallResult:
         if random.Random(key).random() < share:

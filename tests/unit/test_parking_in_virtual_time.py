@@ -60,7 +60,7 @@ def statuses(world: World, prefix: str) -> dict[Status, int]:
     [
         pytest.param("502", 0.1, marks=pytest.mark.soak),
         pytest.param("404", 0.3, marks=pytest.mark.soak),
-        ("502", 0.5),
+        pytest.param("502", 0.5, marks=pytest.mark.soak),
         ("timeout", 0.3),
     ],
 )
@@ -100,7 +100,10 @@ def test_bad_record_among_sparse_good_ones_is_parked(per_minute: int, failure: s
     assert {row.attempts for key, row in rows.items() if key.startswith("good")} == {1}
 
 
-@pytest.mark.parametrize(("failure", "share"), [("502", 0.1), ("404", 0.1), ("404", 0.5)])
+@pytest.mark.parametrize(
+    ("failure", "share"),
+    [pytest.param("502", 0.1, marks=pytest.mark.soak), ("404", 0.1), ("404", 0.5)],
+)
 def test_share_of_bad_records_is_parked_after_the_least_number_of_attempts(
     share: float, failure: str
 ) -> None:
@@ -132,11 +135,11 @@ def test_suspects_at_the_head_of_the_queue_do_not_prolong_an_outage() -> None:
 @pytest.mark.parametrize(
     ("share", "per_s"),
     [
-        (0.3, 2.0),
+        pytest.param(0.3, 2.0, marks=pytest.mark.soak),
         (0.5, 0.2),
         (0.5, 2.0),
         pytest.param(0.5, 20.0, marks=pytest.mark.soak),
-        (0.7, 2.0),
+        pytest.param(0.7, 2.0, marks=pytest.mark.soak),
         (0.8, 5.0),
     ],
 )
@@ -162,7 +165,7 @@ def test_many_refused_records_are_parked_in_minutes_and_delay_no_good_ones(
     assert good[int(0.99 * len(good))] <= 60
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     failure=st.sampled_from(sorted(OUTAGES)),
     up_s=st.floats(1, 120),
@@ -188,7 +191,7 @@ def test_legacy_that_is_up_and_down_in_turn_parks_no_record(
     assert world.counts() == {Status.INTEGRATED: len(rows)}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     failures=st.lists(
         st.tuples(st.sampled_from(sorted(OUTAGES)), st.floats(0, 1)), min_size=1, max_size=6

@@ -64,7 +64,14 @@ def test_runs_shorter_than_two_pauses_learn_the_rate(
 
 
 @pytest.mark.parametrize("cycle_s", [0, pytest.param(60, marks=pytest.mark.soak)])
-@pytest.mark.parametrize(("burst", "pause_s"), [(5, 1), (20, 1), (200, 5)])
+@pytest.mark.parametrize(
+    ("burst", "pause_s"),
+    [
+        (5, 1),
+        pytest.param(20, 1, marks=pytest.mark.soak),
+        pytest.param(200, 5, marks=pytest.mark.soak),
+    ],
+)
 def test_trial_of_a_higher_rate_is_not_taken_for_a_refusal_of_some_calls(
     burst: float, pause_s: float, cycle_s: float
 ) -> None:
