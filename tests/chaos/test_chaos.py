@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.chaos.rounds import run
 
-# Two minutes in CI, with the same faults each time; ``make soak`` runs longer, with any.
+# A minute in CI, with the same faults each time; ``make soak`` runs longer, with any.
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 IS_SOAK = "CHAOS_SECONDS" in os.environ
 
