@@ -1,6 +1,6 @@
 """A genetic algorithm that finds the parameters of the adaptive limiter on simulated legacies.
 
-``python -m bench.evolve --help`` lists its options; docs/limit.md explains the method.
+``python -m bench.evolve --help`` lists its options; docs/limit-search.md explains the method.
 
 - ``__main__``: the command.
 - ``search``: the search: generations, finals, comparison on held-out legacies.

@@ -71,6 +71,23 @@ def test_relative_links_of_documents_resolve() -> None:
     assert broken == []
 
 
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_anchors_of_links_resolve() -> None:
+    links = matches_in_documents(r"\]\((?!https?:|mailto:)([^)#\s]*)#([^)\s]+)\)")
+    broken = [
+        f"{relative(document)}: {target}#{anchor}"
+        for document, (target, anchor) in links
+        if anchor not in anchors(document.parent / target if target else document)
+    ]
+    assert broken == []
+
+
 def test_paths_named_in_documents_exist() -> None:
     paths = matches_in_documents(r"`((?:chalicelib|clients|local|tests|bench|docs|\.ci)/[\w./-]+)`")
     missing = [
