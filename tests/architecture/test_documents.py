@@ -73,7 +73,9 @@ def test_relative_links_of_documents_resolve() -> None:
 
 def anchors(document: Path) -> set[str]:
     """Return the anchors of a document's headings, as GitHub makes them."""
-    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    text = re.sub(
+        r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
@@ -120,9 +122,10 @@ def test_lines_of_documents_fit_120_characters_outside_tables() -> None:
     assert long == []
 
 
-@pytest.mark.parametrize(
-    "record", sorted((PROJECT / "docs/decisions").glob("*.md")), ids=lambda path: path.stem
-)
+DECISIONS = sorted((PROJECT / "docs/decisions").glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("record", DECISIONS, ids=lambda path: path.stem)
 def test_decision_record_has_all_parts(record: Path) -> None:
     text = record.read_text(encoding="utf-8")
     assert re.match(rf"# {int(record.name[:4])}\. ", text)
@@ -130,6 +133,16 @@ def test_decision_record_has_all_parts(record: Path) -> None:
     assert re.search(r"^- Status: (accepted|superseded by .+)$", text, re.MULTILINE)
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert headings[:4] == ["Context", "Decision", "Alternatives rejected", "Consequences"]
+
+
+def test_index_of_decisions_has_each_record_with_its_number_and_title() -> None:
+    index = PROJECT / "docs/decisions/README.md"
+    rows = re.findall(
+        r"^\| (\d+) \| \[(.+)\]\((.+)\) \| .+ \|$", index.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    headings = [each.read_text(encoding="utf-8").partition("\n")[0] for each in DECISIONS]
+    assert [f"# {number}. {title}" for number, title, _ in rows] == headings
+    assert [file for _, _, file in rows] == [each.name for each in DECISIONS]
 
 
 def test_architecture_tree_has_each_module_and_package() -> None:
