@@ -91,7 +91,8 @@ def check_environment(function: str, variables: Mapping[str, str], reserved: int
         raise StageError(
             f"The settings of the function {function} take {size:,} bytes, and Lambda takes"
             f" {MAX_ENVIRONMENT_BYTES - reserved:,}. Put a long one, such as {longest}, into a"
-            " parameter, and refer to it: ssm:/punch-clock/STAGE/legacy-NAME."
+            " parameter, and refer to it: ssm:/punch-clock/STAGE/legacy-NAME"
+            " (docs/legacy-settings.md, A profile on AWS)."
         )
 
 

@@ -49,8 +49,6 @@ def profile(tmp_path: Path) -> Path:
 @pytest.fixture
 def parameters(profile: Path, tmp_path: Path) -> dict[str, str]:
     """The parameters that the commands put, by their names."""
-    if not shutil.which("jq"):
-        pytest.skip("jq is not installed")
     (tmp_path / "punch.xml").write_text(read_profile(profile)["LEGACY_BODY"] + "\n")
     programs = tmp_path / "bin"
     programs.mkdir()
