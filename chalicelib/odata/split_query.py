@@ -8,6 +8,9 @@ the other options and in any order. An encoded one (``%3B``) arrives as part of 
 Invariant: a query that conforms to the OData ABNF is restored as it was sent, or it is a 400. The
 order of the pieces proves nothing, so there must be exactly one way to join them. Each piece must
 stand in parentheses that accept its name and do not have it yet.
+
+Exception: a custom option that has the name of a parameter of ``$format``
+(``_is_format_parameter``) is joined to it.
 """
 
 from collections.abc import Sequence
@@ -79,10 +82,10 @@ def _with_format_parameters(pairs: Sequence[Pair]) -> Sequence[Pair]:
 
 
 def _is_format_parameter(name: str, media_type: str) -> bool:
-    """Return whether an option is a parameter of ``$format``.
+    """Return whether an option belongs to the media type in ``$format``.
 
-    The grammar has parameters after media types, and none after ``json``. Beside that, a name that
-    custom options may have is one of them.
+    A name with ``odata.`` always does. The other names do only beside a type with a slash, because
+    ``json`` takes no parameters.
     """
     lower = name.strip().lower()
     return lower.startswith("odata.") or ("/" in media_type and lower in FORMAT_PARAMETERS)
