@@ -102,8 +102,8 @@ def _until_sum(pipeline: Pipeline, attribute: Attribute, measure: str, limit: Li
     No row is kept after that, even if negative values reduce the sum below the limit again. Hence
     the running maximum of the sum of the preceding rows is compared, not that sum.
 
-    A percentage is of the ratio of two sums. If the total is negative, the ratio grows as the sum
-    of the rows falls: both are compared with the opposite sign.
+    ``toppercent`` and ``bottompercent`` compare that sum with a share of the total. If the total is
+    negative, both change sign, so that the comparison keeps its direction.
     """
     relation = pipeline.relation
     value = attribute.column(relation.it)

@@ -230,7 +230,8 @@ class BatchExecutor:
         if name[1:] in earlier:
             raise NotImplementedByServiceError(
                 f"A reference to a request of the same change set ({name[:100]}) is not supported:"
-                " its record is stored with the others. Refer to it after the change set.",
+                " the records of a change set are stored together, after all its requests are read."
+                " Refer to the record after the change set.",
                 target="url",
             )
         if not self._has_succeeded(name[1:], "url"):
