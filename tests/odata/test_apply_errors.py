@@ -3,18 +3,15 @@
 No other error occurs for random or hostile text, and none of it is executed as SQL.
 """
 
-import os
-
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
 from tests.odata.test_hostile import PAYLOADS, attempt
 from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
-
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "200"))
+from tests.support.odata.examples import thorough
 
 INVALID = [
     ("", "transformation"),
@@ -221,11 +218,7 @@ _FRAGMENTS = [
 _texts = st.lists(st.sampled_from(_FRAGMENTS), max_size=16).map("".join)
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@thorough
 @given(apply=_texts, option=_texts)
 def test_random_apply_text_is_answered_or_rejected(apply: str, option: str, client: Client) -> None:
     attempt(client, "PointRecords", ("$apply", apply), ("@a", option))

@@ -3,20 +3,17 @@
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 
 from chalicelib.errors import InvalidError
-from tests.odata.test_filter_property import EXAMPLES
 from tests.support.odata import apply_reference, reference
 from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
+from tests.support.odata.examples import EXAMPLES, thorough
 from tests.support.odata.strategies.apply import Chain, chains
 
-thorough = settings(
-    max_examples=max(20, EXAMPLES // 2),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+# A chain takes longer than a filter, and contains filters.
+fewer = settings(thorough, max_examples=max(20, EXAMPLES // 2))
 
 
 def check(client: Client, entity_set: str, chain: Chain, entities: list[Any]) -> None:
@@ -58,7 +55,7 @@ def check(client: Client, entity_set: str, chain: Chain, entities: list[Any]) ->
             )
 
 
-@thorough
+@fewer
 @given(chain=chains("Record"))
 def test_random_apply_on_records_matches_the_reference(
     chain: Chain, client: Client, data: DataSet
@@ -66,7 +63,7 @@ def test_random_apply_on_records_matches_the_reference(
     check(client, "PointRecords", chain, data.records)
 
 
-@thorough
+@fewer
 @given(chain=chains("Log"))
 def test_random_apply_on_logs_matches_the_reference(
     chain: Chain, client: Client, data: DataSet

@@ -1,24 +1,17 @@
 """A random filter selects the same entities in a Python reference and through the service."""
 
-import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 
 from chalicelib.errors import InvalidError
 from tests.support.odata import reference
 from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
+from tests.support.odata.examples import thorough
 from tests.support.odata.strategies.expressions import conditions
 from tests.support.odata.strategies.term import Term
-
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "200"))
-thorough = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 def selected(term: Term, entities: list[Any]) -> list[str] | None:

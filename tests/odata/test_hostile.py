@@ -1,13 +1,12 @@
 """Hostile and random requests get a regular response, and nothing in them is executed."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import (
@@ -24,19 +23,14 @@ from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
 from tests.support.odata.client import Client
 from tests.support.odata.dataset import DataSet
+from tests.support.odata.examples import EXAMPLES, thorough
 from tests.support.odata.strategies.expressions import conditions
 from tests.support.tokens import INTEGRATION
 
 # CPU time of this process for one request; the database is another process. Half a
 # second is usual, and several times as much on a busy machine that measures coverage.
 MAX_CPU_S = 5.0
-EXAMPLES = int(os.environ.get("ODATA_EXAMPLES", "200"))
 CLIENT_ERRORS = (InvalidError, NotFoundError, NotImplementedByServiceError, NotAcceptableError)
-thorough = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 PAYLOADS = [
     "'; DROP TABLE point_record; --", "' OR '1'='1", "' OR 1=1 --", "') OR ('a'='a",

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import InvalidError
@@ -17,10 +17,10 @@ from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
-from tests.odata.test_filter_property import EXAMPLES
 from tests.support.odata import dataset, reference
 from tests.support.odata.client import ROOT, Client, key_of
 from tests.support.odata.dataset import DataSet, Log
+from tests.support.odata.examples import EXAMPLES, thorough
 from tests.support.odata.strategies.expressions import orders
 from tests.support.odata.strategies.term import Term
 
@@ -41,11 +41,7 @@ def compare(keys: list[Key], left: Any, right: Any) -> int:
     return (-1 if last == "desc" else 1) * (-1 if left.id < right.id else 1)
 
 
-@settings(
-    max_examples=max(20, EXAMPLES // 4),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(thorough, max_examples=max(20, EXAMPLES // 4))
 @given(
     keys=st.lists(
         st.tuples(orders("Record"), st.sampled_from(["", " asc", " desc", " DESC "])), max_size=3

@@ -11,10 +11,10 @@ from hypothesis import event, given, settings
 
 from chalicelib.errors import InvalidError
 from chalicelib.settings import Settings
-from tests.odata.test_filter_property import EXAMPLES, thorough
 from tests.support.odata import reference
 from tests.support.odata.client import ROOT, Client
 from tests.support.odata.dataset import DataSet
+from tests.support.odata.examples import EXAMPLES, thorough
 from tests.support.odata.json_values import Number, readable
 from tests.support.odata.query_model import Query, expected_page, fails, queries
 

@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 from chalice.test import HTTPResponse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.odata.test_hostile import EXAMPLES, thorough
 from tests.support import fuzzing
+from tests.support.odata.examples import thorough
 from tests.support.service import Service, error_of
-
-bounded = settings(thorough, max_examples=EXAMPLES)
 
 
 @pytest.fixture
@@ -52,7 +50,7 @@ def require_expected_status(status: int, sent: Any) -> None:
     assert status < 500 or status == 501, (status, sent)
 
 
-@bounded
+@thorough
 @given(path=fuzzing.paths, query=fuzzing.queries, headers=fuzzing.headers)
 def test_random_get_requests_are_answered(
     filled: Service, path: str, query: str, headers: dict[str, str]
@@ -61,7 +59,7 @@ def test_random_get_requests_are_answered(
     request(filled, "GET", f"PointRecords?{query}", headers)
 
 
-@bounded
+@thorough
 @given(
     method=st.sampled_from(fuzzing.METHODS),
     path=fuzzing.paths,
@@ -76,7 +74,7 @@ def test_random_methods_and_bodies_are_answered(
     request(filled, "POST", f"PointRecords?{query}", {"Content-Type": "application/json"}, body)
 
 
-@bounded
+@thorough
 @given(body=fuzzing.multiparts, headers=fuzzing.headers)
 def test_random_multipart_batches_are_answered(
     filled: Service, body: bytes, headers: dict[str, str]
@@ -90,7 +88,7 @@ def test_random_multipart_batches_are_answered(
     request(filled, "POST", "$batch", multipart | headers, body)
 
 
-@bounded
+@thorough
 @given(body=fuzzing.json_batches, headers=fuzzing.headers)
 def test_random_json_batches_are_answered(
     filled: Service, body: bytes, headers: dict[str, str]
