@@ -4,13 +4,16 @@ URL Conventions 4.01, section 5.1.1.10.1, rules 1 to 5 and 11. ``functions`` exp
 subselect ends in ``OFFSET 0``.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from chalicelib.instant import MAX_FRACTION_DIGITS
 from chalicelib.odata.ast import Call, Cast, Literal, Node
 from chalicelib.odata.edm import INTEGER_RANGES, INTEGERS, NUMBERS, Edm
 from chalicelib.odata.expressions.functions import DATE_AS_TEXT, INSTANT_AS_TEXT
-from chalicelib.odata.language.literals import MAX_EXPONENT_DIGITS, read_as
+from chalicelib.odata.language.literals import DATE, GUID, MAX_EXPONENT_DIGITS, NUMBER, read_as
 
 _EXACT = {Edm.DOUBLE: "CAST(CAST({0} AS text) AS numeric)"}
 _TO_TEXT = {
@@ -23,54 +26,104 @@ _TO_TEXT = {
     Edm.DATE_TIME_OFFSET: INSTANT_AS_TEXT,
     **dict.fromkeys(INTEGERS, "CAST({0} AS text)"),
 }
-# The syntax of literals: a text has the value that ``language.literals`` reads from it, or null.
-# pg_input_is_valid decides whether the value exists. Postgres would accept the hour 24, and the
-# second 60 at any time.
-_DAY = "[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
+
+
+def _with(name: str, expression: str, result: str) -> str:
+    """Return the SQL of a result that uses the value of an expression by a name."""
+    return f"(SELECT {result} FROM (SELECT {expression} AS {name} OFFSET 0) AS named)"
+
+
+def _literal_braces(sql: str) -> str:
+    """Escape the braces of SQL that becomes a part of a template."""
+    return sql.replace("{", "{{").replace("}", "}}")
+
+
+def _instant(local: str) -> str:
+    """Return the SQL of a local time at the offset at the end of ``text``.
+
+    It is null outside the years 1 to 9999 in UTC. If its second is 60, it must be at midnight,
+    where a leap second can be: ``after_leap_second``. The offset is subtracted, because Postgres
+    reads none beyond 15:59.
+    """
+    offset = "substring(text FROM '[-+ ][0-9]{2}:[0-9]{2}$')"
+    return _with(
+        "utc",
+        f"{local} - COALESCE(CAST({offset} AS interval), interval '0')",
+        "CASE WHEN utc >= '0001-01-01' AND utc < '10000-01-01'"
+        " AND (substr(text, 17, 3) <> ':60' OR to_char(utc, 'HH24:MI') = '00:00')"
+        " THEN utc AT TIME ZONE 'UTC' END",
+    )
+
+
+def _duration(length: str) -> str:
+    """Return the SQL of a duration of this length with the sign of ``text``.
+
+    It is null outside the range of ``timedelta``, as which literals are read.
+    """
+    return _with(
+        "length",
+        length,
+        f"CASE WHEN length >= interval '{timedelta.max.days + 1} days'"
+        f" OR (left(text, 1) = '-' AND length > interval '{-timedelta.min.days} days') THEN NULL"
+        " WHEN left(text, 1) = '-' THEN - length ELSE length END",
+    )
+
+
+def _within(low: int, high: int) -> Callable[[str], str]:
+    """Return the function that returns the SQL of a number, null outside a range."""
+    result = f"CASE WHEN number BETWEEN {low} AND {high} THEN number END"
+    return lambda number: _with("number", number, result)
+
+
+@dataclass(frozen=True, slots=True)
+class _TextForm:
+    """How to read a value from the SQL value ``text``, as ``language.literals`` reads a literal.
+
+    Attributes:
+        pattern: the syntax of the literals.
+        readable: the part of the text that Postgres reads. ``pg_input_is_valid`` decides whether it
+            has a value.
+        sql_type: the type as which Postgres reads it; None for that of the EDM type.
+        value: returns the SQL of the value, from the SQL of what Postgres has read. It is null if
+            the type does not have the value.
+        truncates: whether digits beyond the microsecond are dropped. Postgres would round.
+    """
+
+    pattern: str
+    readable: str = "text"
+    sql_type: str | None = None
+    value: Callable[[str], str] = str
+    truncates: bool = False
+
+
+# Postgres would accept the hour 24, and the second 60 at any time.
 _MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_FRACTION = f"([.][0-9]{{{{1,{MAX_FRACTION_DIGITS}}}}})?"
-_DECIMAL = "[-+]?[0-9]+([.][0-9]+)?"
-_FORMS = {
-    Edm.BOOLEAN: "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]",
-    Edm.GUID: "[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}",
-    Edm.DATE: _DAY,
-    Edm.TIME_OF_DAY: f"{_MINUTE}(:[0-5][0-9]{_FRACTION})?",
-    Edm.DATE_TIME_OFFSET: f"{_DAY}[Tt]{_MINUTE}(:([0-5][0-9]|60){_FRACTION})?"
-    f"([Zz]|[-+ ]{_MINUTE})?",
-    Edm.DURATION: "-?P(?=.)([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?",
-    Edm.DECIMAL: f"{_DECIMAL}([eE][-+]?[0-9]{{{{1,{MAX_EXPONENT_DIGITS}}}}})?",
-    Edm.DOUBLE: f"{_DECIMAL}([eE][-+]?[0-9]+)?|-?INF|NaN",
-    **dict.fromkeys(INTEGERS, "[-+]?[0-9]+"),
-}
-# The part of a text that Postgres reads as the value.
-_READ_BY_POSTGRES = {
-    # Postgres accepts no offset beyond 15:59, so the offset is subtracted.
-    Edm.DATE_TIME_OFFSET: ("substring(v FROM '^.{{11}}[0-9:.]+')", "timestamp"),
-    # It accepts no sign before the P.
-    Edm.DURATION: ("ltrim(v, '-')", Edm.DURATION.sql),
-}
-# The types whose digits beyond the microsecond are truncated. Postgres would round.
-_TRUNCATED = (Edm.TIME_OF_DAY, Edm.DATE_TIME_OFFSET, Edm.DURATION)
-# The value ``r`` of ``_READ_BY_POSTGRES`` as the value of the text ``v``; null if it has none.
-_VALUES: dict[Edm, str] = {
-    # An instant of the years 1 to 9999 in UTC. If its second is 60, it must be at midnight, where
-    # a leap second can be: ``after_leap_second``.
-    Edm.DATE_TIME_OFFSET: "(SELECT CASE WHEN i >= '0001-01-01' AND i < '10000-01-01'"
-    " AND (substr(v, 17, 3) <> ':60' OR to_char(i, 'HH24:MI') = '00:00')"
-    " THEN i AT TIME ZONE 'UTC' END FROM (SELECT {r}"
-    " - COALESCE(CAST(substring(v FROM '[-+ ][0-9]{{2}}:[0-9]{{2}}$') AS interval), interval '0')"
-    " AS i OFFSET 0) AS u)",
-    # A duration of ``timedelta``.
-    Edm.DURATION: "(SELECT CASE WHEN i >= interval '1000000000 days'"
-    " OR (left(v, 1) = '-' AND i > interval '999999999 days') THEN NULL"
-    " WHEN left(v, 1) = '-' THEN - i ELSE i END FROM (SELECT {r} AS i OFFSET 0) AS u)",
+_FRACTION = f"([.][0-9]{{1,{MAX_FRACTION_DIGITS}}})?"
+_INTEGER = "[-+]?[0-9]+"
+_TEXT_FORMS = {
+    Edm.BOOLEAN: _TextForm("[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]"),
+    Edm.GUID: _TextForm(GUID),
+    Edm.DATE: _TextForm(DATE),
+    Edm.TIME_OF_DAY: _TextForm(f"{_MINUTE}(:[0-5][0-9]{_FRACTION})?", truncates=True),
+    Edm.DATE_TIME_OFFSET: _TextForm(
+        f"{DATE}[Tt]{_MINUTE}(:([0-5][0-9]|60){_FRACTION})?([Zz]|[-+ ]{_MINUTE})?",
+        readable="substring(text FROM '^.{11}[0-9:.]+')",
+        sql_type="timestamp",
+        value=_instant,
+        truncates=True,
+    ),
+    Edm.DURATION: _TextForm(
+        "-?P(?=.)([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?",
+        readable="ltrim(text, '-')",  # Postgres accepts no sign before the P
+        value=_duration,
+        truncates=True,
+    ),
+    Edm.DECIMAL: _TextForm(f"{_INTEGER}([.][0-9]+)?([eE][-+]?[0-9]{{1,{MAX_EXPONENT_DIGITS}}})?"),
+    Edm.DOUBLE: _TextForm(f"{NUMBER}|-?INF|NaN"),
+    **dict.fromkeys(INTEGERS, _TextForm(_INTEGER)),
     # SQL has no integers of one byte.
-    **{
-        each: f"(SELECT CASE WHEN i BETWEEN {low} AND {high} THEN i END"
-        " FROM (SELECT {r} AS i OFFSET 0) AS u)"
-        for each, (low, high) in INTEGER_RANGES.items()
-        if each in (Edm.BYTE, Edm.SBYTE)
-    },
+    Edm.BYTE: _TextForm(_INTEGER, value=_within(*INTEGER_RANGES[Edm.BYTE])),
+    Edm.SBYTE: _TextForm(_INTEGER, value=_within(*INTEGER_RANGES[Edm.SBYTE])),
 }
 
 
@@ -92,11 +145,11 @@ def is_of(operand: Node, target: Edm) -> Node:
     """Test whether the operand can be cast to the target type. Null can be cast to any type."""
     probe = cast(operand, target)
     if isinstance(probe, Cast) and probe is not operand:
-        test = f"{probe.template.format('i.v')} IS NOT NULL"
+        test = f"{probe.template.format('operand')} IS NOT NULL"
     else:
         test = "FALSE" if isinstance(probe, Literal) and probe.value is None else "TRUE"
-    template = "(SELECT v IS NULL OR " + test.replace("{", "{{").replace("}", "}}")
-    return Call(template + " FROM (SELECT {0} AS v OFFSET 0) AS i)", (operand,), Edm.BOOLEAN)
+    template = _with("operand", "{0}", f"operand IS NULL OR {_literal_braces(test)}")
+    return Call(template, (operand,), Edm.BOOLEAN)
 
 
 def _read(target: Edm, text: str) -> Any:
@@ -117,21 +170,21 @@ def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
     if target in INTEGERS:
         low, high = INTEGER_RANGES[target]
         exact = _EXACT.get(source, "CAST({0} AS numeric)")
-        return (
-            f"(SELECT CASE WHEN v BETWEEN {low} AND {high} THEN CAST(v AS {target.sql}) END"
-            f" FROM (SELECT round({exact}) AS v OFFSET 0) AS c)"
-        ), False
+        result = f"CASE WHEN number BETWEEN {low} AND {high} THEN CAST(number AS {target.sql}) END"
+        return _with("number", f"round({exact})", result), False
     return _EXACT.get(source, f"CAST({{0}} AS {target.sql})"), True
 
 
 def _from_text(target: Edm) -> str:
-    """Return the SQL that reads a text as a literal of a type."""
-    text, of = _READ_BY_POSTGRES.get(target, ("v", target.sql))
-    digits = f"regexp_replace({text}, '([.][0-9]{{{{6}}}})[0-9]+', '\\1')"
-    value = f"CAST({digits if target in _TRUNCATED else text} AS {of})"
-    value = _VALUES.get(target, "{r}").replace("{r}", value)
-    return (
-        f"(SELECT CASE WHEN v ~ '^(?:{_FORMS[target]})$'"
-        f" AND pg_input_is_valid({text}, '{of}') THEN {value} END"
-        " FROM (SELECT {0} AS v OFFSET 0) AS c)"
+    """Return the SQL that reads a text as a literal of a type; null if it is none."""
+    form = _TEXT_FORMS[target]
+    sql_type = form.sql_type or target.sql
+    digits = form.readable
+    if form.truncates:
+        digits = f"regexp_replace({form.readable}, '([.][0-9]{{6}})[0-9]+', '\\1')"
+    result = (
+        f"CASE WHEN text ~ '^(?:{form.pattern})$'"
+        f" AND pg_input_is_valid({form.readable}, '{sql_type}')"
+        f" THEN {form.value(f'CAST({digits} AS {sql_type})')} END"
     )
+    return _with("text", "{0}", _literal_braces(result))
