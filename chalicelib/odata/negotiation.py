@@ -33,7 +33,6 @@ _PREFERRED = re.compile(
     r'\s*+(?P<name>[\w.-]++)\s*+(?:=\s*+(?:"(?P<quoted>[^"]*+)"|(?P<bare>[^\s";]*+))\s*+)?(?:;.*)?'
 )
 _SIZE = re.compile(r"[0-9]{1,9}")
-_BOOLEANS = ("true", "false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def preferred_return(headers: Mapping[str, str]) -> str | None:
 def preferred_to_continue(headers: Mapping[str, str]) -> bool | None:
     """Return the ``continue-on-error`` preference of a batch, or None; no value means true."""
     for _, value in _preferences(headers, "continue-on-error"):
-        if value.lower() in ("", *_BOOLEANS):
+        if value.lower() in ("", "true", "false"):
             return value.lower() != "false"
     return None
 

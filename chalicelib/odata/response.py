@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chalicelib.odata.etag import etag_of
+from chalicelib.odata.language.option_names import full_name
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.negotiation import JsonFormat
 from chalicelib.odata.query.options import Options
@@ -16,7 +17,7 @@ from chalicelib.odata.sql.entity_json import UNESCAPED, query_string
 from chalicelib.odata.sql.json_functions import JsonStyle
 
 # The options that a nextLink omits, because its skip token contains them.
-_IN_SKIP_TOKEN = frozenset({"$top", "top", "$skip", "skip", "$skiptoken"})
+_IN_SKIP_TOKEN = ("$top", "$skip", "$skiptoken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class ResponseBuilder:
         pairs = [
             (name, value)
             for name, value in self.options.given
-            if name.strip().lower() not in _IN_SKIP_TOKEN
+            if full_name(name) not in _IN_SKIP_TOKEN
         ]
         pairs.append(("$skiptoken", token))
         return f"{self.service_root}/{quote(resource.path, UNESCAPED)}?{query_string(pairs)}"

@@ -26,6 +26,7 @@ from chalicelib.odata.batch import json_format, multipart
 from chalicelib.odata.batch.executor import BatchExecutor, IndividualRequest
 from chalicelib.odata.create import Creation, create, parse_creation
 from chalicelib.odata.etag import etag_of, is_modified
+from chalicelib.odata.language.option_names import full_name
 from chalicelib.odata.media_types import JSON
 from chalicelib.odata.model import ENTITY_TYPES, POINT_RECORD
 from chalicelib.odata.pending import PendingRecordReader, PendingRecords
@@ -270,7 +271,7 @@ def _is_entity_path(segments: Sequence[str]) -> bool:
 
 def _path_from_id(request: ODataRequest) -> ODataRequest:
     """Turn ``$entity?$id=…`` into the request for that entity: URL Conventions 4.01, 4.10."""
-    ids = [value for name, value in request.query if _is_id_option(name)]
+    ids = [value for name, value in request.query if full_name(name) == "$id"]
     if len(ids) != 1:
         raise InvalidError(
             "$entity requires exactly one $id option, the URL of an entity.", target="$id"
@@ -280,7 +281,7 @@ def _path_from_id(request: ODataRequest) -> ODataRequest:
     not_an_entity = InvalidError(f"{ids[0][:200]} is not the URL of an entity.", target="$id")
     if query or segments in _SYSTEM_PATHS or _is_entity_path(segments):
         raise not_an_entity
-    other_options = [(name, value) for name, value in request.query if not _is_id_option(name)]
+    other_options = [(name, value) for name, value in request.query if full_name(name) != "$id"]
     aliases = parse_options(other_options).aliases
     resource = read_resource(segments, aliases, request.principal)
     if resource.kind is not Kind.ENTITY:
@@ -289,10 +290,6 @@ def _path_from_id(request: ODataRequest) -> ODataRequest:
     if cast_to not in ([], [resource.entity.qualified_name]):
         raise NotFoundError(f"{ids[0][:200]} is not of the type {cast_to[0]}.", target="$id")
     return replace(request, path=path, query=other_options)
-
-
-def _is_id_option(name: str) -> bool:
-    return name.strip().lower() in ("$id", "id")
 
 
 def _error_response(request: ODataRequest, error: PunchClockError) -> ODataResponse:

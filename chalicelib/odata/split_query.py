@@ -19,9 +19,10 @@ from itertools import permutations
 from math import perm
 
 from chalicelib.errors import InvalidError
+from chalicelib.odata.language.option_names import OF_COUNT, OF_REFERENCES
 from chalicelib.odata.language.option_piece import (
     ALL_OPTIONS,
-    NESTED,
+    IN_PARENTHESES,
     Pair,
     Piece,
     depth_after,
@@ -30,8 +31,6 @@ from chalicelib.odata.language.option_piece import (
 from chalicelib.odata.media_types import FORMAT_PARAMETERS
 
 _NONE: frozenset[str] = frozenset()
-_OF_COUNT = frozenset({"$filter", "$search"})
-_OF_REFERENCES = _OF_COUNT | {"$count", "$orderby", "$skip", "$top"}
 # Every order of so many pieces is tried: 120, of so many parentheses and semicolons.
 _MAX_PIECES = 5
 _MAX_MARKS = 500
@@ -223,7 +222,7 @@ def _add(opened: list[_Group], piece: Piece) -> bool:
             continue
         if mark.kind == "(":
             # Parentheses of a function or of an expression contain no options.
-            is_options = option is not None and (option in NESTED or option.startswith("@"))
+            is_options = option is not None and (option in IN_PARENTHESES or option.startswith("@"))
             opened.append(_Group(_accepted(piece.pair[1][: mark.at]) if is_options else _NONE))
             option = option if is_options else None
         if option is not None and not opened[-1].add(option):
@@ -234,5 +233,5 @@ def _add(opened: list[_Group], piece: Piece) -> bool:
 def _accepted(before: str) -> frozenset[str]:
     """Return the options that the grammar allows in the parentheses after a path."""
     if before.endswith("$count"):
-        return _OF_COUNT
-    return _OF_REFERENCES if before.endswith("$ref") else NESTED
+        return OF_COUNT
+    return OF_REFERENCES if before.endswith("$ref") else IN_PARENTHESES

@@ -83,6 +83,17 @@ def test_custom_options_are_ignored(client: Client) -> None:
     )
 
 
+def test_top_and_skip_may_exceed_any_number_of_rows(client: Client) -> None:
+    many = "9" * 30
+    expanded = client.pages("PointRecords", ("$expand", "logs"))
+    assert client.pages("PointRecords", ("$expand", f"logs($top={many})")) == expanded
+    skipped = client.pages("PointRecords", ("$expand", f"logs($skip={many})"))
+    assert not any(record["logs"] for page in skipped for record in page)
+    records = client.pages("PointRecords")
+    assert client.pages("PointRecords", ("$apply", f"top({many})")) == records
+    assert client.pages("PointRecords", ("$apply", f"skip({many})")) == [[]]
+
+
 def test_select_returns_only_the_selected_properties(client: Client) -> None:
     response = client.json("PointRecords", ("$select", " status , id,logs"), ("$top", "1"))
     assert response["@odata.context"] == f"{ROOT}/$metadata#PointRecords(id,status,logs)"

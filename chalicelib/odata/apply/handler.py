@@ -25,30 +25,14 @@ from chalicelib.odata.expressions.search import parse_search
 from chalicelib.odata.language.lexer import tokenize
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType
-from chalicelib.odata.query.options import Options
+from chalicelib.odata.query.options import APPLY, SUPPORTED, Options
 from chalicelib.odata.query.page_request import PageRequest, PageSizes
 from chalicelib.odata.query.parse_query import is_cacheable
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.json_functions import JsonStyle
 from chalicelib.odata.sql.select_statements import Statement
 
-_SUPPORTED = (
-    "$apply",
-    "$compute",
-    "$filter",
-    "$search",
-    "$orderby",
-    "$select",
-    "$top",
-    "$skip",
-    "$count",
-    "$format",
-)
-# Options that are not supported together with $apply, and what to use instead.
-_UNSUPPORTED = {
-    "$expand": "Group by the properties that you need, as in groupby((point/employerId)).",
-}
-
+_SUPPORTED = (SUPPORTED - {"$expand", "$skiptoken"}) | {APPLY}
 # Characters. A longer order key could make a nextLink too long for clients.
 _MAX_KEY_LENGTH = 200
 
@@ -102,11 +86,12 @@ def count_statement(resource: Resource, options: Options, bounds: ApplyBounds) -
 
 
 def _require_supported(options: Options, *further: str) -> None:
-    for name, alternative in _UNSUPPORTED.items():
-        if options.text(name) is not None:
-            raise NotImplementedByServiceError(
-                f"{name} with $apply is not supported. {alternative}", target=name
-            )
+    if options.text("$expand") is not None:
+        raise NotImplementedByServiceError(
+            "$expand with $apply is not supported. Group by the properties that you need, as in"
+            " groupby((point/employerId)).",
+            target="$expand",
+        )
     options.allow(*_SUPPORTED, *further)
 
 

@@ -17,7 +17,6 @@ from chalicelib.odata.language.literals import read_number
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
 
-_NATURAL = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
 _SUM_OF_PRECEDING = (
     "COALESCE(sum({{0}}) OVER ({0} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)"
@@ -28,11 +27,11 @@ _RUNNING_MAX = "max({{0}}) OVER ({0} ROWS UNBOUNDED PRECEDING)"
 
 
 def top(pipeline: Pipeline, span: Span) -> Relation:
-    return _slice(pipeline.relation, top=_whole_number(span))
+    return _slice(pipeline.relation, top=span.natural())
 
 
 def skip(pipeline: Pipeline, span: Span) -> Relation:
-    return _slice(pipeline.relation, skip=_whole_number(span))
+    return _slice(pipeline.relation, skip=span.natural())
 
 
 def ranked(name: str, measure: str, *, descending: bool) -> Callable[[Pipeline, Span], Relation]:
@@ -59,12 +58,6 @@ def ranked(name: str, measure: str, *, descending: bool) -> Callable[[Pipeline, 
         return _until_sum(pipeline, attribute, measure, limit)
 
     return read
-
-
-def _whole_number(span: Span) -> int:
-    if not _NATURAL.fullmatch(span.text):
-        raise syntax_error("A non-negative integer is expected", span.at)
-    return int(span.text)
 
 
 def _limit(measure: str, span: Span, value: Node) -> Literal:

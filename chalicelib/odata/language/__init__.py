@@ -3,6 +3,7 @@
 Start with ``lexer``. Types and names are checked later, in ``expressions``.
 
 - ``span``: split an option's text at separators outside quotes and brackets.
+- ``option_names``: the system query options, and those within ``$expand``.
 - ``expand_items``: split ``$expand`` into items with nested options.
 - ``option_piece``: scan an option that may be a piece of one.
 - ``lexer``, ``lexer_state``: split an expression into tokens.

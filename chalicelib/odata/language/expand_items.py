@@ -9,16 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chalicelib.odata.ast import Place
+from chalicelib.odata.language.option_names import NESTED, full_name
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.language.tokens import SPACES
-
-NESTED_OPTIONS = frozenset(
-    {
-        "$compute", "$count", "$expand", "$filter", "$levels", "$orderby", "$search", "$select",
-        "$skip", "$top",
-    }
-)  # fmt: skip
 
 _OPTION_NAME = re.compile(r"[ \t\r\n]*(?P<name>[$@]?[^\W\d]\w{0,127})[ \t\r\n]*=")
 _PATH = re.compile(r"[^(),;]*")
@@ -140,9 +134,9 @@ class _ItemReader:
 
 
 def _option_name(name: str, at: Place) -> str:
-    full = name.lower() if name.startswith("$") else f"${name.lower()}"
+    full = full_name(name)
     if full == "$apply":
         raise unsupported("$apply within $expand is not supported", at)
-    if full not in NESTED_OPTIONS:
+    if full not in NESTED:
         raise syntax_error(f"{name} is not an option of $expand", at)
     return full

@@ -30,6 +30,8 @@ GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?")
 _INSTANT = re.compile(rf"({DATE})[Tt]({CLOCK})({OFFSET})?")
+_NATURAL = re.compile(r"[0-9]+")
+_MAX_NATURAL = 2**62
 _NUMBER = re.compile(NUMBER)
 _DECIMAL = re.compile(rf"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{{1,{MAX_EXPONENT_DIGITS}}})?")
 _NOT_ZERO = re.compile(r"[-+]?[0.]*[1-9]")
@@ -127,6 +129,12 @@ def read_boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("is neither true nor false")
     return text.lower() == "true"
+
+
+def read_natural(text: str) -> int:
+    """Parse a number of rows; read one that no table can have as one that fits in a bigint."""
+    digits = _matched(_NATURAL, text, "is not a non-negative integer").group().lstrip("0")
+    return min(int(digits[:20] or 0), _MAX_NATURAL)
 
 
 def read_as(target: Edm, text: str) -> Any:

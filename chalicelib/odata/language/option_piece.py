@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from chalicelib.odata.language.expand_items import NESTED_OPTIONS
+from chalicelib.odata.language.option_names import NESTED, SYSTEM, full_name
 from chalicelib.odata.language.tokens import QUOTED
 
 Pair = tuple[str, str]
 
 # @ stands for aliases. The service rejects a nested $apply, but the grammar does not.
-NESTED = NESTED_OPTIONS | {"$apply", "@"}
-ALL_OPTIONS = NESTED | {"$deltatoken", "$format", "$id", "$index", "$skiptoken"}
-_DOLLAR_REQUIRED = ("$skiptoken", "$deltatoken")
-_ALIAS = re.compile(r"@[^\W\d]\w*")
+IN_PARENTHESES = NESTED | {"$apply", "@"}
+ALL_OPTIONS = SYSTEM | {"@"}
 # A string, an unclosed quote, or what opens, separates and closes nested options.
 _MARKS = re.compile(
     rf"{QUOTED}|['\"]|(?P<mark>[(;])(?:[ \t\r\n]*+(?P<name>[$@]?\w++)[ \t\r\n]*+=[ \t\r\n]*+)?|\)"
@@ -27,13 +25,12 @@ _MARKS_IN_SEARCH = re.compile(r'"[^"]*+"|["();]')
 
 
 def option_name(name: str) -> str | None:
-    """Return the full name of a system query option or alias; None for a custom option."""
+    """Return the full name of a system query option or alias; None for a custom option.
+
+    The name of an alias may be invalid: who reads the options says so.
+    """
     name = name.strip()
-    if name.startswith("@"):
-        return name if _ALIAS.fullmatch(name) else None
-    full = name.lower() if name.startswith("$") else f"${name.lower()}"
-    is_system = full in ALL_OPTIONS and (name.startswith("$") or full not in _DOLLAR_REQUIRED)
-    return full if is_system else None
+    return name if name.startswith("@") else full_name(name)
 
 
 class Mark(NamedTuple):

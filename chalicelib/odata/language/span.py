@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from chalicelib.odata.ast import Place
+from chalicelib.odata.language.literals import read_natural
 from chalicelib.odata.language.parser import syntax_error
 from chalicelib.odata.language.tokens import QUOTED, SPACES
 
@@ -117,6 +118,17 @@ class Span:
         if not _NAME.fullmatch(self.text):
             raise syntax_error(f"{what} must consist of letters, digits and underscores", self.at)
         return self.text
+
+    def natural(self) -> int:
+        """Return the text as a number of rows: ``read_natural``.
+
+        Raises:
+            InvalidError: it is not a non-negative integer.
+        """
+        try:
+            return read_natural(self.text)
+        except ValueError as error:
+            raise syntax_error("A non-negative integer is expected", self.at) from error
 
     def _outside(
         self, pattern: str, start: int | None = None, *, phrases: bool = False

@@ -7,14 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chalicelib.odata.language.expand_items import NESTED_OPTIONS, ExpandItem, too_deep
+from chalicelib.odata.language.expand_items import ExpandItem, too_deep
+from chalicelib.odata.language.option_names import NESTED, OF_COUNT, OF_REFERENCES
 from chalicelib.odata.language.parser import syntax_error, unsupported
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation
 from chalicelib.odata.query.projection import ExpandForm
 
-_COUNT_OPTIONS = frozenset({"$filter", "$search"})
-_REFERENCE_OPTIONS = _COUNT_OPTIONS | {"$orderby", "$skip", "$top", "$count"}
 _SINGLE_ENTITY_OPTIONS = frozenset({"$compute", "$expand", "$levels", "$select"})
 # In which items of one navigation property may differ.
 _MERGED_OPTIONS = ("$select", "$expand")
@@ -148,13 +147,13 @@ def _require_accepted_options(path: ExpandPath) -> None:
     """Reject the options and aliases that this kind of path does not accept."""
     item, form = path.item, path.form
     is_single = path.navigation is not None and not path.navigation.collection
-    accepted = NESTED_OPTIONS
+    accepted = NESTED
     if path.navigation is None:
         accepted = frozenset({"$levels"} if form is ExpandForm.ENTITIES else ())
     elif form is ExpandForm.COUNT:
-        accepted = _COUNT_OPTIONS
+        accepted = OF_COUNT
     elif form is ExpandForm.REFERENCES:
-        accepted = frozenset() if is_single else _REFERENCE_OPTIONS
+        accepted = frozenset() if is_single else OF_REFERENCES
     elif is_single:
         accepted = _SINGLE_ENTITY_OPTIONS
     for name, option in item.options.items():

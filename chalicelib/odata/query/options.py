@@ -1,35 +1,24 @@
 """Split the query string into system query options and parameter aliases, as unparsed text.
 
-The ``$`` of a system query option may be omitted, and its case does not matter (4.01). An option
-that the standard does not have is a 400, one that the service does not support a 501. Custom
-options of clients are ignored. URL Conventions 4.01, section 5.
+An option that the standard does not have is a 400, one that the service does not support a 501.
+Custom options of clients are ignored. URL Conventions 4.01, section 5.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chalicelib.errors import InvalidError, NotFoundError, NotImplementedByServiceError
 from chalicelib.odata.language.earlier_versions import advice_on_option
+from chalicelib.odata.language.literals import read_boolean, read_natural
+from chalicelib.odata.language.option_names import NESTED, full_name
+from chalicelib.odata.language.tokens import ALIAS
 
-SUPPORTED = frozenset(
-    {
-        "$compute", "$count", "$expand", "$filter", "$format", "$orderby", "$search", "$select",
-        "$skip", "$skiptoken", "$top",
-    }
-)  # fmt: skip
+SUPPORTED = (NESTED - {"$levels"}) | {"$format", "$skiptoken"}
 # Not in SUPPORTED, because it changes the meaning of the other options.
 APPLY = "$apply"
 _UNSUPPORTED = frozenset({"$deltatoken", "$id", "$index"})
-# Without the dollar sign, these are custom options.
-_DOLLAR_REQUIRED = frozenset({"$skiptoken", "$deltatoken"})
-_ALIAS = re.compile(r"@[^\W\d]\w{0,127}")
 # Every resource accepts it: Protocol 4.01, 11.2.12.
 _SCHEMA_VERSION = "$schemaversion"
-_NATURAL = re.compile(r"[0-9]+")
-
-# No table has so many rows, and it fits in a bigint.
-_MAX_NATURAL = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +47,10 @@ class Options:
         text = self.texts.get(name)
         if text is None:
             return None
-        if not _NATURAL.fullmatch(text):
-            raise InvalidError(f"{name} must be a non-negative integer.", target=name)
-        digits = text.lstrip("0") or "0"
-        return min(int(digits), _MAX_NATURAL) if len(digits) < 20 else _MAX_NATURAL
+        try:
+            return read_natural(text)
+        except ValueError as error:
+            raise InvalidError(f"{name} must be a non-negative integer.", target=name) from error
 
     def boolean(self, name: str) -> bool:
         """Return a Boolean option, false without it.
@@ -69,10 +58,10 @@ class Options:
         Raises:
             InvalidError: the value is neither true nor false.
         """
-        text = self.texts.get(name, "false").lower()
-        if text not in ("true", "false"):
-            raise InvalidError(f"{name} must be true or false.", target=name)
-        return text == "true"
+        try:
+            return read_boolean(self.texts.get(name, "false"))
+        except ValueError as error:
+            raise InvalidError(f"{name} must be true or false.", target=name) from error
 
     def require_valid_page(self) -> None:
         """Check the options that choose a page of a collection, also where they change nothing.
@@ -106,7 +95,7 @@ def parse_options(query: Sequence[tuple[str, str]]) -> Options:
         name = given.strip()
         _require_valid_characters(name, value)
         if name.startswith("@"):
-            if not _ALIAS.fullmatch(name):
+            if not ALIAS.fullmatch(name):
                 raise InvalidError(
                     f"{name[:100]} is not a valid name of a parameter alias.", target=name[:100]
                 )
@@ -126,16 +115,13 @@ def parse_options(query: Sequence[tuple[str, str]]) -> Options:
 
 def _system_option(name: str) -> str | None:
     """Return the full name of a system query option, or None for a custom option."""
-    lower = name.lower()
-    full = lower if lower.startswith("$") else f"${lower}"
-    if full != lower and full in _DOLLAR_REQUIRED:
-        return None
+    full = full_name(name)
     if full in SUPPORTED or full in (APPLY, _SCHEMA_VERSION):
         return full
     if full in _UNSUPPORTED:
         raise NotImplementedByServiceError(f"{full} is not supported.", target=full)
     if name.startswith("$"):
-        reason = advice_on_option(lower) or f"{name[:100]} is not a system query option"
+        reason = advice_on_option(name.lower()) or f"{name[:100]} is not a system query option"
         raise InvalidError(f"{reason}.", target=name[:100])
     return None
 

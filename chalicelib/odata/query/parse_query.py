@@ -6,7 +6,6 @@ Queries are immutable and cached: the next page of a query, or the query that a 
 every few seconds, is not parsed again.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,6 +16,7 @@ from chalicelib.odata.expressions.scope import QueryTokens, Scope
 from chalicelib.odata.expressions.search import parse_search
 from chalicelib.odata.language.expand_items import ExpandItem, read_items
 from chalicelib.odata.language.lexer import tokenize
+from chalicelib.odata.language.literals import read_boolean
 from chalicelib.odata.language.parser import Bounds, Token, syntax_error
 from chalicelib.odata.language.span import Span
 from chalicelib.odata.model import EntityType, Navigation
@@ -30,7 +30,6 @@ from chalicelib.odata.query.total_order import total_order
 QUERY_OPTIONS = ("$compute", "$filter", "$search", "$orderby", "$select", "$expand")
 # The nested options that the nextLink of an expansion omits.
 _PAGE_OPTIONS = ("$top", "$skip", "$levels")
-_NATURAL = re.compile(r"[0-9]{1,18}")
 _MAX_CACHEABLE_CHARACTERS = 10_000
 
 
@@ -231,8 +230,8 @@ class _QueryParser:
             projection,
             query.conditions,
             total_order(projection.it, query.order, query.conditions),
-            _natural(options.get("$skip")) or 0,
-            _natural(options.get("$top")),
+            options["$skip"].natural() if "$skip" in options else 0,
+            options["$top"].natural() if "$top" in options else None,
             _boolean(options.get("$count")),
             None if outer_variables else given,
         )
@@ -269,17 +268,10 @@ class _QueryParser:
         )
 
 
-def _natural(span: Span | None) -> int | None:
-    if span is None:
-        return None
-    if not _NATURAL.fullmatch(span.text):
-        raise syntax_error("A non-negative integer of at most 18 digits is expected", span.at)
-    return int(span.text)
-
-
 def _boolean(span: Span | None) -> bool:
     if span is None:
         return False
-    if span.text.lower() not in ("true", "false"):
-        raise syntax_error("true or false is expected", span.at)
-    return span.text.lower() == "true"
+    try:
+        return read_boolean(span.text)
+    except ValueError as error:
+        raise syntax_error("true or false is expected", span.at) from error

@@ -10,6 +10,7 @@ import pytest
 from chalicelib.errors import InvalidError
 from chalicelib.odata.language.expand_items import ExpandItem, read_items
 from chalicelib.odata.language.span import Span
+from chalicelib.odata.query.options import parse_options
 from chalicelib.odata.split_query import rejoin
 from local.gateway import split_query
 
@@ -85,6 +86,13 @@ def test_query_with_more_or_less_than_one_way_is_refused(query: str) -> None:
         with pytest.raises(InvalidError, match="Write ; as %3B") as caught:
             rejoin(arrived(query, seed))
         assert caught.value.target in ("$expand", "$filter", "$search", "$format", "@a")
+
+
+@pytest.mark.parametrize("name", ["@1", "@", f"@{'a' * 129}"])
+def test_split_alias_with_an_invalid_name_is_refused_for_its_name(name: str) -> None:
+    joined = rejoin(arrived(f"{name}=logs/$count($filter=attempt eq 1;$search=x)"))
+    with pytest.raises(InvalidError, match="not a valid name of a parameter alias"):
+        parse_options(joined)
 
 
 @pytest.mark.parametrize(
