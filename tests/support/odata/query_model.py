@@ -58,6 +58,19 @@ class Query:
     form: str
     expand: "Query | None"
 
+    @property
+    def expressions(self) -> list[Term]:
+        """The expressions of this level."""
+        terms = [term for _, _, term in self.computed] + [term for term, _ in self.order]
+        return terms + ([self.condition] if self.condition else [])
+
+    @property
+    def loses_offset(self) -> bool:
+        """Whether an expression of any level does: ``Term.loses_offset``."""
+        inner = self.expand
+        is_lost = any(each.loses_offset for each in self.expressions)
+        return is_lost or (inner is not None and inner.loses_offset)
+
     def options(self) -> Iterator[tuple[str, str]]:
         """Yield the options as text."""
         if self.computed:
@@ -237,12 +250,10 @@ def fails(query: Query, entities: list[Any], names: Names) -> bool:
 
     Postgres may evaluate expressions that the response does not need.
     """
-    expressions = [term for _, _, term in query.computed] + [term for term, _ in query.order]
-    expressions += [query.condition] if query.condition else []
     for entity in entities:
         here = {**names, query.at: entity}
         try:
-            for term in expressions:
+            for term in query.expressions:
                 term.value(here)
         except (reference.EvaluationError, OverflowError):
             return True

@@ -45,6 +45,7 @@ class Chain:
         inexact: the paths whose values depend on the order of evaluation.
         order: the order of the rows.
         unique: the paths that identify a row.
+        loses_offset: whether an expression of a step does: ``Term.loses_offset``.
     """
 
     entity: str | None
@@ -55,6 +56,7 @@ class Chain:
     order: list[tuple[str, bool]] = field(default_factory=list)
     inexact: set[str] = field(default_factory=set)
     aliases: int = 0
+    loses_offset: bool = False
 
     @property
     def text(self) -> str:
@@ -95,6 +97,7 @@ def _filter(chain: Chain, draw: Any) -> None:
         term = draw(conditions(chain.entity, 1))
     else:
         term = _comparison(chain, draw)
+    chain.loses_offset |= term.loses_offset
     chain.add(
         f"filter({term.text})",
         lambda rows: [row for row in rows if term.value({"it": row}) is True],
@@ -128,6 +131,7 @@ def _compute(chain: Chain, draw: Any) -> None:
         else:
             text, value = draw(literals(kind))
             term = Term(text, 0, _constant(value))
+        chain.loses_offset |= term.loses_offset
         items.append((chain.alias(), kind, term))
 
     def step(rows: list[Row]) -> list[Row]:
@@ -301,6 +305,7 @@ def _concat(chain: Chain, draw: Any) -> None:
         for _ in range(draw(st.integers(1, 2))):
             draw(st.sampled_from(_SIMPLE_MAKERS))(branch, draw)
         branch.add("identity", lambda rows: rows)
+        chain.loses_offset |= branch.loses_offset
         branches.append(branch)
     if any(each.entity for each in branches):  # whose navigations are no columns of the result
         assume(all(each.entity or "/" not in "".join(each.kinds) for each in branches))

@@ -1,5 +1,6 @@
 """Draw random expressions, as OData text and as a Python function that evaluates it."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ _PATHS = {
 def terms(draw: Any, kind: str, scopes: tuple[Scope, ...], depth: int) -> Term:
     """Draw an expression of a kind with at most ``depth`` levels of nesting."""
     if draw(st.integers(0, 39)) == 39:
-        return Term("null", PRIMARY, lambda _: None)
+        return Term("null", PRIMARY, lambda _: None, is_null=True)
     if depth > 0 and draw(st.sampled_from([True, True, True, False])):
         maker = draw(st.sampled_from(MAKERS[kind]))
         return maker(lambda of, scope=scopes: draw(terms(of, scope, depth - 1)), draw, scopes)
@@ -52,7 +53,7 @@ def terms(draw: Any, kind: str, scopes: tuple[Scope, ...], depth: int) -> Term:
         for path in _PATHS[scope.entity].get(kind, [])
     ]
     columns += [
-        Term(f"{scope.prefix}{name}", PRIMARY, term.value)
+        replace(term, text=f"{scope.prefix}{name}", level=PRIMARY)
         for scope in scopes
         for of, name, term in scope.computed * 3
         if of == kind
@@ -60,7 +61,8 @@ def terms(draw: Any, kind: str, scopes: tuple[Scope, ...], depth: int) -> Term:
     if columns and draw(st.sampled_from([True, True, True, False])):
         return draw(st.sampled_from(columns))
     text, value = draw(literals(kind))
-    return Term(text, PRIMARY, lambda _: value)
+    has_offset = kind == "instant" and not text.endswith("Z")
+    return Term(text, PRIMARY, lambda _: value, has_offset=has_offset)
 
 
 def conditions(entity: str, depth: int = 3) -> st.SearchStrategy[Term]:

@@ -3,8 +3,8 @@
 A maker is a function of (draw an operand of a kind, draw, scopes) that returns a Term.
 """
 
-import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -29,7 +29,8 @@ from tests.support.odata.strategies.term import (
     read,
 )
 
-_HAS_OFFSET = re.compile(r"T[\d:.]+[-+]\d\d:\d\d")
+# The functions of an instant whose results depend on its UTC offset.
+_REQUIRE_UTC = ("year", "month", "day", "hour", "minute", "date", "time")
 
 
 def _word(draw: Any, word: str) -> str:
@@ -38,22 +39,26 @@ def _word(draw: Any, word: str) -> str:
 
 def _call(name: str, *kinds: str) -> Callable[..., Term]:
     def make(operand: Any, draw: Any, scopes: Any) -> Term:
-        arguments = [operand(kind) for kind in kinds]
+        arguments = tuple(operand(kind) for kind in kinds)
         text = f"{_word(draw, name)}({', '.join(each.text for each in arguments)})"
 
         def value(names: Names) -> Any:
-            if _HAS_OFFSET.search(arguments[0].text) and kinds[0] == "instant":
-                raise reference.EvaluationError  # an offset would be lost: 5.1.1.8
             return reference.call(name, *(each.value(names) for each in arguments))
 
-        return Term(text, PRIMARY, value)
+        return Term(text, PRIMARY, value, arguments, requires_utc=name in _REQUIRE_UTC)
 
     return make
 
 
 def _binary(draw: Any, left: Term, operator: str, right: Term, level: int, value: Any) -> Term:
     text = f"{left.within(level)} {_word(draw, operator)} {right.within(level + 1)}"
-    return Term(text, level, lambda names: value(left.value(names), right.value(names)))
+    return Term(
+        text,
+        level,
+        lambda names: value(left.value(names), right.value(names)),
+        (left, right),
+        is_null=level in (SUM, PRODUCT) and (left.is_null or right.is_null),
+    )
 
 
 def _comparison(operand: Any, draw: Any, scopes: Any) -> Term:
@@ -82,6 +87,7 @@ def _member(operand: Any, draw: Any, scopes: Any) -> Term:
         f"{left.within(PRIMARY)} {_word(draw, 'in')} ({', '.join(texts)})",
         UNARY,
         lambda names: any(reference.compare("eq", left.value(names), each) for each in values),
+        (left,),
     )
 
 
@@ -99,6 +105,7 @@ def _not(operand: Any, draw: Any, scopes: Any) -> Term:
         f"{_word(draw, 'not')} {inner.within(UNARY)}",
         UNARY,
         lambda names: reference.inverse(inner.value(names)),
+        (inner,),
     )
 
 
@@ -119,7 +126,7 @@ def _quantified(operand: Any, draw: Any, scopes: tuple[Scope, ...]) -> Term:
         return _counted(operand, scopes, scope, path, of)
     text = f"{scope.prefix}{path}/{_word(draw, quantifier)}({name}:{inner.text})"
     fold = any if quantifier == "any" else all
-    return Term(text, PRIMARY, lambda names: fold(verdicts(names)))
+    return Term(text, PRIMARY, lambda names: fold(verdicts(names)), (inner,))
 
 
 def _counted(
@@ -133,7 +140,8 @@ def _counted(
         verdicts = [inner.value({**names, "this": each}) for each in of(names)]
         return True in verdicts
 
-    return Term(f"{scope.prefix}{path}/$filter({inner.text})/$count ge 1", RELATION, value)
+    text = f"{scope.prefix}{path}/$filter({inner.text})/$count ge 1"
+    return Term(text, RELATION, value, (inner,))
 
 
 def _arithmetic(kind: str) -> Callable[..., Term]:
@@ -168,7 +176,11 @@ def _negative(kind: str) -> Callable[..., Term]:
     def make(operand: Any, draw: Any, scopes: Any) -> Term:
         inner = operand(kind)
         return Term(
-            f"- {inner.within(UNARY)}", UNARY, lambda names: reference.negative(inner.value(names))
+            f"- {inner.within(UNARY)}",
+            UNARY,
+            lambda names: reference.negative(inner.value(names)),
+            (inner,),
+            is_null=inner.is_null,
         )
 
     return make
@@ -183,7 +195,14 @@ def _case(kind: str) -> Callable[..., Term]:
             values = [(c.value(names), r.value(names)) for c, r in pairs]
             return next((result for condition, result in values if condition is True), None)
 
-        return Term(f"case({text})", PRIMARY, value)
+        return Term(
+            f"case({text})",
+            PRIMARY,
+            value,
+            tuple(each for pair in pairs for each in pair),
+            is_null=all(result.is_null for _, result in pairs),
+            has_offset=any(result.has_offset for _, result in pairs),
+        )
 
     return make
 
@@ -194,14 +213,16 @@ def _moved(kind: str) -> Callable[..., Term]:
     def make(operand: Any, draw: Any, scopes: Any) -> Term:
         operator = draw(st.sampled_from(["add", "sub"]))
         sign = 1 if operator == "add" else -1
-        return _binary(
+        start, by = operand(kind), operand("duration")
+        moved = _binary(
             draw,
-            operand(kind),
+            start,
             operator,
-            operand("duration"),
+            by,
             SUM,
             reference.of_values(lambda a, b: reference.later(a, sign * b)),
         )
+        return replace(moved, has_offset=start.has_offset and not by.is_null)
 
     return make
 
