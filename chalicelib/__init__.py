@@ -27,6 +27,7 @@ Around the way of a record:
   ``record_id`` computes the id of a punch; ``access_key`` says what the secret of a report is.
 - ``errors`` and ``error_response`` define the errors and their form over HTTP; ``retry_window``
   chooses when a refused client may come back.
+- ``wall_clock`` says whether a pause is over, by a clock that may be set back.
 - ``aws``, ``net``, ``secret_references``, ``strict_json``, ``content_coding`` and ``telemetry``
   connect to the outside: AWS clients, URLs, secrets, JSON, headers, and logs with metrics.
 """

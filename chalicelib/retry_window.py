@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from chalicelib.wall_clock import has_passed
+
 # Seconds. A phone must not wait longer than a person looks at its screen.
 _SHORTEST_S = 1
 _MIN_WINDOW_S = 3
@@ -28,7 +30,7 @@ class RetryWindow:
 
     Args:
         choose: returns a whole number between two, both included.
-        clock: the wall clock, in seconds. A monotonic one may stop while an environment is frozen.
+        clock: the wall clock, in seconds (``wall_clock``).
     """
 
     def __init__(
@@ -45,8 +47,7 @@ class RetryWindow:
         """Return the Retry-After of one more refused request: from 1 to at most 30 s."""
         with self._lock:
             now = self._clock()
-            # A refusal in the future is older, too: the clock was set back.
-            while self._refused_at and not 0 <= now - self._refused_at[0] < _MEMORY_S:
+            while self._refused_at and has_passed(_MEMORY_S, self._refused_at[0], now):
                 self._refused_at.popleft()
             window_s = _MIN_WINDOW_S + len(self._refused_at)
             self._refused_at.append(now)

@@ -72,7 +72,7 @@ class KeptConnections:
         connect_timeout_s: timeout of a connection to each of its addresses, and of its TLS
             handshake.
         response_timeout_s: timeout of a request and its complete response.
-        clock: the wall clock, in seconds. A monotonic one may stop while an environment is frozen.
+        clock: the wall clock, in seconds (``wall_clock``).
     """
 
     def __init__(

@@ -23,7 +23,7 @@ class AccessKeys:
 
     Args:
         find: returns the principal of the key with a digest; None if there is no such key now.
-        clock: the wall clock, in seconds. A monotonic one may stop while an environment is frozen.
+        clock: the wall clock, in seconds (``wall_clock``).
     """
 
     def __init__(

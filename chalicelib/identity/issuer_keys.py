@@ -21,6 +21,7 @@ import jwt
 from chalicelib import telemetry
 from chalicelib.errors import UnavailableError
 from chalicelib.identity.jwk_set import ALGORITHMS, FetchedSet, JwkSet, JwkSetError, parse_jwk_set
+from chalicelib.wall_clock import has_passed
 
 # How far the clock of another process may be ahead of this one.
 MAX_SKEW_S = 300.0
@@ -58,15 +59,13 @@ class _Source:
 
     def may_be_read(self, now: float) -> bool:
         """Return whether the pause after the last read is over."""
-        return self._is_over(_PAUSE_AFTER_FAILURE_S if self.has_failed else _PAUSE_S, now)
+        pause_s = _PAUSE_AFTER_FAILURE_S if self.has_failed else _PAUSE_S
+        return has_passed(pause_s, self._ended_at, now)
 
     def is_due(self, now: float) -> bool:
         """Return whether it is to be read even if the requested key is known."""
-        return self._is_over(_PAUSE_WHILE_KNOWN_S if self.has_failed else self._interval_s, now)
-
-    def _is_over(self, pause_s: float, now: float) -> bool:
-        # A read that ended in the future: the clock was set back, and tells nothing of the pause.
-        return not 0 <= now - self._ended_at < pause_s
+        pause_s = _PAUSE_WHILE_KNOWN_S if self.has_failed else self._interval_s
+        return has_passed(pause_s, self._ended_at, now)
 
 
 class _Known(NamedTuple):
@@ -84,8 +83,7 @@ class IssuerKeys:
         read_table: returns the JWK Set that the table has, or raises ``JwkSetError``; None if the
             stage has no such table.
         max_age_s: for how many seconds keys are trusted after the issuer has confirmed them.
-        clock: the wall clock, in seconds since the epoch. A monotonic one may stop while an
-            environment is frozen, and a pause would then last for hours.
+        clock: the wall clock, in seconds since the epoch (``wall_clock``).
     """
 
     algorithms = ALGORITHMS

@@ -19,6 +19,7 @@ from chalicelib import telemetry
 from chalicelib.errors import PunchClockError
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.database_url import connect_arguments
+from chalicelib.wall_clock import has_passed
 
 # invalid_authorization_specification, such as a role that may not log in; invalid_password.
 _REFUSED = ("28000", "28P01")
@@ -32,7 +33,7 @@ class Login:
         url: the value of the setting.
         setting: the name of the setting.
         reread: reads the value again, behind its reference; None if it cannot change.
-        clock: the wall clock, in seconds. A monotonic one may stop while an environment is frozen.
+        clock: the wall clock, in seconds (``wall_clock``).
 
     Raises:
         MisconfiguredError: the value is malformed, or its certificates cannot be read.
@@ -66,7 +67,7 @@ class Login:
             if self.arguments is not refused:  # another thread has replaced them
                 return True
             now = self._clock()
-            if self._reread is None or 0 <= now - self._reread_at < _REREAD_EVERY_S:
+            if self._reread is None or not has_passed(_REREAD_EVERY_S, self._reread_at, now):
                 return False
             self._reread_at = now
             try:

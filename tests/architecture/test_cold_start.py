@@ -52,6 +52,7 @@ INTAKE = {
     "chalicelib.retry_window",
     "chalicelib.settings",
     "chalicelib.telemetry",
+    "chalicelib.wall_clock",
     "chalicelib.web",
     "chalicelib.net",
     "chalicelib.operator_commands",

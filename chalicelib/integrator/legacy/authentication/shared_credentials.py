@@ -22,6 +22,7 @@ from chalicelib.integrator.legacy.authentication.credentials import Credentials
 from chalicelib.integrator.legacy.authentication.token_cache import TokenCache
 from chalicelib.integrator.legacy.messages.redaction import Redactor
 from chalicelib.settings import Settings, SettingsError
+from chalicelib.wall_clock import has_passed
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.authentication.token_request import TokenClient
@@ -62,7 +63,7 @@ class SharedCredentials:
         settings: the settings, with references where they have some.
         read: reads the values of settings.
         environment_proxies: the URLs of proxies in the environment, whose passwords are secrets.
-        clock: the wall clock, in seconds: monotonic clocks may stop while Lambda freezes a process.
+        clock: the wall clock, in seconds (``wall_clock``).
 
     Raises:
         SettingsError: a value is invalid. The message names its setting.
@@ -175,10 +176,10 @@ class SharedCredentials:
         """Read the settings again, in a thread, unless that is done or was done just now."""
         with self._lock:
             now = self._clock()
-            since_s = now - self._read_at
-            if used is not self._credentials or 0 <= since_s < self._reread_s:
+            is_due = has_passed(self._reread_s, self._read_at, now)
+            if used is not self._credentials or not is_due:
                 return
-            is_early = 0 <= since_s < 2 * _LONGEST_REREAD_S
+            is_early = not has_passed(2 * _LONGEST_REREAD_S, self._read_at, now)
             longer_s = min(2 * self._reread_s, _LONGEST_REREAD_S)
             self._reread_s = longer_s if is_early else _FIRST_REREAD_S
             self._read_at = now

@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 from chalicelib import telemetry
 from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError
+from chalicelib.wall_clock import has_passed
 
 # Pauses after requests that failed: they double from the first to the longest. Issuers may lock a
 # client whose requests they refuse too often.
@@ -46,7 +47,7 @@ class TokenCache:
     Args:
         request: requests a token from the token endpoint; raises ``TokenError``.
         on_error: is called with each error of a request.
-        clock: the wall clock, in seconds: monotonic clocks may stop while Lambda freezes a process.
+        clock: the wall clock, in seconds (``wall_clock``).
     """
 
     def __init__(
@@ -65,10 +66,11 @@ class TokenCache:
         self._error = TokenError("no token was requested yet")
         self._is_requesting = False
         self._failures = 0
-        self._retry_at = 0.0
+        self._failed_at = -math.inf
+        self._pause_s = 0.0  # since then
         self._refused_at = -math.inf  # when a token was last renewed because it was refused
         self._renewal_interval_s = _FIRST_RENEWAL_INTERVAL_S
-        self._has_accepted = False  # since then
+        self._has_accepted = False  # since that renewal
 
     def prepare(self) -> None:
         """Begin to request a token if one is needed; do not wait."""
@@ -114,10 +116,9 @@ class TokenCache:
         """
         now = self._clock()
         interval_s = self._renewal_interval_s if self._has_accepted else _LONGEST_RENEWAL_INTERVAL_S
-        since_s = now - self._refused_at
-        if 0 <= since_s < interval_s:
+        if not has_passed(interval_s, self._refused_at, now):
             return False
-        is_early = self._has_accepted and 0 <= since_s < 2 * interval_s
+        is_early = self._has_accepted and not has_passed(2 * interval_s, self._refused_at, now)
         longer_s = min(2 * self._renewal_interval_s, _LONGEST_RENEWAL_INTERVAL_S)
         self._renewal_interval_s = longer_s if is_early else _FIRST_RENEWAL_INTERVAL_S
         self._refused_at, self._has_accepted = now, False
@@ -126,7 +127,7 @@ class TokenCache:
     def retry_now(self) -> None:
         """Forget the pause after failed requests: the client's credentials have changed."""
         with self._lock:
-            self._retry_at = 0.0
+            self._pause_s = 0.0
 
     def _valid_token(self) -> Token | None:
         """Return a valid token, the next one if need be. The caller holds the lock."""
@@ -144,9 +145,8 @@ class TokenCache:
         now = self._clock()
         newest = self._next or self._token
         is_needed = newest is None or now >= newest.renew_at
-        # If the wall clock is set back, the pause is no longer than it can be.
-        is_paused = now < self._retry_at <= now + _LONGEST_REQUESTED_PAUSE_S
-        if not is_needed or self._is_requesting or is_paused:
+        may_retry = has_passed(self._pause_s, self._failed_at, now)
+        if not is_needed or self._is_requesting or not may_retry:
             return
         self._is_requesting = True
         try:
@@ -174,14 +174,14 @@ class TokenCache:
                     self._next = token
                 else:
                     self._token = token
-                self._failures, self._retry_at = 0, 0.0
+                self._failures, self._pause_s = 0, 0.0
                 self._is_requesting = False
 
     def _fail(self, error: TokenError) -> None:
         longest_s = _LONGEST_PAUSE_REFUSED_S if error.is_refused else _LONGEST_PAUSE_S
         pause_s = min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
-        pause_s = max(pause_s, min(error.retry_after_s, _LONGEST_REQUESTED_PAUSE_S))
+        self._pause_s = max(pause_s, min(error.retry_after_s, _LONGEST_REQUESTED_PAUSE_S))
         self._failures += 1
         self._error = error
-        self._retry_at = self._clock() + pause_s
+        self._failed_at = self._clock()
         self._is_requesting = False
