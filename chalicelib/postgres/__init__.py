@@ -11,6 +11,7 @@
 - ``delivery_outbox``: the deliveries that are not yet in the journal.
 - ``restoration``: mark deliveries that the database has lost, while the integrator stands still.
 - ``canary_records``: read the records of the reserved employee that measure the whole way.
+- ``leases``: one run of the integrator, and one erasure, at a time.
 - ``claims``: lease due records to a run of the integrator.
 - ``settlements``: write how the attempts of a run ended.
 - ``access_key_store``: the access keys of reports, as digests.

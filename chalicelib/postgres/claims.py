@@ -5,8 +5,9 @@ Invariants:
 - A record is under at most one live lease.
 - A lease expires on its own, so nothing has to clean up after a run that died.
 
-Every instant comes from the database's clock, so no machine's clock matters. If that clock was
-ahead for a while, a lease of that time seems to last longer than any may: it is over.
+Every instant comes from the database's clock, so no machine's clock matters. A record that was
+claimed while that clock was ahead waits until it has caught up. For the lease of the run, see
+``leases``.
 """
 
 import json
@@ -16,13 +17,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.restoration import PAUSE_S
+from chalicelib.postgres.leases import INTEGRATOR
 from chalicelib.postgres.settlements import Sample, Settlement, settle
-
-_NAME = "integrator"
-# The longest lease is a restore's. A minute more, since the transaction that compares may have
-# begun before the one that took the lease.
-_LONGEST_LEASE_S = PAUSE_S + 60
 
 
 # A named tuple, for the reason that ``Settlement`` gives.
@@ -35,25 +31,8 @@ class Claimed(NamedTuple):
     overloads: int
 
 
-# Become the active run, unless another run's lease is still live.
-#
-#   run A ── begin ─── flush ─── flush ─── (dies)
-#   run B ── refused ─ refused ─ refused ─────────── lease expired: begin
-_BEGIN = f"""
-INSERT INTO integrator_state AS state (name, run_id, leased_until)
-VALUES (:name, CAST(:run_id AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second')
-ON CONFLICT (name) DO UPDATE
-SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until
-WHERE state.leased_until <= now()
-   OR state.leased_until > now() + interval '{_LONGEST_LEASE_S} seconds'
-RETURNING state.policy, CAST(state.limiter AS text)
-"""
-
-# End the run's own lease.
-_END = """
-UPDATE integrator_state SET leased_until = now()
-WHERE name = :name AND run_id = CAST(:run_id AS uuid)
-"""
+# What the last run has left.
+_LEARNED = "SELECT policy, CAST(limiter AS text) FROM integrator_state WHERE name = :name"
 
 # Find due records, those due longest first, and lock them.
 #
@@ -170,10 +149,9 @@ class Claims:
             The last run's policy and its limiter's state; None while another run is active.
         """
         with self._database.transaction() as connection:
-            rows = connection.run(_BEGIN, name=_NAME, run_id=self.run_id, lease_s=self.run_lease_s)
-        if not rows:
-            return None
-        policy, limiter = rows[0]
+            if not INTEGRATOR.take(connection, self.run_id, self.run_lease_s):
+                return None
+            ((policy, limiter),) = connection.run(_LEARNED, name=INTEGRATOR.name)
         return policy, json.loads(limiter) if limiter else None
 
     def claim(self, max_records: int) -> list[Claimed]:
@@ -187,7 +165,9 @@ class Claims:
                 that it does not know. ``release`` returns them to the queue.
         """
         with self._database.transaction() as connection:
-            due = connection.run(_DUE, name=_NAME, run_id=self.run_id, max_records=max_records)
+            due = connection.run(
+                _DUE, name=INTEGRATOR.name, run_id=self.run_id, max_records=max_records
+            )
             if not due:
                 return []
             rows = connection.run(
@@ -226,7 +206,7 @@ class Claims:
                 settlements,
                 sample,
                 number,
-                name=_NAME,
+                name=INTEGRATOR.name,
                 run_id=self.run_id,
                 lease_s=self.run_lease_s,
                 limiter=limiter,
@@ -244,7 +224,7 @@ class Claims:
         """End the run's lease, and return its records to the queue, except those in flight."""
         with self._database.transaction() as connection:
             connection.run(_RELEASE, run_id=self.run_id, kept_ids=list(in_flight))
-            connection.run(_END, name=_NAME, run_id=self.run_id)
+            INTEGRATOR.end(connection, self.run_id)
 
 
 def _parse_claimed(line: str) -> Claimed:

@@ -20,6 +20,7 @@ from pg8000.native import Connection
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.erasures import LOCK
+from chalicelib.postgres.leases import ERASURE
 
 _REGISTER = """
 INSERT INTO erasure (employer_id, employee_id, until)
@@ -107,22 +108,6 @@ FROM (
 ) AS record
 """
 
-# No erasure lasts longer than a function may, 900 s. A lease that seems to was written while the
-# clock of the database was ahead, and is over.
-_LONGEST_LEASE = "16 minutes"
-# Take the lease of erasures, unless another erasure has it; and end it.
-_BEGIN = f"""
-INSERT INTO integrator_state AS state (name, run_id, leased_until)
-VALUES ('erasure', CAST(:holder AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second')
-ON CONFLICT (name) DO UPDATE SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until
-WHERE state.leased_until <= now() OR state.leased_until > now() + interval '{_LONGEST_LEASE}'
-RETURNING 1
-"""
-_END = """
-UPDATE integrator_state SET leased_until = now()
-WHERE name = 'erasure' AND run_id = CAST(:holder AS uuid)
-"""
-
 NOTE = "The text was erased at the person's request."
 
 
@@ -144,7 +129,7 @@ class PersonalRecords:
         """
         holder = str(uuid.uuid4())
         with self._database.transaction() as connection:
-            is_first = bool(connection.run(_BEGIN, holder=holder, lease_s=lease_s))
+            is_first = ERASURE.take(connection, holder, lease_s)
         if not is_first:
             raise UnavailableError(
                 "Another erasure is running, or was killed within the last quarter of an hour. Try"
@@ -154,7 +139,7 @@ class PersonalRecords:
             yield
         finally:
             with self._database.transaction() as connection:
-                connection.run(_END, holder=holder)
+                ERASURE.end(connection, holder)
 
     def erase_evidence(self, employer: int, employee: int, until: datetime) -> tuple[int, int]:
         """Erase device, position and the texts of logs of the records accepted before ``until``.

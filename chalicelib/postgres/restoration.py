@@ -1,4 +1,4 @@
-"""Put back what a database has lost: deliveries, and meanwhile no run of the integrator.
+"""Mark the deliveries that a database has lost, and keep the integrator from claiming meanwhile.
 
 Invariants:
 
@@ -12,26 +12,7 @@ import uuid
 from collections.abc import Sequence
 
 from chalicelib.postgres.connection import Database
-
-# How long the integrator stands still if a restore dies: longer than an invocation, so that it
-# stands still until the restore is continued.
-PAUSE_S = 3_600.0
-
-# Take the integrator's lease, even from a run that has it. That run stops claiming, and may only
-# still confirm deliveries (``settlements``).
-_PAUSE = """
-INSERT INTO integrator_state AS state (name, run_id, leased_until)
-VALUES (
-    'integrator', CAST(:holder AS uuid), now() + CAST(:lease_s AS float8) * interval '1 second'
-)
-ON CONFLICT (name) DO UPDATE
-SET run_id = EXCLUDED.run_id, leased_until = EXCLUDED.leased_until
-"""
-# End the lease, unless another restore has taken it.
-_RESUME = """
-UPDATE integrator_state SET leased_until = now()
-WHERE name = 'integrator' AND run_id = CAST(:holder AS uuid)
-"""
+from chalicelib.postgres.leases import INTEGRATOR, RESTORE_PAUSE_S
 
 # Mark records as delivered that the journal says are, each with its log row. A record that the
 # database does not have, or that is delivered already, stays as it is. Rows are locked in the order
@@ -76,22 +57,25 @@ class Restoration:
         self._holder = str(uuid.uuid4())
 
     def pause_integration(self) -> None:
-        """Keep every run of the integrator from claiming, for ``PAUSE_S`` at most.
+        """Keep every run of the integrator from claiming, for ``RESTORE_PAUSE_S`` at most.
+
+        A run that has the lease stops claiming, and may only still confirm deliveries
+        (``settlements``).
 
         Raises:
             UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            connection.run(_PAUSE, holder=self._holder, lease_s=PAUSE_S)
+            INTEGRATOR.take(connection, self._holder, RESTORE_PAUSE_S, by_force=True)
 
     def resume_integration(self) -> None:
-        """Let the next run of the integrator claim.
+        """Let the next run of the integrator claim, unless another restore has begun.
 
         Raises:
             UnavailableError: Postgres cannot be reached.
         """
         with self._database.transaction() as connection:
-            connection.run(_RESUME, holder=self._holder)
+            INTEGRATOR.end(connection, self._holder)
 
     def mark_delivered(self, deliveries: Sequence[dict[str, str]]) -> int:
         """Mark records as delivered, in one transaction, and return how many were not before.
