@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -68,6 +68,16 @@ class _Post(NamedTuple):
     created_at: datetime
 
 
+@dataclass(slots=True)
+class _Page:
+    """The items of a page, sorted. ``oldest_at`` is when the first of them was accepted."""
+
+    oldest_at: datetime
+    records: list[Document] = field(default_factory=list)
+    posts: list[_Post] = field(default_factory=list)
+    poison: list[Poison] = field(default_factory=list)
+
+
 def commit_page(
     items: Sequence[Item],
     store: PointRecordStore,
@@ -83,52 +93,65 @@ def commit_page(
     Raises:
         UnavailableError: a store is unavailable. To commit the page again is safe.
     """
-    documents: list[Document] = []
-    posts: list[_Post] = []
-    poison: list[Poison] = []
-    oldest = now = datetime.now(UTC)
-    for item in items:
-        try:
-            document, created_at = _validate(item)
-        except ValueError as error:
-            poison.append(_poison(item, str(error)))
-        else:
-            oldest = min(oldest, created_at)
-            if document.post_key:
-                posts.append(_Post(item, document, created_at))
-            else:
-                documents.append(document)
-    added = store.add(documents, poison, [each.document for each in posts])
+    now = datetime.now(UTC)
+    page = _sort(items, now)
+    added = store.add(page.records, page.poison, [each.document for each in page.posts])
     without_record = added.evidence.without_record
     rejected = {each.item_id for each in added.rejected}
-    unlogged = [
+    without_row = [
         each
-        for each in posts
+        for each in page.posts
         if each.document.id in without_record and each.document.key not in rejected
     ]
-    late = [each for each in unlogged if now - each.created_at > _LONGEST_WAIT]
-    if late:
-        arriving = _arriving({each.document.id for each in late}, store, buffered)
-        late = [each for each in late if each.document.id not in arriving]
-    orphans = [_poison(each.item, "the record of this post has never arrived") for each in late]
+    orphans = _orphans(without_row, now, store, buffered)
     if orphans:
         store.add((), orphans)
-    quarantined = [*poison, *added.rejected, *orphans]
+    quarantined = [*page.poison, *added.rejected, *orphans]
     for each in quarantined:
         event("quarantined", level=logging.WARNING, item=each.item_id, reason=each.reason)
+    logged = (each for each in added.posts if each.id not in without_record)
     return CommittedPage(
         read=len(items),
         written=added.written,
         other_evidence=added.evidence.logged,
         evidence_dropped=added.evidence.dropped,
-        documents=[
-            *added.documents,
-            *(each for each in added.posts if each.id not in without_record),
-        ],
+        documents=[*added.documents, *logged],
         quarantined=quarantined,
-        waiting={key_of(each.item) for each in unlogged} - {each.item_id for each in orphans},
-        oldest_age_s=(now - oldest).total_seconds(),
+        waiting={key_of(each.item) for each in without_row} - {each.item_id for each in orphans},
+        oldest_age_s=(now - page.oldest_at).total_seconds(),
     )
+
+
+def _sort(items: Sequence[Item], now: datetime) -> _Page:
+    """Sort the items of a page into records, further posts and poison."""
+    page = _Page(oldest_at=now)
+    for item in items:
+        try:
+            document, created_at = _validate(item)
+        except ValueError as error:
+            page.poison.append(_poison(item, str(error)))
+        else:
+            page.oldest_at = min(page.oldest_at, created_at)
+            if document.post_key:
+                page.posts.append(_Post(item, document, created_at))
+            else:
+                page.records.append(document)
+    return page
+
+
+def _orphans(
+    without_row: Sequence[_Post],
+    now: datetime,
+    store: PointRecordStore,
+    buffered: Callable[[Collection[str]], AbstractSet[str]],
+) -> list[Poison]:
+    """Return, as poison, the posts that have waited for longer than their records may take."""
+    overdue = [each for each in without_row if now - each.created_at > _LONGEST_WAIT]
+    if not overdue:
+        return []
+    arriving = _arriving({each.document.id for each in overdue}, store, buffered)
+    orphaned = (each for each in overdue if each.document.id not in arriving)
+    return [_poison(each.item, "the record of this post has never arrived") for each in orphaned]
 
 
 def _arriving(
