@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from chalicelib.errors import InvalidCursorError
 from chalicelib.settings import SettingsError
 
 ERASURES, RECORDS, DELIVERIES = "erasures", "records", "deliveries"
 # The order in which a restore reads them.
 KINDS = (ERASURES, RECORDS, DELIVERIES)
+JOURNAL_BEGINS = datetime(2000, 1, 1, tzinfo=UTC)  # no file is older
 
 _SUFFIX = ".jsonl.gz"
+_MAX_CURSOR = 200  # two names
 
 
 class DamagedFileError(Exception):
@@ -123,6 +126,17 @@ def connect(location: str, s3: Callable[[], Any]) -> Journal:
 
         return Journal(BucketFiles(s3(), place))
     raise SettingsError("JOURNAL must be s3:BUCKET or file:DIRECTORY")
+
+
+def read_cursor(cursor: object) -> str:
+    """Return the cursor of a command that goes on after a file of the journal.
+
+    Raises:
+        InvalidCursorError: it cannot be one that an earlier call returned.
+    """
+    if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR or not cursor.isascii():
+        raise InvalidCursorError
+    return cursor
 
 
 def _prefix(kind: str, instant: datetime) -> str:

@@ -17,8 +17,14 @@ from time import monotonic, sleep
 from uuid import UUID
 
 from chalicelib.buffered_items import BufferedItems
-from chalicelib.errors import InvalidCursorError
-from chalicelib.journal.journal_files import ERASURES, RECORDS, DamagedFileError, Journal
+from chalicelib.journal.journal_files import (
+    ERASURES,
+    JOURNAL_BEGINS,
+    RECORDS,
+    DamagedFileError,
+    Journal,
+    read_cursor,
+)
 from chalicelib.journal.journal_lines import QUARANTINED, Erasure, erasure_line
 from chalicelib.operations.person import (
     Person,
@@ -33,8 +39,6 @@ _PARALLEL_READS = 16
 # How much the clocks of functions may differ.
 _CLOCK_SKEW_S = 60.0
 _MAX_IDS_PER_LINE = 5_000
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MAX_CURSOR = 200
 
 
 @dataclass(slots=True)
@@ -101,7 +105,7 @@ def erase(
         UnavailableError: a store or the journal did not answer, or another erasure is running. A
             second call is safe.
     """
-    position = _position(cursor)
+    position = "" if cursor is None else read_cursor(cursor)
     with stores.records.only_erasure(max(60.0, remaining_s())):
         return _erase(
             person, position, stores, remaining_s, with_punches=with_punches, grace_s=grace_s
@@ -137,7 +141,7 @@ def _erase(
     result.buffer = _erase_in_buffer(person, stores.buffer)
     if journal:
         look_again_at = monotonic() + grace_s
-        names = journal.names(RECORDS, _EPOCH, position)
+        names = journal.names(RECORDS, JOURNAL_BEGINS, position)
         if _erase_in_journal(person, journal, names, position, records, result, remaining_s):
             wait_s = max(0.0, look_again_at - monotonic())
             if wait_s > remaining_s() - _MARGIN_S:
@@ -244,11 +248,3 @@ def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
     return [
         ids[first : first + _MAX_IDS_PER_LINE] for first in range(0, len(ids), _MAX_IDS_PER_LINE)
     ]
-
-
-def _position(cursor: object) -> str:
-    if cursor is None:
-        return ""
-    if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR or not cursor.isascii():
-        raise InvalidCursorError
-    return cursor

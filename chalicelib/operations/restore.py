@@ -9,14 +9,23 @@ by operators, and the statistics of runs.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
 from chalicelib import telemetry
 from chalicelib.errors import InvalidCursorError, InvalidError
 from chalicelib.instant import read_instant, to_text
-from chalicelib.journal.journal_files import ERASURES, KINDS, RECORDS, DamagedFileError, Journal
+from chalicelib.journal.journal_files import (
+    DELIVERIES,
+    ERASURES,
+    JOURNAL_BEGINS,
+    KINDS,
+    RECORDS,
+    DamagedFileError,
+    Journal,
+    read_cursor,
+)
 from chalicelib.journal.journal_lines import parse_deliveries, parse_erasures, parse_records
 from chalicelib.operations.erase import Erased, erase_in_postgres
 from chalicelib.operations.person import Person
@@ -27,10 +36,8 @@ from chalicelib.postgres.restoration import Restoration
 # How much earlier than ``since`` the restore begins. It covers the difference between the clocks of
 # the database and of the writers of the journal, and a delivery that waited for its journal.
 _OVERLAP = timedelta(minutes=10)
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # no journal is older
 # The time kept for the last file: a commit of its records, and the answer.
 _MARGIN_S = 15.0
-_MAX_CURSOR = 200
 
 
 @dataclass(slots=True)
@@ -60,6 +67,12 @@ class Restored:
     deliveries: int = 0
     damaged: list[str] = field(default_factory=list)
     cursor: str | None = None
+
+    def add(self, part: "Restored") -> None:
+        """Add what one more file has brought."""
+        for each in fields(self):
+            if each.name != "cursor":
+                setattr(self, each.name, getattr(self, each.name) + getattr(part, each.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,85 +115,116 @@ def restore(
             earlier call returned.
         UnavailableError: a store or the journal did not answer. A second call is safe.
     """
-    start, position = _start(since, now), _position(cursor)
+    start, position = _start(since, now), _read_position(cursor)
     result = Restored(cursor=str(position))
     stores.restoration.pause_integration()
-    first = position.kind
-    for kind in KINDS[KINDS.index(first) :]:
-        for name in stores.journal.names(kind, start, position.done if kind == first else ""):
-            if remaining_s() <= _MARGIN_S:
-                return result
-            waiting = _restore_file(name, kind, stores, first_id, result)
-            result.files += 1
-            position = position.after(name, waiting=waiting > 0)
-            result.cursor = str(position)
-        if kind != RECORDS or not position.again:
+    for each in _PASSES:
+        after = position.begin(each)
+        if after is None:
             continue
-        for name in stores.journal.names(kind, start, position.again):
+        for name in stores.journal.names(each.kind, start, after):
             if remaining_s() <= _MARGIN_S:
                 return result
-            result.without_record += _restore_posts(name, stores, first_id, result)
-            position = _Position(position.done, name)
+            found = _restore_file(name, each, stores, first_id)
+            position.move(each, name, waits=found.waits)
+            result.add(found.restored)
             result.cursor = str(position)
-        position = _Position(position.done)
     result.cursor = None
     stores.restoration.resume_integration()
     return result
 
 
-def _restore_file(name: str, kind: str, stores: Stores, first_id: str, result: Restored) -> int:
-    """Restore one file, and count what it brings in ``result``.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a file has brought. ``faults`` counts the lines that are not what was written.
 
-    Returns:
-        How many further posts have no record yet.
+    ``waits`` says whether the file has posts whose records may come with a later file.
     """
-    waiting = 0
+
+    restored: Restored
+    faults: int = 0
+    waits: bool = False
+
+
+def _restore_erasures(lines: Sequence[str], stores: Stores, _: str) -> _Found:
+    """Repeat erasures."""
+    erasures, faults = parse_erasures(lines)
+    for each in erasures:
+        person = Person(each.employer, each.employee)
+        erase_in_postgres(person, each.until, each.ids, stores.personal, Erased())
+    return _Found(Restored(erasures=len(erasures)), faults)
+
+
+def _restore_records(lines: Sequence[str], stores: Stores, first_id: str) -> _Found:
+    """Add records, further posts and quarantined items."""
+    parsed = parse_records(lines)
+    documents = [each for each in parsed.documents if each.id >= first_id]
+    posts = [each for each in parsed.posts if each.id >= first_id]
+    added = stores.records.add(documents, parsed.poison, posts)
+    keys = {each.key for each in documents}
+    rejected = sum(each.item_id in keys for each in added.rejected)
+    restored = Restored(
+        records=added.written,
+        already_there=len(documents) - added.written - rejected,
+        quarantined=len(parsed.poison) + len(added.rejected),
+        other_evidence=added.evidence.logged,
+    )
+    return _Found(restored, parsed.faults, waits=bool(added.evidence.without_record))
+
+
+def _restore_waiting_posts(lines: Sequence[str], stores: Stores, first_id: str) -> _Found:
+    """Log further posts once more, since their records may be there now."""
+    posts = [each for each in parse_records(lines).posts if each.id >= first_id]
+    evidence = stores.records.add((), (), posts).evidence
+    without_record = len(evidence.without_record)
+    return _Found(Restored(other_evidence=evidence.logged, without_record=without_record))
+
+
+def _restore_deliveries(lines: Sequence[str], stores: Stores, _: str) -> _Found:
+    """Mark records as delivered."""
+    deliveries, faults = parse_deliveries(lines)
+    return _Found(Restored(deliveries=stores.restoration.mark_delivered(deliveries)), faults)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A pass over the files of a kind.
+
+    Attributes:
+        restore: puts back what the lines of a file say of records since an id.
+        again: the pass before has read, counted and checked the files.
+    """
+
+    kind: str
+    restore: Callable[[Sequence[str], Stores, str], _Found]
+    again: bool = False
+
+
+_PASSES = (
+    _Pass(ERASURES, _restore_erasures),
+    _Pass(RECORDS, _restore_records),
+    _Pass(RECORDS, _restore_waiting_posts, again=True),
+    _Pass(DELIVERIES, _restore_deliveries),
+)
+
+
+def _restore_file(name: str, each: _Pass, stores: Stores, first_id: str) -> _Found:
+    """Restore one file in a pass, and log whether it is damaged."""
     try:
         lines = stores.journal.read(name)
     except DamagedFileError as error:
-        result.damaged.append(name)
+        if each.again:
+            return _Found(Restored())
         telemetry.error("a file of the journal is damaged", error, file=name)
-        return 0
-    if kind == ERASURES:
-        erasures, faults = parse_erasures(lines)
-        for each in erasures:
-            person = Person(each.employer, each.employee)
-            erase_in_postgres(person, each.until, each.ids, stores.personal, Erased())
-        result.erasures += len(erasures)
-    elif kind == RECORDS:
-        parsed = parse_records(lines)
-        documents = [each for each in parsed.documents if each.id >= first_id]
-        posts = [each for each in parsed.posts if each.id >= first_id]
-        added = stores.records.add(documents, parsed.poison, posts)
-        keys = {each.key for each in documents}
-        rejected = sum(each.item_id in keys for each in added.rejected)
-        result.records += added.written
-        result.already_there += len(documents) - added.written - rejected
-        result.quarantined += len(parsed.poison) + len(added.rejected)
-        result.other_evidence += added.evidence.logged
-        waiting = len(added.evidence.without_record)
-        faults = parsed.faults
-    else:
-        deliveries, faults = parse_deliveries(lines)
-        result.deliveries += stores.restoration.mark_delivered(deliveries)
-    if faults:
-        result.damaged.append(name)
+        return _Found(Restored(files=1, damaged=[name]))
+    found = each.restore(lines, stores, first_id)
+    found.restored.files = 0 if each.again else 1
+    if found.faults:
+        found.restored.damaged.append(name)
         telemetry.event(
-            "a file of the journal is damaged", level=logging.ERROR, file=name, lines=faults
+            "a file of the journal is damaged", level=logging.ERROR, file=name, lines=found.faults
         )
-    return waiting
-
-
-def _restore_posts(name: str, stores: Stores, first_id: str, result: Restored) -> int:
-    """Restore the further posts of a file once more; return how many still have no record."""
-    try:
-        parsed = parse_records(stores.journal.read(name))
-    except DamagedFileError:  # it is named already
-        return 0
-    posts = [each for each in parsed.posts if each.id >= first_id]
-    evidence = stores.records.add((), (), posts).evidence
-    result.other_evidence += evidence.logged
-    return len(evidence.without_record)
+    return found
 
 
 def _start(since: object, now: datetime) -> datetime:
@@ -201,10 +245,10 @@ def _start(since: object, now: datetime) -> datetime:
         raise InvalidError(f"since {error}.", target="since") from error
     if instant > now:
         raise InvalidError(f"since is in the future. The time is {to_text(now)}.", target="since")
-    return max(instant, _EARLIEST) - _OVERLAP
+    return max(instant, JOURNAL_BEGINS) - _OVERLAP
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Position:
     """How far a restore has come; as text, its cursor.
 
@@ -217,21 +261,32 @@ class _Position:
     again: str = ""
 
     @property
-    def kind(self) -> str:
+    def _kind(self) -> str:
         """The kind of ``done``."""
         return self.done.partition("/")[0]
 
-    def after(self, name: str, *, waiting: bool) -> "_Position":
-        """Return the position after one more file, of which posts may wait for their records."""
-        if not waiting or self.again:
-            return _Position(name, self.again)
-        return _Position(name, self.done if self.kind == RECORDS else f"{RECORDS}/")
+    def begin(self, each: _Pass) -> str | None:
+        """Return after which file a pass goes on; None if it has nothing left to do."""
+        if KINDS.index(each.kind) < KINDS.index(self._kind):
+            return None
+        if each.again:
+            return self.again or None
+        return self.done if each.kind == self._kind else ""
+
+    def move(self, each: _Pass, name: str, *, waits: bool) -> None:
+        """Move past one more file, of which posts may wait for their records."""
+        if each.again:
+            self.again = name
+            return
+        if waits and not self.again:
+            self.again = self.done if self._kind == RECORDS else f"{RECORDS}/"
+        self.done = name
 
     def __str__(self) -> str:
         return f"{self.done} {self.again}".rstrip()
 
 
-def _position(cursor: object) -> _Position:
+def _read_position(cursor: object) -> _Position:
     """Return where to continue.
 
     Raises:
@@ -239,9 +294,7 @@ def _position(cursor: object) -> _Position:
     """
     if cursor is None:
         return _Position(f"{KINDS[0]}/")
-    if not isinstance(cursor, str) or len(cursor) > _MAX_CURSOR or not cursor.isascii():
-        raise InvalidCursorError
-    done, _, again = cursor.partition(" ")
+    done, _, again = read_cursor(cursor).partition(" ")
     is_known = done.startswith(tuple(f"{kind}/" for kind in KINDS))
     if not is_known or (again and not again.startswith(f"{RECORDS}/")):
         raise InvalidCursorError
