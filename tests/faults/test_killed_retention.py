@@ -10,10 +10,8 @@ import pytest
 
 from chalicelib import schedules
 from chalicelib.point_record import parse, to_json
-from chalicelib.postgres.connection import Database
 from chalicelib.postgres.partitions import Month, keep_partitions, months_with_partitions
 from chalicelib.postgres.point_records import Document, PointRecordStore
-from chalicelib.postgres.retention import earlier_now
 from tests.support import killed_process
 from tests.support.killed_process import KillPoint
 from tests.support.service import Service, wired
@@ -73,22 +71,27 @@ def add_delivered(service: Service, days_ago: int) -> str:
     return Month(old.included_at).name
 
 
+@pytest.mark.parametrize(
+    ("ahead", "retention_months"), [("this machine", "62"), ("the database", "1")]
+)
 def test_a_clock_that_is_years_ahead_drops_nothing(
-    service: Service, hourly: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    service: Service,
+    hourly: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    ahead: str,
+    retention_months: str,
 ) -> None:
-    class Ahead(datetime):
+    """By the clock that is ahead, the month is older than the retention."""
+    ahead_by = timedelta(days=6 * 365) * (1 if ahead == "this machine" else -1)
+
+    class Clock(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Self:
-            return super().now(tz) + timedelta(days=6 * 365)
+            return super().now(tz) + ahead_by
 
     month = add_delivered(service, days_ago=95)
-    monkeypatch.setattr(schedules, "datetime", Ahead)
-    with wired(hourly | {"RETENTION_MONTHS": "62"}):
+    monkeypatch.setattr(schedules, "datetime", Clock)
+    with wired(hourly | {"RETENTION_MONTHS": retention_months}):
         schedules.end_retention()
     assert month in [each.name for each in months_with_partitions(service.database)]
     assert service.statuses() == {"INTEGRATED": 1}
-
-
-def test_a_database_whose_clock_is_ahead_drops_nothing(database: Database) -> None:
-    now = datetime(2020, 1, 1, tzinfo=UTC)
-    assert earlier_now(database, now) == now
