@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -42,16 +41,13 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
     try:
         _journal_deliveries(remaining_s)
     finally:
-        _replicate_and_keep_partitions(remaining_s)
+        try:
+            container.replicator().run(remaining_s)
+        finally:
+            _keep_partitions_or_log()
 
 
-def _replicate_and_keep_partitions(remaining_s: Callable[[], float]) -> None:
-    try:
-        container.replicator().run(remaining_s)
-    except Exception:
-        with suppress(UnavailableError):  # the error of the run says enough
-            keep_partitions()
-        raise
+def _keep_partitions_or_log() -> None:
     try:
         keep_partitions()
     except UnavailableError as error:  # an alarm rings if records stay without partitions
