@@ -149,7 +149,7 @@ def _reconcile(actions: Actions, _: Principal, command: Command) -> tuple[object
     result: dict[str, object] = {
         "accepted": counts["accepted"],
         "inBuffer": counts["in_buffer"],
-        "inPostgres": counts["in_replica"],
+        "inPostgres": counts["in_postgres"],
         "inQuarantine": counts["in_quarantine"],
         "missing": counts["missing"],
         "missingIds": step.missing[:_MAX_IDS],

@@ -32,14 +32,14 @@ _EARLIEST = datetime.fromtimestamp(0, UTC)  # CloudWatch counts time from here
 class Reconciliation:
     """Where the accepted records are.
 
-    Each record is counted once: as ``in_replica`` if it is in Postgres, even if the buffer has it
+    Each record is counted once: as ``in_postgres`` if it is in Postgres, even if the buffer has it
     too. ``missing`` are the ids that no store has. ``unlogged`` are the records in Postgres without
     exactly one log row of their arrival.
     """
 
     accepted: int = 0
     in_buffer: int = 0
-    in_replica: int = 0
+    in_postgres: int = 0
     in_quarantine: int = 0
     missing: list[str] = field(default_factory=list)
     unlogged: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Reconciliation:
         return {
             "accepted": self.accepted,
             "in_buffer": self.in_buffer,
-            "in_replica": self.in_replica,
+            "in_postgres": self.in_postgres,
             "in_quarantine": self.in_quarantine,
             "missing": len(self.missing),
             "unlogged": len(self.unlogged),
@@ -59,7 +59,7 @@ class Reconciliation:
     def answer(self) -> dict[str, object]:
         """Return the counts, and at most 10,000 ids of each kind, for an operator.
 
-        ``more`` is whether ids are left out: those of shorter periods fit.
+        ``more`` is true if ids were left out. Ask for shorter periods to get them.
         """
         return {
             **self.counts,
@@ -146,7 +146,7 @@ def _locate(
     after = store.locate(ids - before.records - before.quarantined - buffered)
     records = before.records | after.records
     quarantined = (before.quarantined | after.quarantined) - records
-    result.in_replica += len(records)
+    result.in_postgres += len(records)
     result.in_quarantine += len(quarantined)
     result.in_buffer += len(buffered)
     result.missing += sorted(ids - records - quarantined - buffered)

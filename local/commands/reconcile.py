@@ -27,8 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Reconcile the period and print the counts; return 1 if a record is missing or unlogged."""
     period = {"since": arguments.since, "until": arguments.until}
     result = run_command(arguments, "reconcile-period", _TIMEOUT_S, **period)
-    table = Table("accepted", "in buffer", "in PostgreSQL", "in quarantine", "missing", "unlogged")
-    places = ("accepted", "in_buffer", "in_replica", "in_quarantine", "missing", "unlogged")
+    table = Table("accepted", "in buffer", "in Postgres", "in quarantine", "missing", "unlogged")
+    places = ("accepted", "in_buffer", "in_postgres", "in_quarantine", "missing", "unlogged")
     table.add_row(*(str(result[each]) for each in places))
     console = Console()
     console.print(table)

@@ -72,7 +72,7 @@ def test_reconcile_counts_each_accepted_record_in_the_store_that_has_it(
     assert reconcile(service, log, capsys) == {
         "accepted": len(moved) + len(waiting) + 1,
         "in_buffer": len(waiting),
-        "in_replica": len(moved),
+        "in_postgres": len(moved),
         "in_quarantine": 1,
         "missing": 0,
         "unlogged": 0,
@@ -98,7 +98,7 @@ def test_reconcile_reports_missing_and_unlogged_records(
 
     assert result["missing_ids"] == [lost], result
     assert result["unlogged_ids"] == [logged_twice]
-    assert result["in_replica"] == len([kept, logged_twice])
+    assert result["in_postgres"] == len([kept, logged_twice])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (logged,) = [line for line in lines if line["message"] == "period reconciled"]
     assert logged["level"] == "ERROR"

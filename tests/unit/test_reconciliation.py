@@ -14,7 +14,7 @@ def ids(count: int) -> list[str]:
 
 def test_answer_has_all_counts_and_as_many_ids_as_fit() -> None:
     lost = ids(200_000)
-    answer = Reconciliation(300_000, in_replica=100_000, missing=lost, unlogged=lost[:7]).answer()
+    answer = Reconciliation(300_000, in_postgres=100_000, missing=lost, unlogged=lost[:7]).answer()
     assert (answer["accepted"], answer["missing"], answer["unlogged"]) == (300_000, 200_000, 7)
     assert answer["missing_ids"] == lost[:10_000]
     assert answer["unlogged_ids"] == lost[:7]
