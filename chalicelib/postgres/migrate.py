@@ -1,9 +1,9 @@
 """Migrate the database to the newest schema: apply numbered SQL files once each, in order.
 
-The new objects belong to the owner of the database. Concurrent migrations are safe. The
-second waits for the first on an advisory lock, and then has nothing left to apply. One transaction
-applies all pending files and records them. It waits only briefly for a lock, since every other
-statement on the table queues behind it, and is repeated then.
+The new objects belong to the owner of the database. One transaction applies all pending files and
+records them. It waits only briefly for a lock, since every other statement on the table queues
+behind it, and is repeated then. Concurrent migrations are safe: the second one meets the advisory
+lock of the first, is repeated until the first has ended, and then has nothing left to apply.
 """
 
 import time
@@ -26,7 +26,7 @@ _STATEMENT_TIMEOUT_S = 840.0
 # Other statements wait no longer than this behind a lock that a change of the schema waits for.
 LOCK_TIMEOUT_MS = 2_000
 _SETTINGS = {"client_connection_check_interval": 2_000, "lock_timeout": LOCK_TIMEOUT_MS}
-# How long a migration that met a lock is repeated, and the pause, in which those that have queued
+# A migration that gets no lock is repeated for so long. In the pauses the statements that queue
 # behind it go on. A reader may have its lock for as long as its transaction lasts.
 _LOCK_PATIENCE_S = 300.0
 _LOCK_PAUSE_S = 2.0
