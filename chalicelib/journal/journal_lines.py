@@ -1,11 +1,11 @@
 """What a line of the journal says: a record, a quarantined item, a delivery or an erasure.
 
 A record's line is the text that the buffer had (``point_record.to_json``). That of a further post
-of a record has one more member, ``postKey``, the key of the item; before 2026-11-30 it was like
-that of a record. A quarantined item's line is an object with the one member ``quarantined``. A
-delivery's line has the id of the record, and the instant from which Postgres had the delivery. An
-erasure's line names the person, the instant until which evidence was erased, and the ids of erased
-punches.
+of a record has one more member, ``postKey``, the key of the item. Revisions after release 0.2.0,
+but no release, wrote it like that of a record. A quarantined item's line is an object with the one
+member ``quarantined``. A delivery's line has the id of the record, and the instant from which
+Postgres had the delivery. An erasure's line names the person, the instant until which evidence was
+erased, and the ids of erased punches.
 """
 
 import json

@@ -7,7 +7,8 @@ Invariants:
 
 - A month is dropped in one transaction, under the lock under which partitions are made. A process
   that dies has dropped all of it or nothing, and of two processes one drops it.
-- Nothing goes because one clock is ahead: ages count from the earlier of two (``earlier_now``).
+- No month is dropped early because one clock is ahead: ages count from the earlier of two
+  (``earlier_now``).
 """
 
 from dataclasses import dataclass, field

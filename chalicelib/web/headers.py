@@ -40,9 +40,13 @@ GATEWAY_ERROR_HEADERS = {
 
 
 def values_of(name: str, event: Mapping[str, Any]) -> list[str]:
-    """Return the value of each header of a name, in lower case, of an API Gateway event.
+    """Return the values of a header of an API Gateway event, one for each of its lines.
 
-    API Gateway keeps the values of a repeated header in ``multiValueHeaders`` only.
+    API Gateway keeps all values of a repeated header in ``multiValueHeaders`` only.
+
+    Args:
+        name: in lower case.
+        event: the event.
     """
     repeated = event.get("multiValueHeaders") or {}
     values = [value for each in repeated if each.lower() == name for value in repeated[each]]

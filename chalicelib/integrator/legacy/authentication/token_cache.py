@@ -4,7 +4,8 @@ Invariants:
 
 - At most one request for a token is in flight, in a thread of its own: no call waits for it while
   the present token is still valid.
-- Nothing here waits. While no token is valid, calls ask again, and fail between two requests.
+- No method waits. While no token is valid, ``current`` returns None during a request, and raises in
+  the pause after a failed one.
 - The tokens are in memory alone.
 
             renew_at                expires_at
