@@ -14,7 +14,8 @@ from chalicelib.dynamodb import client as dynamodb_client
 from chalicelib.journal.journal_files import Journal
 from chalicelib.point_record import to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.documents import Document
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.replication_shares import ReplicationShares
 from chalicelib.replicator.replication import Replicator
 from chalicelib.settings import Settings

@@ -35,7 +35,8 @@ from chalicelib.integrator.run import Run
 from chalicelib.integrator.run_stats import RunStats
 from chalicelib.point_record import to_json
 from chalicelib.postgres.claims import Claims
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.documents import Document
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.settings import Settings
 from local.services import start_legacy
 

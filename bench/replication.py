@@ -30,7 +30,8 @@ from chalicelib.buffered_items import DELETE_BATCH, BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.journal.journal_directory import DirectoryFiles
 from chalicelib.journal.journal_files import Journal
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.documents import Document
+from chalicelib.postgres.point_records import PointRecordStore
 
 ROUNDS = 3
 BACKLOG = int(os.environ.get("BENCH_RECORDS", "10000"))

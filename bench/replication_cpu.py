@@ -17,7 +17,8 @@ from bench.instant_http import running
 from chalicelib.buffered_items import DELETE_BATCH, BufferedItems
 from chalicelib.delete_pace import DeletePace
 from chalicelib.point_record import from_json
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.documents import Document
+from chalicelib.postgres.point_records import PointRecordStore
 
 _RECORDS = 50_000
 _RECORDS_OF_PARTS = 10 * settings.replication_page

@@ -38,8 +38,9 @@ from chalicelib.odata.request import ODataRequest
 from chalicelib.point_record import Status, parse, to_json
 from chalicelib.postgres.claims import Claims
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.documents import Document
 from chalicelib.postgres.partitions import Month, keep_partitions
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.principal import Principal, Role

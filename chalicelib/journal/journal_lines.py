@@ -16,7 +16,7 @@ from datetime import datetime
 
 from chalicelib.instant import read_canonical, to_text
 from chalicelib.point_record import from_json
-from chalicelib.postgres.point_records import Document, Poison
+from chalicelib.postgres.documents import Document, Poison
 
 QUARANTINED = "quarantined"
 _POST_KEY = "postKey"

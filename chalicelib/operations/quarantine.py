@@ -11,7 +11,7 @@ from typing import Any
 
 from chalicelib.errors import InvalidError
 from chalicelib.point_record import MAX_INT64, PointRecord, from_json, parse, to_json
-from chalicelib.postgres.point_records import Document
+from chalicelib.postgres.documents import Document
 from chalicelib.postgres.quarantined_items import QuarantinedItems
 
 

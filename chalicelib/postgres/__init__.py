@@ -1,6 +1,7 @@
 """Postgres, the system of record: every SQL statement outside ``odata``, and the schema.
 
 - ``point_records``: add records from the buffer, quarantine invalid items.
+- ``documents``: write records and further posts, and isolate those that Postgres rejects.
 - ``quarantined_items``: list the quarantine, and release its items.
 - ``replication_shares``: divide a deep buffer among several runs of the replicator.
 - ``other_evidence``: log posts of a punch that is a record already, with other evidence.

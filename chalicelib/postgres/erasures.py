@@ -11,14 +11,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from pg8000.native import Connection
 
 from chalicelib.instant import read_canonical
-
-if TYPE_CHECKING:
-    from chalicelib.postgres.point_records import Document
+from chalicelib.postgres.documents import Document
 
 LOCK = "LOCK TABLE erasure IN ACCESS EXCLUSIVE MODE"
 
@@ -38,7 +35,7 @@ _ERASED = "SELECT CAST(id AS text) FROM erased_record WHERE id = ANY (CAST(:ids 
 EVIDENCE = ("deviceId", "latitude", "longitude", "accuracyMeters", "postedBy")
 
 
-def without_erased(connection: Connection, documents: "Sequence[Document]") -> "Sequence[Document]":
+def without_erased(connection: Connection, documents: Sequence[Document]) -> Sequence[Document]:
     """Return the documents without erased punches, and without erased evidence."""
     if not documents:
         return documents
@@ -56,7 +53,7 @@ def without_erased(connection: Connection, documents: "Sequence[Document]") -> "
     return documents
 
 
-def _without_evidence(document: "Document", until: dict[tuple[int, int], float]) -> "Document":
+def _without_evidence(document: Document, until: dict[tuple[int, int], float]) -> Document:
     record = json.loads(document.text)
     erased_until = until.get((record["employerId"], record["employeeId"]))
     if erased_until is None or _epoch(record["createdAt"]) >= erased_until:

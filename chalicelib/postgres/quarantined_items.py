@@ -7,7 +7,8 @@ from typing import Any
 from chalicelib.errors import NotFoundError
 from chalicelib.point_record import MAX_INT64
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Added, Document, insert_documents, log_posts
+from chalicelib.postgres.documents import Document, insert_documents, log_posts
+from chalicelib.postgres.point_records import Added
 
 # List the latest items of the quarantine, as many as a person looks through.
 #

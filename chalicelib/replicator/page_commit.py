@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from chalicelib.buffer import Item
 from chalicelib.point_record import from_json
-from chalicelib.postgres.point_records import Document, PointRecordStore, Poison
+from chalicelib.postgres.documents import Document, Poison
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.telemetry import event
 
 # The key of a further post of a record (``Buffer.put_other_evidence``).

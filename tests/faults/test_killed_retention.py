@@ -10,8 +10,9 @@ import pytest
 
 from chalicelib import schedules
 from chalicelib.point_record import parse, to_json
+from chalicelib.postgres.documents import Document
 from chalicelib.postgres.partitions import Month, keep_partitions, months_with_partitions
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.point_records import PointRecordStore
 from tests.support import killed_process
 from tests.support.killed_process import KillPoint
 from tests.support.service import Service, wired

@@ -17,7 +17,7 @@ from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.journal.journal_lines import page_lines
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.delivery_outbox import DeliveryOutbox
-from chalicelib.postgres.point_records import Document
+from chalicelib.postgres.documents import Document
 from chalicelib.replicator.replication import Replicator
 from local.dynamodb import server as dynamodb_server
 from local.postgres import Postgres

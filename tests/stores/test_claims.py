@@ -11,7 +11,8 @@ from pg8000.native import Connection
 from chalicelib.point_record import Status, parse, to_json
 from chalicelib.postgres.claims import _CLAIM, _DUE, Claimed, Claims
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.documents import Document
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.restoration import Restoration
 from chalicelib.postgres.settlements import _FLUSH, Sample, Settlement
 from local.postgres import random_id

@@ -15,9 +15,10 @@ from chalicelib.errors import UnavailableError
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres import partitions
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.documents import Document
 from chalicelib.postgres.migrate import MIGRATIONS, migrate
 from chalicelib.postgres.partitions import Month, keep_partitions
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.point_records import PointRecordStore
 from local.postgres import Postgres
 from tests.conftest import connect, run_statement
 

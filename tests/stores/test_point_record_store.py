@@ -9,7 +9,8 @@ import pytest
 
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.point_records import Added, Document, PointRecordStore, Poison
+from chalicelib.postgres.documents import Document, Poison
+from chalicelib.postgres.point_records import Added, PointRecordStore
 from chalicelib.postgres.stage_counts import _STAGES
 from local.postgres import random_id
 

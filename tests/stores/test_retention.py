@@ -11,8 +11,9 @@ import pytest
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres import retention
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.documents import Document
 from chalicelib.postgres.partitions import keep_partitions, months_with_partitions
-from chalicelib.postgres.point_records import Document, PointRecordStore
+from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.retention import Ended, end_retention
 
 NOW = datetime(2031, 11, 28, 12, tzinfo=UTC)

@@ -28,7 +28,7 @@ from chalicelib.journal.journal_lines import (
 )
 from chalicelib.journal.journal_writer import SweepJournal
 from chalicelib.point_record import parse, to_json
-from chalicelib.postgres.point_records import Document, Poison
+from chalicelib.postgres.documents import Document, Poison
 from chalicelib.settings import SettingsError
 from tests.support.service import punch
 
