@@ -118,11 +118,11 @@ def get_openapi() -> Response:
 @handle_errors
 def post_operation(name: str) -> Response:
     """Run an operator's command, such as ``replay``; ``operator_requests`` has all."""
+    from chalicelib import operator_route
+
     request = app.current_request
     require_json(request)
-    return json_response(
-        200, operator_commands.operator_request(name, request.raw_body, request.principal)
-    )
+    return json_response(200, operator_route.respond(name, request.raw_body, request.principal))
 
 
 @app.route("/console", methods=["GET"])

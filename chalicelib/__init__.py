@@ -14,7 +14,8 @@ Start with ``app.py``, which has the routes and schedules, then follow a record:
 Around the way of a record:
 
 - ``container`` builds the stores and steps, ``integrator_wiring`` the integrator.
-- ``schedules`` has what each schedule does, ``operator_commands`` what operators do.
+- ``schedules`` has what each schedule does, ``operator_commands`` what operators do, and
+  ``operator_route`` what they do by requests.
 - ``settings`` defines every setting.
 - ``openapi`` describes the routes other than OData.
 - ``web`` and ``identity`` are the HTTP edge and the authentication of all routes.

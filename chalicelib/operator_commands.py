@@ -1,17 +1,19 @@
-"""Wire the commands of operators, with the stores and steps that ``container`` builds."""
+"""Wire the commands of operators, with the stores and steps that ``container`` builds.
+
+Where a command takes a database, ``operator_route`` gives it one whose statements end earlier.
+"""
 
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import container
-from chalicelib.errors import InvalidError, NotFoundError
+from chalicelib.errors import InvalidError
+from chalicelib.point_record import MAX_INT64
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.legacy_check import Check
@@ -23,13 +25,6 @@ if TYPE_CHECKING:
     from chalicelib.operations.restore import Restored
     from chalicelib.postgres.connection import Database
     from chalicelib.principal import Principal
-
-# A request of an operator returns after some 8 s of work and one more statement, which is before
-# the timeouts of API Gateway and of the function, 29 s. A transaction may take four statements.
-_REQUEST_S = 8.0
-_REQUEST_STATEMENT_TIMEOUT_S = 4.0
-_REQUEST_BATCH = 2_000
-_REQUEST_LISTED = 100
 
 
 def perform(
@@ -55,19 +50,18 @@ def perform(
 
 
 def manage_access_keys(
-    command: Mapping[str, Any], operator: Principal
+    command: Mapping[str, Any],
+    operator: Principal,
+    database: Database | None = None,
+    **options: int,
 ) -> tuple[Any, dict[str, Any]]:
     """Make, list or revoke access keys; see ``manage_access_keys.manage``."""
-    return _manage_access_keys(command, operator, container.database())
-
-
-def _manage_access_keys(
-    command: Mapping[str, Any], operator: Principal, database: Database, **options: int
-) -> tuple[Any, dict[str, Any]]:
     from chalicelib.operations.manage_access_keys import manage
     from chalicelib.postgres.access_key_store import AccessKeyStore
 
-    store = AccessKeyStore(database, container.settings().statement_timeout_s)
+    store = AccessKeyStore(
+        database or container.database(), container.settings().statement_timeout_s
+    )
     return manage(command, operator.subject, store, datetime.now(UTC), **options)
 
 
@@ -156,14 +150,16 @@ def reconcile_period(since: object, until: object) -> Reconciliation:
     return schedules.reconcile(since, until, PERIOD_RECONCILED)
 
 
-def quarantined() -> list[dict[str, Any]]:
+def quarantined(database: Database | None = None, before: int = MAX_INT64) -> list[dict[str, Any]]:
     """List the quarantine; see ``QuarantinedItems.listed``."""
     from chalicelib.postgres.quarantined_items import QuarantinedItems
 
-    return QuarantinedItems(container.database()).listed()
+    return QuarantinedItems(database or container.database()).listed(before)
 
 
-def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
+def release(
+    quarantine_id: object, record: Mapping[str, Any] | None, database: Database | None = None
+) -> Release:
     """Return a quarantined item to the pipeline; see ``quarantine.release``."""
     from chalicelib.operations import quarantine
     from chalicelib.postgres.quarantined_items import QuarantinedItems
@@ -171,23 +167,19 @@ def release(quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
     return quarantine.release(
         quarantine_id,
         record,
-        QuarantinedItems(container.database()),
+        QuarantinedItems(database or container.database()),
         clock_skew_s=container.settings().clock_skew_s,
     )
 
 
-def replay(text: object, by: Principal, remaining_s: Callable[[], float]) -> Replay:
-    """Return parked records to the queue; see ``replay.replay``."""
-    return _replay(text, by, container.database(), remaining_s)
-
-
-def _replay(
+def replay(
     text: object,
     by: Principal,
-    database: Database,
     remaining_s: Callable[[], float],
+    database: Database | None = None,
     **options: Any,
 ) -> Replay:
+    """Return parked records to the queue; see ``replay.replay``."""
     from chalicelib.odata.language.parser import Bounds
     from chalicelib.odata.sql.filter import translate_filter
     from chalicelib.operations import replay
@@ -199,83 +191,9 @@ def _replay(
         text,
         by,
         lambda text, principal: translate_filter(text, principal, bounds),
-        DeadLetters(database),
+        DeadLetters(database or container.database()),
         remaining_s,
         **options,
-    )
-
-
-@cache
-def request_database() -> Database:
-    """Return the database of operators' requests, whose statements end in time for a response."""
-    return container.connect_database("database_url", _REQUEST_STATEMENT_TIMEOUT_S)
-
-
-def operator_request(name: str, body: bytes, by: Principal) -> Any:
-    """Run the command of an operator's request; see ``operator_requests.respond``."""
-    from chalicelib import aws
-    from chalicelib.operations import (
-        accepted_log,
-        operator_requests,
-        quarantine,
-        reconcile_steps,
-        reconciler,
-    )
-    from chalicelib.postgres.point_records import PointRecordStore
-    from chalicelib.postgres.quarantined_items import QuarantinedItems
-
-    config = container.settings()
-    if config.operator_routes == "off":
-        raise NotFoundError(
-            "This stage has no routes for operators (OPERATOR_ROUTES=off). Invoke its functions:"
-            " docs/operations.md."
-        )
-    until = time.monotonic() + _REQUEST_S
-
-    def store() -> PointRecordStore:  # built only once the operator is known to be one
-        return PointRecordStore(request_database())
-
-    def reconcile(since: object, end: object, cursor: object) -> reconcile_steps.Step:
-        now = datetime.now(UTC)
-        first, last = reconciler.period(since, end, now)
-        return reconcile_steps.step(
-            first,
-            min(last, now),
-            cursor,
-            lambda since, until, check: accepted_log.accepted(
-                config.accepted_log, since, until, aws.logs, check
-            ),
-            container.buffered_items(),
-            store(),
-            _REQUEST_S,
-        )
-
-    return operator_requests.respond(
-        name,
-        body,
-        by,
-        operator_requests.Actions(
-            replay=lambda text, operator, cursor: _replay(
-                text,
-                operator,
-                request_database(),
-                lambda: until - time.monotonic(),
-                batch=_REQUEST_BATCH,
-                margin_s=0.0,
-                cursor=cursor,
-            ),
-            quarantined=lambda before: QuarantinedItems(request_database()).listed(before),
-            release=lambda quarantine_id, record: quarantine.release(
-                quarantine_id,
-                record,
-                QuarantinedItems(request_database()),
-                clock_skew_s=config.clock_skew_s,
-            ),
-            reconcile=reconcile,
-            manage_access_keys=lambda command, operator: _manage_access_keys(
-                command, operator, request_database(), most=_REQUEST_LISTED
-            ),
-        ),
     )
 
 

@@ -7,7 +7,7 @@ Members of requests and responses are in camel case, as in the other routes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from chalicelib.errors import InvalidError, MalformedError, NotFoundError, TooLargeError
 from chalicelib.instant import to_text
@@ -28,23 +28,23 @@ _MAX_IDS = 100
 Command = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Actions:
-    """What the commands do, each in bounded time; ``operator_commands`` wires them.
+class Actions(Protocol):
+    """What the commands do, each in bounded time; ``operator_route`` wires them."""
 
-    Attributes:
-        replay: the filter, the operator and a cursor.
-        quarantined: the id below which the items are listed.
-        release: the id of the item and the repaired record.
-        reconcile: since, until and a cursor.
-        manage_access_keys: the command and the operator; see ``manage_access_keys.manage``.
-    """
+    def replay(self, text: object, by: Principal, cursor: object) -> Replay:
+        """Return parked records to the queue; see ``replay.replay``."""
 
-    replay: Callable[[object, Principal, object], Replay]
-    quarantined: Callable[[int], list[dict[str, Any]]]
-    release: Callable[[object, Mapping[str, Any] | None], Release]
-    reconcile: Callable[[object, object, object], Step]
-    manage_access_keys: Callable[[Command, Principal], tuple[Any, LogFields]]
+    def quarantined(self, before: int) -> list[dict[str, Any]]:
+        """List the quarantined items whose ids are smaller than one."""
+
+    def release(self, quarantine_id: object, record: Mapping[str, Any] | None) -> Release:
+        """Release a quarantined item; see ``quarantine.release``."""
+
+    def reconcile(self, since: object, until: object, cursor: object) -> Step:
+        """Reconcile the next part of a period; see ``reconcile_steps.step``."""
+
+    def manage_access_keys(self, command: Command, by: Principal) -> tuple[Any, LogFields]:
+        """Make, list or revoke access keys; see ``manage_access_keys.manage``."""
 
 
 def _always(_: Command) -> bool:

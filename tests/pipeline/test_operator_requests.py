@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from chalice.test import HTTPResponse
 
-from chalicelib import container, operator_commands
+from chalicelib import container, operator_route
 from chalicelib.postgres.dead_letters import DeadLetters
 from chalicelib.principal import Role
 from local.tokens import make_token
@@ -49,7 +49,7 @@ def test_a_request_of_another_role_is_refused_and_logged_and_reaches_no_store(
 ) -> None:
     with wired(UNREACHABLE):
         response = send(Http(tmp_path), name, BODIES[name], authorization(role, 121, 7))
-        assert operator_commands.request_database.cache_info().currsize == 0
+        assert operator_route.request_database.cache_info().currsize == 0
         assert container.buffer.cache_info().currsize == 0
     assert response.status_code == 403
     assert "integration" in error_of(response)["message"]
@@ -169,8 +169,8 @@ def test_a_replay_returns_parked_records_to_the_queue_and_is_logged(
 def test_a_replay_that_is_cut_short_continues_and_replays_no_record_twice(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator_commands, "_REQUEST_BATCH", 2)
-    monkeypatch.setattr(operator_commands, "_REQUEST_S", 0.1)
+    monkeypatch.setattr(operator_route, "_REPLAY_BATCH", 2)
+    monkeypatch.setattr(operator_route, "_REQUEST_S", 0.1)
     replay = DeadLetters.replay
 
     def replay_slowly(*batch: Any, **options: Any) -> Any:
@@ -255,7 +255,7 @@ def test_a_period_is_reconciled_in_steps(
         log.write_text(json.dumps({**lost, "id": "6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11"}) + "\n")
         with log.open("a") as file:
             file.write(lines)
-        monkeypatch.setattr(operator_commands, "_REQUEST_S", 0.02)
+        monkeypatch.setattr(operator_route, "_REQUEST_S", 0.02)
         since = (datetime.now(UTC) - timedelta(days=2)).isoformat()
         total: dict[str, int] = {}
         missing: list[str] = []
@@ -270,7 +270,7 @@ def test_a_period_is_reconciled_in_steps(
             cursor = {"cursor": result["cursor"]}
         assert total == {"accepted": 4, "inBuffer": 1, "inPostgres": 2, "missing": 1, "unlogged": 0}
         assert missing == ["6a204bd8-9f2c-5d6f-8a52-1c0f5e3c8a11"]
-        monkeypatch.setattr(operator_commands, "_REQUEST_S", 8.0)
+        monkeypatch.setattr(operator_route, "_REQUEST_S", 8.0)
         recent = done(service, "reconcile")
         assert (recent["accepted"], recent["more"]) == (3, False)
 
@@ -278,7 +278,7 @@ def test_a_period_is_reconciled_in_steps(
 def test_access_keys_are_made_listed_in_pages_and_revoked(
     service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(operator_commands, "_REQUEST_LISTED", 2)
+    monkeypatch.setattr(operator_route, "_LISTED_KEYS", 2)
     audit_lines(capsys)
     made = [
         done(service, "access-keys", name=name, employerId=121, **more)

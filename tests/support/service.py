@@ -11,7 +11,7 @@ import pytest
 from chalice.test import Client, HTTPResponse, TestHTTPClient
 
 import app
-from chalicelib import container, integrator_wiring, operator_commands, telemetry
+from chalicelib import container, integrator_wiring, operator_route, telemetry
 from chalicelib.postgres.connection import Database
 from local.dynamodb.server import CREDENTIALS
 from local.gateway import ApiGateway
@@ -83,12 +83,12 @@ def wired(variables: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
 
 def reset_container() -> None:
     """Discard everything that ``container`` has built, as if the process were new."""
-    databases = (container.database, container.queried_database, operator_commands.request_database)
+    databases = (container.database, container.queried_database, operator_route.request_database)
     for database in databases:
         if database.cache_info().currsize:
             database().close()
     cached = (*vars(container).values(), *vars(integrator_wiring).values())
-    for function in (*cached, operator_commands.request_database):
+    for function in (*cached, operator_route.request_database):
         if hasattr(function, "cache_clear"):
             function.cache_clear()
     telemetry.logger.handlers.clear()
