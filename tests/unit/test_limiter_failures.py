@@ -73,7 +73,7 @@ def decide_by_successes(learned: LearnedState, *, one_fails_of: int) -> None:
 
 def test_few_calls_at_a_small_limit_show_that_the_background_is_lower() -> None:
     """Sixteen calls decide at a limit of some calls. If they succeed, the failures were load."""
-    learned = LearnedState(limit=4.0, slow_start=0.0, background=0.17)
+    learned = LearnedState(limit=4.0, slow_start=False, background=0.17)
     decide_by_successes(learned, one_fails_of=2)
     assert learned.limit < 4
     assert learned.background <= 2 / 16
@@ -81,7 +81,7 @@ def test_few_calls_at_a_small_limit_show_that_the_background_is_lower() -> None:
 
 def test_fifty_calls_without_a_failure_leave_a_background_of_four_per_cent() -> None:
     """Of 50 calls of which 4 % fail, none fails in one case of eight."""
-    learned = LearnedState(limit=100.0, slow_start=0.0, background=0.04)
+    learned = LearnedState(limit=100.0, slow_start=False, background=0.04)
     decide_by_successes(learned, one_fails_of=4)
     assert learned.background == 0.04
 

@@ -86,7 +86,7 @@ def fill_window(gradient: GradientLimit, now: float, *, succeeds: bool) -> float
 
 
 def test_probe_whose_calls_fail_ends_with_the_limit_before_it() -> None:
-    learned = LearnedState(limit=LIMIT, slow_start=0.0, base_calls=50.0, windows_since_probe=8)
+    learned = LearnedState(limit=LIMIT, slow_start=False, base_calls=50.0, windows_since_probe=8)
     gradient = GradientLimit(Parameters(), learned, 1000.0, now=0.0)
     now = fill_window(gradient, 0.0, succeeds=True)
     assert learned.limit < LIMIT

@@ -67,6 +67,16 @@ def test_snapshot_is_restored_unchanged_on_another_clock() -> None:
     assert successor.not_before == 0.0
 
 
+def test_snapshot_has_the_names_that_deployments_have_stored() -> None:
+    """A snapshot without one of them is dropped, and with it all that was learned."""
+    assert set(KEYS) == {
+        *("limit", "slow_start", "base_latency", "base_calls", "unconfirmed", "probe_excess"),
+        *("probe_variance", "windows_since_probe", "variance", "background", "ceiling"),
+        *("lowered_ceiling", "outage", "rate", "burst", "first_calls", "first_s", "rate_age_s"),
+        *("rate_doubling_s", "pause_s", "rested_s", "wide_s"),
+    }
+
+
 def test_pause_after_retry_after_continues_in_the_next_run() -> None:
     now = 99.0
     limiter = adaptive(lambda: now)

@@ -8,7 +8,6 @@ Four parts each decide one question, and share the ``LearnedState``:
 - ``RefusalScope``: does a Retry-After concern all calls, or only some?
 """
 
-import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
@@ -61,7 +60,7 @@ class AdaptiveLimiter:
         self._in_flight = self.recent_failures = 0
         self._retry_after_s: float | None = None
         self._reserved_until: list[float] = []  # slots of calls that failed fast, as a heap
-        self._recent_latency_s = min(FIRST_LATENCY_S, math.exp(learned.base_latency))
+        self._recent_latency_s = min(FIRST_LATENCY_S, learned.base_s)
 
     def snapshot(self) -> dict[str, float]:
         """Return what the limiter has learned; the next run repeats an unfinished probe."""
@@ -190,7 +189,7 @@ class AdaptiveLimiter:
 
         Otherwise refusals at once would raise the rate of calls.
         """
-        base_s = math.exp(self._learned.base_latency)
-        remaining_s = min(base_s, RESERVED_LATENCIES * self._recent_latency_s) - latency_s
+        longest_s = RESERVED_LATENCIES * self._recent_latency_s
+        remaining_s = min(self._learned.base_s, longest_s) - latency_s
         if remaining_s > 0 and len(self._reserved_until) < RESERVED_SLOTS * self._learned.limit:
             heappush(self._reserved_until, now + remaining_s)

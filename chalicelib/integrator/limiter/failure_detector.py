@@ -96,7 +96,8 @@ class FailureDetector:
         self.not_before = 0.0
         self.is_load = False
         self.patience_s = 0.0
-        self._share_before_cut = self._slow_start_before_cut = self._limit_before_cuts = 0.0
+        self._share_before_cut = self._limit_before_cuts = 0.0
+        self._slow_start_before_cut = False
         self._calls = self._failures = self._failures_in_a_row = 0
         self._before_cut = Outcomes(0, 1)  # set by a cut: the calls after the first failure
         self._calls_before_failure = 0  # of these calls, those before the first failure
@@ -141,18 +142,18 @@ class FailureDetector:
 
     def _begin_outage(self, now: float) -> None:
         learned = self._learned
-        learned.outage, self._probe_wait_s = 1.0, self._p.outage_probe_s
+        learned.outage, self._probe_wait_s = True, self._p.outage_probe_s
         self.not_before = now + self._probe_wait_s
         learned.limit, self.limit_before_cut = self.limit_before_cut or learned.limit, None
 
     def forget_outage(self) -> None:
         """End an outage: a pause does as much."""
-        self._learned.outage = self.not_before = 0.0
+        self._learned.outage, self.not_before = False, 0.0
         self._failures_in_a_row, self._row_since = 0, math.inf
 
     def _end_outage(self, now: float) -> bool:
         """Resume near the limit before the outage; lower if the last outage was not long ago."""
-        self._learned.outage = self.not_before = 0.0
+        self._learned.outage, self.not_before = False, 0.0
         factor, self._resume_factor = self._resume_factor, RESUME_FACTOR_AGAIN
         return self._move(factor * self._learned.limit, now)
 
@@ -237,7 +238,7 @@ class FailureDetector:
         # The calls before the first failure may have been sent at a lower limit.
         since_first = self._calls - self._calls_before_failure - 1
         self._before_cut = Outcomes(self._failures - 1, since_first)
-        learned.slow_start, self._drained_at = 0.0, now + (now - sent_at)
+        learned.slow_start, self._drained_at = False, now + (now - sent_at)
         factor = min(CUT_MAX_FACTOR, max(CUT_MIN_FACTOR, 1 - share))
         return self._move(learned.limit * factor, now)
 

@@ -158,7 +158,7 @@ class GradientLimit:
 
     def _target(self, window: SampleWindow) -> float:
         """Return the limit a little above the knee that a window implies."""
-        rise = window.latency - self._learned.base_latency
+        rise = window.log_latency - self._learned.base_log_latency
         rise -= self._p.deviation_scale * self._error(window)
         return window.limit * math.exp(-rise) * self._p.headroom + self._p.queue_size
 
@@ -176,10 +176,10 @@ class GradientLimit:
     def _end_probe(self, window: SampleWindow, above: SampleWindow) -> None:
         """Take a probe's latency as the base, unless calls still queue; then probe again."""
         learned = self._learned
-        rise = window.latency - learned.base_latency
+        rise = window.log_latency - learned.base_log_latency
         if learned.unconfirmed:
             # Far below the base: it had a queue in it, and the probe may have one, too.
-            learned.unconfirmed = float(rise < -self._p.base_reset_rise and window.limit > 2)
+            learned.unconfirmed = rise < -self._p.base_reset_rise and window.limit > 2
             if learned.unconfirmed:
                 self.probe_soon()
         excess, error = excess_relief(window, above), self._error(window)
@@ -198,8 +198,8 @@ class GradientLimit:
         """
         first = self._slow_start_window = self._slow_start_window or window
         growth = max(0.0, math.log(window.limit / first.limit))
-        is_queue = window.latency - first.latency > BASE_CONFIRMED * growth
-        self._learned.unconfirmed = float(is_queue)
+        is_queue = window.log_latency - first.log_latency > BASE_CONFIRMED * growth
+        self._learned.unconfirmed = is_queue
 
     def _has_sped_up(self, window: SampleWindow) -> bool:
         """Return whether latency has fallen since the last window, by much more than the limit."""
@@ -208,7 +208,7 @@ class GradientLimit:
             return False
         reduction = max(0.0, math.log(last.limit / window.limit))
         least = self._p.base_reset_rise + CEILING_ERRORS * self._error(window)
-        return last.latency - window.latency > least + reduction
+        return last.log_latency - window.log_latency > least + reduction
 
     def _has_fallen_in_vain(self, window: SampleWindow) -> bool:
         """Return whether the limit has fallen as far as in a deep probe, and latency much less.
@@ -217,7 +217,9 @@ class GradientLimit:
         meanwhile, something else has changed: this window becomes the reference.
         """
         above, error = self._before_fall, self._error(window)
-        has_risen = above is not None and window.latency - above.latency > FALL_RISE_ERRORS * error
+        has_risen = (
+            above is not None and window.log_latency - above.log_latency > FALL_RISE_ERRORS * error
+        )
         if not above or window.limit >= above.limit or has_risen:
             self._before_fall = window
             return False
@@ -233,11 +235,11 @@ class GradientLimit:
         is chance.
         """
         p, learned = self._p, self._learned
-        difference = window.latency - learned.base_latency
+        difference = window.log_latency - learned.base_log_latency
         most = p.base_reset_rise + BASE_RESET_ERRORS * self._error(window)
         averages = learned.slow_start or abs(difference) <= most
         known = learned.base_calls if averages else 0.0
-        learned.base_latency += difference * window.succeeded / (known + window.succeeded)
+        learned.base_log_latency += difference * window.succeeded / (known + window.succeeded)
         learned.base_calls = min(p.base_memory, known + window.succeeded)
 
     def _next_limit(self, window: SampleWindow) -> float:
@@ -248,7 +250,7 @@ class GradientLimit:
         p, learned, limit = self._p, self._learned, window.limit
         if limit == 1:  # a single call queues behind none of ours: its latency is the base
             self._update_base(window)
-        rise = window.latency - learned.base_latency if learned.base_calls else 0.0
+        rise = window.log_latency - learned.base_log_latency if learned.base_calls else 0.0
         learned.windows_since_probe += 1
         if learned.slow_start:
             # Slow start measures the base latency in haste: a probe follows one window later.
@@ -257,10 +259,10 @@ class GradientLimit:
             if rise < p.base_reset_rise and not learned.unconfirmed:
                 self._windows_without_queue += 1
                 self._update_base(window)
-                soon_done = p.slow_start_s * limit * math.exp(-window.latency)
+                soon_done = p.slow_start_s * limit * math.exp(-window.log_latency)
                 step = max(SLOW_START_MIN_STEP * limit, soon_done - limit)
                 return limit + min(max(p.slow_start_calls, limit), step)
-            learned.slow_start, self._windows_without_queue = 0.0, 0
+            learned.slow_start, self._windows_without_queue = False, 0
             return min(limit, self._target(window))
         self._slow_start_window = None  # failures may have ended slow start
         if limit > 1 and (
@@ -277,11 +279,11 @@ class GradientLimit:
         if self._has_fallen_in_vain(window):
             forget_probes(learned)
             self._update_base(window)
-            rise = window.latency - learned.base_latency
+            rise = window.log_latency - learned.base_log_latency
         self._windows_without_queue = (
             self._windows_without_queue + 1 if rise < p.no_queue_rise else 0
         )
         if self._windows_without_queue:
             self._update_base(window)
-            learned.slow_start = float(self._windows_without_queue >= SLOW_START_WINDOWS)
+            learned.slow_start = self._windows_without_queue >= SLOW_START_WINDOWS
         return self._toward_target(window, p.smoothing)

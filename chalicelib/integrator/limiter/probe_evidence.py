@@ -19,7 +19,7 @@ def excess_relief(lower: SampleWindow, higher: SampleWindow) -> float:
     logarithms.
     """
     reduction = math.log(higher.limit / lower.limit)
-    return higher.latency - lower.latency - QUEUE_RELIEF * reduction
+    return higher.log_latency - lower.log_latency - QUEUE_RELIEF * reduction
 
 
 def add_probe(learned: LearnedState, excess: float, error: float) -> bool:

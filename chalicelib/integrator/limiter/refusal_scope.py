@@ -166,7 +166,7 @@ class RefusalScope:
     @property
     def _full_rate(self) -> float:
         """The rate of calls at which the pool is full, by Little's law."""
-        return self._learned.limit / math.exp(self._learned.base_latency)
+        return self._learned.limit / self._learned.base_s
 
     def _is_early(self, sent_at: float) -> bool:
         early_at = self._early_sent_at

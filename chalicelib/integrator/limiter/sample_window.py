@@ -24,7 +24,7 @@ class SampleWindow:
         limit: the limit at which the calls are sent.
         ended: how many calls of the sample have ended.
         succeeded: how many of these succeeded.
-        latency: the mean of the logarithms of their latencies in s.
+        log_latency: the mean of the logarithms of their latencies in s.
         variance: the variance of these logarithms.
     """
 
@@ -33,7 +33,7 @@ class SampleWindow:
         self._began_at, self._sent_until = now, math.inf
         self._awaited = 0  # calls sent in the window's time, whether sampled or not
         self._sent = self._refused = self._ended_later = self.ended = self.succeeded = 0
-        self.latency = self.variance = 0.0
+        self.log_latency = self.variance = 0.0
 
     def on_start(self, occupied: int, now: float) -> None:
         """Count a call that is sent; with the last one, close the window to later calls."""
@@ -49,8 +49,8 @@ class SampleWindow:
             self.ended += 1
             if ok:  # Welford's recurrence
                 self.succeeded += 1
-                deviation = math.log(latency_s) - self.latency
-                self.latency += deviation / self.succeeded
+                deviation = math.log(latency_s) - self.log_latency
+                self.log_latency += deviation / self.succeeded
                 self.variance += (
                     deviation * deviation * (1 - 1 / self.succeeded) - self.variance
                 ) / self.succeeded

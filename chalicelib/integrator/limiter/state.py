@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from math import isfinite, log
+from math import exp, isfinite, log
 
 from chalicelib.integrator.limiter.parameters import (
     GUESS_DOUBLING_S,
@@ -13,6 +13,9 @@ from chalicelib.integrator.limiter.parameters import (
     WIDE_MAX_S,
     bounded,
 )
+
+# Numbers whose stored name is another one: snapshots of earlier releases have it.
+_STORED_AS = {"base_log_latency": "base_latency"}
 
 
 class LimiterState(StrEnum):
@@ -37,12 +40,12 @@ class LearnedState:
     """What one run passes on to the next. It holds durations but no instants."""
 
     limit: float = bounded(1, 1, 1e6, "calls")
-    slow_start: float = bounded(1, 0, 1, "1: yes, 0: no")
-    base_latency: float = bounded(
+    slow_start: bool = bounded(True, 0, 1, "yes or no")
+    base_log_latency: float = bounded(
         log(0.1), log(MIN_LATENCY_S), log(MAX_LATENCY_S), "log s, without a queue"
     )
-    base_calls: float = bounded(0, 0, 1e3, "calls that base_latency averages")
-    unconfirmed: float = bounded(0, 0, 1, "1: base_latency may have a queue in it, 0: it has none")
+    base_calls: float = bounded(0, 0, 1e3, "calls that base_log_latency averages")
+    unconfirmed: bool = bounded(False, 0, 1, "whether that base may have a queue in it")
     probe_excess: float = bounded(0, -10, 10, "sum of what probes showed; above 0: calls queue")
     probe_variance: float = bounded(0, 0, 10, "variance of that sum")
     windows_since_probe: float = bounded(0, 0, 100, "windows")
@@ -50,7 +53,7 @@ class LearnedState:
     background: float = bounded(0.02, 0, 1, "share of calls that fail whatever the load")
     ceiling: float = bounded(NO_CEILING, 1, NO_CEILING, "calls; highest limit after failures")
     lowered_ceiling: float = bounded(NO_CEILING, 1, NO_CEILING, "calls; when it was last lowered")
-    outage: float = bounded(0, 0, 1, "1: yes, 0: no")
+    outage: bool = bounded(False, 0, 1, "yes or no")
     rate: float = bounded(0, 0, 1e6, "calls/s; 0: no refusal so far")
     burst: float = bounded(-1, -1, 1e6, "calls; -1: unknown, and the rate a guess")
     first_calls: float = bounded(0, 0, 1e6, "calls of the first interval since the bucket was full")
@@ -61,18 +64,26 @@ class LearnedState:
     rested_s: float = bounded(0, 0, 1e6, "s from the last refusal to the end of its pause; 0: none")
     wide_s: float = bounded(0, 0, WIDE_MAX_S, "s in which a Retry-After concerns all calls")
 
+    @property
+    def base_s(self) -> float:
+        """The latency without a queue, in s."""
+        return exp(self.base_log_latency)
+
     def snapshot(self) -> dict[str, float]:
-        """Return the numbers by name, ready for JSON."""
-        return asdict(self)
+        """Return the values by their stored names, ready for JSON."""
+        return {_STORED_AS.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def restore(cls, snapshot: object) -> "LearnedState | None":
         """Return a snapshot's numbers, clamped to their bounds; None if any is missing."""
         learned = cls()
         for each in fields(cls):
-            value = snapshot.get(each.name) if isinstance(snapshot, dict) else None
+            name = _STORED_AS.get(each.name, each.name)
+            value = snapshot.get(name) if isinstance(snapshot, dict) else None
             if not isinstance(value, (int, float)) or not isfinite(value):
                 return None
             low, high = each.metadata["low"], each.metadata["high"]
-            setattr(learned, each.name, min(high, max(low, value)))
+            value = min(high, max(low, value))
+            # Earlier releases have stored Booleans as numbers.
+            setattr(learned, each.name, bool(value) if isinstance(each.default, bool) else value)
         return learned

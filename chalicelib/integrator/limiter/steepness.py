@@ -34,7 +34,7 @@ class Steepness:
         if last:
             change = math.log(window.limit / last.limit)
             most = STEEPNESS_MAX * abs(change)  # a larger rise has another cause
-            rise = max(-most, min(most, window.latency - last.latency))
+            rise = max(-most, min(most, window.log_latency - last.log_latency))
             self._products = STEEPNESS_KEPT * self._products + change * rise
             self._squares = STEEPNESS_KEPT * self._squares + change * change
 
