@@ -83,9 +83,10 @@ class GradientLimit:
         self._before_fall: SampleWindow | None = None  # the last window before the limit fell
         self._steepness = Steepness()
         self._calls_per_success = 0.0  # by which a success raises the limit in slow start
-        self.begin_window(now)
+        self.above_probe: SampleWindow | None = None
+        self._begin_window(now)
 
-    def begin_window(self, now: float, step_to: float = 0.0) -> None:
+    def _begin_window(self, now: float, step_to: float = 0.0) -> None:
         """Begin a window, sized by the variance of latencies.
 
         Args:
@@ -104,12 +105,12 @@ class GradientLimit:
             size = max(WINDOW_MIN_CALLS, limit, wanted)
             full = WINDOW_FULL * limit
         self.window = SampleWindow(limit, int(size), full, now)
-        self.above_probe: SampleWindow | None = None
 
     def restart_window(self, now: float) -> None:
         """Drop the window and begin another: failures have moved the limit, or may do so."""
         self._steepness.interrupt()
-        self.begin_window(now)
+        self.above_probe = None
+        self._begin_window(now)
 
     def probe_soon(self) -> None:
         """Have a probe follow the next window."""
@@ -124,7 +125,7 @@ class GradientLimit:
     def on_window(self, now: float) -> None:
         """Set the limit from the complete window, and begin the next one."""
         window, above, learned = self.window, self.above_probe, self._learned
-        step_to, probes = 0.0, False
+        step_to, self.above_probe = 0.0, None
         few = max(WINDOW_FEW_SUCCESSES, WINDOW_SUCCESSES * window.ended)
         has_latency = window.succeeded > few
         if learned.slow_start or not has_latency:
@@ -134,22 +135,96 @@ class GradientLimit:
         if has_latency:
             self._ceiling.rise(self._windows_without_queue)
             learned.variance += VARIANCE_WEIGHT * (window.variance - learned.variance)
-            if above:
-                self._end_probe(window, above)
-                limit = max(window.limit, self._toward_target(above))
-            else:
-                limit = self._next_limit(window)
+            limit = self._end_probe(window, above) if above else self._next_limit(window)
             learned.limit = limit = min(self._max_limit, max(1.0, min(limit, learned.ceiling)))
             if learned.slow_start and limit > window.limit:
                 step_to, self._calls_per_success = limit, limit / window.limit - 1
                 learned.limit = min(
                     step_to, window.limit + self._calls_per_success * self._step_successes
                 )
-            probes = not (learned.windows_since_probe or above or learned.slow_start)
         elif above:
             learned.limit = above.limit  # the probe has shown nothing, and ends
-        self.begin_window(now, step_to)
-        self.above_probe = window if probes else None
+        self._begin_window(now, step_to)
+
+    def _next_limit(self, window: SampleWindow) -> float:
+        """Return the limit after a window that was no probe."""
+        p, learned = self._p, self._learned
+        if window.limit == 1:  # a single call queues behind none of ours: its latency is the base
+            self._update_base(window)
+        rise = window.log_latency - learned.base_log_latency if learned.base_calls else 0.0
+        if learned.slow_start:
+            return self._after_slow_start_window(window, rise)
+        self._slow_start_window = None  # failures may have ended slow start
+        learned.windows_since_probe += 1
+        is_due = rise > p.congestion_rise or learned.windows_since_probe >= p.probe_interval
+        if is_due and window.limit > 1:
+            return self._begin_probe(window, rise)
+        return self._after_steady_window(window, rise)
+
+    def _after_slow_start_window(self, window: SampleWindow, rise: float) -> float:
+        """Return the limit after the next step; end slow start if there is a queue."""
+        p, learned, limit = self._p, self._learned, window.limit
+        # Slow start measures the base latency in haste: a probe follows one window later.
+        learned.windows_since_probe = int(p.probe_interval) - 1
+        self._confirm_base(window)
+        if rise >= p.base_reset_rise or learned.unconfirmed:
+            learned.slow_start, self._windows_without_queue = False, 0
+            return min(limit, self._target(window))
+        self._windows_without_queue += 1
+        self._update_base(window)
+        soon_done = p.slow_start_s * limit * math.exp(-window.log_latency)  # Little's law
+        step = max(SLOW_START_MIN_STEP * limit, soon_done - limit)
+        return limit + min(max(p.slow_start_calls, limit), step)
+
+    def _after_steady_window(self, window: SampleWindow, rise: float) -> float:
+        """Return the limit of the formula; resume slow start after windows without a queue."""
+        learned = self._learned
+        if self._has_sped_up(window):
+            learned.ceiling = NO_CEILING  # the capacity at which calls failed is no more
+            forget_probes(learned)
+        if self._has_fallen_in_vain(window):
+            forget_probes(learned)
+            self._update_base(window)
+            rise = window.log_latency - learned.base_log_latency
+        if rise < self._p.no_queue_rise:
+            self._windows_without_queue += 1
+            self._update_base(window)
+            learned.slow_start = self._windows_without_queue >= SLOW_START_WINDOWS
+        else:
+            self._windows_without_queue = 0
+        return self._toward_target(window, self._p.smoothing)
+
+    def _begin_probe(self, window: SampleWindow, rise: float) -> float:
+        """Return the limit of a probe: the less certain a rise, the shallower."""
+        learned = self._learned
+        self.above_probe = window
+        learned.windows_since_probe = self._windows_without_queue = 0
+        certain = math.exp(self._p.deviation_scale * self._error(window) - rise)
+        shallowest = FIRST_PROBE_FACTOR if learned.unconfirmed else self._p.probe_factor
+        factor = max(PROBE_MIN_FACTOR, min(shallowest, certain))
+        return min(window.limit - 1.0, window.limit * factor)
+
+    def _end_probe(self, window: SampleWindow, above: SampleWindow) -> float:
+        """Return the limit after a probe.
+
+        Its latency is the base, unless calls still queue; then another probe follows.
+        """
+        learned = self._learned
+        rise = window.log_latency - learned.base_log_latency
+        if learned.unconfirmed:
+            # Far below the base: it had a queue in it, and the probe may have one, too.
+            learned.unconfirmed = rise < -self._p.base_reset_rise and window.limit > 2
+            if learned.unconfirmed:
+                self.probe_soon()
+        excess, error = excess_relief(window, above), self._error(window)
+        queues = add_probe(learned, excess, error)
+        if self._ceiling.was_met:  # failures bound the limit, too: a low base would cost more
+            queues = excess > error
+        if rise <= 0 or not queues:
+            self._update_base(window)
+        elif rise >= self._p.base_reset_rise:
+            learned.windows_since_probe = int(self._p.probe_interval) - 1
+        return max(window.limit, self._toward_target(above))
 
     def _error(self, window: SampleWindow) -> float:
         """Return the standard error of a window's rise."""
@@ -173,24 +248,6 @@ class GradientLimit:
             return target
         return window.limit * math.pow(target / window.limit, smoothing / self._steepness.value)
 
-    def _end_probe(self, window: SampleWindow, above: SampleWindow) -> None:
-        """Take a probe's latency as the base, unless calls still queue; then probe again."""
-        learned = self._learned
-        rise = window.log_latency - learned.base_log_latency
-        if learned.unconfirmed:
-            # Far below the base: it had a queue in it, and the probe may have one, too.
-            learned.unconfirmed = rise < -self._p.base_reset_rise and window.limit > 2
-            if learned.unconfirmed:
-                self.probe_soon()
-        excess, error = excess_relief(window, above), self._error(window)
-        queues = add_probe(learned, excess, error)
-        if self._ceiling.was_met:  # failures bound the limit, too: a low base would cost more
-            queues = excess > error
-        if rise <= 0 or not queues:
-            self._update_base(window)
-        elif rise >= self._p.base_reset_rise:
-            learned.windows_since_probe = int(self._p.probe_interval) - 1
-
     def _confirm_base(self, window: SampleWindow) -> None:
         """Compare a window of slow start with the first: does latency grow with the limit?
 
@@ -198,8 +255,8 @@ class GradientLimit:
         """
         first = self._slow_start_window = self._slow_start_window or window
         growth = max(0.0, math.log(window.limit / first.limit))
-        is_queue = window.log_latency - first.log_latency > BASE_CONFIRMED * growth
-        self._learned.unconfirmed = is_queue
+        rise = window.log_latency - first.log_latency
+        self._learned.unconfirmed = rise > BASE_CONFIRMED * growth
 
     def _has_sped_up(self, window: SampleWindow) -> bool:
         """Return whether latency has fallen since the last window, by much more than the limit."""
@@ -241,49 +298,3 @@ class GradientLimit:
         known = learned.base_calls if averages else 0.0
         learned.base_log_latency += difference * window.succeeded / (known + window.succeeded)
         learned.base_calls = min(p.base_memory, known + window.succeeded)
-
-    def _next_limit(self, window: SampleWindow) -> float:
-        """Return the limit after a window that was no probe.
-
-        ``_windows_since_probe`` is 0 afterwards if that limit is a probe's.
-        """
-        p, learned, limit = self._p, self._learned, window.limit
-        if limit == 1:  # a single call queues behind none of ours: its latency is the base
-            self._update_base(window)
-        rise = window.log_latency - learned.base_log_latency if learned.base_calls else 0.0
-        learned.windows_since_probe += 1
-        if learned.slow_start:
-            # Slow start measures the base latency in haste: a probe follows one window later.
-            learned.windows_since_probe = int(p.probe_interval) - 1
-            self._confirm_base(window)
-            if rise < p.base_reset_rise and not learned.unconfirmed:
-                self._windows_without_queue += 1
-                self._update_base(window)
-                soon_done = p.slow_start_s * limit * math.exp(-window.log_latency)
-                step = max(SLOW_START_MIN_STEP * limit, soon_done - limit)
-                return limit + min(max(p.slow_start_calls, limit), step)
-            learned.slow_start, self._windows_without_queue = False, 0
-            return min(limit, self._target(window))
-        self._slow_start_window = None  # failures may have ended slow start
-        if limit > 1 and (
-            rise > p.congestion_rise or learned.windows_since_probe >= p.probe_interval
-        ):
-            learned.windows_since_probe = self._windows_without_queue = 0
-            # The less certain a rise, the shallower the probe.
-            certain = math.exp(p.deviation_scale * self._error(window) - rise)
-            shallowest = FIRST_PROBE_FACTOR if learned.unconfirmed else p.probe_factor
-            return min(limit - 1.0, limit * max(PROBE_MIN_FACTOR, min(shallowest, certain)))
-        if self._has_sped_up(window):
-            learned.ceiling = NO_CEILING  # the capacity at which calls failed is no more
-            forget_probes(learned)
-        if self._has_fallen_in_vain(window):
-            forget_probes(learned)
-            self._update_base(window)
-            rise = window.log_latency - learned.base_log_latency
-        self._windows_without_queue = (
-            self._windows_without_queue + 1 if rise < p.no_queue_rise else 0
-        )
-        if self._windows_without_queue:
-            self._update_base(window)
-            learned.slow_start = self._windows_without_queue >= SLOW_START_WINDOWS
-        return self._toward_target(window, p.smoothing)
