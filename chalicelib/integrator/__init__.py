@@ -13,6 +13,7 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``liveness``: decide whether a failed call is the record's fault or the legacy's.
 - ``failure_share``: how often a good record's call fails; it keeps such records from being parked.
 - ``retry_policy``: decide a record's new status, and when it is retried; parks it in the end.
+- ``delivery_alarm``: log while the legacy delivers nothing.
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.
 - ``database_worker``: the thread that runs the database tasks, one at a time.
 - ``run_stats``: count what a run did, and log it.

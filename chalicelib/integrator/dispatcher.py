@@ -19,10 +19,7 @@ from chalicelib.integrator.prefetch import PrefetchQueue, is_suspect, max_suspec
 from chalicelib.integrator.run_stats import RunStats
 from chalicelib.integrator.settlement_queue import SettlementQueue
 from chalicelib.postgres.claims import Claimed
-from chalicelib.telemetry import DELIVERS_AGAIN, NOTHING_DELIVERED, event, logger
-
-# How often the alarm is logged again while the legacy delivers nothing.
-_REPEAT_S = 60.0
+from chalicelib.telemetry import logger
 
 
 class Dispatcher:
@@ -56,7 +53,6 @@ class Dispatcher:
         self._stats = stats
         self._read_clock = read_clock
         self._suspects_in_flight = 0
-        self._repeat_at = 0.0  # when the alarm is logged again; 0 while there is none
 
     def send(self, until: float) -> None:
         """Send prefetched records as far as the limit allows, but none from ``until`` on."""
@@ -96,25 +92,7 @@ class Dispatcher:
         now = self._read_clock()
         for call in calls:
             self._pass_on(call, now)
-        self.alarm_if_nothing_is_delivered()
         self._prefetched.count_finished(len(calls), now)
-
-    def alarm_if_nothing_is_delivered(self, *, run_ends: bool = False) -> None:
-        """Log an error every minute while the legacy delivers nothing, and then that it delivers.
-
-        See ``Liveness``. The lines are metrics: the run may go on for long, and its own line comes
-        at its end.
-        """
-        begins = self._liveness.begins_to_deliver_nothing(run_ends=run_ends)
-        delivers, now = self._liveness.delivers, self._read_clock()
-        if begins or (delivers is False and now >= self._repeat_at):
-            self._repeat_at = now + _REPEAT_S
-            event(
-                NOTHING_DELIVERED, level=logging.ERROR, sent=self._stats.sent, nothing_delivered=1
-            )
-        elif delivers and self._repeat_at:
-            self._repeat_at = 0.0
-            event(DELIVERS_AGAIN, nothing_delivered=0)
 
     def _pass_on(self, call: FinishedCall, now: float) -> None:
         outcome, retry_after_s = call.result.outcome, call.result.retry_after_s

@@ -55,11 +55,9 @@ class Liveness:
         self._results_since_delivery = 0  # without those of suspects
         self._failed_in_a_row = 0  # with those of suspects
         self._mean_streak = 0.0  # results between two deliveries
-        self._has_delivered = False
         self._is_known_alive = False  # since a delivery, perhaps one of the last run
         self._silent: set[str] = set()  # records in the present streak, without suspects
         self._undelivered: set[str] = set()  # failed and refused since the last delivery
-        self._has_alarmed = False
 
     @property
     def is_silent(self) -> bool:
@@ -93,13 +91,12 @@ class Liveness:
         """
         number, in_silence = self._in_flight.pop(record_id)
         if result.outcome is Outcome.DELIVERED:
-            self.delivered = max(self.delivered, number)
-            if self._has_delivered:  # what precedes the first delivery may be an outage
+            if self.delivered:  # what precedes the first delivery may be an outage
                 streak = min(self._results_since_delivery, _HEALTHY_CALLS + self._growth)
                 self._mean_streak += (streak - self._mean_streak) / _STREAKS
             self._results_since_delivery = self._failed_in_a_row = 0
-            self._has_delivered = self._is_known_alive = True
-            self._has_alarmed = False
+            self.delivered = max(self.delivered, number)
+            self._is_known_alive = True
             self._silent.clear()
             self._undelivered.clear()
             return None
@@ -123,19 +120,14 @@ class Liveness:
         """By how much a streak may be longer than while streaks are rare."""
         return min(_MAX_GROWTH, _MEAN_STREAKS * self._mean_streak)
 
-    def begins_to_deliver_nothing(self, *, run_ends: bool = False) -> bool:
-        """Return whether all is failed or refused; True once, until the next delivery.
+    def delivers_nothing(self, *, run_ends: bool = False) -> bool:
+        """Return whether all calls since the last delivery fail or are refused, for sure.
 
         Args:
             run_ends: no more calls follow, so a few records are enough if none was delivered.
         """
-        is_sure = self._results_since_delivery > _ALARM_CALLS or (
-            run_ends and not self._has_delivered
-        )
-        if self._has_alarmed or not is_sure or len(self._undelivered) < _MIN_RECORDS:
-            return False
-        self._has_alarmed = True
-        return True
+        is_sure = self._results_since_delivery > _ALARM_CALLS or (run_ends and not self.delivered)
+        return is_sure and len(self._undelivered) >= _MIN_RECORDS
 
     def snapshot(self) -> bool:
         """Return for the next run whether the legacy is known to be alive."""
@@ -144,10 +136,3 @@ class Liveness:
     def restore(self, snapshot: object) -> None:
         """Continue from the last run's snapshot; ignore anything else."""
         self._is_known_alive = snapshot is True
-
-    @property
-    def delivers(self) -> bool | None:
-        """Whether this run has delivered; None if that is not sure."""
-        if self._has_alarmed:
-            return False
-        return True if self._has_delivered else None

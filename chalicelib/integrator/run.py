@@ -32,6 +32,7 @@ from contextlib import closing
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
+from chalicelib.integrator.delivery_alarm import DeliveryAlarm
 from chalicelib.integrator.dispatcher import Dispatcher
 from chalicelib.integrator.failure_share import FailureShare
 from chalicelib.integrator.limiter.protocol import Clock, Limiter
@@ -125,6 +126,7 @@ class Run:
             self._stats,
             self._read_clock,
         )
+        self._alarm = DeliveryAlarm(self._liveness, self._stats)
         self._claim_at = self._database_retry_at = self._now
         self._flush_at = self._now + settle_interval_s
         self._leased_until = self._renew_at = 0.0  # until then, no other run can become active
@@ -163,7 +165,7 @@ class Run:
         finally:
             self._stats.seconds = self._read_clock() - started
             self._stats.limit_last = self._limiter.limit
-            self._stats.delivers = self._liveness.delivers
+            self._stats.delivers = self._alarm.delivers
             self._stats.log()
         return self._stats
 
@@ -195,7 +197,7 @@ class Run:
 
     def _finish(self, remaining_s: Callable[[], float]) -> None:
         """Settle all outcomes, return unsent records to the queue, and end the run's lease."""
-        self._dispatcher.alarm_if_nothing_is_delivered(run_ends=True)
+        self._alarm.check(self._read_clock(), run_ends=True)
         # Held calls are settled as overloads: no call follows that could show more.
         self._unsettled.decide(self._liveness.delivered, math.inf)
         in_flight = list(self._calls.in_flight)
@@ -227,6 +229,7 @@ class Run:
         if self._unsettled and not self._database.is_busy:
             wake_at = min(wake_at, max(self._flush_at, self._database_retry_at))
         self._dispatcher.collect(wake_at)
+        self._alarm.check(self._read_clock())
 
     def _submit_database_task(self, may_claim: bool) -> None:
         """Submit the most urgent database task, if there is one and the worker is free."""

@@ -1,4 +1,4 @@
-"""Liveness: when a call may count as an attempt, when a refusal is healthy, when to alarm."""
+"""Liveness: which calls may count as attempts, which refusals are healthy, and what delivers."""
 
 import random
 
@@ -109,20 +109,20 @@ def test_suspects_that_fail_again_are_no_silence() -> None:
     assert not liveness.awaits_delivery
 
 
-def test_alarm_comes_once_after_many_results_and_again_after_a_delivery() -> None:
+def test_legacy_delivers_nothing_after_many_results_until_a_delivery() -> None:
     liveness = Liveness()
     for _ in range(2):
-        alarms = []
+        answers = []
         for number in range(60):
             call(liveness, str(number), REFUSED)
-            alarms.append(liveness.begins_to_deliver_nothing())
-        assert [number for number, alarm in enumerate(alarms) if alarm] == [30]
-        assert not liveness.begins_to_deliver_nothing(run_ends=True)
+            answers.append(liveness.delivers_nothing())
+        assert answers == [False] * 30 + [True] * 30
         call(liveness, "good", DELIVERED)
+        assert not liveness.delivers_nothing(run_ends=True)
 
 
 @pytest.mark.parametrize(
-    ("results", "alarms"),
+    ("results", "expected"),
     [
         ([FAILED] * 3, True),
         ([FAILED] * 2, False),  # the two records may be at fault
@@ -131,18 +131,18 @@ def test_alarm_comes_once_after_many_results_and_again_after_a_delivery() -> Non
     ],
     ids=str,
 )
-def test_end_of_a_run_alarms_if_several_records_were_answered_and_none_delivered(
-    results: list[CallResult], alarms: bool
+def test_run_that_ends_has_delivered_nothing_if_several_records_were_answered(
+    results: list[CallResult], expected: bool
 ) -> None:
     liveness = Liveness()
     for number, result in enumerate(results):
         call(liveness, str(number), result)
-    assert liveness.begins_to_deliver_nothing(run_ends=True) == alarms
+    assert liveness.delivers_nothing(run_ends=True) == expected
 
 
-def test_one_bad_record_that_is_retried_for_long_does_not_alarm() -> None:
+def test_one_bad_record_that_is_retried_for_long_does_not_count() -> None:
     liveness = Liveness()
     for _ in range(100):
         call(liveness, "bad", REFUSED)
-    assert not liveness.begins_to_deliver_nothing()
-    assert not liveness.begins_to_deliver_nothing(run_ends=True)
+    assert not liveness.delivers_nothing()
+    assert not liveness.delivers_nothing(run_ends=True)
