@@ -15,6 +15,7 @@ Start with ``run``: its docstring has the pipeline, the invariants and the threa
 - ``retry_policy``: decide a record's new status, and when it is retried; parks it in the end.
 - ``delivery_alarm``: log while the legacy delivers nothing.
 - ``settlement_queue``: batch the outcomes that are not yet in Postgres.
+- ``database_tasks``: decide which database task is next.
 - ``database_worker``: the thread that runs the database tasks, one at a time.
 - ``run_stats``: count what a run did, and log it.
 - ``legacy``: one HTTP call: its credentials, its request, and what its response means.

@@ -22,15 +22,16 @@ Threads:
 - The call pool's threads make HTTP calls.
 """
 
-import logging
 import math
 import random
 import time
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 from chalicelib.errors import UnavailableError
 from chalicelib.integrator.call_pool import CallPool
+from chalicelib.integrator.database_tasks import RETRY_S, DatabaseTasks
 from chalicelib.integrator.database_worker import DatabaseWorker
 from chalicelib.integrator.delivery_alarm import DeliveryAlarm
 from chalicelib.integrator.dispatcher import Dispatcher
@@ -41,7 +42,7 @@ from chalicelib.integrator.prefetch import PrefetchQueue
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run_stats import RunStats
 from chalicelib.integrator.settlement_queue import SettlementQueue
-from chalicelib.postgres.claims import Claimed, Claims
+from chalicelib.postgres.claims import Claims
 from chalicelib.telemetry import event
 
 # Time reserved after the longest call, to settle its outcome.
@@ -52,8 +53,6 @@ _LINGER_S = 5.0
 # longer: one that is sent later may show that the legacy is alive. It is held at most for half of
 # the time that the lease leaves.
 _MIN_HOLD_S = 5.0
-# Pause between two attempts while Postgres is unavailable.
-_DATABASE_RETRY_S = 0.5
 # What a run learns is stored together: the limiter's numbers, and two values under these keys.
 _FAILURE_SHARE, _IS_ALIVE = "failure_share", "is_alive"
 
@@ -127,10 +126,17 @@ class Run:
             self._read_clock,
         )
         self._alarm = DeliveryAlarm(self._liveness, self._stats)
-        self._claim_at = self._database_retry_at = self._now
-        self._flush_at = self._now + settle_interval_s
-        self._leased_until = self._renew_at = 0.0  # until then, no other run can become active
-        self._is_active = True
+        self._tasks = DatabaseTasks(
+            claims,
+            database_worker,
+            call_pool,
+            self._limiter,
+            self._prefetched,
+            self._unsettled,
+            learned=self._learned,
+            settle_interval_s=settle_interval_s,
+            read_clock=self._read_clock,
+        )
 
     def run(self, remaining_s: Callable[[], float]) -> RunStats | None:
         """Integrate until nothing is due, or until ``remaining_s()`` is too short for more.
@@ -156,8 +162,7 @@ class Run:
         self._liveness.restore((learned or {}).get(_IS_ALIVE))
         if learned and last_policy == self._limit_policy:
             self._limiter.restore(learned)
-        self._leased_until = started + self._claims.run_lease_s
-        self._renew_at = started + self._claims.run_lease_s / 3
+        self._tasks.begin_lease(started)
         self._stats.limit_first = self._limiter.limit
         try:
             self._work(remaining_s)
@@ -173,17 +178,17 @@ class Run:
         """Claim, send and settle until nothing is due or the time is nearly over."""
         send_and_settle_s = self._calls.call_timeout_s + _SETTLE_MARGIN_S
         while remaining_s() > _SETTLE_MARGIN_S / 2:
-            may_claim = self._is_active and remaining_s() > send_and_settle_s
+            may_claim = self._tasks.is_active and remaining_s() > send_and_settle_s
             if (
                 not may_claim
-                or max(self._read_clock(), self._limiter.not_before) >= self._leased_until
+                or max(self._read_clock(), self._limiter.not_before) >= self._tasks.leased_until
             ):
                 self._prefetched.clear()
             try:
                 self._database.collect()
-                self._dispatcher.send(self._leased_until)
+                self._dispatcher.send(self._tasks.leased_until)
                 self._unsettled.decide(self._liveness.delivered, self._read_clock())
-                self._submit_database_task(may_claim)
+                self._tasks.submit_next(may_claim=may_claim)
                 self._collect_calls()
                 if self._is_idle() and not (
                     may_claim
@@ -191,31 +196,35 @@ class Run:
                 ):
                     break
             except UnavailableError as error:
-                _report_unavailable(error)
-                self._database_retry_at = self._read_clock() + _DATABASE_RETRY_S
-                self._prefetched.needs_release = True  # a claim may have been committed
+                self._tasks.pause_after(error)
 
     def _finish(self, remaining_s: Callable[[], float]) -> None:
         """Settle all outcomes, return unsent records to the queue, and end the run's lease."""
         self._alarm.check(self._read_clock(), run_ends=True)
         # Held calls are settled as overloads: no call follows that could show more.
         self._unsettled.decide(self._liveness.delivered, math.inf)
-        in_flight = list(self._calls.in_flight)
         while True:
             try:
                 self._database.wait(remaining_s())
                 while self._unsettled:
-                    self._flush()
+                    self._tasks.flush()
                     self._database.wait(remaining_s())
-                self._database.submit(lambda: self._claims.end(in_flight), lambda _: None)
+                self._tasks.end()
                 self._database.wait(remaining_s())
             except UnavailableError as error:
-                if remaining_s() <= _DATABASE_RETRY_S:
+                if remaining_s() <= RETRY_S:
                     raise
-                _report_unavailable(error)
-                self._sleep(_DATABASE_RETRY_S)
+                self._tasks.pause_after(error)
+                self._sleep(RETRY_S)
             else:
                 return
+
+    def _learned(self) -> dict[str, Any]:
+        """Return what the next run must know."""
+        return self._limiter.snapshot() | {
+            _FAILURE_SHARE: self._failure_share.snapshot(),
+            _IS_ALIVE: self._liveness.snapshot(),
+        }
 
     def _read_clock(self) -> float:
         self._now = self._clock()
@@ -227,68 +236,9 @@ class Run:
             return
         wake_at = self._read_clock() + self._settle_interval_s
         if self._unsettled and not self._database.is_busy:
-            wake_at = min(wake_at, max(self._flush_at, self._database_retry_at))
+            wake_at = min(wake_at, self._tasks.flush_at)
         self._dispatcher.collect(wake_at)
         self._alarm.check(self._read_clock())
-
-    def _submit_database_task(self, may_claim: bool) -> None:
-        """Submit the most urgent database task, if there is one and the worker is free."""
-        now = self._read_clock()
-        if self._database.is_busy or now < self._database_retry_at:
-            return
-        nothing_to_send = not (self._prefetched or self._calls.in_flight)
-        flush_is_due = now >= self._flush_at or nothing_to_send
-        # During a longer pause of the limiter, claimed records would only wait.
-        is_paused = self._limiter.not_before > now + self._settle_interval_s
-        may_claim = may_claim and not is_paused and now >= self._claim_at
-        if self._unsettled.is_overfull or now >= self._renew_at:
-            self._flush()
-        elif may_claim and (deficit := self._prefetched.deficit(self._limiter.limit, now)):
-            self._claim(deficit)  # before a due flush, so that the legacy is never idle
-        elif self._unsettled.has_full_batch or (flush_is_due and self._unsettled):
-            self._flush()
-
-    def _claim(self, max_records: int) -> None:
-        """Submit a claim; if claims were lost track of, submit their release instead."""
-        submitted_at = self._now
-        held = self._held_ids()
-        if self._prefetched.needs_release:
-            self._prefetched.needs_release = False
-            self._database.submit(lambda: self._claims.release(held), lambda _: None)
-            return
-
-        def on_result(records: list[Claimed]) -> None:
-            # If the database's clock steps ahead, records that this run holds become due.
-            known = set(held)
-            self._prefetched.add([each for each in records if each.id not in known], submitted_at)
-            if len(records) < max_records:  # no more are due yet
-                self._claim_at = self._read_clock() + self._settle_interval_s
-
-        self._database.submit(lambda: self._claims.claim(max_records), on_result)
-
-    def _flush(self) -> None:
-        """Submit a flush of the next batch of outcomes, which also renews the run's lease."""
-        batch = self._unsettled.next_batch(self._limiter.limit, len(self._calls.in_flight))
-        learned = self._limiter.snapshot() | {
-            _FAILURE_SHARE: self._failure_share.snapshot(),
-            _IS_ALIVE: self._liveness.snapshot(),
-        }
-        submitted_at = self._read_clock()
-
-        def on_result(is_active: bool) -> None:
-            self._unsettled.confirm()
-            self._is_active = is_active
-            if is_active:
-                self._leased_until = submitted_at + self._claims.run_lease_s
-            else:
-                event("the run has lost its lease", level=logging.WARNING)
-            now = self._read_clock()
-            self._flush_at = now + self._settle_interval_s
-            self._renew_at = now + self._claims.run_lease_s / 3
-
-        self._database.submit(
-            lambda: self._claims.flush(batch.settlements, batch.sample, learned), on_result
-        )
 
     def _is_idle(self) -> bool:
         """Return whether no record and no database task is in progress, apart from held calls."""
@@ -298,26 +248,9 @@ class Run:
 
     def _wait_for_due_record(self, linger_s: float) -> bool:
         """Wait for the next due record; return False at once if none is due within ``linger_s``."""
-        self._sleep(max(0.0, self._database_retry_at - self._read_clock()))
+        self._sleep(self._tasks.pause_s)
         next_due_s = self._claims.next_due_s()
         if next_due_s > linger_s:
             return False
         self._sleep(max(self._settle_interval_s, next_due_s))
         return True
-
-    def _held_ids(self) -> list[str]:
-        """Return the ids of all records that this run knows it holds."""
-        return [
-            *self._calls.in_flight,
-            *(record.id for record in self._prefetched),
-            *self._unsettled.record_ids(),
-        ]
-
-
-def _report_unavailable(error: UnavailableError) -> None:
-    event(
-        "the database is unavailable",
-        level=logging.WARNING,
-        reason=error.message,
-        cause=error.__cause__,
-    )
