@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING
 import pycurl
 
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint, milliseconds
-from chalicelib.integrator.legacy.libcurl.call_error import E_WEIRD_SERVER_REPLY, judge_error
+from chalicelib.integrator.legacy.libcurl.call_error import judge_error
 from chalicelib.integrator.legacy.libcurl.call_steps import Call, Transfer, perform
 from chalicelib.integrator.legacy.libcurl.early_response import EarlyResponseDetector
 from chalicelib.integrator.legacy.libcurl.raw_response import (
     MAX_BODY_BYTES,
     ResponseBuffer,
-    closes_connection,
     decode,
     final_fields,
 )
+from chalicelib.integrator.legacy.libcurl.repetition import Repetition, reason_to_repeat
 from chalicelib.integrator.legacy.libcurl.transport import ClientCertificate, Transport
 from chalicelib.integrator.legacy.messages.record_values import UnsendableError
 from chalicelib.integrator.legacy.messages.response_outcome import judge
@@ -101,7 +101,6 @@ class LegacyConnection:
         self._early_detector = EarlyResponseDetector(curl, response) if is_tls else None
         self._is_early = False  # whether the response began before its request was sent
         self._deadline = 0.0
-        self._has_body = False
         if credentials is None:
             Transport().apply(curl, endpoint.url)
             return
@@ -181,7 +180,6 @@ class LegacyConnection:
             headers = [*headers, self._key_prefix + record_id]
             curl.setopt(pycurl.HTTPHEADER, headers)
         curl.setopt(pycurl.POSTFIELDS, record)
-        self._has_body = bool(record)
         self._deadline = started + self._call_timeout_s
         error = yield from self._transfer(headers, record)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
@@ -198,12 +196,19 @@ class LegacyConnection:
             if result.outcome is Outcome.DELIVERED:
                 self._was_accepted = True
                 return result
-        elif self._must_be_repeated(error, status):
-            error = yield from self._repeat(error, headers, record)
+        elif repetition := reason_to_repeat(
+            curl,
+            error,
+            received.head,
+            is_early=self._is_early,
+            may_be_challenged=self._is_digest and self._was_accepted,
+        ):
+            error = yield from self._repeat(repetition, headers, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
         if not error:
             self._was_accepted = status != 401
-        return self._judge(error, status, time.monotonic() - started)
+        latency_s = time.monotonic() - started
+        return self._judge(error, status, latency_s, has_body=bool(record))
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -232,53 +237,25 @@ class LegacyConnection:
         self._is_early = self._early_detector is not None and self._early_detector.is_early()
         return int(pycurl.E_OK) if self._response.is_ended else error
 
-    def _must_be_repeated(self, error: int, status: int) -> bool:
-        """Return whether the call must be repeated before it can be judged.
-
-        Sending again is safe: the legacy recognises the idempotency key.
-
-        - A server that does not read bodies takes the last body for the start of this request,
-          answers 400 and closes.
-        - libcurl discards a response whose Content-Length is invalid, as RFC 9112, section 6.3
-          demands. A legacy that always sends one would have its deliveries repeated without end.
-        - A response that arrived before the request belongs to another record.
-        - libcurl takes a new challenge of Digest for a refusal unless it says ``stale=true``. Some
-          servers omit that when they forget a nonce, as at a restart, or change their realm.
-        """
-        is_challenged = status == 401 and self._is_digest and not error
-        if self._is_early or (is_challenged and self._was_accepted):
-            return True
-        if error == E_WEIRD_SERVER_REPLY:
-            # One code for all invalid headers: only the text tells which.
-            return "Content-Length" in self._curl.errstr()
-        return (
-            status == 400
-            and not self._curl.getinfo(pycurl.NUM_CONNECTS)
-            and closes_connection(bytes(self._response.head))
-        )
-
-    def _repeat(self, error: int, headers: Sequence[str], record: bytes) -> Transfer:
-        """Repeat the call in the time that is left, on a new connection unless Digest goes on.
-
-        After an invalid Content-Length the body ends where its JSON ends, or with the connection.
-        """
+    def _repeat(self, reason: Repetition, headers: Sequence[str], record: bytes) -> Transfer:
+        """Repeat the call in the time that is left; return libcurl's code."""
+        curl, response = self._curl, self._response
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
             if self._is_early:
-                self._response.clear()
+                response.clear()
             return int(pycurl.E_OPERATION_TIMEDOUT)
-        is_challenged = self._curl.getinfo(pycurl.RESPONSE_CODE) == 401 and not self._is_early
-        self._response.ignores_length = error == E_WEIRD_SERVER_REPLY
-        self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
-        self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, self._response.ignores_length)
-        self._curl.setopt(pycurl.FRESH_CONNECT, not is_challenged)
+        response.ignores_length = reason is Repetition.INVALID_LENGTH
+        curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
+        curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, response.ignores_length)
+        curl.setopt(pycurl.FRESH_CONNECT, reason is not Repetition.NEW_CHALLENGE)
         error = yield from self._transfer(headers, record)
-        self._response.ignores_length = False
-        self._curl.setopt(pycurl.TIMEOUT_MS, milliseconds(self._call_timeout_s))
-        self._curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
+        response.ignores_length = False
+        curl.setopt(pycurl.TIMEOUT_MS, milliseconds(self._call_timeout_s))
+        curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
         return error
 
-    def _judge(self, error: int, status: int, latency_s: float) -> CallResult:
+    def _judge(self, error: int, status: int, latency_s: float, *, has_body: bool) -> CallResult:
         """Judge a call that is no plain delivery.
 
         Only the body of a 2xx says whether the record was accepted. If the body of any other
@@ -292,12 +269,7 @@ class LegacyConnection:
         if fields is None or (is_broken and may_lack_response):
             head_bytes = len(self._response.head)
             return judge_error(
-                self._curl,
-                error,
-                head_bytes,
-                latency_s,
-                self._certificate,
-                has_body=self._has_body,
+                self._curl, error, head_bytes, latency_s, self._certificate, has_body=has_body
             )
         body = decode(bytes(self._response.body), fields.get("content-encoding"))
         result = judge(

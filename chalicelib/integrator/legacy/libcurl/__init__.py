@@ -7,6 +7,7 @@ Nothing here knows what a request means, so the token endpoint is called through
 - ``call_error``: judge a call that has no complete response.
 - ``raw_response``: collect and read a response: its head, its end, its encoding.
 - ``early_response``: detect a response to an earlier request.
+- ``repetition``: why a call must be repeated before it can be judged.
 - ``tcp_info``: count the bytes that a connection has received.
 - ``curl_adapter``: lets ``requests`` make requests through libcurl.
 """
