@@ -80,10 +80,11 @@ class Outcome(StrEnum):
 class CallResult:
     """The result of one call.
 
-    ``log`` describes the result to people; it is ``storable``. ``credentials_refused`` is true if
-    the legacy rejected our credentials. ``broke_off`` is true if the request was sent, and the call
-    then ended without a complete response: by a timeout, a reset or a truncated response.
-    ``decided_by`` is the setting whose condition decided; None if the rules of this module did.
+    ``log`` describes the result to people. It is cut, and freed of what Postgres does not store,
+    which would fail the flush of all other outcomes. ``credentials_refused`` is true if the legacy
+    rejected our credentials. ``broke_off`` is true if the request was sent, and the call then ended
+    without a complete response: by a timeout, a reset or a truncated response. ``decided_by`` is
+    the setting whose condition decided; None if the rules of this module did.
     """
 
     outcome: Outcome
@@ -94,6 +95,10 @@ class CallResult:
     credentials_refused: bool = False
     decided_by: str | None = None
     broke_off: bool = False
+
+    def __post_init__(self) -> None:
+        if self.log:
+            object.__setattr__(self, "log", _storable(self.log))  # it is frozen
 
     @property
     def may_be_the_records_fault(self) -> bool:
@@ -138,7 +143,7 @@ def judge_by_rules(
         outcome = Outcome.FAILED
     if text is None:
         text = body.decode("utf-8", "replace")
-    log = storable(f"{what}: {text}")
+    log = f"{what}: {text}"
     return CallResult(outcome, latency_s, status, log, retry_after_s, credentials_refused)
 
 
@@ -172,7 +177,7 @@ def judge_no_response(
     )
 
 
-def storable(text: str) -> str:
+def _storable(text: str) -> str:
     """Return the text without what Postgres does not store, cut to the length of a log."""
     text = text[:_MAX_LOG_CHARS].replace("\0", "\ufffd")
     return text.encode("utf-8", "replace").decode()  # a lone surrogate has no encoding

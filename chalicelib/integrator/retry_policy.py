@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 
 from chalicelib.integrator.call_thread import FinishedCall
 from chalicelib.integrator.failure_share import FailureShare
-from chalicelib.integrator.outcome import Outcome, storable
+from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
 from chalicelib.postgres.settlements import Settlement
 from chalicelib.settings import Settings
@@ -79,8 +79,7 @@ class RetryPolicy:
             attempts=attempts,
             overloads=overloads,
             wait_s=wait_s,
-            # Once more: a log that Postgres refuses would fail the flush of all other outcomes.
-            log=result.log and storable(result.log),
+            log=result.log,
             http_status=result.http_status,
             latency_ms=round(result.latency_s * 1000),
         )

@@ -16,7 +16,7 @@ from chalicelib.integrator.legacy.authentication.shared_credentials import (
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.libcurl.call_steps import Call, perform
-from chalicelib.integrator.outcome import CallResult, Outcome, storable
+from chalicelib.integrator.outcome import CallResult, Outcome
 
 
 class AuthenticatedConnection:
@@ -119,8 +119,7 @@ class AuthenticatedConnection:
         result = yield from self._connect(used).call(record_id, record, started)
         if result.log is None:
             return result
-        # Again storable: what replaces a short secret is longer than it.
-        return replace(result, log=storable(used.redact(result.log)))
+        return replace(result, log=used.redact(result.log))
 
     def _connect(self, used: CallCredentials) -> LegacyConnection:
         """Return a connection that carries these credentials."""

@@ -35,12 +35,7 @@ from chalicelib.integrator.legacy.libcurl.repetition import Repetition, reason_t
 from chalicelib.integrator.legacy.libcurl.transport import ClientCertificate, Transport
 from chalicelib.integrator.legacy.messages.record_values import UnsendableError
 from chalicelib.integrator.legacy.messages.response_outcome import judge
-from chalicelib.integrator.outcome import (
-    CallResult,
-    Outcome,
-    judge_by_rules,
-    storable,
-)
+from chalicelib.integrator.outcome import CallResult, Outcome, judge_by_rules
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.authentication.credentials import Credentials
@@ -171,8 +166,8 @@ class LegacyConnection:
                 url, record = self._format.render(record)
             except UnsendableError as reason:
                 # Like a refusal: it says nothing against the legacy, and may park the record.
-                log = storable(f"Not sent: {reason}.")
-                return CallResult(Outcome.REFUSED, time.monotonic() - started, log=log)
+                latency_s = time.monotonic() - started
+                return CallResult(Outcome.REFUSED, latency_s, log=f"Not sent: {reason}.")
             if url:
                 curl.setopt(pycurl.URL, url)
         headers = self._headers
@@ -281,5 +276,5 @@ class LegacyConnection:
             is_whole=not error and len(body) < MAX_BODY_BYTES,
         )
         if result.log and (redact := self._format.redact):
-            return replace(result, log=storable(redact(result.log)))
+            return replace(result, log=redact(result.log))
         return result

@@ -25,7 +25,7 @@ from jmespath.exceptions import JMESPathTypeError
 
 from chalicelib.integrator.legacy.messages import media_type
 from chalicelib.integrator.legacy.messages.condition_syntax import compile_condition
-from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, CallResult, Outcome, storable
+from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, CallResult, Outcome
 from chalicelib.telemetry import event
 
 _OUTCOMES = {
@@ -116,12 +116,12 @@ class ResponseConditions:
             return CallResult(outcome, latency_s, status, decided_by=setting)
         if setting == "LEGACY_DUPLICATE":
             log = f"The legacy already had the record. HTTP {status}: {text}"
-            return CallResult(outcome, latency_s, status, storable(log), decided_by=setting)
+            return CallResult(outcome, latency_s, status, log, decided_by=setting)
         return CallResult(
             outcome,
             latency_s,
             status,
-            storable(f"HTTP {status}, judged by {setting}: {text}"),
+            f"HTTP {status}, judged by {setting}: {text}",
             retry_after_s,
             credentials_refused=setting == "LEGACY_RETRY" and status in CREDENTIALS_REFUSED,
             decided_by=setting,
