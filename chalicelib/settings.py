@@ -225,7 +225,8 @@ class Settings:
     legacy_call_timeout_s: float = setting(
         15.0,
         "Timeout of a whole call. It also ends a slow response that never reaches the read"
-        " timeout.",
+        " timeout. A call waits up to half of it for a token. A token request has the same timeout,"
+        " but at least 10 s.",
         0.1,
         300,
     )
