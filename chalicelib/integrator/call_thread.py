@@ -160,7 +160,7 @@ class CallThread:
             self._connections.close()
 
     def _turn(self) -> None:
-        """Begin the calls that were handed over, wait, and go on with those whose wait ends."""
+        """Begin the queued calls, wait, and resume those whose transfer or pause has ended."""
         while self._queued:
             self._begin(self._queued.popleft())
         now = time.monotonic()

@@ -21,6 +21,7 @@ Call = Generator[pycurl.Curl | None, int, CallResult]
 It yields None to be resumed after ``PAUSE_S``, since it waits for something else than a transfer.
 """
 
+# How often a call that waits for a token asks for it. A token request takes several times as long.
 PAUSE_S = 0.02
 
 
