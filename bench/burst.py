@@ -93,10 +93,10 @@ def _measure(tree: Path, console: Console) -> _Figures:
 def _stack_of(tree: Path) -> Iterator[Mapping[str, Any]]:
     """Run a stack of a checkout in a new data directory; yield its description."""
     with tempfile.TemporaryDirectory() as directory:
-        home = Path(directory)
-        home.chmod(0o755)  # PostgreSQL runs under its own account
-        command = [sys.executable, "-m", "local", "up", "--data", directory, "--port", "0"]
-        with (home / "up.log").open("wb") as log:
+        home = Path(directory) / "data"
+        home.parent.chmod(0o755)  # PostgreSQL runs under its own account
+        command = [sys.executable, "-m", "local", "up", "--data", str(home), "--port", "0"]
+        with home.with_name("up.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=tree, stdout=log, stderr=subprocess.STDOUT)
         try:
             yield _description(home, process)
@@ -117,7 +117,7 @@ def _description(home: Path, process: "subprocess.Popen[bytes]") -> Mapping[str,
             return read_stack(home)
         except NotRunningError:
             time.sleep(_POLL_S)
-    raise RuntimeError(f"The stack did not start: {(home / 'up.log').read_text()}")
+    raise RuntimeError(f"The stack did not start: {home.with_name('up.log').read_text()}")
 
 
 def _busy_s() -> float:

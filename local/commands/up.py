@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 import psutil
 from rich.console import Console
@@ -20,7 +21,7 @@ from local.arguments import integer, number, url_or_file
 from local.child_process import StartError, end_orphans
 from local.legacy_profile import ProfileError, check_profile, read_profile, with_secrets
 from local.loopback import NoFreePortError
-from local.private_directory import make_private
+from local.private_directory import create, is_for_a_stack, make_private
 from local.stack import DEFAULT_PORTS, Stack, StackOptions
 from local.stack_file import DEFAULT_HOME, LOCK
 from local.startup_display import StartupDisplay
@@ -150,13 +151,10 @@ def _exclusive(home: Path) -> Iterator[None]:
     """Lock the directory. The kernel releases the lock when this process ends, for any reason.
 
     Raises:
-        StartError: another stack holds the lock, or the directory cannot be created.
+        StartError: another stack holds the lock, the directory cannot be created, or it has files
+            of something else.
     """
-    try:
-        make_private(home)
-    except OSError as error:
-        raise StartError(f"{home} cannot be the stack's directory: {error.strerror}.") from error
-    with (home / LOCK).open("a+") as lock:
+    with _open_lock(home) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -166,10 +164,32 @@ def _exclusive(home: Path) -> Iterator[None]:
                 f"A stack already runs on {home} (process {holder}). Stop it, or choose another"
                 " directory with --data."
             ) from error
+        try:
+            make_private(home)
+        except OSError as error:
+            raise _unusable(home, error) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def _open_lock(home: Path) -> TextIO:
+    """Open the file of the lock. The directory is created, if need be, but not changed yet."""
+    try:
+        create(home)
+        if is_for_a_stack(home):
+            return (home / LOCK).open("a+")
+    except OSError as error:
+        raise _unusable(home, error) from error
+    raise StartError(
+        f"{home} has files, and none of a stack. Choose an empty directory with --data, or one that"
+        " does not exist: a stack closes its directory to other users."
+    )
+
+
+def _unusable(home: Path, error: OSError) -> StartError:
+    return StartError(f"{home} cannot be the stack's directory: {error.strerror}.")
 
 
 def _welcome(urls: dict[str, str], options: StackOptions) -> str:

@@ -4,7 +4,11 @@ import os
 import stat
 from pathlib import Path
 
-from local.private_directory import make_private
+import pytest
+
+from local.child_process import PROJECT
+from local.private_directory import create, is_for_a_stack, make_private
+from tests.support.running_stack import local
 
 
 def mode(path: Path) -> int:
@@ -15,6 +19,7 @@ def test_new_directory_is_private_and_those_above_it_are_not(tmp_path: Path) -> 
     home = tmp_path / "a" / "b" / "home"
     before = os.umask(0o077)
     try:
+        create(home)
         make_private(home)
     finally:
         os.umask(before)
@@ -33,3 +38,35 @@ def test_directory_of_an_earlier_version_becomes_private(tmp_path: Path) -> None
     assert mode(home / "dynamodb") == 0o700
     assert mode(home / "legacy.journal") == 0o600
     assert mode(tmp_path) == above
+
+
+def test_directory_of_something_else_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "www").mkdir(parents=True)
+    for each in (site, site / "www"):
+        each.chmod(0o1777)
+
+    done = local("up", "--data", str(site))
+
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{site} has files, and none of a stack.")
+    assert [mode(site), mode(site / "www")] == [0o1777, 0o1777]
+    assert [each.name for each in site.iterdir()] == ["www"]
+
+
+@pytest.mark.parametrize("name", ["lock", "jwt.key", "postgres"])
+def test_directory_with_a_file_of_an_earlier_stack_is_for_a_stack(
+    name: str, tmp_path: Path
+) -> None:
+    assert is_for_a_stack(tmp_path)
+    (tmp_path / "log").mkdir()
+    assert not is_for_a_stack(tmp_path)
+    (tmp_path / name).touch()
+    assert is_for_a_stack(tmp_path)
+
+
+def test_directory_of_the_checkout_may_have_npm_packages_first() -> None:
+    home = PROJECT / ".local"
+    home.mkdir(exist_ok=True)
+    (home / "npm").mkdir(exist_ok=True)
+    assert is_for_a_stack(home.resolve())
