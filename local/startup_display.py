@@ -5,6 +5,7 @@ line when a step starts and one when it is done.
 """
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,15 @@ from rich.progress import Progress, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 _NAME_WIDTH = 12
+
+
+class StackConsole(Console):
+    """The output of a stack, which runs on in silence once nobody reads it."""
+
+    def on_broken_pipe(self) -> None:
+        """Write nothing more. Rich would end the process."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
 
 
 class StartupDisplay:

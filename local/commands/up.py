@@ -24,7 +24,7 @@ from local.loopback import NoFreePortError
 from local.private_directory import create, is_for_a_stack, make_private
 from local.stack import DEFAULT_PORTS, Stack, StackOptions
 from local.stack_file import DEFAULT_HOME, LOCK
-from local.startup_display import StartupDisplay
+from local.startup_display import StackConsole, StartupDisplay
 from local.tokens import make_token, read_key
 
 _TOKEN_LIFETIME_S = 12 * 3_600.0
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a stack; return 0 if a signal stopped it, 1 if it could not start."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = StackConsole(highlight=False, soft_wrap=True)
     try:
         legacy = _legacy_settings(arguments.legacy)
     except ProfileError as error:

@@ -1,7 +1,9 @@
 """A stack starts, stops without leaving a process, and keeps its data after a ``kill -9``."""
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import requests
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.migrate import migrate
 from local import postgres
-from local.stack_file import TABLE
+from local.stack_file import TABLE, read_stack
 from tests.conftest import SimulatedLegacy
 from tests.support.running_stack import RunningStack, alive, local
 from tests.support.waiting import wait_until
@@ -109,3 +111,20 @@ def test_kill_9_leaves_no_process_and_loses_no_record(tmp_path: Path) -> None:
         assert not again.get(buffered).json()["replicatedAt"]
     finally:
         again.end(signal.SIGHUP)
+
+
+def test_stack_whose_output_nobody_reads_restarts_what_dies(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "local", "up", "--data", str(data), "--tick", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert process.stdout
+        wait_until((data / "stack.json").exists, 90)
+        process.stdout.close()
+        before = read_stack(data)["pids"]
+        os.kill(before["legacy"], signal.SIGKILL)
+        wait_until(lambda: read_stack(data)["pids"]["legacy"] != before["legacy"])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(60)
+    assert status == 0
