@@ -123,7 +123,8 @@ def _run(options: StackOptions, console: Console) -> None:
     display = StartupDisplay(console)
     stack = Stack(options, display)
     for each in _SIGNALS:
-        signal.signal(each, _request_stop)
+        if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN:  # as by nohup
+            signal.signal(each, _request_stop)
     try:
         for name in end_orphans(options.home):
             display.note(f"Ended {name}, which a killed stack had left running")

@@ -128,3 +128,14 @@ def test_stack_whose_output_nobody_reads_restarts_what_dies(tmp_path: Path) -> N
         process.send_signal(signal.SIGTERM)
         status = process.wait(60)
     assert status == 0
+
+
+def test_stack_under_nohup_outlives_a_hang_up(tmp_path: Path) -> None:
+    stack = RunningStack(tmp_path / "data", "--tick", "0", under=["nohup"])
+    try:
+        (supervisor, *_) = stack.processes()
+        supervisor.send_signal(signal.SIGHUP)
+        assert stack.command("status").returncode == 0
+    finally:
+        status = stack.end(signal.SIGTERM)
+    assert status == 0

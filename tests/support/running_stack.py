@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ PUNCH = {"employeeId": 7, "employerId": 1, "includedAt": "2024-05-06T08:00:00-03
 
 
 class RunningStack:
-    """A stack on the directory ``data`` that has printed ``until``, by default its last line."""
+    """A stack on the directory ``data`` that has printed ``until``, by default its last line.
+
+    ``under`` is a command that runs it, such as ``nohup``.
+    """
 
     def __init__(
         self,
@@ -28,14 +31,17 @@ class RunningStack:
         *arguments: str,
         until: str = "Ctrl-C",
         environment: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
     ) -> None:
         self.data = data
         self._output = data.with_suffix(".out").open("w+b")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "local", "up", "--data", data, *arguments],
+            [*under, sys.executable, "-m", "local", "up", "--data", data, *arguments],
             stdout=self._output,
             stderr=subprocess.STDOUT,
             env=os.environ | (environment or {}),
+            # The tests may run under nohup.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         try:
             wait_until(lambda: until in self.output() or self._process.poll() is not None, 90)
