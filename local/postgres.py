@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 import pg8000.native
+import psutil
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from local.child_process import Account, ChildProcess, ServerProcess
@@ -77,7 +78,8 @@ def start(home: Path, port: int = 0, settings: Mapping[str, str] | None = None) 
 def launch(home: Path, port: int = 0, settings: Mapping[str, str] | None = None) -> Postgres:
     """Start the server on ``port`` (0: any free one), with its data in ``home/postgres``.
 
-    The data directory is created on first use, which takes about 0.5 s.
+    The data directory is created on first use, which takes about 0.5 s. No other server may be
+    starting on it.
 
     Raises:
         StartError: the data directory could not be created.
@@ -88,6 +90,7 @@ def launch(home: Path, port: int = 0, settings: Mapping[str, str] | None = None)
     data = home / "postgres"
     if not data.exists():
         _create_cluster(data, password, account)
+    _remove_stale_pid(data)
 
     def make(chosen: int) -> ChildProcess:
         return ChildProcess(
@@ -169,6 +172,24 @@ def _create_cluster(data: Path, password: str, account: Account | None) -> None:
         f"host all postgres {HOST}/32 reject\nhost all all {HOST}/32 scram-sha-256\n"
     )
     new.rename(data)
+
+
+def _remove_stale_pid(data: Path) -> None:
+    """Remove ``postmaster.pid`` of a server that no longer runs.
+
+    PostgreSQL refuses to start on an empty one, as a power cut may leave, and on one whose id the
+    system has given to any other process of the account.
+    """
+    pid_file = data / "postmaster.pid"
+    try:
+        process = psutil.Process(abs(int(pid_file.read_text().partition("\n")[0])))
+        if process.name() == "postgres" and Path(process.cwd()) == data.resolve():
+            return
+    except (FileNotFoundError, psutil.AccessDenied):  # of another account: PostgreSQL ignores it
+        return
+    except (ValueError, psutil.NoSuchProcess):
+        pass
+    pid_file.unlink()
 
 
 def _accepts_connections(port: int, password: str) -> bool:
