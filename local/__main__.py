@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+from io import TextIOWrapper
 
 from chalicelib.errors import PunchClockError
 from local.loopback import bypass_proxies
@@ -35,6 +36,8 @@ def main(arguments: list[str]) -> int:
     bypass_proxies()
     # Data and logs have personal data; others with an account on this machine must not read them.
     os.umask(0o077)
+    if isinstance(sys.stdout, TextIOWrapper):  # its encoding may lack some characters
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in _COMMANDS.items():

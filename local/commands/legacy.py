@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from io import TextIOWrapper
 
 from local.arguments import existing_file, json_text
 from local.legacy_profile import check_profile, read_profile
@@ -50,8 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.send and sys.stdin and not sys.stdin.isatty():
         event["response"] = sys.stdin.buffer.read() or None
     result = operator_commands.check_legacy(event)
-    if isinstance(sys.stdout, TextIOWrapper):  # its encoding may lack some characters
-        sys.stdout.reconfigure(errors="backslashreplace")
     print(result.request)
     for each in result.warnings:
         print(f"Warning: {each}", file=sys.stderr)

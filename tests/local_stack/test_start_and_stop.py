@@ -75,6 +75,13 @@ def test_sigterm_during_the_start_leaves_no_process(tmp_path: Path) -> None:
     assert not list((stack.data / "run").iterdir())
 
 
+def test_start_and_stop_on_a_terminal_that_lacks_their_characters(tmp_path: Path) -> None:
+    environment = {"PYTHONIOENCODING": "latin-1", "FORCE_COLOR": "1"}
+    stack = RunningStack(tmp_path / "data", until=r"\u2713", environment=environment)
+    assert stack.end(signal.SIGTERM) == 0
+    assert r"Stopping \u2026" in stack.output()
+
+
 def test_changed_migration_is_reported_with_a_remedy(tmp_path: Path) -> None:
     server = postgres.start(tmp_path)
     database = Database(server.url(), pool=1, connect_timeout_s=5, statement_timeout_s=30)
