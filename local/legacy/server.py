@@ -3,6 +3,9 @@
 The integrator calls ``POST /point-records``. The person or test that runs the legacy uses ``GET``
 and ``PUT /settings``, ``GET /report``, ``GET /report/keys`` and ``POST /reset``. These work during
 a brown-out or an outage too, unless the outage refuses connections.
+
+Requests of web pages, which have an ``Origin``, are refused: any page that its user opens could
+reset the ledger.
 """
 
 import asyncio
@@ -88,6 +91,8 @@ class Server:
         await self._http.shutdown(timeout=0.1)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        if "Origin" in request.headers:
+            return web.json_response({"message": "Web pages have no access"}, status=403)
         methods = self._routes.get(request.path)
         if methods is None:
             return web.json_response({"message": f"{request.path} does not exist"}, status=404)

@@ -87,6 +87,21 @@ def test_unknown_path_is_404_and_unknown_method_is_405(legacy: LegacyProcess) ->
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/reset"), ("PUT", "/settings"), ("POST", "/point-records"), ("OPTIONS", "/reset")],
+)
+def test_web_page_has_no_access(legacy: LegacyProcess, method: str, path: str) -> None:
+    legacy.send("a")
+    before = legacy.settings()
+    headers = {"Origin": "https://evil.example", "Idempotency-Key": "b"}
+    body = '{"id": "b"}' if method == "POST" else '{"workers": 1}'
+    page = requests.request(method, f"{legacy.url}{path}", data=body, headers=headers, timeout=10)
+
+    assert page.status_code == 403
+    assert (legacy.accepted_ids(), legacy.settings()) == (["a"], before)
+
+
 def test_killed_process_keeps_the_records_that_it_acknowledged(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     process = LegacyProcess("--journal", str(journal))
