@@ -4,6 +4,7 @@ import argparse
 import fcntl
 import getpass
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -203,7 +204,7 @@ def _welcome(urls: dict[str, str], options: StackOptions) -> str:
     employer = make_token(key, Role.EMPLOYER, 1, lasts_s=_TOKEN_LIFETIME_S)
     user = getpass.getuser()
     operator = make_token(key, Role.INTEGRATION, lasts_s=_TOKEN_LIFETIME_S, subject=user)
-    data = "" if options.default_ports else f" --data {options.home}"
+    data = "" if options.default_ports else f" --data {shlex.quote(str(options.home))}"
     schedules = (
         f"Schedules run every {options.tick_s:g} s. After two runs a punch is at the legacy."
         if options.tick_s
