@@ -1,5 +1,6 @@
 """The loopback interface, on which every server of the stack listens, and its free ports."""
 
+import errno
 import itertools
 import os
 import random
@@ -56,13 +57,20 @@ def _ports() -> range:
 
 def is_free(port: int) -> bool:
     """Return whether a server could listen on the port now."""
+    return why_not_free(port) is None
+
+
+def why_not_free(port: int) -> str | None:
+    """Return the reason why no server could listen on the port now, or None if one could."""
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return "is in use"
+            return f"cannot be used ({error.strerror})"
+    return None
 
 
 def bypass_proxies() -> None:

@@ -31,7 +31,7 @@ from chalicelib.settings import Settings
 from local import postgres
 from local.child_process import POLL_S, ChildProcess, ServerProcess, StartError
 from local.dynamodb import server as dynamodb_server
-from local.loopback import is_free
+from local.loopback import why_not_free
 from local.node import Installation
 from local.operator_session import audit_to_file, operator_token
 from local.services import SCHEDULES, launch_api, launch_legacy, start_scheduler
@@ -210,20 +210,20 @@ class Stack:
         """Return the port to use; 0 means any free one.
 
         Raises:
-            StartError: the port that the user chose is in use.
+            StartError: the port that the user chose is in use, or not theirs to use.
         """
         chosen = self._options.port
         if name == "api" and chosen is not None:
-            if chosen and not is_free(chosen):
+            if chosen and (reason := why_not_free(chosen)):
                 raise StartError(
-                    f"Port {chosen} is in use. Choose another with --port, or 0 for any free port."
+                    f"Port {chosen} {reason}. Choose another with --port, or 0 for any free port."
                 )
             return chosen
         default = DEFAULT_PORTS[name]
         if not self._options.default_ports:
             return 0
-        if not is_free(default):
-            self._display.note(f"Port {default} is in use; {name} takes another")
+        if reason := why_not_free(default):
+            self._display.note(f"Port {default} {reason}; {name} takes another")
             return 0
         return default
 

@@ -1,10 +1,20 @@
 """Ports of the loopback interface."""
 
+import errno
+import os
 import socket
 
 import pytest
 
-from local.loopback import HOST, PORTS_VARIABLE, NoFreePortError, free_port, share_of_ports
+from local.loopback import (
+    HOST,
+    PORTS_VARIABLE,
+    NoFreePortError,
+    free_port,
+    is_free,
+    share_of_ports,
+    why_not_free,
+)
 
 
 def test_free_port_returns_each_port_once() -> None:
@@ -25,3 +35,18 @@ def test_no_free_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PORTS_VARIABLE, f"{port}-{port}")
     with socket.create_server((HOST, port)), pytest.raises(NoFreePortError, match=f"{port} to"):
         free_port()
+
+
+def test_port_in_use_is_told_from_one_that_the_user_may_not_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+    assert (why_not_free(port), is_free(port)) == (None, True)
+    with socket.create_server((HOST, port)):
+        assert (why_not_free(port), is_free(port)) == ("is in use", False)
+
+    def refuse(*_: object) -> None:  # as the kernel refuses ports below 1024 to most users
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    assert (why_not_free(port), is_free(port)) == ("cannot be used (Permission denied)", False)
