@@ -30,7 +30,7 @@ _PROFILE = "stack"
 
 
 class NotRunningError(Exception):
-    """No stack runs on the directory. The message is written for people."""
+    """No stack runs on the directory, or another user's. The message is written for people."""
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,8 @@ def read_stack(home: Path) -> dict[str, Any]:
     """Return the description that ``write_stack`` wrote.
 
     Raises:
-        NotRunningError: the directory has none, or the stack that wrote it has been killed.
+        NotRunningError: the directory has none or belongs to another user, or the stack that wrote
+            it has been killed.
     """
     try:
         stack: dict[str, Any] = json.loads((home / _STACK).read_text())
@@ -77,6 +78,9 @@ def read_stack(home: Path) -> dict[str, Any]:
         message = (
             f"No stack runs on {home}: {home / _STACK} does not exist. Start one with: make run"
         )
+        raise NotRunningError(message) from error
+    except PermissionError as error:
+        message = f"{home / _STACK} cannot be read: the stack belongs to another user."
         raise NotRunningError(message) from error
     if not _is_locked(home):
         raise NotRunningError(f"The stack on {home} is down. Start it again with: make run")

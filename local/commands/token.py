@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the token; return 1 if the stack has no key, 2 if the role needs an id."""
+    """Print the token; return 1 if the stack's key cannot be read, 2 if the role needs an id."""
     role, missing = Role(arguments.role), []
     if role is not Role.INTEGRATION and arguments.employer is None:
         missing.append("--employer")
@@ -55,6 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     except (FileNotFoundError, NotADirectoryError):
         path = key_file(arguments.data)
         print(f"{path} does not exist. Start a stack first, with: make run", file=sys.stderr)
+        return 1
+    except PermissionError:
+        path = key_file(arguments.data)
+        print(f"{path} cannot be read: the stack belongs to another user.", file=sys.stderr)
         return 1
     lasts_s = arguments.hours * 3_600
     ids = (arguments.employer, arguments.employee)

@@ -1,12 +1,18 @@
-"""Commands on a stack that was killed say that it is down; they do not wait for its parts."""
+"""Commands on a stack that was killed say that it is down; they do not wait for its parts.
+
+Those on the stack of another user say so, too.
+"""
 
 import fcntl
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import local.commands.status
+import local.commands.token  # noqa: F401 - another user may not be able to import them
 from local.__main__ import main
 from local.stack_file import LOCK, NotRunningError, read_stack, write_stack
 
@@ -61,3 +67,25 @@ def test_stack_whose_process_holds_the_lock_is_not_down(killed: Path) -> None:
         assert read_stack(killed) == STACK
     with pytest.raises(NotRunningError, match="is down"):
         read_stack(killed)
+
+
+@pytest.fixture
+def foreign(killed: Path) -> Iterator[Path]:
+    """The directory of a stack, of which this process may read nothing."""
+    is_root = os.geteuid() == 0
+    killed.chmod(0o700 if is_root else 0)
+    if is_root:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    yield killed
+    if is_root:
+        os.seteuid(0)
+    killed.chmod(0o700)
+
+
+@pytest.mark.parametrize(("command", "file"), [("status", "stack.json"), ("token", "jwt.key")])
+def test_command_on_the_stack_of_another_user_says_so(
+    command: str, file: str, foreign: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--data", str(foreign)]) == 1
+    message = f"{foreign / file} cannot be read: the stack belongs to another user.\n"
+    assert capsys.readouterr() == ("", message)
