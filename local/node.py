@@ -7,6 +7,7 @@ Node.js comes from the PATH if it is recent enough. Otherwise it comes from the 
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -81,10 +82,12 @@ class Installation:
         for path in files:
             shutil.copy(path, staging)
         options = ("--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund")
+        home = staging.parent / "npm"
         npm = ChildProcess(
             "npm",
             [*self._node.npm, "ci", *options, "--prefix", staging],
-            home=staging.parent / "npm",
+            home=home,
+            environment={} if _has_npm_cache() else {"npm_config_cache": str(home / "cache")},
         )
         npm.start()
         return npm
@@ -124,6 +127,12 @@ def _packaged_node() -> Node:
     node = root / "bin" / "node"
     # The package's own bin/npm does not find the rest of npm.
     return Node(node, (node, root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
+
+
+def _has_npm_cache() -> bool:
+    """Return whether npm can write its cache in the user's home directory: otherwise it fails."""
+    cache = Path("~/.npm").expanduser()
+    return os.access(cache if os.access(cache, os.F_OK) else cache.parent, os.W_OK)
 
 
 def _pip_install(requirements: Path, directory: Path) -> None:
