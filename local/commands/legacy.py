@@ -3,9 +3,13 @@
 import argparse
 import os
 import sys
+from select import select
 
 from local.arguments import existing_file, json_text
 from local.legacy_profile import check_profile, read_profile
+
+# A program that pipes a response in needs some time.
+_SILENCE_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     event = {"record": arguments.record, "send": arguments.send}
     if not arguments.send and sys.stdin and not sys.stdin.isatty():
-        event["response"] = sys.stdin.buffer.read() or None
+        event["response"] = _read_response() or None
     result = operator_commands.check_legacy(event)
     print(result.request)
     for each in result.warnings:
@@ -58,3 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"\nThe response is judged {result.outcome} by {decided_by}.")
     print(f"{result.record}\nIts log: {result.log}")
     return 1 if arguments.send and result.outcome != Outcome.DELIVERED else 0
+
+
+def _read_response() -> bytes:
+    """Read standard input to its end; say so if nothing comes, as from the stdin that ssh opens."""
+    if not select([sys.stdin], [], [], _SILENCE_S)[0]:
+        print(
+            "Waiting for a response on standard input. If there is none, add < /dev/null",
+            file=sys.stderr,
+        )
+    return sys.stdin.buffer.read()

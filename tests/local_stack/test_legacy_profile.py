@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from select import select
 from typing import Any, ClassVar
 from xml.etree import ElementTree
 
@@ -216,6 +217,22 @@ def test_check_needs_neither_standard_input_nor_a_terminal_with_unicode(tmp_path
     assert shown.stderr == b""
     assert shown.returncode == 0
     assert shown.stdout.startswith(b"POST /soap HTTP/1.1\n")
+
+
+def test_check_that_waits_for_standard_input_says_so(tmp_path: Path) -> None:
+    profile = str(write_profile(tmp_path, "http://127.0.0.1:9"))
+    command = [sys.executable, "-m", "local", "legacy", "check", "--legacy", profile]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin
+        assert process.stderr
+        assert select([process.stderr], [], [], 30)[0]
+        said = process.stderr.readline()
+        shown, _ = process.communicate(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+    assert said == (
+        b"Waiting for a response on standard input. If there is none, add < /dev/null\n"
+    )
+    assert b"The response is judged OVERLOAD" in shown
 
 
 def test_check_sends_only_if_told_to_and_its_status_says_whether_it_was_delivered(
