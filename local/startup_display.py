@@ -70,8 +70,9 @@ class StartupDisplay:
             self._console.print(f"{step}: ready after {took_s:.1f} s{suffix}", markup=False)
 
     def note(self, line: str) -> None:
-        """Show a line above the steps."""
-        self._console.print(escape(line), style="dim")
+        """Show a line above the steps, or nothing: the terminal may be gone, or the disk full."""
+        with suppress(OSError):
+            self._console.print(escape(line), style="dim")
 
 
 class _SecondsColumn(TextColumn):

@@ -136,7 +136,7 @@ def _run(options: StackOptions, console: Console) -> None:
         console.print(f"Ready in {took_s:.1f} s. Ctrl-C stops everything and keeps the data.")
         stack.watch()
     except _StopSignalError:
-        console.print("Stopping …", style="dim")
+        display.note("Stopping …")
     finally:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)

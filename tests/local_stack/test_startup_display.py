@@ -1,12 +1,21 @@
 """The start of a stack shows each step and how long it took."""
 
+import errno
 import io
+import os
 import re
 
 import pytest
 from rich.console import Console
 
 from local.startup_display import StartupDisplay
+
+
+class LostTerminal(io.StringIO):
+    """The output of a process whose terminal has gone."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def shown(*, is_terminal: bool) -> str:
@@ -35,3 +44,10 @@ def test_steps_are_lines_in_a_log() -> None:
 @pytest.mark.parametrize("line", [r"✓ PostgreSQL +0\.\d s", r"✓ schema +0\.\d s \[dim\] applied"])
 def test_steps_are_ticked_off_on_a_terminal(line: str) -> None:
     assert re.search(line, shown(is_terminal=True))
+
+
+def test_note_that_cannot_be_shown_does_not_keep_a_stack_from_its_stop() -> None:
+    console = Console(file=LostTerminal())
+    with pytest.raises(OSError, match="Input/output"):
+        console.print("Stopping")
+    StartupDisplay(console).note("Stopping")
