@@ -85,7 +85,7 @@ class Parameters:
 # Clock and latencies
 MIN_LATENCY_S: Final = 1e-4  # s; a shorter latency counts as this one: its logarithm is finite
 MAX_LATENCY_S: Final = 1e4  # s; a longer latency counts as this one
-MAX_WAIT_S: Final = 60.0  # s; no wait for the next call is longer, whatever Retry-After says
+MAX_WAIT_S: Final = 300.0  # s; no wait for the next call is longer, whatever Retry-After says
 MIN_PAUSE_S: Final = 0.1  # s; shortest pause after a Retry-After
 CLOCK_ROUNDING_S: Final = 1e-6  # s; added to a computed start: rounding never places it too early
 SAME_INSTANT_S: Final = 2e-6  # s; calls sent within it were sent together
@@ -99,7 +99,7 @@ WINDOW_MIN_CALLS: Final = 8  # calls; smallest window in the steady state
 WINDOW_FULL: Final = 0.8  # * limit; a call sent with fewer in flight is not sampled
 WINDOW_COMPLETE: Final = 0.8  # share of its calls; the slowest fifth is not awaited
 WINDOW_PATIENCE: Final = 10  # * its calls; once as many later calls have ended, none is awaited
-WINDOW_SUCCESSES: Final = 0.5  # share of its calls; fewer successes show nothing of latency
+WINDOW_SUCCESSES: Final = 0.25  # share of its calls; fewer successes show nothing of latency
 WINDOW_FEW_SUCCESSES: Final = 2  # calls; as few successes show nothing either
 VARIANCE_WEIGHT: Final = 0.3  # weight of the newest window in the average variance
 
@@ -160,8 +160,10 @@ BACKGROUND_MARGIN: Final = 2  # * observed share; a background above it and the 
 # Outages
 OUTAGE_MIN_FAILURES: Final = 6  # calls that fail in a row; fewer are no outage
 OUTAGE_ROUNDS: Final = 0.5  # * limit; the same at a limit above 12
+OUTAGE_CHANCE: Final = 1e-8  # probability of as many background failures in a row; no outage yet
 OUTAGE_PROBE_GROWTH: Final = 1.05  # factor; each outage probe waits longer than the last
-OUTAGE_PROBE_MAX_S: Final = 15.0  # s; longest wait between outage probes
+OUTAGE_PROBE_MAX_S: Final = 15.0  # s; longest wait between the probes of a short outage
+OUTAGE_PROBE_SHARE: Final = 0.025  # * the outage so far; the wait between probes of a long one
 RESUME_FACTOR: Final = 0.9  # * limit; where calls resume after an outage
 RESUME_FACTOR_AGAIN: Final = 0.5  # * limit; the same soon after an outage
 

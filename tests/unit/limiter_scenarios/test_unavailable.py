@@ -1,12 +1,14 @@
 """The adaptive limiter after faults of minutes: Retry-After is no rate, and noise is no load."""
 
 import random
+from itertools import pairwise
 from statistics import fmean
 
 import pytest
 
 from bench.legacies.client import Clock, simulate
 from bench.legacies.models import (
+    RateLimited,
     Response,
     ScheduledPool,
     ThreadPerConnection,
@@ -37,12 +39,65 @@ def test_retry_after_of_five_minutes_is_not_learned_as_a_rate(
     legacy = WithOutages(pool(), [(SINCE, UNTIL, retry_after(seconds))])
     trace = run(legacy, UNTIL + 120, cycle_s)
     back = min(at for at in trace.ok_at if at >= UNTIL)
-    assert back <= UNTIL + min(seconds, 60.0) + 0.5
+    assert back <= UNTIL + seconds + 0.5
     # A run that begins just then meets the calls that the simulated run before it has dropped.
     assert trace.delivered(back, back + 10) > (0.8 if cycle_s else 0.9) * CAPACITY * 10
     # A call for each pause, and the calls in flight when the outage began; some more for each run.
-    probes = (UNTIL - SINCE) / min(seconds, 60.0)
+    probes = (UNTIL - SINCE) / seconds
     assert trace.failed(SINCE, UNTIL) < 1.2 * probes + 40 + (60 if cycle_s else 0)
+
+
+class Banning:
+    """A gateway that bans a client beyond a rate; each call in the ban begins it anew."""
+
+    def __init__(self, rate: float, burst: float, ban_s: float, refusal: Response) -> None:
+        self._limited = RateLimited(WorkerPool(1_000, 0.05, 1_000), rate, burst, retry_after_s=1)
+        self._ban_s, self._refusal, self._until = ban_s, refusal, 0.0
+
+    def __call__(self, now: float) -> Response:
+        response = self._limited(now) if now >= self._until else self._refusal
+        if not response.ok:
+            self._until, response = now + self._ban_s, self._refusal
+        return response
+
+
+@pytest.mark.parametrize("seconds", [90.0, 240.0])
+def test_retry_after_of_minutes_is_kept(seconds: float) -> None:
+    """One call in the pause would prolong the ban for ever."""
+    trace = run(Banning(20, 40, seconds, retry_after(seconds)), 3_600, cycle_s=60)
+    assert trace.delivered(1_800, 3_600) > 0.5 * 20 * 1_800
+    assert trace.failed(60, 3_600) < 40
+
+
+def test_ban_without_a_retry_after_ends() -> None:
+    """Probes become rarer the longer an outage lasts, over the runs of a minute, too."""
+    trace = run(Banning(20, 40, 45.0, Response(0.01, ok=False)), 4 * 3_600, cycle_s=60)
+    assert max(trace.ok_at) > 3_600
+
+
+def test_long_outage_is_probed_at_a_fortieth_of_its_duration() -> None:
+    hours = 3 * 3_600.0
+    legacy = WithOutages(pool(), [(30.0, hours, Response(0.01, ok=False))])
+    trace = run(legacy, hours + 400, cycle_s=60)
+    probes = [at for at in trace.failed_at if 3_600 < at < hours]
+    waits = [later - earlier for earlier, later in pairwise(probes)]
+    assert min(waits) >= 3_600 / 40 - 2
+    assert max(waits) <= hours / 40 + 2
+    assert min(at for at in trace.ok_at if at > hours) <= hours * (1 + 1 / 40) + 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("latency_s", [0.05, 0.2])
+def test_half_of_the_calls_that_fail_at_once_are_no_outage(latency_s: float, seed: int) -> None:
+    """One of two nodes is broken. Its failures come before the responses of the other one."""
+    rng = random.Random(seed)
+    healthy = WorkerPool(20, latency_s, queue=int(2 / latency_s), seed=seed)
+
+    def half_broken(now: float) -> Response:
+        return Response(0.01, ok=False) if rng.random() < 0.5 else healthy(now)
+
+    trace = run(half_broken, 120)
+    assert trace.delivered(60, 120) > 0.8 * 20 / latency_s * 60
 
 
 def test_demand_before_an_outage_is_not_learned_as_a_rate() -> None:
