@@ -17,6 +17,7 @@ KEEP_AN_INSTANT = {
     "integrator/call_thread.py",
     "integrator/transfers.py",
     "operations/audited_command.py",  # the start of one command
+    "operator_route.py",  # the start of one request
     "replicator/replication.py",  # how long one run took
 }
 DEPLOYED = PROJECT / "chalicelib"

@@ -122,7 +122,9 @@ def run(program: str, variables: dict[str, str], stdin: str = "") -> dict[str, A
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    # A thread may log a line meanwhile, as one that requests a token does.
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    result: dict[str, Any] = json.loads(lines[-1])
     return result
 
 
