@@ -46,8 +46,10 @@ def stored_states() -> st.SearchStrategy[dict[str, float]]:
             if low > 0
             else st.floats(low, min(high, 100.0)),
         )
+    # A learned rate, a wait that is asked for, and the rare probes of a long outage are kept.
+    kept = {"rate": 0.0, "pause_s": 0.0, "outage_s": 0.0, "outage_wait_s": 0.0}
     return st.fixed_dictionaries(strategies).map(
-        lambda state: state | {"rate": 0.0, "pause_s": 0.0}
+        lambda values: LearnedState(**(values | kept)).snapshot()
     )
 
 
@@ -89,6 +91,7 @@ def test_limit_finds_the_capacity_after_a_stored_state_and_a_step(
     clock = Clock()
     limiter = adaptive(clock)
     limiter.restore(state)
+    assert state is None or LearnedState.restore(state)
     legacy = WithRandomFailures(pool, share, seed, until=until)
     trace = simulate(legacy, limiter, clock, until + 60)
     assert trace.delivered(until + 30, until + 60) > 0.9 * 30 * workers / after_s
