@@ -10,16 +10,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
 from chalicelib.integrator.legacy.authentication.access_token import Token, TokenError
+from chalicelib.integrator.legacy.authentication.shared_credentials import SharedCredentials
 from chalicelib.integrator.legacy.authentication.token_request import TokenClient
+from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.libcurl.transport import Transport
+from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 from chalicelib.integrator.outcome import Outcome
-from chalicelib.settings import SettingsError
+from chalicelib.settings import Settings, SettingsError
 from tests.support.authorization_server import AuthorizationServer, Client
-from tests.support.credentials import connected
+from tests.support.credentials import connected, credentials_of, current
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.raw_legacy import response as raw_response
 from tests.support.scripted_server import ScriptedServer
+from tests.support.waiting import wait_until
 
 NOW = 1_000_000.0
 
@@ -58,11 +63,12 @@ def test_authorization_server_refuses_a_wrong_secret() -> None:
     assert str(raised.value) == "the token endpoint refuses our client: invalid_client (HTTP 401)"
 
 
-def test_calls_share_a_token_and_a_revoked_one_is_renewed_within_the_call() -> None:
+@pytest.mark.parametrize("status", [401, 403])
+def test_calls_share_a_token_and_a_revoked_one_is_renewed_within_the_call(status: int) -> None:
     with AuthorizationServer().running() as issuer:
 
         def answer(each: Request) -> Response:
-            return Response(200 if issuer.accepts(each.headers["Authorization"]) else 401)
+            return Response(200 if issuer.accepts(each.headers["Authorization"]) else status)
 
         with (
             HttpServer(answer).running() as legacy,
@@ -77,6 +83,63 @@ def test_calls_share_a_token_and_a_revoked_one_is_renewed_within_the_call() -> N
     assert [each.headers["Authorization"] for each in legacy.requests] == [
         f"Bearer {issuer.issued[number]}" for number in (0, 0, 0, 0, 1)
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "condition", "outcome", "issued"),
+    [
+        (401, "LEGACY_REFUSED", Outcome.DELIVERED, 2),
+        (401, "LEGACY_RETRY", Outcome.DELIVERED, 2),
+        (401, "LEGACY_DUPLICATE", Outcome.DELIVERED, 1),
+        (403, "LEGACY_RETRY", Outcome.DELIVERED, 2),
+        # The operator says that it is about the record.
+        (403, "LEGACY_REFUSED", Outcome.REFUSED, 1),
+        (422, "LEGACY_REFUSED", Outcome.REFUSED, 1),
+    ],
+)
+def test_refused_token_is_renewed_whatever_a_condition_makes_of_a_401(
+    status: int, condition: str, outcome: Outcome, issued: int
+) -> None:
+    with AuthorizationServer().running() as issuer:
+
+        def answer(each: Request) -> Response:
+            if issuer.accepts(each.headers["Authorization"]):
+                return Response()
+            return Response(status, body=b'{"error": "invalid_token"}')
+
+        conditions = ResponseConditions({condition: "body.error == 'invalid_token'"})
+        with HttpServer(answer).running() as legacy:
+            endpoint = LegacyEndpoint(legacy.url, 5.0, 10.0, 5.0, conditions=conditions)
+            connection = AuthenticatedConnection(endpoint, credentials_of(settings_of(issuer)))
+            assert connection.send("a-key", b"{}").outcome is Outcome.DELIVERED
+            issuer.valid.clear()
+            assert connection.send("a-key", b"{}").outcome is outcome
+            connection.close()
+    assert len(issuer.issued) == issued
+
+
+def test_rotated_secret_brings_a_new_token_though_the_old_one_is_valid() -> None:
+    """The legacy refuses the tokens of the old secret, in a way that no rule knows."""
+    with AuthorizationServer().running() as issuer:
+
+        def answer(each: Request) -> Response:
+            is_new = each.headers["Authorization"] != f"Bearer {issuer.issued[0]}"
+            return Response(200 if is_new else 407)
+
+        settings = Settings.from_env(settings_of(issuer))
+        values = {name: getattr(settings, name) for name in settings.legacy_credentials}
+        now = 1_000.0
+        credentials = SharedCredentials(settings, lambda _: dict(values), clock=lambda: now)
+        with (
+            HttpServer(answer).running() as legacy,
+            connected(legacy.url, credentials) as connection,
+        ):
+            assert connection.send("a-key", b"{}").outcome is Outcome.OVERLOADED
+            values["legacy_scope"], now = "", now + 60
+            connection.send("a-key", b"{}")
+            wait_until(lambda: len(issuer.issued) == 2)
+            wait_until(lambda: issuer.issued[1] in str(current(credentials).headers))
+            assert connection.send("a-key", b"{}").outcome is Outcome.DELIVERED
 
 
 @pytest.mark.parametrize(

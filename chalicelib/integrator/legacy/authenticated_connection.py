@@ -65,7 +65,11 @@ class AuthenticatedConnection:
         result = yield from self._send(used, record_id, record, started)
         if result.outcome is Outcome.DELIVERED:
             self._credentials.report_accepted(used)
-        if not result.credentials_refused and result.http_status is not None:
+        # Of a 401 the operator's conditions may make anything; the token is refused all the same.
+        is_refused = result.credentials_refused or (
+            result.http_status == 401 and result.outcome is not Outcome.DELIVERED
+        )
+        if not is_refused and result.http_status is not None:
             return result
         if self._credentials.report_failed(used, result.http_status):
             now = time.monotonic()

@@ -218,7 +218,46 @@ def test_changed_credentials_end_the_pause(endpoint: Endpoint) -> None:
     with pytest.raises(TokenError):
         endpoint.current()
     endpoint.fault = None
-    endpoint.cache.retry_now()
+    endpoint.cache.replace()
+    assert endpoint.current().text == "token-2"
+
+
+def test_changed_credentials_replace_a_valid_token(endpoint: Endpoint) -> None:
+    endpoint.current()
+    endpoint.may_answer.clear()
+    endpoint.cache.replace()
+    assert endpoint.current().text == "token-1"  # until the next one arrives
+    endpoint.may_answer.set()
+    endpoint.wait_for_requests(2)
+    assert [endpoint.current().text for _ in range(3)] == ["token-2"] * 3
+    assert endpoint.requests == 2
+
+
+def test_changed_credentials_that_the_issuer_does_not_know_yet_leave_a_valid_token(
+    endpoint: Endpoint,
+) -> None:
+    endpoint.current()
+    endpoint.fault = TokenError("invalid_client", is_refused=True)
+    endpoint.cache.replace()
+    endpoint.wait_for_requests(2)
+    assert endpoint.current().text == "token-1"
+    assert endpoint.requests == 2
+    endpoint.fault = None
+    endpoint.now += 1
+    endpoint.cache.prepare()
+    endpoint.wait_for_requests(3)
+    assert endpoint.current().text == "token-3"
+
+
+def test_token_that_was_requested_with_the_old_credentials_is_replaced(endpoint: Endpoint) -> None:
+    endpoint.may_answer.clear()
+    endpoint.cache.prepare()
+    wait_until(lambda: endpoint.requests == 1)
+    endpoint.cache.replace()
+    endpoint.may_answer.set()
+    endpoint.wait_for_requests(1)
+    endpoint.current()
+    endpoint.wait_for_requests(2)
     assert endpoint.current().text == "token-2"
 
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # none was refused for twice the longest. An operator may rotate the legacy's side first.
 _FIRST_REREAD_S = 5.0
 _LONGEST_REREAD_S = 60.0
+# The statuses of a token that is refused. By RFC 6750, section 3.1, it is 401, but some gateways
+# send 403 for a token that was revoked. Renewals are bounded, should it mean something else.
+_TOKEN_REFUSED = (401, 403)
 # The token endpoint may take this long, or as long as a call may. Its thread delays no other.
 _MIN_TOKEN_TIMEOUT_S = 10.0
 
@@ -139,7 +142,7 @@ class SharedCredentials:
             Whether a call with what ``current`` returns now is worth a try at once.
         """
         self._reread_if_due(used.credentials)
-        if self._tokens and used.token and status == 401:
+        if self._tokens and used.token and status in _TOKEN_REFUSED:
             return self._tokens.report_refused(used.token)
         return False
 
@@ -208,7 +211,7 @@ class SharedCredentials:
             self._values, self._credentials = values, credentials
             self._reread_s = _FIRST_REREAD_S
         if self._tokens:
-            self._tokens.retry_now()
+            self._tokens.replace()
         telemetry.event("the credentials of the legacy have changed")
 
     def _parse(self, values: Mapping[str, str]) -> Credentials:

@@ -72,6 +72,9 @@ class TokenCache:
         self._refused_at = -math.inf  # when a token was last renewed because it was refused
         self._renewal_interval_s = _FIRST_RENEWAL_INTERVAL_S
         self._has_accepted = False  # since that renewal
+        # How often the client's credentials have changed: by now, and when the newest token was
+        # requested.
+        self._changes = self._changes_of_newest = 0
 
     def prepare(self) -> None:
         """Begin to request a token if one is needed; do not wait."""
@@ -85,7 +88,7 @@ class TokenCache:
             TokenError: no token can be had now.
         """
         token, now = self._token, self._clock()
-        if token and now < token.renew_at:
+        if token and now < token.renew_at and self._changes == self._changes_of_newest:
             return token
         with self._lock:
             self._request_if_needed()
@@ -125,10 +128,15 @@ class TokenCache:
         self._refused_at, self._has_accepted = now, False
         return True
 
-    def retry_now(self) -> None:
-        """Forget the pause after failed requests: the client's credentials have changed."""
+    def replace(self) -> None:
+        """Request a token at once, since the client's credentials have changed.
+
+        Until it arrives, calls use the present one: the issuer may know the old credentials only.
+        """
         with self._lock:
+            self._changes += 1
             self._pause_s = 0.0
+            self._request_if_needed()
 
     def _valid_token(self) -> Token | None:
         """Return a valid token, the next one if need be. The caller holds the lock."""
@@ -145,7 +153,8 @@ class TokenCache:
         """
         now = self._clock()
         newest = self._next or self._token
-        is_needed = newest is None or now >= newest.renew_at
+        is_outdated = self._changes != self._changes_of_newest
+        is_needed = newest is None or now >= newest.renew_at or is_outdated
         may_retry = has_passed(self._pause_s, self._failed_at, now)
         if not is_needed or self._is_requesting or not may_retry:
             return
@@ -157,6 +166,7 @@ class TokenCache:
 
     def _renew(self) -> None:
         """Request a token."""
+        changes = self._changes
         try:
             token = self._request()
         except TokenError as error:
@@ -171,10 +181,12 @@ class TokenCache:
             telemetry.event("an access token was issued", level=logging.DEBUG)
             with self._lock:
                 present = self._valid_token()
-                if present and math.isfinite(present.expires_at):
+                is_of_same_client = changes == self._changes_of_newest
+                if present and math.isfinite(present.expires_at) and is_of_same_client:
                     self._next = token
                 else:
-                    self._token = token
+                    self._token, self._next = token, None
+                self._changes_of_newest = changes
                 self._failures, self._pause_s = 0, 0.0
                 self._is_requesting = False
 
