@@ -176,9 +176,13 @@ NULL_TYPE = b'{"access_token": "t", "token_type": null}'
     [
         Response(body=NULL_TYPE),
         Response(body=NULL_TYPE.replace(b"null", b'"BEARER"')),
+        Response(body=NULL_TYPE.replace(b"null", b'"BearerToken"')),  # Apigee's default
+        Response(body=NULL_TYPE.replace(b"null", b'" bearer "')),
+        Response(body=NULL_TYPE.replace(b"null", b'"JWT"')),
+        Response(body=NULL_TYPE.replace(b"null", b'""')),
         Response(200, {"Content-Encoding": "gzip"}, gzip.compress(NULL_TYPE)),
     ],
-    ids=["null", "capitals", "gzip"],
+    ids=["null", "capitals", "Apigee", "spaces", "JWT", "empty", "gzip"],
 )
 def test_token_of_an_unusual_response_is_a_bearer_token(answer: Response) -> None:
     with HttpServer(lambda _: answer).running() as server:
@@ -222,7 +226,14 @@ def refusal(status: int, **fields: str) -> Response:
         (Response(body=b'{"access_token": "a b"}'), False, "without an access token"),
         (Response(body=b'{"access_token": "a\\r\\nb"}'), False, "without an access token"),
         (Response(body=b'{"access_token": 7}'), False, "without an access token"),
-        (Response(body=b'{"access_token": "a", "token_type": "mac"}'), False, "another type"),
+        *(
+            (
+                Response(body=b'{"access_token": "a", "token_type": "%s"}' % each),
+                False,
+                "of another type than Bearer",
+            )
+            for each in (b"mac", b" DPoP ", b"PoP", b"hmac", b"N_A")
+        ),
         (Response(body=b" " * 100_001), False, "is too long"),
     ],
     ids=lambda value: str(value)[:40],

@@ -31,6 +31,9 @@ _REFUSALS = frozenset(
         *("invalid_scope", "invalid_request", "access_denied", "invalid_target"),
     }
 )
+# The types of tokens that need a proof or a signature (RFC 9449, RFC 9200, the drafts of MAC), and
+# that of no access token (RFC 8693). Other names are those of Bearer: Apigee's is "BearerToken".
+_OTHER_TYPES = frozenset({"dpop", "hmac", "mac", "n_a", "pop"})
 # A token is renewed after this share of its lifetime.
 _RENEW_AFTER_SHARE = 0.75
 # A call takes time to arrive, so the end of a token's lifetime is not used: this share of it, but
@@ -163,8 +166,8 @@ def _read_token(response: Response, requested_at: float) -> Token:
     text, kind = fields.get("access_token"), fields.get("token_type")
     if not (isinstance(text, str) and is_token(text)):
         raise TokenError(f"the token endpoint answers HTTP {status} without an access token")
-    # RFC 6749, section 5.1, requires a type, but some servers send none, or null.
-    if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
+    # RFC 6749, section 5.1, requires a type, but some servers send none, or a name of their own.
+    if isinstance(kind, str) and kind.strip().lower() in _OTHER_TYPES:
         raise TokenError("the token endpoint issues tokens of another type than Bearer")
     lifetime_s = _lifetime_s(fields.get("expires_in"))
     if lifetime_s is None:
