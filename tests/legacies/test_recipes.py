@@ -131,7 +131,7 @@ def test_duplicate_is_integrated_and_refused_record_is_parked_with_its_reason(
 
 
 # What the client of HTTP adds, and a proxy.
-ADDED_HEADERS = {"accept-encoding", "authorization", "via"}
+ADDED_HEADERS = {"accept-encoding", "authorization", "user-agent", "via"}
 
 
 @each_recipe

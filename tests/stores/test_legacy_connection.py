@@ -223,6 +223,7 @@ def test_request_has_no_header_that_libcurl_adds_by_itself() -> None:
         "content-type",
         "content-length",
         "idempotency-key",
+        "user-agent",
     }
 
 

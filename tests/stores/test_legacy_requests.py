@@ -70,7 +70,8 @@ def test_get_has_the_record_in_its_url_and_no_body() -> None:
     assert (
         server.requests
         == [
-            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n"
+            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: punch-clock\r\n"
+            "Accept-Encoding: identity\r\n"
             "Accept: */*\r\nCache-Control: no-cache\r\n"
             f"Idempotency-Key: {RECORD['id']}\r\n\r\n".encode()
         ]
@@ -85,6 +86,7 @@ def test_default_request_on_the_wire() -> None:
     assert server.requests == [
         b"POST /point-records?unit=7 HTTP/1.1\r\n"
         b"Host: %s\r\n"
+        b"User-Agent: punch-clock\r\n"
         b"Accept-Encoding: identity\r\n"
         b"Accept: application/json\r\n"
         b"Content-Type: application/json\r\n"
@@ -105,6 +107,7 @@ def test_request_in_the_operators_format_on_the_wire() -> None:
     lines = head.decode().split("\r\n")
     assert lines[0] == "PUT /e/7/p?d=Zo%C3%AB%27s%20%3Cgate%3E HTTP/1.1"
     assert lines[2:] == [
+        "User-Agent: punch-clock",
         "Accept-Encoding: identity",
         "Accept: */*",
         "Content-Type: text/xml; charset=utf-8",
@@ -118,6 +121,18 @@ def test_request_in_the_operators_format_on_the_wire() -> None:
     assert second.startswith(b"PUT /e/8/p?d=x%2Fy HTTP/1.1\r\n")
     assert second.endswith(b"<punch e='8'>x/y 08:00</punch>")
     assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [("user-agent: Acme HR/1", "user-agent: Acme HR/1"), ("User-Agent:", "User-Agent:")],
+)
+def test_user_agent_may_be_the_operators(headers: str, expected: str) -> None:
+    with ScriptedServer(SUCCESS).running() as server:
+        legacy = connection(server.url, "/p", {}, legacy_headers=headers)
+        assert send_record(legacy).outcome is Outcome.DELIVERED
+    lines = server.requests[0].decode().split("\r\n")
+    assert [each for each in lines if each.lower().startswith("user-agent")] == [expected]
 
 
 def test_request_without_a_key_header() -> None:

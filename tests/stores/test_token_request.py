@@ -46,7 +46,8 @@ def test_request_has_the_form_of_the_grant(in_body: bool) -> None:
         "application/json",
         "identity",
     )
-    assert not {"User-Agent", "Cookie", "Expect"} & set(sent.headers)
+    assert sent.headers.get_all("User-Agent") == ["punch-clock"]
+    assert not {"Cookie", "Expect"} & set(sent.headers)
     if in_body:
         assert form == {**expected, "client_id": ["a:b c"], "client_secret": ["p&ss"]}
         assert "Authorization" not in sent.headers

@@ -18,6 +18,9 @@ from chalicelib.settings import SettingsError
 
 # Where Amazon Linux keeps its certificate authorities.
 _AMAZON_LINUX_CA_FILE = "/etc/pki/tls/certs/ca-bundle.crt"
+# Many firewalls refuse requests without one, as do the core rules of AWS WAF. By default it would
+# list the versions of ten libraries. A header of the settings replaces it.
+_USER_AGENT = "punch-clock"
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _PEM_START = "-----BEGIN "
 # CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name: the headers of a proxy's answer to
@@ -81,7 +84,7 @@ class Transport:
         curl.setopt(pycurl.HTTP09_ALLOWED, 0)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
-        curl.setopt(pycurl.USERAGENT, "")  # it would list the versions of ten libraries
+        curl.setopt(pycurl.USERAGENT, _USER_AGENT)
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals belong to the main thread
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         curl.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
