@@ -14,7 +14,8 @@
 
 (*) The body is a JSON object that reports no error. If it has a ``message``, the message is
 "success". It must have one if LEGACY_DELIVERED is set. ``_reports_error`` has what reports errors:
-``"ok": false``, for example, or an ``error`` that is not empty.
+``"ok": false``, for example, or an ``error`` that is not empty. A 207 has a status for each part of
+a request (RFC 4918, section 13): only LEGACY_DELIVERED can say that it is a delivery.
 (**) After MAX_ATTEMPTS attempts. A call uses up an attempt only if the legacy was alive for others:
 a call that was sent later was delivered. Otherwise the record waits as after an overload, with any
 status. ``liveness`` decides it.
@@ -40,6 +41,7 @@ from typing import Any
 
 CREDENTIALS_REFUSED = frozenset({401, 403, 407})
 _TOO_BUSY = frozenset({408, 425, 429, 503})
+_MULTI_STATUS = 207
 # The pages of nginx for its errors 495 and 496, which it sends with status 400:
 # https://nginx.org/en/docs/http/ngx_http_ssl_module.html#errors
 # Only as the title of the page: a legacy may quote a record that has the same text.
@@ -49,15 +51,24 @@ _CERTIFICATE_REFUSED = re.compile(
     re.IGNORECASE,
 )
 # How APIs report an error in a 2xx: members, in lower case and without underscores, whose value
-# says so. The statuses are those of JSend, https://github.com/omniti-labs/jsend, and others in use.
+# says so. The words are those of JSend, https://github.com/omniti-labs/jsend, and others in use.
 _ERRORS = frozenset(
     {
         *("error", "errorcode", "errormessage", "errormsg", "errors", "exception", "fault"),
-        *("haserror", "haserrors", "iserror"),
+        *("haserror", "haserrors", "iserror", "err", "errcode", "errmsg", "errno"),
     }
 )
 _SUCCESSES = frozenset({"issuccess", "ok", "succeeded", "success", "successful"})
-_FAILED_STATUSES = frozenset({"error", "fail", "failed", "failure"})
+_RESULTS = frozenset({"result", "status"})
+_FAILED = frozenset(
+    {
+        *("error", "fail", "failed", "failure", "invalid", "ko", "nok"),
+        *("denied", "maintenance", "refused", "rejected", "unavailable"),
+    }
+)
+# Members with a status of HTTP.
+_STATUSES = frozenset({"code", "status", "statuscode"})
+_ERROR_STATUS = re.compile(r"[45][0-9]{2}", re.ASCII)
 # Numbers and texts that some languages have in place of false.
 _FALSE = frozenset({"0", "f", "false", "n", "no"})
 _NOTHING = frozenset({"", "none", "null", "ok", "success", *_FALSE})
@@ -193,11 +204,19 @@ def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | No
         return "the body is not JSON"
     if not isinstance(document, dict):
         return "the body is not a JSON object"
-    if document.get("message", None if needs_message else "success") != "success":
-        return 'the "message" is not "success"'
+    if status == _MULTI_STATUS:
+        return "a status for each part of a request needs LEGACY_DELIVERED"
+    has_message = False
     for name, value in document.items():
-        if _reports_error(name.lower().replace("_", ""), value):
+        plain_name = name.lower().replace("_", "")
+        if plain_name == "message":
+            has_message = True
+            if not (isinstance(value, str) and value.strip().lower() == "success"):
+                return f'the "{name}" is not "success"'
+        elif _reports_error(plain_name, value):
             return f'"{name}" reports an error'
+    if needs_message and not has_message:
+        return 'it has no "message", and LEGACY_DELIVERED does not hold'
     return None
 
 
@@ -208,11 +227,21 @@ def _reports_error(name: str, value: object) -> bool:
         name: its name, in lower case and without underscores.
         value: its value.
     """
-    if name == "status":
-        return isinstance(value, str) and value.lower() in _FAILED_STATUSES
+    if name in _RESULTS and isinstance(value, str) and value.strip().lower() in _FAILED:
+        return True
+    if name in _STATUSES:
+        return value is False or _is_error_status(value)
     if name in _SUCCESSES:
         return value in (False, 0) or (isinstance(value, str) and value.strip().lower() in _FALSE)
     return name in _ERRORS and not _is_nothing(value)
+
+
+def _is_error_status(value: object) -> bool:
+    """Return whether a JSON value is a status of HTTP from 400 to 599, as a number or a text."""
+    if isinstance(value, str):
+        return _ERROR_STATUS.fullmatch(value.strip()) is not None
+    # Integers are floats here: see ``_DECODER``.
+    return isinstance(value, float) and 400 <= value < 600 and value.is_integer()
 
 
 def _is_nothing(value: object) -> bool:
