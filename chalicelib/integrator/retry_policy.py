@@ -12,8 +12,10 @@
 (*) The legacy was overloaded, or was not shown to be alive for others: see ``liveness``.
 (**) And good records hardly ever fail as often: see ``failure_share``.
 
-A Retry-After may delay the next attempt further. Overloads in a row are counted apart from
-attempts, so an outage by any status never parks a record.
+A Retry-After may delay the next attempt further. After a call that broke off, the legacy may still
+work on the record, so the next attempt waits at least as long as that call took: a second request
+for a record in progress costs a slow legacy more time, or is refused. Overloads in a row are
+counted apart from attempts, so an outage by any status never parks a record.
 """
 
 import random
@@ -71,7 +73,8 @@ class RetryPolicy:
             status = Status.ERROR
             wait_s = backoff_s(attempts, self.retry_base_s, self.retry_max_s, rng)
         if wait_s is not None:
-            wait_s = max(wait_s, result.retry_after_s or 0.0)
+            took_s = result.latency_s if result.broke_off else 0.0
+            wait_s = max(wait_s, took_s, result.retry_after_s or 0.0)
         return Settlement(
             id=record.id,
             status=status,

@@ -110,6 +110,25 @@ def test_record_is_not_retried_before_the_retry_after(outcome: Outcome, counts: 
     assert wait_s <= 1
 
 
+@pytest.mark.parametrize("counts", [False, True])
+def test_retry_of_a_call_that_broke_off_waits_as_long_as_the_call_took(counts: bool) -> None:
+    """The legacy may still work on the first request."""
+
+    def wait_s(latency_s: float, broke_off: bool, retry_after_s: float | None = None) -> float:
+        result = CallResult(
+            Outcome.OVERLOADED, latency_s, retry_after_s=retry_after_s, broke_off=broke_off
+        )
+        call = FinishedCall(Claimed("an-id", b"{}", 0, 0), result, 0.0, 1)
+        settlement = settlement_of(call, counts=counts)
+        assert settlement.wait_s is not None
+        return settlement.wait_s
+
+    assert wait_s(15.0, broke_off=True) == 15.0
+    assert 0.5 <= wait_s(0.01, broke_off=True) <= 1.0  # a reset
+    assert 0.5 <= wait_s(15.0, broke_off=False) <= 1.0
+    assert wait_s(15.0, broke_off=True, retry_after_s=40.0) == 40.0
+
+
 def test_settlement_never_has_a_log_that_postgres_refuses() -> None:
     result = CallResult(Outcome.FAILED, 0.1, 500, log="a\0b\ud800c" + "x" * 9_000)
     call = FinishedCall(Claimed("a", b"{}", 0, 0), result, 0.0, 1)
