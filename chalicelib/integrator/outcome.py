@@ -73,9 +73,12 @@ _ERROR_STATUS = re.compile(r"[45][0-9]{2}", re.ASCII)
 _FALSE = frozenset({"0", "f", "false", "n", "no"})
 _NOTHING = frozenset({"", "none", "null", "ok", "success", *_FALSE})
 _MAX_LOG_CHARS = 8_000
-# Integers become floats: Python refuses integers of thousands of digits, which JSON allows.
+# Integers become floats: Python refuses integers of thousands of digits, which JSON allows. A text
+# may have a raw line feed, which some systems do not escape.
 # Kept, since json.loads with an argument makes a decoder for each call.
-_DECODER = json.JSONDecoder(parse_int=float)
+_DECODER = json.JSONDecoder(parse_int=float, strict=False)
+# A byte order mark before JSON; the NUL that ends a text in C, and white space after it.
+_AROUND_JSON = "\ufeff\0 \t\r\n"
 
 
 class Outcome(StrEnum):
@@ -194,12 +197,29 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # a lone surrogate has no encoding
 
 
+def parse_json(body: bytes) -> Any:
+    """Parse JSON in any Unicode encoding, or in Latin-1, which some old systems send as JSON.
+
+    Control characters in texts, and a NUL at the end, do not matter. Integers become floats.
+
+    Raises:
+        ValueError: the body is not JSON.
+        RecursionError: it is nested too deep.
+    """
+    with contextlib.suppress(ValueError):
+        return _DECODER.decode(body.decode().strip(_AROUND_JSON))
+    try:
+        return json.loads(body, parse_int=float, strict=False)
+    except UnicodeDecodeError:
+        return _DECODER.decode(body.decode("latin-1").strip(_AROUND_JSON))
+
+
 def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | None:
     """Return why a 2xx response is not a success after all; None if it is one."""
     if status in (204, 205):  # these never have a body
         return None
     try:
-        document = _parse_json(body)
+        document = parse_json(body)
     except (ValueError, RecursionError):
         return "the body is not JSON"
     if not isinstance(document, dict):
@@ -261,18 +281,3 @@ def _is_nothing(value: object) -> bool:
 
 def _says_nothing(text: str) -> bool:
     return text in _NOTHING or not text.strip("0")
-
-
-def _parse_json(body: bytes) -> Any:
-    """Parse JSON in any Unicode encoding, or in Latin-1, which some old systems send as JSON.
-
-    Raises:
-        ValueError: the body is not JSON.
-        RecursionError: it is nested too deep.
-    """
-    with contextlib.suppress(ValueError):
-        return _DECODER.decode(body.decode())
-    try:
-        return json.loads(body, parse_int=float)
-    except UnicodeDecodeError:
-        return json.loads(body.decode("latin-1"), parse_int=float)

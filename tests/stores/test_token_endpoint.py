@@ -180,9 +180,11 @@ NULL_TYPE = b'{"access_token": "t", "token_type": null}'
         Response(body=NULL_TYPE.replace(b"null", b'" bearer "')),
         Response(body=NULL_TYPE.replace(b"null", b'"JWT"')),
         Response(body=NULL_TYPE.replace(b"null", b'""')),
+        Response(body=NULL_TYPE.replace(b"null", b'"bearer", "scope": "two\nlines"') + b"\0"),
+        Response(body=b"\xef\xbb\xbf" + NULL_TYPE),
         Response(200, {"Content-Encoding": "gzip"}, gzip.compress(NULL_TYPE)),
     ],
-    ids=["null", "capitals", "Apigee", "spaces", "JWT", "empty", "gzip"],
+    ids=["null", "capitals", "Apigee", "spaces", "JWT", "empty", "raw", "mark", "gzip"],
 )
 def test_token_of_an_unusual_response_is_a_bearer_token(answer: Response) -> None:
     with HttpServer(lambda _: answer).running() as server:

@@ -123,6 +123,8 @@ def test_closing_of_the_connection_is_announced_by_the_header_or_the_version(
     [
         (b'{"a": {}}', True),
         (b"{} \r\n", True),
+        (b'{"a": "two\nlines"}\0', True),
+        (b"{}\0{}", False),
         (b'{"a": {}', False),
         (b"{}}", False),
         (b"[{}]", False),

@@ -142,6 +142,8 @@ def test_log_of_a_long_response_is_cut() -> None:
         ('{"é": 1}'.encode("utf-16"), "application/json", 'body."é" == `1`'),
         (b'{"\xe9": 1}', "application/json", 'body."\u00e9" == `1`'),
         (b'{"n": %s}' % (b"9" * 100_000), "", "type(body.n) == 'number'"),
+        (b'{"a": "two\nlines", "n": 1}\r\n\0', "", "body.n == `1`"),
+        (b"stored\0", "", "starts_with(body, 'stored')"),
         (b"[" * 100_000, "", "starts_with(body, '[[')"),
         (b"", "", "body == ''"),
         (b"null", "", "body == `null`"),

@@ -4,7 +4,6 @@ authlib makes the request, with requests and libcurl, within a deadline and a si
 is a ``TokenError``, whose reason names no host and quotes no secret: employees may read it.
 """
 
-import json
 import math
 import time
 from base64 import b64encode
@@ -20,7 +19,7 @@ from chalicelib.integrator.legacy.authentication.access_token import Token, Toke
 from chalicelib.integrator.legacy.libcurl.curl_adapter import CurlAdapter, CurlError
 from chalicelib.integrator.legacy.libcurl.transport import Transport
 from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
-from chalicelib.integrator.outcome import CREDENTIALS_REFUSED
+from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, parse_json
 from chalicelib.net import is_http_url, is_loopback
 from chalicelib.settings import SettingsError
 
@@ -154,7 +153,7 @@ def _read_token(response: Response, requested_at: float) -> Token:
     """
     status = response.status_code
     try:
-        document = json.loads(response.content)
+        document = parse_json(response.content)
     except (ValueError, RecursionError):
         document = None
     fields = document if isinstance(document, dict) else {}

@@ -5,9 +5,10 @@ Content-Encoding that was not requested. What a response means is judged in ``ou
 """
 
 import contextlib
-import json
 import re
 import zlib
+
+from chalicelib.integrator.outcome import parse_json
 
 # A longer decoded body is cut off here, and is then unreadable.
 MAX_BODY_BYTES = 1_000_000
@@ -22,7 +23,8 @@ _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BLANK_LINE_ENDINGS = (b"\n\r\n", b"\n\n")
 _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
 _TRANSFER_CODING = re.compile(rb"\ntransfer-encoding:([^\n]*)", re.IGNORECASE)
-_JSON_END = b"} \t\r\n"  # the end of an object, and white space after it
+_AFTER_JSON = b" \t\r\n\0"  # white space, and the NUL that ends a text in C
+_JSON_END = b"}" + _AFTER_JSON  # the end of an object, and what may come after it
 # How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
 # that all look like ends would delay all other calls of the thread.
 _MAX_PARSED_BYTES = 10_000_000
@@ -120,10 +122,11 @@ def closes_connection(received: bytes) -> bool:
 
 def is_json_object(body: bytes | bytearray) -> bool:
     """Return whether a body is complete JSON that ends an object."""
-    if not body.rstrip().endswith(b"}"):
+    body = body.rstrip(_AFTER_JSON)
+    if not body.endswith(b"}"):
         return False
     try:
-        json.loads(body)
+        parse_json(bytes(body))
     except (ValueError, RecursionError):
         return False
     return True

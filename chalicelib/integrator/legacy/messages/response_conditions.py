@@ -53,7 +53,8 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer)
+_DECODER = json.JSONDecoder(parse_int=_integer, strict=False)
+_AROUND_JSON = "\0 \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,6 @@ def _evaluate(condition: Condition, response: Mapping[str, Any]) -> bool | str:
 def _value(text: str) -> Any:
     """Return what conditions see of a body: JSON, or else text."""
     try:
-        return _DECODER.decode(text)
+        return _DECODER.decode(text.strip(_AROUND_JSON))
     except (ValueError, RecursionError):
         return text
