@@ -16,12 +16,14 @@ from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedC
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.messages.record_values import sample_record
 from chalicelib.integrator.legacy.messages.request_format import read
+from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.settings import Settings
 from tests.support.credentials import connected, credentials_of
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.raw_legacy import response
 from tests.support.raw_server import RawServer, read_request
+from tests.support.scripted_server import ScriptedServer
 
 BODY = b'{"id": "a-key"}'
 LOGIN = {"LEGACY_USER": "punch-clock", "LEGACY_PASSWORD": "pässword: 7"}
@@ -366,6 +368,136 @@ def test_ntlm_sends_the_record_to_a_legacy_that_does_not_ask_for_it() -> None:
     ):
         assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
     assert [each.body for each in server.requests] == [b"", BODY, BODY]
+
+
+def conditional(url: str, mode: str, conditions: dict[str, str]) -> AuthenticatedConnection:
+    endpoint = LegacyEndpoint(url, 5.0, 10.0, 5.0, conditions=ResponseConditions(conditions))
+    return AuthenticatedConnection(endpoint, credentials_of({"LEGACY_AUTH": mode, **LOGIN}))
+
+
+@pytest.mark.parametrize("mode", ["digest", "ntlm"])
+@pytest.mark.parametrize("status", [200, 202, 303, 400, 409, 411, 422, 500])
+def test_answer_to_the_request_without_the_record_says_nothing_about_it(
+    mode: str, status: int
+) -> None:
+    conditions = {
+        "LEGACY_DELIVERED": f"contains([`202`, `303`], `{status}`) && status == `{status}`",
+        "LEGACY_DUPLICATE": "status == `409`",
+        "LEGACY_REFUSED": "status == `422`",
+    }
+
+    def answer(each: Request) -> Response:
+        return Response(204, body=b"") if each.body else Response(status)
+
+    with HttpServer(answer).running() as server:
+        connection = conditional(server.url, mode, conditions)
+        result = send(connection)
+        connection.close()
+    assert (result.outcome, result.http_status) == (Outcome.DELIVERED, 204)
+    assert [each.body for each in server.requests] == [b"", BODY]
+
+
+@pytest.mark.parametrize("mode", ["digest", "ntlm"])
+@pytest.mark.parametrize(
+    ("setting", "outcome"),
+    [
+        ("LEGACY_DELIVERED", Outcome.DELIVERED),
+        ("LEGACY_DUPLICATE", Outcome.DELIVERED),
+        ("LEGACY_REFUSED", Outcome.REFUSED),
+    ],
+)
+def test_answer_to_the_record_is_judged_though_the_legacy_challenges_nothing(
+    mode: str, setting: str, outcome: Outcome
+) -> None:
+    with HttpServer(lambda _: Response(303, body=b"")).running() as server:
+        connection = conditional(server.url, mode, {setting: "status == `303`"})
+        result = send(connection)
+        connection.close()
+    assert (result.outcome, result.decided_by) == (outcome, setting)
+    assert server.requests[-1].body == BODY
+
+
+@pytest.mark.parametrize("mode", ["digest", "ntlm"])
+@pytest.mark.parametrize("setting", ["LEGACY_DELIVERED", "LEGACY_DUPLICATE", "LEGACY_REFUSED"])
+@pytest.mark.parametrize("challenge", ['Basic realm="hr"', 'Negotiate, Basic realm="a Digest b"'])
+def test_record_that_no_challenge_lets_through_is_neither_delivered_nor_refused(
+    mode: str, setting: str, challenge: str
+) -> None:
+    with HttpServer(lambda _: Response(401, {"WWW-Authenticate": challenge})).running() as server:
+        connection = conditional(server.url, mode, {setting: "status == `401`"})
+        result = send(connection)
+        connection.close()
+    assert {each.body for each in server.requests} == {b""}
+    assert (result.outcome, result.credentials_refused) == (Outcome.OVERLOADED, True)
+    assert not result.may_be_the_records_fault
+
+
+def test_success_without_a_length_to_the_request_without_the_record_delivers_nothing() -> None:
+    """Its JSON ends it, before libcurl would send the record."""
+    endless = b'HTTP/1.1 200 OK\r\n\r\n{"message": "success"}'
+    with (
+        ScriptedServer(endless, response(b"full", "503 No")).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        assert (send(connection).outcome, len(server.requests)) == (Outcome.OVERLOADED, 2)
+    assert [each.endswith(BODY) for each in server.requests] == [False, True]
+
+
+def test_digest_authenticates_at_a_legacy_that_challenges_whole_requests_only() -> None:
+    legacy = DigestLegacy("SHA-256")
+    with (
+        HttpServer(lambda each: legacy(each) if each.body else Response(400)).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+    assert legacy.counts == [1, 2]
+    assert [each.body for each in server.requests] == [b"", BODY, BODY, BODY]
+
+
+def test_digest_finds_its_challenge_among_others() -> None:
+    legacy = DigestLegacy("MD5")
+
+    def answer(each: Request) -> Response:
+        given = legacy(each)
+        challenge = given.headers.get("WWW-Authenticate")
+        if challenge is None:
+            return given
+        return Response(401, {"www-authenticate": f'Basic realm="a, b", {challenge}'})
+
+    with (
+        HttpServer(answer).running() as server,
+        connected(server.url, {"LEGACY_AUTH": "digest", **LOGIN}) as connection,
+    ):
+        assert send(connection).outcome is Outcome.DELIVERED
+
+
+@pytest.mark.usefixtures("ntlm_users")
+@pytest.mark.parametrize("mode", ["digest", "ntlm"])
+def test_request_without_the_record_has_no_idempotency_key(mode: str) -> None:
+    """A gateway that keeps the keys of all requests would refuse the record under the same key."""
+    legacy = DigestLegacy("MD5") if mode == "digest" else NtlmLegacy()
+    login = {"LEGACY_AUTH": mode, **LOGIN} if mode == "digest" else NTLM
+    with HttpServer(legacy).running() as server, connected(server.url, login) as connection:
+        assert [send(connection).outcome for _ in range(2)] == [Outcome.DELIVERED] * 2
+    assert [(each.body, each.headers["Idempotency-Key"]) for each in server.requests] == [
+        (b"", None),
+        (BODY, "a-key"),
+        (BODY, "a-key"),
+    ]
+
+
+def test_digest_authenticates_a_get() -> None:
+    with HttpServer(DigestLegacy("MD5")).running() as server:
+        settings = Settings(legacy_url=f"{server.url}?ref={{id}}", legacy_method="GET")
+        request = read(settings, lambda name: str(getattr(settings, name)))
+        endpoint = LegacyEndpoint(server.url, 5.0, 10.0, 5.0, request)
+        legacy = AuthenticatedConnection(
+            endpoint, credentials_of({"LEGACY_AUTH": "digest", **LOGIN})
+        )
+        legacy.send("1", sample_record())
+        legacy.close()
+    assert [each.method for each in server.requests] == ["GET"] * len(server.requests)
+    assert "Digest" in str(server.requests[-1].headers["Authorization"])
 
 
 @pytest.mark.parametrize("status", [401, 403, 407])

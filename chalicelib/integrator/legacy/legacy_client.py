@@ -39,6 +39,7 @@ from chalicelib.integrator.outcome import CallResult, Outcome, judge_by_rules
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.authentication.credentials import Credentials
+    from chalicelib.integrator.legacy.authentication.digest import DigestConnection
     from chalicelib.integrator.legacy.authentication.ntlm import NtlmConnection
 
 # After these codes the status is that of the final response. The last one: libcurl has answered
@@ -88,7 +89,7 @@ class LegacyConnection:
         if resolve:
             curl.setopt(pycurl.RESOLVE, list(resolve))
         self._has_credentials = credentials is not None
-        self._ntlm: NtlmConnection | None = None
+        self._login: DigestConnection | NtlmConnection | None = None
         self._certificate: ClientCertificate | None = None
         self._is_digest = False
         self._was_accepted = False  # whether the last response was other than 401
@@ -104,12 +105,18 @@ class LegacyConnection:
         self._certificate = credentials.transport.client_certificate
         login = credentials.login
         self._is_digest = login is not None and login.scheme == "digest"
-        if login and login.scheme == "ntlm":
+        if self._is_digest:
+            from chalicelib.integrator.legacy.authentication.digest import (  # noqa: PLC0415 - rare
+                DigestConnection,
+            )
+
+            self._login = DigestConnection(curl, self._exchange, response.head)
+        elif login and login.scheme == "ntlm":
             from chalicelib.integrator.legacy.authentication.ntlm import (  # noqa: PLC0415 - rare
                 NtlmConnection,
             )
 
-            self._ntlm = NtlmConnection(
+            self._login = NtlmConnection(
                 curl, self._exchange, response.head, login.user, login.password
             )
 
@@ -170,13 +177,12 @@ class LegacyConnection:
                 return CallResult(Outcome.REFUSED, latency_s, log=f"Not sent: {reason}.")
             if url:
                 curl.setopt(pycurl.URL, url)
-        headers = self._headers
-        if self._key_prefix:
-            headers = [*headers, self._key_prefix + record_id]
-            curl.setopt(pycurl.HTTPHEADER, headers)
+        key = [self._key_prefix + record_id] if self._key_prefix else []
+        if key:
+            curl.setopt(pycurl.HTTPHEADER, [*self._headers, *key])
         curl.setopt(pycurl.POSTFIELDS, record)
         self._deadline = started + self._call_timeout_s
-        error = yield from self._transfer(headers, record)
+        error = yield from self._transfer(key, record)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         # Nearly every call: by the default rules, a delivery needs none of the headers.
         if (
@@ -185,6 +191,7 @@ class LegacyConnection:
             and self._conditions is None
             and received.has_whole_head
             and not self._is_early
+            and self._is_sent(has_body=bool(record))
         ):
             latency_s = time.monotonic() - started
             result = judge_by_rules(status, bytes(received.body), latency_s, None)
@@ -198,7 +205,7 @@ class LegacyConnection:
             is_early=self._is_early,
             may_be_challenged=self._is_digest and self._was_accepted,
         ):
-            error = yield from self._repeat(repetition, headers, record)
+            error = yield from self._repeat(repetition, key, record)
             status = curl.getinfo(pycurl.RESPONSE_CODE)
         if not error:
             self._was_accepted = status != 401
@@ -210,11 +217,15 @@ class LegacyConnection:
         self._curl.close()
         self._share.close()
 
-    def _transfer(self, headers: Sequence[str], record: bytes) -> Transfer:
+    def _transfer(self, key: Sequence[str], record: bytes) -> Transfer:
         """Send the request and receive the response; return libcurl's code."""
-        if self._ntlm:
-            return (yield from self._ntlm.perform(headers, record))
+        if self._login:
+            return (yield from self._login.perform(self._headers, key, record))
         return (yield from self._exchange())
+
+    def _is_sent(self, *, has_body: bool) -> bool:
+        """Return whether the record was sent: Digest and NTLM may end before its body."""
+        return self._login is None or not has_body or self._curl.getinfo(pycurl.SIZE_UPLOAD_T) > 0
 
     def _exchange(self) -> Transfer:
         """Exchange one request and one response in what is left of the call's time."""
@@ -232,7 +243,7 @@ class LegacyConnection:
         self._is_early = self._early_detector is not None and self._early_detector.is_early()
         return int(pycurl.E_OK) if self._response.is_ended else error
 
-    def _repeat(self, reason: Repetition, headers: Sequence[str], record: bytes) -> Transfer:
+    def _repeat(self, reason: Repetition, key: Sequence[str], record: bytes) -> Transfer:
         """Repeat the call in the time that is left; return libcurl's code."""
         curl, response = self._curl, self._response
         remaining_s = self._deadline - time.monotonic()
@@ -244,7 +255,7 @@ class LegacyConnection:
         curl.setopt(pycurl.TIMEOUT_MS, milliseconds(remaining_s))
         curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, response.ignores_length)
         curl.setopt(pycurl.FRESH_CONNECT, reason is not Repetition.NEW_CHALLENGE)
-        error = yield from self._transfer(headers, record)
+        error = yield from self._transfer(key, record)
         response.ignores_length = False
         curl.setopt(pycurl.TIMEOUT_MS, milliseconds(self._call_timeout_s))
         curl.setopt(pycurl.IGNORE_CONTENT_LENGTH, 0)
@@ -256,7 +267,8 @@ class LegacyConnection:
         Only the body of a 2xx says whether the record was accepted. If the body of any other
         response breaks off, times out or is too long, its status is enough. But the status may be
         that of a challenge of Digest: libcurl answers it in the same transfer, which then broke
-        off.
+        off. And a record that was not sent is neither delivered nor refused, whatever is said to
+        the request without it.
         """
         fields = final_fields(bytes(self._response.head))
         is_broken = error not in _WHOLE
@@ -267,14 +279,17 @@ class LegacyConnection:
                 self._curl, error, head_bytes, latency_s, self._certificate, has_body=has_body
             )
         body = decode(bytes(self._response.body), fields.get("content-encoding"))
+        is_sent = self._is_sent(has_body=has_body)
         result = judge(
-            self._conditions,
+            self._conditions if is_sent else None,
             status,
             fields,
             body,
             latency_s,
             is_whole=not error and len(body) < MAX_BODY_BYTES,
         )
+        if not is_sent:
+            result = replace(result, outcome=Outcome.OVERLOADED)
         if result.log and (redact := self._format.redact):
             return replace(result, log=redact(result.log))
         return result

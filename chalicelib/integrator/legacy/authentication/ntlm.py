@@ -4,7 +4,7 @@ libcurl's wheel is built without NTLM, so the three messages are made by pyspneg
 ([MS-NTHT], https://learn.microsoft.com/openspecs/windows_protocols/ms-ntht).
 
     us                                      legacy
-    ─ POST, no body, NTLM negotiate ──────▶
+    ─ POST, no body, NTLM negotiate ──────▶   without the idempotency key
     ◀────────────── 401, NTLM challenge ─
     ─ POST, body, NTLM authenticate ──────▶ the connection is authenticated from now on
     ◀──────────────────────────── answer ─
@@ -51,26 +51,32 @@ class NtlmConnection:
         self._password = password
         self._is_authenticated = False  # whether the last call ended authenticated
 
-    def perform(self, headers: Sequence[str], body: bytes) -> Transfer:
+    def perform(self, headers: Sequence[str], key: Sequence[str], body: bytes) -> Transfer:
         """Send a request, after a handshake if the connection needs one; return libcurl's code.
 
         The body is sent once the legacy can accept it, so the legacy never gets a record twice.
+
+        Args:
+            headers: the header lines of each request.
+            key: the header line of the idempotency key, if there is one.
+            body: the record; empty if the URL has it.
         """
+        keyed = [*headers, *key]
         if self._is_authenticated:
-            error = yield from self._send(headers, body)
+            error = yield from self._send(keyed, body)
             if error or self._status != 401:
                 return error
             # A new connection, or a legacy that authenticates each request.
         error = 0
         for _ in range(_MAX_HANDSHAKES):
-            error, is_interrupted = yield from self._handshake(headers, body)
+            error, is_interrupted = yield from self._handshake(headers, keyed, body)
             if not is_interrupted:
                 break
         self._is_authenticated = not error and self._status != 401
         return error
 
     def _handshake(
-        self, headers: Sequence[str], body: bytes
+        self, headers: Sequence[str], keyed: Sequence[str], body: bytes
     ) -> Generator[pycurl.Curl, int, tuple[int, bool]]:
         """Send the messages; return libcurl's code, and whether the connection changed between."""
         context = spnego.client(self._user, self._password, protocol="ntlm")
@@ -78,7 +84,7 @@ class NtlmConnection:
         if error:
             return error, False
         if self._status != 401:  # it wants no NTLM, or is at fault: only a whole request tells
-            return (yield from self._send(headers, body)), False
+            return (yield from self._send(keyed, body)), False
         challenge = _CHALLENGE.search(self._received)
         if challenge is None:
             return error, False
@@ -86,7 +92,7 @@ class NtlmConnection:
             answer = context.step(b64decode(challenge[1]))
         except Exception:  # noqa: BLE001 - pyspnego raises anything, such as KeyError
             return error, False  # bytes that are no challenge: the 401 stands
-        error = yield from self._send([*headers, _authorization(answer)], body)
+        error = yield from self._send([*keyed, _authorization(answer)], body)
         is_refused = not error and self._status == 401
         return error, is_refused and bool(self._curl.getinfo(pycurl.NUM_CONNECTS))
 
