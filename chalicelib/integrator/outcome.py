@@ -11,6 +11,7 @@
     2xx with another body                                FAILED       retried, then parked (**)
     any other status                                     FAILED       retried, then parked (**)
     bytes that are not HTTP, or too many                 FAILED       retried, then parked (**)
+    the same, before the record was sent                 OVERLOADED   retried, no attempt used up
 
 (*) The body is a JSON object that reports no error. If it has a ``message``, the message is
 "success". It must have one if LEGACY_DELIVERED is set. ``_reports_error`` has what reports errors:

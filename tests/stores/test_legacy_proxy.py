@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import proxy
 import pytest
@@ -122,6 +123,31 @@ def test_proxy_that_cannot_reach_the_legacy_is_an_overload() -> None:
     assert result.outcome is Outcome.OVERLOADED
     assert result.log == "No response: the proxy answers HTTP 502"
     assert not result.credentials_refused
+
+
+class Babbler(RawServer):
+    """Answers each request by the same bytes, and closes."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def serve(self, peer: socket.socket) -> None:
+        with peer, suppress(OSError):
+            peer.recv(10_000)
+            peer.sendall(self._answer)
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"])
+@pytest.mark.parametrize("url", ["https://legacy.example/", "http://legacy.example/"])
+def test_garbage_of_a_proxy_is_the_records_fault_only_if_the_record_was_sent(
+    answer: bytes, url: str
+) -> None:
+    with Babbler(answer).running() as server:
+        result = call(url, {"LEGACY_PROXY": f"http://{server.origin}"})
+    is_sent = url.startswith("http:")
+    assert result.outcome is (Outcome.FAILED if is_sent else Outcome.OVERLOADED)
+    assert result.may_be_the_records_fault is is_sent
 
 
 def test_absent_proxy_is_an_overload() -> None:

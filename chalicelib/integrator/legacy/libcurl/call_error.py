@@ -112,6 +112,9 @@ def judge_error(
     # Digest and of NTLM lacks the body.
     lacks_body = has_body and not curl.getinfo(pycurl.SIZE_UPLOAD_T)
     broke_off = _is_sent(curl, error) and not lacks_body and not is_refused
+    if not broke_off:
+        # What came instead of a response answers no record: a proxy's CONNECT, or a handshake.
+        outcome = Outcome.OVERLOADED
     return judge_no_response(
         outcome, reason, latency_s, broke_off=broke_off, credentials_refused=is_refused
     )
