@@ -1,6 +1,7 @@
 """The wait that a legacy asks for is read from every header and form that servers use."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ UNIX_NOW = int(NOW.timestamp())
 FIELDS = (
     *("date", "retry-after", "retry-after-ms"),
     *("ratelimit", "ratelimit-reset", "x-ratelimit-reset"),
+    *("x-ratelimit-reset-after", "x-rate-limit-reset"),
 )
 
 
@@ -31,6 +33,11 @@ def wait_s(status: int = 429, **headers: str) -> float | None:
         ("3, 7", 7.0),
         ("7,3", 7.0),
         ("999999", 300.0),
+        ("999999999", 300.0),
+        (str(UNIX_NOW + 30), 30.0),
+        (f"{UNIX_NOW + 30}.5", 30.5),
+        (str(UNIX_NOW - 30), 0.0),
+        (str((UNIX_NOW + 30) * 1000), 30.0),
         ("9" * 400, 300.0),
         ("Sun, 22 Nov 2026 12:00:30 GMT", 30.0),
         ("Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
@@ -64,6 +71,14 @@ def test_retry_after_date_is_measured_by_the_clock_of_the_legacy(minutes: int) -
     assert wait_s(Date=sent_at, Retry_After=until) == 30.0
 
 
+@pytest.mark.parametrize("name", ["retry-after", "ratelimit-reset", "x-rate-limit-reset"])
+@pytest.mark.parametrize("seconds", [-3_600, 0, 3_600])
+def test_unix_time_is_measured_by_the_clock_of_the_legacy(name: str, seconds: int) -> None:
+    date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+    fields = {"date": date, name: str(UNIX_NOW + seconds + 30)}
+    assert requested_wait_s(fields, 429, NOW) == 30.0
+
+
 @pytest.mark.parametrize("date", ["", "today", "Sun, 99 Nov 2026 12:00:00 GMT"])
 def test_our_clock_stands_in_for_a_malformed_date_header(date: str) -> None:
     assert wait_s(Date=date, Retry_After="Sun, 22 Nov 2026 12:00:30 GMT") == 30.0
@@ -81,7 +96,14 @@ def test_milliseconds_take_precedence_over_rounded_seconds() -> None:
         {"RateLimit": "limit=100, remaining=0, reset=50"},
         {"RateLimit": '"default";r=0;t=50'},
         {"RateLimit": '"burst";r=0;t=5, "daily";r=0;t=50'},
+        {"RateLimit_Reset": str(UNIX_NOW + 50)},
+        {"RateLimit": f"limit=100, remaining=0, reset={UNIX_NOW + 50}"},
         {"X_RateLimit_Reset": "50"},
+        {"X_Rate_Limit_Reset": "50"},
+        {"X_Rate_Limit_Reset": str(UNIX_NOW + 50)},
+        {"X_RateLimit_Reset_After": "50"},
+        {"X_RateLimit_Reset_After": "50", "X_RateLimit_Reset": str(UNIX_NOW + 60)},
+        {"X_RateLimit_Reset_After": "soon", "X_RateLimit_Reset": "50"},
         {"X_RateLimit_Reset": str(UNIX_NOW + 50)},
         {"X_RateLimit_Reset": str((UNIX_NOW + 50) * 1000)},
     ],

@@ -29,7 +29,7 @@ _JSON_END = b"}" + _AFTER_JSON  # the end of an object, and what may come after 
 # that all look like ends would delay all other calls of the thread.
 _MAX_PARSED_BYTES = 10_000_000
 # Of these fields, several lines are one list. Of others only the first line counts.
-_LISTS = ("retry-after", "ratelimit", "x-ratelimit")
+_LISTS = ("retry-after", "ratelimit", "x-ratelimit", "x-rate-limit")
 # 101 is final: the server speaks another protocol from then on.
 _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d")
 

@@ -5,13 +5,16 @@
     Retry-After-Ms (1)              milliseconds                   1500
     Retry-After (2)                 seconds, or a date             30 | 1.5 | 3, 7 | Sun, 22 Nov …
     RateLimit-Reset, RateLimit (3)  seconds until the window ends  50 | "default";r=0;t=50
-    X-RateLimit-Reset (3)           the same, or a Unix time       50 | 1795348800
+    X-RateLimit-Reset-After (3)     the same                       49.5
+    X-RateLimit-Reset (3)           the same                       50 | 1795348800
+    X-Rate-Limit-Reset (3)          the same                       50 | 1795348800
 
-The first one that can be read counts; of several values, the largest. A date is compared with the
-response's own ``Date``, so that a clock that is off on either side does not matter.
+The first one that can be read counts; of several values, the largest. From 1,000,000,000 on, a
+number is a Unix time, against the standards. A date or a Unix time is compared with the response's
+own ``Date``, so that a clock that is off on either side does not matter.
 
 (1) Azure services send it beside Retry-After, which is rounded. (2) RFC 9110, section 10.2.3.
-(3) draft-ietf-httpapi-ratelimit-headers, old and new form, and the older custom header. They also
+(3) draft-ietf-httpapi-ratelimit-headers, old and new form, and older custom headers. They also
 stand in responses of success, so they count only with 429 and 503.
 """
 
@@ -24,8 +27,9 @@ _MAX_WAIT_S = 300.0
 _NUMBER = re.compile(r"[0-9]{1,400}(?:\.[0-9]{1,400})?", re.ASCII)
 # "reset" in drafts 3 to 7, "t" since draft 8.
 _RATE_LIMIT_RESET = re.compile(r"(?:^|[;,\s])(?:reset|t)=([0-9]{1,18})", re.ASCII | re.IGNORECASE)
+_CUSTOM = ("x-ratelimit-reset-after", "x-ratelimit-reset", "x-rate-limit-reset")
 _THROTTLING = frozenset({429, 503})
-# X-RateLimit-Reset: larger numbers are a Unix time, which services write in seconds or in ms.
+# Larger numbers are a Unix time, which services write in seconds or in ms. The first is 32 years.
 _UNIX_TIME_S = 1e9
 _UNIX_TIME_MS = 1e12
 
@@ -54,20 +58,23 @@ def _milliseconds(text: str) -> float | None:
 
 def _seconds_or_date(text: str, sent_at: datetime) -> float | None:
     date = _date(text)
-    return _largest(text) if date is None else (date - sent_at).total_seconds()
+    return _seconds(text, sent_at) if date is None else (date - sent_at).total_seconds()
 
 
 def _rate_limit_reset(fields: Mapping[str, str], sent_at: datetime) -> float | None:
-    reset_s = _largest(fields.get("ratelimit-reset", ""))
-    if reset_s is None:
-        resets = _RATE_LIMIT_RESET.findall(fields.get("ratelimit", ""))
-        reset_s = max(map(float, resets), default=None)
-    if reset_s is None:
-        reset_s = _largest(fields.get("x-ratelimit-reset", ""))
-        if reset_s is not None and reset_s >= _UNIX_TIME_S:
-            unix_time_s = reset_s / 1000 if reset_s >= _UNIX_TIME_MS else reset_s
-            reset_s = unix_time_s - sent_at.timestamp()
-    return reset_s
+    resets = ", ".join(_RATE_LIMIT_RESET.findall(fields.get("ratelimit", "")))
+    texts = (fields.get("ratelimit-reset", ""), resets, *(fields.get(each, "") for each in _CUSTOM))
+    waits_s = (_seconds(text, sent_at) for text in texts)
+    return next((each for each in waits_s if each is not None), None)
+
+
+def _seconds(text: str, sent_at: datetime) -> float | None:
+    """Return a number of seconds; a Unix time gives those since ``sent_at``."""
+    seconds = _largest(text)
+    if seconds is None or seconds < _UNIX_TIME_S:
+        return seconds
+    unix_time_s = seconds / 1000 if seconds >= _UNIX_TIME_MS else seconds
+    return unix_time_s - sent_at.timestamp()
 
 
 def _largest(text: str) -> float | None:
