@@ -199,7 +199,7 @@ class CallThread:
             handle = resume()
         except StopIteration as end:
             self._finished.append(call.started.finish(end.value))
-            self._connections.give_back(call.connection, time.monotonic())
+            self._connections.give_back(call.connection, time.monotonic(), end.value)
         except Exception as failure:  # noqa: BLE001 - see _failed
             self._finished.append(_failed(call.started, failure))
             self._connections.drop(call.connection)  # its state is unknown

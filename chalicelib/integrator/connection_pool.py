@@ -11,6 +11,9 @@ all threads, calls on new connections would wait for ever. Rules:
 4. While a call of any thread starves on a new connection, none is kept: each closes once it is
    answered.
 5. An idle connection that has received anything is closed: no request has asked for it.
+6. A connection is closed after a call that failed, or got 421 (RFC 9110, section 15.5.20), and
+   after two calls in a row that were not delivered. A balancer of connections may have led it to a
+   node that is broken: one that fails fast gives its connections back first, and gets most calls.
 
     limit 3, two threads:   kept connection ██answered██answered██answered█
                             kept connection ██answered██answered██answered█
@@ -24,6 +27,8 @@ import math
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from chalicelib.integrator.outcome import CallResult, Outcome
+
 _PATIENCE = 2.0
 # For what a new connection needs besides. TLS handshakes of hundreds of calls at once take a while,
 # and connections that are closed for their sake would need handshakes themselves.
@@ -34,6 +39,7 @@ _PEAK_S = 1.0
 # Rule 3 looks at every call in flight, so it is not applied more often than this.
 _LOOK_S = 0.01
 _WEIGHT = 1 / 16  # of one call in the mean latency
+_MISDIRECTED = 421
 
 
 class Connection(Protocol):
@@ -104,6 +110,7 @@ class ConnectionPool(Generic[ConnectionT]):
         self._taken: dict[ConnectionT, float] = {}  # with the start of its call, in that order
         # With the end of its last call, in that order. Last in, first out: surplus ones grow old.
         self._idle: list[tuple[ConnectionT, float]] = []
+        self._doubted: set[ConnectionT] = set()  # the last call on it was not delivered
         self._most = 1
         self._peak = self._peak_before = 0
         self._peak_since = self._look_at = -math.inf
@@ -114,21 +121,21 @@ class ConnectionPool(Generic[ConnectionT]):
         self._taken[connection] = now
         return connection
 
-    def give_back(self, connection: ConnectionT, now: float) -> None:
-        """Take a connection back after its call has ended."""
+    def give_back(self, connection: ConnectionT, now: float, result: CallResult) -> None:
+        """Take a connection back after its call has ended with this result."""
         started_at = self._taken.pop(connection)
         if connection.is_answered:
             self._learn(started_at, now - started_at, is_new=connection.is_new)
-        if connection.is_connected and self._keep_alive_s:
+        if connection.is_connected and self._keep_alive_s and self._trusts(connection, result):
             self._idle.append((connection, now))
             self._close_surplus(self._most)
         else:
-            connection.close()
+            self._close(connection)
 
     def drop(self, connection: ConnectionT) -> None:
         """Close the connection of a call that failed by a bug: its state is unknown."""
         del self._taken[connection]
-        connection.close()
+        self._close(connection)
 
     def tend(self, now: float) -> float:
         """Close idle connections by the rules; return when to call this again at the latest.
@@ -136,7 +143,7 @@ class ConnectionPool(Generic[ConnectionT]):
         To be called before each wait for answers, when all calls have started that may.
         """
         while self._idle and self._idle[0][1] + self._keep_alive_s <= now:
-            self._idle.pop(0)[0].close()
+            self._close(self._idle.pop(0)[0])
         starves_at = self._next_starving(now)
         if starves_at <= now:
             self._shared.starving.add(self)
@@ -162,6 +169,7 @@ class ConnectionPool(Generic[ConnectionT]):
             connection.close()
         self._taken.clear()
         self._idle.clear()
+        self._doubted.clear()
 
     def _quiet(self) -> ConnectionT | None:
         """Return the idle connection of the newest call; close those that are not quiet."""
@@ -169,8 +177,24 @@ class ConnectionPool(Generic[ConnectionT]):
             connection, _ = self._idle.pop()
             if connection.is_quiet:
                 return connection
-            connection.close()
+            self._close(connection)
         return None
+
+    def _trusts(self, connection: ConnectionT, result: CallResult) -> bool:
+        """Return whether a connection is worth keeping after a call; see rule 6."""
+        if result.outcome is Outcome.DELIVERED:
+            self._doubted.discard(connection)
+            return True
+        if result.outcome is Outcome.FAILED or result.http_status == _MISDIRECTED:
+            return False
+        if connection in self._doubted:
+            return False
+        self._doubted.add(connection)
+        return True
+
+    def _close(self, connection: ConnectionT) -> None:
+        self._doubted.discard(connection)
+        connection.close()
 
     def _learn(self, started_at: float, latency_s: float, *, is_new: bool) -> None:
         shared = self._shared
@@ -201,7 +225,7 @@ class ConnectionPool(Generic[ConnectionT]):
 
     def _close_surplus(self, most: int) -> None:
         while self._idle and len(self._taken) + len(self._idle) > most:
-            self._idle.pop(0)[0].close()
+            self._close(self._idle.pop(0)[0])
 
 
 def _is_waiting(connection: Connection) -> bool:

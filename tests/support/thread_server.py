@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from chalicelib.integrator.connection_pool import ConnectionPool
+from chalicelib.integrator.outcome import CallResult, Outcome
 
 LATENCY_S = 0.1
+_DELIVERED = CallResult(Outcome.DELIVERED, LATENCY_S, 200)
 
 
 @dataclass(eq=False)
@@ -111,7 +113,7 @@ class Calls:
             for connection, sent_at in list(self._in_flight.items()):
                 if connection.is_answered:
                     del self._in_flight[connection]
-                    pool.give_back(connection, server.now)
+                    pool.give_back(connection, server.now, _DELIVERED)
                     self.ended.append((sent_at, server.now))
             while len(self._in_flight) < limit(server.now):
                 connection = pool.take(server.now)

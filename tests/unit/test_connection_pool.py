@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.integrator.connection_pool import ConnectionPool, ConnectionStats
+from chalicelib.integrator.outcome import CallResult, Outcome
 from tests.support.thread_server import LATENCY_S, Calls, ThreadServer, VirtualConnection
 
 
@@ -96,3 +97,59 @@ def test_close_closes_every_connection() -> None:
     Calls(server, pool).make(1.01, lambda _: 5)
     pool.close()
     assert not server.serving
+
+
+@pytest.mark.parametrize(
+    ("results", "kept"),
+    [
+        ("D", True),
+        ("F", False),
+        ("421", False),
+        ("O", True),
+        ("OO", False),
+        ("R", True),
+        ("RR", False),
+        ("RO", False),
+        ("ODO", True),
+        ("ODOO", False),
+    ],
+)
+def test_connection_that_may_lead_to_a_broken_node_is_closed(results: str, kept: bool) -> None:
+    """D: delivered; F: failed; O: overloaded; R: refused; 421: misdirected."""
+    outcomes = {each.value[0]: each for each in Outcome}
+    calls = (
+        [CallResult(Outcome.REFUSED, LATENCY_S, 421)]
+        if results == "421"
+        else [CallResult(outcomes[each], LATENCY_S) for each in results]
+    )
+    pool = ConnectionPool(
+        lambda: VirtualConnection(server), ConnectionStats(), keep_alive_s=4.0, is_tls=False
+    )
+    server = ThreadServer(threads=10, keep_alive_s=60)
+    for each in calls:
+        connection = pool.take(server.now)
+        connection.call()
+        server.advance(server.now + 2 * LATENCY_S)
+        pool.give_back(connection, server.now, each)
+    assert connection.is_connected is kept
+    assert (pool.take(server.now) is connection) is kept
+    assert server.opened == 1
+
+
+def test_broken_node_that_answers_first_gets_no_more_than_its_share() -> None:
+    """Every second connection leads to it. It refuses at once; the other needs 100 ms a call."""
+    server = ThreadServer(threads=10, keep_alive_s=60)
+    pool = ConnectionPool(
+        lambda: VirtualConnection(server), ConnectionStats(), keep_alive_s=4.0, is_tls=False
+    )
+    nodes: dict[VirtualConnection, bool] = {}
+    refused = 0
+    for _ in range(100):
+        connection = pool.take(server.now)
+        connection.call()
+        is_broken = nodes.setdefault(connection, len(nodes) % 2 == 0)
+        server.advance(server.now + 2 * LATENCY_S)
+        outcome = Outcome.FAILED if is_broken else Outcome.DELIVERED
+        refused += is_broken
+        pool.give_back(connection, server.now, CallResult(outcome, LATENCY_S))
+    assert refused == 1
