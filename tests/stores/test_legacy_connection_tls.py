@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import trustme
 
+from chalicelib.integrator.legacy.authenticated_connection import AuthenticatedConnection
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
+from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 from chalicelib.integrator.outcome import CallResult, Outcome
-from tests.support.credentials import connected
+from tests.support.credentials import connected, credentials_of
 from tests.support.http_server import HttpServer, Response
 from tests.support.raw_legacy import response as raw_response
 from tests.support.raw_server import RawServer, read_request
@@ -200,6 +202,53 @@ def test_second_response_to_a_request_is_not_taken_for_that_of_the_next_record(
     assert [each.http_status for each in results] == [200, 422, 422]
     assert server.keys == ["a", "b", "b", "c"]
     assert server.connections == 2
+
+
+class Abrupt(RawServer):
+    """Answers a request by a body without a length, and hangs, or ends TCP without ending TLS."""
+
+    def __init__(self, context: ssl.SSLContext, body: bytes, *, hangs: bool) -> None:
+        super().__init__()
+        self._context = context
+        self._body = body
+        self._hangs = hangs
+
+    def serve(self, peer: socket.socket) -> None:
+        with suppress(OSError), self._context.wrap_socket(peer, server_side=True) as secured:
+            read_request(secured)
+            secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n")
+            for part in (self._body[:-1], self._body[-1:]):
+                secured.sendall(part)
+            if self._hangs:
+                secured.recv(1)  # until the other side closes
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b"<r><a>stored</a></r>", Outcome.DELIVERED),
+        (b'<?xml version="1.0"?><r>stored \xe3</r>\r\n', Outcome.DELIVERED),
+        (b"<r><a>stored</a>", Outcome.OVERLOADED),  # a part may be missing
+    ],
+)
+def test_xml_without_a_length_ends_where_its_root_element_ends(
+    authority: trustme.CA, body: bytes, outcome: Outcome, version: str, hangs: bool
+) -> None:
+    server = Abrupt(
+        context_of(authority.issue_cert("127.0.0.1"), version=version), body, hangs=hangs
+    )
+    conditions = ResponseConditions({"LEGACY_DELIVERED": "contains(body, 'stored')"})
+    credentials = credentials_of({**trusting(authority), "LEGACY_CALL_TIMEOUT_S": "1"})
+    with server.running():
+        endpoint = LegacyEndpoint(
+            f"https://{server.origin}/", 1.0, 10.0, 1.0, conditions=conditions
+        )
+        connection = AuthenticatedConnection(endpoint, credentials)
+        result = connection.send("a-key", b"{}")
+        connection.close()
+    assert result.outcome is outcome
 
 
 class Resetting(RawServer):

@@ -11,6 +11,7 @@ from chalicelib.integrator.legacy.libcurl.raw_response import (
     decode,
     final_fields,
     is_json_object,
+    is_xml_document,
 )
 
 SUCCESS = b'{"message": "success"}'
@@ -133,3 +134,45 @@ def test_closing_of_the_connection_is_announced_by_the_header_or_the_version(
 )
 def test_json_object_is_complete_once_it_is_parsed(body: bytes, is_complete: bool) -> None:
     assert is_json_object(body) is is_complete
+
+
+BILLION_LAUGHS = (
+    b'<!DOCTYPE l [<!ENTITY a0 "lol">'
+    + b"".join(b'<!ENTITY a%d "%s">' % (i, b"&a%d;" % (i - 1) * 10) for i in range(1, 11))
+    + b"]><r>&a10;</r>"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_complete"),
+    [
+        (b"<r>stored</r>", True),
+        (b"<r/>", True),
+        (b'<?xml version="1.0" encoding="utf-8"?>\r\n<r><a/></r>\r\n\0', True),
+        (b"\xef\xbb\xbf<r>\xc3\xa3</r>", True),
+        (b"<r>jo\xe3o</r>", True),  # Latin-1, as only the Content-Type says
+        (b'<?xml version="1.0" encoding="windows-1252"?><r>\x80</r>', True),
+        (b'<?xml version="1.0" encoding="no-such-one"?><r>\xe3</r>', True),
+        (b"<r>a &gt; b</r><!-- built in 3 ms -->", True),
+        (b'<s:E xmlns:s="urn:s"><s:B><x/></s:B></s:E>', True),
+        (b"<r><a>stored</a>", False),
+        (b"<r><a/>", False),
+        (b'<?xml version="1.0"?>', False),
+        (b"<r a='>", False),
+        (b"<r><!-- </r> -->", False),
+        (b"<r><![CDATA[</r>]]>", False),
+        (b"<r/><r/>", False),
+        (b"<br><p>", False),
+        (b"stored >", False),
+        (b">", False),
+        (b"<!DOCTYPE html><html></html>", False),
+        (BILLION_LAUGHS, False),
+        (b"<r>" * 200_000 + b"</r>" * 200_000, True),
+        (b"<r>" * 200_000 + b"</r>" * 199_999, False),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_xml_is_complete_once_its_root_element_has_ended(body: bytes, is_complete: bool) -> None:
+    started = time.process_time()
+    assert is_xml_document(body) is is_complete
+    assert time.process_time() - started < 1

@@ -7,6 +7,7 @@ Content-Encoding that was not requested. What a response means is judged in ``ou
 import contextlib
 import re
 import zlib
+from xml.parsers import expat
 
 from chalicelib.integrator.outcome import parse_json
 
@@ -23,8 +24,8 @@ _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BLANK_LINE_ENDINGS = (b"\n\r\n", b"\n\n")
 _LENGTH_FIELD = re.compile(rb"\ncontent-length:", re.IGNORECASE)
 _TRANSFER_CODING = re.compile(rb"\ntransfer-encoding:([^\n]*)", re.IGNORECASE)
-_AFTER_JSON = b" \t\r\n\0"  # white space, and the NUL that ends a text in C
-_JSON_END = b"}" + _AFTER_JSON  # the end of an object, and what may come after it
+_AFTER_END = b" \t\r\n\0"  # white space, and the NUL that ends a text in C
+_ENDS = b"}>" + _AFTER_END  # the end of a JSON object or of XML, and what may come after it
 # How many bytes are parsed to find that end, each time from the start. A body in thousands of parts
 # that all look like ends would delay all other calls of the thread.
 _MAX_PARSED_BYTES = 10_000_000
@@ -64,22 +65,19 @@ class ResponseBuffer:
         return self.head.endswith(_BLANK_LINE_ENDINGS)
 
     def receive(self, part: bytes) -> int | None:
-        """Take a part of the body; end a response without a length once its JSON is complete.
+        """Take a part of the body; end one without a length once its JSON or XML is complete.
 
-        Such a body ends when the server closes the connection, and some servers never do.
+        Such a body ends when the server closes the connection, and some servers never do. Over TLS,
+        a server that closes it without a ``close_notify`` leaves open whether a part is missing.
 
         Returns:
             0 to end the response: to libcurl an error, upon which it closes the connection.
         """
         body = self.body
         body += part
-        if (
-            part[-1] in _JSON_END
-            and self._parsed_bytes < _MAX_PARSED_BYTES
-            and not self._has_length()
-        ):
+        if part[-1] in _ENDS and self._parsed_bytes < _MAX_PARSED_BYTES and not self._has_length():
             self._parsed_bytes += len(body)
-            if is_json_object(body):
+            if is_json_object(body) or is_xml_document(body):
                 self.is_ended = True
                 return 0
         return None
@@ -122,7 +120,7 @@ def closes_connection(received: bytes) -> bool:
 
 def is_json_object(body: bytes | bytearray) -> bool:
     """Return whether a body is complete JSON that ends an object."""
-    body = body.rstrip(_AFTER_JSON)
+    body = body.rstrip(_AFTER_END)
     if not body.endswith(b"}"):
         return False
     try:
@@ -130,6 +128,34 @@ def is_json_object(body: bytes | bytearray) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def is_xml_document(body: bytes | bytearray) -> bool:
+    """Return whether a body is a complete XML document: its root element has ended.
+
+    One with a document type is not looked at, since that may define entities that grow without
+    bound (https://docs.python.org/3/library/xml.html#xml-security). No answer of a service has one.
+    """
+    body = bytes(body.rstrip(_AFTER_END))
+    if not body.endswith(b">"):
+        return False
+    # As the document declares its encoding, or else as one that has every byte: the names of the
+    # elements are those of ASCII in most, and the Content-Type may state what XML does not.
+    return any(_is_well_formed(body, encoding) for encoding in (None, "iso-8859-1"))
+
+
+def _is_well_formed(body: bytes, encoding: str | None) -> bool:
+    parser = expat.ParserCreate(encoding)
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    try:
+        parser.Parse(body, True)
+    except (expat.ExpatError, ValueError, LookupError):
+        return False
+    return True
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise ValueError("the document has a document type")
 
 
 def _parse_fields(head: bytes) -> dict[str, str]:

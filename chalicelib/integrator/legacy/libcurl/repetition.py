@@ -17,7 +17,7 @@ class Repetition(Enum):
     INVALID_LENGTH = auto()
     """libcurl discards a response whose Content-Length is invalid, as RFC 9112, section 6.3
     demands. A legacy that always sends one would have its deliveries repeated without end. Now the
-    body ends where its JSON ends, or with the connection."""
+    body ends where its JSON or XML ends, or with the connection."""
     EARLY_RESPONSE = auto()
     """The response arrived before the request: it belongs to another record."""
     NEW_CHALLENGE = auto()
