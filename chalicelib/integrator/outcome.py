@@ -127,6 +127,7 @@ def judge_by_rules(
     latency_s: float,
     retry_after_s: float | None,
     *,
+    is_problem: bool = False,
     needs_message: bool = False,
     text: str | None = None,
 ) -> CallResult:
@@ -137,6 +138,7 @@ def judge_by_rules(
         body: the body, without a Content-Encoding.
         latency_s: how long the call took.
         retry_after_s: how long the legacy asks us to wait; None if it does not.
+        is_problem: whether the media type of the body is that of an error (RFC 9457).
         needs_message: whether a JSON object without a ``message`` is no success.
         text: the body as people read it; by default it is taken for UTF-8.
     """
@@ -145,7 +147,7 @@ def judge_by_rules(
         status == 400 and _CERTIFICATE_REFUSED.match(body) is not None
     )
     if 200 <= status < 300:
-        fault = _fault_of_success(status, body, needs_message)
+        fault = _fault_of_success(status, body, needs_message, is_problem)
         if fault is None:
             return CallResult(Outcome.DELIVERED, latency_s, status)
         what += f", but {fault}"
@@ -215,7 +217,9 @@ def parse_json(body: bytes) -> Any:
         return _DECODER.decode(body.decode("latin-1").strip(_AROUND_JSON))
 
 
-def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | None:
+def _fault_of_success(
+    status: int, body: bytes, needs_message: bool, is_problem: bool
+) -> str | None:
     """Return why a 2xx response is not a success after all; None if it is one."""
     if status in (204, 205):  # these never have a body
         return None
@@ -225,6 +229,8 @@ def _fault_of_success(status: int, body: bytes, needs_message: bool) -> str | No
         return "the body is not JSON"
     if not isinstance(document, dict):
         return "the body is not a JSON object"
+    if is_problem:
+        return "its media type is that of an error"
     if status == _MULTI_STATUS:
         return "a status for each part of a request needs LEGACY_DELIVERED"
     has_message = False

@@ -258,3 +258,24 @@ def test_retry_after_date_is_measured_by_the_clock_of_the_legacy() -> None:
         connection = connection_to(server.url)
         assert send(connection).retry_after_s == 7.0
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("media_type", "outcome"),
+    [
+        ("application/problem+json", Outcome.FAILED),
+        ("Application/Problem+JSON; charset=utf-8", Outcome.FAILED),
+        ("application/json; profile=problem+json", Outcome.DELIVERED),
+        ("application/hal+json", Outcome.DELIVERED),
+    ],
+)
+def test_success_in_the_media_type_of_errors_is_no_delivery(
+    media_type: str, outcome: Outcome
+) -> None:
+    body = b'{"title": "Out of service"}'
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with ScriptedServer(head.encode() + body, SUCCESS).running() as server:
+        connection = connection_to(server.url)
+        assert send(connection).outcome is outcome
+        assert send(connection).outcome is Outcome.DELIVERED
+        connection.close()

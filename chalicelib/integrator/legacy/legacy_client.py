@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 # After these codes the status is that of the final response. The last one: libcurl has answered
 # too many challenges of Digest, each with a new nonce.
 _WHOLE = (pycurl.E_OK, pycurl.E_FILESIZE_EXCEEDED, pycurl.E_TOO_MANY_REDIRECTS)
+# In the media type of a body that describes an error, whatever the status (RFC 9457).
+_PROBLEM = b"problem+json"
 
 
 class LegacyConnection:
@@ -184,7 +186,7 @@ class LegacyConnection:
         self._deadline = started + self._call_timeout_s
         error = yield from self._transfer(key, record)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
-        # Nearly every call: by the default rules, a delivery needs none of the headers.
+        # Nearly every call: by the default rules, a delivery needs no more of the headers.
         if (
             not error
             and 200 <= status < 300
@@ -195,7 +197,7 @@ class LegacyConnection:
         ):
             latency_s = time.monotonic() - started
             result = judge_by_rules(status, bytes(received.body), latency_s, None)
-            if result.outcome is Outcome.DELIVERED:
+            if result.outcome is Outcome.DELIVERED and _PROBLEM not in received.head.lower():
                 self._was_accepted = True
                 return result
         elif repetition := reason_to_repeat(

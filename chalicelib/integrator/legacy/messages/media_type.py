@@ -51,6 +51,11 @@ def is_xml(content_type: str) -> bool:
     return essence in ("application/xml", "text/xml") or essence.endswith("+xml")
 
 
+def is_problem(content_type: str) -> bool:
+    """Return whether the media type is that of a description of an error (RFC 9457)."""
+    return _essence(content_type) in ("application/problem+json", "application/problem+xml")
+
+
 def is_form(content_type: str) -> bool:
     """Return whether the media type is that of an HTML form."""
     return _essence(content_type) == "application/x-www-form-urlencoded"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from chalicelib.integrator.legacy.messages.media_type import decode_text
+from chalicelib.integrator.legacy.messages.media_type import decode_text, is_problem
 from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
 from chalicelib.integrator.outcome import CallResult, judge_by_rules
 
@@ -45,6 +45,7 @@ def judge(
         body,
         latency_s,
         retry_after_s,
+        is_problem=is_problem(headers.get("content-type", "")),
         needs_message=conditions is not None and conditions.define_delivery,
         text=decode_text(body, headers.get("content-type", "")),
     )
