@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -37,7 +38,7 @@ def test_limit_of_one_call_recovers_when_the_work_has_become_slower(latency_s: f
 
 def stored_states() -> st.SearchStrategy[dict[str, float]]:
     """Draw what can be stored, within its bounds and often at them; without a learned rate."""
-    strategies = {}
+    strategies: dict[str, st.SearchStrategy[Any]] = {}
     for each in fields(LearnedState):
         low, high = each.metadata["low"], each.metadata["high"]
         strategies[each.name] = st.one_of(
@@ -47,10 +48,9 @@ def stored_states() -> st.SearchStrategy[dict[str, float]]:
             else st.floats(low, min(high, 100.0)),
         )
     # A learned rate, a wait that is asked for, and the rare probes of a long outage are kept.
-    kept = {"rate": 0.0, "pause_s": 0.0, "outage_s": 0.0, "outage_wait_s": 0.0}
-    return st.fixed_dictionaries(strategies).map(
-        lambda values: LearnedState(**(values | kept)).snapshot()
-    )
+    for name in ("rate", "pause_s", "outage_s", "outage_wait_s"):
+        strategies[name] = st.just(0.0)
+    return st.builds(LearnedState, **strategies).map(LearnedState.snapshot)
 
 
 LATENCIES_S = st.floats(0.05, 0.3)
