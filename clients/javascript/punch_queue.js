@@ -42,7 +42,7 @@ export class PunchQueue extends EventTarget {
   // By performance.now(), because people correct the clocks of devices. Only in memory: a new tab tries at once.
   #notBefore = 0
   #waits = new Map() // by key: no request with this punch before
-  #suspects = new Set() // keys of punches with which a request failed: they go last, and delay no others
+  #suspects = new Map() // by key: when the punch last failed. It goes last from then on, and delays no others.
 
   constructor({ storage, ...options }) {
     super()
@@ -56,8 +56,8 @@ export class PunchQueue extends EventTarget {
 
   /** Store a punch, then send it in the background. Resolve once it is stored: `durable` if on disk. */
   async punch({ includedAt = localInstant(), ...fields }) {
-    const punch = { ...fields, includedAt }
-    const key = `${punch.employerId}/${punch.employeeId}/${includedAt}`
+    const punch = { ...fields, includedAt: includedAt instanceof Date ? localInstant(includedAt) : includedAt }
+    const key = `${punch.employerId}/${punch.employeeId}/${punch.includedAt}`
     const durable = await this.#storage.put({ key, punch, state: 'pending' })
     this.#waits.delete(key)
     this.#wake()
@@ -115,8 +115,7 @@ export class PunchQueue extends EventTarget {
     const now = performance.now()
     const batch = this.#fitting((await this.pending()).filter((entry) => this.#dueAt(entry) <= now))
     if (!batch.length) return false
-    let token
-    let answer
+    let token, answer
     this.#isOffline = true
     try {
       token = await within(timeoutMs, this.#options.token(this.#rejectedToken))
@@ -137,14 +136,15 @@ export class PunchQueue extends EventTarget {
       const isFirst = this.#rejectedToken === null
       this.#rejectedToken = token
       if (isFirst) return true
-    } else if (batch.length === 1) this.#suspects.add(batch[0].key)
+    }
     return this.#failed(batch, error, retryAfterMs)
   }
 
   /** Return the entries of the next request: as many as it may have, in items and in bytes. */
   #fitting(entries) {
     let bytes = 1
-    entries.sort((a, b) => this.#suspects.has(a.key) - this.#suspects.has(b.key))
+    const failedAt = ({ key }) => this.#suspects.get(key) ?? 0
+    entries.sort((a, b) => failedAt(a) - failedAt(b))
     return entries.slice(0, this.#batchSize).filter(({ punch }, index) => {
       bytes += new TextEncoder().encode(JSON.stringify(punch)).length + 1
       return index === 0 || bytes <= MAX_BYTES
@@ -165,12 +165,12 @@ export class PunchQueue extends EventTarget {
         this.#waits.set(entry.key, performance.now() + this.#waitMs(entry.punch, error))
         await this.#storage.put({ ...entry, error })
         this.#emit('waiting', { ...entry, error })
-      } else failed.push(error)
+      } else failed.push({ ...entry, error })
     }
     for (const { key } of accepted) this.#waits.set(key, Infinity) // In case that it cannot be removed.
     await this.#storage.remove(accepted.map(({ key }) => key))
     for (const entry of accepted) this.#emit('accepted', entry)
-    if (failed.length) return this.#failed(batch, failed[0])
+    if (failed.length) return this.#failed(batch, failed[0].error, 0, failed)
     this.#failures = 0
     this.#rejectedToken = null
     this.#batchSize = Math.min(MAX_BATCH, this.#batchSize * 2)
@@ -186,7 +186,8 @@ export class PunchQueue extends EventTarget {
   }
 
   /** Wait before the next request: after the Retry-After, exponential backoff with full jitter. */
-  #failed(batch, error, retryAfterMs = 0) {
+  #failed(batch, error, retryAfterMs = 0, suspects = batch.length === 1 ? batch : []) {
+    for (const { key } of suspects) this.#suspects.set(key, performance.now())
     const { firstDelayMs, maxDelayMs, longestMs } = this.#options
     const backoffMs = this.#jitterMs(Math.min(maxDelayMs, firstDelayMs * 2 ** this.#failures))
     this.#notBefore = performance.now() + Math.min(retryAfterMs, longestMs) + backoffMs

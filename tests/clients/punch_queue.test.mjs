@@ -244,6 +244,33 @@ describe('a queue of punches', { concurrency: 8 }, () => {
     assert.deepEqual(employees(await queue.pending()), [0])
   })
 
+  for (const code of ['InternalError', 'Unavailable', 'New']) {
+    test(`punches whose own results stay ${code} do not hold up the others, nor one another`, async (t) => {
+      let cured = new Set()
+      const server = await serve(t, (punches) => ({ body: punches.map((punch) => (
+        punch.employeeId > 2 || cured.has(punch.employeeId) ? stored(punch) : error(code, 500))) }))
+      const queue = queueTo(t, server.url)
+      for (const id of [0, 1, 2]) await queue.punch(punchOf(id))
+      await until(() => server.requests.length > 4, 'requests of one')
+      for (const id of [3, 4, 5, 6, 7]) await queue.punch(punchOf(id))
+      await until(async () => (await queue.pending()).length === 3, 'only the three are left')
+      cured = new Set([1, 2])
+      await until(async () => (await queue.pending()).length === 1, 'only the one is left')
+      assert.deepEqual(employees(await queue.pending()), [0])
+    })
+  }
+
+  test('a punch at a Date keeps its milliseconds, and has the offset of the device', async (t) => {
+    const server = await serve(t, all)
+    const queue = queueTo(t, server.url)
+    const at = new Date('2026-11-22T11:00:00.250Z')
+    const { key, punch } = await queue.punch(punchOf(7, { includedAt: at }))
+    assert.deepEqual([key, punch.includedAt], [`121/7/${localInstant(at)}`, localInstant(at)])
+    await drained(queue)
+    await assert.rejects(queue.punch(punchOf(8, { includedAt: new Date('no date') })), RangeError)
+    assert.deepEqual(await queue.pending(), [])
+  })
+
   test('requests stay within 100 punches and 64 KB', async (t) => {
     const server = await serve(t, all)
     const queue = queueTo(t, server.url)
