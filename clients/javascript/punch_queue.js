@@ -1,7 +1,7 @@
 // A queue of punches for a web app. It stores each punch before it sends anything, and keeps it until the service
 // has it: docs/phones.md. Sending a punch twice is harmless, since employer, employee and instant are its key.
 import { isAccepted, postPunches, within } from './punch_request.js'
-import { PunchStorage } from './punch_storage.js'
+import { exclusively, PunchStorage } from './punch_storage.js'
 
 /** Codes of errors that nothing cures: the punch itself is at fault. */
 export const REFUSED = new Set(['Malformed', 'TooLarge', 'TooOld'])
@@ -56,7 +56,8 @@ export class PunchQueue extends EventTarget {
 
   /** Store a punch, then send it in the background. Resolve once it is stored: `durable` if on disk. */
   async punch({ includedAt = localInstant(), ...fields }) {
-    const punch = { ...fields, includedAt: includedAt instanceof Date ? localInstant(includedAt) : includedAt }
+    const at = includedAt instanceof Date ? localInstant(includedAt) : includedAt
+    const punch = JSON.parse(JSON.stringify({ ...fields, includedAt: at })) // throws what could never be sent
     const key = `${punch.employerId}/${punch.employeeId}/${punch.includedAt}`
     const durable = await this.#storage.put({ key, punch, state: 'pending' })
     this.#waits.delete(key)
@@ -78,8 +79,7 @@ export class PunchQueue extends EventTarget {
   /** Send what is due, one tab after another. Resolve when nothing is due or a request has failed. */
   flush() {
     const send = async () => { while (!this.#closing.signal.aborted && await this.#sendBatch()); }
-    const locks = globalThis.navigator?.locks // The browser releases a lock if its tab dies.
-    this.#flushing ??= Promise.resolve(locks ? locks.request(`send ${this.#options.name}`, send) : send())
+    this.#flushing ??= exclusively(`send ${this.#options.name}`, send).catch((error) => { this.#failed([], error) })
       .finally(() => { this.#flushing = null; return this.#schedule() })
     return this.#flushing
   }
@@ -93,7 +93,7 @@ export class PunchQueue extends EventTarget {
   #emit = (type, detail) => this.dispatchEvent(new CustomEvent(type, { detail }))
   #jitterMs = (ceilingMs) => Math.random() * ceilingMs
   #dueAt = ({ key }) => Math.max(this.#notBefore, this.#waits.get(key) ?? 0)
-  #wake = () => { this.flush().catch((error) => this.#emit('failed', error)) }
+  #wake = () => { this.flush() }
 
   /** The phones of a hall come online together, so each waits at random. A Retry-After still holds. */
   #cameOnline = () => {
@@ -103,7 +103,7 @@ export class PunchQueue extends EventTarget {
 
   /** Set the timer for the next request; without a punch, for those that a dead tab may leave. */
   async #schedule() {
-    const delayMs = Math.min(...(await this.pending()).map(this.#dueAt)) - performance.now()
+    const delayMs = Math.min(...(await this.pending().catch(() => [])).map(this.#dueAt)) - performance.now()
     clearTimeout(this.#timer)
     if (this.#closing.signal.aborted) return
     this.#timer = setTimeout(this.#wake, Math.min(delayMs, this.#options.maxDelayMs))
@@ -192,7 +192,7 @@ export class PunchQueue extends EventTarget {
     const backoffMs = this.#jitterMs(Math.min(maxDelayMs, firstDelayMs * 2 ** this.#failures))
     this.#notBefore = performance.now() + Math.min(retryAfterMs, longestMs) + backoffMs
     this.#failures += 1
-    this.#batchSize = Math.ceil(batch.length / 2)
+    this.#batchSize = Math.ceil(batch.length / 2) || 1
     this.#emit('failed', error)
     return false
   }

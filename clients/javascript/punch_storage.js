@@ -57,6 +57,18 @@ export class PunchStorage {
   }
 }
 
+/** Do work while no other tab does work of this name. A browser that denies this page its locks lets all do it. */
+export async function exclusively(name, work) {
+  let hasBegun = false
+  const begin = () => { hasBegun = true; return work() }
+  try {
+    return await globalThis.navigator.locks.request(name, begin) // The browser releases a lock if its tab dies.
+  } catch (error) {
+    if (hasBegun) throw error
+    return work()
+  }
+}
+
 const settled = (target, success, failure) => new Promise((resolve, reject) => {
   target[success] = resolve
   target[failure] = () => reject(target.error)

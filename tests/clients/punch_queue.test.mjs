@@ -271,6 +271,32 @@ describe('a queue of punches', { concurrency: 8 }, () => {
     assert.deepEqual(await queue.pending(), [])
   })
 
+  test('a punch that is no JSON is not stored', async (t) => {
+    const server = await serve(t, all)
+    const queue = queueTo(t, server.url)
+    await assert.rejects(queue.punch(punchOf(2n ** 60n)), TypeError)
+    await queue.punch(punchOf(7))
+    await drained(queue)
+    assert.deepEqual(queue.events.map(([type]) => type), ['accepted'])
+  })
+
+  test('a storage that throws slows the queue down, and is asked again', async (t) => {
+    const server = await serve(t, (punches) => ({ body: punches.map(() => error('Malformed')) }))
+    const storage = storageOf([punchOf(7)])
+    const { list, put } = storage
+    let lists = 0
+    storage.list = async () => { if ((lists += 1) < 4) throw new Error('no list'); return list() }
+    storage.put = async () => { throw new Error('no put') }
+    const queue = queueTo(t, server.url, { storage, firstDelayMs: 200, maxDelayMs: 200 })
+    await until(() => server.requests.length > 1, 'a second request')
+    const before = server.requests.length
+    await sleep(400)
+    assert.ok(server.requests.length - before < 30, `${server.requests.length} requests`)
+    storage.put = put
+    await drained(queue)
+    assert.deepEqual([employees(await queue.refused()), queue.events[0][1].message], [[7], 'no list'])
+  })
+
   test('requests stay within 100 punches and 64 KB', async (t) => {
     const server = await serve(t, all)
     const queue = queueTo(t, server.url)

@@ -247,6 +247,19 @@ test('a clock an hour behind is told, and its punch is stored as it is', async (
   await tab.close()
 })
 
+test('punches are sent, without haste, where the browser denies the page its locks', async () => {
+  const tab = await openApp({ name: newName(), spoil: `LockManager.prototype.request = () => (
+    Promise.reject(new DOMException('no', 'SecurityError')))` })
+  proxy.fault = 'cut'
+  proxy.sent = []
+  await punchIn(tab, newPunches(2))
+  await sleep(1_000)
+  assert.ok(proxy.sent.length < 60, `${proxy.sent.length} requests`)
+  proxy.fault = null
+  await isEmpty(tab)
+  await tab.close()
+})
+
 for (const [what, spoil] of [
   ['is missing', "Object.defineProperty(globalThis, 'indexedDB', { value: undefined })"],
   ['does not open', "IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError') }"],
