@@ -16,14 +16,17 @@ export async function postPunches(url, token, punches, timeoutMs) {
   const { status, headers } = response
   const body = await response.json().catch(() => null) // A gateway's page, or an answer that broke off.
   const answeredAt = Date.parse(headers.get('Date'))
-  const retryAfter = headers.get('Retry-After') // seconds or a date
   return {
     results: status === 207 && body?.length === punches.length ? [...body] : null,
     error: body?.error ?? { message: `The answer has the status ${status} and no error of the service.` },
-    retryAfterMs: retryAfter * 1_000 || Date.parse(retryAfter) - answeredAt || 0,
+    retryAfterMs: waitMs(headers.get('Retry-After'), answeredAt),
     clockOffsetMs: Number.isNaN(answeredAt) ? null : answeredAt - Date.now(),
   }
 }
+
+/** Return how long a Retry-After, in seconds or a date, asks to wait: 0 if there is none, or its date has passed. */
+const waitMs = (text, answeredAt) => (
+  /^\d+$/.test(text) ? text * 1_000 : Math.max(0, Date.parse(text) - answeredAt || 0))
 
 /** Return whether a result says that this very punch is stored. A proxy may answer anything. */
 export const isAccepted = (result, punch) => [200, 201].includes(result?.status)

@@ -378,6 +378,22 @@ describe('a queue of punches', { concurrency: 8 }, () => {
   })
 })
 
+for (const [what, retryAfter] of [
+  ['of 0', () => '0'], ['of a past date', () => new Date(Date.now() - 3_600_000).toUTCString()],
+  ['that is negative', () => '-3600'], ['that is no date', () => 'soon'],
+]) {
+  test(`a Retry-After ${what} leaves the backoff as it is`, async (t) => {
+    t.mock.method(Math, 'random', () => 0.5)
+    const server = await serve(t, (punches, request, response, count) => (
+      count < 6 ? { status: 503, body: error('Unavailable'), headers: { 'Retry-After': retryAfter() } } : all(punches)))
+    const queue = queueTo(t, server.url, { firstDelayMs: 20, maxDelayMs: 200 })
+    await queue.punch(punchOf(7))
+    await drained(queue)
+    const waits = server.requests.slice(1).map(({ at }, index) => at - server.requests[index].at)
+    assert.ok(waits.every((wait, index) => wait >= [10, 20, 40, 80, 100][index] - 1), `${waits}`)
+  })
+}
+
 test('the waits of failed requests double up to their bound, at random below it', async (t) => {
   t.mock.method(Math, 'random', () => 0.5)
   const set = t.mock.method(globalThis, 'setTimeout')
