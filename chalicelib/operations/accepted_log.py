@@ -64,15 +64,19 @@ def from_file(
     """Yield the ids from a log file and its rotated predecessor, ``*.old``.
 
     Raises:
-        MisconfiguredError: a file exists and cannot be read.
+        MisconfiguredError: neither file exists, or one exists and cannot be read.
     """
+    is_found = False
     for each in (path.with_suffix(".old"), path):
         try:
             if each.exists():
+                is_found = True
                 with each.open(encoding="utf-8", errors="replace") as lines:
                     yield from _accepted_ids(_checked(lines, check), since, until)
         except OSError as error:
             raise MisconfiguredError("The file that ACCEPTED_LOG names cannot be read.") from error
+    if not is_found:
+        raise MisconfiguredError("The file that ACCEPTED_LOG names does not exist.")
 
 
 def _checked(lines: Iterable[str], check: Callable[[], None]) -> Iterator[str]:

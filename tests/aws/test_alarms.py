@@ -45,7 +45,7 @@ def states(alarm: Mapping[str, Any], values: Sequence[float | None]) -> list[boo
     return [sum(breaching[end : end + periods]) >= needed for end in range(len(values))]
 
 
-def evaluate(expression: str, values: Mapping[str, float]) -> float:
+def evaluate(expression: str, values: Mapping[str, float | None]) -> float:
     """Evaluate metric math of one instant. Its operators bind as those of Python."""
     functions = {
         "IF": lambda condition, then, otherwise: then if condition else otherwise,
@@ -85,6 +85,44 @@ def share_of(template: dict[str, Any], **counts: float | None) -> float:
     values |= counts
     values["asked"] = evaluate(asked["Expression"], values)
     return evaluate(share["Expression"], values)
+
+
+def not_reconciled(
+    template: dict[str, Any], hours: Sequence[tuple[float, float | None]]
+) -> list[bool]:
+    """Return whether NotReconciled rings after each hour.
+
+    Args:
+        template: has the alarm.
+        hours: the accepted records of each hour, and those that its run reads; None without a run.
+    """
+    alarm = alarm_of(template, "NotReconciled")
+    unproven, *stats = alarm["Metrics"]
+    described = {
+        each["Id"]: (
+            each["MetricStat"]["Metric"]["MetricName"],
+            each["MetricStat"]["Stat"],
+            each["MetricStat"]["Period"],
+        )
+        for each in stats
+    }
+    assert described == {
+        "runs": ("reconciled", "SampleCount", 3600),
+        "reconciled": ("reconciled", "Sum", 3600),
+        "accepted": ("accepted", "Sum", 3600),
+    }
+    values = [
+        evaluate(
+            unproven["Expression"],
+            {
+                "runs": None if read is None else 1,
+                "reconciled": read,
+                "accepted": accepted or None,
+            },
+        )
+        for accepted, read in hours
+    ]
+    return states(alarm, values)
 
 
 @pytest.mark.slow
@@ -297,19 +335,26 @@ def test_held_months_rings_if_a_month_is_held_for_three_hours(template: dict[str
 
 
 def test_not_reconciled_rings_after_three_hours_without_a_proof(template: dict[str, Any]) -> None:
-    alarm = alarm_of(template, "NotReconciled")
-    assert (alarm["MetricName"], alarm["Statistic"]) == ("reconciled", "SampleCount")
-    assert alarm["Period"] == 3600
-    assert states(alarm, [1.0, 1.0, None, None, None, None, 1.0]) == [
-        *(False, False, False, False),
-        *(True, True),
+    hours = [(9, 9), (0, 0), (9, None), (0, None), (9, None), (0, None), (9, 9)]
+    rung = [False, False, False, False, True, True, False]
+    assert not_reconciled(template, hours) == rung
+
+
+def test_not_reconciled_rings_if_the_log_has_nothing_of_what_was_accepted(
+    template: dict[str, Any],
+) -> None:
+    assert not_reconciled(template, [(9, 9), (9, 0), (9, 0), (9, 0), (9, 5)]) == [
+        *(False, False, False),
+        True,
         False,
     ]
+    # Punches that come after the hour's run are read by the next one.
+    assert not any(not_reconciled(template, [(0, 9), (9, 0)] * 5))
+    assert not any(not_reconciled(template, [(0, 0)] * 9))  # a quiet weekend
 
 
 def test_not_reconciled_stops_at_the_first_proof_of_a_new_stack(template: dict[str, Any]) -> None:
-    alarm = alarm_of(template, "NotReconciled")
-    assert states(alarm, [None, 1.0, 1.0]) == [True, False, False]
+    assert not_reconciled(template, [(0, None), (0, 0), (9, 9)]) == [True, False, False]
 
 
 def test_canary_rings_if_it_is_old_or_unmeasured_and_only_if_it_is_on(

@@ -212,6 +212,14 @@ test('a period is reconciled', async () => {
   assert.equal(await operator.locator('tbody td').first().innerText(), String(EXPECTED.accepted))
 })
 
+test('a period without a line in the log is not called proven', async () => {
+  await operator.getByLabel('From').fill('2020-01-01T00:00')
+  await operator.getByLabel('Until').fill('2020-01-02T00:00')
+  await operator.getByRole('button', { name: 'Reconcile' }).click()
+  await operator.getByText('The log has no accepted punch of this period').waitFor()
+  assert.equal(await operator.locator('.verdict').getAttribute('class'), 'verdict warn')
+})
+
 test('an access key is made, reads the rows of its employer, and ends when it is revoked', async () => {
   await browser.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: API })
   await go(operator, 'keys')

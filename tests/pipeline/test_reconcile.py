@@ -125,6 +125,14 @@ def test_log_file_yields_the_ids_of_the_period_and_skips_invalid_lines(tmp_path:
         + (line % (now.isoformat(), "cut"))[:60]
     )
     assert list(from_file(path, now - timedelta(hours=2), now)) == ["within"]
+    path.rename(path.with_suffix(".old"))
+    assert list(from_file(path, now - timedelta(hours=2), now)) == ["within"]
+
+
+def test_log_file_that_does_not_exist_is_no_empty_log(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    with pytest.raises(MisconfiguredError, match="does not exist"):
+        list(from_file(tmp_path / "log", now - timedelta(hours=2), now))
 
 
 def test_cloudwatch_yields_the_ids_that_a_function_logged() -> None:

@@ -44,10 +44,11 @@ export function reconcileView(parameters, signal) {
 
 function verdictOf(sums, ids) {
   const isProven = !sums.missing && !sums.unlogged
+  const level = !isProven ? 'bad' : sums.accepted ? 'good' : 'warn' // Without a line of the log, nothing is proven.
   const list = (all) => h('ul', {}, all.map((id) => h('li', {}, h('a', { href: `#/record/${id}` }, id))))
   return h('div', { class: 'stack' },
-    h('div', { class: `verdict ${isProven ? 'good' : 'bad'}`, role: 'status' },
-      isProven ? h('p', {}, t('proven')) : null,
+    h('div', { class: `verdict ${level}`, role: 'status' },
+      isProven ? h('p', {}, t(sums.accepted ? 'proven' : 'noEvidence')) : null,
       sums.missing ? [h('p', {}, t('missingFound', { n: number(sums.missing) })), list(ids.missing)] : null,
       sums.unlogged ? [h('p', {}, t('unloggedFound', { n: number(sums.unlogged) })), list(ids.unlogged)] : null),
     table(t('reconcile'), Object.keys(COUNTS).map((name) => [name, 'number']),

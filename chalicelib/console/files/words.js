@@ -193,6 +193,8 @@ const WORDS = {
   reconcileNow: ['Reconcile', 'Conferir'],
   reconciling: ['Reconciled up to {at}', 'Conferido até {at}'],
   proven: ['Every accepted punch of the period is stored.', 'Cada marcação aceita do período está armazenada.'],
+  noEvidence: ['The log has no accepted punch of this period, so there is nothing to prove.',
+    'O registro de eventos não tem marcação aceita neste período; não há o que provar.'],
   missingFound: ['Accepted punches that are in no store: {n}. Ids:', 'Marcações aceitas que não estão em lugar nenhum: {n}. Ids:'],
   unloggedFound: ['Records that have lost their history: {n}. Ids:', 'Registros que perderam a história: {n}. Ids:'],
   acceptedCount: ['Accepted', 'Aceitas'],
