@@ -344,4 +344,56 @@ test('people sign in at the issuer of the stage, and their token is renewed', as
   await tab.close()
 })
 
+/** Open the console with a session whose token has expired. */
+async function openExpired() {
+  const tab = await open(SIGN_IN_API, '#/now', { failuresAreExpected: true })
+  await tab.getByRole('button', { name: 'Sign in at 127.0.0.1' }).click()
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await go(tab, 'find') // which asks for nothing by itself
+  await tab.getByText('Shown: ').waitFor()
+  await sleep(2_000)
+  return tab
+}
+
+test('a sign-out while the token is renewed stays one', async () => {
+  const tab = await openExpired()
+  let answer
+  const asked = new Promise((resolve) => { tab.route('**/token', (route) => { answer = () => route.continue(); resolve() }) })
+  await go(tab, 'now')
+  await asked
+  await tab.getByRole('button', { name: 'Sign out' }).click()
+  const renewed = tab.waitForResponse('**/token')
+  await answer()
+  await renewed
+  await sleep(200)
+  await tab.getByLabel('Language').selectOption('pt')
+  await tab.getByRole('heading', { name: 'Entrar' }).waitFor()
+  await sleep(500)
+  assert.equal(await tab.locator('h1').innerText(), 'Entrar')
+  await tab.getByLabel('Idioma').selectOption('en')
+  await tab.close()
+})
+
+test('an issuer that is away for a moment signs nobody out, and one that refuses does', async () => {
+  const tab = await openExpired()
+  for (const [fault, words] of [
+    [(route) => route.abort(), /127\.0\.0\.1:\d+ does not answer/],
+    [(route) => route.fulfill({ status: 503, headers: { 'Access-Control-Allow-Origin': '*' } }), /not completed/],
+  ]) {
+    await tab.route('**/token', fault)
+    await go(tab, 'now')
+    await until(async () => words.test(await tab.locator('.verdict').innerText()), 'the reason')
+    await tab.unroute('**/token')
+    await tab.evaluate(() => dispatchEvent(new Event('retry-now')))
+    await tab.locator('[data-stage=delivered]').waitFor()
+    await go(tab, 'find')
+    await sleep(2_000)
+  }
+  await tab.route('**/token', (route) => route.fulfill({ status: 400, json: { error: 'invalid_grant' },
+    headers: { 'Access-Control-Allow-Origin': '*' } }))
+  await go(tab, 'now')
+  await tab.getByRole('button', { name: 'Sign in at 127.0.0.1' }).waitFor()
+  await tab.close()
+})
+
 test('the browser has reported no error', () => assert.deepEqual(problems, []))

@@ -17,7 +17,7 @@ export class ApiError extends Error {
 export const service = Object.assign(new EventTarget(), { awaySince: null })
 let session
 
-/** Use this session for every request from now on: `token()`, `refresh()`, `expire(message)`. */
+/** Use this session from now on: `token()`, `refresh()`, which throws what may pass, and `expire(message)`. */
 export function use(newSession) {
   session = newSession
 }

@@ -20,7 +20,6 @@ export const session = Object.assign(new EventTarget(), {
 })
 
 let state = { token: '', refreshToken: '' }
-let refreshing = null
 
 function set(next, message) {
   state = next
@@ -74,32 +73,44 @@ async function finish(answer, pending) {
   if (answer.has('error')) throw new Error(answer.get('error_description') ?? answer.get('error'))
   if (!pending || answer.get('state') !== pending.state) throw new Error(t('signInBroken'))
   if (answer.has('iss') && answer.get('iss').replace(/\/$/, '') !== issuer) throw new Error(t('signInBroken'))
-  await fetchTokens({
+  set(await fetchTokens({
     grant_type: 'authorization_code', code: answer.get('code'), redirect_uri: here(), client_id: clientId,
     code_verifier: pending.verifier,
-  })
+  }), '')
 }
 
-/** Get a new token if the issuer has given the means to; return whether there is one. */
+/** Get a new token if the issuer has given the means to; return whether there is one. Throw if it does not answer. */
 async function refresh() {
-  if (!state.refreshToken) return false
-  refreshing ??= fetchTokens({
-    grant_type: 'refresh_token', refresh_token: state.refreshToken, client_id: session.config.clientId,
-  }).then(() => true, () => false).finally(() => { refreshing = null })
-  return refreshing
+  const before = state
+  if (!before.refreshToken) return false
+  before.renewal ??= fetchTokens({
+    grant_type: 'refresh_token', refresh_token: before.refreshToken, client_id: session.config.clientId,
+  }).finally(() => { before.renewal = null })
+  try {
+    const next = await before.renewal
+    if (state === before) state = next // else somebody has signed out, or in, meanwhile
+    return state === next
+  } catch (error) {
+    if (error.isRefusal) return false
+    throw error
+  }
 }
 
+/** Return the tokens of a grant. An error has `isRefusal` if the issuer refuses it, and not only now. */
 async function fetchTokens(parameters) {
-  const { token_endpoint: endpoint } = await discover(session.config.issuer)
+  const { issuer } = session.config
+  const { token_endpoint: endpoint } = await discover(issuer)
   const response = await fetch(endpoint, { method: 'POST', credentials: 'omit', body: new URLSearchParams(parameters) })
+    .catch(() => { throw new Error(t('issuerAway', { issuer })) })
   const answer = await response.json().catch(() => ({}))
-  if (!response.ok) throw new Error(answer.error_description ?? answer.error ?? t('signInBroken'))
+  if (!response.ok) {
+    throw Object.assign(new Error(answer.error_description ?? answer.error ?? t('signInBroken')), {
+      isRefusal: response.status < 500 && response.status !== 429 })
+  }
   // An access token that is no JWT is for the issuer itself. The service reads JWTs.
   const token = [answer.access_token, answer.id_token].find((each) => each?.split('.').length === 3)
   if (!token) throw new Error(t('signInBroken'))
-  const refreshToken = answer.refresh_token ?? state.refreshToken
-  if (parameters.grant_type === 'refresh_token') state = { token, refreshToken }
-  else set({ token, refreshToken }, '')
+  return { token, refreshToken: answer.refresh_token ?? parameters.refresh_token ?? '' }
 }
 
 let metadata = null
