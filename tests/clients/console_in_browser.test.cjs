@@ -1,7 +1,9 @@
 // The web console in a real browser, against a running service whose legacy is away: `node --test`.
 // The environment has addresses and tokens. EXPECTED has what the stores hold.
 const assert = require('node:assert/strict')
+const { once } = require('node:events')
 const { mkdtempSync, readFileSync, rmSync } = require('node:fs')
+const { createServer } = require('node:http')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { after, before, test } = require('node:test')
@@ -327,6 +329,76 @@ test('a service that is away is shown as such, and recovers', async () => {
   await tab.unroute('**/health')
   await tab.getByRole('button', { name: 'Try now' }).click()
   await tab.locator('.away').waitFor({ state: 'hidden' })
+  await tab.close()
+})
+
+/** A proxy before the API: it sends a part of the answers to paths that are in `stalled`, and then nothing. */
+async function startProxy(t, api) {
+  const stalled = new Set()
+  const server = createServer(async (request, response) => {
+    const { host, connection, ...headers } = request.headers
+    const answer = await fetch(`${api}${request.url}`, { headers })
+    const body = Buffer.from(await answer.arrayBuffer())
+    const kept = [...answer.headers].filter(([name]) => !['connection', 'transfer-encoding', 'content-encoding'].includes(name))
+    response.writeHead(answer.status, { ...Object.fromEntries(kept), 'content-length': body.length })
+    if ([...stalled].some((path) => request.url.endsWith(path))) response.write(body.subarray(0, 10))
+    else response.end(body)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${server.address().port}`
+  t.after(() => { server.closeAllConnections(); server.close() })
+  return { stalled, url }
+}
+
+/** Load the page anew. The 35 s of a request are half a second in it while `isHasty` is true, as at ?hasty. */
+async function hasten(tab, url) {
+  await tab.addInitScript(() => {
+    const { setTimeout: set } = globalThis
+    const { timeout } = AbortSignal
+    globalThis.isHasty = location.search === '?hasty'
+    globalThis.setTimeout = (act, ms) => set(act, globalThis.isHasty && ms === 35_000 ? 500 : ms)
+    AbortSignal.timeout = (ms) => timeout.call(AbortSignal, globalThis.isHasty && ms === 35_000 ? 500 : ms)
+  })
+  await tab.goto(url)
+}
+const setHaste = (tab, isHasty) => tab.evaluate((value) => { globalThis.isHasty = value }, isHasty)
+
+test('an answer that stops in its body is a service that is away', async (t) => {
+  const proxy = await startProxy(t, API)
+  const tab = await open(proxy.url, `#token=${OPERATOR}`, { failuresAreExpected: true })
+  proxy.stalled.add('/console/config.json')
+  await hasten(tab, `${proxy.url}/console?hasty`)
+  await tab.getByText('The service does not answer.').waitFor()
+  proxy.stalled.clear()
+  await tab.goto(`${proxy.url}/console?again#token=${OPERATOR}`)
+  await tab.locator('[data-stage=delivered]').waitFor()
+  proxy.stalled.add('/health')
+  await setHaste(tab, true)
+  await tab.evaluate(() => dispatchEvent(new Event('retry-now')))
+  await tab.getByText('The service does not answer since').waitFor()
+  proxy.stalled.clear()
+  await setHaste(tab, false)
+  await tab.getByRole('button', { name: 'Try now' }).click()
+  await tab.locator('.away').waitFor({ state: 'hidden' })
+  await tab.close()
+})
+
+test('an issuer that does not answer is named, at the sign-in and when it renews a token', async () => {
+  const tab = await open(SIGN_IN_API, '#/now', { failuresAreExpected: true })
+  await hasten(tab, `${SIGN_IN_API}/console?hasty#/now`)
+  await tab.route('**/.well-known/openid-configuration', () => {}) // which leaves the request without an answer
+  await tab.getByRole('button', { name: 'Sign in at 127.0.0.1' }).click()
+  await tab.getByText('does not answer. Please try again later.').waitFor()
+  await tab.unroute('**/.well-known/openid-configuration')
+  await tab.getByRole('button', { name: 'Sign in at 127.0.0.1' }).click()
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await tab.route('**/token', () => {})
+  await go(tab, 'find')
+  await sleep(2_000)
+  await setHaste(tab, true)
+  await go(tab, 'now')
+  await until(async () => /127\.0\.0\.1:\d+ does not answer/.test(await tab.locator('.verdict').innerText()), 'the reason')
   await tab.close()
 })
 

@@ -3,7 +3,8 @@ import { t } from './words.js'
 
 // This file is ROOT/console/VERSION/api.js, under any prefix of the stage.
 export const ROOT = new URL('../../', import.meta.url)
-const TIMEOUT_MS = 35_000
+/** How long an answer may take, its body included. */
+export const TIMEOUT_MS = 35_000
 
 /** An error of a request. `code` is the service's; Unreachable if no answer came. */
 export class ApiError extends Error {
@@ -37,11 +38,12 @@ export async function request(path, { method = 'GET', body, headers = {}, signal
   let response = await send(url, options, signal)
   if (response.status === 401 && await session.refresh()) response = await send(url, options, signal)
   if (response.ok) return response.status === 204 ? null : json(response)
-  const error = await errorOf(response)
+  const error = errorOf(response)
   if (response.status === 401) session.expire(error.message)
   throw error
 }
 
+/** Return the answer with its body as `text`. The network may stop in the middle of a body, too. */
 async function send(url, options, signal) {
   const control = new AbortController()
   const abort = () => control.abort()
@@ -52,9 +54,10 @@ async function send(url, options, signal) {
     const authorization = { Authorization: `Bearer ${session.token()}` }
     const response = await fetch(url, {
       ...options, signal: control.signal, headers: { ...options.headers, ...authorization } })
+    const text = await response.text()
     if ([502, 504].includes(response.status)) tellAway() // A gateway answers for a service that is away.
     else tellBack()
-    return response
+    return { ok: response.ok, status: response.status, headers: response.headers, text }
   } catch (error) {
     if (signal?.aborted) throw error
     tellAway()
@@ -65,9 +68,9 @@ async function send(url, options, signal) {
   }
 }
 
-async function json(response) {
+function json(response) {
   try {
-    return JSON.parse(await response.text(), exact)
+    return JSON.parse(response.text, exact)
   } catch {
     throw new ApiError(t('unreadable'), { status: response.status, code: 'Unreadable' })
   }
@@ -77,10 +80,10 @@ async function json(response) {
 const exact = (_, value, context) => (
   typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER ? context?.source ?? value : value)
 
-async function errorOf(response) {
+function errorOf(response) {
   const retryAfter = Number(response.headers.get('Retry-After')) || 0
   try {
-    const { error: { code, message, target, details } } = await response.json()
+    const { error: { code, message, target, details } } = JSON.parse(response.text)
     return new ApiError(message, { status: response.status, code, target, details, retryAfter })
   } catch {
     return new ApiError(t('answered', { status: response.status }), { status: response.status, code: '', retryAfter })

@@ -1,5 +1,5 @@
 // The start of the console: who is signed in decides the views, and the address which of them is shown.
-import { request, ROOT, service, use } from './api.js'
+import { request, ROOT, service, TIMEOUT_MS, use } from './api.js'
 import { daysView } from './days.js'
 import { fill, h } from './dom.js'
 import { findView } from './find.js'
@@ -38,12 +38,14 @@ open()
 
 async function open() {
   try {
-    const response = await fetch(new URL('console/config.json', ROOT), { cache: 'no-store' })
+    const options = { cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS) }
+    const response = await fetch(new URL('console/config.json', ROOT), options)
     if (!response.ok) throw new Error((await response.json()).error.message)
     await begin(await response.json())
   } catch (error) {
+    const isAway = error instanceof TypeError || error instanceof DOMException // no connection, or the timeout
     fill(root, h('main', { class: 'sign-in' }, h('h1', {}, t('title')),
-      h('p', { role: 'alert', class: 'problem' }, error instanceof TypeError ? t('unreachable') : error.message),
+      h('p', { role: 'alert', class: 'problem' }, isAway ? t('unreachable') : error.message),
       h('button', { class: 'main', onclick: () => location.reload() }, t('tryNow'))))
     return
   }

@@ -2,6 +2,7 @@
 //
 // It comes from the fragment of the link that `make run` prints, from a form, or from the issuer by OpenID Connect
 // (authorization code with PKCE: RFC 7636, RFC 9700). Only the verifier of a sign-in under way is in sessionStorage.
+import { TIMEOUT_MS } from './api.js'
 import { t } from './words.js'
 
 const PENDING = 'punch-clock-sign-in'
@@ -100,9 +101,10 @@ async function refresh() {
 async function fetchTokens(parameters) {
   const { issuer } = session.config
   const { token_endpoint: endpoint } = await discover(issuer)
-  const response = await fetch(endpoint, { method: 'POST', credentials: 'omit', body: new URLSearchParams(parameters) })
+  const options = { method: 'POST', credentials: 'omit', body: new URLSearchParams(parameters), signal: inTime() }
+  const [response, text] = await fetch(endpoint, options).then(async (each) => [each, await each.text()])
     .catch(() => { throw new Error(t('issuerAway', { issuer })) })
-  const answer = await response.json().catch(() => ({}))
+  const answer = objectOf(text)
   if (!response.ok) {
     throw Object.assign(new Error(answer.error_description ?? answer.error ?? t('signInBroken')), {
       isRefusal: response.status < 500 && response.status !== 429 })
@@ -115,16 +117,25 @@ async function fetchTokens(parameters) {
 
 let metadata = null
 async function discover(issuer) {
-  metadata ??= await fetch(`${issuer}/.well-known/openid-configuration`, { credentials: 'omit' })
-    .then((response) => (response.ok ? response.json() : null), () => null)
+  metadata ??= await fetch(`${issuer}/.well-known/openid-configuration`, { credentials: 'omit', signal: inTime() })
+    .then((response) => (response.ok ? response.json() : null)).catch(() => null)
   if (!metadata) throw new Error(t('issuerAway', { issuer }))
   return metadata
 }
 
+const inTime = () => AbortSignal.timeout(TIMEOUT_MS)
 const here = () => `${location.origin}${location.pathname}`
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)))
 const base64url = (bytes) => (
   btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', ''))
+
+function objectOf(text) {
+  try {
+    return JSON.parse(text) ?? {}
+  } catch {
+    return {} // no answer of an issuer
+  }
+}
 
 function claims(token) {
   try {
