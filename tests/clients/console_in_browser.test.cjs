@@ -164,6 +164,37 @@ test('the page is used with the keyboard, and in Portuguese', async () => {
   assert.equal(await operator.evaluate(() => document.activeElement.tagName), 'SELECT')
 })
 
+test('Stop ends a replay after its step, and an error does not say that nothing was replayed', async () => {
+  const tab = await open(API, `#token=${OPERATOR}`, { failuresAreExpected: true })
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await go(tab, 'replay?filter=employerId eq 121')
+  await tab.getByLabel('Why').fill(COMMENT)
+  let sent = 0
+  let answer
+  await tab.route('**/operations/replay', (route) => {
+    sent += 1
+    answer = (replayed) => route.fulfill({ json: { replayed, more: true, cursor: 'x' } })
+  })
+  await tab.getByRole('button', { name: `Replay ${EXPECTED.parkedOfEmployer}`, exact: true }).click()
+  await until(() => sent === 1, 'a step')
+  await tab.getByRole('button', { name: 'Stop' }).click()
+  await tab.getByText('Stops after this step').waitFor()
+  await answer(3)
+  await tab.getByText('Stopped after 3. The others are as they were.').waitFor()
+  assert.equal(sent, 1)
+  await tab.unroute('**/operations/replay')
+  await tab.route('**/operations/replay', (route) => {
+    const { cursor } = route.request().postDataJSON()
+    return cursor === 'x' ? route.fulfill({ json: { replayed: 2, more: true, cursor: 'y' } }) : route.abort()
+  })
+  const counted = tab.waitForResponse(/PointRecords.*top=0/)
+  await tab.getByRole('button', { name: 'Continue' }).click()
+  await tab.getByText('Replayed: at least 5. The last step may have gone on.').waitFor()
+  await counted
+  await tab.getByText(`Parked records that match: ${EXPECTED.parkedOfEmployer}`).waitFor()
+  await tab.close()
+})
+
 test('a replay from the page delivers what the filter selects', async () => {
   await fetch(`${LEGACY}/settings`, { method: 'PUT', body: JSON.stringify({ outage: null, refused_share: 0 }) })
   await go(operator, 'replay')

@@ -25,12 +25,16 @@ export function actionForm(label, button, parts, act, close) {
     close && h('button', { type: 'button', onclick: close }, t('close'))))
 }
 
-/** Run a command in steps, each continuing at the cursor of the last; `onStep` sees each answer. */
+/**
+ * Run a command in steps, each continuing at the cursor of the last. `onStep` sees each answer, and ends the loop with
+ * false. Return the cursor of the next step; null after the last one. To abort a request would not stop its step.
+ */
 export async function inSteps(name, command, signal, onStep, cursor = null) {
   let next = cursor
   do {
     const answer = await operate(name, next ? { ...command, cursor: next } : command, { signal })
     next = answer.more ? answer.cursor : null
-    onStep(answer, next)
+    if (onStep(answer, next) === false) break
   } while (next)
+  return next
 }

@@ -6,6 +6,7 @@ import { instant, localInstant, number } from './format.js'
 import { t } from './words.js'
 
 const SHOWN = 20
+const parked = (filter) => `status eq 'REJECTED' and (${filter})`
 
 export function replayView(parameters, signal) {
   const problem = problemBox()
@@ -25,7 +26,7 @@ export function replayView(parameters, signal) {
     fill(found, h('p', {}, t('loading')))
     try {
       const { rows, count } = await page(query('PointRecords', {
-        filter: `status eq 'REJECTED' and (${text})`, orderby: 'updatedAt desc', top: SHOWN, count: 'true',
+        filter: parked(text), orderby: 'updatedAt desc', top: SHOWN, count: 'true',
         select: 'id,employeeId,employerId,includedAt,utcOffsetMinutes,updatedAt',
         expand: 'logs($select=log,httpStatus,createdAt;$orderby=createdAt desc;$top=1)',
       }), { signal })
@@ -44,34 +45,47 @@ export function replayView(parameters, signal) {
     const state = { replayed: 0, cursor: null }
     const action = actionForm(t('replay'), t('replayNow', { n: number(count) }), [], run)
     const start = action.querySelector('button.main')
+    const matching = h('p', { class: 'figure-line', role: 'status' }, t('parkedMatch', { n: number(count) }))
 
     async function run(comment) {
-      const stopped = new AbortController()
-      const abort = () => stopped.abort()
-      signal.addEventListener('abort', abort)
-      stop.onclick = abort
-      progress.hidden = stop.hidden = false
+      let isStopped = false
+      stop.onclick = () => {
+        isStopped = stop.disabled = true
+        say(said, t('stopping'))
+      }
+      progress.hidden = stop.hidden = stop.disabled = false
       try {
-        await inSteps('replay', { filter: text, comment }, stopped.signal, (answer, next) => {
+        const rest = await inSteps('replay', { filter: text, comment }, signal, (answer, next) => {
           state.replayed += answer.replayed
           state.cursor = next
           progress.value = state.replayed
           say(said, t('replaying', { n: number(state.replayed), all: number(Math.max(count, state.replayed)) }))
+          return !isStopped
         }, state.cursor)
+        if (rest) {
+          say(said, t('stopped', { n: number(state.replayed) }))
+          say(start, t('goOn'))
+          return
+        }
         start.hidden = true
         progress.value = count
         fill(said, t('replayed', { n: number(state.replayed) }), ' ', h('a', { href: '#/now' }, t('now')))
       } catch (error) {
-        say(said, t('stopped', { n: number(state.replayed) }))
+        say(said, t('atLeast', { n: number(state.replayed) }))
         say(start, t('goOn'))
-        if (!stopped.signal.aborted) throw error
+        countAgain().catch(() => {}) // the error itself is shown
+        throw error
       } finally {
         stop.hidden = true
-        signal.removeEventListener('abort', abort)
       }
     }
 
-    return [h('p', { class: 'figure-line', role: 'status' }, t('parkedMatch', { n: number(count) })), parkedTable(rows), action,
+    async function countAgain() {
+      const left = await page(query('PointRecords', { filter: parked(text), top: 0, count: 'true' }), { signal })
+      say(matching, t('parkedMatch', { n: number(left.count) }))
+    }
+
+    return [matching, parkedTable(rows), action,
       h('div', { class: 'row' }, stop, progress), said]
   }
 
