@@ -11,7 +11,7 @@ const { diagnose } = await load('diagnosis.js')
 const { csvOf } = await load('csv.js')
 const { faultIn, filterOf } = await load('criteria.js')
 const { outagesOf, Runs } = await load('runs.js')
-const { duration, localInstant } = await load('format.js')
+const { duration, fieldInstant, localInstant } = await load('format.js')
 const { draftOf } = await load('quarantine.js')
 
 const HEALTHY = {
@@ -53,7 +53,9 @@ test('criteria become a filter, and wrong ones are named', () => {
   assert.match(filterOf(of('from=2026-11-22T08:00')), /^includedAt ge 2026-11-2\dT\d\d:00:00\.000Z$/)
   assert.equal(filterOf(of("status=x' or 'a' eq 'a")), "status eq 'x'' or ''a'' eq ''a'")
   for (const [text, name] of [['employee=0', 'employee'], ['employer=1 or true', 'employer'],
-    ['employee=9223372036854775808', 'employee'], ['id=7', 'id'], ['from=2026-01-02T00:00&until=2026-01-01T00:00', 'until']]) {
+    ['employee=9223372036854775808', 'employee'], ['id=7', 'id'],
+    ['from=20261-12-01T08:00', 'from'], ['from=2026-12-01T08:00&until=20261-12-01T08:00', 'until'],
+    ['from=2026-01-02T00:00&until=2026-01-01T00:00', 'until']]) {
     assert.equal(faultIn(of(text))[0], name)
   }
   assert.equal(faultIn(of('employee=9223372036854775807&id=01a222e5-ae39-8a59-bf43-5e39ad1d6dc8')), null)
@@ -85,6 +87,7 @@ test('a point of each period is at the start of its step of time', () => {
 test('instants and durations are written for people', () => {
   assert.deepEqual([0.42, 59, 200, 7_500, 187_200, null].map(duration),
     ['0.4 s', '59 s', '3 min 20 s', '2 h 5 min', '2 d 4 h', '–'])
+  assert.deepEqual(['', '20261-12-01T08:00', 'x'].map(fieldInstant), ['', '', ''])
   assert.equal(localInstant('2026-11-22T01:30:00Z', -180), '11/21/2026 22:30:00')
 })
 

@@ -134,6 +134,20 @@ test('Find has a record by employee, and its story', async () => {
   assert.match(operator.url(), new RegExp(`#/record/${parked.id}$`))
 })
 
+test('a year of five digits is refused in words', async () => {
+  for (const view of ['find', 'reconcile']) {
+    await go(operator, view)
+    assert.equal(await operator.getByLabel('From').getAttribute('max'), '9999-12-31T23:59')
+  }
+  for (const view of ['find', 'days']) { // as an address: the field does not let it through
+    const tab = view === 'days' ? await open(API, `#token=${EMPLOYER}`) : operator
+    if (tab !== operator) await tab.getByText('Shown: ').waitFor()
+    await go(tab, `${view}?from=20261-12-01T08:00`)
+    await tab.getByText('Enter a date and a time, up to the year 9999.').waitFor()
+    if (tab !== operator) await tab.close()
+  }
+})
+
 test('axe finds nothing serious, in both colour schemes, and no view scrolls sideways at 360 px', async () => {
   const { id } = (await odata('PointRecords?$top=1')).value[0]
   for (const [index, view] of [...VIEWS, `record/${id}`].entries()) {

@@ -1,7 +1,7 @@
 // The form that chooses records, its place in the address, and the OData filter that it makes.
 import { literal } from './api.js'
 import { field, h, problemBox } from './dom.js'
-import { fieldInstant } from './format.js'
+import { fieldInstant, INSTANT, isInstant } from './format.js'
 import { t } from './words.js'
 
 export const STATUSES = ['AWAITING', 'INTEGRATING', 'INTEGRATED', 'ERROR', 'REJECTED']
@@ -38,7 +38,7 @@ function controlOf(name, value) {
     return h('select', { value }, h('option', { value: '' }, t('any')),
       STATUSES.map((each) => h('option', { value: each, selected: each === value }, t(each))))
   }
-  if (['from', 'until'].includes(name)) return h('input', { type: 'datetime-local', value })
+  if (['from', 'until'].includes(name)) return h('input', { ...INSTANT, value })
   const isId = name === 'id'
   return h('input', { value, inputmode: isId ? null : 'numeric', autocomplete: 'off', spellcheck: 'false', size: isId ? 38 : 12 })
 }
@@ -51,6 +51,7 @@ export function faultIn(parameters) {
   }
   if (parameters.get('id') && !UUID.test(parameters.get('id'))) return ['id', 'wrongUuid']
   const [from, until] = [parameters.get('from'), parameters.get('until')]
+  for (const [name, value] of [['from', from], ['until', until]]) if (value && !isInstant(value)) return [name, 'wrongInstant']
   if (from && until && new Date(from) >= new Date(until)) return ['until', 'wrongPeriod']
   return null
 }

@@ -48,8 +48,14 @@ export function localDay(day) {
     .format(new Date(`${day.slice(0, 10)}T00:00:00Z`))
 }
 
-/** Return the instant of a datetime-local field in RFC 3339; '' for an empty one. */
-export const fieldInstant = (value) => (value ? new Date(value).toISOString() : '')
+/** The attributes of a field for an instant. Without a last one, browsers take years of more than four digits. */
+export const INSTANT = { type: 'datetime-local', max: '9999-12-31T23:59' }
+
+/** Return whether the text of a field is an instant. */
+export const isInstant = (value) => !Number.isNaN(Date.parse(value))
+
+/** Return the instant of a datetime-local field in RFC 3339; '' for one that has none. */
+export const fieldInstant = (value) => (isInstant(value) ? new Date(value).toISOString() : '')
 
 /** Return an instant in the form of a datetime-local field. */
 export function fieldValue(milliseconds) {

@@ -1,7 +1,7 @@
 // Reconcile a period: prove that every accepted punch is in a store.
 import { actionForm, inSteps } from './action.js'
 import { field, fill, h, say, table } from './dom.js'
-import { fieldInstant, fieldValue, instant, number } from './format.js'
+import { fieldInstant, fieldValue, INSTANT, instant, number } from './format.js'
 import { t } from './words.js'
 
 const COUNTS = { acceptedCount: 'accepted', inBuffer: 'inBuffer', inPostgres: 'inPostgres', inQuarantine: 'inQuarantine',
@@ -10,14 +10,15 @@ const DEFAULT_MS = 2 * 3_600_000
 const MOST_IDS = 500
 
 export function reconcileView(parameters, signal) {
-  const since = h('input', { type: 'datetime-local', required: true, value: fieldValue(Date.now() - DEFAULT_MS) })
-  const until = h('input', { type: 'datetime-local', required: true, value: fieldValue(Date.now() + 60_000) })
+  const since = h('input', { ...INSTANT, required: true, value: fieldValue(Date.now() - DEFAULT_MS) })
+  const until = h('input', { ...INSTANT, required: true, value: fieldValue(Date.now() + 60_000) })
   const result = h('div', {})
   const progress = h('progress', { max: '1', value: 0, hidden: true, 'aria-label': t('reconcile') })
   const said = h('p', { role: 'status', class: 'note' })
 
   async function run(comment) {
     const period = { since: fieldInstant(since.value), until: fieldInstant(until.value) }
+    if (!period.since || !period.until) throw new Error(t('wrongInstant'))
     if (period.since >= period.until) throw new Error(t('wrongPeriod'))
     const sums = Object.fromEntries(Object.values(COUNTS).map((name) => [name, 0]))
     const ids = { missing: [], unlogged: [] }

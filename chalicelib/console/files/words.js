@@ -126,6 +126,7 @@ const WORDS = {
   csvCut: ['Only the first {n} rows are in the file. Choose a shorter period.',
     'O arquivo tem só as primeiras {n} linhas. Escolha um período menor.'],
   wrongId: ['Enter a number greater than 0.', 'Informe um número maior que 0.'],
+  wrongInstant: ['Enter a date and a time, up to the year 9999.', 'Informe data e hora, até o ano 9999.'],
   wrongPeriod: ['The period must begin before it ends.', 'O período deve começar antes de terminar.'],
   wrongUuid: ['A record id looks like 0192f3a4-5b6c-8d7e-9f01-23456789abcd.',
     'Um id de registro é como 0192f3a4-5b6c-8d7e-9f01-23456789abcd.'],
