@@ -447,6 +447,20 @@ test('an issuer that does not answer is named, at the sign-in and when it renews
   await tab.close()
 })
 
+test('the console starts in a browser that blocks the data of sites', async () => {
+  const tab = await open(API, '', { failuresAreExpected: true })
+  await tab.addInitScript(() => {
+    const get = () => { throw new DOMException('Access is denied for this document.', 'SecurityError') }
+    for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(globalThis, name, { get })
+  })
+  await tab.goto(`${API}/console?again#token=${OPERATOR}`)
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await tab.goto(`${SIGN_IN_API}/console`)
+  await tab.getByRole('button', { name: 'Sign in at 127.0.0.1' }).click()
+  await tab.getByText('the page must store data in this browser').waitFor()
+  await tab.close()
+})
+
 test('people sign in at the issuer of the stage, and their token is renewed', async () => {
   const tab = await open(SIGN_IN_API, '#/limit', { failuresAreExpected: true })
   await tab.getByRole('button', { name: 'Sign in at 127.0.0.1' }).click()

@@ -41,8 +41,7 @@ export function takeToken() {
 export async function begin(config) {
   session.config = config
   const answer = new URLSearchParams(location.search)
-  const pending = JSON.parse(sessionStorage.getItem(PENDING) ?? 'null')
-  sessionStorage.removeItem(PENDING)
+  const pending = takePending()
   if (!takeToken() && (answer.has('code') || answer.has('error'))) {
     history.replaceState(null, '', `${location.pathname}${pending?.hash ?? ''}`)
     try {
@@ -53,13 +52,28 @@ export async function begin(config) {
   }
 }
 
+/** Return, and forget, what was kept for the issuer's answer; null if nothing was. */
+function takePending() {
+  try {
+    const text = sessionStorage.getItem(PENDING)
+    sessionStorage.removeItem(PENDING)
+    return JSON.parse(text)
+  } catch {
+    return null // a browser that stores nothing
+  }
+}
+
 /** Go to the issuer to sign in. */
 export async function goToIssuer() {
   const { issuer, clientId, scope } = session.config
   const { authorization_endpoint: endpoint } = await discover(issuer)
   const [verifier, sent] = [random(), random()]
   const challenge = base64url(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier)))
-  sessionStorage.setItem(PENDING, JSON.stringify({ verifier, state: sent, hash: location.hash }))
+  try {
+    sessionStorage.setItem(PENDING, JSON.stringify({ verifier, state: sent, hash: location.hash }))
+  } catch {
+    throw new Error(t('storageBlocked'))
+  }
   const url = new URL(endpoint)
   const options = {
     response_type: 'code', client_id: clientId, redirect_uri: here(), scope, state: sent,

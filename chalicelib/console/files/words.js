@@ -17,6 +17,8 @@ const WORDS = {
   signInAt: ['Sign in at {issuer}', 'Entrar em {issuer}'],
   signInBroken: ['The sign-in was not completed. Please start again.', 'A entrada não foi concluída. Comece de novo.'],
   issuerAway: ['{issuer} does not answer. Please try again later.', '{issuer} não responde. Tente mais tarde.'],
+  storageBlocked: ['To sign in there, the page must store data in this browser, which blocks it. Allow it, or use a token.',
+    'Para entrar lá, a página precisa guardar dados neste navegador, que os bloqueia. Permita-o ou use um token.'],
   token: ['Token', 'Token'],
   tokenHint: ['It is kept in the memory of this tab only. On one machine: .venv/bin/python -m local token',
     'Fica só na memória desta aba. Em uma única máquina: .venv/bin/python -m local token'],
