@@ -486,6 +486,21 @@ async function openExpired() {
   return tab
 }
 
+test('a page at another address than PUBLIC_URL has all pages of a list', async () => {
+  const tab = await openExpired()
+  const foreign = []
+  tab.on('request', (request) => { if (request.url().includes('example.com')) foreign.push(request.url()) })
+  assert.equal(await tab.locator('tbody tr').count(), 100)
+  await tab.getByRole('button', { name: 'Show more' }).click()
+  await until(async () => await tab.locator('tbody tr').count() > 100, 'the second page')
+  const download = tab.waitForEvent('download')
+  await tab.getByRole('button', { name: 'Download CSV' }).click()
+  const lines = readFileSync(await (await download).path(), 'utf8').trim().split('\r\n')
+  assert.ok(lines.length > EXPECTED.accepted)
+  assert.deepEqual(foreign, [])
+  await tab.close()
+})
+
 test('a sign-out while the token is renewed stays one', async () => {
   const tab = await openExpired()
   let answer

@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 FILES = PROJECT / "chalicelib/console/files"
 EMPLOYER, OTHER = 121, 122
 DELIVERABLE, LATER = 120, 40
+PUBLIC = {"PUBLIC_URL": "https://punch.example.com/clock"}  # not where the page is opened
 JUNK = {"employeeId": "7a", "employerId": EMPLOYER, "includedAt": "2026-11-22T08:00:00-03:00"}
 
 
@@ -139,7 +140,7 @@ def stack(
         issuer = running.enter_context(SignInIssuer().running())
         apis = [
             launch_api(tmp_path, 0, variables),
-            launch_api(tmp_path / "2", 0, variables | issuer.environment),
+            launch_api(tmp_path / "2", 0, variables | issuer.environment | PUBLIC),
         ]
         for api in apis:
             running.callback(_stop, api)

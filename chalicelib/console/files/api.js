@@ -108,11 +108,14 @@ export function query(resource, options = {}) {
   return `odata/${resource}?${pairs.map(([name, value]) => `$${name}=${encodeURIComponent(value)}`).join('&')}`
 }
 
-/** Return one page of a query: `rows`, `next` (a URL or null) and `count`. */
+/** Return one page of a query: `rows`, `next` (its path, or null) and `count`. */
 export async function page(path, { size, signal } = {}) {
   const headers = size ? { Prefer: `maxpagesize=${size}` } : {}
   const result = await request(path, { headers, signal })
-  return { rows: result.value, next: result['@odata.nextLink'] ?? null, count: Number(result['@odata.count'] ?? NaN) }
+  // The link starts with PUBLIC_URL, which may be another address of the stage than that of this page.
+  const link = result['@odata.nextLink']
+  const next = link ? path.split('?')[0] + new URL(link, ROOT).search : null
+  return { rows: result.value, next, count: Number(result['@odata.count'] ?? NaN) }
 }
 
 /** Return all rows of a query, page by page. */
