@@ -100,6 +100,13 @@ test('an item of the quarantine is offered with what a punch may have, and with 
   assert.equal(draftOf(item(long)), long)
 })
 
+test('punches that stay in the buffer are not blamed on Postgres alone', () => {
+  assert.match(t('notReplicated', { age: '3 min' }), /wait in the buffer for 3 min: .*Postgres and the journal/)
+  setLanguage('pt')
+  assert.match(t('notReplicated', { age: '3 min' }), /Postgres e o diário \(journal\)/)
+  setLanguage('en')
+})
+
 test('both languages have every text', () => {
   setLanguage('pt')
   assert.equal(t('awaySince', { at: '8:12' }).includes('8:12'), true)
