@@ -121,6 +121,8 @@ test('Find has a record by employee, and its story', async () => {
   await operator.getByLabel('Employee').fill('0')
   await operator.getByRole('button', { name: 'Search' }).click()
   assert.match(await operator.locator('.problem:visible').innerText(), /Employee/)
+  assert.deepEqual(await Promise.all(['Employee', 'Employer'].map((name) => (
+    operator.getByLabel(name, { exact: true }).getAttribute('aria-invalid')))), ['true', 'false'])
   const { value: [parked] } = await odata("PointRecords?$filter=status eq 'REJECTED'&$top=1")
   await operator.getByLabel('Employee').fill(String(parked.employeeId))
   await operator.getByRole('button', { name: 'Search' }).click()
@@ -160,6 +162,57 @@ test('axe finds nothing serious, in both colour schemes, and no view scrolls sid
     assert.ok(content <= window, `${view} is ${content} px wide`)
     await operator.setViewportSize({ width: 1_200, height: 800 })
   }
+})
+
+test('Now keeps the focus, and announces what is wrong once', async () => {
+  const tab = await open(API, `#token=${OPERATOR}`)
+  const link = tab.locator('[data-stage=parkedStage] a')
+  await link.focus()
+  let polls = 0
+  await tab.route('**/health', async (route) => {
+    const health = await (await route.fetch()).json()
+    polls += 1
+    health.buffer = { ...health.buffer, oldestAgeSeconds: 300 + 60 * polls }
+    await route.fulfill({ json: health })
+  })
+  const poll = async (words) => {
+    await tab.evaluate(() => dispatchEvent(new Event('retry-now')))
+    await until(async () => words.test(await tab.locator('.verdict').innerText()), `${words}`)
+  }
+  await poll(/wait in the buffer for \d+ min/)
+  const status = tab.locator('[role=status]')
+  assert.match(await status.innerText(), /wait in the buffer for \d+ min.*Parked records/)
+  await tab.evaluate(() => {
+    globalThis.announced = 0
+    new MutationObserver(() => { globalThis.announced += 1 })
+      .observe(document.querySelector('[role=status]'), { childList: true, characterData: true, subtree: true })
+  })
+  const age = polls + 5
+  await poll(new RegExp(`for ${age + 2} min`))
+  assert.equal(await tab.evaluate(() => globalThis.announced), 0)
+  assert.ok(await link.evaluate((element) => element === document.activeElement))
+  await tab.unroute('**/health')
+  await tab.evaluate(() => dispatchEvent(new Event('retry-now')))
+  await until(() => tab.evaluate(() => globalThis.announced === 1), 'an announcement')
+  assert.doesNotMatch(await status.innerText(), /in the buffer/)
+  await tab.close()
+})
+
+test('Show more keeps the focus, and can be pressed again after an error', async () => {
+  const tab = await open(API, `#token=${OPERATOR}`, { failuresAreExpected: true })
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await go(tab, 'find')
+  const more = tab.getByRole('button', { name: 'Show more' })
+  await tab.getByText('Shown: ').waitFor()
+  await tab.route('**/odata/**', (route) => route.abort())
+  await more.focus()
+  await tab.keyboard.press('Enter')
+  await tab.locator('.problem:visible').waitFor()
+  await tab.unroute('**/odata/**')
+  await more.click()
+  await until(async () => await tab.locator('tbody tr').count() > 100, 'the second page')
+  assert.ok(await tab.evaluate(() => document.activeElement.matches('button, .scroll')))
+  await tab.close()
 })
 
 test('the page is used with the keyboard, and in Portuguese', async () => {

@@ -25,7 +25,7 @@ export function criteriaForm(names, parameters, to, label) {
     for (const [name, control] of Object.entries(controls)) if (control.value.trim()) chosen.set(name, control.value.trim())
     const wrong = faultIn(chosen)
     problem.show(wrong && { message: `${t(labels[wrong[0]])}: ${t(wrong[1])}` })
-    for (const [name, control] of Object.entries(controls)) control.toggleAttribute('aria-invalid', wrong?.[0] === name)
+    for (const [name, control] of Object.entries(controls)) control.setAttribute('aria-invalid', String(wrong?.[0] === name))
     if (wrong) return controls[wrong[0]].focus()
     const address = `${to}?${chosen}`
     if (location.hash === address) dispatchEvent(new HashChangeEvent('hashchange'))

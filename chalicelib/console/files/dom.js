@@ -25,6 +25,25 @@ export function fill(element, ...children) {
   return element
 }
 
+/** Make the children of an element equal to these, in place: focus and selection stay. For children without handlers. */
+export function patch(element, ...children) {
+  morph(element, fill(element.cloneNode(false), ...children))
+}
+
+function morph(element, next) {
+  for (const { name } of [...element.attributes]) if (!next.hasAttribute(name)) element.removeAttribute(name)
+  for (const { name, value } of next.attributes) if (element.getAttribute(name) !== value) element.setAttribute(name, value)
+  const [present, wanted] = [[...element.childNodes], [...next.childNodes]]
+  for (const [index, node] of wanted.entries()) {
+    const there = present[index]
+    if (!there) element.append(node)
+    else if (there.nodeName !== node.nodeName) there.replaceWith(node)
+    else if (node.nodeType !== Node.TEXT_NODE) morph(there, node)
+    else if (there.data !== node.data) there.data = node.data
+  }
+  for (const surplus of present.slice(wanted.length)) surplus.remove()
+}
+
 /** Set the text of an element if it differs, so that a screen reader announces changes only. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text

@@ -1,7 +1,7 @@
 // Now: how many punches are where, how old they are, and in a sentence what is wrong.
 import { request } from './api.js'
 import { diagnose } from './diagnosis.js'
-import { fill, h, say } from './dom.js'
+import { h, patch, say } from './dom.js'
 import { count, duration, instant, number } from './format.js'
 import { poll } from './poll.js'
 import { t } from './words.js'
@@ -9,35 +9,42 @@ import { t } from './words.js'
 const EVERY_MS = 5_000
 
 export function nowView(parameters, signal) {
-  const verdict = h('div', { class: 'verdict', role: 'status' }, h('p', {}, t('loading')))
+  const verdict = h('div', { class: 'verdict' }, h('p', {}, t('loading')))
+  const announced = h('p', { class: 'unseen', role: 'status' })
   const flow = h('dl', { class: 'flow' })
   const stages = h('dl', { class: 'stages' })
   const asOf = h('p', { class: 'note' })
-  const element = h('div', {}, verdict,
+  const element = h('div', {}, announced, verdict,
     h('section', {}, h('h2', {}, t('lastMinute')), flow), h('section', {}, h('h2', {}, t('stages')), stages), asOf)
-  let shown = ''
+  let last = ''
 
   poll(signal, async () => {
     const health = await request('health', { signal })
     const found = diagnose(health)
-    const sentences = found.map((each) => `${each.level} ${sentence(each)} ${each.cause}`).join('\n')
-    if (sentences !== shown || !shown) showVerdict(found)
-    shown = sentences || 'none'
-    fill(flow, flowOf(health))
-    fill(stages, stagesOf(health))
+    showVerdict(found)
+    patch(flow, flowOf(health))
+    patch(stages, stagesOf(health))
     say(asOf, t('updated', { at: instant(new Date().toISOString()) }))
   }, EVERY_MS, (error) => {
-    shown = ''
     verdict.className = 'verdict bad'
-    fill(verdict, h('p', {}, error.message))
+    patch(verdict, h('p', {}, error.message))
+    announce(error.message, error.message)
   })
 
   function showVerdict(found) {
     verdict.className = `verdict ${found[0]?.level ?? 'good'}`
-    fill(verdict, found.length ? found.map((each) => h('div', { class: `finding ${each.level}` },
+    patch(verdict, found.length ? found.map((each) => h('div', { class: `finding ${each.level}` },
       h('p', {}, sentence(each), ' ', each.to ? h('a', { href: each.to }, t('lookThere')) : null),
       each.cause ? h('p', { class: 'cause' }, `${t('cause')}: ${each.cause}`) : null))
       : h('p', {}, t('allWell')))
+    const faults = found.map(({ key, values }) => `${key} ${values.status ?? ''}`).join()
+    announce(faults, found.map(sentence).join(' ') || t('allWell'))
+  }
+
+  /** Tell screen readers what is wrong when that changes; not each time that an age or a number does. */
+  function announce(what, text) {
+    if (what !== last || !announced.textContent) say(announced, text)
+    last = what
   }
 
   return element

@@ -16,16 +16,23 @@ export function pages(load, tableOf, empty, more) {
   const shown = h('div', {}, h('p', {}, t('loading')))
   let rows = []
 
-  async function show(start) {
+  /** Show the first page, or one more, for which a button was pressed. */
+  async function show(start, pressed) {
     problem.show(null)
+    if (pressed) pressed.disabled = true
     try {
       const part = await load(start)
       rows = start ? [...rows, ...part.rows] : part.rows
+      const button = part.next && h('button', { onclick: () => show(part.next, button) }, t('more'))
+      const { activeElement } = document // none, since a disabled button has no focus, unless the user has moved on
+      const isFree = activeElement === document.body || shown.contains(activeElement)
       fill(shown, rows.length ? [tableOf(rows), h('div', { class: 'row' },
         h('span', { role: 'status' }, t('shown', { n: number(rows.length) })),
-        part.next && h('button', { onclick: (event) => { event.target.disabled = true; show(part.next) } }, t('more')), more)] : h('p', { class: 'empty' }, t(empty)))
+        button, more)] : h('p', { class: 'empty' }, t(empty)))
+      if (pressed && isFree) (button ?? shown.querySelector('.scroll')).focus()
     } catch (error) {
       problem.show(error)
+      if (pressed) pressed.disabled = false
       if (!rows.length) fill(shown)
     }
   }

@@ -35,7 +35,7 @@ export function quarantineView(parameters, signal) {
 
     function check() {
       const { error } = parsed(text.value)
-      text.toggleAttribute('aria-invalid', Boolean(error))
+      text.setAttribute('aria-invalid', String(Boolean(error)))
       say(verdict, error ? t('notJson', { reason: error }) : t('isJson'))
       return !error
     }
