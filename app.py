@@ -23,7 +23,7 @@ from chalicelib.principal import Principal, Role
 from chalicelib.web import middleware
 from chalicelib.web.headers import odata_headers
 from chalicelib.web.json_response import json_response, respond_safely
-from chalicelib.web.request_checks import base_url, require_json
+from chalicelib.web.request_checks import base_url, require_intent, require_json
 
 app = Chalice(app_name="punch-clock")
 
@@ -122,6 +122,7 @@ def post_operation(name: str) -> Response:
 
     request = app.current_request
     require_json(request)
+    require_intent(request)
     return json_response(200, operator_route.respond(name, request.raw_body, request.principal))
 
 

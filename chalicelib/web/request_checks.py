@@ -3,7 +3,7 @@
 from chalice.app import Request
 
 from chalicelib.content_coding import reject_content_coding
-from chalicelib.errors import InvalidError, MediaTypeError
+from chalicelib.errors import ForbiddenError, InvalidError, MediaTypeError
 from chalicelib.net import is_host
 from chalicelib.web.headers import is_secure
 
@@ -24,6 +24,23 @@ def require_json(request: Request) -> None:
         unknown = f" {min(charsets)[:100]} is not supported." if charsets else ""
         raise MediaTypeError(
             f"Send the body as UTF-8 JSON, with Content-Type: application/json.{unknown}"
+        )
+
+
+def require_intent(request: Request) -> None:
+    """Require that a page sends no Basic credentials, which its browser may have added by itself.
+
+    A browser to which a person has given them for this service adds them to requests of any site's
+    pages. It marks these by ``Sec-Fetch-Site``, and where it does not know that, by ``Origin``.
+
+    Raises:
+        ForbiddenError: a page sends Basic credentials.
+    """
+    is_basic = request.headers.get("authorization", "").strip().lower().startswith("basic")
+    if is_basic and ("sec-fetch-site" in request.headers or "origin" in request.headers):
+        raise ForbiddenError(
+            "A page must send the token as Authorization: Bearer <token>, not as Basic"
+            " credentials, which a browser adds by itself."
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,30 @@ def test_a_request_of_another_role_is_refused_and_logged_and_reaches_no_store(
     assert "integration" in error_of(response)["message"]
     (line,) = audit_lines(capsys)
     assert (line["outcome"], line["role"]) == ("refused", role)
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "of_a_page",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:9999"},
+        {"Origin": "null"},
+    ],
+)
+def test_credentials_that_a_browser_adds_by_itself_run_no_command(
+    name: str, of_a_page: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = make_token(KEY, Role.INTEGRATION, subject="ada")
+    basic = {"Authorization": f"Basic {b64encode(f'x:{token}'.encode()).decode()}"}
+    with wired(UNREACHABLE):
+        refused = send(Http(tmp_path), name, BODIES[name], basic | of_a_page)
+        assert (refused.status_code, error_of(refused)["code"]) == (403, "Forbidden")
+        assert "Bearer" in error_of(refused)["message"]
+        assert audit_lines(capsys) == []
+        # A program may send Basic, and a page that has the token may send Bearer.
+        for headers in (basic, ADA | of_a_page):
+            assert send(Http(tmp_path), name, b"[]", headers).status_code == 400
 
 
 @pytest.mark.parametrize("name", BODIES)
