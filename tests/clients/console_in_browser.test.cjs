@@ -336,6 +336,10 @@ test('an access key is made, reads the rows of its employer, and ends when it is
   const key = await operator.evaluate(() => navigator.clipboard.readText())
   assert.equal(await operator.getByLabel('Key', { exact: true }).inputValue(), key)
   assert.match(await operator.locator('.verdict.warn').innerText(), /never shown again/)
+  await operator.getByLabel('Language').selectOption('pt')
+  assert.equal(await operator.getByLabel('Chave', { exact: true }).inputValue(), key)
+  assert.match(await operator.locator('.verdict.warn').innerText(), /nunca mais será exibida/)
+  await operator.getByLabel('Idioma').selectOption('en')
   const row = operator.locator('tbody tr')
   assert.match(await row.innerText(), /^payroll\s+121\s+all\s+Employer\s.*local, .*Revoke$/s)
   assert.deepEqual(await faultsIn(operator), [])
@@ -350,6 +354,8 @@ test('an access key is made, reads the rows of its employer, and ends when it is
   assert.deepEqual([...new Set(value.map((each) => each.employerId))], [121])
 
   await operator.getByRole('button', { name: 'Close' }).click()
+  await operator.getByLabel('Language').selectOption('pt')
+  await operator.getByLabel('Idioma').selectOption('en')
   assert.equal(await operator.evaluate((text) => document.body.outerHTML.includes(text), key), false)
   await operator.getByRole('button', { name: 'Revoke payroll' }).click()
   const form = operator.getByRole('form', { name: 'Revoke payroll' })
@@ -360,8 +366,14 @@ test('an access key is made, reads the rows of its employer, and ends when it is
   await until(async () => /revoked by local/.test(await row.innerText()), 'the revocation in the list')
   await operator.getByLabel('Employer').fill('9223372036854775807') // the page keeps all digits
   await operator.getByLabel('Report').fill('of nobody')
+  await operator.getByLabel('Why').fill(COMMENT)
   await operator.getByRole('button', { name: 'Make a key' }).click()
   await until(async () => /^of nobody\s+9223372036854775807\s/.test(await row.first().innerText()), 'the id of an employer')
+  await operator.getByLabel('Key', { exact: true }).waitFor()
+  await go(operator, 'find')
+  await go(operator, 'keys')
+  await row.first().waitFor()
+  assert.equal(await operator.getByLabel('Key', { exact: true }).count(), 0)
 })
 
 test('the views are in Portuguese, too', async () => {

@@ -74,11 +74,11 @@ async function start() {
   draw()
 }
 
-function draw() {
+function draw(why) {
   document.documentElement.lang = language()
   fill(root, h('a', { class: 'skip', href: '#main', onclick: skip }, t('skip')),
     header(session.isOperator ? OPERATORS_TABS : EMPLOYERS_TABS), away, main)
-  show(false)
+  show(false, why)
 }
 
 function skip(event) {
@@ -86,14 +86,14 @@ function skip(event) {
   main.focus()
 }
 
-/** Show the view of the address. */
-function show(moveFocus) {
+/** Show the view of the address. `why` tells the view that is shown why it ends. */
+function show(moveFocus, why) {
   const tabs = session.isOperator ? OPERATORS_TABS : EMPLOYERS_TABS
   const [path, parameters] = location.hash.replace(/^#\/?/, '').split('?')
   const [name, id] = path.split('/')
   const isKnown = tabs.includes(name) || (name === 'record' && id)
   const shown = isKnown ? name : tabs[0]
-  view?.abort()
+  view?.abort(why)
   view = new AbortController()
   const isOff = ACTIONS.includes(shown) && !session.config.operatorRoutes
   const element = isOff ? h('p', { class: 'empty' }, t('routesOff'))
@@ -114,7 +114,7 @@ const titleOf = (name) => (name === 'find' && !session.isOperator ? 'records' : 
 function header(tabs) {
   const languageChoice = h('select', { 'aria-label': t('language'), onchange(event) {
     setLanguage(event.target.value)
-    if (view) draw()
+    if (view) draw('language')
     else start()
     document.querySelector('header select').focus()
   } }, languages.map((each) => h('option', { value: each, selected: each === language() }, each.toUpperCase())))

@@ -6,6 +6,8 @@ import { instant } from './format.js'
 import { listed, pages } from './pages.js'
 import { t } from './words.js'
 
+let made = null // the key that is shown. It outlives a change of language, and nothing else.
+
 const ID = { inputmode: 'numeric', pattern: '[1-9][0-9]*', maxlength: '19', size: '12' }
 
 export function keysView(parameters, signal) {
@@ -17,7 +19,11 @@ export function keysView(parameters, signal) {
   const employer = input(ID)
   const employee = input({ ...ID, required: false, placeholder: t('allOfThem') })
   const days = input({ type: 'number', min: '1', max: '730', value: '365' })
-  const close = () => fill(bench)
+  const close = () => {
+    made = null
+    fill(bench)
+  }
+  signal.addEventListener('abort', () => { if (signal.reason !== 'language') made = null })
 
   async function make(comment) {
     close()
@@ -26,7 +32,8 @@ export function keysView(parameters, signal) {
     // The ids as they are: a number of JavaScript may lose digits.
     const ids = `"employerId":${employer.value}${employee.value && `,"employeeId":${employee.value}`}`
     try {
-      show(await operate('access-keys', `{${ids},${JSON.stringify(command).slice(1)}`, { signal }))
+      made = await operate('access-keys', `{${ids},${JSON.stringify(command).slice(1)}`, { signal })
+      show(made)
       name.value = employer.value = employee.value = '' // so that the next press makes no other key
     } catch (error) {
       throw /^4/.test(error.status) ? error : new Error(`${error.message} ${t('keyLost')}`)
@@ -52,6 +59,7 @@ export function keysView(parameters, signal) {
   }
 
   function revoke({ id, name: title }) {
+    close()
     say(done, '')
     const parts = [h('h2', {}, title), h('p', {}, t('revokeLead'))]
     fill(bench, actionForm(`${t('revoke')} ${title}`, t('revoke'), parts, async (comment) => {
@@ -63,6 +71,7 @@ export function keysView(parameters, signal) {
     bench.querySelector('input').focus()
   }
 
+  if (made) show(made)
   return h('div', { class: 'stack' }, h('p', {}, t('keysLead')),
     actionForm(t('makeKey'), t('makeKey'), h('div', { class: 'criteria' }, field(t('report'), name),
       field(t('employer'), employer), field(t('employee'), employee), field(t('days'), days)), make), bench, done, list)
