@@ -116,6 +116,26 @@ test('Limit plots the calls, and has the outage', async () => {
   }
 })
 
+test('the periods of the page are those of the service, whatever the clock of the device says', async () => {
+  const tab = await browser.context.newPage()
+  await tab.addInitScript(() => {
+    const real = Date.now
+    globalThis.Date = class extends Date {
+      constructor(...parts) { super(...(parts.length ? parts : [real() + 600_000])) }
+      static now() { return real() + 600_000 }
+    }
+  })
+  await tab.goto(`${API}/console#token=${OPERATOR}`)
+  await tab.locator('[data-stage=delivered]').waitFor()
+  await go(tab, 'limit?range=5m')
+  await tab.locator('.charts canvas').nth(2).waitFor()
+  assert.match(await tab.locator('.note').last().innerText(), new RegExp(`period: ${EXPECTED.delivered} delivered`))
+  await go(tab, 'reconcile')
+  const until = await tab.getByLabel('Until').evaluate((field) => new Date(field.value).getTime())
+  assert.ok(Math.abs(until - Date.now()) < 180_000, `${until - Date.now()} ms`)
+  await tab.close()
+})
+
 test('Find has a record by employee, and its story', async () => {
   await go(operator, 'find')
   await operator.getByLabel('Employee').fill('0')

@@ -17,6 +17,10 @@ export class ApiError extends Error {
 /** Tells whether the service answers: the events `away` and `back`. */
 export const service = Object.assign(new EventTarget(), { awaySince: null })
 let session
+let clockOffsetMs = 0 // the service's clock minus that of this device, by the last answer
+
+/** Return the present by the clock of the service, in milliseconds. */
+export const now = () => Date.now() + clockOffsetMs
 
 /** Use this session from now on: `token()`, `refresh()`, which throws what may pass, and `expire(message)`. */
 export function use(newSession) {
@@ -54,6 +58,8 @@ async function send(url, options, signal) {
     const authorization = { Authorization: `Bearer ${session.token()}` }
     const response = await fetch(url, {
       ...options, signal: control.signal, headers: { ...options.headers, ...authorization } })
+    const answeredAt = Date.parse(response.headers.get('Date'))
+    if (answeredAt) clockOffsetMs = answeredAt - Date.now()
     const text = await response.text()
     if ([502, 504].includes(response.status)) tellAway() // A gateway answers for a service that is away.
     else tellBack()

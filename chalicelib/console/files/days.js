@@ -1,5 +1,5 @@
 // Days: the punches of each employee on each local day.
-import { query } from './api.js'
+import { now, query } from './api.js'
 import { criteriaForm, filterOf } from './criteria.js'
 import { csvButton } from './csv.js'
 import { h, table } from './dom.js'
@@ -12,7 +12,7 @@ const COLUMNS = ['employeeId', 'localDate', 'first', 'last', 'punches']
 
 export function daysView(parameters, signal) {
   const chosen = new URLSearchParams(parameters)
-  if (![...chosen.keys()].length) chosen.set('from', `${fieldValue(Date.now() - DEFAULT_DAYS * 86_400_000).slice(0, 10)}T00:00`)
+  if (![...chosen.keys()].length) chosen.set('from', `${fieldValue(now() - DEFAULT_DAYS * 86_400_000).slice(0, 10)}T00:00`)
   const filter = filterOf(chosen)
   const steps = [
     filter ? `filter(${filter})/` : '',

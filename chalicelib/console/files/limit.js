@@ -1,4 +1,5 @@
 // The limit: a live plot of the calls to the legacy, their latency and what they brought.
+import { now } from './api.js'
 import { h, fill, say } from './dom.js'
 import { duration, instant, number } from './format.js'
 import { poll } from './poll.js'
@@ -32,7 +33,7 @@ export function limitView(parameters, signal) {
   }
   poll(signal, async () => {
     const hadPlots = plots.length > 0
-    latest = await runs.update(Date.now() / 1_000, signal)
+    latest = await runs.update(now() / 1_000, signal)
     if (hadPlots && !latest.isEmpty) plots.forEach((each, index) => each.setData(dataOf(latest, index)))
     else draw()
     plots.forEach((each) => { each.outages = latest.outages })

@@ -1,5 +1,6 @@
 // Reconcile a period: prove that every accepted punch is in a store.
 import { actionForm, inSteps } from './action.js'
+import { now } from './api.js'
 import { field, fill, h, say, table } from './dom.js'
 import { fieldInstant, fieldValue, INSTANT, instant, number } from './format.js'
 import { t } from './words.js'
@@ -10,8 +11,8 @@ const DEFAULT_MS = 2 * 3_600_000
 const MOST_IDS = 500
 
 export function reconcileView(parameters, signal) {
-  const since = h('input', { ...INSTANT, required: true, value: fieldValue(Date.now() - DEFAULT_MS) })
-  const until = h('input', { ...INSTANT, required: true, value: fieldValue(Date.now() + 60_000) })
+  const since = h('input', { ...INSTANT, required: true, value: fieldValue(now() - DEFAULT_MS) })
+  const until = h('input', { ...INSTANT, required: true, value: fieldValue(now() + 60_000) })
   const result = h('div', {})
   const progress = h('progress', { max: '1', value: 0, hidden: true, 'aria-label': t('reconcile') })
   const said = h('p', { role: 'status', class: 'note' })
@@ -24,7 +25,7 @@ export function reconcileView(parameters, signal) {
     const ids = { missing: [], unlogged: [] }
     progress.hidden = false
     fill(result)
-    const [from, to] = [Date.parse(period.since), Math.min(Date.now(), Date.parse(period.until))]
+    const [from, to] = [Date.parse(period.since), Math.min(now(), Date.parse(period.until))]
     try {
       await inSteps('reconcile', { ...period, comment }, signal, (answer) => {
         for (const name of Object.keys(sums)) sums[name] += answer[name]
