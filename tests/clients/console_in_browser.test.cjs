@@ -170,6 +170,19 @@ test('a year of five digits is refused in words', async () => {
   }
 })
 
+test("a record's page goes on after a 429", async () => {
+  const tab = await open(API, `#token=${OPERATOR}`, { failuresAreExpected: true })
+  await tab.locator('[data-stage=delivered]').waitFor()
+  const { value: [{ id }] } = await odata("PointRecords?$filter=status eq 'REJECTED'&$top=1")
+  await tab.route('**/odata/**', (route) => route.fulfill({
+    status: 429, json: { error: { code: 'TooManyRequests', message: 'Too many requests.' } } }))
+  await go(tab, `record/${id}`)
+  await tab.getByText('Too many requests.').waitFor()
+  await tab.unroute('**/odata/**')
+  await tab.locator('.story').waitFor()
+  await tab.close()
+})
+
 test('axe finds nothing serious, in both colour schemes, and no view scrolls sideways at 360 px', async () => {
   const { id } = (await odata('PointRecords?$top=1')).value[0]
   for (const [index, view] of [...VIEWS, `record/${id}`].entries()) {

@@ -26,7 +26,7 @@ export function recordView(parameters, signal, text) {
   }, EVERY_MS, (error) => {
     problem.show(error)
     if (!shown) fill(content)
-    if (error.status >= 400 && error.status < 500) stop()
+    if (error.status >= 400 && error.status < 500 && error.status !== 429) stop() // a 429 passes
   })
   return h('div', {}, problem, content)
 }
