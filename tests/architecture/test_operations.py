@@ -1,7 +1,13 @@
 """The documents of operators agree with the deployment's configuration and the capacity model."""
 
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +109,53 @@ def test_document_has_the_sum_of_the_reserved_concurrency() -> None:
     (quota,) = re.findall(r"a quota of at least ([\d,]+) concurrent executions", DEPLOYMENT)
     unreserved = limit("Lambda, unreserved concurrency")
     assert reserved + unreserved <= int(quota.replace(",", "")) <= reserved + 2 * unreserved
+
+
+SHELLS = [each for each in ("sh", "bash", "zsh") if shutil.which(each)]
+
+
+def invoke(shell: str, directory: Path, cli: str) -> "subprocess.Popen[str]":
+    """Start the documented ``invoke`` in a shell, with a script in place of the AWS CLI."""
+    (block,) = re.findall(r"^```sh\n(invoke\(\) .*?\n)\n", OPERATIONS, re.MULTILINE | re.DOTALL)
+    (directory / "bin").mkdir()
+    aws = directory / "bin/aws"
+    aws.write_text(f"#!/bin/sh\n{cli}\n")
+    aws.chmod(0o755)
+    (directory / "tmp").mkdir()
+    script = f'{block}\nprintf \'{{"token": "secret"}}\' | invoke replay'
+    return subprocess.Popen(
+        [shell, "-c", script],
+        env={
+            "PATH": f"{directory / 'bin'}:{os.environ['PATH']}",
+            "TMPDIR": str(directory / "tmp"),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_documented_invoke_sends_the_event_and_returns_the_status_of_the_cli(
+    shell: str, tmp_path: Path
+) -> None:
+    read_event = r"""for each; do case $each in file://*) cat "${each#file://}";; esac; done"""
+    with invoke(shell, tmp_path, f'echo "$4"; {read_event}; exit 254') as process:
+        output, _ = process.communicate(timeout=20)
+    assert output == 'punch-clock-prod-replay\n{"token": "secret"}'
+    assert process.returncode == 254
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_documented_invoke_that_is_interrupted_leaves_no_token(shell: str, tmp_path: Path) -> None:
+    with invoke(shell, tmp_path, "echo called; exec sleep 60") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "called\n"
+        assert len(list((tmp_path / "tmp").iterdir())) == 1
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        process.wait(20)
+    deadline = time.monotonic() + 20
+    while list((tmp_path / "tmp").iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
