@@ -149,6 +149,8 @@ def test_shift_changes_of_a_legacy_of_twenty_a_second_end_before_waiting_age_rin
 ) -> None:
     longest = template["Parameters"]["LongestWait"]["Default"]
     assert alarm_of(template, "WaitingAge")["Threshold"] == {"Ref": "LongestWait"}
+    assert alarm_of(template, "WaitingAge")["MetricName"] in METRICS[telemetry.OBSERVED]
+    assert "observe no longer measures it" in alarm_of(template, "WaitingAge")["AlarmDescription"]
     assert longest > 100_000 / 20
 
 
