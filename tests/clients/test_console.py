@@ -166,6 +166,7 @@ def stack(
 
 
 @pytest.mark.browser
+@pytest.mark.timeout(300)  # some 50 s on two busy cores
 def test_operator_and_employer_work_in_a_browser(stack: Stack, tmp_path: Path) -> None:
     statuses = stack.statuses()
     expected = {
@@ -190,7 +191,7 @@ def test_operator_and_employer_work_in_a_browser(stack: Stack, tmp_path: Path) -
             "EXPIRED": make_token(KEY, Role.INTEGRATION, lasts_s=-60),
             "EXPECTED": json.dumps(expected),
         },
-        110,
+        220,
     )
     assert stack.issuer.grants[0] == "authorization_code"
     assert "refresh_token" in stack.issuer.grants
