@@ -130,8 +130,13 @@ def _packaged_node() -> Node:
 
 
 def _has_npm_cache() -> bool:
-    """Return whether npm can write its cache in the user's home directory: otherwise it fails."""
-    cache = Path("~/.npm").expanduser()
+    """Return whether npm has a cache that it can write: otherwise it fails.
+
+    The user may have named one. Without that it is in the home directory, if there is one.
+    """
+    if any(name.lower() == "npm_config_cache" for name in os.environ):
+        return True
+    cache = Path(os.path.expanduser("~/.npm"))  # noqa: PTH111 - pathlib raises without a home
     return os.access(cache if os.access(cache, os.F_OK) else cache.parent, os.W_OK)
 
 

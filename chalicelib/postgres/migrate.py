@@ -2,8 +2,8 @@
 
 The new objects belong to the owner of the database. One transaction applies all pending files and
 records them. It waits only briefly for a lock, since every other statement on the table queues
-behind it, and is repeated then. Concurrent migrations are safe: the second one meets the advisory
-lock of the first, is repeated until the first has ended, and then has nothing left to apply.
+behind it, and is repeated then, for up to five minutes. Concurrent migrations are safe: the second
+one meets the advisory lock of the first, and has nothing left to apply once that has ended.
 """
 
 import time

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def test_packages_are_installed_whether_or_not_the_home_directory_can_be_written
     if usable:
         home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    for name in [each for each in os.environ if each.lower() == "npm_config_cache"]:
+        monkeypatch.delenv(name)
     monkeypatch.setattr(node, "PROJECT", tmp_path)
     with HttpServer(lambda _: Response(body=package())).running() as registry:
         root = {"dependencies": {"small": f"{registry.origin}/small.tgz"}}
@@ -44,3 +47,18 @@ def test_packages_are_installed_whether_or_not_the_home_directory_can_be_written
     assert json.loads((modules / "small" / "package.json").read_text()) == MANIFEST
     assert (tmp_path / ".local" / "npm" / "cache").exists() is not usable
     assert (home / ".npm").exists() is usable
+
+
+def test_cache_that_the_user_has_named_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/dev/null/x")
+    monkeypatch.delenv("npm_config_cache", raising=False)
+    assert not node._has_npm_cache()
+    monkeypatch.setenv("NPM_CONFIG_CACHE", "/cache")
+    assert node._has_npm_cache()
+
+
+def test_user_without_a_home_directory_gets_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("npm_config_cache", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # no entry for any number
+    assert not node._has_npm_cache()
