@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -43,15 +44,14 @@ def replicate(remaining_s: Callable[[], float], *, helps: bool) -> None:
     finally:
         try:
             container.replicator().run(remaining_s)
-        finally:
-            _keep_partitions_or_log()
-
-
-def _keep_partitions_or_log() -> None:
-    try:
-        keep_partitions()
-    except UnavailableError as error:  # an alarm rings if records stay without partitions
-        telemetry.error("the partitions were not made", error)
+        except Exception:
+            with suppress(UnavailableError):  # the error of the run says enough
+                keep_partitions()
+            raise
+        try:
+            keep_partitions()
+        except UnavailableError as error:  # an alarm rings if records stay without partitions
+            telemetry.error("the partitions were not made", error)
 
 
 def keep_partitions() -> None:

@@ -132,6 +132,8 @@ def invoke(shell: str, directory: Path, cli: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell does not trap a signal that was ignored when it started, as in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -13,7 +13,7 @@ LIMIT = 32.0
 def cut_by_timeouts() -> tuple[LearnedState, FailureDetector]:
     """Return a detector at the time 10 s, when six of thirty calls have just timed out."""
     learned = LearnedState(limit=LIMIT, background=0.02)
-    detector = FailureDetector(Parameters(), learned, 0.0)
+    detector = FailureDetector(Parameters(), learned)
     for number in range(30):
         detector.on_result(number % 5 != 4, sent_at=number / 1_000, now=TIMEOUT_S)
     if not detector.limit_before_cut:
@@ -48,7 +48,7 @@ def test_timeouts_that_go_on_after_the_queue_has_drained_are_noise() -> None:
 def test_failures_that_begin_late_are_compared_with_those_since_the_first() -> None:
     """A higher limit fails; the calls before it had been sent at a lower one."""
     learned = LearnedState(limit=LIMIT, background=0.02)
-    detector = FailureDetector(Parameters(), learned, 0.0)
+    detector = FailureDetector(Parameters(), learned)
     for number in range(46):
         detector.on_result(number < 40, sent_at=number, now=number + 0.1)
     assert detector.limit_before_cut == LIMIT
@@ -61,7 +61,7 @@ def test_failures_that_begin_late_are_compared_with_those_since_the_first() -> N
 
 def decide_by_successes(learned: LearnedState, *, one_fails_of: int) -> None:
     """Have one call of several fail until the limit is cut; then none, until that is decided."""
-    detector = FailureDetector(Parameters(), learned, 0.0)
+    detector = FailureDetector(Parameters(), learned)
     number = 0
     while detector.limit_before_cut is None:
         number += 1
@@ -112,7 +112,7 @@ def test_failures_before_and_after_a_cut_are_noise_if_they_have_one_rate(
 def test_failures_above_the_background_after_a_cut_are_noise() -> None:
     """Of a tenth of failures by chance, six of the first 40 calls fail, then three of 50."""
     learned = LearnedState(limit=30.0, background=0.015)
-    detector = FailureDetector(Parameters(), learned, 0.0)
+    detector = FailureDetector(Parameters(), learned)
     for number in range(40):
         detector.on_result(number % 7 != 4, sent_at=number, now=number + 0.1)
     assert detector.limit_before_cut == 30

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from bench.legacies.client import Clock, simulate
 from bench.legacies.models import RateLimited, WorkerPool
 from chalicelib.integrator.limiter import adaptive, classic
-from chalicelib.integrator.limiter.state import LimiterState
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -69,37 +68,13 @@ def test_snapshot_is_restored_unchanged_on_another_clock() -> None:
 
 
 def test_snapshot_has_the_names_that_deployments_have_stored() -> None:
-    """A snapshot without one of the first is dropped, and with it all that was learned."""
-    added = {"outage_s", "outage_wait_s"}
-    assert set(KEYS) - added == {
+    """A snapshot without one of them is dropped, and with it all that was learned."""
+    assert set(KEYS) == {
         *("limit", "slow_start", "base_latency", "base_calls", "unconfirmed", "probe_excess"),
         *("probe_variance", "windows_since_probe", "variance", "background", "ceiling"),
         *("lowered_ceiling", "outage", "rate", "burst", "first_calls", "first_s", "rate_age_s"),
         *("rate_doubling_s", "pause_s", "rested_s", "wide_s"),
     }
-
-
-def test_snapshot_of_an_earlier_release_is_restored() -> None:
-    limiter, successor = adaptive(lambda: 0.0), adaptive(lambda: 0.0)
-    earlier = limiter.snapshot() | {"limit": 77.0, "outage": True}
-    successor.restore({key: earlier[key] for key in earlier.keys() - {"outage_s", "outage_wait_s"}})
-    assert successor.snapshot() == earlier
-
-
-def test_outage_continues_in_the_next_run() -> None:
-    now = 0.0
-    limiter = adaptive(lambda: now)
-    for _ in range(10):
-        limiter.on_start()
-    for _ in range(10):
-        limiter.on_result(False, 0.01, 10)
-    now = 3_600.0
-    limiter.on_start()
-    now = 3_610.0
-    successor = adaptive(lambda: 7.0)
-    successor.restore(limiter.snapshot())
-    assert successor.state is LimiterState.OUTAGE
-    assert successor.not_before == pytest.approx(7 + 3_600 / 40 - 10)
 
 
 def test_pause_after_retry_after_continues_in_the_next_run() -> None:

@@ -54,7 +54,7 @@ class AdaptiveLimiter:
         learned.lowered_ceiling = min(learned.lowered_ceiling, learned.ceiling)
         self._learned = learned
         self._gradient = GradientLimit(p, learned, self._max_limit, now)
-        self._failures = FailureDetector(p, learned, now)
+        self._failures = FailureDetector(p, learned)
         self._rate = RateEstimator(p, learned, now + learned.pause_s)
         self._scope = RefusalScope(learned, self._rate, now)
         self._in_flight = self.recent_failures = 0
@@ -70,7 +70,6 @@ class AdaptiveLimiter:
         # No success since the last refusal: the next run begins as after a pause.
         least_s = MIN_PAUSE_S if self._rate.is_refused else 0.0
         snapshot["pause_s"] = max(least_s, self._rate.not_before - self._clock())
-        snapshot |= self._failures.outage(self._clock())
         snapshot["wide_s"] = self._scope.wide_s(self._clock())
         return snapshot
 

@@ -12,7 +12,6 @@ from chalicelib.integrator.limiter.parameters import (
     CUT_MIN_FAILURES,
     CUT_MIN_LIMIT,
     CUT_SPARE_FAILURES,
-    MAX_WAIT_S,
     NOISE_CALLS,
     NOISE_CUT_ROUNDS,
     NOISE_EVIDENCE,
@@ -27,7 +26,6 @@ from chalicelib.integrator.limiter.parameters import (
     OUTAGE_MIN_FAILURES,
     OUTAGE_PROBE_GROWTH,
     OUTAGE_PROBE_MAX_S,
-    OUTAGE_PROBE_SHARE,
     OUTAGE_ROUNDS,
     RESUME_FACTOR,
     RESUME_FACTOR_AGAIN,
@@ -90,13 +88,13 @@ class FailureDetector:
         is_load: whether the last result has shown that load was the cause of failures.
     """
 
-    def __init__(self, parameters: Parameters, learned: LearnedState, now: float) -> None:
+    def __init__(self, parameters: Parameters, learned: LearnedState) -> None:
         self._p, self._learned = parameters, learned
         # A higher background may be load by now: this run has to measure it again.
         learned.background = min(learned.background, parameters.max_background)
         self.limit_before_cut: float | None = None
         self.needs_probe = False
-        self.not_before = now + learned.outage_wait_s if learned.outage else 0.0
+        self.not_before = 0.0
         self.is_load = False
         self.patience_s = 0.0
         self._share_before_cut = self._limit_before_cuts = 0.0
@@ -107,17 +105,14 @@ class FailureDetector:
         self._resume_factor, self._probe_wait_s = RESUME_FACTOR, parameters.outage_probe_s
         self._limit_since = -math.inf  # calls sent earlier were sent at another limit
         self._drained_at = -math.inf  # calls of a cut that were sent earlier show nothing
-        self._outage_since = now - learned.outage_s
         self._row_since = -math.inf if learned.outage else math.inf
         self._success_sent_at = -math.inf  # when the latest successful call was sent
 
     def on_start(self, now: float) -> None:
         """In an outage, delay the next outage probe."""
         if self._learned.outage:
-            # Ever longer: the legacy may still be working on calls that have timed out, and there
-            # are gateways that prolong a ban with each call that they refuse.
-            long_s = OUTAGE_PROBE_SHARE * (now - self._outage_since)
-            self.not_before = now + min(MAX_WAIT_S, max(self._probe_wait_s, long_s))
+            # Ever longer: the legacy may still be working on calls that have timed out.
+            self.not_before = now + self._probe_wait_s
             self._probe_wait_s = min(OUTAGE_PROBE_MAX_S, OUTAGE_PROBE_GROWTH * self._probe_wait_s)
 
     def on_result(self, ok: bool, sent_at: float, now: float) -> bool:
@@ -154,16 +149,8 @@ class FailureDetector:
     def _begin_outage(self, now: float) -> None:
         learned = self._learned
         learned.outage, self._probe_wait_s = True, self._p.outage_probe_s
-        self._outage_since = now
         self.not_before = now + self._probe_wait_s
         learned.limit, self.limit_before_cut = self.limit_before_cut or learned.limit, None
-
-    def outage(self, now: float) -> dict[str, float]:
-        """Return the part of a snapshot that says how old the outage is; zeros without one."""
-        if not self._learned.outage:
-            return {"outage_s": 0.0, "outage_wait_s": 0.0}
-        wait_s = max(0.0, self.not_before - now)
-        return {"outage_s": now - self._outage_since, "outage_wait_s": wait_s}
 
     def forget_outage(self) -> None:
         """End an outage: a pause does as much."""

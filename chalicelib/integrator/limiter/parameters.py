@@ -162,8 +162,7 @@ OUTAGE_MIN_FAILURES: Final = 6  # calls that fail in a row; fewer are no outage
 OUTAGE_ROUNDS: Final = 0.5  # * limit; the same at a limit above 12
 OUTAGE_CHANCE: Final = 1e-8  # probability of as many background failures in a row; no outage yet
 OUTAGE_PROBE_GROWTH: Final = 1.05  # factor; each outage probe waits longer than the last
-OUTAGE_PROBE_MAX_S: Final = 15.0  # s; longest wait between the probes of a short outage
-OUTAGE_PROBE_SHARE: Final = 0.025  # * the outage so far; the wait between probes of a long one
+OUTAGE_PROBE_MAX_S: Final = 15.0  # s; longest wait between outage probes
 RESUME_FACTOR: Final = 0.9  # * limit; where calls resume after an outage
 RESUME_FACTOR_AGAIN: Final = 0.5  # * limit; the same soon after an outage
 

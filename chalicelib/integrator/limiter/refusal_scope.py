@@ -153,7 +153,8 @@ class RefusalScope:
         learned = self._learned
         if self._trusted < NARROW_TRUSTED_CALLS:
             learned.rate = self._last_rate
-        self._wide_until = now + max(self._wide_for_s, WIDE_MIN_PAUSES * self._pause_s)
+        wide_s = max(self._wide_for_s, WIDE_MIN_PAUSES * self._pause_s)
+        self._wide_until = now + min(WIDE_MAX_S, wide_s)
         self._wide_for_s = min(WIDE_MAX_S, WIDE_GROWTH * self._wide_for_s)
 
     @property

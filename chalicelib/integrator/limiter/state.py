@@ -16,8 +16,6 @@ from chalicelib.integrator.limiter.parameters import (
 
 # Numbers whose stored name is another one: snapshots of earlier releases have it.
 _STORED_AS = {"base_log_latency": "base_latency"}
-# What snapshots of earlier releases lack; it begins with its default.
-_ADDED = ("outage_s", "outage_wait_s")
 
 
 class LimiterState(StrEnum):
@@ -56,8 +54,6 @@ class LearnedState:
     ceiling: float = bounded(NO_CEILING, 1, NO_CEILING, "calls; highest limit after failures")
     lowered_ceiling: float = bounded(NO_CEILING, 1, NO_CEILING, "calls; when it was last lowered")
     outage: bool = bounded(False, 0, 1, "yes or no")
-    outage_s: float = bounded(0, 0, 1e6, "s since the outage began")
-    outage_wait_s: float = bounded(0, 0, MAX_WAIT_S, "s until the next outage probe")
     rate: float = bounded(0, 0, 1e6, "calls/s; 0: no refusal so far")
     burst: float = bounded(-1, -1, 1e6, "calls; -1: unknown, and the rate a guess")
     first_calls: float = bounded(0, 0, 1e6, "calls of the first interval since the bucket was full")
@@ -79,15 +75,11 @@ class LearnedState:
 
     @classmethod
     def restore(cls, snapshot: object) -> "LearnedState | None":
-        """Return a snapshot's numbers, clamped to their bounds; None if any is missing.
-
-        Those of ``_ADDED`` may be missing.
-        """
+        """Return a snapshot's numbers, clamped to their bounds; None if any is missing."""
         learned = cls()
         for each in fields(cls):
             name = _STORED_AS.get(each.name, each.name)
-            missing = each.default if each.name in _ADDED else None
-            value = snapshot.get(name, missing) if isinstance(snapshot, dict) else None
+            value = snapshot.get(name) if isinstance(snapshot, dict) else None
             if not isinstance(value, (int, float)) or not isfinite(value):
                 return None
             low, high = each.metadata["low"], each.metadata["high"]

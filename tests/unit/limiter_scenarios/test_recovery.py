@@ -47,8 +47,8 @@ def stored_states() -> st.SearchStrategy[dict[str, float]]:
             if low > 0
             else st.floats(low, min(high, 100.0)),
         )
-    # A learned rate, a wait that is asked for, and the rare probes of a long outage are kept.
-    for name in ("rate", "pause_s", "outage_s", "outage_wait_s"):
+    # A learned rate, and a wait that is asked for, are kept.
+    for name in ("rate", "pause_s"):
         strategies[name] = st.just(0.0)
     return st.builds(LearnedState, **strategies).map(LearnedState.snapshot)
 

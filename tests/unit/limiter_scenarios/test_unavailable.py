@@ -1,7 +1,6 @@
 """The adaptive limiter after faults of minutes: Retry-After is no rate, and noise is no load."""
 
 import random
-from itertools import pairwise
 from statistics import fmean
 
 import pytest
@@ -67,23 +66,6 @@ def test_retry_after_of_minutes_is_kept(seconds: float) -> None:
     trace = run(Banning(20, 40, seconds, retry_after(seconds)), 3_600, cycle_s=60)
     assert trace.delivered(1_800, 3_600) > 0.5 * 20 * 1_800
     assert trace.failed(60, 3_600) < 40
-
-
-def test_ban_without_a_retry_after_ends() -> None:
-    """Probes become rarer the longer an outage lasts, over the runs of a minute, too."""
-    trace = run(Banning(20, 40, 45.0, Response(0.01, ok=False)), 4 * 3_600, cycle_s=60)
-    assert max(trace.ok_at) > 3_600
-
-
-def test_long_outage_is_probed_at_a_fortieth_of_its_duration() -> None:
-    hours = 3 * 3_600.0
-    legacy = WithOutages(pool(), [(30.0, hours, Response(0.01, ok=False))])
-    trace = run(legacy, hours + 400, cycle_s=60)
-    probes = [at for at in trace.failed_at if 3_600 < at < hours]
-    waits = [later - earlier for earlier, later in pairwise(probes)]
-    assert min(waits) >= 3_600 / 40 - 2
-    assert max(waits) <= hours / 40 + 2
-    assert min(at for at in trace.ok_at if at > hours) <= hours * (1 + 1 / 40) + 2
 
 
 @pytest.mark.parametrize("seed", range(3))
