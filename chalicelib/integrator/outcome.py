@@ -67,8 +67,10 @@ _FAILED = frozenset(
         *("denied", "maintenance", "refused", "rejected", "unavailable"),
     }
 )
-# Members with a status of HTTP.
-_STATUSES = frozenset({"code", "status", "statuscode"})
+# Members with a status of HTTP; ``code`` may have one, too.
+_STATUSES = frozenset({"status", "statuscode"})
+# Members that report an error if they are false.
+_VERDICTS = frozenset({"code", *_RESULTS, *_STATUSES})
 _ERROR_STATUS = re.compile(r"[45][0-9]{2}", re.ASCII)
 # Numbers and texts that some languages have in place of false.
 _FALSE = frozenset({"0", "f", "false", "n", "no"})
@@ -233,15 +235,23 @@ def _fault_of_success(
         return "its media type is that of an error"
     if status == _MULTI_STATUS:
         return "a status for each part of a request needs LEGACY_DELIVERED"
-    has_message = False
+    has_message = says_success = False
     for name, value in document.items():
         plain_name = name.lower().replace("_", "")
         if plain_name == "message":
-            has_message = True
+            has_message = says_success = True
             if not (isinstance(value, str) and value.strip().lower() == "success"):
                 return f'the "{name}" is not "success"'
+        elif plain_name in _SUCCESSES:
+            says_success = True
+            if _is_false(value):
+                return f'"{name}" reports an error'
         elif _reports_error(plain_name, value):
             return f'"{name}" reports an error'
+    if not says_success:  # else it may be the number of the punch
+        for name, value in document.items():
+            if name.lower() == "code" and _is_error_status(value):
+                return f'"{name}" reports an error'
     if needs_message and not has_message:
         return 'it has no "message", and LEGACY_DELIVERED does not hold'
     return None
@@ -254,13 +264,18 @@ def _reports_error(name: str, value: object) -> bool:
         name: its name, in lower case and without underscores.
         value: its value.
     """
-    if name in _RESULTS and isinstance(value, str) and value.strip().lower() in _FAILED:
-        return True
-    if name in _STATUSES:
-        return value is False or _is_error_status(value)
-    if name in _SUCCESSES:
-        return value in (False, 0) or (isinstance(value, str) and value.strip().lower() in _FALSE)
-    return name in _ERRORS and not _is_nothing(value)
+    text = value.strip().lower() if isinstance(value, str) else None
+    return (
+        (name in _VERDICTS and (value is False or text == "false"))
+        or (name in _RESULTS and text in _FAILED)
+        or (name in _STATUSES and _is_error_status(value))
+        or (name in _ERRORS and not _is_nothing(value))
+    )
+
+
+def _is_false(value: object) -> bool:
+    """Return whether a JSON value is false, 0, or a text for it."""
+    return value in (False, 0) or (isinstance(value, str) and value.strip().lower() in _FALSE)
 
 
 def _is_error_status(value: object) -> bool:

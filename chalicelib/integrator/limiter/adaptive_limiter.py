@@ -70,6 +70,7 @@ class AdaptiveLimiter:
         # No success since the last refusal: the next run begins as after a pause.
         least_s = MIN_PAUSE_S if self._rate.is_refused else 0.0
         snapshot["pause_s"] = max(least_s, self._rate.not_before - self._clock())
+        snapshot["check_s"] = self._scope.check_s(self._clock())
         snapshot["wide_s"] = self._scope.wide_s(self._clock())
         return snapshot
 

@@ -199,6 +199,7 @@ EARLY_CALL_S: Final = (
     1.0  # s; the early call is sent so long after the pause began, or in its middle
 )
 SURPRISES: Final = 3  # pauses; after as many that do not concern all calls, the rate does not count
+LONG_PAUSE_S: Final = 60.0  # s; so late in a longer pause one call checks it
 EARLY_CALL_MAX_SKIPPED: Final = 5  # pauses; most in a row without an early call
 NARROW_CALLS: Final = 12  # calls; as many show whether most are refused
 NARROW_MAX_SHARE: Final = 0.5  # share of refused calls; above it all calls are concerned

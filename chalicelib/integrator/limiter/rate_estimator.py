@@ -184,6 +184,14 @@ class RateEstimator:
         """Prolong the present pause."""
         self.not_before = self._last_sent_at = max(self.not_before, not_before)
 
+    def shorten(self, until: float) -> None:
+        """End the present pause sooner; what its refusal teaches stays."""
+        if until < self.not_before:
+            self.not_before = self._last_sent_at = until
+            self._began_at = min(self._began_at, until)  # a run may begin in a pause
+            if self._refused_at is not None:
+                self._pause_s = min(self._pause_s, until - self._refused_at)
+
     def forgive(self, now: float) -> None:
         """End the present pause, and learn nothing from the refusal that began it."""
         self._refused_at, self._is_ahead = None, False

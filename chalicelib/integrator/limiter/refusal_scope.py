@@ -6,7 +6,8 @@ To pause all calls for these would idle the legacy.
 
 A Retry-After of 30 s that concerns all calls means: none is accepted for 30 s. So it does not
 concern all calls if one that was sent later is delivered meanwhile. Calls show it that were in
-flight with the refused one; without them, one call is sent early in the pause.
+flight with the refused one; without them, one call is sent early in the pause. In a pause of more
+than a minute one is sent after a minute in any case: if it is delivered, the pause ends.
 
 - *Wide*, the default: a refusal pauses all calls, and ``RateEstimator`` learns from it.
 - *Narrow*: a refusal is a failure among others, and ``FailureDetector`` judges its cause. The
@@ -20,6 +21,8 @@ from chalicelib.integrator.limiter.parameters import (
     EARLY_CALL_MAX_SKIPPED,
     EARLY_CALL_MIN_PAUSE_S,
     EARLY_CALL_S,
+    LONG_PAUSE_S,
+    MAX_WAIT_S,
     NARROW_CALLS,
     NARROW_LOAD_SHARE,
     NARROW_MAX_SHARE,
@@ -51,7 +54,7 @@ class RefusalScope:
         self._early_sent_at: float | None = None
         self._skipped = self._to_skip = 0  # pauses without an early call, since one was refused
         self._refused_sent_at: float | None = None  # of the call that began the pause
-        self._pause_s, self._paused_until = 0.0, now
+        self._pause_s, self._paused_at, self._paused_until = 0.0, now, now
         self._is_surprise, self._surprises = False, 0
         self._delivered = self._refused = 0  # of the calls sent after it
         self._calls = 0.0  # since the scope is narrow; these and the refused ones among them fade
@@ -60,10 +63,19 @@ class RefusalScope:
         self._wide_until = now + learned.wide_s
         self._wide_for_s = WIDE_MIN_S
         self._last_rate = 0.0  # the learned rate before the scope became narrow
+        if learned.check_s:  # the run before has ended in a long pause
+            self.early_call_at = now + learned.check_s
+            self._refused_sent_at, self._pause_s = -math.inf, MAX_WAIT_S
+            self._paused_at = self.early_call_at - LONG_PAUSE_S
+            self._paused_until = now + learned.pause_s
 
     def wide_s(self, now: float) -> float:
         """Return for how long refusals concern all calls without a further trial."""
         return max(0.0, self._wide_until - now)
+
+    def check_s(self, now: float) -> float:
+        """Return the time until a call checks the present pause; 0 if none does."""
+        return max(0.0, self.early_call_at - now) if self.early_call_at < math.inf else 0.0
 
     def on_start(self, now: float) -> bool:
         """Count a call that is sent; return whether it is an early call, which has no pace."""
@@ -86,8 +98,9 @@ class RefusalScope:
         if self._rate.on_refusal(now, sent_at, pause_s):
             self._is_surprise = is_surprise
             self._refused_sent_at = sent_at
-            self._pause_s, self._paused_until = pause_s, now + pause_s
+            self._pause_s, self._paused_at, self._paused_until = pause_s, now, now + pause_s
             self._delivered = self._refused = 0
+            self.early_call_at = now + LONG_PAUSE_S if pause_s > LONG_PAUSE_S else math.inf
             # An early call would take a token from a bucket that the learned rate explains.
             if pause_s < EARLY_CALL_MIN_PAUSE_S or not is_surprise or now < self._wide_until:
                 return
@@ -115,7 +128,12 @@ class RefusalScope:
         is_early = self._is_early(sent_at)
         if not (is_early or self._delivered >= NARROW_CALLS or not in_flight):
             return
-        if now < self._wide_until or self._delivered <= self._refused:
+        if self._delivered <= self._refused:
+            return
+        if self._pause_s > LONG_PAUSE_S:
+            self._paused_until = max(now, self._paused_at + LONG_PAUSE_S)
+            self._rate.shorten(self._paused_until)
+        if now < self._wide_until:
             return
         if self._is_surprise:
             self._to_skip = 0

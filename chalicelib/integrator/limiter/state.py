@@ -6,6 +6,7 @@ from math import exp, isfinite, log
 
 from chalicelib.integrator.limiter.parameters import (
     GUESS_DOUBLING_S,
+    LONG_PAUSE_S,
     MAX_LATENCY_S,
     MAX_WAIT_S,
     MIN_LATENCY_S,
@@ -16,6 +17,8 @@ from chalicelib.integrator.limiter.parameters import (
 
 # Numbers whose stored name is another one: snapshots of earlier releases have it.
 _STORED_AS = {"base_log_latency": "base_latency"}
+# What snapshots of earlier releases lack; it begins with its default.
+_ADDED = ("check_s",)
 
 
 class LimiterState(StrEnum):
@@ -61,6 +64,7 @@ class LearnedState:
     rate_age_s: float = bounded(0, 0, 1e6, "s of sending since the rate was learned")
     rate_doubling_s: float = bounded(GUESS_DOUBLING_S, 0.1, 1e6, "s of sending")
     pause_s: float = bounded(0, 0, MAX_WAIT_S, "s that the next call must wait")
+    check_s: float = bounded(0, 0, LONG_PAUSE_S, "s until a call checks this pause; 0: none does")
     rested_s: float = bounded(0, 0, 1e6, "s from the last refusal to the end of its pause; 0: none")
     wide_s: float = bounded(0, 0, WIDE_MAX_S, "s in which a Retry-After concerns all calls")
 
@@ -75,11 +79,15 @@ class LearnedState:
 
     @classmethod
     def restore(cls, snapshot: object) -> "LearnedState | None":
-        """Return a snapshot's numbers, clamped to their bounds; None if any is missing."""
+        """Return a snapshot's numbers, clamped to their bounds; None if any is missing.
+
+        Those of ``_ADDED`` may be missing.
+        """
         learned = cls()
         for each in fields(cls):
             name = _STORED_AS.get(each.name, each.name)
-            value = snapshot.get(name) if isinstance(snapshot, dict) else None
+            missing = each.default if each.name in _ADDED else None
+            value = snapshot.get(name, missing) if isinstance(snapshot, dict) else None
             if not isinstance(value, (int, float)) or not isfinite(value):
                 return None
             low, high = each.metadata["low"], each.metadata["high"]

@@ -280,3 +280,28 @@ def test_bug_in_a_request_is_an_outage_and_the_next_request_can_succeed(endpoint
     endpoint.fault = None
     endpoint.now += 1
     assert endpoint.current().text == "token-2"
+
+
+def test_doubted_token_is_used_until_another_one_arrives(endpoint: Endpoint) -> None:
+    token = endpoint.current()
+    endpoint.cache.report_accepted()
+    endpoint.fault = TokenError("down")
+    endpoint.cache.doubt(token)
+    endpoint.wait_for_requests(2)
+    assert endpoint.current() is token
+    endpoint.fault = None
+    endpoint.now += 60
+    assert endpoint.current() is token
+    endpoint.wait_for_requests(3)
+    assert endpoint.current().text == "token-3"
+
+
+def test_doubts_renew_ever_more_rarely(endpoint: Endpoint) -> None:
+    endpoint.lifetime_s = 1e6
+    for _ in range(600):
+        token = endpoint.current()
+        endpoint.cache.report_accepted()
+        endpoint.cache.doubt(token)
+        endpoint.now += 0.1
+        endpoint.wait_for_requests(endpoint.requests)
+    assert 2 <= endpoint.requests <= 10

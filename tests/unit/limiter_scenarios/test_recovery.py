@@ -48,7 +48,7 @@ def stored_states() -> st.SearchStrategy[dict[str, float]]:
             else st.floats(low, min(high, 100.0)),
         )
     # A learned rate, and a wait that is asked for, are kept.
-    for name in ("rate", "pause_s"):
+    for name in ("rate", "pause_s", "check_s"):
         strategies[name] = st.just(0.0)
     return st.builds(LearnedState, **strategies).map(LearnedState.snapshot)
 

@@ -45,6 +45,18 @@ def test_retry_after_of_some_calls_does_not_idle_the_legacy(share: float, second
         assert len(trace.failed_at) < 1.3 * share / (1 - share) * len(trace.ok_at)
 
 
+@pytest.mark.parametrize("share", [0.02, 0.1])
+@pytest.mark.parametrize("seconds", [90.0, 300.0])
+def test_retry_after_of_minutes_of_some_calls_idles_the_legacy_for_one(
+    seconds: float, share: float
+) -> None:
+    """Runs of a quarter of an hour, as on AWS; each has to find out whom a refusal concerns."""
+    pool, rng = WorkerPool(20, 0.1, 40), random.Random(4)
+    refusal = retry_after(seconds)
+    trace = run(lambda now: refusal if rng.random() < share else pool(now), 3_600, cycle_s=900)
+    assert trace.delivered(0, 3_600) > 0.3 * CAPACITY * 3_600
+
+
 @pytest.mark.parametrize("seconds", [1.0, 5.0, 30.0])
 def test_retry_after_of_all_calls_is_hardly_ever_cut_short(seconds: float) -> None:
     legacy = WithOutages(WorkerPool(20, 0.1, 40), [(10.0, 250.0, retry_after(seconds))])

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, cast
 
 from chalicelib import telemetry
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 # none was refused for twice the longest. An operator may rotate the legacy's side first.
 _FIRST_REREAD_S = 5.0
 _LONGEST_REREAD_S = 60.0
-# The statuses of a token that is refused. By RFC 6750, section 3.1, it is 401, but some gateways
-# send 403 for a token that was revoked. Renewals are bounded, should it mean something else.
-_TOKEN_REFUSED = (401, 403)
 # The token endpoint may take this long, or as long as a call may. Its thread delays no other.
 _MIN_TOKEN_TIMEOUT_S = 10.0
 
@@ -142,8 +140,11 @@ class SharedCredentials:
             Whether a call with what ``current`` returns now is worth a try at once.
         """
         self._reread_if_due(used.credentials)
-        if self._tokens and used.token and status in _TOKEN_REFUSED:
+        if self._tokens and used.token and status == HTTPStatus.UNAUTHORIZED:  # RFC 6750, 3.1
             return self._tokens.report_refused(used.token)
+        # Some gateways send 403 for a token that was revoked. It may as well concern the record.
+        if self._tokens and used.token and status == HTTPStatus.FORBIDDEN:
+            self._tokens.doubt(used.token)
         return False
 
     def _combine(self, token: Token | None) -> CallCredentials:

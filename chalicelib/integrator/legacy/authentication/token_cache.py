@@ -72,8 +72,8 @@ class TokenCache:
         self._refused_at = -math.inf  # when a token was last renewed because it was refused
         self._renewal_interval_s = _FIRST_RENEWAL_INTERVAL_S
         self._has_accepted = False  # since that renewal
-        # How often the client's credentials have changed: by now, and when the newest token was
-        # requested.
+        # How often another token was wanted in place of a valid one: by now, and when the newest
+        # was requested.
         self._changes = self._changes_of_newest = 0
 
     def prepare(self) -> None:
@@ -112,6 +112,16 @@ class TokenCache:
                 self._token, self._next = self._next, None
                 self._request_if_needed()
             return True
+
+    def doubt(self, token: Token) -> None:
+        """Tell that the legacy refused a call, perhaps for its token: request another one.
+
+        Until that arrives, calls use this one: the refusal may concern the call's record.
+        """
+        with self._lock:
+            if token is self._token and self._next is None and self._may_renew():
+                self._changes += 1
+                self._request_if_needed()
 
     def _may_renew(self) -> bool:
         """Return whether a refused token may be renewed now, and note that it is.
