@@ -333,11 +333,15 @@ class Settings:
         1.0, "Delay after the first failed attempt. It doubles with each further attempt.", 0, 3_600
     )
     retry_max_s: float = setting(
-        3_600.0, "Maximum delay after a failed or refused attempt.", 0, 86_400
+        3_600.0,
+        "Maximum delay after a failed or refused attempt, unless the legacy system asks for more.",
+        0,
+        86_400,
     )
     overload_retry_max_s: float = setting(
         60.0,
-        "Maximum delay after an attempt for which the legacy system was overloaded.",
+        "Maximum delay after an attempt for which the legacy system was overloaded, unless it asks"
+        " for more or the call took longer.",
         0,
         86_400,
     )

@@ -3,7 +3,8 @@
 Invariant: a lease expires on its own, so nothing has to clean up after a holder that died.
 
 Every instant comes from the database's clock, so no machine's clock matters. If that clock was
-ahead for a while, a lease of that time may reach further than the longest of its name: it is over.
+ahead for a while, a lease of that time may reach further than the longest of its name may. Then it
+counts as expired.
 """
 
 from dataclasses import dataclass

@@ -89,6 +89,20 @@ def test_pause_after_retry_after_continues_in_the_next_run() -> None:
     assert successor.not_before == 37.0
 
 
+@pytest.mark.parametrize(("asked_s", "early_at"), [(30.0, 130.0), (240.0, 160.0)])
+def test_long_pause_is_checked_in_the_next_run(asked_s: float, early_at: float) -> None:
+    now = 99.0
+    limiter = adaptive(lambda: now)
+    limiter.on_start()
+    now = 100.0
+    limiter.on_retry_after(asked_s)
+    limiter.on_result(False, 1.0, 1)
+    now = 110.0
+    successor = adaptive(lambda: now)
+    successor.restore(limiter.snapshot())
+    assert successor.not_before == pytest.approx(early_at)
+
+
 def test_snapshot_during_a_tentative_cut_has_the_lower_limit() -> None:
     limiter = adaptive(lambda: 0.0)
     first = limiter.limit

@@ -269,8 +269,8 @@ class LegacyConnection:
         Only the body of a 2xx says whether the record was accepted. If the body of any other
         response breaks off, times out or is too long, its status is enough. But the status may be
         that of a challenge of Digest: libcurl answers it in the same transfer, which then broke
-        off. And a record that was not sent is neither delivered nor refused, whatever is said to
-        the request without it.
+        off. And a record that was not sent is neither delivered nor refused: the response is that
+        to a request without it.
         """
         fields = final_fields(bytes(self._response.head))
         is_broken = error not in _WHOLE

@@ -74,8 +74,9 @@ class RefusalScope:
         return max(0.0, self._wide_until - now)
 
     def check_s(self, now: float) -> float:
-        """Return the time until a call checks the present pause; 0 if none does."""
-        return max(0.0, self.early_call_at - now) if self.early_call_at < math.inf else 0.0
+        """Return the time until a call checks the present long pause; 0 if none does."""
+        is_checked = self._pause_s > LONG_PAUSE_S and self.early_call_at < math.inf
+        return max(0.0, self.early_call_at - now) if is_checked else 0.0
 
     def on_start(self, now: float) -> bool:
         """Count a call that is sent; return whether it is an early call, which has no pace."""
