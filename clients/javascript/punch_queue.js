@@ -60,7 +60,8 @@ export class PunchQueue extends EventTarget {
     const punch = JSON.parse(JSON.stringify({ ...fields, includedAt: at })) // throws what could never be sent
     const key = `${punch.employerId}/${punch.employeeId}/${punch.includedAt}`
     const durable = await this.#storage.put({ key, punch, state: 'pending' })
-    this.#waits.delete(key)
+    // It may have been sent and told to wait while its storage was slow. Only one that was accepted before is due again.
+    if (this.#waits.get(key) === Infinity) this.#waits.delete(key)
     this.#wake()
     return { key, punch, durable }
   }

@@ -297,6 +297,25 @@ describe('a queue of punches', { concurrency: 8 }, () => {
     assert.deepEqual([employees(await queue.refused()), queue.events[0][1].message], [[7], 'no list'])
   })
 
+  test('a punch that is told to wait before its slow storage has answered waits', async (t) => {
+    const server = await serve(t, (punches) => ({ body: punches.map(() => error('InTheFuture')) }))
+    const storage = storageOf([])
+    const { put } = storage
+    let isAnswered = false
+    storage.put = async (entry) => {
+      await put(entry)
+      if (!entry.error) await until(() => isAnswered, 'a refusal')
+      return true
+    }
+    const queue = queueTo(t, server.url, { storage })
+    queue.addEventListener('waiting', () => { isAnswered = true })
+    const punched = queue.punch(punchOf(7, { includedAt: new Date(Date.now() + 3_600_000).toISOString() }))
+    await queue.flush()
+    await punched
+    await queue.flush()
+    assert.equal(server.requests.length, 1)
+  })
+
   test('requests stay within 100 punches and 64 KB', async (t) => {
     const server = await serve(t, all)
     const queue = queueTo(t, server.url)
