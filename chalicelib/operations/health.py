@@ -21,7 +21,7 @@ from chalicelib.telemetry import OBSERVED, event
 # The first page of a scan gives the ages; beyond it, the count is an estimate.
 _MAX_BUFFERED = 1_000
 # Postgres counts this many in a fraction of a second; beyond it, the count is an estimate.
-_MAX_REPLICATED = 50_000
+_MAX_IN_POSTGRES = 50_000
 # If more records pass in a minute, the numbers of the last minute are lower bounds.
 _MAX_RECENT = 50_000
 
@@ -46,13 +46,14 @@ def stages(
     """
     until = time.monotonic() + timeout_s
 
-    def replica() -> dict[str, Any]:
-        counts = store().stages(_MAX_REPLICATED, timeout_s)
+    def postgres() -> dict[str, Any]:
+        counts = store().stages(_MAX_IN_POSTGRES, timeout_s)
         return counts | (store().flow(_MAX_RECENT, timeout_s) if with_flow else {})
 
+    # ``replica`` is Postgres: clients know it by this name.
     measurements = {
         "buffer": begin(lambda: buffer().pending(_MAX_BUFFERED), "The buffer"),
-        "replica": begin(replica, "Postgres"),
+        "replica": begin(postgres, "Postgres"),
     }
     described = {name: _described(each, until) for name, each in measurements.items()}
     healthy = all(stage["status"] == "ok" for stage in described.values())
@@ -78,20 +79,20 @@ def observe(stages: Mapping[str, Any]) -> None:
 
     An alarm detects a missing metric. ``estimated`` names the metrics that are not counted.
     """
-    buffer, replica = stages["buffer"], stages["replica"]
-    estimated = {*replica.get("estimated", ())} & {"waiting", "parked", "quarantined"}
+    buffer, postgres = stages["buffer"], stages["replica"]
+    estimated = {*postgres.get("estimated", ())} & {"waiting", "parked", "quarantined"}
     if buffer.get("estimated"):
         estimated.add("buffered")
     metrics: dict[str, Any] = {"status": stages["status"], "estimated": sorted(estimated)}
     if "waiting" in buffer:
         metrics |= {"buffered": buffer["waiting"], "buffered_age_s": _oldest_age_s(buffer)}
-    if "waiting" in replica:
+    if "waiting" in postgres:
         metrics |= {
-            "waiting": sum(replica["waiting"].values()),
-            "waiting_age_s": _oldest_age_s(replica),
-            "parked": replica["parked"],
-            "quarantined": replica["quarantined"],
-            "unpartitioned": replica["unpartitioned"],
+            "waiting": sum(postgres["waiting"].values()),
+            "waiting_age_s": _oldest_age_s(postgres),
+            "parked": postgres["parked"],
+            "quarantined": postgres["quarantined"],
+            "unpartitioned": postgres["unpartitioned"],
         }
     event(OBSERVED, **metrics)
 
