@@ -290,8 +290,8 @@ class Settings:
     )
     limit_policy: str = setting(
         "adaptive",
-        "Policy that sets the limit of concurrent calls (docs/limit.md): adaptive, or classic (the"
-        " founding rule).",
+        "Policy that sets the limit of concurrent calls: adaptive, or classic (the project's first"
+        " rule: docs/limit.md).",
         choices=("adaptive", "classic"),
     )
     limit_parameters: str = setting(
@@ -324,8 +324,9 @@ class Settings:
     )
     max_attempts: int = setting(
         8,
-        "Number of attempts after which a record is parked. "
-        "Calls count only while others are delivered.",
+        "Least number of attempts after which a record is parked. Calls count only while others"
+        " are delivered. It takes more attempts while records that are delivered in the end often"
+        " fail first (docs/decisions/0024).",
         1,
         1_000,
     )
@@ -348,7 +349,8 @@ class Settings:
 
     odata_database_url: str = setting(
         "",
-        "The same for OData queries, for example with a read-only role. Empty: DATABASE_URL.",
+        "As DATABASE_URL, but for OData queries, for example with a read-only role."
+        " Empty: DATABASE_URL.",
         by_reference=True,
     )
     odata_page: int = setting(100, "Page size if the client sends no preference.", 1, 10_000)
@@ -409,7 +411,8 @@ class Settings:
         by_reference=True,
     )
     jwks_url: str = setting(
-        "", "URL of the issuer's JWKS, for RS256 and ES256 tokens. Replaces JWT_KEY."
+        "",
+        "URL of the issuer's JWKS, for RS256 and ES256 tokens. Not together with JWT_KEY.",
     )
     jwks_table: str = setting(
         "",
