@@ -43,15 +43,13 @@ def first_id(included_at: datetime) -> uuid.UUID:
     return uuid.UUID(int=_prefix(_microseconds(included_at) // 1_000))
 
 
-def end_id(included_at: datetime, *, inclusive: bool = False) -> uuid.UUID:
+def end_id(included_at: datetime) -> uuid.UUID:
     """Return the bound below which the ids of all punches before this instant are.
 
-    With ``inclusive``, those of punches at this instant are below it as well. Ids have no
-    microseconds, so the bound is that of a whole millisecond. Punches before 1970 have the ids of
-    the first millisecond of 1970.
+    Ids have no microseconds, so the bound is that of a whole millisecond. Punches before 1970 have
+    the ids of the first millisecond of 1970.
     """
-    microseconds = _microseconds(included_at)
-    milliseconds = microseconds // 1_000 + 1 if inclusive else -(-microseconds // 1_000)
+    milliseconds = -(-_microseconds(included_at) // 1_000)
     return uuid.UUID(int=_prefix(max(1, milliseconds)))
 
 
