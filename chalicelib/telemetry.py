@@ -122,7 +122,7 @@ def event(message: str, level: int = logging.INFO, **fields: Any) -> None:
         )
 
 
-def audit(message: str, level: int = logging.INFO, **fields: Any) -> None:
+def audit(message: str, level: int, **fields: Any) -> None:
     """Log one event of an operator command, at every LOG_LEVEL."""
     audit_logger.log(level, message, extra={"fields": fields})
 

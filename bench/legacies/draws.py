@@ -21,6 +21,7 @@ from bench.legacies.models import (
 
 CALLS = 5_000
 """Approximate calls of a scenario."""
+_LONGEST_S = 200.0
 
 Schedule = list[tuple[float, int, float]]
 """Time, workers and mean service time in s."""
@@ -65,9 +66,9 @@ class Draw(random.Random):
         return max(2, round(count * self.uniform(0.25, 2.0)))
 
 
-def duration(rate: float, least: float = 25.0, most: float = 200.0) -> float:
+def duration(rate: float, least: float = 25.0) -> float:
     """Return the seconds for some thousands of calls."""
-    return min(most, max(least, CALLS / rate))
+    return min(_LONGEST_S, max(least, CALLS / rate))
 
 
 def pool_limit(count: int, mean_s: float, queue: int) -> float:

@@ -32,15 +32,12 @@ class CallPool:
 
     Args:
         endpoint: the legacy.
-        max_queue_s: how long a call may wait for its thread. A call that waited longer is not sent
-            any more: its lease could expire during the call.
     """
 
-    def __init__(self, endpoint: LegacyEndpoint, *, max_queue_s: float = 1.0) -> None:
+    def __init__(self, endpoint: LegacyEndpoint) -> None:
         self.call_timeout_s = endpoint.call_timeout_s
         self.in_flight: dict[str, Claimed] = {}  # by record id
         self._endpoint = endpoint
-        self._max_queue_s = max_queue_s
         self._finished: queue.SimpleQueue[list[FinishedCall]] = queue.SimpleQueue()
         self._shared = ConnectionStats()
         self._threads: list[CallThread] = []
@@ -93,7 +90,7 @@ class CallPool:
         if len(self._threads) == _MAX_THREADS or (idlest and idlest.calls < _CALLS_PER_THREAD):
             return idlest
         try:
-            thread = CallThread(self._endpoint, self._shared, self._finished.put, self._max_queue_s)
+            thread = CallThread(self._endpoint, self._shared, self._finished.put)
             thread.start()
         except (RuntimeError, OSError) as error:  # the system's limits of threads and of files
             telemetry.event("cannot start a thread", level=logging.WARNING, reason=str(error))

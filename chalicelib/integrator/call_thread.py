@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 THREAD_NAME = "call-thread"
 _LONGEST_WAIT_S = 60.0
+# A call that has waited longer for its thread is not sent: its lease could expire during the call.
+_MAX_QUEUED_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,6 @@ class CallThread:
         endpoint: the legacy.
         shared: what the threads of the pool share about connections.
         on_finished: takes calls that have ended.
-        max_queue_s: see ``CallPool``.
 
     Attributes:
         calls: how many calls the pool has handed over and not yet collected. Only the pool uses it.
@@ -89,11 +90,9 @@ class CallThread:
         endpoint: LegacyEndpoint,
         shared: ConnectionStats,
         on_finished: Callable[[list[FinishedCall]], None],
-        max_queue_s: float,
     ) -> None:
         self.calls = 0
         self._on_finished = on_finished
-        self._max_queue_s = max_queue_s
         self._queued: deque[StartedCall] = deque()
         self._open: dict[pycurl.Curl, _OpenCall] = {}  # by the handle of the transfer
         self._paused: list[_OpenCall] = []
@@ -180,7 +179,7 @@ class CallThread:
     def _begin(self, started: StartedCall) -> None:
         now = time.monotonic()
         queued_s = now - started.sent_at
-        if queued_s > self._max_queue_s:
+        if queued_s > _MAX_QUEUED_S:
             log = "Not sent: no thread was free in time."
             result = CallResult(Outcome.OVERLOADED, queued_s, log=log)
             self._finished.append(started.finish(result))

@@ -15,6 +15,7 @@ from chalicelib.journal.journal_lines import delivery_lines
 from chalicelib.postgres.delivery_outbox import DeliveryOutbox
 from chalicelib.record_id import BEFORE_ALL_IDS
 
+# Most deliveries of one file.
 _BATCH = 10_000
 # The time kept for the last batch, beyond the time-out of the journal.
 _MARGIN_S = 5.0
@@ -25,8 +26,6 @@ def journal_deliveries(
     journal: Journal,
     remaining_s: Callable[[], float],
     timeout_s: float,
-    *,
-    batch: int = _BATCH,
 ) -> int:
     """Write the deliveries of the outbox to the journal, and return how many there were.
 
@@ -35,7 +34,6 @@ def journal_deliveries(
         journal: the destination.
         remaining_s: returns the time left. What it does not suffice for is left to the next run.
         timeout_s: how long to wait for the journal.
-        batch: most deliveries of one file.
 
     Raises:
         UnavailableError: a store did not answer. Deliveries that are not journaled stay in the
@@ -43,7 +41,7 @@ def journal_deliveries(
     """
     count, after = 0, BEFORE_ALL_IDS
     while remaining_s() > timeout_s + _MARGIN_S:
-        deliveries = outbox.next(after, batch)
+        deliveries = outbox.next(after, _BATCH)
         if not deliveries:
             break
         lines = delivery_lines(deliveries)
@@ -51,6 +49,6 @@ def journal_deliveries(
         ids = [record_id for record_id, _ in deliveries]
         outbox.remove(ids)
         count, after = count + len(ids), ids[-1]
-        if len(ids) < batch:
+        if len(ids) < _BATCH:
             break
     return count

@@ -155,7 +155,7 @@ class PointRecordStore:
         with self._database.transaction(statement_timeout_s=timeout_s) as connection:
             return count_stages(connection, max_count)
 
-    def flow(self, max_count: int, timeout_s: float | None = None) -> dict[str, Any]:
+    def flow(self, max_count: int, timeout_s: float) -> dict[str, Any]:
         """Return what passed in the last minute, and why not; see ``stage_flow.describe_flow``.
 
         Arguments and errors are those of ``stages``.

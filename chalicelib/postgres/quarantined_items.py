@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib.errors import NotFoundError
-from chalicelib.point_record import MAX_INT64
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.documents import Document, insert_documents, log_posts
 from chalicelib.postgres.point_records import Added
@@ -35,7 +34,7 @@ class QuarantinedItems:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def listed(self, before: int = MAX_INT64) -> list[dict[str, Any]]:
+    def listed(self, before: int) -> list[dict[str, Any]]:
         """Return a hundred items of the quarantine, the latest first.
 
         The text of an item is cut after 8,000 characters; ``is_cut`` is true then.
