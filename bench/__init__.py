@@ -5,8 +5,10 @@
 - The whole stack: ``burst``.
 - Intake: ``intake``, ``identity`` and ``refusals``.
 - Replication: ``replication``, ``replication_cpu`` and ``replication_settings``.
-- Integration: ``integration``, ``integration_backlog`` and ``integration_cpu``.
+- Integration: ``integration``, ``integration_backlog``, ``integration_cpu`` and
+  ``integration_own``.
 - Queries: ``odata``.
+- Postgres with years of records: ``years``.
 - The limiter, in virtual time: ``legacies`` simulates legacies, ``evolve`` finds parameters.
 
 What they share:

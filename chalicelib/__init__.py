@@ -19,7 +19,7 @@ Around the way of a record:
 - ``settings`` defines every setting.
 - ``openapi`` describes the routes other than OData.
 - ``web`` and ``identity`` are the HTTP edge and the authentication of all routes.
-- ``dynamodb`` has the clients of DynamoDB, which only the buffer uses.
+- ``dynamodb`` has the clients of DynamoDB, for the buffer and the table of the issuer's keys.
 - ``find_record`` reads one record from the buffer or Postgres; ``bounded_call`` bounds how long it
   waits for either.
 - ``operations`` has what operators use: health, reconciliation, replay, quarantine, audit.

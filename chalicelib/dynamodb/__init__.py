@@ -11,5 +11,6 @@
 - ``dynamodb_error``: the error of a call, and how to retry it.
 - ``retries``: how often and when to retry.
 
-``chalicelib.buffer`` and ``chalicelib.identity.key_table`` are the only users.
+``chalicelib.container`` connects. The only users are ``chalicelib.buffer``,
+``chalicelib.buffered_items`` and ``chalicelib.identity.key_table``.
 """
