@@ -23,6 +23,7 @@ from rich.table import Table
 import app
 from bench.engines import engines, service_on
 from bench.intake import make_body, make_event
+from bench.punches import random_id
 from chalicelib.errors import PunchClockError
 from chalicelib.identity.authenticator import Authenticator, SharedKey, TokenRequirements
 from chalicelib.identity.issuer_keys import IssuerKeys
@@ -32,7 +33,6 @@ from chalicelib.odata.request import ODataRequest
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from local.postgres import random_id
 from local.tokens import make_token
 
 _ROUNDS = 7

@@ -13,11 +13,11 @@ from rich.table import Table
 
 from bench.engines import Engines, engines
 from bench.integration import empty, fill, integrate, put_settings
+from bench.punches import random_id
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import Status
 from chalicelib.postgres.claims import Claims
 from chalicelib.postgres.settlements import Sample, Settlement
-from local.postgres import random_id
 from local.services import start_legacy
 
 _WAITING = (10_000, 100_000, 1_000_000)

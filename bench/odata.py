@@ -24,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.engines import Engines, engines
+from bench.punches import random_id
 from chalicelib.odata.language.parser import Bounds
 from chalicelib.odata.model import POINT_RECORD
 from chalicelib.odata.query.parse_query import QueryLimits, parse_query
@@ -34,7 +35,6 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from local.postgres import random_id
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 _PAIRS = 400

@@ -1,4 +1,4 @@
-"""Generate distinct, valid punches for the benchmarks."""
+"""Make up records: distinct, valid punches, and ids for those that SQL makes."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -23,3 +23,10 @@ def punch() -> PointRecord:
         "accuracyMeters": 12.5,
     }
     return parse(body, instant, clock_skew_s=60)
+
+
+def random_id(instant: str) -> str:
+    """Return the SQL of a random id for a record whose ``included_at`` is this SQL, since 1970."""
+    milliseconds = f"CAST(floor(extract(epoch FROM {instant}) * 1000) AS bigint)"
+    rest = "right(replace(CAST(gen_random_uuid() AS text), '-', ''), 20)"
+    return f"CAST(lpad(to_hex({milliseconds}), 12, '0') || {rest} AS uuid)"

@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.engines import postgres_with_tables
+from bench.punches import random_id
 from chalicelib.instant import month_of, to_text
 from chalicelib.odata.plain_record import record_json
 from chalicelib.odata.reads import ODataService
@@ -45,7 +46,6 @@ from chalicelib.postgres.read_session import ReadSession
 from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from local.postgres import random_id
 
 SIZES = [int(each) for each in os.environ.get("SIZES", "100000,1000000,10000000").split(",")]
 _MONTHS = 60

@@ -201,10 +201,3 @@ def _accepts_connections(port: int, password: str) -> bool:
     except (InterfaceError, DatabaseError, OSError):
         return False
     return True
-
-
-def random_id(instant: str) -> str:
-    """Return the SQL of a random id for a record whose ``included_at`` is this SQL, since 1970."""
-    milliseconds = f"CAST(floor(extract(epoch FROM {instant}) * 1000) AS bigint)"
-    rest = "right(replace(CAST(gen_random_uuid() AS text), '-', ''), 20)"
-    return f"CAST(lpad(to_hex({milliseconds}), 12, '0') || {rest} AS uuid)"

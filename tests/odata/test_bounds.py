@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from bench.punches import random_id
 from chalicelib.errors import InvalidError, UnavailableError
 from chalicelib.odata.pending import PendingRecords
 from chalicelib.odata.reads import ODataService
@@ -19,7 +20,7 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from local.postgres import Postgres, random_id
+from local.postgres import Postgres
 from tests.conftest import connect, create_database
 from tests.support.odata.client import ROOT, Client
 from tests.support.tokens import INTEGRATION

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.punches import random_id
 from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.partitions import keep_partitions
@@ -14,7 +15,7 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from chalicelib.settings import Settings
-from local.postgres import Postgres, random_id
+from local.postgres import Postgres
 from tests.conftest import connect, create_database
 from tests.support.odata.client import Client
 from tests.support.tokens import INTEGRATION

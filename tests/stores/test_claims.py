@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
+from bench.punches import random_id
 from chalicelib.point_record import Status, parse, to_json
 from chalicelib.postgres.claims import _CLAIM, _DUE, Claimed, Claims
 from chalicelib.postgres.connection import Database
@@ -15,7 +16,6 @@ from chalicelib.postgres.documents import Document
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.restoration import Restoration
 from chalicelib.postgres.settlements import _FLUSH, Sample, Settlement
-from local.postgres import random_id
 
 SAMPLE = Sample(6.09, 1, 1, 0, 0, 12, 20, "classic")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pg8000.exceptions import DatabaseError
 
+from bench.punches import random_id
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
@@ -19,7 +20,7 @@ from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
 from local import postgres
-from local.postgres import Postgres, random_id
+from local.postgres import Postgres
 from tests.conftest import connect, create_database
 from tests.support.database_roles import (
     LOGINS,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from bench.punches import random_id
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.documents import Document, Poison
 from chalicelib.postgres.point_records import Added, PointRecordStore
 from chalicelib.postgres.stage_counts import _STAGES
-from local.postgres import random_id
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from pg8000.exceptions import DatabaseError
 
+from bench.punches import random_id
 from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.query_parameters import QueryParameters
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.principal import Principal, Role
-from local.postgres import random_id
 from tests.support.tokens import INTEGRATION
 
 # Three employers with two employees each. Each employee has one record with one log row. One run.
