@@ -72,8 +72,8 @@ class EntityType:
             computes the others.
         search_path: the path to the text that ``$search`` searches, None if there is none.
         key_size: how many properties the key has.
-        day_of_key: the property that has the day of that instant, in an offset below 24 hours.
         time_of_key: the property whose milliseconds the key begins with: ``chalicelib.record_id``.
+        day_of_key: the property that has the day of that instant, in an offset below 24 hours.
     """
 
     name: str
@@ -181,7 +181,7 @@ INTEGRATION_RUN = EntityType(
         Property("maxOpenRequests", Edm.DOUBLE, "Limit of concurrent calls."),
         Property("openRequests", Edm.INT32, "Concurrent calls at that time."),
         Property("delivered", Edm.INT32, "Records delivered since the previous flush."),
-        Property("failed", Edm.INT32, "Calls failed or overloaded since the last flush."),
+        Property("failed", Edm.INT32, "Calls failed or overloaded since the previous flush."),
         Property("rejected", Edm.INT32, "Attempts refused since the previous flush."),
         Property("latencyP50Ms", Edm.INT32, "Median latency of deliveries, in ms.", nullable=True),
         Property("latencyP95Ms", Edm.INT32, "95th percentile of delivery latency.", nullable=True),

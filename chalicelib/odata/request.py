@@ -14,12 +14,12 @@ class ODataRequest:
     Attributes:
         principal: the caller. Records that it may not read do not exist for it.
         service_root: the public URL up to and including ``/odata``, with which links start.
+        request_root: the service root in the URL that the request was sent to. Empty: the same.
+            URLs in a batch or in ``$id`` may start with either.
         path: the rest of the path; its segments may be percent-encoded or decoded.
         query: the decoded query options, in order.
         headers: the header fields; names are in lower case.
         budget: the time and size limits of the response; without it, those of one query.
-        request_root: the same of the URL that the request was sent to, if it may be another. URLs
-            in a batch or in ``$id`` may start with either.
     """
 
     principal: Principal
