@@ -8,14 +8,13 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from chalicelib.integrator.legacy.legacy_client import LegacyConnection
-from tests.support.authorization_server import AuthorizationServer, Client
+from tests.support.authorization_server import CLIENT_SECRET, AuthorizationServer
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.service import Service, wired
 
 # Parts that no test text contains otherwise.
 SECRET = 'p4ss "w0rd/+ä'
 TOKEN = "t0ken.of-the_bearer"
-CLIENT_SECRET = Client.secret
 PROXY_PASSWORD = "pr0xy-pass"
 
 LOGIN = {"LEGACY_USER": "ann", "LEGACY_PASSWORD": SECRET}

@@ -19,7 +19,7 @@ from chalicelib.integrator.legacy.libcurl.transport import Transport
 from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.settings import Settings, SettingsError
-from tests.support.authorization_server import AuthorizationServer, Client
+from tests.support.authorization_server import CLIENT_SECRET, AuthorizationServer
 from tests.support.credentials import connected, credentials_of, current
 from tests.support.http_server import HttpServer, Request, Response
 from tests.support.raw_legacy import response as raw_response
@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 NOW = 1_000_000.0
 
 
-def client_of(url: str, secret: str = Client.secret, *, body: bool = False) -> TokenClient:
+def client_of(url: str, secret: str = CLIENT_SECRET, *, body: bool = False) -> TokenClient:
     return TokenClient(url, "punch-clock", secret, body, "punches:write", "")
 
 

@@ -5,44 +5,26 @@ from contextlib import contextmanager
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer as Authlib
-from authlib.oauth2.rfc6749 import ClientMixin, grants
 from flask import Flask
 from werkzeug.serving import make_server
 
 from tests.support.http_server import serving
+from tests.support.oauth_client import Client, Grant
 
-
-class Client(ClientMixin):
-    """The one client."""
-
-    client_id = "punch-clock"
-    secret = "s3cret-of-the-client"
-    scope = "punches:write"
-
-    def check_client_secret(self, secret: str) -> bool:
-        return secret == self.secret
-
-    def check_endpoint_auth_method(self, method: str, _: str) -> bool:
-        return method in ("client_secret_basic", "client_secret_post")
-
-    def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type == "client_credentials"
-
-    def get_allowed_scope(self, scope: Any) -> str:
-        return scope if scope in ("", self.scope) else ""
+CLIENT_SECRET = "s3cret-of-the-client"
 
 
 class AuthorizationServer:
     """Issues tokens until the test revokes them. ``url`` is the token endpoint's."""
 
     def __init__(self) -> None:
-        self.client = Client()
+        self.client = Client("punch-clock", CLIENT_SECRET, "punches:write")
         self.issued: list[str] = []
         self.valid: set[str] = set()
         app = Flask("authorization")
         app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": 3600}
         authlib = Authlib(app, query_client=self._find, save_token=self._save)
-        authlib.register_grant(_Grant)
+        authlib.register_grant(Grant)
 
         @app.post("/token")
         def token() -> Any:
@@ -66,7 +48,3 @@ class AuthorizationServer:
     def running(self) -> Iterator["AuthorizationServer"]:
         with serving(self._server):
             yield self
-
-
-class _Grant(grants.ClientCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")

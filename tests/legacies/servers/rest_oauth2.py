@@ -9,32 +9,14 @@ import time
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer, ResourceProtector
-from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from flask import Flask, Response, request
 from lxml import etree
 
 from tests.legacies.servers.served import PASSWORD, USER, Database, arguments, recorded, serve
+from tests.support.oauth_client import Client, Grant
 
 SCOPE = "punches.write"
-
-
-class Client:
-    """The one client that is registered."""
-
-    client_id = USER
-
-    def check_client_secret(self, secret: str) -> bool:
-        return secret == PASSWORD
-
-    def check_endpoint_auth_method(self, method: str, _: str) -> bool:
-        return method in ("client_secret_basic", "client_secret_post")
-
-    def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type == "client_credentials"
-
-    def get_allowed_scope(self, scope: str) -> str:
-        return scope if scope == SCOPE else ""
 
 
 class Token:
@@ -54,10 +36,6 @@ class Token:
         return self._scope
 
 
-class Grant(ClientCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
-
-
 class Validator(BearerTokenValidator):
     def __init__(self, tokens: dict[str, Token]) -> None:
         super().__init__()
@@ -75,7 +53,7 @@ def application(database: Database, lifetime_s: int, latency_s: float) -> Flask:
     def save_token(token: dict[str, Any], _: Any) -> None:
         tokens[token["access_token"]] = Token(token)
 
-    clients = {USER: Client()}
+    clients = {USER: Client(USER, PASSWORD, SCOPE)}
     server = AuthorizationServer(app, query_client=clients.get, save_token=save_token)
     server.register_grant(Grant)
     protected = ResourceProtector()
