@@ -21,6 +21,7 @@ from chalicelib.integrator.call_pool import CallPool
 from chalicelib.integrator.database_worker import DatabaseWorker
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
 from chalicelib.integrator.legacy.messages import request_format
+from chalicelib.integrator.legacy.messages.response_outcome import OUTCOME_OF_CONDITION
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run import Run
 from chalicelib.postgres.claims import Claims
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # The settings that describe requests to the legacy, and its responses. Each may be a reference.
 _REQUEST = ("legacy_url", "legacy_body", "legacy_headers")
-CONDITIONS = ("legacy_delivered", "legacy_duplicate", "legacy_retry", "legacy_refused")
+_CONDITIONS = tuple(map(str.lower, OUTCOME_OF_CONDITION))
 
 
 def integrator_run() -> Run:
@@ -100,7 +101,7 @@ def _described() -> dict[str, str]:
     """
     last = _last_described()
     try:
-        last |= container.read_settings([*_REQUEST, *CONDITIONS])
+        last |= container.read_settings([*_REQUEST, *_CONDITIONS])
     except UnavailableError as error:
         if not last:
             raise
@@ -124,7 +125,7 @@ def _response_conditions(resolved: Callable[[str], str]) -> ResponseConditions |
     Raises:
         SettingsError: a condition is invalid.
     """
-    if not any(map(resolved, CONDITIONS)):
+    if not any(map(resolved, _CONDITIONS)):
         return None
     from chalicelib.integrator.legacy.messages import response_conditions
 

@@ -25,16 +25,9 @@ from jmespath.exceptions import JMESPathTypeError
 
 from chalicelib.integrator.legacy.messages import media_type
 from chalicelib.integrator.legacy.messages.condition_syntax import compile_condition
-from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, CallResult, Outcome
+from chalicelib.integrator.legacy.messages.response_outcome import OUTCOME_OF_CONDITION
+from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, CallResult
 from chalicelib.telemetry import event
-
-_OUTCOMES = {
-    "LEGACY_DELIVERED": Outcome.DELIVERED,
-    "LEGACY_DUPLICATE": Outcome.DELIVERED,
-    "LEGACY_RETRY": Outcome.OVERLOADED,
-    "LEGACY_REFUSED": Outcome.REFUSED,
-}
-SETTINGS = tuple(_OUTCOMES)
 
 # JMESPath's types, for messages.
 _TYPES = {
@@ -72,7 +65,8 @@ class ResponseConditions:
         define_delivery: whether LEGACY_DELIVERED is one of them.
 
     Args:
-        texts: the expression of each setting in ``SETTINGS``; empty or absent if there is none.
+        texts: the expression of each setting in ``OUTCOME_OF_CONDITION``; empty or absent if there
+            is none.
 
     Raises:
         SettingsError: an expression is invalid. The message names the setting and the reason.
@@ -81,7 +75,7 @@ class ResponseConditions:
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._conditions = [
             Condition(name, compile_condition(name, text))
-            for name in SETTINGS
+            for name in OUTCOME_OF_CONDITION
             if (text := texts.get(name))
         ]
         self.define_delivery = bool(texts.get("LEGACY_DELIVERED"))
@@ -112,7 +106,7 @@ class ResponseConditions:
         setting = next(self._matching(status, headers, text), None)
         if setting is None:
             return None
-        outcome = _OUTCOMES[setting]
+        outcome = OUTCOME_OF_CONDITION[setting]
         if setting == "LEGACY_DELIVERED":
             return CallResult(outcome, latency_s, status, decided_by=setting)
         if setting == "LEGACY_DUPLICATE":
@@ -175,7 +169,7 @@ def read(resolved: Callable[[str], str]) -> ResponseConditions | None:
     Raises:
         SettingsError: an expression is invalid.
     """
-    texts = {name: resolved(name.lower()) for name in SETTINGS}
+    texts = {name: resolved(name.lower()) for name in OUTCOME_OF_CONDITION}
     return ResponseConditions(texts) if any(texts.values()) else None
 
 

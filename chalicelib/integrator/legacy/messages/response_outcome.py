@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 
 from chalicelib.integrator.legacy.messages.media_type import decode_text, is_problem
 from chalicelib.integrator.legacy.messages.retry_after import requested_wait_s
-from chalicelib.integrator.outcome import CallResult, judge_by_rules
+from chalicelib.integrator.outcome import CallResult, Outcome, judge_by_rules
 
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
+
+# The settings of conditions, in the order in which they are asked, and what each decides. They are
+# here because a run without conditions does not import JMESPath, and ``response_conditions`` does.
+OUTCOME_OF_CONDITION = {
+    "LEGACY_DELIVERED": Outcome.DELIVERED,
+    "LEGACY_DUPLICATE": Outcome.DELIVERED,
+    "LEGACY_RETRY": Outcome.OVERLOADED,
+    "LEGACY_REFUSED": Outcome.REFUSED,
+}
 
 
 def judge(
