@@ -125,9 +125,9 @@ def restore(
         for name in stores.journal.names(each.kind, start, after):
             if remaining_s() <= _MARGIN_S:
                 return result
-            found = _restore_file(name, each, stores, first_id)
-            position.move(each, name, waits=found.waits)
-            result.add(found.restored)
+            of_file = _restore_file(name, each, stores, first_id)
+            position.move(each, name, waits=of_file.waits)
+            result.add(of_file.restored)
             result.cursor = str(position)
     result.cursor = None
     stores.restoration.resume_integration()
@@ -135,7 +135,7 @@ def restore(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _FileResult:
     """What a file has brought. ``faults`` counts the lines that are not what was written.
 
     ``waits`` says whether the file has posts whose records may come with a later file.
@@ -146,16 +146,16 @@ class _Found:
     waits: bool = False
 
 
-def _restore_erasures(lines: Sequence[str], stores: Stores, _: str) -> _Found:
+def _restore_erasures(lines: Sequence[str], stores: Stores, _: str) -> _FileResult:
     """Repeat erasures."""
     erasures, faults = parse_erasures(lines)
     for each in erasures:
         person = Person(each.employer, each.employee)
         erase_in_postgres(person, each.until, each.ids, stores.personal, Erased())
-    return _Found(Restored(erasures=len(erasures)), faults)
+    return _FileResult(Restored(erasures=len(erasures)), faults)
 
 
-def _restore_records(lines: Sequence[str], stores: Stores, first_id: str) -> _Found:
+def _restore_records(lines: Sequence[str], stores: Stores, first_id: str) -> _FileResult:
     """Add records, further posts and quarantined items."""
     parsed = parse_records(lines)
     documents = [each for each in parsed.documents if each.id >= first_id]
@@ -169,21 +169,21 @@ def _restore_records(lines: Sequence[str], stores: Stores, first_id: str) -> _Fo
         quarantined=len(parsed.poison) + len(added.rejected),
         other_evidence=added.evidence.logged,
     )
-    return _Found(restored, parsed.faults, waits=bool(added.evidence.without_record))
+    return _FileResult(restored, parsed.faults, waits=bool(added.evidence.without_record))
 
 
-def _restore_waiting_posts(lines: Sequence[str], stores: Stores, first_id: str) -> _Found:
+def _restore_waiting_posts(lines: Sequence[str], stores: Stores, first_id: str) -> _FileResult:
     """Log further posts once more, since their records may be there now."""
     posts = [each for each in parse_records(lines).posts if each.id >= first_id]
     evidence = stores.records.add((), (), posts).evidence
     without_record = len(evidence.without_record)
-    return _Found(Restored(other_evidence=evidence.logged, without_record=without_record))
+    return _FileResult(Restored(other_evidence=evidence.logged, without_record=without_record))
 
 
-def _restore_deliveries(lines: Sequence[str], stores: Stores, _: str) -> _Found:
+def _restore_deliveries(lines: Sequence[str], stores: Stores, _: str) -> _FileResult:
     """Mark records as delivered."""
     deliveries, faults = parse_deliveries(lines)
-    return _Found(Restored(deliveries=stores.restoration.mark_delivered(deliveries)), faults)
+    return _FileResult(Restored(deliveries=stores.restoration.mark_delivered(deliveries)), faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class _Pass:
     """
 
     kind: str
-    restore: Callable[[Sequence[str], Stores, str], _Found]
+    restore: Callable[[Sequence[str], Stores, str], _FileResult]
     again: bool = False
 
 
@@ -208,23 +208,23 @@ _PASSES = (
 )
 
 
-def _restore_file(name: str, each: _Pass, stores: Stores, first_id: str) -> _Found:
+def _restore_file(name: str, each: _Pass, stores: Stores, first_id: str) -> _FileResult:
     """Restore one file in a pass, and log whether it is damaged."""
     try:
         lines = stores.journal.read(name)
     except DamagedFileError as error:
         if each.again:
-            return _Found(Restored())
+            return _FileResult(Restored())
         telemetry.error("a file of the journal is damaged", error, file=name)
-        return _Found(Restored(files=1, damaged=[name]))
-    found = each.restore(lines, stores, first_id)
-    found.restored.files = 0 if each.again else 1
-    if found.faults:
-        found.restored.damaged.append(name)
+        return _FileResult(Restored(files=1, damaged=[name]))
+    result = each.restore(lines, stores, first_id)
+    result.restored.files = 0 if each.again else 1
+    if result.faults:
+        result.restored.damaged.append(name)
         telemetry.event(
-            "a file of the journal is damaged", level=logging.ERROR, file=name, lines=found.faults
+            "a file of the journal is damaged", level=logging.ERROR, file=name, lines=result.faults
         )
-    return found
+    return result
 
 
 def _start(since: object, now: datetime) -> datetime:
