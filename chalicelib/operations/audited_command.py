@@ -5,7 +5,7 @@ Invariants:
 - Nothing is done and no store is read before the token has proved to be an operator's: a principal
   with the role ``integration`` and a name.
 - The log has who sent which command and how it ended, at every ``LOG_LEVEL``. A command logs
-  either ``refused``, or ``asked`` before it runs and then ``done`` or ``failed``.
+  either ``refused``, or ``started`` before it runs and then ``done`` or ``failed``.
 
 The authenticator checks the token, as it does for every route. A command comes as the event of a
 function, with its token, or as an HTTP request, whose token the middleware has checked.
@@ -130,12 +130,12 @@ def _run(
         _require_operator(by)
         command = read()
         _check_members(command, [*members, *redacted])
-        entry.asked = _logged_members(command, logged)
+        entry.command = _logged_members(command, logged)
         entry.comment = _comment(command, required=needs_comment(command))
     except Exception as error:
         entry.write("refused", logging.WARNING, error=error)
         raise
-    entry.write("asked")
+    entry.write("started")
     try:
         result, logged_result = act(by, command)
     except BaseException as error:
@@ -153,7 +153,7 @@ class _AuditEntry:
         self._action = action
         self._started = time.monotonic()
         self.by: Principal | None = None
-        self.asked: LogFields = {}
+        self.command: LogFields = {}
         self.comment: str | None = None
 
     def write(
@@ -168,8 +168,8 @@ class _AuditEntry:
             "by": self.by.subject if self.by else None,
             "role": self.by.role if self.by else None,
             "comment": self.comment,
-            "asked": self.asked or None,
-            "found": result or None,
+            "command": self.command or None,
+            "result": result or None,
             "error": _loggable(error) if error else None,
         }
         telemetry.audit(

@@ -250,15 +250,15 @@ def test_a_revoked_key_that_a_restore_makes_valid_is_revoked_again_by_the_audit_
     app.access_keys(operator_event(revoke=key["id"]), context())
     assert status() == 401
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (found,) = [
-        line["found"]["revoked"]
+    (revoked,) = [
+        line["result"]["revoked"]
         for line in lines
         if (line.get("action"), line.get("outcome")) == ("access-keys", "done")
-        and "revoked" in line["found"]
+        and "revoked" in line["result"]
     ]
     backup.restore()
     assert status() == 200
-    app.access_keys(operator_event(revoke=found), context())
+    app.access_keys(operator_event(revoke=revoked), context())
     assert status() == 401
     backup.remove()
 

@@ -170,9 +170,9 @@ def audit_log(stack: RunningStack) -> list[dict[str, Any]]:
 
 def test_start_migrates_the_database_as_an_audited_command(stack: RunningStack) -> None:
     first, last = audit_log(stack)[:2]
-    assert (first["action"], first["outcome"]) == ("migrate", "asked")
+    assert (first["action"], first["outcome"]) == ("migrate", "started")
     assert (last["outcome"], last["by"]) == ("done", getpass.getuser())
-    assert last["found"]["applied"] == [each.name for each in read_migrations(MIGRATIONS)]
+    assert last["result"]["applied"] == [each.name for each in read_migrations(MIGRATIONS)]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_operator_command_is_audited_under_the_user_or_the_subject_of_its_token(
     assert done.returncode == 0, done.stderr
     assert "operator action" not in done.stdout
     requested, finished = audit_log(stack)[-2:]
-    for line, outcome in ((requested, "asked"), (finished, "done")):
+    for line, outcome in ((requested, "started"), (finished, "done")):
         assert (line["action"], line["outcome"]) == (action, outcome)
         assert (line["by"], line["comment"]) == (getpass.getuser(), "a drill")
 

@@ -220,7 +220,7 @@ def test_check_sends_one_record_if_told_to(capsys: pytest.CaptureFixture[str]) -
     assert len(legacy.requests) == 1
     assert "<employee>3</employee>" in legacy.requests[0].body.decode()
     logged = capsys.readouterr().out
-    assert '"asked": {"send": "True"}' in logged
+    assert '"command": {"send": "True"}' in logged
     assert "secret gate" not in logged
 
 

@@ -94,7 +94,7 @@ def test_a_store_that_is_away_is_a_503_and_the_command_is_logged_as_failed(
     assert response.status_code == 503
     assert error_of(response)["code"] == "Unavailable"
     before, after = audit_lines(capsys)
-    assert (before["outcome"], after["outcome"]) == ("asked", "failed")
+    assert (before["outcome"], after["outcome"]) == ("started", "failed")
     assert (after["action"], after["by"]) == (ACTIONS.get(name, name), "ada")
 
 
@@ -184,11 +184,11 @@ def test_a_replay_returns_parked_records_to_the_queue_and_is_logged(
     audit_lines(capsys)
     assert done(service, "replay", filter="employeeId le 3") == {"replayed": 3, "more": False}
     assert service.statuses() == {"REJECTED": 1, "AWAITING": 3}
-    asked, finished = audit_lines(capsys)
-    assert (asked["outcome"], finished["outcome"]) == ("asked", "done")
+    started, finished = audit_lines(capsys)
+    assert (started["outcome"], finished["outcome"]) == ("started", "done")
     assert (finished["by"], finished["comment"]) == ("ada", "ticket 12")
-    assert finished["asked"] == {"filter": "employeeId le 3"}
-    assert finished["found"] == {"replayed": 3, "more": False}
+    assert finished["command"] == {"filter": "employeeId le 3"}
+    assert finished["result"] == {"replayed": 3, "more": False}
 
 
 def test_a_replay_that_is_cut_short_continues_and_replays_no_record_twice(
@@ -323,5 +323,5 @@ def test_access_keys_are_made_listed_in_pages_and_revoked(
     assert send(service.http, "access-keys", {}, report).status_code == 403
     lines = audit_lines(capsys)
     assert {(line["action"], line["by"]) for line in lines} == {("access-keys", "ada")}
-    assert lines[1]["found"].keys() == {"id", "name", "expiresAt"}
+    assert lines[1]["result"].keys() == {"id", "name", "expiresAt"}
     assert not [each for each in made if each["key"] in json.dumps(lines)]

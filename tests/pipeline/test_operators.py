@@ -126,10 +126,10 @@ def test_a_command_with_an_operators_token_reaches_a_store(
         invoke(action, operator_event(**EVENTS[action]))
     assert unreachable
     before, after = audit_lines(capsys)
-    assert (before["outcome"], after["outcome"]) == ("asked", "failed")
+    assert (before["outcome"], after["outcome"]) == ("started", "failed")
     for line in (before, after):
         assert (line["action"], line["by"], line["role"]) == (action, "ada", "integration")
-        assert line.get("asked", {}) == {name: str(each) for name, each in EVENTS[action].items()}
+        assert line.get("command", {}) == {name: str(each) for name, each in EVENTS[action].items()}
     error = failed.value
     expected = error.message if isinstance(error, UnavailableError) else type(error).__name__
     assert after["error"] == expected
@@ -199,26 +199,26 @@ def test_the_audit_log_has_the_operator_the_command_and_its_result(
         assert event["token"] not in out
         assert event["token"].rpartition(".")[2] not in out
         first, last = (json.loads(line) for line in out.splitlines())
-        assert (first["outcome"], last["outcome"]) == ("asked", "done")
+        assert (first["outcome"], last["outcome"]) == ("started", "done")
         for line in (first, last):
             assert (line["message"], line["action"]) == ("operator action", action)
             assert (line["by"], line["role"], line["level"]) == ("ada", "integration", "INFO")
             assert line["run_id"]
-            assert line.get("asked") == first.get("asked")
-        assert "found" not in first
+            assert line.get("command") == first.get("command")
+        assert "result" not in first
         assert last["took_ms"] >= first["took_ms"] >= 0
         return last
 
-    assert last_line("migrate")["found"] == {"applied": []}
-    assert last_line("release")["found"] == {"listed": 1}
+    assert last_line("migrate")["result"] == {"applied": []}
+    assert last_line("release")["result"] == {"listed": 1}
     record = {"employeeId": 7, "employerId": 121, "includedAt": "2026-11-22T08:00:00-03:00"}
     line = last_line("release", quarantineId=number, record=record, comment="ticket 12")
-    assert line["found"].keys() == {"id", "written"}
-    assert (line["found"]["written"], line["comment"]) == (1, "ticket 12")
-    assert line["asked"] == {"quarantineId": str(number)}
+    assert line["result"].keys() == {"id", "written"}
+    assert (line["result"]["written"], line["comment"]) == (1, "ticket 12")
+    assert line["command"] == {"quarantineId": str(number)}
     assert "2026-11-22" not in json.dumps(line)
     line = last_line("replay", filter="employeeId eq 7")
-    assert (line["found"], line["asked"]) == (
+    assert (line["result"], line["command"]) == (
         {"replayed": 0, "more": False},
         {"filter": "employeeId eq 7"},
     )
@@ -245,7 +245,7 @@ def test_log_level_does_not_suppress_the_audit_log(
 ) -> None:
     with wired(variables | {"LOG_LEVEL": "ERROR"}):
         invoke("migrate", operator_event())
-    assert [line["outcome"] for line in audit_lines(capsys)] == ["asked", "done"]
+    assert [line["outcome"] for line in audit_lines(capsys)] == ["started", "done"]
 
 
 def test_a_long_filter_is_truncated_in_the_audit_log(
@@ -253,7 +253,7 @@ def test_a_long_filter_is_truncated_in_the_audit_log(
 ) -> None:
     with pytest.raises(InvalidError, match="longer"):
         invoke("replay", operator_event(filter="x" * 1_000_000))
-    lengths = [len(line["asked"]["filter"]) for line in audit_lines(capsys)]
+    lengths = [len(line["command"]["filter"]) for line in audit_lines(capsys)]
     assert lengths == [4_000, 4_000]
 
 
