@@ -70,7 +70,7 @@ class Operator:
     def snapshot(self) -> dict[str, Any]:
         return {}
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
+    def restore(self, snapshot: dict[str, Any], idle_s: float = 0.0) -> None:
         """Ignore it: the operator knows the legacy."""
 
 

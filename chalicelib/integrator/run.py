@@ -157,11 +157,11 @@ class Run:
         if last_run is None:
             event("another integration run is active")
             return None
-        last_policy, learned = last_run
-        self._failure_share.restore((learned or {}).get(_FAILURE_SHARE))
-        self._liveness.restore((learned or {}).get(_IS_ALIVE))
-        if learned and last_policy == self._limit_policy:
-            self._limiter.restore(learned)
+        learned = last_run.learned or {}
+        self._failure_share.restore(learned.get(_FAILURE_SHARE))
+        self._liveness.restore(learned.get(_IS_ALIVE))
+        if learned and last_run.policy == self._limit_policy:
+            self._limiter.restore(learned, last_run.idle_s)
         self._tasks.begin_lease(started)
         self._stats.limit_first = self._limiter.limit
         try:

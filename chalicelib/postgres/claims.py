@@ -31,8 +31,23 @@ class Claimed(NamedTuple):
     overloads: int
 
 
-# What the last run has left.
-_LEARNED = "SELECT policy, CAST(limiter AS text) FROM integrator_state WHERE name = :name"
+class LastRun(NamedTuple):
+    """What the last run has left: its policy, its limiter's state, and the seconds since then."""
+
+    policy: str | None
+    learned: dict[str, Any] | None
+    idle_s: float
+
+
+# ``settlements`` stores the time with the limiter's state.
+_LAST_RUN = """
+SELECT
+    policy,
+    CAST(limiter - 'stored_at' AS text),
+    greatest(0, extract(epoch FROM now()) - CAST(limiter ->> 'stored_at' AS float8))
+FROM integrator_state
+WHERE name = :name
+"""
 
 # Find due records, those due longest first, and lock them.
 #
@@ -142,17 +157,17 @@ class Claims:
         self.run_id = str(uuid.uuid4())
         self._flushes = 0
 
-    def begin(self) -> tuple[str | None, dict[str, Any] | None] | None:
+    def begin(self) -> LastRun | None:
         """Become the active run, unless another run is active.
 
         Returns:
-            The last run's policy and its limiter's state; None while another run is active.
+            What the last run has left; None while another run is active.
         """
         with self._database.transaction() as connection:
             if not INTEGRATOR.take(connection, self.run_id, self.run_lease_s):
                 return None
-            ((policy, limiter),) = connection.run(_LEARNED, name=INTEGRATOR.name)
-        return policy, json.loads(limiter) if limiter else None
+            ((policy, limiter, idle_s),) = connection.run(_LAST_RUN, name=INTEGRATOR.name)
+        return LastRun(policy, json.loads(limiter) if limiter else None, idle_s)
 
     def claim(self, max_records: int) -> list[Claimed]:
         """Claim up to ``max_records`` due records, those due longest first.

@@ -83,6 +83,7 @@ WITH renewed AS (
     SET leased_until = now() + CAST(:lease_s AS float8) * interval '1 second',
         policy = CAST(:policy AS text),
         limiter = CAST(:limiter AS jsonb)
+            || jsonb_build_object('stored_at', extract(epoch FROM now()))
     WHERE name = :name AND run_id = CAST(:run_id AS uuid)
     RETURNING name
 ), flush AS (

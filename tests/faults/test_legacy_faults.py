@@ -235,3 +235,17 @@ def test_run_ends_by_its_deadline_and_leaves_no_record_integrating(
         service.advance_time(WEEK_S)
         service.integrate()
     assert_integrated(service, legacy, ids)
+
+
+def test_pause_of_a_retry_after_passes_while_nothing_is_due(
+    service: Service, legacy: SimulatedLegacy, dynamodb: Any, table: str
+) -> None:
+    first = fill(dynamodb, table, [1])
+    service.replicate()
+    legacy.set(answer={"status": 503, "body": "", "headers": {"Retry-After": "250"}})
+    service.integrate(CALL_TIMEOUT_S + 4.0)
+    assert service.statuses() == {"ERROR": 1}
+    repair(legacy)
+    service.advance_time(WEEK_S)
+    service.integrate(CALL_TIMEOUT_S + 4.0)
+    assert_integrated(service, legacy, first)

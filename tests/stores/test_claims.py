@@ -62,10 +62,10 @@ def settlement(record: Claimed, status: Status, wait_s: float | None = None) -> 
 
 def test_one_run_is_active_until_it_ends(database: Database) -> None:
     first, second = new_run(database), new_run(database)
-    assert first.begin() == (None, None)
+    assert first.begin() == (None, None, 0)
     assert second.begin() is None
     first.end([])
-    assert second.begin() == (None, None)
+    assert second.begin() == (None, None, 0)
 
 
 def test_a_run_with_an_expired_lease_is_succeeded(database: Database) -> None:
@@ -73,8 +73,14 @@ def test_a_run_with_an_expired_lease_is_succeeded(database: Database) -> None:
     expired.begin()
     assert expired.flush([], SAMPLE, {"limit": 7.5})
     successor = new_run(database)
-    rows(database, "UPDATE integrator_state SET leased_until = now()")
-    assert successor.begin() == ("classic", {"limit": 7.5})
+    rows(
+        database,
+        "UPDATE integrator_state SET leased_until = now(), limiter = limiter"
+        " || jsonb_build_object('stored_at', extract(epoch FROM now()) - 90)",
+    )
+    policy, learned, idle_s = successor.begin() or (None, None, 0.0)
+    assert (policy, learned) == ("classic", {"limit": 7.5})
+    assert 90 <= idle_s < 120
     assert not expired.flush([], SAMPLE, {"limit": 1.0})
     assert expired.claim(10) == []
     expired.end([])

@@ -148,7 +148,10 @@ class Service:
         """Advance the time for leases and retries. All of their instants are in Postgres."""
         ago = "CAST(:seconds AS float8) * interval '1 second'"
         self.rows(
-            f"UPDATE integrator_state SET leased_until = leased_until - {ago} RETURNING name",
+            f"UPDATE integrator_state SET leased_until = leased_until - {ago},"
+            " limiter = limiter || jsonb_build_object("
+            "'stored_at', CAST(limiter ->> 'stored_at' AS float8) - CAST(:seconds AS float8))"
+            " RETURNING name",
             seconds=seconds,
         )
         self.rows(

@@ -89,6 +89,22 @@ def test_pause_after_retry_after_continues_in_the_next_run() -> None:
     assert successor.not_before == 37.0
 
 
+@pytest.mark.parametrize(
+    ("asked_s", "idle_s", "wait_s"),
+    [(30.0, 12.0, 18.0), (30.0, 1e6, 0.1), (240.0, 12.0, 48.0), (240.0, 90.0, 0.1)],
+)
+def test_pause_passes_while_no_run_works(asked_s: float, idle_s: float, wait_s: float) -> None:
+    now = 99.0
+    limiter = adaptive(lambda: now)
+    limiter.on_start()
+    now = 100.0
+    limiter.on_retry_after(asked_s)
+    limiter.on_result(False, 1.0, 1)
+    successor = adaptive(lambda: 7.0)
+    successor.restore(limiter.snapshot(), idle_s)
+    assert successor.not_before == pytest.approx(7.0 + wait_s)
+
+
 @pytest.mark.parametrize(("asked_s", "early_at"), [(30.0, 130.0), (240.0, 160.0)])
 def test_long_pause_is_checked_in_the_next_run(asked_s: float, early_at: float) -> None:
     now = 99.0

@@ -44,11 +44,12 @@ class AdaptiveLimiter:
         self._clock, self._max_limit, self._p = clock, max_limit, parameters
         self.restore(None)
 
-    def restore(self, snapshot: object) -> None:
+    def restore(self, snapshot: object, idle_s: float = 0.0) -> None:
         """Continue from a snapshot; start afresh if it is not one of this policy."""
         p, now = self._p, self._clock()
         fresh = LearnedState(p.initial_limit, background=p.initial_background)
         learned = LearnedState.restore(snapshot) or fresh
+        learned.shorten_pauses(idle_s)
         learned.limit = min(self._max_limit, learned.limit)
         learned.ceiling = max(learned.ceiling, learned.limit)
         learned.lowered_ceiling = min(learned.lowered_ceiling, learned.ceiling)

@@ -47,6 +47,7 @@ class ClassicLimiter:
         """Return the limit."""
         return {"limit": self.limit}
 
-    def restore(self, snapshot: Any) -> None:
+    def restore(self, snapshot: Any, idle_s: float = 0.0) -> None:
         """Continue at a snapshot's limit."""
+        del idle_s
         self.limit = min(self._max_limit, max(1.0, float(snapshot["limit"])))

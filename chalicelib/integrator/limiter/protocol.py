@@ -46,5 +46,10 @@ class Limiter(Protocol):
     def snapshot(self) -> dict[str, Any]:
         """Return what the limiter has learned, ready for JSON."""
 
-    def restore(self, snapshot: Any) -> None:
-        """Continue from the snapshot of an earlier limiter of the same policy."""
+    def restore(self, snapshot: Any, idle_s: float = 0.0) -> None:
+        """Continue from the snapshot of an earlier limiter of the same policy.
+
+        Args:
+            snapshot: what the earlier limiter had learned.
+            idle_s: the time since then, which counts for pauses.
+        """

@@ -10,6 +10,7 @@ from chalicelib.integrator.limiter.parameters import (
     MAX_LATENCY_S,
     MAX_WAIT_S,
     MIN_LATENCY_S,
+    MIN_PAUSE_S,
     NO_CEILING,
     WIDE_MAX_S,
     bounded,
@@ -72,6 +73,15 @@ class LearnedState:
     def base_s(self) -> float:
         """The latency without a queue, in s."""
         return exp(self.base_log_latency)
+
+    def shorten_pauses(self, seconds: float) -> None:
+        """Shorten the pauses by a time in which no run has worked.
+
+        A moment of each remains: the first call goes ahead of the others, as after every pause.
+        """
+        for name in ("pause_s", "check_s", "wide_s"):
+            value: float = getattr(self, name)
+            setattr(self, name, max(min(value, MIN_PAUSE_S), value - seconds))
 
     def snapshot(self) -> dict[str, float]:
         """Return the values by their stored names, ready for JSON."""
