@@ -197,6 +197,13 @@ class MethodNotAllowedError(InvalidError):
         return {"Allow": ", ".join(self.allowed)}
 
 
+class GoneError(PunchClockError):
+    """The page cannot be found any more: the entity that it follows was erased or has changed."""
+
+    code = "Gone"
+    http_status = 410
+
+
 class PreconditionError(InvalidError):
     """A precondition of the request does not hold."""
 

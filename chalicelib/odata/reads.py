@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.errors import InvalidError, NotFoundError
+from chalicelib.errors import GoneError, InvalidError, NotFoundError
 from chalicelib.odata import negotiation
 from chalicelib.odata.apply import handler as apply_handler
 from chalicelib.odata.apply.pipeline import ApplyBounds
@@ -230,9 +230,16 @@ class _StatementRunner:
 
         Raises:
             InvalidError: not even one entity fits in the budget.
+            GoneError: the page follows an entity that does not exist any more, or has changed.
         """
         row = self.collection_row(statement, resource)
-        _, _, has_more, entities, *_ = row
+        _, _, has_more, entities, _, has_place, _ = row
+        if not has_place:
+            raise GoneError(
+                "The entity at the end of the previous page was erased, or a long value that it is"
+                " sorted by has changed. Request the first page again.",
+                target="$skiptoken",
+            )
         if has_more and size and not entities:
             raise self.budget.exceeded()
         return row

@@ -80,7 +80,7 @@ def relation_page_statement(
         len(keys),
         size,
         translator.bind(Edm.INT32, style.max_bytes),
-        f"{count}, {existence_of(resource.parent, parameters)}",
+        f"{count}, TRUE, {existence_of(resource.parent, parameters)}",
     )
     return Statement(sql, parameters)
 

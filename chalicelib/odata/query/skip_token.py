@@ -10,20 +10,38 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Literal
+from hashlib import blake2b, sha256
 
 from chalicelib.errors import InvalidError
-
-# An order key as Postgres writes it as text. True stands for a text that is too long for a URL:
-# the statement reads it from the entity, whose key is among the order keys.
-Value = str | Literal[True] | None
 
 # Characters that Postgres cannot store in a text.
 _INVALID_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _DIGEST_BYTES = 12
 # Characters of an order key in a token.
 _MAX_KEY_LENGTH = 200
+# Hexadecimal digits of the digest of a longer one.
+LONG_VALUE_DIGITS = 24
+_DIGEST_OF_VALUE = re.compile(f"[0-9a-f]{{{LONG_VALUE_DIGITS}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class LongValue:
+    """An order key that is too long for a URL: the statement reads it from the entity.
+
+    The entity's key is among the order keys. The digest tells whether the entity still has the
+    value: another value is another position.
+    """
+
+    digest: str
+
+    @classmethod
+    def of(cls, text: str) -> "LongValue":
+        """Digest a text as ``sql.keyset`` does."""
+        return cls(sha256(text.encode()).hexdigest()[:LONG_VALUE_DIGITS])
+
+
+# An order key as Postgres writes it as text.
+Value = str | LongValue | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +68,13 @@ class SkipToken:
         after: list[Value] = json.loads(keys)
         for position, value in enumerate(after):
             if isinstance(value, str) and len(value) > _MAX_KEY_LENGTH:
-                after[position] = True
+                after[position] = LongValue.of(value)
         return cls(tuple(after), remaining, count, size)
 
     def encode(self, query: Sequence[object]) -> str:
         """Return the token as a string that is valid for one query."""
-        body = json.dumps(
-            [self.after, self.remaining, self.count, self.size], separators=(",", ":")
-        )
+        content = [self.after, self.remaining, self.count, self.size]
+        body = json.dumps(content, separators=(",", ":"), default=_digest_of_long)
         return base64.urlsafe_b64encode(_digest(body, query) + body.encode()).decode().rstrip("=")
 
     @classmethod
@@ -82,7 +99,8 @@ class SkipToken:
                 and size > 0
             ):
                 raise ValueError("values")
-            return cls(tuple(after), remaining, count, size)
+            values = (LongValue(*each) if isinstance(each, list) else each for each in after)
+            return cls(tuple(values), remaining, count, size)
         except (ValueError, TypeError, RecursionError) as error:
             raise foreign_token() from error
 
@@ -105,8 +123,25 @@ def _are_order_keys(after: object, key_count: int, of_entity: bool) -> bool:
     return (
         isinstance(after, list)
         and len(after) == key_count
-        and all(each is None or (each is True and of_entity) or _is_text(each) for each in after)
+        and all(
+            each is None or _is_text(each) or (of_entity and _is_digest_of_long(each))
+            for each in after
+        )
         and (not of_entity or _is_text(after[-1]))
+    )
+
+
+def _digest_of_long(value: LongValue) -> list[str]:
+    """Return a long value as JSON has it: in an array, to differ from a text."""
+    return [value.digest]
+
+
+def _is_digest_of_long(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 1
+        and isinstance(value[0], str)
+        and _DIGEST_OF_VALUE.fullmatch(value[0]) is not None
     )
 
 

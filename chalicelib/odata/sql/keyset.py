@@ -6,9 +6,14 @@ from chalicelib.odata.ast import Column, OrderKey
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions.analyzer import root
 from chalicelib.odata.model import EntityType
-from chalicelib.odata.query.skip_token import Value
+from chalicelib.odata.query.skip_token import LONG_VALUE_DIGITS, LongValue, Value
 from chalicelib.odata.sql.id_bounds import bound_of_place
 from chalicelib.odata.sql.translator import Translator
+from chalicelib.postgres.query_parameters import QueryParameters
+
+_DIGEST_OF_TEXT = (
+    f"left(encode(sha256(convert_to(CAST({{}} AS text), 'UTF8')), 'hex'), {LONG_VALUE_DIGITS})"
+)
 
 
 def order_by(keys: Sequence[OrderKey]) -> str:
@@ -63,6 +68,28 @@ def after_place(
     return f"({' OR '.join(alternatives)})"
 
 
+def has_long_values(
+    entity: EntityType,
+    keys: Sequence[OrderKey],
+    after: Sequence[Value] | None,
+    parameters: QueryParameters,
+) -> str:
+    """Return the condition that the entity at a place still has the long values of the place.
+
+    Without it, ``after_place`` would compare with another value, or with none.
+    """
+    inner = Translator(parameters)
+    same = [
+        f"{_DIGEST_OF_TEXT.format(inner.value(key.expression))} ="
+        f" {inner.bind_text(Edm.STRING, value.digest)}"
+        for key, value in zip(keys, after or (), strict=after is not None)
+        if isinstance(value, LongValue)
+    ]
+    if after is None or not same:
+        return "TRUE"
+    return f"COALESCE({_read_at(entity, ' AND '.join(same), keys, after, inner)}, FALSE)"
+
+
 def _value(
     entity: EntityType,
     key: OrderKey,
@@ -71,14 +98,24 @@ def _value(
     after: Sequence[Value],
     translator: Translator,
 ) -> str | None:
-    """Return the SQL of one key value of the place, None for null.
-
-    An order contains the key of the entity, so the place has its values.
-    """
+    """Return the SQL of one key value of the place, None for null."""
     if value is None or isinstance(value, str):
         return None if value is None else translator.bind_text(key.expression.type, value)
     inner = Translator(translator.parameters)
-    expression = inner.by_order(key.expression)
+    return _read_at(entity, inner.by_order(key.expression), keys, after, inner)
+
+
+def _read_at(
+    entity: EntityType,
+    sql: str,
+    keys: Sequence[OrderKey],
+    after: Sequence[Value],
+    inner: Translator,
+) -> str:
+    """Return the SQL that reads an expression, translated by ``inner``, from the entity at a place.
+
+    An order contains the key of the entity, so the place has its values.
+    """
     it = root(entity)
     has_key = " AND ".join(
         f"{inner.value(each.expression)} = {inner.bind_text(each.expression.type, str(text))}"
@@ -87,7 +124,7 @@ def _value(
         and each.expression.instance is it
         and each.expression.member in entity.key
     )
-    return f"(SELECT {expression} FROM {inner.from_clause(it)} WHERE {has_key})"
+    return f"(SELECT {sql} FROM {inner.from_clause(it)} WHERE {has_key})"
 
 
 def _follows(key: OrderKey, sql: str, value: str | None) -> str | None:

@@ -18,7 +18,7 @@ from chalicelib.odata.query.skip_token import Value
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.entity_json import EntityJsonBuilder
 from chalicelib.odata.sql.json_functions import JsonStyle, json_value
-from chalicelib.odata.sql.keyset import after_place, order_by
+from chalicelib.odata.sql.keyset import after_place, has_long_values, order_by
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import QueryParameters
 
@@ -73,6 +73,7 @@ def page_statement(
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
     size = translator.bind(Edm.INT64, page.size)
     count = _count(resource, page.conditions, parameters) if page.with_count else "NULL"
+    place = has_long_values(resource.entity, page.order, page.after, parameters)
     text, join = builder.text(projection, "e")
     rows = (
         f"(SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
@@ -86,7 +87,7 @@ def page_statement(
         len(keys),
         size,
         translator.bind(Edm.INT32, style.max_bytes),
-        f"{count}, {existence_of(resource.parent, parameters)}",
+        f"{count}, {place}, {existence_of(resource.parent, parameters)}",
     )
     return Statement(sql, parameters)
 
