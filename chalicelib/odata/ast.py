@@ -140,6 +140,7 @@ class Call:
     """A function or arithmetic operator: an SQL ``template`` with a placeholder for each argument.
 
     ``truncated_to`` is the maximum number of characters of the result, if a literal limits it.
+    ``may_fail`` says that Postgres raises an error for some arguments, such as a divisor of zero.
     """
 
     template: str
@@ -147,6 +148,7 @@ class Call:
     type: Edm
     makes_nan: bool = False
     truncated_to: int | None = None
+    may_fail: bool = False
     nullable: bool = field(init=False)
     may_be_nan: bool = field(init=False)
     max_length: int = field(init=False)

@@ -293,3 +293,46 @@ def test_employer_groups_only_its_own_records(client: Client, data: DataSet) -> 
     unrestricted = client.json("PointRecords", ("$apply", "groupby((id))"), prefer="maxpagesize=4")
     with pytest.raises(InvalidError, match="skiptoken"):
         employer.follow(unrestricted["@odata.nextLink"])
+
+
+NOT_ZERO = "groupby((attempts),aggregate(attempts with max as m))/filter(m ne 0)"
+BUSY = "groupby((employerId,attempts),aggregate($count as n))/filter(n gt 1000)"
+SMALL_EMPLOYEES = "groupby((employeeId),aggregate(employeeId with max as m))/filter(m lt 100)"
+OF_TRIED = "filter(logs/any(l:l/point/attempts gt 0))"
+
+
+@pytest.mark.parametrize(
+    ("apply", "query"),
+    [
+        (f"{NOT_ZERO}/filter(10 div attempts gt 2)", []),
+        (f"{NOT_ZERO}/compute(10 div attempts as x)/filter(x gt 2)", []),
+        (f"{NOT_ZERO}/identity/compute(1 as one)/filter(10 mod attempts lt 2)", []),
+        (f"{NOT_ZERO}/orderby(10 div attempts)/top(2)", []),
+        (f"{NOT_ZERO}/topcount(2,10 div attempts)", []),
+        (f"{NOT_ZERO}/groupby((attempts))/filter(10 div attempts gt 2)", []),
+        (f"{NOT_ZERO}/concat(identity,filter(10 div attempts gt 2))", []),
+        (f"concat({NOT_ZERO},{NOT_ZERO})/filter(10 div attempts gt 2)", []),
+        (NOT_ZERO, [("$filter", "10 div attempts gt 2")]),
+        (NOT_ZERO, [("$compute", "10 div attempts as x"), ("$filter", "x gt 2")]),
+        (NOT_ZERO, [("$orderby", "10 div attempts desc")]),
+        (f"{NOT_ZERO}/orderby(10 div attempts)", []),
+        (NOT_ZERO, [("$orderby", "10 div attempts"), ("$filter", "m ne 0")]),
+        ("groupby((attempts))", [("$orderby", "10 div attempts"), ("$filter", "attempts gt 0")]),
+        (f"{NOT_ZERO}/filter(substring('abc',0,attempts sub 1) ne 'x')", []),
+        (f"{OF_TRIED}/filter(10 div attempts gt 2)/aggregate($count as n)", []),
+        (f"{OF_TRIED}/filter(logs/any(l:10 div l/point/attempts gt 2))/aggregate($count as n)", []),
+        (OF_TRIED, [("$orderby", "10 div attempts")]),
+        (f"{BUSY}/filter(10 div attempts gt 2)", []),
+        (SMALL_EMPLOYEES, [("$filter", "employeeId mul 1000 gt 0")]),
+        (f"{SMALL_EMPLOYEES}/filter(-employeeId sub 9223372036854775700 lt 0)", []),
+    ],
+)
+def test_expression_that_can_fail_is_evaluated_only_on_rows_that_are_left(
+    apply: str, query: list[tuple[str, str]], client: Client
+) -> None:
+    options = [("$apply", apply), *query]
+    pages = client.pages("PointRecords", *options, prefer="maxpagesize=2")
+    found = [each for page in pages for each in page]
+    assert found == client.json("PointRecords", *options, ("$top", "1000"))["value"]
+    assert bool(found) != (BUSY in apply)
+    assert client.get("PointRecords/$count", *options).body == str(len(found))

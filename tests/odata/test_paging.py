@@ -237,6 +237,24 @@ def test_pages_of_an_order_by_the_current_time_contain_each_entity_once(
     assert sorted(each["id"] for page in rows for each in page) == sorted(ids)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        [("$orderby", "10 div attempts desc")],
+        [("$orderby", "x"), ("$compute", "10 div attempts as x")],
+        [("$orderby", "status,10 mod attempts,deviceId")],
+    ],
+)
+def test_pages_of_an_order_that_fails_for_other_entities_are_complete(
+    client: Client, data: DataSet, query: list[tuple[str, str]]
+) -> None:
+    query = [*query, ("$filter", "logs/any(l:l/point/attempts gt 0)"), ("$select", "id")]
+    pages = client.pages("PointRecords", *query, prefer="maxpagesize=7")
+    expected = [str(each.id) for each in data.records if each.logs and each.attempts]
+    assert sorted(each["id"] for page in pages for each in page) == expected
+    assert len(pages) > 2
+
+
 def test_navigation_collection_is_paged(client: Client, data: DataSet) -> None:
     record = next(each for each in data.records if len(each.logs) == 4)
     pages = client.pages(f"PointRecords({record.id})/logs", prefer="maxpagesize=3")

@@ -160,6 +160,8 @@ COUNTS: list[tuple[str, list[tuple[str, str]]]] = [
     ("PointRecords", [("$filter", "date(includedAt) eq 2026-01-03")]),
     ("IntegrationLogs", [("$filter", "point/employeeId eq 5")]),
     ("PointRecords", [("$apply", f"filter(employerId eq 5)/{PER_DAY}")]),
+    ("PointRecords", [("$apply", f"filter(attempts eq 0)/filter(employerId eq 5)/{PER_DAY}")]),
+    ("PointRecords", [("$apply", "filter(employerId eq 5)/filter(10 div (attempts add 1) gt 2)")]),
 ]
 
 

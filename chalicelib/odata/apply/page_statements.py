@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from chalicelib.odata.apply.relation import Attribute, GroupedNavigation, Relation
-from chalicelib.odata.apply.relation_sql import RelationTranslator
+from chalicelib.odata.apply.relation_sql import RelationTranslator, needs_fence
 from chalicelib.odata.ast import TRUE, Node, OrderKey
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.query.skip_token import Value
@@ -19,7 +19,7 @@ from chalicelib.odata.sql.json_functions import (
     type_name,
     value_text,
 )
-from chalicelib.odata.sql.keyset import after_place, order_by
+from chalicelib.odata.sql.keyset import after_place, order_by, with_place
 from chalicelib.odata.sql.select_statements import Statement, all_conditions, existence_of, page_sql
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import QueryParameters
@@ -53,7 +53,9 @@ def relation_page_statement(
     if page.condition is TRUE:
         limit = page.skip + page.size + 1
         groups = relation.select_page_of_groups(page.order, page.after, limit)
-    translator = RelationTranslator(parameters, all_conditions(resource), groups)
+    evaluated = (page.condition, *(each.expression for each in page.order))
+    fenced = needs_fence(relation, evaluated)
+    translator = RelationTranslator(parameters, all_conditions(resource), fenced, groups)
     keys = [translator.by_order(each.expression) for each in page.order]
     where = translator.truth(page.condition)
     selected = [
@@ -63,7 +65,8 @@ def relation_page_statement(
     source = translator.from_clause(relation.it)
     count = _count(resource, relation, page.condition, parameters) if page.with_count else "NULL"
     if page.after is not None and groups is None:
-        where += f" AND {after_place(relation, page.order, keys, page.after, translator)}"
+        follows = after_place(relation, page.order, keys, page.after, translator)
+        where = with_place([where], page.order, follows)
     selected += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     order = f" ORDER BY {order_by(page.order)}" if keys else ""
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
@@ -95,7 +98,8 @@ def relation_count_statement(resource: Resource, relation: Relation, condition: 
 def _count(
     resource: Resource, relation: Relation, condition: Node, parameters: QueryParameters
 ) -> str:
-    translator = RelationTranslator(parameters, all_conditions(resource))
+    fenced = needs_fence(relation, (condition,))
+    translator = RelationTranslator(parameters, all_conditions(resource), fenced)
     where = translator.truth(condition)
     return f"(SELECT count(*) FROM {translator.from_clause(relation.it)} WHERE {where})"
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from chalicelib.odata.apply.relation import GroupedNavigation, Relation, Subselect, Union
 from chalicelib.odata.ast import Instance, NavigationStep, Node
 from chalicelib.odata.edm import Edm
+from chalicelib.odata.expressions.failure import may_fail
 from chalicelib.odata.model import EntityType, Property
 from chalicelib.odata.sql.keyset import after_place
 from chalicelib.odata.sql.translator import Translator
@@ -22,6 +23,8 @@ class RelationTranslator(Translator):
     Args:
         parameters: the bound values, which all SELECTs of the statement share.
         conditions: what the resource path requires of the entities of the first SELECT.
+        fenced: keeps the expressions of this SELECT away from rows that the relation which it reads
+            does not have: ``needs_fence``.
         page: replaces the SELECT of the last relation, to make fewer of its rows.
     """
 
@@ -29,9 +32,10 @@ class RelationTranslator(Translator):
         self,
         parameters: QueryParameters,
         conditions: Sequence[Node],
+        fenced: bool,
         page: Subselect | None = None,
     ) -> None:
-        super().__init__(parameters)
+        super().__init__(parameters, fenced=fenced)
         self._conditions = conditions
         self._page = page
 
@@ -40,7 +44,7 @@ class RelationTranslator(Translator):
             select = self._page or entity.select
             if isinstance(select, Union):
                 return f"({' UNION ALL '.join(f'({self._subselect(e)})' for e in select.selects)})"
-            return f"({self._subselect(select)})"
+            return f"({self._subselect(select, fenced=self._fenced)})"
         return super().source(entity, is_linked=is_linked)
 
     def column(self, instance: Instance, prop: Property) -> str:
@@ -50,9 +54,12 @@ class RelationTranslator(Translator):
             return super().column(instance.origin, prop)
         return super().column(instance, prop)
 
-    def _subselect(self, select: Subselect) -> str:
+    def _subselect(self, select: Subselect, *, fenced: bool = False) -> str:
         """Return the text of a SELECT, whose table aliases are its own."""
-        inner = RelationTranslator(self.parameters, self._conditions)
+        # The outputs of groups are computed behind their conditions anyway.
+        outputs_of_rows = () if select.keys else (each.value for each in select.outputs)
+        reads_fenced = needs_fence(select.input.entity, (*select.conditions, *outputs_of_rows))
+        inner = RelationTranslator(self.parameters, self._conditions, reads_fenced)
         conditions = select.conditions
         if not isinstance(select.input.entity, Relation):
             conditions = (*self._conditions, *conditions)
@@ -65,7 +72,7 @@ class RelationTranslator(Translator):
             where.append(after_place(select.input.entity, select.order, keys, select.after, inner))
         order = [_order_key(inner, each.expression, each.descending) for each in select.order]
         # Otherwise the planner would plan the joins of twenty transformations together.
-        fenced = select.fenced or not self.parameters.may_join
+        fenced = fenced or select.fenced or not self.parameters.may_join
         parts = [f"SELECT {', '.join(outputs)} FROM {inner.from_clause(select.input)}"]
         if where:
             parts.append(f"WHERE {' AND '.join(where)}")
@@ -80,6 +87,26 @@ class RelationTranslator(Translator):
         elif fenced:
             parts.append("OFFSET 0")
         return " ".join(parts)
+
+
+def needs_fence(entity: EntityType, evaluated: Sequence[Node]) -> bool:
+    """Return whether expressions on an entity type must not be moved into the SELECT of its rows.
+
+    If one of them can fail, it would fail on rows that the SELECT removes. Otherwise an index may
+    serve them there.
+    """
+    return isinstance(entity, Relation) and _removes_rows(entity.select) and may_fail(*evaluated)
+
+
+def _removes_rows(select: Subselect | Union) -> bool:
+    """Return whether the planner may move a condition on a SELECT among conditions within it.
+
+    It moves none into a SELECT with a limit or with window functions, which ``Union`` has.
+    """
+    if isinstance(select, Union) or select.fenced or select.skip or select.top is not None:
+        return False
+    inner = select.input.entity
+    return bool(select.conditions) or (isinstance(inner, Relation) and _removes_rows(inner.select))
 
 
 def _order_key(translator: Translator, expression: Node, descending: bool) -> str:

@@ -12,4 +12,5 @@ it.
 - ``search``: parse ``$search`` into a condition on text.
 - ``regex``: translate ECMAScript patterns for ``matchesPattern``.
 - ``size_limit``: limit the length of computed values.
+- ``failure``: tell whether an expression can fail for some values.
 """

@@ -67,7 +67,8 @@ def convert(node: Node, of: Edm, at: Place) -> Node:
     if isinstance(node, Literal):
         return Literal(of, convert_value(node, of, at), node.at)
     if node.type in NUMBERS:
-        return Call(f"CAST({{0}} AS {of.sql})", (node,), of)
+        narrows = (node.type, of) == (Edm.DECIMAL, Edm.DOUBLE)
+        return Call(f"CAST({{0}} AS {of.sql})", (node,), of, may_fail=narrows)
     return node
 
 

@@ -23,7 +23,7 @@ from chalicelib.odata.ast import (
     Place,
     Quantifier,
 )
-from chalicelib.odata.edm import INTEGERS, NUMBERS, Edm, promote
+from chalicelib.odata.edm import FRACTIONS, INTEGERS, NUMBERS, Edm, promote
 from chalicelib.odata.expressions import casts, functions, regex
 from chalicelib.odata.expressions.coerce import (
     advice_on_operands,
@@ -130,7 +130,8 @@ def negation(operator: Word, operand: Node) -> Node:
         raise syntax_error(f"- requires a number or a duration, not {operand.type}", operator.at)
     if operand.type in INTEGERS:
         operand = convert(operand, Edm.INT64, operator.at)
-    return Call(functions.NEGATION, (operand,), operand.type)
+    overflows = operand.type not in FRACTIONS
+    return Call(functions.NEGATION, (operand,), operand.type, may_fail=overflows)
 
 
 def arithmetic(operator: Word, left: Node, right: Node) -> Node:
@@ -143,7 +144,7 @@ def arithmetic(operator: Word, left: Node, right: Node) -> Node:
         template, result = operation
         if operator.name in _DIVISIONS:
             _require_divisor(operator, right)
-        return Call(template, (left, right), result)
+        return Call(template, (left, right), result, may_fail=Edm.DURATION in types)
     if Edm.NULL in types and types <= functions.ARITHMETIC_TYPES:
         return NULL
     raise syntax_error(
@@ -160,7 +161,17 @@ def _numbers(operator: Word, left: Node, right: Node) -> Node:
         _require_divisor(operator, right)
     may_be_zero = not (isinstance(right, Literal) and right.value != 0)
     template, makes_nan = functions.arithmetic(operator.name, of, may_be_zero)
-    return Call(template, (left, right), of, makes_nan)
+    may_fail = _may_fail(operator, of, right)
+    return Call(template, (left, right), of, makes_nan, may_fail=may_fail)
+
+
+def _may_fail(operator: Word, of: Edm, right: Node) -> bool:
+    """Return whether an operator on two numbers of a type can overflow or divide by zero."""
+    if operator.name in ("div", "mod"):
+        # The quotient of the least Int64 and -1 is outside its range.
+        is_safe = isinstance(right, Literal) and right.value not in (0, -1)
+        return not is_safe and (operator.name == "mod" or of is not Edm.DOUBLE)
+    return of is Edm.INT64
 
 
 _DIVISIONS = ("div", "divby")
@@ -205,7 +216,14 @@ def call(name: Word, arguments: tuple[Node, ...]) -> Node:
         if name.name == "substring" and len(arguments) > 2
         else None
     )
-    return Call(signature.template, arguments, signature.result, truncated_to=truncated_to)
+    return Call(
+        signature.template,
+        arguments,
+        signature.result,
+        truncated_to=truncated_to,
+        # The length may be negative.
+        may_fail=name.name == "substring" and len(arguments) > 2 and truncated_to is None,
+    )
 
 
 def _literal_length(name: Word, length: Node) -> int | None:

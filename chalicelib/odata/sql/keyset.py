@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from chalicelib.odata.ast import Column, OrderKey
 from chalicelib.odata.edm import Edm
 from chalicelib.odata.expressions.analyzer import root
+from chalicelib.odata.expressions.failure import may_fail
 from chalicelib.odata.model import EntityType
 from chalicelib.odata.query.skip_token import LONG_VALUE_DIGITS, LongValue, Value
 from chalicelib.odata.sql.id_bounds import bound_of_place
@@ -66,6 +67,17 @@ def after_place(
             alternatives.append(" AND ".join([*equal, condition]))
         equal.append(f"{sql} IS NULL" if value is None else f"{sql} = {value}")
     return f"({' OR '.join(alternatives)})"
+
+
+def with_place(conditions: Sequence[str], keys: Sequence[OrderKey], follows: str) -> str:
+    """Return the conditions of a page whose entities follow a place, joined.
+
+    Order keys that can fail are computed only where the other conditions hold.
+    """
+    others = " AND ".join(conditions)
+    if may_fail(*(each.expression for each in keys)):
+        follows = f"CASE WHEN {others} THEN {follows} END"
+    return f"{others} AND {follows}"
 
 
 def has_long_values(

@@ -18,7 +18,7 @@ from chalicelib.odata.query.skip_token import Value
 from chalicelib.odata.resource import Resource
 from chalicelib.odata.sql.entity_json import EntityJsonBuilder
 from chalicelib.odata.sql.json_functions import JsonStyle, json_value
-from chalicelib.odata.sql.keyset import after_place, has_long_values, order_by
+from chalicelib.odata.sql.keyset import after_place, has_long_values, order_by, with_place
 from chalicelib.odata.sql.translator import Translator
 from chalicelib.postgres.query_parameters import QueryParameters
 
@@ -66,8 +66,10 @@ def page_statement(
     it = projection.it
     keys = [translator.by_order(each.expression) for each in page.order]
     conditions = _where(page.conditions, translator)
+    where = " AND ".join(conditions)
     if page.after is not None:
-        conditions.append(after_place(resource.entity, page.order, keys, page.after, translator))
+        follows = after_place(resource.entity, page.order, keys, page.after, translator)
+        where = with_place(conditions, page.order, follows)
     columns = builder.columns(projection, translator)
     columns += [f"{sql} AS k{number}" for number, sql in enumerate(keys)]
     offset = f" OFFSET {translator.bind(Edm.INT64, page.skip)}" if page.skip else ""
@@ -77,7 +79,7 @@ def page_statement(
     text, join = builder.text(projection, "e")
     rows = (
         f"(SELECT {', '.join(columns)} FROM {translator.from_clause(it)}"
-        f" WHERE {' AND '.join(conditions)} ORDER BY {order_by(page.order)}"
+        f" WHERE {where} ORDER BY {order_by(page.order)}"
         f" LIMIT {size} + 1{offset}) AS e"
     )
     sql = page_sql(

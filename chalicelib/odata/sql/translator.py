@@ -31,6 +31,7 @@ from chalicelib.odata.ast import (
     Variable,
 )
 from chalicelib.odata.edm import Edm, promote
+from chalicelib.odata.expressions.failure import may_fail
 from chalicelib.odata.model import EntityType, Navigation, Property
 from chalicelib.odata.sql.id_bounds import implied_bounds
 from chalicelib.postgres.query_parameters import QueryParameters
@@ -47,12 +48,18 @@ class Translator:
 
     All SELECTs of a statement share their parameters. ``outer`` maps the variables of enclosing
     SELECTs to the aliases of their rows: an expression that refers to one joins its row by the key.
+    ``fenced`` says that what can fail must not be evaluated on other rows than those of FROM.
     """
 
     def __init__(
-        self, parameters: QueryParameters, outer: Mapping[Variable, str] | None = None
+        self,
+        parameters: QueryParameters,
+        outer: Mapping[Variable, str] | None = None,
+        *,
+        fenced: bool = False,
     ) -> None:
         self.parameters = parameters
+        self._fenced = fenced
         self._outer = outer or {}
         self._aliases: dict[Instance, str] = {}
         self._joins: dict[Variable, list[str]] = {}
@@ -272,8 +279,10 @@ class Translator:
         )
 
     def _any_or_all(self, node: Quantifier) -> str:
-        # OFFSET 0 makes Postgres plan it separately, where it is nested or one of many.
+        # OFFSET 0 makes Postgres plan it separately, where it is nested, one of many, or can fail
+        # for related rows of rows that are removed.
         joined = self._depth == 0 and self.parameters.reserve_join()
+        joined = joined and not (self._fenced and may_fail(node.predicate))
         fence = "" if joined else " OFFSET 0"
         if node.operator == "any":
             return f"EXISTS (SELECT 1 {self._related(node)}{fence})"

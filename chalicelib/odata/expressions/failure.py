@@ -1,0 +1,61 @@
+"""Tell whether an expression can fail: whether Postgres raises an error for some operands.
+
+Postgres may evaluate the conditions of one SELECT in any order, and so on rows that another of them
+removes. Statements keep conditions apart where that would be an error.
+"""
+
+from collections.abc import Iterable
+
+from chalicelib.odata.ast import (
+    Call,
+    Case,
+    Cast,
+    Comparison,
+    Count,
+    LogicalOperation,
+    Membership,
+    Negation,
+    Node,
+    Quantifier,
+)
+from chalicelib.odata.edm import Edm
+
+
+def may_fail(*expressions: Node) -> bool:
+    """Return whether one of the expressions can fail."""
+    nodes = [*expressions]
+    while nodes:
+        node = nodes.pop()
+        if (isinstance(node, Call) and node.may_fail) or _narrows(node):
+            return True
+        nodes += _operands(node)
+    return False
+
+
+def _narrows(node: Node) -> bool:
+    """Return whether a Decimal is converted to Double, whose range it can exceed."""
+    match node:
+        case Cast():
+            return (node.operand.type, node.type) == (Edm.DECIMAL, Edm.DOUBLE)
+        case Comparison():
+            return {node.left.type, node.right.type} == {Edm.DECIMAL, Edm.DOUBLE}
+        case Membership():
+            return {node.operand.type, node.type_of_values} == {Edm.DECIMAL, Edm.DOUBLE}
+    return False
+
+
+def _operands(node: Node) -> Iterable[Node]:
+    match node:
+        case Call():
+            return node.arguments
+        case Case():
+            return (each for pair in node.pairs for each in pair)
+        case Comparison():
+            return (node.left, node.right)
+        case LogicalOperation():
+            return node.operands
+        case Cast() | Membership() | Negation():
+            return (node.operand,)
+        case Quantifier() | Count():
+            return (node.predicate,)
+    return ()
