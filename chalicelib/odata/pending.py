@@ -7,6 +7,7 @@ the usual statements read it: a common table expression with this one record sha
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from chalicelib.odata.edm import Edm
@@ -88,4 +89,26 @@ def pending_record_members(values: Values, selection: Selection, builder: Respon
         members[each.name] = str(value) if as_text else value
     if _EVIDENCE in values and json_format.metadata != "none":
         members[_EVIDENCE] = values[_EVIDENCE]
-    return json.dumps(members, separators=(",", ":"), ensure_ascii=False)[1:-1]
+    return ",".join(f"{json.dumps(name)}:{_json_text(value)}" for name, value in members.items())
+
+
+def _json_text(value: object) -> str:
+    if isinstance(value, float):
+        return double_text(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def double_text(number: float) -> str:
+    """Return a finite number as Postgres writes the Double that it stores.
+
+    It has no fraction of zero and no negative zero, and an exponent if its first digit stands for
+    less than 0.0001, or for 10^15 or more. Both write the fewest digits that identify the number;
+    they differ in numbers halfway between two Doubles, the least of which exceeds 2^53.
+    """
+    if number == 0:
+        return "0"
+    shortest = Decimal(repr(number)).normalize()
+    exponent = shortest.adjusted()
+    if -4 <= exponent < 15:
+        return f"{shortest:f}"
+    return f"{shortest.scaleb(-exponent):f}e{exponent:+03}"

@@ -1,6 +1,7 @@
 """``POST /odata/PointRecords`` creates records by way of intake."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib import container
-from chalicelib.odata.pending import PendingRecords
+from chalicelib.odata.pending import PendingRecords, double_text
 from chalicelib.odata.request import ODataRequest
 from chalicelib.odata.router import Router
 from chalicelib.postgres.connection import Database
@@ -132,6 +133,51 @@ def test_creation_and_read_return_the_same_json(
     assert list(read.json_body) == list(created.json_body)
     assert read.json_body == created.json_body
     assert read.headers["Content-Type"] == created.headers["Content-Type"]
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "accuracy"),
+    [
+        (10, -2, 5),
+        (10.0, -0.0, 0.0),
+        (-0.0, 180, 40_075_017),
+        (1e-4, 1.5e-5, 1e-7),
+        (-5e-324, 2.2250738585072014e-308, 12.30),
+        (89.99999999999999, -179.99999999999997, 12345678.9),
+    ],
+)
+def test_etag_of_a_created_record_is_that_of_the_record(
+    service: Service, latitude: float, longitude: float, accuracy: float
+) -> None:
+    position = {"latitude": latitude, "longitude": longitude, "accuracyMeters": accuracy}
+    created = create(service, {**PUNCH, **position})
+    path, tag = path_of(created.headers["Location"]), created.headers["ETag"]
+    read = service.get(path)
+    assert (read.body, read.headers["ETag"]) == (created.body, tag)
+    assert service.http.get(path, headers={"If-None-Match": tag}).status_code == 304
+    assert service.http.get(path, headers={"If-Match": tag}).status_code == 200
+    selected = "?$select=latitude,longitude,accuracyMeters"
+    created = service.http.post(
+        f"/odata/PointRecords{selected}", headers=JSON, body=json.dumps(PUNCH | position).encode()
+    )
+    service.replicate()
+    assert service.get(path + selected).headers["ETag"] == created.headers["ETag"]
+
+
+def test_double_is_written_as_by_postgres(service: Service) -> None:
+    chance = random.Random(7)
+    numbers = [0.0, -0.0, 1e-4, 9.999e-5, 999999999999999.9, 1e15, 123456789012345.6, 5e-324, 1e20]
+    for _ in range(2_000):
+        number = chance.uniform(-180, 180)
+        numbers += [number, round(number, chance.randrange(8)), number * 10 ** chance.randrange(14)]
+        numbers += [number * 10.0 ** -chance.randrange(320)]
+    rows = service.rows(
+        "SELECT CAST(to_json(CAST(number AS double precision)) AS text) FROM"
+        " jsonb_array_elements_text(CAST(:numbers AS jsonb)) WITH ORDINALITY AS n (number, at)"
+        " ORDER BY at",
+        numbers=json.dumps(numbers),
+    )
+    assert [double_text(each) for each in numbers] == [text for (text,) in rows]
 
 
 @pytest.mark.parametrize("preference", ["return=minimal", "odata.x, Return=Minimal;a=b"])
