@@ -56,6 +56,34 @@ def test_unsupported_filter_is_rejected_as_not_supported(text: str, client: Clie
     assert "not supported" in rejection.value.message
 
 
+@pytest.mark.parametrize(
+    ("of", "start", "repeated", "end", "is_null"),
+    [
+        ("Decimal", "", "7" * 1_500, "", False),
+        ("Decimal", "-0.", "7" * 1_500, "e999", False),
+        ("Decimal", "0.", "0" * 16_382, "1", False),
+        ("Decimal", "0.", "0" * 16_383, "1", True),
+        ("Decimal", "0.", "0" * 15_999, "1e-400", True),
+        ("Int64", "-", "0" * 5_000, "7", False),
+        ("Int64", "", "7" * 5_000, "", True),
+        ("Byte", "", "0" * 1_500, "255", False),
+        ("Double", "0.", "0" * 300, "1", False),
+        ("Double", "0.", "0" * 1_500, "1", True),
+        ("Double", "", "0" * 1_500, "1.5e1", False),
+        ("Duration", "PT", "0" * 1_500, "7M", False),
+        ("Duration", "PT0.", "7" * 1_500, "S", False),
+        ("Duration", "P", "7" * 1_500, "D", True),
+    ],
+)
+def test_cast_of_a_long_text_does_not_depend_on_where_it_is_read(
+    of: str, start: str, repeated: str, end: str, is_null: bool, client: Client, data: DataSet
+) -> None:
+    literal = f"cast('{start}{repeated}{end}',Edm.{of})"
+    calculated = f"cast(concat('{start}{repeated}{end}',substring(status,0,0)),Edm.{of})"
+    for text in (f"{literal} eq {calculated}", f"({literal} eq null) eq {str(is_null).lower()}"):
+        assert len(client.ids("PointRecords", text)) == len(data.records), text[:30]
+
+
 def test_alias_is_replaced_by_its_value(client: Client, data: DataSet) -> None:
     ids = client.ids(
         "PointRecords",

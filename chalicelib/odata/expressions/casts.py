@@ -33,6 +33,15 @@ def _with(name: str, expression: str, result: str) -> str:
     return f"(SELECT {result} FROM (SELECT {expression} AS {name} OFFSET 0) AS named)"
 
 
+# A Decimal may be outside the range of Double.
+_DECIMAL_TO_DOUBLE = _with(
+    "number",
+    "{0}",
+    "CASE WHEN pg_input_is_valid(CAST(number AS text), 'double precision')"
+    " THEN CAST(number AS double precision) END",
+)
+
+
 def _literal_braces(sql: str) -> str:
     """Escape the braces of SQL that becomes a part of a template."""
     return sql.replace("{", "{{").replace("}", "}}")
@@ -172,6 +181,8 @@ def _template(source: Edm, target: Edm) -> tuple[str | None, bool]:
         exact = _EXACT.get(source, "CAST({0} AS numeric)")
         result = f"CASE WHEN number BETWEEN {low} AND {high} THEN CAST(number AS {target.sql}) END"
         return _with("number", f"round({exact})", result), False
+    if (source, target) == (Edm.DECIMAL, Edm.DOUBLE):
+        return _DECIMAL_TO_DOUBLE, False
     return _EXACT.get(source, f"CAST({{0}} AS {target.sql})"), True
 
 

@@ -35,8 +35,6 @@ def may_fail(*expressions: Node) -> bool:
 def _narrows(node: Node) -> bool:
     """Return whether a Decimal is converted to Double, whose range it can exceed."""
     match node:
-        case Cast():
-            return (node.operand.type, node.type) == (Edm.DECIMAL, Edm.DOUBLE)
         case Comparison():
             return {node.left.type, node.right.type} == {Edm.DECIMAL, Edm.DOUBLE}
         case Membership():

@@ -19,6 +19,9 @@ from chalicelib.odata.edm import INTEGER_RANGES, Edm
 MAX_DIGITS = 1_000
 # Of a text that is read as a Decimal: its value has up to 1,000 digits more than the text.
 MAX_EXPONENT_DIGITS = 3
+# Digits of a numeric of Postgres: https://www.postgresql.org/docs/current/datatype-numeric.html.
+_MAX_INTEGER_DIGITS = 131_072
+_MAX_FRACTION_DIGITS = 16_383
 
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
@@ -33,6 +36,7 @@ _INSTANT = re.compile(rf"({DATE})[Tt]({CLOCK})({OFFSET})?")
 _NATURAL = re.compile(r"[0-9]+")
 _MAX_NATURAL = 2**62
 _NUMBER = re.compile(NUMBER)
+_INTEGER = re.compile(r"([-+]?)([0-9]+)")
 _DECIMAL = re.compile(rf"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{{1,{MAX_EXPONENT_DIGITS}}})?")
 _NOT_ZERO = re.compile(r"[-+]?[0.]*[1-9]")
 _GUID = re.compile(GUID)
@@ -109,15 +113,13 @@ def read_duration(text: str) -> timedelta:
     sign, days, hours, minutes, seconds, fraction = match.groups()
     if match.group().endswith(("P", "T")):
         raise ValueError("is not a duration such as P1DT2H30M")
-    if len(text) > MAX_DIGITS:
-        raise ValueError(f"has more than {MAX_DIGITS} characters")
     try:
         duration = timedelta(
-            int(days or 0),
-            int(seconds or 0),
+            _number_of(days),
+            _number_of(seconds),
             _microseconds(fraction),
-            minutes=int(minutes or 0),
-            hours=int(hours or 0),
+            minutes=_number_of(minutes),
+            hours=_number_of(hours),
         )
         duration = -duration if sign else duration
     except OverflowError as error:
@@ -133,29 +135,42 @@ def read_boolean(text: str) -> bool:
 
 def read_natural(text: str) -> int:
     """Parse a number of rows; read one that no table can have as one that fits in a bigint."""
-    digits = _matched(_NATURAL, text, "is not a non-negative integer").group().lstrip("0")
-    return min(int(digits[:20] or 0), _MAX_NATURAL)
+    digits = _matched(_NATURAL, text, "is not a non-negative integer").group()
+    return min(_number_of(digits), _MAX_NATURAL)
 
 
 def read_as(target: Edm, text: str) -> Any:
-    """Parse a text as a literal of a type, as ``cast`` does."""
-    if target in _READERS:
-        return _READERS[target](text)
-    if text not in ("INF", "-INF", "NaN"):
-        _matched(_NUMBER, text, "is not a number")
-    kind, value = read_number(text)
-    if target is Edm.DOUBLE:
-        number = float(value)
-        if isinf(number) != text.endswith("INF") or (number == 0 and _NOT_ZERO.match(text)):
-            raise ValueError(f"is outside the range of {target}")
-        return number
-    if target is Edm.DECIMAL and _DECIMAL.fullmatch(text):
-        return Decimal(text)
-    if target in INTEGER_RANGES and kind is Edm.INT64:
-        low, high = INTEGER_RANGES[target]
-        if low <= value <= high:
-            return value
-    raise ValueError(f"is not a value of {target}")
+    """Parse a text of any length as a literal of a type, as ``cast`` does."""
+    if target in INTEGER_RANGES:
+        return _read_integer(target, text)
+    return _READERS[target](text)
+
+
+def _read_integer(target: Edm, text: str) -> int:
+    sign, digits = _matched(_INTEGER, text, "is not an integer").groups()
+    number = _number_of(digits) * (-1 if sign == "-" else 1)
+    low, high = INTEGER_RANGES[target]
+    if not low <= number <= high:
+        raise ValueError(f"is outside the range of {target}")
+    return number
+
+
+def _read_decimal(text: str) -> Decimal:
+    """Parse a Decimal that Postgres can store."""
+    number = Decimal(_matched(_DECIMAL, text, "is not a Decimal").group())
+    exponent = number.as_tuple().exponent
+    if number.adjusted() >= _MAX_INTEGER_DIGITS or int(exponent) < -_MAX_FRACTION_DIGITS:
+        raise ValueError(f"is outside the range of {Edm.DECIMAL}")
+    return number
+
+
+def _read_double(text: str) -> float:
+    if text in ("INF", "-INF", "NaN"):
+        return float(text)
+    number = float(_matched(_NUMBER, text, "is not a number").group())
+    if isinf(number) or (number == 0 and _NOT_ZERO.match(text)):
+        raise ValueError(f"is outside the range of {Edm.DOUBLE}")
+    return number
 
 
 _READERS: dict[Edm, Callable[[str], Any]] = {
@@ -166,6 +181,8 @@ _READERS: dict[Edm, Callable[[str], Any]] = {
     Edm.TIME_OF_DAY: read_time,
     Edm.DATE_TIME_OFFSET: read_instant,
     Edm.DURATION: read_duration,
+    Edm.DECIMAL: _read_decimal,
+    Edm.DOUBLE: _read_double,
 }
 
 
@@ -174,6 +191,11 @@ def _matched(pattern: re.Pattern[str], text: str, reason: str) -> re.Match[str]:
     if match is None:
         raise ValueError(reason)
     return match
+
+
+def _number_of(digits: str | None) -> int:
+    """Read digits, of which more than twenty stand for some number beyond every range in use."""
+    return int((digits or "").lstrip("0")[:20] or 0)
 
 
 def _microseconds(fraction: str | None) -> int:
