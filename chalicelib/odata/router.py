@@ -109,11 +109,11 @@ class Router:
         if request.method == "OPTIONS":
             version = negotiation.version_of(request.headers)
             return plain_response(version, None, "", 204, {"Allow": ", ".join(allowed)})
-        if segments[-1:] == ["$query"]:
-            return self._read(_query_from_body(request, self._settings.max_body_bytes))
         if segments == ["$batch"]:
             return self._execute_batch(request)
-        if _is_entity_path(segments):
+        if segments[-1:] == ["$query"]:
+            request = _query_from_body(request, self._settings.max_body_bytes)
+        if _is_entity_path(segments_of(request.path)):
             return self._read(_path_from_id(request))
         if request.method == "POST":
             return create([self._parse_creation(request)], self._pending)[0]

@@ -185,6 +185,37 @@ def test_entity_resource_resolves_an_id(service: Service) -> None:
     assert send(service, "PUT", f"/$entity?$id={path}").status_code == 405
 
 
+def test_entity_resource_resolves_an_id_in_a_body(service: Service) -> None:
+    path = replicated(service).removeprefix("/")
+
+    def post(url: str, body: str) -> HTTPResponse:
+        headers = {"Content-Type": "text/plain"}
+        return service.http.post(f"/odata/{url}", headers=headers, body=body.encode())
+
+    entity = send(service, "GET", f"/{path}")
+    for url, body in (
+        ("$entity/$query", f"$id={path}"),
+        ("$entity/$query", f"id=/odata/{path}"),
+        (f"$entity/$query?$id={path}", ""),
+        ("$entity/PunchClock.PointRecord/$query", f"$id={path}"),
+    ):
+        assert post(url, body).json_body == entity.json_body, url
+    expanded = post(f"$entity/$query?$id={path}", "$select=employeeId&$expand=logs($select=number)")
+    assert expanded.json_body["logs"][0]["number"] == 1
+    for url, body, status in (
+        ("$entity/$query", "", 400),
+        (f"$entity/$query?$id={path}", f"$id={path}", 400),
+        ("$entity/$query", "$id=PointRecords", 400),
+        ("$entity/$query", f"$id=PointRecords({UNKNOWN_ID})", 404),
+        ("$entity/PunchClock.IntegrationLog/$query", f"$id={path}", 404),
+        ("$entity/PunchClock.Nope/$query", f"$id={path}", 501),
+    ):
+        response = post(url, body)
+        assert response.status_code == status, (url, body)
+        error_of(response)
+    assert send(service, "GET", f"/$entity/$query?$id={path}").headers["Allow"] == "POST, OPTIONS"
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 def test_api_gateway_has_a_route_for_each_method(service: Service, method: str) -> None:
     event = rest_event(
