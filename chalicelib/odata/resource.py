@@ -7,7 +7,7 @@ to it as to any set. URL Conventions 4.01, section 4.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from urllib.parse import unquote
 
@@ -50,6 +50,7 @@ class Resource:
 
     Attributes:
         conditions: the conditions of the path on each entity.
+        known: the columns that the keys in the path determine, with their values.
         parent: the entity at which a navigation starts; without it, the resource does not exist.
         is_reference: ``/$ref``: return only the ids of entities.
     """
@@ -59,6 +60,7 @@ class Resource:
     kind: Kind
     principal: Principal
     conditions: Conditions = lambda _: ()
+    known: Mapping[str, Literal] = field(default_factory=dict)
     parent: "Resource | None" = None
     member: Property | None = None
     is_reference: bool = False
@@ -151,8 +153,10 @@ def _step(resource: Resource, name: str) -> Resource:
         return replace(resource, path=path, kind=Kind.PROPERTY, member=member)
     if isinstance(member, Navigation):
         kind = Kind.COLLECTION if member.collection else Kind.ENTITY
-        conditions = _related_to(resource, member)
-        return Resource(path, member.target, kind, resource.principal, conditions, resource)
+        value = resource.known.get(member.column)
+        known = {} if value is None else {member.target_column: value}
+        conditions = _related_to(resource, member, known)
+        return Resource(path, member.target, kind, resource.principal, conditions, known, resource)
     raise _not_found(path, name)
 
 
@@ -170,16 +174,23 @@ def _own_records(entity: EntityType, principal: Principal) -> Conditions:
     return lambda it: tuple(Comparison("eq", Column(it, each), value) for each, value in fixed)
 
 
-def _related_to(resource: Resource, navigation: Navigation) -> Conditions:
-    """Translate the conditions on a parent to conditions on the entities related to it."""
+def _related_to(
+    resource: Resource, navigation: Navigation, known: Mapping[str, Literal]
+) -> Conditions:
+    """Translate the conditions on a parent to conditions on the entities related to it.
+
+    The ``known`` columns of these entities are repeated as conditions of their own: an index finds
+    the few entities of the path, and nothing is evaluated on others.
+    """
     inverse = navigation.inverse
 
     def conditions(instance: Instance) -> tuple[Node, ...]:
+        has_known = _equal(instance, known)
         if not inverse.collection:
-            return resource.conditions(NavigationStep(instance, inverse))
+            return (*has_known, *resource.conditions(NavigationStep(instance, inverse)))
         origin = Variable(inverse.target)
         of_parent = LogicalOperation("and", (TRUE, *resource.conditions(origin)))
-        return (Quantifier("any", instance, inverse, origin, of_parent),)
+        return (*has_known, Quantifier("any", instance, inverse, origin, of_parent))
 
     return conditions
 
@@ -192,12 +203,23 @@ def _with_key(resource: Resource, key: str | None, aliases: Mapping[str, str]) -
         raise _not_found(f"{resource.path}({key})", key)
     values = _read_key(resource, key, aliases)
 
+    key_columns = {each.column: value for each, value in values.items()}
+
     def conditions(instance: Instance) -> tuple[Node, ...]:
-        has_key = (Comparison("eq", Column(instance, each), values[each]) for each in values)
-        return (*resource.conditions(instance), *has_key)
+        return (*resource.conditions(instance), *_equal(instance, key_columns))
 
     path = f"{resource.path}({_key_predicate(values)})"
-    return replace(resource, path=path, kind=Kind.ENTITY, conditions=conditions)
+    known = {**resource.known, **key_columns}
+    return replace(resource, path=path, kind=Kind.ENTITY, conditions=conditions, known=known)
+
+
+def _equal(instance: Instance, columns: Mapping[str, Literal]) -> tuple[Node, ...]:
+    """Return the conditions that an entity has these values in its columns."""
+    return tuple(
+        Comparison("eq", Column(instance, each), columns[each.column])
+        for each in instance.entity.properties
+        if each.column in columns
+    )
 
 
 def _key_predicate(values: Mapping[Property, Literal]) -> str:

@@ -222,7 +222,12 @@ def test_principals_entity_logs_and_count_use_an_index(
 ) -> None:
     client = Client(ODataService(reader, Settings()), principal)
     key = client.json("PointRecords", ("$top", "1"))["value"][0]["id"]
-    for path in (f"PointRecords({key})", f"PointRecords({key})/logs", "PointRecords/$count"):
+    for path in (
+        f"PointRecords({key})",
+        f"PointRecords({key})/logs",
+        f"PointRecords({key})/logs(1)/point/logs(1)/point",
+        "PointRecords/$count",
+    ):
         client.get(path)
         assert "Seq Scan" not in reader.plan, f"{path}\n{reader.plan}"
     client.get("IntegrationLogs/$count")
@@ -244,6 +249,11 @@ def test_entity_and_its_navigations_use_an_index(reader: ExplainingReader) -> No
         f"IntegrationLogs({log})/point",
         f"IntegrationLogs({log})/point/status",
         f"IntegrationLogs({log})/point/logs",
+        f"PointRecords({key})/logs(1)/point/logs(1)/point",
+        f"PointRecords({key})/logs(1)/point/logs(1)/point/logs(1)/point/logs(1)/point/logs",
+        f"IntegrationLogs({log})/point/logs(1)/point",
+        f"IntegrationLogs({log})/point/logs(1)/point/logs/$count",
+        f"IntegrationLogs({log})/point/logs(1)/point/logs(pointId={key},number=1)/point/status",
         f"IntegrationRuns({run})",
     ):
         client.get(path)
@@ -296,6 +306,7 @@ def months_of(plan: str) -> set[str]:
         ("PointRecords({key})/logs", []),
         ("PointRecords({key})/logs(1)", []),
         ("IntegrationLogs(pointId={key},number=1)/point", []),
+        ("IntegrationLogs(pointId={key},number=1)/point/logs(1)/point/logs", []),
         ("IntegrationLogs", [("$filter", "pointId eq {key}")]),
     ],
     ids=str,

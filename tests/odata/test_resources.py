@@ -16,7 +16,7 @@ from chalicelib.odata.reads import ODataService
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.read_session import ReadSession
 from chalicelib.settings import Settings
-from tests.support.odata.client import ROOT, Client, key_of
+from tests.support.odata.client import ROOT, Client, key_of, rows
 from tests.support.odata.dataset import DataSet, Log, Record
 from tests.support.tokens import INTEGRATION
 
@@ -152,6 +152,46 @@ def test_navigation_works_in_both_directions(client: Client, data: DataSet) -> N
         assert client.get(f"{path}/{count}").body == str(len(record.logs))
     assert client.get(f"{path}/logs/$count", ("$filter", f"number eq {log.number}")).body == "1"
     assert client.json(f"{path}/logs({log.id})/status")["value"] == log.status
+
+
+def test_path_that_returns_to_a_record_has_its_entities(client: Client, data: DataSet) -> None:
+    record = record_with_logs(data)
+    first, second, *_ = record.logs
+    other = next(each for each in data.records if each.logs and each is not record)
+    back = f"IntegrationLogs({first.id})/point/logs({second.number})/point"
+    assert client.json(back)["id"] == str(record.id)
+    assert client.json(f"{back}/status")["value"] == record.status
+    logs = client.json(f"{back}/logs")["value"]
+    assert [key_of(each) for each in logs] == [each.id for each in record.logs]
+    assert client.get(f"PointRecords({record.id})/logs(1)/point/logs/$count").body == str(len(logs))
+    for missing in (
+        f"IntegrationLogs({first.id})/point/logs(99)/point",
+        f"IntegrationLogs({first.id})/point/logs({other.logs[0].id})/point",
+        f"PointRecords({record.id})/logs({other.logs[0].id})/point/logs",
+    ):
+        with pytest.raises(NotFoundError):
+            client.get(missing)
+
+
+def test_filter_of_a_path_is_evaluated_only_on_its_entities(client: Client, data: DataSet) -> None:
+    texts = [None if each.log is None else len(each.log) for each in data.logs]
+    assert 700 in texts
+    record = next(
+        each
+        for each in data.records
+        if len(each.logs) > 1 and not any(len(log.log or "") == 700 for log in each.logs)
+    )
+    first, second, *_ = record.logs
+    condition = ("$filter", "1 div (length(log) sub 700) lt 5 or log eq null")
+    for path in (
+        f"PointRecords({record.id})/logs",
+        f"IntegrationLogs({first.id})/point/logs",
+        f"IntegrationLogs({first.id})/point/logs({second.number})/point/logs",
+    ):
+        assert len(client.json(path, condition)["value"]) == len(record.logs)
+        assert client.get(f"{path}/$count", condition).body == str(len(record.logs))
+        counted = rows(client, path, f"filter({condition[1]})/aggregate($count as n)")
+        assert counted == [{"n": len(record.logs)}]
 
 
 def test_cast_to_the_declared_type_is_a_no_op(client: Client, data: DataSet) -> None:
