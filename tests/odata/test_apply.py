@@ -117,6 +117,15 @@ def test_transformations_return_the_expected_row(
     assert actual == expected
 
 
+def test_sum_beyond_int64_is_one_of_decimals(client: Client, data: DataSet) -> None:
+    expected = sum(each.employeeId for each in data.records)
+    assert expected > 2**63
+    with pytest.raises(InvalidError, match="range"):
+        row(client, "PointRecords", "aggregate(employeeId with sum as s)")
+    decimals = "aggregate(cast(employeeId,Edm.Decimal) with sum as s)"
+    assert row(client, "PointRecords", decimals) == {"s": expected}
+
+
 def test_infinities_and_nan_are_written_as_strings(client: Client) -> None:
     actual = rows(client, "PointRecords", "compute(latitude div 0e0 as x)/groupby((x))")
     assert [each["x"] for each in actual] == [None, "-INF", "INF", "NaN"]
