@@ -304,6 +304,25 @@ def test_employer_groups_only_its_own_records(client: Client, data: DataSet) -> 
         employer.follow(unrestricted["@odata.nextLink"])
 
 
+def test_expression_on_related_entities_is_evaluated_only_on_rows_that_are_left(
+    client: Client, data: DataSet
+) -> None:
+    expected = sum(0 < each.point.attempts < 4 for each in data.logs)
+    for tested in (
+        "filter(10 div point/attempts gt 2)",
+        "filter(not (10 div point/attempts le 2))",
+        "compute(10 div point/attempts as x)/filter(x gt 2)",
+        "compute(10 div point/attempts as x)/compute(x add 1 as y)/filter(y gt 3)",
+        "compute(10 div point/attempts as x)/groupby((pointId,number,x))/filter(x gt 2)",
+    ):
+        apply = f"filter(point/attempts ne 0)/{tested}/aggregate($count as n)"
+        assert row(client, "IntegrationLogs", apply) == {"n": expected}, tested
+    grouped = (
+        "groupby((point/attempts),aggregate($count as n))/filter(n ge 0 and point/attempts gt 0)"
+    )
+    assert rows(client, "IntegrationLogs", f"{grouped}/filter(10 div point/attempts gt 2)")
+
+
 NOT_ZERO = "groupby((attempts),aggregate(attempts with max as m))/filter(m ne 0)"
 BUSY = "groupby((employerId,attempts),aggregate($count as n))/filter(n gt 1000)"
 SMALL_EMPLOYEES = "groupby((employeeId),aggregate(employeeId with max as m))/filter(m lt 100)"

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import InvalidError, NotImplementedByServiceError
-from tests.support.odata import invalid_filters
+from chalicelib.odata.reads import ODataService
+from chalicelib.postgres.connection import Database
+from chalicelib.postgres.read_session import ReadSession
+from chalicelib.settings import Settings
+from tests.support.odata import dataset, invalid_filters
 from tests.support.odata.cases.case import Case
 from tests.support.odata.cases.logic import LOGIC, NULLS
 from tests.support.odata.cases.logs import LOG_CASES
@@ -82,6 +86,25 @@ def test_cast_of_a_long_text_does_not_depend_on_where_it_is_read(
     calculated = f"cast(concat('{start}{repeated}{end}',substring(status,0,0)),Edm.{of})"
     for text in (f"{literal} eq {calculated}", f"({literal} eq null) eq {str(is_null).lower()}"):
         assert len(client.ids("PointRecords", text)) == len(data.records), text[:30]
+
+
+def test_filter_is_not_evaluated_on_entities_that_nothing_leads_to(database: Database) -> None:
+    alone, *others = dataset.build(40)
+    alone.logs, alone.attempts = [], 100
+    dataset.store([alone, *others], database)
+    with database.transaction() as connection:
+        connection.run("ANALYZE")
+    client = Client(ODataService(ReadSession(database, 10), Settings()))
+    logs = sum(len(each.logs) for each in others)
+    for condition in (
+        "1 div (100 sub point/attempts) lt 2",
+        "(1 div (100 sub point/attempts)) in (0,1)",
+        "status eq 'x' or not (1 div (100 sub point/attempts) gt 1)",
+    ):
+        assert client.get("IntegrationLogs/$count", ("$filter", condition)).body == str(logs)
+        assert len(client.ids("IntegrationLogs", condition)) == logs
+    condition = "logs/any(l:1 div (100 sub l/point/attempts) lt 2)"
+    assert len(client.ids("PointRecords", condition)) == sum(each.logs != [] for each in others)
 
 
 def test_alias_is_replaced_by_its_value(client: Client, data: DataSet) -> None:

@@ -47,17 +47,18 @@ class RelationTranslator(Translator):
             return f"({self._subselect(select, fenced=self._fenced)})"
         return super().source(entity, is_linked=is_linked)
 
+    def is_joined(self, step: NavigationStep) -> bool:
+        return not isinstance(step.navigation, GroupedNavigation)
+
     def column(self, instance: Instance, prop: Property) -> str:
-        if isinstance(instance, NavigationStep) and isinstance(
-            instance.navigation, GroupedNavigation
-        ):
+        if isinstance(instance, NavigationStep) and not self.is_joined(instance):
             return super().column(instance.origin, prop)
         return super().column(instance, prop)
 
     def _subselect(self, select: Subselect, *, fenced: bool = False) -> str:
         """Return the text of a SELECT, whose table aliases are its own."""
         # The outputs of groups are computed behind their conditions anyway.
-        outputs_of_rows = () if select.keys else (each.value for each in select.outputs)
+        outputs_of_rows = () if select.keys else tuple(each.value for each in select.outputs)
         reads_fenced = needs_fence(select.input.entity, (*select.conditions, *outputs_of_rows))
         inner = RelationTranslator(self.parameters, self._conditions, reads_fenced)
         conditions = select.conditions
@@ -71,6 +72,8 @@ class RelationTranslator(Translator):
             keys = [inner.by_order(each.expression) for each in select.order]
             where.append(after_place(select.input.entity, select.order, keys, select.after, inner))
         order = [_order_key(inner, each.expression, each.descending) for each in select.order]
+        # Otherwise a condition on such an output could be evaluated before the join.
+        fenced = fenced or any(map(inner.may_fail_before_join, outputs_of_rows))
         # Otherwise the planner would plan the joins of twenty transformations together.
         fenced = fenced or select.fenced or not self.parameters.may_join
         parts = [f"SELECT {', '.join(outputs)} FROM {inner.from_clause(select.input)}"]

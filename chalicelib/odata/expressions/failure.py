@@ -10,10 +10,12 @@ from chalicelib.odata.ast import (
     Call,
     Case,
     Cast,
+    Column,
     Comparison,
     Count,
     LogicalOperation,
     Membership,
+    NavigationStep,
     Negation,
     Node,
     Quantifier,
@@ -30,6 +32,25 @@ def may_fail(*expressions: Node) -> bool:
             return True
         nodes += _operands(node)
     return False
+
+
+def navigation_steps(expression: Node) -> Iterable[NavigationStep]:
+    """Return the navigations to one entity whose properties an expression uses.
+
+    Those within a condition on related entities belong to that condition.
+    """
+    steps: dict[NavigationStep, None] = {}  # in an order that does not change
+    nodes = [expression]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, Column):
+            instance = node.instance
+            while isinstance(instance, NavigationStep):
+                steps[instance] = None
+                instance = instance.origin
+        elif not isinstance(node, Quantifier | Count):
+            nodes += _operands(node)
+    return steps
 
 
 def _narrows(node: Node) -> bool:

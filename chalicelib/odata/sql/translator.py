@@ -31,7 +31,7 @@ from chalicelib.odata.ast import (
     Variable,
 )
 from chalicelib.odata.edm import Edm, promote
-from chalicelib.odata.expressions.failure import may_fail
+from chalicelib.odata.expressions.failure import may_fail, navigation_steps
 from chalicelib.odata.model import EntityType, Navigation, Property
 from chalicelib.odata.sql.id_bounds import implied_bounds
 from chalicelib.postgres.query_parameters import QueryParameters
@@ -121,6 +121,29 @@ class Translator:
         """Return SQL that is true if the node is true, and otherwise false or null: for WHERE."""
         if isinstance(node, LogicalOperation):
             return self._logical(node, [self.truth(each) for each in node.operands])
+        sql = self._plain_truth(node)
+        if not self.may_fail_before_join(node):
+            return sql
+        # This condition names both tables, so it is evaluated only on entities that a row leads to.
+        links = [
+            _link(each.navigation, self._alias(each.origin), self._alias(each))
+            for each in navigation_steps(node)
+            if self.is_joined(each)
+        ]
+        return f"CASE WHEN {' AND '.join(links)} THEN {sql} END"
+
+    def may_fail_before_join(self, node: Node) -> bool:
+        """Return whether an expression can fail for an entity that no row leads to.
+
+        The planner may evaluate a condition on one table before it joins the table.
+        """
+        return may_fail(node) and any(map(self.is_joined, navigation_steps(node)))
+
+    def is_joined(self, _: NavigationStep) -> bool:
+        """Return whether a navigation to one entity joins a table."""
+        return True
+
+    def _plain_truth(self, node: Node) -> str:
         if isinstance(node, Comparison):
             return self._with_bounds_of_id(node, self._comparison(node, exact=False))
         if isinstance(node, Membership):
