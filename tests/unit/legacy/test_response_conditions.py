@@ -154,6 +154,23 @@ def test_log_of_a_long_response_is_cut() -> None:
             "contains(body, '>€<')",
         ),
         (b"Zo\xc3\xab", "text/plain; charset=unknown", "body == 'Zoë'"),
+        # What is in ASCII is in no encoding that writes ASCII in another way, whatever it declares.
+        *(
+            (
+                f'<?xml version="1.0" encoding="{name}"?><a>Zoë</a>'.encode(),
+                type_,
+                "contains(body, '>Zoë<')",
+            )
+            for name in ("utf-16", "UTF-16LE", "utf-32", "cp037")
+            for type_ in ("text/xml", f"text/xml; charset={name}")
+        ),
+        (
+            b'<?xml version="1.0" encoding="utf-16"?><a>Zo\xeb</a>',
+            "text/xml",
+            "contains(body, '>Zoë<')",
+        ),
+        (b"<a>Zo\xc3\xab</a>", "text/xml; charset=utf-16", "contains(body, '>Zoë<')"),
+        (b'{"a": 1}', "application/json; charset=utf-16", "body.a == `1`"),
         # Codecs that are none of text, or not of the web.
         (b"68656c6c6f", "text/plain; charset=hex", "body == `68656` || body == '68656c6c6f'"),
         (b"\\x41", "text/plain; charset=unicode_escape", "body == '\\x41'"),

@@ -80,16 +80,21 @@ def decode_text(body: bytes, content_type: str = "") -> str:
     """Decode a body that another system sent; never fail.
 
     The encoding is that of the byte order mark, or else of the Content-Type, or else of the XML
-    declaration (RFC 7303, section 3), or else UTF-8. What is not UTF-8 is read as Latin-1.
+    declaration (RFC 7303, section 3), or else UTF-8. What is not UTF-8 is read as Latin-1. An
+    encoding that the bytes themselves disprove, such as UTF-16 of bytes in ASCII, does not count:
+    .NET declares that of its texts in memory.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return body.decode(encoding, "replace")
     stated = _CHARSET.search(content_type)
-    declared = None if stated else _XML_DECLARATION.match(body[:400])
+    declared = _XML_DECLARATION.match(body[:400])  # in bytes of ASCII
     name = stated[1] if stated else declared[1].decode("ascii") if declared else "utf-8"
+    encoding = _known_encoding(name) or "utf-8"
+    if not _extends_ascii(encoding) and (declared or _is_utf8(body)):
+        encoding = "utf-8"
     try:
-        return body.decode(_known_encoding(name) or "utf-8")
+        return body.decode(encoding)
     except UnicodeDecodeError:
         return body.decode("latin-1")
 
@@ -144,6 +149,20 @@ def _form_fault(text: str) -> str | None:
 
 def _essence(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
+
+
+def _extends_ascii(encoding: str) -> bool:
+    """Return whether an encoding writes ASCII as ASCII: not UTF-16, UTF-32 nor EBCDIC."""
+    return "<?xml".encode(encoding) == b"<?xml"
+
+
+def _is_utf8(body: bytes) -> bool:
+    """Return whether a body is text in UTF-8. UTF-16 has NULs, or else is hardly ever UTF-8."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in body
 
 
 def _known_encoding(name: str) -> str | None:
