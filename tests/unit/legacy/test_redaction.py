@@ -61,6 +61,17 @@ def test_secret_that_looks_like_an_escape_is_removed(
     )
 
 
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("encode", [str, quote, html.escape, json.dumps])
+@pytest.mark.parametrize("nul", ["\0", "\ufffd"])
+def test_secret_in_an_encoding_that_was_not_recognised_is_removed(
+    name: str, encode: Callable[[str], str], nul: str
+) -> None:
+    text = f"you sent {encode(SECRET)}, and {SECRET[:7]}".encode(name).decode("latin-1")
+    read = Redactor([SECRET])(text.replace("\0", nul)).replace(nul, "").replace('"', "")
+    assert read == "you sent [secret], and [secret]"
+
+
 def test_base64_of_several_lines_is_removed() -> None:
     text = encodebytes(b"x" * 50 + b"ann:" + SECRET.encode()).decode()
     assert b64encode(SECRET.encode()).decode()[-8:-3] not in Redactor([SECRET])(text)
@@ -99,7 +110,9 @@ def test_long_token_takes_no_time_in_which_calls_wait() -> None:
     assert time.process_time() - started < 0.3  # as a pattern, a second
 
 
-@pytest.mark.parametrize("filling", ["\\", "&", "%", "\\u0041", "&#39;", "aaaa", "%C3%A4", "\n"])
+@pytest.mark.parametrize(
+    "filling", ["\\", "&", "%", "\\u0041", "&#39;", "aaaa", "%C3%A4", "\n", "\0", "a\0", "\ufffd"]
+)
 def test_any_text_takes_no_time_in_which_calls_wait(filling: str) -> None:
     text = (filling * 8_000)[:8_000]
     redact = Redactor(["a" * 8_000 + "b", 'pä"ss/w&rd + 7', filling * 4_000])

@@ -170,6 +170,19 @@ def test_log_of_a_long_response_is_cut() -> None:
             "contains(body, '>Zoë<')",
         ),
         (b"<a>Zo\xc3\xab</a>", "text/xml; charset=utf-16", "contains(body, '>Zoë<')"),
+        # Without a byte order mark, the NULs show the encoding.
+        *(
+            ("<a>Zoë</a>".encode(name), type_, "body == '<a>Zoë</a>'")
+            for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+            for type_ in ("", "text/xml; charset=utf-8", f"text/xml; charset={name[:6]}")
+        ),
+        ('{"a": 1}'.encode("utf-16-be"), "application/json", "body.a == `1`"),
+        ("שלום, 1 2".encode("utf-16-be"), "text/plain; charset=utf-16", "body == 'שלום, 1 2'"),
+        ("שלום, 1 2".encode("utf-16-le"), "text/plain; charset=utf-16", "body == 'שלום, 1 2'"),
+        ("שלום, 1 2".encode("utf-32-be"), "text/plain; charset=utf-32", "body == 'שלום, 1 2'"),
+        ("שלום".encode("utf-16-le"), "text/plain; charset=utf-16", "body == 'שלום'"),
+        (b'\0{"a": 1}', "", "body.a == `1`"),
+        (b"a\0", "", "starts_with(body, 'a')"),
         (b'{"a": 1}', "application/json; charset=utf-16", "body.a == `1`"),
         # Codecs that are none of text, or not of the web.
         (b"68656c6c6f", "text/plain; charset=hex", "body == `68656` || body == '68656c6c6f'"),

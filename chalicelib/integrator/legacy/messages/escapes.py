@@ -27,6 +27,8 @@ _ESCAPE = re.compile(
 )
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LINE_END = re.compile(r"[\r\n]+")
+# What UTF-16 and UTF-32 have between characters if they are read as an encoding of single bytes.
+_NULS = re.compile(r"[\0\ufffd]+")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -77,8 +79,19 @@ class View:
 
 
 def levels(text: str) -> Iterator[View]:
-    """Yield the text, and the text without its escapes, again and again while it has some."""
+    """Yield the text, and the text without its escapes, again and again while it has some.
+
+    Then yield the same of the text without NULs and U+FFFD, which logs have in place of NULs, if it
+    has some: it may be in UTF-16, read as another encoding.
+    """
     view = View.of(text)
+    yield from _levels(view)
+    without_nuls = view.replace(_NULS, lambda _: "")
+    if without_nuls is not view:
+        yield from _levels(without_nuls)
+
+
+def _levels(view: View) -> Iterator[View]:
     for _ in range(_MAX_LEVELS):
         yield view
         view, before = view.replace(_ESCAPE, _unescaped), view

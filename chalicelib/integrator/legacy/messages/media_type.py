@@ -24,6 +24,16 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# The same without one, by which of the first bytes of a text are not NUL, if it begins with ASCII
+# (RFC 4627, section 3).
+_BYTE_ORDERS = {
+    b"\0\0\0\1": "utf-32-be",
+    b"\1\0\0\0": "utf-32-le",
+    b"\0\1\0\1": "utf-16-be",
+    b"\1\0\1\0": "utf-16-le",
+    b"\0\1": "utf-16-be",
+    b"\1\0": "utf-16-le",
+}
 _XML_DECLARATION = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 # https://url.spec.whatwg.org/#application/x-www-form-urlencoded, and what servers accept besides.
 _FORM = re.compile(r"[A-Za-z0-9*\-._~+%/=&]*")
@@ -79,14 +89,17 @@ def stated_encoding(content_type: str) -> str | None:
 def decode_text(body: bytes, content_type: str = "") -> str:
     """Decode a body that another system sent; never fail.
 
-    The encoding is that of the byte order mark, or else of the Content-Type, or else of the XML
-    declaration (RFC 7303, section 3), or else UTF-8. What is not UTF-8 is read as Latin-1. An
+    The encoding is that of the byte order mark, or else the UTF-16 or UTF-32 that NULs show, or
+    else that of the Content-Type, or else of the XML declaration (RFC 7303, section 3), or else
+    UTF-8. What is not UTF-8 is read as Latin-1. An
     encoding that the bytes themselves disprove, such as UTF-16 of bytes in ASCII, does not count:
     .NET declares that of its texts in memory.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return body.decode(encoding, "replace")
+    if shown := _BYTE_ORDERS.get(bytes(map(bool, body[:4]))):
+        return body.decode(shown, "replace")
     stated = _CHARSET.search(content_type)
     declared = _XML_DECLARATION.match(body[:400])  # in bytes of ASCII
     name = stated[1] if stated else declared[1].decode("ascii") if declared else "utf-8"
@@ -94,7 +107,7 @@ def decode_text(body: bytes, content_type: str = "") -> str:
     if not _extends_ascii(encoding) and (declared or _is_utf8(body)):
         encoding = "utf-8"
     try:
-        return body.decode(encoding)
+        return body.decode(_with_byte_order(encoding, body))
     except UnicodeDecodeError:
         return body.decode("latin-1")
 
@@ -154,6 +167,16 @@ def _essence(content_type: str) -> str:
 def _extends_ascii(encoding: str) -> bool:
     """Return whether an encoding writes ASCII as ASCII: not UTF-16, UTF-32 nor EBCDIC."""
     return "<?xml".encode(encoding) == b"<?xml"
+
+
+def _with_byte_order(encoding: str, body: bytes) -> str:
+    """Return UTF-16 and UTF-32 in the byte order of a body that has no byte order mark."""
+    width = {"utf-16": 2, "utf-32": 4}.get(encoding)
+    if width is None:
+        return encoding
+    # In most texts some characters, such as spaces, have NULs in their high bytes only.
+    is_big = body[::width].count(0) > body[width - 1 :: width].count(0)
+    return f"{encoding}-{'be' if is_big else 'le'}"
 
 
 def _is_utf8(body: bytes) -> bool:
