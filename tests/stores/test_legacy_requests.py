@@ -193,6 +193,12 @@ def response(status: str, body: bytes, *fields: str, length: int | None = None) 
             Outcome.DELIVERED,
             "LEGACY_DUPLICATE",
         ),
+        # Labelled, but not compressed.
+        (
+            response("200 OK", b'{\n  "ok": true\n}', "Content-Encoding: gzip"),
+            Outcome.DELIVERED,
+            "LEGACY_DELIVERED",
+        ),
         # A part of a body: no condition may judge it.
         (response("409 No", b"already registered", length=100), Outcome.REFUSED, None),
         (response("202 OK", b"x", length=100), Outcome.OVERLOADED, None),

@@ -13,10 +13,10 @@ from chalicelib.integrator.outcome import parse_json
 
 # A longer decoded body is cut off here, and is then unreadable.
 MAX_BODY_BYTES = 1_000_000
-# Window bits for zlib: detect a gzip or zlib header; or expect none, since some servers send
-# headerless data as deflate.
-_WINDOW_BITS = (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS)
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZLIB_START = b"\x78"  # of nearly all such data: deflate in a window of 32 KB
+# All but white space.
+_CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 _MAX_ENCODINGS = 3
 # Each member costs a copy of the rest of the body: 1 MB can have 50,000 members, which are empty.
 _MAX_MEMBERS = 100
@@ -170,37 +170,70 @@ def _parse_fields(head: bytes) -> dict[str, str]:
 
 
 def decode(body: bytes, encoding: str | None, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """Undo Content-Encodings that we did not request; if that fails, return ``body``.
+    """Undo Content-Encodings that we did not request, as far as possible.
 
-    A decompression bomb is harmless: what each encoding yields is cut off at ``max_bytes``, which
-    bounds the memory. More than three encodings, or 100 members of gzip in one, count as a failure,
-    which bounds the CPU time.
+    What is labelled, but not compressed, stays as it is. A decompression bomb is harmless: what
+    each encoding yields is cut off at ``max_bytes``, which bounds the memory. More than three
+    encodings, or 100 members of gzip in one, are not undone, which bounds the CPU time.
     """
-    decoded = body
     names = [name.strip().lower() for name in (encoding or "").split(",")]
     names = [name for name in names if name not in ("", "identity")]
     if len(names) > _MAX_ENCODINGS:
         return body
     for name in reversed(names):
-        if name not in ("gzip", "x-gzip", "deflate"):
+        if _is_text(body) or name not in ("gzip", "x-gzip", "deflate"):
             return body
-        inflated = _inflate(decoded, max_bytes)
+        inflated = _inflate(body, name, max_bytes)
         if inflated is None:
             return body
-        decoded = inflated
-    return decoded
+        body = inflated
+    return body
 
 
-def _inflate(body: bytes, max_bytes: int) -> bytes | None:
-    """Undo one encoding; gzip may have several members (RFC 1952, section 2.2)."""
-    for window_bits in _WINDOW_BITS:
+def _is_text(body: bytes) -> bool:
+    """Return whether a body is text in UTF-8, and so not compressed.
+
+    Nothing but chance makes UTF-8 without control characters of compressed data. The headers of
+    gzip and Zstandard, and the usual ones of zlib, are not UTF-8, or have a control character.
+    """
+    body = body.rstrip(_AFTER_END)
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return _CONTROLS.search(body) is None
+
+
+def _inflate(body: bytes, name: str, max_bytes: int) -> bytes | None:
+    """Undo one encoding; return None if the body does not have it.
+
+    As gzip or deflate, servers send data with a header of zlib; as deflate, data without any, too.
+    A text may begin in the same way.
+    """
+    if body.startswith(_GZIP_MAGIC):
+        return _inflate_members(body, max_bytes)
+    with contextlib.suppress(zlib.error):
+        stream = zlib.decompressobj()
+        inflated = stream.decompress(body, max_bytes)
+        if stream.eof or body.startswith(_ZLIB_START):
+            return inflated
+    if name == "deflate":
         with contextlib.suppress(zlib.error):
-            inflated, rest = b"", body
-            for _ in range(_MAX_MEMBERS):
-                member = zlib.decompressobj(window_bits)
-                inflated += member.decompress(rest, max_bytes - len(inflated))
-                rest = member.unused_data
-                if len(inflated) >= max_bytes or not rest.startswith(_GZIP_MAGIC):
-                    return inflated
-            return None
+            stream = zlib.decompressobj(-zlib.MAX_WBITS)
+            inflated = stream.decompress(body, max_bytes)
+            if stream.eof and not stream.unused_data:
+                return inflated
+    return None
+
+
+def _inflate_members(body: bytes, max_bytes: int) -> bytes | None:
+    """Undo gzip, which may have several members (RFC 1952, section 2.2)."""
+    inflated, rest = b"", body
+    with contextlib.suppress(zlib.error):
+        for _ in range(_MAX_MEMBERS):
+            member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            inflated += member.decompress(rest, max_bytes - len(inflated))
+            rest = member.unused_data
+            if len(inflated) >= max_bytes or not rest.startswith(_GZIP_MAGIC):
+                return inflated
     return None
