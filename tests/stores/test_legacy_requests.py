@@ -229,6 +229,39 @@ def test_response_is_judged_by_conditions_and_then_by_the_rules(
     assert (result.outcome, result.decided_by) == (outcome, decided_by)
 
 
+NO_ERROR = {"LEGACY_DELIVERED": "status == `200` && !(contains(body, '<error>'))"}
+UNKNOWN = gzip.compress(b"<r>" + bytes(range(32, 127)) + b"<error>unknown employee</error></r>")
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        *((f"Content-Encoding: {each}", UNKNOWN[10:-8]) for each in ("br", "zstd", "gzip, br")),
+        ("Content-Encoding: gzip\r\nContent-Encoding: br", UNKNOWN),
+        ("Content-Encoding: gzip", UNKNOWN[:-40]),
+        ("Content-Encoding: gzip", UNKNOWN + UNKNOWN[:20]),
+    ],
+    ids=["br", "zstd", "gzip and br", "gzip and br in two lines", "cut", "cut in a second member"],
+)
+def test_a_body_that_cannot_be_read_to_its_end_is_no_delivery_for_want_of_an_error(
+    fields: str, body: bytes
+) -> None:
+    with ScriptedServer(response("200 OK", body, fields)).running() as server:
+        result = send_record(connection(server.url, "/p", NO_ERROR))
+    assert (result.outcome, result.decided_by) == (Outcome.FAILED, None)
+    assert (result.log or "").startswith("Judged without the conditions, since the body")
+
+
+@pytest.mark.parametrize("conditions", [{}, {"LEGACY_DELIVERED": "body.message == 'success'"}])
+def test_success_in_gzip_without_its_end_is_a_delivery_by_the_rules(
+    conditions: dict[str, str],
+) -> None:
+    body = gzip.compress(b'{"message": "success"}')[:-8]
+    with ScriptedServer(response("200 OK", body, "Content-Encoding: gzip")).running() as server:
+        result = send_record(connection(server.url, "/p", conditions))
+    assert (result.outcome, result.decided_by) == (Outcome.DELIVERED, None)
+
+
 def test_a_retry_by_a_condition_waits_as_long_as_the_legacy_asks() -> None:
     answer = response("200 OK", FAULT % b"Server", "Retry-After: 17")
     with ScriptedServer(answer).running() as server:

@@ -18,7 +18,12 @@ from chalicelib.errors import InvalidError
 from chalicelib.instant import local_day
 from chalicelib.integrator.legacy.connect import connect
 from chalicelib.integrator.legacy.legacy_endpoint import LegacyEndpoint
-from chalicelib.integrator.legacy.libcurl.raw_response import MAX_BODY_BYTES, decode, final_fields
+from chalicelib.integrator.legacy.libcurl.raw_response import (
+    MAX_BODY_BYTES,
+    DecodedBody,
+    decode,
+    final_fields,
+)
 from chalicelib.integrator.legacy.messages.record_values import (
     PROPERTIES,
     UnsendableError,
@@ -102,8 +107,9 @@ def check(
         result = connection.send(json.loads(record)["id"], record)
         connection.close()
     elif response is not None:
-        status, headers, body = _parse_response(response)
-        is_whole = len(body) < MAX_BODY_BYTES
+        status, headers, decoded = _parse_response(response)
+        body = decoded.body
+        is_whole = decoded.is_whole and len(body) < MAX_BODY_BYTES
         result = judge(endpoint.conditions, status, headers, body, 0.0, is_whole=is_whole)
         if is_whole:
             warnings += _condition_warnings(endpoint, status, headers, body)
@@ -202,7 +208,7 @@ def _condition_warnings(
     ]
 
 
-def _parse_response(text: object) -> tuple[int, Mapping[str, str], bytes]:
+def _parse_response(text: object) -> tuple[int, Mapping[str, str], DecodedBody]:
     """Read a response as ``curl -i`` prints it, or a status line of three digits and a body.
 
     Interim responses, and that of a proxy, come before it and are skipped.
@@ -221,7 +227,8 @@ def _parse_response(text: object) -> tuple[int, Mapping[str, str], bytes]:
                 return int(match[1]), headers, decode(body, headers.get("content-encoding"))
             received = body
         if bare := _BARE_STATUS.match(received):
-            return int(bare[1]), {}, received[bare.end() :].lstrip(b"\r\n")
+            body = received[bare.end() :].lstrip(b"\r\n")
+            return int(bare[1]), {}, DecodedBody(body, True)
     raise InvalidError(
         "The response must be text such as curl -i prints: HTTP/1.1 200 OK, headers, an empty line"
         " and the body. A line with only the status will do, too.",

@@ -280,15 +280,15 @@ class LegacyConnection:
             return judge_error(
                 self._curl, error, head_bytes, latency_s, self._certificate, has_body=has_body
             )
-        body = decode(bytes(self._response.body), fields.get("content-encoding"))
+        decoded = decode(bytes(self._response.body), fields.get("content-encoding"))
         is_sent = self._is_sent(has_body=has_body)
         result = judge(
             self._conditions if is_sent else None,
             status,
             fields,
-            body,
+            decoded.body,
             latency_s,
-            is_whole=not error and len(body) < MAX_BODY_BYTES,
+            is_whole=not error and decoded.is_whole and len(decoded.body) < MAX_BODY_BYTES,
         )
         if not is_sent:
             result = replace(result, outcome=Outcome.OVERLOADED)

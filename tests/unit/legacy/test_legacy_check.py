@@ -109,6 +109,13 @@ def test_secrets_of_a_request_are_masked(values: dict[str, Any], shown: str) -> 
         ("HTTP/1.0 500", "FAILED", None),
         ("HTTP/1.1 200 OK\r\nX-State: Busy\r\n\r\n", "OVERLOADED", "LEGACY_RETRY"),
         ("409\nalready registered", "DELIVERED", "LEGACY_DUPLICATE"),
+        # As curl -i --compressed prints it.
+        (
+            "HTTP/2 409 \r\nContent-Encoding: br\r\n\r\nalready registered",
+            "DELIVERED",
+            "LEGACY_DUPLICATE",
+        ),
+        (b"HTTP/2 409 \r\nContent-Encoding: br\r\n\r\n\x8balready registered", "REFUSED", None),
         ("  204", "DELIVERED", None),
         (b"\xef\xbb\xbfHTTP/1.1 204 No Content\r\n\r\n", "DELIVERED", None),
         ("\r\n\nHTTP/1.1 204 No Content\r\n\r\n", "DELIVERED", None),

@@ -24,7 +24,7 @@ SUCCESS = b'{"message": "success"}'
 def test_known_content_encoding_is_undone(encoding: str, wbits: int) -> None:
     compressor = zlib.compressobj(wbits=wbits)
     encoded = compressor.compress(b'{"message": "success"}') + compressor.flush()
-    assert decode(encoded, encoding) == b'{"message": "success"}'
+    assert decode(encoded, encoding).body == b'{"message": "success"}'
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_known_content_encoding_is_undone(encoding: str, wbits: int) -> None:
     ids=["twice", "of two kinds", "two members", "garbage at the end", "none"],
 )
 def test_several_encodings_and_members_are_undone(encoding: str, encoded: bytes) -> None:
-    assert decode(encoded, encoding) == SUCCESS
+    assert decode(encoded, encoding).body == SUCCESS
 
 
 @pytest.mark.parametrize("encoding", [None, "identity", "br", "gzip", "br, gzip", "gzip, br"])
 def test_body_that_cannot_be_decoded_is_unchanged(encoding: str | None) -> None:
-    assert decode(b"plain", encoding) == b"plain"
+    assert decode(b"plain", encoding).body == b"plain"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, gzip", "deflate, gzip", "gzip, br"])
@@ -63,26 +63,65 @@ def test_body_that_cannot_be_decoded_is_unchanged(encoding: str | None) -> None:
 def test_body_that_is_not_compressed_is_unchanged_whatever_its_encoding(
     encoding: str, body: bytes
 ) -> None:
-    assert decode(body, encoding) == body
+    assert decode(body, encoding).body == body
 
 
 @pytest.mark.parametrize("encoding", ["gzip, gzip", "deflate, gzip", "br, gzip"])
 def test_encoding_that_was_not_applied_is_left_out(encoding: str) -> None:
-    assert decode(gzip.compress(SUCCESS), encoding) == SUCCESS
+    assert decode(gzip.compress(SUCCESS), encoding).body == SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "is_whole"),
+    [
+        (None, b"\x0b\x02\x80ok\x03", True),
+        ("gzip", gzip.compress(SUCCESS), True),
+        ("deflate", zlib.compress(SUCCESS), True),
+        ("gzip, deflate", zlib.compress(gzip.compress(SUCCESS)), True),
+        ("gzip", gzip.compress(SUCCESS) + b"\0\0\n", True),
+        ("gzip", gzip.compress(SUCCESS)[:-1], False),
+        ("gzip", gzip.compress(SUCCESS)[:12], False),
+        ("gzip", gzip.compress(SUCCESS) + gzip.compress(b"no")[:-1], False),
+        ("gzip", gzip.compress(SUCCESS) + b"\x1f", False),
+        ("gzip", gzip.compress(SUCCESS) + b"<error>", False),
+        ("deflate", zlib.compress(SUCCESS)[:-1], False),
+        ("deflate", zlib.compress(SUCCESS) + b"<error>", False),
+        ("gzip, deflate", zlib.compress(gzip.compress(SUCCESS))[:-1], False),
+        ("gzip, deflate", zlib.compress(gzip.compress(SUCCESS)[:-1]), False),
+        ("gzip", gzip.compress(b" " * 1_000_001), False),
+        *((each, b"\x0b\x02\x80ok\x03", False) for each in ("br", "zstd", "gzip, br", "gzip")),
+        ("br, gzip", gzip.compress(b"\x0b\x02\x80ok\x03"), False),
+        ("gzip, gzip, gzip, gzip", gzip.compress(SUCCESS), False),
+        # Labelled, but not compressed.
+        ("br", SUCCESS, True),
+        ("gzip", b"<e>n\xc3\xa3o</e>\r\n\0", True),
+        ("gzip", b"<e>n\xe3o</e>", False),
+        ("gzip, gzip", gzip.compress(b"<e>n\xe3o</e>"), True),
+        ("gzip", b"", True),
+        ("br", b"", True),
+        # Charsets, which are not encodings in this sense.
+        ("ISO-8859-1", b"<e>n\xe3o</e>", True),
+        ("utf-8, gzip", gzip.compress(b"<e>n\xe3o</e>"), True),
+    ],
+)
+def test_body_is_whole_if_every_encoding_was_undone_to_its_end(
+    encoding: str | None, body: bytes, is_whole: bool
+) -> None:
+    assert decode(body, encoding).is_whole is is_whole
 
 
 def test_data_without_a_header_are_deflate_only_if_they_end_with_it() -> None:
     compressor = zlib.compressobj(wbits=-15)
     encoded = compressor.compress(SUCCESS * 9) + compressor.flush()
     for unlike in (encoded[:-1], encoded + b"x"):
-        assert decode(unlike, "deflate") == unlike
-    assert decode(encoded, "gzip") == encoded
+        assert decode(unlike, "deflate").body == unlike
+    assert decode(encoded, "gzip").body == encoded
 
 
 def test_decoded_body_is_bounded() -> None:
     bomb = zlib.compress(b" " * 50_000_000)
-    assert len(decode(bomb, "deflate")) == 1_000_000
-    assert decode(bomb, "deflate", 100) == b" " * 100
+    assert len(decode(bomb, "deflate").body) == 1_000_000
+    assert decode(bomb, "deflate", 100).body == b" " * 100
 
 
 EMPTY = gzip.compress(b"")
@@ -91,22 +130,22 @@ EMPTY = gzip.compress(b"")
 def test_number_of_members_is_bounded() -> None:
     """The CPU time of 100,000 members, each copied, is seconds."""
     within, beyond = (EMPTY * before + gzip.compress(SUCCESS) for before in (99, 100))
-    assert decode(within, "gzip") == SUCCESS
-    assert decode(beyond, "gzip") == beyond
+    assert decode(within, "gzip").body == SUCCESS
+    assert decode(beyond, "gzip").body == beyond
 
 
 def test_members_within_members_are_bounded() -> None:
     bomb = gzip.compress(EMPTY * 40_000)
     started = time.process_time()
-    assert decode(bomb, "gzip, gzip") == EMPTY * 40_000
+    assert decode(bomb, "gzip, gzip").body == EMPTY * 40_000
     assert time.process_time() - started < 0.3
 
 
 def test_number_of_encodings_is_bounded() -> None:
     thrice = gzip.compress(gzip.compress(gzip.compress(SUCCESS)))
-    assert decode(thrice, "gzip, gzip, gzip") == SUCCESS
+    assert decode(thrice, "gzip, gzip, gzip").body == SUCCESS
     fourth = gzip.compress(thrice)
-    assert decode(fourth, "gzip, gzip, gzip, gzip") == fourth
+    assert decode(fourth, "gzip, gzip, gzip, gzip").body == fourth
 
 
 OK = b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\n\r\n"
@@ -141,6 +180,7 @@ def test_head_that_breaks_off_has_no_fields(received: bytes) -> None:
         (b"HTTP/1.1 400 No\r\nConnection: Close\r\n\r\n", True),
         (b"HTTP/1.0 400 No\r\n\r\n", True),
         (b"HTTP/1.1 400 No\r\nConnection: keep-alive\r\n\r\n", False),
+        (b"HTTP/1.1 400 No\r\nConnection: Upgrade\r\nConnection: close\r\n\r\n", True),
         (OK, False),
         (b"", False),
     ],

@@ -108,7 +108,7 @@ class CurlAdapter(BaseAdapter):
         if (fields := final_fields(bytes(head))) is None:
             reason = f"{self._server} gave no whole response: it broke off in its headers"
             raise CurlError(reason, is_refused=False)
-        content = decode(bytes(body), fields.get("content-encoding"), _MAX_BODY_BYTES + 1)
+        content = decode(bytes(body), fields.get("content-encoding"), _MAX_BODY_BYTES + 1).body
         if len(content) > _MAX_BODY_BYTES:
             raise CurlError(f"the response of {self._server} is too long", is_refused=False)
         response.headers.update(fields)

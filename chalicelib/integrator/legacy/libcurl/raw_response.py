@@ -7,6 +7,7 @@ Content-Encoding that was not requested. What a response means is judged in ``ou
 import contextlib
 import re
 import zlib
+from dataclasses import dataclass
 from xml.parsers import expat
 
 from chalicelib.integrator.outcome import parse_json
@@ -18,6 +19,10 @@ _ZLIB_START = b"\x78"  # of nearly all such data: deflate in a window of 32 KB
 # All but white space.
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 _MAX_ENCODINGS = 3
+# Names that some servers put into Content-Encoding for no encoding, or for a charset.
+_NO_ENCODING = re.compile(
+    r"|identity|none|binary|[78]bit|utf-?(?:8|16|32)\S*|us-ascii|iso-?8859-?\d+|(?:windows-|cp)\d+"
+)
 # Each member costs a copy of the rest of the body: 1 MB can have 50,000 members, which are empty.
 _MAX_MEMBERS = 100
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -30,7 +35,14 @@ _ENDS = b"}>" + _AFTER_END  # the end of a JSON object or of XML, and what may c
 # that all look like ends would delay all other calls of the thread.
 _MAX_PARSED_BYTES = 10_000_000
 # Of these fields, several lines are one list. Of others only the first line counts.
-_LISTS = ("retry-after", "ratelimit", "x-ratelimit", "x-rate-limit")
+_LISTS = (
+    "connection",
+    "content-encoding",
+    "retry-after",
+    "ratelimit",
+    "x-ratelimit",
+    "x-rate-limit",
+)
 # 101 is final: the server speaks another protocol from then on.
 _INTERIM = re.compile(rb"HTTP/\S+ +1(?!01)\d\d")
 
@@ -169,25 +181,43 @@ def _parse_fields(head: bytes) -> dict[str, str]:
     return fields
 
 
-def decode(body: bytes, encoding: str | None, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+@dataclass(frozen=True, slots=True)
+class DecodedBody:
+    """A body without its Content-Encodings.
+
+    Attributes:
+        body: the body, or what of it could be decoded.
+        is_whole: whether every encoding was undone to its end. If not, the body may lack a part,
+            or be unreadable.
+    """
+
+    body: bytes
+    is_whole: bool
+
+
+def decode(body: bytes, encoding: str | None, max_bytes: int = MAX_BODY_BYTES) -> DecodedBody:
     """Undo Content-Encodings that we did not request, as far as possible.
 
     What is labelled, but not compressed, stays as it is. A decompression bomb is harmless: what
     each encoding yields is cut off at ``max_bytes``, which bounds the memory. More than three
     encodings, or 100 members of gzip in one, are not undone, which bounds the CPU time.
     """
-    names = [name.strip().lower() for name in (encoding or "").split(",")]
-    names = [name for name in names if name not in ("", "identity")]
-    if len(names) > _MAX_ENCODINGS:
-        return body
+    if not encoding:
+        return DecodedBody(body, True)
+    names = [name.strip().lower() for name in encoding.split(",")]
+    names = [name for name in names if not _NO_ENCODING.fullmatch(name)]
+    undone, is_whole = 0, True
     for name in reversed(names):
-        if _is_text(body) or name not in ("gzip", "x-gzip", "deflate"):
-            return body
-        inflated = _inflate(body, name, max_bytes)
+        if _is_text(body):
+            break
+        if name in ("gzip", "x-gzip") and undone and not body.startswith(_GZIP_MAGIC):
+            continue  # it was applied once and is stated twice
+        is_known = name in ("gzip", "x-gzip", "deflate") and len(names) <= _MAX_ENCODINGS
+        inflated = _inflate(body, name, max_bytes) if is_known else None
         if inflated is None:
-            return body
-        body = inflated
-    return body
+            return DecodedBody(body, False)
+        body, undone, is_whole = inflated.body, undone + 1, is_whole and inflated.is_whole
+    return DecodedBody(body, is_whole)
 
 
 def _is_text(body: bytes) -> bool:
@@ -204,7 +234,7 @@ def _is_text(body: bytes) -> bool:
     return _CONTROLS.search(body) is None
 
 
-def _inflate(body: bytes, name: str, max_bytes: int) -> bytes | None:
+def _inflate(body: bytes, name: str, max_bytes: int) -> DecodedBody | None:
     """Undo one encoding; return None if the body does not have it.
 
     As gzip or deflate, servers send data with a header of zlib; as deflate, data without any, too.
@@ -216,17 +246,17 @@ def _inflate(body: bytes, name: str, max_bytes: int) -> bytes | None:
         stream = zlib.decompressobj()
         inflated = stream.decompress(body, max_bytes)
         if stream.eof or body.startswith(_ZLIB_START):
-            return inflated
+            return DecodedBody(inflated, stream.eof and not stream.unused_data.strip(_AFTER_END))
     if name == "deflate":
         with contextlib.suppress(zlib.error):
             stream = zlib.decompressobj(-zlib.MAX_WBITS)
             inflated = stream.decompress(body, max_bytes)
             if stream.eof and not stream.unused_data:
-                return inflated
+                return DecodedBody(inflated, True)
     return None
 
 
-def _inflate_members(body: bytes, max_bytes: int) -> bytes | None:
+def _inflate_members(body: bytes, max_bytes: int) -> DecodedBody | None:
     """Undo gzip, which may have several members (RFC 1952, section 2.2)."""
     inflated, rest = b"", body
     with contextlib.suppress(zlib.error):
@@ -235,5 +265,5 @@ def _inflate_members(body: bytes, max_bytes: int) -> bytes | None:
             inflated += member.decompress(rest, max_bytes - len(inflated))
             rest = member.unused_data
             if len(inflated) >= max_bytes or not rest.startswith(_GZIP_MAGIC):
-                return inflated
+                return DecodedBody(inflated, member.eof and not rest.strip(_AFTER_END))
     return None

@@ -1,8 +1,9 @@
 """Judge responses by the operator's conditions: JMESPath expressions over the response.
 
-A condition sees ``{status, headers, body}``. ``headers`` has lower-case names, and the first value
-of each; ``body`` is JSON if it is JSON, and text otherwise. A condition holds only if its result is
-``true``. With any other result, and with an error, it does not hold; the first such case is logged.
+A condition sees ``{status, headers, body}``. ``headers`` has lower-case names, and of several lines
+the first, unless they are a list; ``body`` is JSON if it is JSON, and text otherwise. A condition
+holds only if its result is ``true``. With any other result, and with an error, it does not hold;
+the first such case is logged.
 
     asked in this order   the call is
     ─────────────────────────────────────────────────────────────

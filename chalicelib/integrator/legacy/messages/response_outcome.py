@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from chalicelib.integrator.outcome import CallResult, Outcome, judge_by_rules
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 
+_NOT_ASKED = "Judged without the conditions, since the body is cut, too long or not decodable:"
 # The settings of conditions, in the order in which they are asked, and what each decides. They are
 # here because a run without conditions does not import JMESPath, and ``response_conditions`` does.
 OUTCOME_OF_CONDITION = {
@@ -34,7 +36,8 @@ def judge(
 ) -> CallResult:
     """Judge a response: by the conditions, if there are any and the body is whole, or by the rules.
 
-    A condition must not take a part for the whole: "no error in it" holds for many a part.
+    A condition must not take a part for the whole: "no error in it" holds for many a part, and for
+    what nobody can read. The log then says why the conditions were not asked.
 
     Args:
         conditions: the conditions of the legacy.
@@ -42,14 +45,15 @@ def judge(
         headers: by lower-case names.
         body: the body, without a Content-Encoding.
         latency_s: how long the call took.
-        is_whole: whether all of the body has arrived, and was short enough to be kept.
+        is_whole: whether all of the body has arrived, was short enough to be kept, and could be
+            decoded.
     """
     retry_after_s = requested_wait_s(headers, status, datetime.now(UTC))
     if conditions and is_whole:
         result = conditions.judge(status, headers, body, latency_s, retry_after_s)
         if result is not None:
             return result
-    return judge_by_rules(
+    result = judge_by_rules(
         status,
         body,
         latency_s,
@@ -58,3 +62,6 @@ def judge(
         needs_message=conditions is not None and conditions.define_delivery,
         text=decode_text(body, headers.get("content-type", "")),
     )
+    if conditions and not is_whole and result.log:
+        return replace(result, log=f"{_NOT_ASKED} {result.log}")
+    return result
