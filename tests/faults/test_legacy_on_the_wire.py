@@ -157,6 +157,10 @@ FAULTS: dict[str, tuple[Respond, str]] = {
         sends(plain(SUCCESS, b"Content-Length: 22", b"Transfer-Encoding: identity"), keep=True),
         DELIVERED,
     ),
+    "a transfer coding that was not requested": (
+        sends(plain(gzip.compress(SUCCESS), b"Transfer-Encoding: gzip")),
+        FAILED,
+    ),
     "HTTP/0.9": (sends(SUCCESS), FAILED),
     "garbage": (sends(bytes(range(256))), FAILED),
     "an invalid status": (sends(b"HTTP/1.1 2000 OK\r\n\r\n"), FAILED),

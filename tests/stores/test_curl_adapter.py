@@ -22,6 +22,7 @@ from tests.stores.test_legacy_connection_tls import context_of, pem_of
 from tests.support.http_server import HttpServer, Response
 from tests.support.raw_legacy import response as raw_response
 from tests.support.scripted_server import ScriptedServer
+from tests.support.weak_certificate import weak_certificate
 
 TIMEOUT_S = 0.3
 
@@ -104,6 +105,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (endless(OK, b"X: y\r\n" * 1_000), "http", "gave no whole response"),
         (drip(raw_response(b"xx")[:-1]), "http", "gave no whole response"),
         (drip(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "http", "gave no whole response"),
+        (drip(OK + b"Transfer-Encoding: gzip\r\n\r\n"), "http", "gave no whole response"),
         (drip(b""), "http", "gave no whole response"),
         (drip(OK + b"X: y\r\n"), "http", "gave no whole response: it broke off in its headers"),
         (
@@ -215,3 +217,13 @@ def test_threads_share_nothing() -> None:
         for each in threads:
             each.join(10)
     assert bodies == {number: f"body {number}".encode() for number in range(8)}
+
+
+def test_client_certificate_that_libcurl_refuses_is_named() -> None:
+    transport = Transport(client_certificate=parse_client_certificate(weak_certificate()))
+    context = context_of(trustme.CA().issue_cert("localhost"))
+    with (
+        HttpServer(lambda _: Response(), context).running() as server,
+        pytest.raises(CurlError, match="our client certificate for the server cannot be used"),
+    ):
+        session_of(transport).get(server.url, timeout=TIMEOUT_S)

@@ -253,6 +253,19 @@ def test_headers_without_a_colon_are_a_failure_and_are_not_sent_again() -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "unknown"])
+def test_transfer_coding_that_was_not_requested_is_a_failure(coding: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n".encode()
+    with ScriptedServer(
+        lambda peer: peer.sendall(head + b"2\r\n{}\r\n0\r\n\r\n")
+    ).running() as server:
+        connection = connection_to(server.url)
+        result = send(connection)
+        connection.close()
+    assert result.outcome is Outcome.FAILED
+    assert result.log == "No response: the response has a transfer coding that was not requested"
+
+
 # Delays each look-up, and resolves every name to this machine.
 SLOW_RESOLVER = """
 #define _GNU_SOURCE

@@ -21,6 +21,7 @@ from tests.support.http_server import HttpServer, Response
 from tests.support.raw_legacy import response as raw_response
 from tests.support.raw_server import RawServer, read_request
 from tests.support.scripted_server import reset
+from tests.support.weak_certificate import weak_certificate
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,18 @@ def test_client_certificate_that_the_legacy_refuses_is_an_overload(
     assert result.outcome is Outcome.OVERLOADED
     assert result.log == "No response: the legacy refuses our client certificate"
     assert result.credentials_refused
+    assert not result.broke_off
+
+
+def test_client_certificate_that_libcurl_refuses_is_an_overload(authority: trustme.CA) -> None:
+    environ = {**trusting(authority), "LEGACY_CLIENT_CERTIFICATE": weak_certificate()}
+    with server_of(context_of(authority.issue_cert("localhost"))).running() as server:
+        result = call(server.url, environ)
+    assert not server.requests
+    assert result.outcome is Outcome.OVERLOADED
+    assert (
+        result.log == "No response: our client certificate cannot be used; its key may be too short"
+    )
     assert not result.broke_off
 
 

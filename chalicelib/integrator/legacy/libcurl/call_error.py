@@ -67,6 +67,10 @@ _ERRORS: dict[int, tuple[Outcome, str]] = {
     pycurl.E_COULDNT_CONNECT: (Outcome.OVERLOADED, "the connection was not established"),
     E_PROXY: (Outcome.OVERLOADED, "the proxy made no connection"),
     pycurl.E_SSL_CONNECT_ERROR: (Outcome.OVERLOADED, "the TLS handshake failed"),
+    pycurl.E_SSL_CERTPROBLEM: (
+        Outcome.OVERLOADED,
+        "our client certificate cannot be used; its key may be too short",
+    ),
     pycurl.E_SSL_CACERT_BADFILE: (
         Outcome.OVERLOADED,
         "the certificate authorities could not be read",
@@ -77,6 +81,10 @@ _ERRORS: dict[int, tuple[Outcome, str]] = {
     pycurl.E_PARTIAL_FILE: (Outcome.OVERLOADED, "the response broke off in its body"),
     pycurl.E_UNSUPPORTED_PROTOCOL: (Outcome.FAILED, "the response is not HTTP/1.1"),
     E_WEIRD_SERVER_REPLY: (Outcome.FAILED, "the headers of the response are invalid"),
+    pycurl.E_BAD_CONTENT_ENCODING: (
+        Outcome.FAILED,
+        "the response has a transfer coding that was not requested",
+    ),
     E_TOO_LARGE: (Outcome.FAILED, "the response has too many or too long headers"),
     pycurl.E_FILESIZE_EXCEEDED: (Outcome.FAILED, "the body of the response is too long"),
 }

@@ -32,6 +32,7 @@ _QUICK_EXIT = 322
 _BROKEN_RESPONSES = (
     pycurl.E_UNSUPPORTED_PROTOCOL,
     E_WEIRD_SERVER_REPLY,
+    pycurl.E_BAD_CONTENT_ENCODING,
     pycurl.E_PARTIAL_FILE,
     pycurl.E_GOT_NOTHING,
     pycurl.E_SEND_ERROR,
@@ -143,6 +144,8 @@ def _reason(curl: pycurl.Curl, code: int, server: str, *, is_refused: bool) -> s
         return f"{server} did not answer in time"
     if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CONNECT_ERROR):
         return f"TLS with {server} failed (libcurl error {code})"
+    if code == pycurl.E_SSL_CERTPROBLEM:
+        return f"our client certificate for {server} cannot be used; its key may be too short"
     if code == pycurl.E_WRITE_ERROR:
         return f"the response of {server} is too long"
     if code in _BROKEN_RESPONSES:
