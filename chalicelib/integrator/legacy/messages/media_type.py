@@ -91,9 +91,8 @@ def decode_text(body: bytes, content_type: str = "") -> str:
 
     The encoding is that of the byte order mark, or else the UTF-16 or UTF-32 that NULs show, or
     else that of the Content-Type, or else of the XML declaration (RFC 7303, section 3), or else
-    UTF-8. What is not UTF-8 is read as Latin-1. An
-    encoding that the bytes themselves disprove, such as UTF-16 of bytes in ASCII, does not count:
-    .NET declares that of its texts in memory.
+    UTF-8. What is not UTF-8 is read as Latin-1. An encoding that the bytes themselves disprove,
+    such as UTF-16 of bytes in ASCII, does not count: .NET declares that of its texts in memory.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
