@@ -100,6 +100,7 @@ def has_sort(plan: str) -> bool:
 
 
 PERIOD = "includedAt ge 2025-12-27T00:00:00Z and includedAt lt 2026-01-06T00:00:00Z"
+RECENT = "includedAt ge now() sub duration'P7D'"
 PER_DAY = "compute(date(includedAt) as day)/groupby((employerId,day,status),aggregate($count as n))"
 PAGES: list[tuple[str, list[tuple[str, str]]]] = [
     ("PointRecords", []),
@@ -162,6 +163,10 @@ COUNTS: list[tuple[str, list[tuple[str, str]]]] = [
     ("PointRecords", [("$apply", f"filter(employerId eq 5)/{PER_DAY}")]),
     ("PointRecords", [("$apply", f"filter(attempts eq 0)/filter(employerId eq 5)/{PER_DAY}")]),
     ("PointRecords", [("$apply", "filter(employerId eq 5)/filter(10 div (attempts add 1) gt 2)")]),
+    # What can fail here fails on each row or on none.
+    ("IntegrationLogs", [("$filter", f"point/employeeId eq 5 and point/{RECENT}")]),
+    ("PointRecords", [("$apply", f"filter(attempts eq 0)/filter({RECENT})")]),
+    ("PointRecords", [("$apply", "filter(attempts eq 0)/filter(employeeId in (5,6))")]),
 ]
 
 

@@ -44,7 +44,7 @@ class RelationTranslator(Translator):
             select = self._page or entity.select
             if isinstance(select, Union):
                 return f"({' UNION ALL '.join(f'({self._subselect(e)})' for e in select.selects)})"
-            return f"({self._subselect(select, fenced=self._fenced)})"
+            return f"({self._subselect(select, keep_apart=self._fenced)})"
         return super().source(entity, is_linked=is_linked)
 
     def is_joined(self, step: NavigationStep) -> bool:
@@ -55,9 +55,14 @@ class RelationTranslator(Translator):
             return super().column(instance.origin, prop)
         return super().column(instance, prop)
 
-    def _subselect(self, select: Subselect, *, fenced: bool = False) -> str:
-        """Return the text of a SELECT, whose table aliases are its own."""
-        # The outputs of groups are computed behind their conditions anyway.
+    def _subselect(self, select: Subselect, *, keep_apart: bool = False) -> str:
+        """Return the text of a SELECT, whose table aliases are its own.
+
+        Args:
+            select: what to select.
+            keep_apart: whether conditions on its rows must not be moved into it.
+        """
+        # No output of a group is computed before the conditions have chosen its rows.
         outputs_of_rows = () if select.keys else tuple(each.value for each in select.outputs)
         reads_fenced = needs_fence(select.input.entity, (*select.conditions, *outputs_of_rows))
         inner = RelationTranslator(self.parameters, self._conditions, reads_fenced)
@@ -72,10 +77,14 @@ class RelationTranslator(Translator):
             keys = [inner.by_order(each.expression) for each in select.order]
             where.append(after_place(select.input.entity, select.order, keys, select.after, inner))
         order = [_order_key(inner, each.expression, each.descending) for each in select.order]
-        # Otherwise a condition on such an output could be evaluated before the join.
-        fenced = fenced or any(map(inner.may_fail_before_join, outputs_of_rows))
-        # Otherwise the planner would plan the joins of twenty transformations together.
-        fenced = fenced or select.fenced or not self.parameters.may_join
+        is_fenced = (
+            keep_apart
+            or select.fenced
+            # Otherwise a condition on such an output could be evaluated before the join.
+            or any(map(inner.may_fail_before_join, outputs_of_rows))
+            # Otherwise the planner would plan the joins of twenty transformations together.
+            or not self.parameters.may_join
+        )
         parts = [f"SELECT {', '.join(outputs)} FROM {inner.from_clause(select.input)}"]
         if where:
             parts.append(f"WHERE {' AND '.join(where)}")
@@ -87,7 +96,7 @@ class RelationTranslator(Translator):
             parts.append(f"LIMIT {inner.bind(Edm.INT64, select.top)}")
         if select.skip:
             parts.append(f"OFFSET {inner.bind(Edm.INT64, select.skip)}")
-        elif fenced:
+        elif is_fenced:
             parts.append("OFFSET 0")
         return " ".join(parts)
 
@@ -104,7 +113,7 @@ def needs_fence(entity: EntityType, evaluated: Sequence[Node]) -> bool:
 def _removes_rows(select: Subselect | Union) -> bool:
     """Return whether the planner may move a condition on a SELECT among conditions within it.
 
-    It moves none into a SELECT with a limit or with window functions, which ``Union`` has.
+    It moves none into a SELECT with a limit or a window function. Those of a ``Union`` have one.
     """
     if isinstance(select, Union) or select.fenced or select.skip or select.top is not None:
         return False

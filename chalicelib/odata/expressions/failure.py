@@ -4,7 +4,7 @@ Postgres may evaluate the conditions of one SELECT in any order, and so on rows 
 removes. Statements keep conditions apart where that would be an error.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from chalicelib.odata.ast import (
     Call,
@@ -13,6 +13,7 @@ from chalicelib.odata.ast import (
     Column,
     Comparison,
     Count,
+    Literal,
     LogicalOperation,
     Membership,
     NavigationStep,
@@ -24,14 +25,12 @@ from chalicelib.odata.edm import Edm
 
 
 def may_fail(*expressions: Node) -> bool:
-    """Return whether one of the expressions can fail."""
-    nodes = [*expressions]
-    while nodes:
-        node = nodes.pop()
-        if (isinstance(node, Call) and node.may_fail) or _narrows(node):
-            return True
-        nodes += _operands(node)
-    return False
+    """Return whether one of the expressions can fail on some rows and not on others."""
+    return any(
+        _depends_on_row(node)
+        for node in _nodes(*expressions)
+        if (isinstance(node, Call) and node.may_fail) or _narrows(node)
+    )
 
 
 def navigation_steps(expression: Node) -> Iterable[NavigationStep]:
@@ -54,13 +53,31 @@ def navigation_steps(expression: Node) -> Iterable[NavigationStep]:
 
 
 def _narrows(node: Node) -> bool:
-    """Return whether a Decimal is converted to Double, whose range it can exceed."""
+    """Return whether a Decimal is converted to Double, whose range it can exceed.
+
+    A literal is converted when it is read.
+    """
     match node:
         case Comparison():
-            return {node.left.type, node.right.type} == {Edm.DECIMAL, Edm.DOUBLE}
+            decimals = [each for each in (node.left, node.right) if each.type is Edm.DECIMAL]
+            is_mixed = Edm.DOUBLE in (node.left.type, node.right.type)
+            return is_mixed and not all(isinstance(each, Literal) for each in decimals)
         case Membership():
-            return {node.operand.type, node.type_of_values} == {Edm.DECIMAL, Edm.DOUBLE}
+            return (node.operand.type, node.type_of_values) == (Edm.DECIMAL, Edm.DOUBLE)
     return False
+
+
+def _depends_on_row(expression: Node) -> bool:
+    return any(isinstance(node, Column | Count | Quantifier) for node in _nodes(expression))
+
+
+def _nodes(*expressions: Node) -> Iterator[Node]:
+    """Yield the expressions and all nodes below them."""
+    nodes = [*expressions]
+    while nodes:
+        node = nodes.pop()
+        yield node
+        nodes += _operands(node)
 
 
 def _operands(node: Node) -> Iterable[Node]:

@@ -72,7 +72,8 @@ def after_place(
 def with_place(conditions: Sequence[str], keys: Sequence[OrderKey], follows: str) -> str:
     """Return the conditions of a page whose entities follow a place, joined.
 
-    Order keys that can fail are computed only where the other conditions hold.
+    Order keys that can fail are computed only where the other conditions hold. These stand outside
+    as well, where an index can serve them.
     """
     others = " AND ".join(conditions)
     if may_fail(*(each.expression for each in keys)):
