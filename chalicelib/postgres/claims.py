@@ -43,7 +43,7 @@ class LastRun(NamedTuple):
 _LAST_RUN = """
 SELECT
     policy,
-    CAST(limiter - 'stored_at' AS text),
+    CAST(limiter AS text),
     greatest(0, extract(epoch FROM now()) - CAST(limiter ->> 'stored_at' AS float8))
 FROM integrator_state
 WHERE name = :name

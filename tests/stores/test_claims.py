@@ -78,9 +78,10 @@ def test_a_run_with_an_expired_lease_is_succeeded(database: Database) -> None:
         "UPDATE integrator_state SET leased_until = now(), limiter = limiter"
         " || jsonb_build_object('stored_at', extract(epoch FROM now()) - 90)",
     )
-    policy, learned, idle_s = successor.begin() or (None, None, 0.0)
-    assert (policy, learned) == ("classic", {"limit": 7.5})
-    assert 90 <= idle_s < 120
+    last_run = successor.begin()
+    assert last_run
+    assert (last_run.policy, (last_run.learned or {})["limit"]) == ("classic", 7.5)
+    assert 90 <= last_run.idle_s < 120
     assert not expired.flush([], SAMPLE, {"limit": 1.0})
     assert expired.claim(10) == []
     expired.end([])
