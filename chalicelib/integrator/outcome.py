@@ -130,7 +130,7 @@ def judge_by_rules(
     retry_after_s: float | None,
     *,
     is_problem: bool = False,
-    needs_message: bool = False,
+    without_message: str | None = None,
     text: str | None = None,
 ) -> CallResult:
     """Judge a call that ended with a response, by the rules of this module.
@@ -141,7 +141,7 @@ def judge_by_rules(
         latency_s: how long the call took.
         retry_after_s: how long the legacy asks us to wait; None if it does not.
         is_problem: whether the media type of the body is that of an error (RFC 9457).
-        needs_message: whether a JSON object without a ``message`` is no success.
+        without_message: why a JSON object without a ``message`` is no success; None if it is one.
         text: the body as people read it; by default it is taken for UTF-8.
     """
     what = f"HTTP {status}"
@@ -149,7 +149,7 @@ def judge_by_rules(
         status == 400 and _CERTIFICATE_REFUSED.match(body) is not None
     )
     if 200 <= status < 300:
-        fault = _fault_of_success(status, body, needs_message, is_problem)
+        fault = _fault_of_success(status, body, without_message, is_problem)
         if fault is None:
             return CallResult(Outcome.DELIVERED, latency_s, status)
         what += f", but {fault}"
@@ -220,7 +220,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def _fault_of_success(
-    status: int, body: bytes, needs_message: bool, is_problem: bool
+    status: int, body: bytes, without_message: str | None, is_problem: bool
 ) -> str | None:
     """Return why a 2xx response is not a success after all; None if it is one."""
     if status in (204, 205):  # these never have a body
@@ -252,8 +252,8 @@ def _fault_of_success(
         for name, value in document.items():
             if name.lower() == "code" and _is_error_status(value):
                 return f'"{name}" reports an error'
-    if needs_message and not has_message:
-        return 'it has no "message", and LEGACY_DELIVERED does not hold'
+    if without_message and not has_message:
+        return f'it has no "message", and {without_message}'
     return None
 
 

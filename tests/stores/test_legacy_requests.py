@@ -37,13 +37,20 @@ SOAP = {
 }
 
 
-def connection(base: str, url: str, conditions: dict[str, str], **values: str) -> LegacyConnection:
+def connection(
+    base: str,
+    url: str,
+    conditions: dict[str, str],
+    *,
+    call_timeout_s: float = 5.0,
+    **values: str,
+) -> LegacyConnection:
     settings = Settings(legacy_url=base.partition("/point")[0] + url, **values)  # type: ignore[arg-type]
     endpoint = LegacyEndpoint(
         settings.legacy_url,
         1.0,
         10.0,
-        5.0,
+        call_timeout_s,
         read(settings, lambda name: str(getattr(settings, name))),
         ResponseConditions(conditions) if conditions else None,
     )
@@ -199,7 +206,7 @@ def response(status: str, body: bytes, *fields: str, length: int | None = None) 
             Outcome.DELIVERED,
             "LEGACY_DELIVERED",
         ),
-        # A part of a body: no condition may judge it.
+        # A part of a body: no condition that reads it may judge it.
         (response("409 No", b"already registered", length=100), Outcome.REFUSED, None),
         (response("202 OK", b"x", length=100), Outcome.OVERLOADED, None),
         (
@@ -249,7 +256,46 @@ def test_a_body_that_cannot_be_read_to_its_end_is_no_delivery_for_want_of_an_err
     with ScriptedServer(response("200 OK", body, fields)).running() as server:
         result = send_record(connection(server.url, "/p", NO_ERROR))
     assert (result.outcome, result.decided_by) == (Outcome.FAILED, None)
-    assert (result.log or "").startswith("Judged without the conditions, since the body")
+    assert (result.log or "").startswith("Judged without LEGACY_DELIVERED, since the body")
+
+
+BY_STATUS = {"LEGACY_DELIVERED": "status == `200`", "LEGACY_RETRY": "status == `409`"}
+BROTLI = "Content-Encoding: br"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "decided_by"),
+    [
+        (response("200 OK", UNKNOWN, BROTLI), Outcome.DELIVERED, "LEGACY_DELIVERED"),
+        (response("409 No", UNKNOWN, BROTLI), Outcome.OVERLOADED, "LEGACY_RETRY"),
+        (response("409 No", b"part", length=100), Outcome.OVERLOADED, "LEGACY_RETRY"),
+        (response("409 No", b" " * 2_000_000), Outcome.OVERLOADED, "LEGACY_RETRY"),
+        (response("422 No", UNKNOWN, BROTLI), Outcome.REFUSED, None),
+        # A 2xx that broke off is no response.
+        (response("200 OK", b"part", length=100), Outcome.OVERLOADED, None),
+    ],
+    ids=["delivered", "busy", "cut", "too long", "refused", "cut 200"],
+)
+def test_conditions_that_read_no_body_judge_what_cannot_be_read(
+    answer: bytes, outcome: Outcome, decided_by: str | None
+) -> None:
+    def respond(peer: socket.socket) -> None:
+        peer.sendall(answer)
+
+    with ScriptedServer(respond).running() as server:
+        result = send_record(connection(server.url, "/p", BY_STATUS))
+    assert (result.outcome, result.decided_by) == (outcome, decided_by)
+    assert "Judged without" not in (result.log or "")
+
+
+def test_condition_that_reads_no_body_judges_one_that_never_ends() -> None:
+    def respond(peer: socket.socket) -> None:
+        peer.sendall(response("409 No", b"part", length=100))
+        peer.recv(1)  # until the client gives up
+
+    with ScriptedServer(respond).running() as server:
+        result = send_record(connection(server.url, "/p", BY_STATUS, call_timeout_s=0.5))
+    assert (result.outcome, result.decided_by) == (Outcome.OVERLOADED, "LEGACY_RETRY")
 
 
 @pytest.mark.parametrize("conditions", [{}, {"LEGACY_DELIVERED": "body.message == 'success'"}])

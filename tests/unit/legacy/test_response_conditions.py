@@ -37,7 +37,7 @@ def judge(
     conditions: dict[str, str], status: int, body: bytes, **headers: str
 ) -> CallResult | None:
     named = {name.replace("_", "-"): each for name, each in headers.items()}
-    return ResponseConditions(conditions).judge(status, named, body, 0.25, 7.0)
+    return ResponseConditions(conditions).judge(status, named, body, 0.25, 7.0, is_whole=True)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,114 @@ def test_what_no_condition_decides_falls_to_the_default_rules(
 ) -> None:
     result = outcome_of_call(ResponseConditions(conditions), status, {}, body, 0.25, is_whole=True)
     assert (result.outcome, result.decided_by) == (outcome, None)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "status == `200`",
+        "status >= `500` || status == `409`",
+        "!(status == `200`) && headers.\"x-state\" == 'busy'",
+        "contains(headers.body, 'x')",
+        "headers.body == 'body'",
+        "headers | body == 'x'",
+        "length(headers.*) > `3`",
+        "contains(values(headers), 'body')",
+        "{body: status}.body == `200`",
+        "[status, headers][0] == `200`",
+        "sort_by(headers.x, &body)[0] == `1`",
+        "headers.x[?body == 'x'] | [0] == `1`",
+        "`[1, 2]`[0] == `1`",
+        "`true`",
+    ],
+)
+def test_condition_that_reads_no_body_is_asked_of_any(condition: str) -> None:
+    assert ResponseConditions({"LEGACY_RETRY": condition}).need_whole_body == ()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "body",
+        "body == `null`",
+        "body.ok == `true`",
+        "status == `202` || body.ok == `true`",
+        "status == `200` && !(contains(body, '<error>'))",
+        "headers.x == body.x",
+        "body.*.x | length(@) > `0`",
+        "{a: status, b: body}.a == `200`",
+        "[status, body][0] == `200`",
+        "map(&@, [body])[0] == 'x'",
+        # They see the whole response.
+        "@",
+        "@.body == 'x'",
+        "@ | body == 'x'",
+        "@ == `{}`",
+        "contains(to_string(@), 'x')",
+        "contains(values(@), 'x')",
+        "length(*) > `2`",
+        "* | [2] == 'x'",
+        "[*] == `[]`",
+        "[] == `[]`",
+        "[?status] == `[]`",
+        "[0] == `1`",
+        "[:1] == `[]`",
+        "map(&body, [@])[0] == 'x'",
+    ],
+)
+def test_condition_that_may_read_the_body_is_asked_only_of_a_whole_one(condition: str) -> None:
+    assert ResponseConditions({"LEGACY_RETRY": condition}).need_whole_body == ("LEGACY_RETRY",)
+
+
+CONFLICT_IS_BUSY = {"LEGACY_RETRY": "status == `409`"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status", "outcome", "setting", "not_asked"),
+    [
+        ({"LEGACY_DELIVERED": "status == `200`"}, 200, DELIVERED, "LEGACY_DELIVERED", ""),
+        (CONFLICT_IS_BUSY, 409, OVERLOADED, "LEGACY_RETRY", ""),
+        (CONFLICT_IS_BUSY, 400, REFUSED, None, ""),
+        (CONFLICT_IS_BUSY | ACCEPTED, 409, OVERLOADED, "LEGACY_RETRY", ""),
+        # One that was asked before it might have held.
+        (CONFLICT_IS_BUSY | ALREADY, 409, REFUSED, None, "LEGACY_DUPLICATE, LEGACY_RETRY"),
+        (CONFLICT_IS_BUSY | OK_FLAG, 409, REFUSED, None, "LEGACY_DELIVERED, LEGACY_RETRY"),
+        (ACCEPTED | ALREADY, 202, DELIVERED, "LEGACY_DELIVERED", ""),
+        (ACCEPTED | ALREADY, 409, REFUSED, None, "LEGACY_DUPLICATE"),
+        ({"LEGACY_DELIVERED": "!body"}, 200, FAILED, None, "LEGACY_DELIVERED"),
+    ],
+)
+def test_of_a_body_that_is_not_whole_conditions_are_asked_until_one_reads_it(
+    conditions: dict[str, str],
+    status: int,
+    outcome: Outcome,
+    setting: str | None,
+    not_asked: str,
+) -> None:
+    result = outcome_of_call(
+        ResponseConditions(conditions), status, {}, b"\x0bok", 0.25, is_whole=False
+    )
+    assert (result.outcome, result.decided_by) == (outcome, setting)
+    log = result.log or ""
+    assert log.startswith(f"Judged without {not_asked}, since the body") == bool(not_asked)
+    assert ("Judged without" in log) == bool(not_asked)
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_whole", "reason"),
+    [
+        ("body.ok == `true`", False, "LEGACY_DELIVERED was not asked"),
+        ("body.ok == `true`", True, "LEGACY_DELIVERED does not hold"),
+        ("status == `202`", False, "LEGACY_DELIVERED does not hold"),
+    ],
+)
+def test_log_says_whether_the_condition_of_a_delivery_was_asked(
+    condition: str, is_whole: bool, reason: str
+) -> None:
+    conditions = ResponseConditions({"LEGACY_DELIVERED": condition})
+    result = outcome_of_call(conditions, 200, {}, b"{}", 0.25, is_whole=is_whole)
+    assert result.outcome is FAILED
+    assert f'HTTP 200, but it has no "message", and {reason}: {{}}' in (result.log or "")
 
 
 def test_log_of_a_duplicate_says_that_the_legacy_already_had_the_record() -> None:
@@ -219,7 +327,7 @@ def test_condition_that_cannot_judge_does_not_hold_and_is_logged_once(
     telemetry.configure("INFO")
     conditions = ResponseConditions({"LEGACY_DUPLICATE": condition, "LEGACY_RETRY": "`true`"})
     for _ in range(3):
-        result = conditions.judge(200, {}, body, 0.1, None)
+        result = conditions.judge(200, {}, body, 0.1, None, is_whole=True)
         assert result
         assert result.decided_by == "LEGACY_RETRY"
     telemetry.logger.handlers.clear()

@@ -1,4 +1,4 @@
-"""Compile a condition, and find in it what JMESPath finds only when it is evaluated, or never.
+"""Compile a condition, find what it reads, and find what JMESPath finds only late, or never.
 
 JMESPath gives null for an unknown name, and false if a number is compared with a text. Such a
 condition would never hold: a legacy's refusals would be taken for failures, or the reverse.
@@ -53,6 +53,30 @@ def compile_condition(setting: str, text: str) -> Any:
     if any(_is_field(expression.parsed, each) for each in ("status", "headers")):
         raise SettingsError(f"{setting} is {text}, which is neither true nor false. {_COMPARISONS}")
     return expression
+
+
+def reads_body(expression: Any) -> bool:
+    """Return whether a compiled expression may read the body of a response.
+
+    It does if it has the field ``body`` where the whole response is seen, or takes all of the
+    response, as by ``@`` or ``*``.
+    """
+    nodes = [expression.parsed]
+    while nodes:
+        node = nodes.pop()
+        kind, children = node["type"], node["children"]
+        if kind == "field":
+            if node["value"] == "body":
+                return True
+        elif kind in _PATHS:
+            nodes.append(children[0])
+        elif kind == "expref":
+            pass  # it sees elements of another argument
+        elif children:
+            nodes += children
+        elif kind != "literal":  # ``current`` and ``identity``: all of the response
+            return True
+    return False
 
 
 def _fault(node: Any, *, is_response: bool) -> str | None:

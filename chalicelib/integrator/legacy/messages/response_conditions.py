@@ -12,20 +12,28 @@ the first such case is logged.
     LEGACY_RETRY          OVERLOADED: uses up no attempt
     LEGACY_REFUSED        REFUSED
 
+If the body is not whole, only those before the first that may read it are asked: "no error in it"
+holds for many a part of a body, and for what nobody can read; and a condition must not decide in
+place of one that is asked before it.
+
 What none of them decides falls to the rules of ``outcome``.
 """
 
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from jmespath.exceptions import JMESPathTypeError
 
 from chalicelib.integrator.legacy.messages import media_type
-from chalicelib.integrator.legacy.messages.condition_syntax import compile_condition
+from chalicelib.integrator.legacy.messages.condition_syntax import (
+    compile_condition,
+    reads_body,
+)
 from chalicelib.integrator.legacy.messages.response_outcome import OUTCOME_OF_CONDITION
 from chalicelib.integrator.outcome import CREDENTIALS_REFUSED, CallResult
 from chalicelib.telemetry import event
@@ -64,6 +72,7 @@ class ResponseConditions:
 
     Attributes:
         define_delivery: whether LEGACY_DELIVERED is one of them.
+        need_whole_body: the settings of those that are asked only if the body is whole.
 
     Args:
         texts: the expression of each setting in ``OUTCOME_OF_CONDITION``; empty or absent if there
@@ -80,6 +89,12 @@ class ResponseConditions:
             if (text := texts.get(name))
         ]
         self.define_delivery = bool(texts.get("LEGACY_DELIVERED"))
+        self._of_any_body = list(
+            takewhile(lambda each: not reads_body(each.expression), self._conditions)
+        )
+        self.need_whole_body = tuple(
+            each.setting for each in self._conditions[len(self._of_any_body) :]
+        )
         self._lock = threading.Lock()
         self._logged: set[str] = set()
 
@@ -90,21 +105,28 @@ class ResponseConditions:
         body: bytes,
         latency_s: float,
         retry_after_s: float | None,
+        *,
+        is_whole: bool,
     ) -> CallResult | None:
-        """Judge a complete response.
+        """Judge a response, of whose body a part may be missing or unreadable.
 
         Args:
             status: the HTTP status.
             headers: by lower-case names.
-            body: the whole body, without a Content-Encoding.
+            body: the body, without a Content-Encoding.
             latency_s: how long the call took.
             retry_after_s: how long the legacy asks us to wait; None if it does not.
+            is_whole: whether the body is whole; if not, no condition sees it.
 
         Returns:
             None if the default rules must judge it.
         """
         text = media_type.decode_text(body, headers.get("content-type", ""))
-        setting = next(self._matching(status, headers, text), None)
+        if is_whole:
+            matching = self._matching(self._conditions, status, headers, _value(text))
+        else:
+            matching = self._matching(self._of_any_body, status, headers, None)
+        setting = next(matching, None)
         if setting is None:
             return None
         outcome = OUTCOME_OF_CONDITION[setting]
@@ -126,7 +148,7 @@ class ResponseConditions:
     def matching(self, status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
         """Yield the setting of each condition that holds, in order."""
         text = media_type.decode_text(body, headers.get("content-type", ""))
-        return self._matching(status, headers, text)
+        return self._matching(self._conditions, status, headers, _value(text))
 
     def errors(self, status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
         """Yield an error for each condition that would be asked, and cannot judge the response."""
@@ -139,9 +161,11 @@ class ResponseConditions:
             if answer:
                 yield f"{each.setting} cannot judge this response: {answer}."
 
-    def _matching(self, status: int, headers: Mapping[str, str], text: str) -> Iterator[str]:
-        response = {"status": status, "headers": headers, "body": _value(text)}
-        for each in self._conditions:
+    def _matching(
+        self, conditions: Sequence[Condition], status: int, headers: Mapping[str, str], body: object
+    ) -> Iterator[str]:
+        response = {"status": status, "headers": headers, "body": body}
+        for each in conditions:
             if self._holds(each, response):
                 yield each.setting
 

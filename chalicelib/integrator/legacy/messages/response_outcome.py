@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from chalicelib.integrator.outcome import CallResult, Outcome, judge_by_rules
 if TYPE_CHECKING:
     from chalicelib.integrator.legacy.messages.response_conditions import ResponseConditions
 
-_NOT_ASKED = "Judged without the conditions, since the body is cut, too long or not decodable:"
+_NOT_WHOLE = "since the body is cut, too long or not decodable"
 # The settings of conditions, in the order in which they are asked, and what each decides. They are
 # here because a run without conditions does not import JMESPath, and ``response_conditions`` does.
 OUTCOME_OF_CONDITION = {
@@ -34,10 +34,10 @@ def judge(
     *,
     is_whole: bool,
 ) -> CallResult:
-    """Judge a response: by the conditions, if there are any and the body is whole, or by the rules.
+    """Judge a response: by the conditions, if there are any, and what they leave by the rules.
 
-    A condition must not take a part for the whole: "no error in it" holds for many a part, and for
-    what nobody can read. The log then says why the conditions were not asked.
+    A condition must not take a part for the whole: if the body is not whole, some are not asked.
+    The log then names these, and says why.
 
     Args:
         conditions: the conditions of the legacy.
@@ -49,19 +49,31 @@ def judge(
             decoded.
     """
     retry_after_s = requested_wait_s(headers, status, datetime.now(UTC))
-    if conditions and is_whole:
-        result = conditions.judge(status, headers, body, latency_s, retry_after_s)
+    without_message: str | None = None
+    not_asked: Sequence[str] = ()
+    if conditions:
+        result = conditions.judge(
+            status, headers, body, latency_s, retry_after_s, is_whole=is_whole
+        )
         if result is not None:
             return result
+        if not is_whole:
+            not_asked = conditions.need_whole_body
+        if conditions.define_delivery:
+            was_asked = "LEGACY_DELIVERED" not in not_asked
+            without_message = (
+                f"LEGACY_DELIVERED {'does not hold' if was_asked else 'was not asked'}"
+            )
     result = judge_by_rules(
         status,
         body,
         latency_s,
         retry_after_s,
         is_problem=is_problem(headers.get("content-type", "")),
-        needs_message=conditions is not None and conditions.define_delivery,
+        without_message=without_message,
         text=decode_text(body, headers.get("content-type", "")),
     )
-    if conditions and not is_whole and result.log:
-        return replace(result, log=f"{_NOT_ASKED} {result.log}")
+    if not_asked and result.log:
+        log = f"Judged without {', '.join(not_asked)}, {_NOT_WHOLE}: {result.log}"
+        return replace(result, log=log)
     return result
