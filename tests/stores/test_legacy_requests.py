@@ -206,6 +206,11 @@ def response(status: str, body: bytes, *fields: str, length: int | None = None) 
             Outcome.DELIVERED,
             "LEGACY_DELIVERED",
         ),
+        (
+            response("409 No", b"n\xe3o: already registered", "Content-Encoding: gzip"),
+            Outcome.DELIVERED,
+            "LEGACY_DUPLICATE",
+        ),
         # A part of a body: no condition that reads it may judge it.
         (response("409 No", b"already registered", length=100), Outcome.REFUSED, None),
         (response("202 OK", b"x", length=100), Outcome.OVERLOADED, None),

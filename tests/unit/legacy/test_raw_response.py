@@ -1,5 +1,6 @@
 """What the client reads from a response itself: the head and the encoding."""
 
+import codecs
 import gzip
 import time
 import zlib
@@ -19,7 +20,13 @@ SUCCESS = b'{"message": "success"}'
 
 @pytest.mark.parametrize(
     ("encoding", "wbits"),
-    [("gzip", 31), ("x-gzip", 31), ("GZIP ", 31), ("deflate", 15), ("deflate", -15)],
+    [
+        *((name, 31) for name in ("gzip", "x-gzip", "GZIP ", '"gzip"', "gzip;q=1.0", "gzip ; q=1")),
+        ("aws-chunked, gzip", 31),
+        ("gzip, chunked", 31),
+        ("deflate", 15),
+        ("deflate", -15),
+    ],
 )
 def test_known_content_encoding_is_undone(encoding: str, wbits: int) -> None:
     compressor = zlib.compressobj(wbits=wbits)
@@ -71,6 +78,14 @@ def test_encoding_that_was_not_applied_is_left_out(encoding: str) -> None:
     assert decode(gzip.compress(SUCCESS), encoding).body == SUCCESS
 
 
+NO_ENCODINGS = [
+    *("ISO-8859-1", "ISO8859-15", "iso8859_1", "ISO_8859-1", "iso88591", "latin1", "Latin-1"),
+    *("ansi", "unicode", "windows-1252", "cp1252", "UTF-8", "us-ascii"),
+    *("identity", "none", "binary", "8bit", "base64", "quoted-printable", "chunked", "aws-chunked"),
+    *("text/html", "application/json", "text/html; charset=latin1", '"utf-8"', "latin1;q=1.0"),
+]
+
+
 @pytest.mark.parametrize(
     ("encoding", "body", "is_whole"),
     [
@@ -95,13 +110,23 @@ def test_encoding_that_was_not_applied_is_left_out(encoding: str) -> None:
         # Labelled, but not compressed.
         ("br", SUCCESS, True),
         ("gzip", b"<e>n\xc3\xa3o</e>\r\n\0", True),
-        ("gzip", b"<e>n\xe3o</e>", False),
+        *((each, b"registro inclu\xeddo\r\n\0", True) for each in ("gzip", "x-gzip", "deflate")),
         ("gzip, gzip", gzip.compress(b"<e>n\xe3o</e>"), True),
+        ("gzip, deflate", zlib.compress(b"<e>n\xe3o</e>"), True),
+        ("gzip, deflate", zlib.compress(b"<e>n\xe3o</e>" * 9)[:-1], False),
+        ("deflate", b"<e>n\xe3o</e>\x03", False),
+        ("br", b"<e>n\xe3o</e>", False),
+        ("gzip", "não".encode("utf-16"), True),
+        ("br", codecs.BOM_UTF16_BE + "não".encode("utf-16-be"), True),
+        ("gzip", codecs.BOM_UTF32_BE + "não".encode("utf-32-be"), True),
+        ("br", codecs.BOM_UTF8 + b"n\0o\xe3", True),
         ("gzip", b"", True),
         ("br", b"", True),
         # Charsets, which are not encodings in this sense.
-        ("ISO-8859-1", b"<e>n\xe3o</e>", True),
+        *((each, b"<e>n\xe3o</e>", True) for each in NO_ENCODINGS),
+        ("unicode", "não".encode("utf-16-le"), True),
         ("utf-8, gzip", gzip.compress(b"<e>n\xe3o</e>"), True),
+        ("text/html, gzip", gzip.compress(SUCCESS)[:-1], False),
     ],
 )
 def test_body_is_whole_if_every_encoding_was_undone_to_its_end(

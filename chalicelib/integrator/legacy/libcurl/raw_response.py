@@ -4,6 +4,7 @@ libcurl passes on status lines, headers and trailers as they are, and does not u
 Content-Encoding that was not requested. What a response means is judged in ``outcome``.
 """
 
+import codecs
 import contextlib
 import re
 import zlib
@@ -19,9 +20,19 @@ _ZLIB_START = b"\x78"  # of nearly all such data: deflate in a window of 32 KB
 # All but white space.
 _CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1f\x7f]")
 _MAX_ENCODINGS = 3
-# Names that some servers put into Content-Encoding for no encoding, or for a charset.
+# No gzip, zlib or Zstandard begins with one, and hardly any deflate.
+_BYTE_ORDER_MARKS = (
+    codecs.BOM_UTF8,
+    codecs.BOM_UTF16_LE,  # that of UTF-32 begins with it
+    codecs.BOM_UTF16_BE,
+    codecs.BOM_UTF32_BE,
+)
+# What some servers put into Content-Encoding for no encoding: transfer encodings of HTTP and MIME,
+# charsets and media types. A body that is still in Base64 is text.
 _NO_ENCODING = re.compile(
-    r"|identity|none|binary|[78]bit|utf-?(?:8|16|32)\S*|us-ascii|iso-?8859-?\d+|(?:windows-|cp)\d+"
+    r"|identity|none|chunked|aws-chunked|binary|[78]bit|base64|quoted-printable"
+    r"|utf-?(?:8|16|32)\S*|us-ascii|iso[-_]?8859[-_]?\d+|latin-?1|ansi|unicode"
+    r"|(?:windows-|cp)\d+|.*/.*"
 )
 # Each member costs a copy of the rest of the body: 1 MB can have 50,000 members, which are empty.
 _MAX_MEMBERS = 100
@@ -187,8 +198,8 @@ class DecodedBody:
 
     Attributes:
         body: the body, or what of it could be decoded.
-        is_whole: whether every encoding was undone to its end. If not, the body may lack a part,
-            or be unreadable.
+        is_whole: whether every encoding that it had was undone to its end. If not, the body may
+            lack a part, or be unreadable.
     """
 
     body: bytes
@@ -204,7 +215,8 @@ def decode(body: bytes, encoding: str | None, max_bytes: int = MAX_BODY_BYTES) -
     """
     if not encoding:
         return DecodedBody(body, True)
-    names = [name.strip().lower() for name in encoding.split(",")]
+    # Without quotes and parameters, which the field does not have (RFC 9110, section 8.4).
+    names = [name.partition(";")[0].strip(' "\t').lower() for name in encoding.split(",")]
     names = [name for name in names if not _NO_ENCODING.fullmatch(name)]
     undone, is_whole = 0, True
     for name in reversed(names):
@@ -215,23 +227,29 @@ def decode(body: bytes, encoding: str | None, max_bytes: int = MAX_BODY_BYTES) -
         is_known = name in ("gzip", "x-gzip", "deflate") and len(names) <= _MAX_ENCODINGS
         inflated = _inflate(body, name, max_bytes) if is_known else None
         if inflated is None:
-            return DecodedBody(body, False)
+            # Text in Latin-1, for example. Gzip and zlib hardly ever lack control characters.
+            return DecodedBody(body, is_whole and is_known and not _has_controls(body))
         body, undone, is_whole = inflated.body, undone + 1, is_whole and inflated.is_whole
     return DecodedBody(body, is_whole)
 
 
 def _is_text(body: bytes) -> bool:
-    """Return whether a body is text in UTF-8, and so not compressed.
+    """Return whether a body is text in UTF-8 or has a byte order mark, and so is not compressed.
 
     Nothing but chance makes UTF-8 without control characters of compressed data. The headers of
     gzip and Zstandard, and the usual ones of zlib, are not UTF-8, or have a control character.
     """
-    body = body.rstrip(_AFTER_END)
+    if body.startswith(_BYTE_ORDER_MARKS):
+        return True
     try:
-        body.decode()
+        body.rstrip(_AFTER_END).decode()
     except UnicodeDecodeError:
         return False
-    return _CONTROLS.search(body) is None
+    return not _has_controls(body)
+
+
+def _has_controls(body: bytes) -> bool:
+    return _CONTROLS.search(body.rstrip(_AFTER_END)) is not None
 
 
 def _inflate(body: bytes, name: str, max_bytes: int) -> DecodedBody | None:
