@@ -256,7 +256,8 @@ def _inflate(body: bytes, name: str, max_bytes: int) -> DecodedBody | None:
     """Undo one encoding; return None if the body does not have it.
 
     As gzip or deflate, servers send data with a header of zlib; as deflate, data without any, too.
-    A text may begin in the same way.
+    A text may begin in the same way. After gzip and zlib, whose checksum shows that they are
+    complete, anything else may follow.
     """
     if body.startswith(_GZIP_MAGIC):
         return _inflate_members(body, max_bytes)
@@ -264,7 +265,7 @@ def _inflate(body: bytes, name: str, max_bytes: int) -> DecodedBody | None:
         stream = zlib.decompressobj()
         inflated = stream.decompress(body, max_bytes)
         if stream.eof or body.startswith(_ZLIB_START):
-            return DecodedBody(inflated, stream.eof and not stream.unused_data.strip(_AFTER_END))
+            return DecodedBody(inflated, stream.eof)
     if name == "deflate":
         with contextlib.suppress(zlib.error):
             stream = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -283,5 +284,5 @@ def _inflate_members(body: bytes, max_bytes: int) -> DecodedBody | None:
             inflated += member.decompress(rest, max_bytes - len(inflated))
             rest = member.unused_data
             if len(inflated) >= max_bytes or not rest.startswith(_GZIP_MAGIC):
-                return DecodedBody(inflated, member.eof and not rest.strip(_AFTER_END))
+                return DecodedBody(inflated, member.eof)
     return None
