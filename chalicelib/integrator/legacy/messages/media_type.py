@@ -24,8 +24,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# The same without one, by which of the first bytes of a text are not NUL, if it begins with ASCII
-# (RFC 4627, section 3).
+# The encodings of texts without a mark, by the first bytes of a text that begins with ASCII (RFC
+# 4627, section 3): 1 stands for a byte that is not NUL.
 _BYTE_ORDERS = {
     b"\0\0\0\1": "utf-32-be",
     b"\1\0\0\0": "utf-32-le",
