@@ -196,7 +196,9 @@ def response(status: str, body: bytes, *fields: str, length: int | None = None) 
         (response("409 No", b"another conflict"), Outcome.REFUSED, None),
         (response("503 Busy", b""), Outcome.OVERLOADED, None),
         (
-            response("409 No", gzip.compress(b"already registered"), "Content-Encoding: gzip"),
+            response(
+                "409 No", gzip.compress(b"already registered", mtime=0), "Content-Encoding: gzip"
+            ),
             Outcome.DELIVERED,
             "LEGACY_DUPLICATE",
         ),
@@ -222,7 +224,7 @@ def response(status: str, body: bytes, *fields: str, length: int | None = None) 
         (
             response(
                 "409 No",
-                gzip.compress(b"already registered" + b" " * 2_000_000),
+                gzip.compress(b"already registered" + b" " * 2_000_000, mtime=0),
                 "Content-Encoding: gzip",
             ),
             Outcome.REFUSED,
