@@ -27,7 +27,7 @@ from bench.punches import punch
 from chalicelib.integrator.limiter import POLICIES
 from chalicelib.integrator.outcome import Outcome
 from chalicelib.point_record import to_json
-from chalicelib.postgres.claims import Claimed, Claims
+from chalicelib.postgres.claims import Claimed, Claims, LastRun
 
 _RECORDS = 10_000
 _LIMITS = (8, 32, 100)
@@ -49,8 +49,8 @@ class NoDatabase:
             Claimed(str(each.id), json.dumps(to_json(each)).encode(), 0, 0) for each in records
         ]
 
-    def begin(self) -> tuple[None, None]:
-        return None, None
+    def begin(self) -> LastRun:
+        return LastRun(None, None, 0.0)
 
     def claim(self, most: int) -> list[Claimed]:
         records, self._records = self._records[:most], self._records[most:]

@@ -25,13 +25,7 @@ export function localInstant(now = new Date()) {
  *
  * @param url where to send punches: https://…/point-record
  * @param token a function that returns the token or its promise. It is given the token that was just rejected, or null.
- * @param name queues of one name share their punches. Give each signed-in person another name.
- * @param storage where the entries are kept, with `put`, `remove` and `list`; by default a PunchStorage of that name
- * @param timeoutMs how long to wait for the token, and then for an answer
- * @param firstDelayMs the ceiling of the random delay after the first failed request; each further failure doubles it
- * @param maxDelayMs the highest such ceiling; also how long a punch waits that needs another token, and how often the
- * queue looks for punches of tabs that have ended
- * @param longestMs how long to wait at most for a Retry-After, or for the instant of a punch in the future
+ * @param name queues of one name share their punches. Give each signed-in person another. The rest: docs/phones.md.
  */
 export class PunchQueue extends EventTarget {
   /** The service's clock minus the device's in ms, by the last answer; null before the first. */
@@ -66,8 +60,7 @@ export class PunchQueue extends EventTarget {
     const punch = JSON.parse(JSON.stringify({ ...fields, includedAt: at })) // throws what could never be sent
     const key = `${punch.employerId}/${punch.employeeId}/${punch.includedAt}`
     const durable = await this.#storage.put({ key, punch, state: 'pending' })
-    // It may have been sent and told to wait while its storage was slow. Only one that was accepted before is due again.
-    if (this.#waits.get(key) === Infinity) this.#waits.delete(key)
+    if (this.#waits.get(key) === Infinity) this.#waits.delete(key) // It was accepted before. Another wait holds.
     this.#wake()
     return { key, punch, durable }
   }

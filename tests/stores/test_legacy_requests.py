@@ -27,7 +27,7 @@ RECORD: dict[str, Any] = {
     "deviceId": "Zoë's <gate>",
 }
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
-SOAP = {
+SOAP: dict[str, Any] = {
     "legacy_method": "PUT",
     "legacy_content_type": "text/xml; charset=utf-8",
     "legacy_body": "<punch e='{{ employeeId }}'>{{ deviceId }}"

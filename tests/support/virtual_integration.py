@@ -18,7 +18,7 @@ from chalicelib.integrator.outcome import CallResult, Outcome
 from chalicelib.integrator.retry_policy import RetryPolicy
 from chalicelib.integrator.run import Run
 from chalicelib.point_record import Status
-from chalicelib.postgres.claims import Claimed
+from chalicelib.postgres.claims import Claimed, LastRun
 from chalicelib.postgres.settlements import Sample, Settlement
 from chalicelib.settings import Settings
 
@@ -50,6 +50,7 @@ class World:
     rows: dict[str, Row]
     now: float = 0.0
     learned: dict[str, Any] | None = None
+    learned_at: float = 0.0
     due: list[tuple[float, str]] = field(default_factory=list)  # a heap, with outdated entries
     calls: list[tuple[float, str, Outcome]] = field(default_factory=list)
     in_flight: list[tuple[float, int]] = field(default_factory=list)  # at the start of each call
@@ -94,8 +95,9 @@ class InMemoryClaims:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def begin(self) -> tuple[str, dict[str, Any] | None]:
-        return "adaptive", self._world.learned
+    def begin(self) -> LastRun:
+        world = self._world
+        return LastRun("adaptive", world.learned, world.now - world.learned_at)
 
     def claim(self, max_records: int) -> list[Claimed]:
         world = self._world
@@ -120,6 +122,7 @@ class InMemoryClaims:
             )
             row.settled_at = self._world.now
         self._world.learned = json.loads(json.dumps(learned))
+        self._world.learned_at = self._world.now
         return True
 
     def release(self, kept_ids: list[str]) -> None:
