@@ -45,7 +45,7 @@ def test_retry_after_of_some_calls_does_not_idle_the_legacy(share: float, second
         assert len(trace.failed_at) < 1.3 * share / (1 - share) * len(trace.ok_at)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1])
+@pytest.mark.parametrize("share", [pytest.param(0.02, marks=pytest.mark.soak), 0.1])
 @pytest.mark.parametrize("seconds", [90.0, 300.0])
 def test_retry_after_of_minutes_of_some_calls_idles_the_legacy_for_one(
     seconds: float, share: float
