@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bench.legacies.client import Clock, simulate
 from bench.legacies.models import RateLimited, WorkerPool
 from chalicelib.integrator.limiter import adaptive, classic
+from chalicelib.integrator.limiter.adaptive_limiter import AdaptiveLimiter
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -77,44 +78,41 @@ def test_snapshot_has_the_names_that_deployments_have_stored() -> None:
     }
 
 
-def test_pause_after_retry_after_continues_in_the_next_run() -> None:
-    now = 99.0
-    limiter = adaptive(lambda: now)
+def paused(clock: Clock, asked_s: float) -> AdaptiveLimiter:
+    """Return a limiter whose first call, at 100 s, has got a Retry-After."""
+    limiter = adaptive(clock)
+    clock.now = 99.0
     limiter.on_start()
-    now = 100.0
-    limiter.on_retry_after(30.0)
+    clock.now = 100.0
+    limiter.on_retry_after(asked_s)
     limiter.on_result(False, 1.0, 1)
-    successor = adaptive(lambda: 7.0)
-    successor.restore(limiter.snapshot())
-    assert successor.not_before == 37.0
+    return limiter
 
 
 @pytest.mark.parametrize(
     ("asked_s", "idle_s", "wait_s"),
-    [(30.0, 12.0, 18.0), (30.0, 1e6, 0.1), (240.0, 12.0, 48.0), (240.0, 90.0, 0.1)],
+    [
+        (30.0, 0.0, 30.0),
+        (30.0, 12.0, 18.0),
+        (30.0, 1e6, 0.1),
+        (240.0, 12.0, 48.0),
+        (240.0, 90.0, 0.1),
+    ],
 )
-def test_pause_passes_while_no_run_works(asked_s: float, idle_s: float, wait_s: float) -> None:
-    now = 99.0
-    limiter = adaptive(lambda: now)
-    limiter.on_start()
-    now = 100.0
-    limiter.on_retry_after(asked_s)
-    limiter.on_result(False, 1.0, 1)
+def test_pause_goes_on_in_the_next_run_and_passes_while_none_works(
+    asked_s: float, idle_s: float, wait_s: float
+) -> None:
     successor = adaptive(lambda: 7.0)
-    successor.restore(limiter.snapshot(), idle_s)
+    successor.restore(paused(Clock(), asked_s).snapshot(), idle_s)
     assert successor.not_before == pytest.approx(7.0 + wait_s)
 
 
 @pytest.mark.parametrize(("asked_s", "early_at"), [(30.0, 130.0), (240.0, 160.0)])
 def test_long_pause_is_checked_in_the_next_run(asked_s: float, early_at: float) -> None:
-    now = 99.0
-    limiter = adaptive(lambda: now)
-    limiter.on_start()
-    now = 100.0
-    limiter.on_retry_after(asked_s)
-    limiter.on_result(False, 1.0, 1)
-    now = 110.0
-    successor = adaptive(lambda: now)
+    clock = Clock()
+    limiter = paused(clock, asked_s)
+    clock.now = 110.0
+    successor = adaptive(clock)
     successor.restore(limiter.snapshot())
     assert successor.not_before == pytest.approx(early_at)
 
