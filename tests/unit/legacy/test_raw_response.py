@@ -102,7 +102,7 @@ NO_ENCODINGS = [
         ("gzip", gzipped(SUCCESS)[:-1], False),
         ("gzip", gzipped(SUCCESS)[:12], False),
         ("gzip", gzipped(SUCCESS) + gzipped(b"no")[:-1], False),
-        # Nothing of it is missing if anything else follows.
+        # A gzip with its trailer is complete, also if more bytes follow.
         ("gzip", gzipped(SUCCESS) + b"\x1f", True),
         ("gzip", gzipped(SUCCESS) + b"<br>\x80", True),
         ("gzip", gzipped(SUCCESS)[:-8] + bytes(8), False),

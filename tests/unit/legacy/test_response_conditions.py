@@ -262,7 +262,7 @@ def test_log_of_a_long_response_is_cut() -> None:
             "contains(body, '>€<')",
         ),
         (b"Zo\xc3\xab", "text/plain; charset=unknown", "body == 'Zoë'"),
-        # What is in ASCII is in no encoding that writes ASCII in another way, whatever it declares.
+        # The declaration is in ASCII, so the text is not in the UTF-16 or EBCDIC that it declares.
         *(
             (
                 f'<?xml version="1.0" encoding="{name}"?><a>Zoë</a>'.encode(),

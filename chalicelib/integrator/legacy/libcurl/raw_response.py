@@ -197,7 +197,7 @@ class DecodedBody:
     """A body without its Content-Encodings.
 
     Attributes:
-        body: the body, or what of it could be decoded.
+        body: the decoded body, or as far as it could be decoded.
         is_whole: whether every encoding that it had was undone to its end. If not, the body may
             lack a part, or be unreadable.
     """
@@ -257,7 +257,7 @@ def _inflate(body: bytes, name: str, max_bytes: int) -> DecodedBody | None:
 
     As gzip or deflate, servers send data with a header of zlib; as deflate, data without any, too.
     A text may begin in the same way. After gzip and zlib, whose checksum shows that they are
-    complete, anything else may follow.
+    complete, more bytes may follow.
     """
     if body.startswith(_GZIP_MAGIC):
         return _inflate_members(body, max_bytes)
