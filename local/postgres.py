@@ -58,7 +58,12 @@ class Postgres:
 
     def url(self, database: str = NAME) -> str:
         """Return the libpq URI of a database, for the service's role."""
-        return f"postgresql://{NAME}:{self.password}@{HOST}:{self.server.port}/{database}"
+        address = f"{HOST}:{self.server.port}/{database}"
+        return f"postgresql://{NAME}:{self.password}@{address}?sslmode=disable"
+
+    def connect(self, database: str = NAME) -> pg8000.native.Connection:
+        """Connect the service's role to a database. The caller closes the connection."""
+        return _connect(self.server.port, self.password, database)
 
     def wait_ready(self) -> Self:
         """Wait until the server accepts connections.
@@ -194,10 +199,22 @@ def _remove_stale_pid(data: Path) -> None:
 
 def _accepts_connections(port: int, password: str) -> bool:
     try:
-        connection = pg8000.native.Connection(
-            NAME, password=password, host=HOST, port=port, database=NAME, timeout=5
-        )
+        connection = _connect(port, password, NAME, timeout_s=5)
         connection.close()
     except (InterfaceError, DatabaseError, OSError):
         return False
     return True
+
+
+def _connect(
+    port: int, password: str, database: str, timeout_s: float | None = None
+) -> pg8000.native.Connection:
+    return pg8000.native.Connection(
+        NAME,
+        host=HOST,
+        port=port,
+        password=password,
+        database=database,
+        timeout=timeout_s,
+        ssl_context=False,
+    )

@@ -8,7 +8,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pg8000.native
 import pytest
 import requests
 from hypothesis import settings as hypothesis_settings
@@ -242,13 +241,7 @@ def legacy(_legacy: SimulatedLegacy) -> SimulatedLegacy:
 
 def run_statement(server: Postgres, statement: str) -> None:
     """Run a statement that Postgres does not allow in a transaction."""
-    connection = pg8000.native.Connection(
-        postgres.NAME,
-        password=server.password,
-        host="127.0.0.1",
-        port=server.server.port,
-        database=postgres.NAME,
-    )
+    connection = server.connect()
     try:
         connection.run(statement)
     finally:

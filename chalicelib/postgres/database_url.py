@@ -2,7 +2,8 @@
 
 A URL is a libpq URI, ``postgresql://user:password@host:port/database``, or a JSON object with the
 members that RDS writes into a secret: username, password, host, port and dbname. TLS is required,
-with the certificate verified, unless the host is this machine.
+with the certificate verified, unless the host is this machine: there TLS is used if the server
+offers it, and ``sslmode=disable`` saves asking for it.
 
 Invariant: no error message has a part of the URL, which may be a password.
 """
@@ -51,8 +52,15 @@ def connect_arguments(url: str, setting: str = "DATABASE_URL") -> dict[str, Any]
         unquote(parts.path.lstrip("/")) or None,
     )
     if socket_directory:
-        return arguments | {"unix_sock": f"{socket_directory}/.s.PGSQL.{port}"}
+        # PostgreSQL offers no TLS on Unix sockets.
+        return arguments | {
+            "unix_sock": f"{socket_directory}/.s.PGSQL.{port}",
+            "ssl_context": False,
+        }
     host = parts.hostname or "localhost"
+    if is_loopback(host) and options.get("sslmode") == ["disable"]:
+        # Before it asks for TLS, pg8000 reads all certificates of the system: some 50 ms of CPU.
+        return arguments | {"host": host, "port": port, "ssl_context": False}
     return arguments | _server(host, port, options.get("sslrootcert", [None])[0], setting)
 
 

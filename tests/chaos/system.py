@@ -110,7 +110,12 @@ class System:
         """Run statements as the owner of the database, and return the rows of the last."""
         url = urlsplit(self.stack.described()["postgres"])
         connection = pg8000.native.Connection(
-            url.username or "", HOST, self.database, url.port or 0, url.password
+            url.username or "",
+            HOST,
+            self.database,
+            url.port or 0,
+            url.password,
+            ssl_context=False,
         )
         try:
             rows: list[Any] = []

@@ -41,7 +41,7 @@ LEASES_S = 200.0
 def database_url(postgres_server: Postgres, database_url: str) -> Iterator[str]:
     """A database with the documented roles. The tests read and change it as the master user."""
     with roles_removed(postgres_server):
-        Master(postgres_server, database_url.rpartition("/")[2]).make_roles()
+        Master(postgres_server, urlsplit(database_url).path[1:]).make_roles()
         yield database_url
         # The database owns nothing of the master user any more, who drops it as its owner's member.
         Master(postgres_server, "punchclock").psql(
@@ -74,7 +74,7 @@ class Secrets:
 
 @pytest.fixture
 def master(postgres_server: Postgres, database_url: str) -> Master:
-    return Master(postgres_server, database_url.rpartition("/")[2])
+    return Master(postgres_server, urlsplit(database_url).path[1:])
 
 
 @pytest.fixture

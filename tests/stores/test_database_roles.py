@@ -7,6 +7,7 @@ master user owns.
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from pg8000.exceptions import DatabaseError
@@ -118,7 +119,7 @@ def test_login_with_mere_grants_fails_and_does_not_see_an_empty_table(
     postgres_server: Postgres, database: Database, database_url: str
 ) -> None:
     """Row security hides all rows from such a login, so a claim would find nothing to do."""
-    name = database_url.rpartition("/")[2]
+    name = urlsplit(database_url).path[1:]
     master = Master(postgres_server, name)
     with database.transaction() as session:
         session.run(RECORDS)

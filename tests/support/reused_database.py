@@ -9,7 +9,6 @@ import time
 import pg8000.native
 from pg8000.exceptions import DatabaseError
 
-from local import postgres
 from local.postgres import Postgres
 
 # What a test may change besides rows. A copy has the oids of the template, so that equal rows of
@@ -60,7 +59,7 @@ _PATIENCE_S = 0.1
 
 def schema_of(server: Postgres, name: str) -> str:
     """Return a hash of everything in a database but its records."""
-    connection = _connect(server, name)
+    connection = server.connect(name)
     try:
         return _schema(connection)
     finally:
@@ -77,7 +76,7 @@ def empty(server: Postgres, name: str, schema: str) -> bool:
         name: the name of the database.
         schema: the hash of a new database.
     """
-    connection = _connect(server, name)
+    connection = server.connect(name)
     try:
         until = time.monotonic() + _PATIENCE_S
         while connection.run(_OTHERS) != [[0]]:
@@ -95,13 +94,3 @@ def empty(server: Postgres, name: str, schema: str) -> bool:
 def _schema(connection: pg8000.native.Connection) -> str:
     ((schema,),) = connection.run(_SCHEMA)
     return str(schema)
-
-
-def _connect(server: Postgres, name: str) -> pg8000.native.Connection:
-    return pg8000.native.Connection(
-        postgres.NAME,
-        password=server.password,
-        host="127.0.0.1",
-        port=server.server.port,
-        database=name,
-    )

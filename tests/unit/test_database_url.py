@@ -31,6 +31,13 @@ def test_loopback_host_needs_no_tls(host: str) -> None:
     assert "ssl_context" not in connect_arguments(f"postgresql://ann@{host}/clock")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_sslmode_disable_of_a_loopback_host_does_not_ask_for_tls(host: str) -> None:
+    arguments = connect_arguments(f"postgresql://ann@{host}:5433/clock?sslmode=disable")
+    assert arguments["ssl_context"] is False
+    assert arguments["port"] == 5433
+
+
 def test_certificate_of_any_other_host_is_verified() -> None:
     context = connect_arguments("postgresql://ann@db.example/clock?sslmode=disable")["ssl_context"]
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -52,6 +59,7 @@ def test_sslrootcert_must_be_a_readable_file_of_certificates(tmp_path: Path) -> 
 def test_host_option_may_be_a_socket_directory() -> None:
     arguments = connect_arguments("postgresql://ann@/clock?host=/run/postgresql")
     assert arguments["unix_sock"] == "/run/postgresql/.s.PGSQL.5432"
+    assert arguments["ssl_context"] is False
 
 
 @pytest.mark.parametrize("url", ["", "mysql://x", "127.0.0.1"])
