@@ -4,7 +4,8 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := .venv/bin/python
-PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+# Python compiles a module when it is first imported: most are never.
+INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --use-pep517 --require-hashes -r
 # Stamps of what is installed: what `make run` needs, the tools of tests and checks, the wheels to deploy.
 RUN := .venv/.run
 DEV := .venv/.dev
@@ -162,12 +163,12 @@ $(RUN): requirements.txt local/requirements.txt local/requirements.lock
 	fi; \
 	echo "Setting up .venv with $$($$chosen --version) …"; \
 	start=$$(date +%s); \
-	$$chosen -m venv .venv && $(PIP) install --use-pep517 --require-hashes -r local/requirements.lock && touch $@ && \
+	$$chosen -m venv .venv && $(INSTALL) local/requirements.lock && touch $@ && \
 	echo "Installed the packages of the one-machine stack in $$(($$(date +%s) - start)) s"
 
 $(DEV): $(RUN) requirements-dev.txt requirements-dev.lock
 	@echo 'Installing the tools of tests and checks …'; start=$$(date +%s); \
-	$(PIP) install --use-pep517 --require-hashes -r requirements-dev.lock && touch $@ && \
+	$(INSTALL) requirements-dev.lock && touch $@ && \
 	echo "Installed them in $$(($$(date +%s) - start)) s"
 
 # What is deployed, as wheels for Lambda's Python and Linux.

@@ -31,7 +31,8 @@ class Table:
         """Make ``count`` writes; return how many were not throttled."""
         written = 0
         for position, asked in enumerate(spread(count, len(self._tokens), self._rng)):
-            taken = min(asked, int(self._tokens[position]))
-            self._tokens[position] -= taken
-            written += taken
+            if asked:
+                taken = min(asked, int(self._tokens[position]))
+                self._tokens[position] -= taken
+                written += taken
         return written

@@ -23,7 +23,7 @@ from tests.support.lambda_events import context, schedule_event
 from tests.support.waiting import wait_until
 
 # The modules that the schedules import on first use.
-for name in ("replicator", "postgres.point_records", "integrator.run"):
+for name in ("replicator", "postgres.point_records", "integrator.run", "dynamodb.boto_client"):
     import_module(f"chalicelib.{name}")
 
 _processes = multiprocessing.get_context("forkserver")

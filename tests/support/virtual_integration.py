@@ -52,6 +52,7 @@ class World:
     learned: dict[str, Any] | None = None
     learned_at: float = 0.0
     due: list[tuple[float, str]] = field(default_factory=list)  # a heap, with outdated entries
+    claimed: set[str] = field(default_factory=set)  # since the last release
     calls: list[tuple[float, str, Outcome]] = field(default_factory=list)
     in_flight: list[tuple[float, int]] = field(default_factory=list)  # at the start of each call
 
@@ -109,6 +110,7 @@ class InMemoryClaims:
             key = first[1]
             row = world.rows[key]
             row.status = Status.INTEGRATING
+            world.claimed.add(key)
             world.set_due(key, world.now + RECORD_LEASE_S)
             claimed.append(Claimed(key, b"{}", row.attempts, row.overloads))
         return claimed
@@ -126,10 +128,13 @@ class InMemoryClaims:
         return True
 
     def release(self, kept_ids: list[str]) -> None:
-        for key, row in self._world.rows.items():
-            if row.status is Status.INTEGRATING and key not in kept_ids:
+        world = self._world
+        for key in world.claimed - set(kept_ids):
+            world.claimed.remove(key)
+            row = world.rows[key]
+            if row.status is Status.INTEGRATING:
                 row.status = Status.ERROR if row.attempts or row.overloads else Status.AWAITING
-                self._world.set_due(key, self._world.now)
+                world.set_due(key, world.now)
 
     def end(self, in_flight: list[str]) -> None:
         self.release(in_flight)
