@@ -6,12 +6,14 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON := .venv/bin/python
 # Python compiles a module when it is first imported: most are never.
 INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --use-pep517 --require-hashes -r
-# Stamps of what is installed: what `make run` needs, the tools of tests and checks, the wheels to deploy.
+# Stamps of what is there: what `make run` needs, the tools of tests and checks, the modules of tests as bytecode, the
+# wheels to deploy.
 RUN := .venv/.run
 DEV := .venv/.dev
+COMPILED := .venv/.compiled
 WHEELS := .venv/wheels/.downloaded
-# Three workers also on two cores: many tests wait for a timeout.
-PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
+# Four workers also on two cores: many tests wait for a timeout.
+PYTEST := $(PYTHON) -m pytest --numprocesses 4 --dist worksteal
 
 STAGE := prod
 TRACING := PassThrough
@@ -66,7 +68,7 @@ COMPANION = aws cloudformation deploy --stack-name punch-clock-$(STAGE) --no-fai
 REQUIRED := BUCKET SUBNETS SECURITY_GROUPS JWKS_URL JWT_ISSUER JWT_AUDIENCE
 
 .DEFAULT_GOAL := help
-.PHONY: help run legacy test test-fast check coverage soak format bench lock audit package deployable preflight deploy changes chalice-deploy
+.PHONY: help run legacy test test-fast check types coverage soak format bench lock audit package deployable preflight deploy changes chalice-deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,7 +80,7 @@ run: $(RUN) ## Start the whole system on this machine, until Ctrl-C
 legacy: $(DEV) ## Run the real server of a recipe of docs/legacies.md: ARGS=soap
 	@exec $(PYTHON) -m tests.legacies $(ARGS)
 
-test: $(DEV) $(WHEELS) ## Run every test
+test: $(DEV) $(COMPILED) $(WHEELS) ## Run every test
 	@exec $(PYTEST) $(ARGS)
 
 test-fast: $(DEV) ## Run the tests of pure logic and architecture, in ten seconds
@@ -88,9 +90,12 @@ check: $(DEV) $(WHEELS) ## What CI runs: format, lint, spelling, types, imports,
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	.venv/bin/codespell
-	$(PYTHON) -m mypy
+	@$(MAKE) --no-print-directory --jobs 2 types $(COMPILED)
 	.venv/bin/lint-imports
 	$(PYTEST) $(ARGS)
+
+types: $(DEV)
+	$(PYTHON) -m mypy
 
 # Measuring takes half as long again, which CI does not have.
 coverage: $(DEV) $(WHEELS) ## Run every test, and measure which lines and branches they reach
@@ -170,6 +175,10 @@ $(DEV): $(RUN) requirements-dev.txt requirements-dev.lock
 	@echo 'Installing the tools of tests and checks …'; start=$$(date +%s); \
 	$(INSTALL) requirements-dev.lock && touch $@ && \
 	echo "Installed them in $$(($$(date +%s) - start)) s"
+
+# Each worker of the first tests would compile every module again.
+$(COMPILED): $(DEV)
+	@$(PYTHON) -m pytest --collect-only -qq >/dev/null && touch $@
 
 # What is deployed, as wheels for Lambda's Python and Linux.
 $(WHEELS): requirements.lock deploy/runtime.py deploy/wheels.py $(RUN)

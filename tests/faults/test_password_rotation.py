@@ -45,8 +45,8 @@ def database_url(postgres_server: Postgres, database_url: str) -> Iterator[str]:
         yield database_url
         # The database owns nothing of the master user any more, who drops it as its owner's member.
         Master(postgres_server, "punchclock").psql(
-            f"DROP DATABASE {database_url.rpartition('/')[2]} WITH (FORCE);"
-            f"CREATE DATABASE {database_url.rpartition('/')[2]}"
+            f"DROP DATABASE {urlsplit(database_url).path[1:]} WITH (FORCE);"
+            f"CREATE DATABASE {urlsplit(database_url).path[1:]}"
         )
 
 

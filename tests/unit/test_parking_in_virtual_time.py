@@ -89,7 +89,9 @@ def test_share_of_three_tenths_of_502_parks_no_good_record(records: int) -> None
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("per_minute", [1, 3, pytest.param(10, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "per_minute", [1, *(pytest.param(n, marks=pytest.mark.soak) for n in (3, 10))]
+)
 def test_bad_record_among_sparse_good_ones_is_parked(per_minute: int, failure: str) -> None:
     rng = random.Random(5)
     rows = {f"good{n}": Row(rng.uniform(0, 12 * HOUR_S)) for n in range(12 * 60 * per_minute)}

@@ -60,7 +60,7 @@ class Banning:
         return response
 
 
-@pytest.mark.parametrize("seconds", [90.0, 240.0])
+@pytest.mark.parametrize("seconds", [90.0, pytest.param(240.0, marks=pytest.mark.soak)])
 def test_retry_after_of_minutes_is_kept(seconds: float) -> None:
     """One call in the pause would prolong the ban for ever."""
     trace = run(Banning(20, 40, seconds, retry_after(seconds)), 3_600, cycle_s=60)
@@ -68,7 +68,7 @@ def test_retry_after_of_minutes_is_kept(seconds: float) -> None:
     assert trace.failed(60, 3_600) < 40
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in (1, 2))])
 @pytest.mark.parametrize("latency_s", [0.05, 0.2])
 def test_half_of_the_calls_that_fail_at_once_are_no_outage(latency_s: float, seed: int) -> None:
     """One of two nodes is broken. Its failures come before the responses of the other one."""
@@ -126,7 +126,7 @@ def test_few_calls_admitted_during_an_outage_slow_the_recovery_by_half_a_minute_
 
 
 @pytest.mark.parametrize("share", [0.25, 0.4, 0.6])
-@pytest.mark.parametrize("slower", [1.0, 3.0])
+@pytest.mark.parametrize("slower", [1.0, pytest.param(3.0, marks=pytest.mark.soak)])
 def test_fault_that_loses_many_responses_does_not_end_at_a_single_call(
     share: float, slower: float
 ) -> None:
