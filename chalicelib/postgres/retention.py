@@ -117,13 +117,17 @@ def end_retention(
 
 def _drop(database: Database, month: Month) -> str:
     """Drop the partitions of a month; return why not, or an empty text."""
+    # Before the lock, which keeps others waiting, and in a transaction of its own: a transaction
+    # keeps the shared lock of what it has read, and two that have one never get the exclusive one.
+    with database.transaction(read_only=True) as connection:
+        become_owner(connection)
+        reason = _reason_to_hold(connection, month)
+    if reason:
+        return reason
     with database.transaction(
         statement_timeout_s=_STATEMENT_TIMEOUT_S, settings={"lock_timeout": LOCK_TIMEOUT_MS}
     ) as connection:
         become_owner(connection)
-        reason = _reason_to_hold(connection, month)  # before the lock, which keeps others waiting
-        if reason:
-            return reason
         connection.run(LOCK)
         reason = _reason_to_hold(connection, month)
         if not reason:

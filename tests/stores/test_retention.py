@@ -4,15 +4,17 @@ import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier, Semaphore
 from typing import Any
 
 import pytest
+from pg8000.native import Connection
 
 from chalicelib.point_record import parse, to_json
 from chalicelib.postgres import retention
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.documents import Document
-from chalicelib.postgres.partitions import keep_partitions, months_with_partitions
+from chalicelib.postgres.partitions import Month, keep_partitions, months_with_partitions
 from chalicelib.postgres.point_records import PointRecordStore
 from chalicelib.postgres.retention import Ended, end_retention
 
@@ -107,7 +109,19 @@ def test_without_a_journal_nothing_is_dropped_and_its_time_begins_again(months: 
     assert check(months).held == {"2026_08": "the journal began later"}
 
 
-def test_two_checks_at_once_drop_a_month_once(months: Database) -> None:
+def test_two_checks_at_once_drop_a_month_once(
+    months: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_have_read, reason_to_hold = Barrier(2, timeout=30), retention._reason_to_hold
+    first_reads = Semaphore(2)
+
+    def read(connection: Connection, month: Month) -> str:
+        reason = reason_to_hold(connection, month)
+        if first_reads.acquire(blocking=False):
+            both_have_read.wait()
+        return reason
+
+    monkeypatch.setattr(retention, "_reason_to_hold", read)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: check(months), range(2)))
     assert names(months)[0] == "2026_09"
