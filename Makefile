@@ -83,7 +83,7 @@ legacy: $(DEV) ## Run the real server of a recipe of docs/legacies.md: ARGS=soap
 test: $(DEV) $(COMPILED) $(WHEELS) ## Run every test
 	@exec $(PYTEST) $(ARGS)
 
-test-fast: $(DEV) ## Run the tests of pure logic and architecture, in ten seconds
+test-fast: $(DEV) ## Run the tests of pure logic and architecture, within a minute or so
 	@exec $(PYTEST) -m 'not engines and not slow' $(or $(ARGS),tests/unit tests/architecture)
 
 check: $(DEV) $(WHEELS) ## What CI runs: format, lint, spelling, types, imports, tests
