@@ -86,11 +86,11 @@ test: $(DEV) $(COMPILED) $(WHEELS) ## Run every test
 test-fast: $(DEV) ## Run the tests of pure logic and architecture, within a minute or so
 	@exec $(PYTEST) -m 'not engines and not slow' $(or $(ARGS),tests/unit tests/architecture)
 
-check: $(DEV) $(WHEELS) ## What CI runs: format, lint, spelling, types, imports, tests
+check: $(DEV) ## What CI runs: format, lint, spelling, types, imports, tests
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	.venv/bin/codespell
-	@$(MAKE) --no-print-directory --jobs 2 types $(COMPILED)
+	@$(MAKE) --no-print-directory --jobs 3 types $(COMPILED) $(WHEELS)
 	.venv/bin/lint-imports
 	$(PYTEST) $(ARGS)
 

@@ -142,7 +142,7 @@ def test_suspects_at_the_head_of_the_queue_do_not_prolong_an_outage() -> None:
         (0.5, 2.0),
         pytest.param(0.5, 20.0, marks=pytest.mark.soak),
         pytest.param(0.7, 2.0, marks=pytest.mark.soak),
-        (0.8, 5.0),
+        pytest.param(0.8, 5.0, marks=pytest.mark.soak),
     ],
 )
 def test_many_refused_records_are_parked_in_minutes_and_delay_no_good_ones(
