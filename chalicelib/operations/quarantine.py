@@ -17,7 +17,10 @@ from chalicelib.postgres.quarantined_items import QuarantinedItems
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The id of the record that an item became. ``written`` is 0 if the record existed already."""
+    """The id of the record that an item became.
+
+    ``written`` is 0 if the record existed already or its punch is erased.
+    """
 
     id: str
     written: int

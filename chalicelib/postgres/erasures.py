@@ -3,8 +3,8 @@
     replicator ── reads a page ──────────────────────── adds it, without evidence
     erasure ───────────────────── registers, erases ──▶
 
-The register is written under a lock that waits for every transaction that has read the register.
-So each page is either added before the erasure, which then erases it, or sees the register.
+The lock waits for every transaction that has read the register, and keeps others waiting. So each
+record is either added before the erasure, which then erases it, or sees the register.
 """
 
 import json
@@ -18,6 +18,7 @@ from chalicelib.instant import read_canonical
 from chalicelib.postgres.documents import Document
 
 LOCK = "LOCK TABLE erasure IN ACCESS EXCLUSIVE MODE"
+LOCK_ERASED = "LOCK TABLE erased_record IN ACCESS EXCLUSIVE MODE"
 
 # The erasures of persons whose records may still be on their way, and whether punches were erased.
 # Both tables are empty, or small.

@@ -81,7 +81,8 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
 
 def _met_a_lock(error: UnavailableError) -> bool:
     cause = error.__cause__
-    return isinstance(cause, DatabaseError) and sqlstate.of(cause) == sqlstate.LOCK_NOT_AVAILABLE
+    met = (sqlstate.LOCK_NOT_AVAILABLE, sqlstate.DEADLOCK_DETECTED)
+    return isinstance(cause, DatabaseError) and sqlstate.of(cause) in met
 
 
 def _migrate(database: Database, directory: Path, timeout_s: float) -> list[str]:

@@ -19,7 +19,7 @@ from pg8000.native import Connection
 
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.erasures import LOCK
+from chalicelib.postgres.erasures import LOCK, LOCK_ERASED
 from chalicelib.postgres.leases import ERASURE
 
 _REGISTER = """
@@ -61,13 +61,19 @@ WHERE id = ANY (CAST(:ids AS uuid[])) AND {_IS_SETTLED}
 ORDER BY id
 FOR UPDATE
 """
-_OTHERS = """
+# In the order of ids, and before the logs: whoever writes a log row locks its record first.
+_LOCK_RECORDS = """
+SELECT FROM point_record WHERE id = ANY (CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+"""
+_COUNT = """
 SELECT count(*) FROM point_record
 WHERE employer_id = CAST(:employer AS bigint) AND employee_id = CAST(:employee AS bigint)
   AND created_at < CAST(:until AS timestamptz)
 """
 _REMEMBER_ERASED = """
-INSERT INTO erased_record (id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING
+INSERT INTO erased_record (id)
+SELECT id FROM unnest(CAST(:ids AS uuid[])) AS id ORDER BY id
+ON CONFLICT DO NOTHING
 """
 _DELETE_LOGS = "DELETE FROM integration_log WHERE point_id = ANY (CAST(:ids AS uuid[]))"
 _DELETE_RECORDS = "DELETE FROM point_record WHERE id = ANY (CAST(:ids AS uuid[]))"
@@ -163,24 +169,30 @@ class PersonalRecords:
         person = {"employer": employer, "employee": employee, "until": until}
         with self._database.transaction() as connection:
             ids = [record_id for (record_id,) in connection.run(_SETTLED, **person)]
-            ((count,),) = connection.run(_OTHERS, **person)
+            ((count,),) = connection.run(_COUNT, **person)
         return ids, count - len(ids)
 
     def erase_settled(self, ids: Sequence[str], register: Callable[[list[str]], object]) -> int:
-        """Erase those of the punches that are still settled, in one transaction; return how many.
+        """Erase those of the punches that are still settled; return how many.
+
+        A replication that has looked at the register just before may add one again, so they are
+        erased once more under the lock of ``erasures``.
 
         Args:
             ids: what ``settled_ids`` returned.
             register: takes the ids to erase before they are, while nobody can replay them.
 
         Raises:
-            UnavailableError: nothing is committed, or everything is; a second call is safe.
+            UnavailableError: some of it may be committed; a second call is safe.
         """
         with self._database.transaction() as connection:
             rows = connection.run(_LOCK_SETTLED, ids=list(ids))
             settled = [record_id for (record_id,) in rows]
             register(settled)
-            return _erase(connection, settled)
+            count = _erase(connection, settled)
+        if settled:
+            self.erase_punches(settled)
+        return count
 
     def erase_punches(self, ids: Sequence[str]) -> int:
         """Erase punches again, settled or not, whose erasure is registered. Return how many.
@@ -189,6 +201,8 @@ class PersonalRecords:
             UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
         with self._database.transaction() as connection:
+            connection.run(LOCK_ERASED)  # first: who waits for it holds no lock of a record
+            connection.run(_LOCK_RECORDS, ids=list(ids))
             return _erase(connection, ids)
 
     def erased(self, ids: Collection[str]) -> set[str]:

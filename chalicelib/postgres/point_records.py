@@ -24,6 +24,7 @@ INSERT INTO quarantine (item_id, item, reason)
 SELECT "item_id", "item", "reason"
 FROM jsonb_to_recordset(CAST(:poison AS jsonb))
     AS poison ("item_id" text, "item" text, "reason" text)
+ORDER BY md5("item_id"), md5("item")
 ON CONFLICT DO NOTHING
 """
 
@@ -156,9 +157,9 @@ class PointRecordStore:
             return count_stages(connection, max_count)
 
     def flow(self, max_count: int, timeout_s: float) -> dict[str, Any]:
-        """Return what passed in the last minute, and why not; see ``stage_flow.describe_flow``.
+        """Return what passed in the last minute, and why something does not pass.
 
-        Arguments and errors are those of ``stages``.
+        See ``stage_flow.describe_flow``. Arguments and errors are those of ``stages``.
         """
         with self._database.transaction(statement_timeout_s=timeout_s) as connection:
             return describe_flow(connection, max_count)

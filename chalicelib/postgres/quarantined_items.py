@@ -7,6 +7,7 @@ from typing import Any
 from chalicelib.errors import NotFoundError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.documents import Document, insert_documents, log_posts
+from chalicelib.postgres.erasures import without_erased
 from chalicelib.postgres.point_records import Added
 
 # List the latest items of the quarantine, as many as a person looks through.
@@ -35,7 +36,7 @@ class QuarantinedItems:
         self._database = database
 
     def listed(self, before: int) -> list[dict[str, Any]]:
-        """Return a hundred items of the quarantine, the latest first.
+        """Return at most a hundred items of the quarantine, the latest first.
 
         The text of an item is cut after 8,000 characters; ``is_cut`` is true then.
 
@@ -54,14 +55,15 @@ class QuarantinedItems:
         """Add a quarantined item as a record and delete it from quarantine, in one transaction.
 
         If the record exists, other evidence of the item goes to its log, as that of a post does.
+        What has been erased (``erasures``) is left out.
 
         Args:
             quarantine_id: the ``id`` of the item's row.
             repair: makes a document from the raw item. An exception from it rolls everything back.
 
         Returns:
-            ``written`` is 1, or 0 if the record existed already. If Postgres rejects the document,
-            the item stays in quarantine and ``rejected`` has the reason.
+            ``written`` is 1, or 0 if the record existed already or its punch is erased. If Postgres
+            rejects the document, the item stays in quarantine and ``rejected`` has the reason.
 
         Raises:
             NotFoundError: no quarantined item has this id.
@@ -71,10 +73,10 @@ class QuarantinedItems:
             rows = connection.run(_READ, id=quarantine_id)
             if not rows:
                 raise NotFoundError(f"No quarantined item has the id {quarantine_id}.")
-            document = repair(rows[0][0])
-            written, rejected = insert_documents(connection, [document])
-            if not (written or rejected):
-                _, rejected = log_posts(connection, [document])
+            documents = without_erased(connection, [repair(rows[0][0])])
+            written, rejected = insert_documents(connection, documents)
+            if documents and not (written or rejected):
+                _, rejected = log_posts(connection, documents)
             if not rejected:
                 connection.run(_DELETE, id=quarantine_id)
         return Added(written, tuple(rejected))

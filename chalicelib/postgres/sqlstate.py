@@ -7,6 +7,7 @@ from pg8000.exceptions import DatabaseError
 
 # A lock that was not granted within lock_timeout.
 LOCK_NOT_AVAILABLE = "55P03"
+DEADLOCK_DETECTED = "40P01"
 # The starts of SQLSTATEs after which the same statement may succeed: a pooler that lost the server
 # (0800; 08P01 is a fault of the statement, and poolers that report it end the session), a read-only
 # server after a failover (25006), a transaction that exceeded its bounds (25P03, 25P04), a deadlock
