@@ -4,10 +4,10 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := .venv/bin/python
-# Python compiles a module when it is first imported: most are never.
+# No bytecode: Python compiles a module when it is first imported, and most never are.
 INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --use-pep517 --require-hashes -r
-# Stamps of what is there: what `make run` needs, the tools of tests and checks, the modules of tests as bytecode, the
-# wheels to deploy.
+# Stamps of what is there: what `make run` needs, the tools of tests and checks, the tests and what they import as
+# bytecode, the wheels to deploy.
 RUN := .venv/.run
 DEV := .venv/.dev
 COMPILED := .venv/.compiled
@@ -83,7 +83,7 @@ legacy: $(DEV) ## Run the real server of a recipe of docs/legacies.md: ARGS=soap
 test: $(DEV) $(COMPILED) $(WHEELS) ## Run every test
 	@exec $(PYTEST) $(ARGS)
 
-test-fast: $(DEV) ## Run the tests of pure logic and architecture, within a minute or so
+test-fast: $(DEV) ## Run the tests of pure logic and architecture, about a minute
 	@exec $(PYTEST) -m 'not engines and not slow' $(or $(ARGS),tests/unit tests/architecture)
 
 check: $(DEV) ## What CI runs: format, lint, spelling, types, imports, tests
@@ -176,9 +176,9 @@ $(DEV): $(RUN) requirements-dev.txt requirements-dev.lock
 	$(INSTALL) requirements-dev.lock && touch $@ && \
 	echo "Installed them in $$(($$(date +%s) - start)) s"
 
-# Each worker of the first tests would compile every module again.
+# Otherwise each worker would compile every module. The tests report what cannot be collected.
 $(COMPILED): $(DEV)
-	@$(PYTHON) -m pytest --collect-only -qq >/dev/null && touch $@
+	@$(PYTHON) -m pytest --collect-only -qq >/dev/null 2>&1; touch $@
 
 # What is deployed, as wheels for Lambda's Python and Linux.
 $(WHEELS): requirements.lock deploy/runtime.py deploy/wheels.py $(RUN)

@@ -247,7 +247,7 @@ class Run:
         )
 
     def _wait_for_due_record(self, linger_s: float) -> bool:
-        """Wait for the next due record; return False at once if none is due within ``linger_s``."""
+        """Wait for the next due record; return False if none is due within ``linger_s``."""
         self._sleep(self._tasks.pause_s)
         next_due_s = self._claims.next_due_s()
         if next_due_s > linger_s:

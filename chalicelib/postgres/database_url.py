@@ -3,7 +3,7 @@
 A URL is a libpq URI, ``postgresql://user:password@host:port/database``, or a JSON object with the
 members that RDS writes into a secret: username, password, host, port and dbname. TLS is required,
 with the certificate verified, unless the host is this machine: there TLS is used if the server
-offers it, and ``sslmode=disable`` saves asking for it.
+offers it, and with ``sslmode=disable`` the server is not asked. Unix sockets have no TLS.
 
 Invariant: no error message has a part of the URL, which may be a password.
 """
@@ -52,16 +52,11 @@ def connect_arguments(url: str, setting: str = "DATABASE_URL") -> dict[str, Any]
         unquote(parts.path.lstrip("/")) or None,
     )
     if socket_directory:
-        # PostgreSQL offers no TLS on Unix sockets.
         return arguments | {
             "unix_sock": f"{socket_directory}/.s.PGSQL.{port}",
             "ssl_context": False,
         }
-    host = parts.hostname or "localhost"
-    if is_loopback(host) and options.get("sslmode") == ["disable"]:
-        # Before it asks for TLS, pg8000 reads all certificates of the system: some 50 ms of CPU.
-        return arguments | {"host": host, "port": port, "ssl_context": False}
-    return arguments | _server(host, port, options.get("sslrootcert", [None])[0], setting)
+    return arguments | _server(parts.hostname or "localhost", port, options, setting)
 
 
 def _from_json(text: str, setting: str) -> dict[str, Any]:
@@ -80,7 +75,7 @@ def _from_json(text: str, setting: str) -> dict[str, Any]:
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise MisconfiguredError(f"The port in the JSON object of {setting} is not a port number.")
     arguments = _arguments(secret["username"], secret["password"], secret["dbname"])
-    return arguments | _server(secret["host"], int(port), None, setting)
+    return arguments | _server(secret["host"], int(port), {}, setting)
 
 
 def _arguments(user: str, password: str, database: str | None) -> dict[str, Any]:
@@ -88,10 +83,13 @@ def _arguments(user: str, password: str, database: str | None) -> dict[str, Any]
     return login | ({"password": password} if password else {})
 
 
-def _server(host: str, port: int, root_certificates: str | None, setting: str) -> dict[str, Any]:
+def _server(host: str, port: int, options: dict[str, list[str]], setting: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {"host": host, "port": port}
     if not is_loopback(host):
-        arguments["ssl_context"] = _tls(host, root_certificates, setting)
+        arguments["ssl_context"] = _tls(host, options.get("sslrootcert", [None])[0], setting)
+    elif options.get("sslmode") == ["disable"]:
+        # Before it asks for TLS, pg8000 reads all certificates of the system: some 50 ms of CPU.
+        arguments["ssl_context"] = False
     return arguments
 
 

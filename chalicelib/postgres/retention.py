@@ -117,8 +117,8 @@ def end_retention(
 
 def _drop(database: Database, month: Month) -> str:
     """Drop the partitions of a month; return why not, or an empty text."""
-    # Before the lock, which keeps others waiting, and in a transaction of its own: a transaction
-    # keeps the shared lock of what it has read, and two that have one never get the exclusive one.
+    # First without the exclusive lock, which keeps others waiting. In a transaction of its own: its
+    # read locks last until it ends, and two checks that hold them would wait for each other's.
     with database.transaction(read_only=True) as connection:
         become_owner(connection)
         reason = _reason_to_hold(connection, month)

@@ -31,7 +31,7 @@ class Table:
         """Make ``count`` writes; return how many were not throttled."""
         written = 0
         for position, asked in enumerate(spread(count, len(self._tokens), self._rng)):
-            if asked:
+            if asked:  # most positions get none
                 taken = min(asked, int(self._tokens[position]))
                 self._tokens[position] -= taken
                 written += taken

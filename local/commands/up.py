@@ -217,7 +217,7 @@ punch-clock is ready.
 
     Console     {api}/console#token={operator}
     API         {api}
-    PostgreSQL  {urls["postgres"]}
+    PostgreSQL  {urls["postgres"].partition("?")[0]}
     DynamoDB    {urls["dynamodb"]}
     Legacy      {legacy}
     Logs        {options.home / "log"}

@@ -52,7 +52,7 @@ class World:
     learned: dict[str, Any] | None = None
     learned_at: float = 0.0
     due: list[tuple[float, str]] = field(default_factory=list)  # a heap, with outdated entries
-    claimed: set[str] = field(default_factory=set)  # since the last release
+    claimed: set[str] = field(default_factory=set)  # and not released since
     calls: list[tuple[float, str, Outcome]] = field(default_factory=list)
     in_flight: list[tuple[float, int]] = field(default_factory=list)  # at the start of each call
 

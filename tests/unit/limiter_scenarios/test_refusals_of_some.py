@@ -47,7 +47,11 @@ def test_retry_after_of_some_calls_does_not_idle_the_legacy(share: float, second
 
 @pytest.mark.parametrize("share", [pytest.param(0.02, marks=pytest.mark.soak), 0.1])
 @pytest.mark.parametrize(
-    ("seconds", "until"), [(90.0, 1_800), pytest.param(300.0, 3_600, marks=pytest.mark.soak)]
+    ("seconds", "until"),
+    [
+        (90.0, 1_800),
+        *(pytest.param(pause, 3_600, marks=pytest.mark.soak) for pause in (90.0, 300.0)),
+    ],
 )
 def test_retry_after_of_minutes_of_some_calls_idles_the_legacy_for_one(
     seconds: float, until: int, share: float
