@@ -3,8 +3,9 @@
     replicator ── reads a page ──────────────────────── adds it, without evidence
     erasure ───────────────────── registers, erases ──▶
 
-The lock waits for every transaction that has read the register, and keeps others waiting. So each
-record is either added before the erasure, which then erases it, or sees the register.
+An exclusive lock on a register waits for each transaction that has read it, and keeps others from
+reading it. So each record is either added before the erasure, which then erases it, or its adder
+sees the register.
 """
 
 import json

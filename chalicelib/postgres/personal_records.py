@@ -61,7 +61,7 @@ WHERE id = ANY (CAST(:ids AS uuid[])) AND {_IS_SETTLED}
 ORDER BY id
 FOR UPDATE
 """
-# In the order of ids, and before the logs: whoever writes a log row locks its record first.
+# Lock the records before their logs are deleted: no log row can be added to them meanwhile.
 _LOCK_RECORDS = """
 SELECT FROM point_record WHERE id = ANY (CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
 """
@@ -154,7 +154,7 @@ class PersonalRecords:
             How many records and how many log rows have changed.
 
         Raises:
-            UnavailableError: some of it may be committed; a second call is safe.
+            UnavailableError: a part of the erasure may be committed; a second call is safe.
         """
         person = {"employer": employer, "employee": employee, "until": until}
         with self._database.transaction() as connection:
@@ -176,14 +176,14 @@ class PersonalRecords:
         """Erase those of the punches that are still settled; return how many.
 
         A replication that has looked at the register just before may add one again, so they are
-        erased once more under the lock of ``erasures``.
+        erased once more, under a lock on the register.
 
         Args:
             ids: what ``settled_ids`` returned.
             register: takes the ids to erase before they are, while nobody can replay them.
 
         Raises:
-            UnavailableError: some of it may be committed; a second call is safe.
+            UnavailableError: a part of the erasure may be committed; a second call is safe.
         """
         with self._database.transaction() as connection:
             rows = connection.run(_LOCK_SETTLED, ids=list(ids))
@@ -201,7 +201,7 @@ class PersonalRecords:
             UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
         with self._database.transaction() as connection:
-            connection.run(LOCK_ERASED)  # first: who waits for it holds no lock of a record
+            connection.run(LOCK_ERASED)  # before any record is locked: others lock in this order
             connection.run(_LOCK_RECORDS, ids=list(ids))
             return _erase(connection, ids)
 
