@@ -22,6 +22,7 @@
 - ``connection``: the connection pool, transactions and timeouts.
 - ``login``: read the login again after the server has refused it.
 - ``database_url``: the host, login and TLS of connections; ``rds_ca.pem`` has Amazon's roots.
+- ``locks``: wait for locks only briefly, and repeat the transaction that did not get them.
 - ``sqlstate``: what an error says about the session and the request.
 - ``partitions``: make the partitions of each month.
 - ``retention``: drop the months that are too old, and the statistics of old runs.

@@ -1,9 +1,9 @@
 """Migrate the database to the newest schema: apply numbered SQL files once each, in order.
 
 The new objects belong to the owner of the database. One transaction applies all pending files and
-records them. It waits only briefly for a lock, since every other statement on the table queues
-behind it, and is repeated then, for up to five minutes. Concurrent migrations are safe: the second
-one meets the advisory lock of the first, and has nothing left to apply once that has ended.
+records them. It is repeated for up to five minutes if it meets locks. Concurrent migrations are
+safe: the second one meets the advisory lock of the first, and has nothing left to apply once that
+has ended.
 """
 
 import time
@@ -11,25 +11,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from chalicelib.errors import UnavailableError
-from chalicelib.postgres import sqlstate
 from chalicelib.postgres.connection import Database
+from chalicelib.postgres.locks import BRIEF, retry_on_lock
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # A migration may build an index for as long as its function runs, which is 900 s. If the process
 # dies, Postgres notices within two seconds, and the locks do not outlive it.
 _STATEMENT_TIMEOUT_S = 840.0
-# Other statements wait no longer than this behind a lock that a change of the schema waits for.
-LOCK_TIMEOUT_MS = 2_000
-_SETTINGS = {"client_connection_check_interval": 2_000, "lock_timeout": LOCK_TIMEOUT_MS}
-# A migration that gets no lock is repeated for so long. In the pauses the statements that queue
-# behind it go on. A reader may have its lock for as long as its transaction lasts.
-_LOCK_PATIENCE_S = 300.0
-_LOCK_PAUSE_S = 2.0
+_SETTINGS = BRIEF | {"client_connection_check_interval": 2_000}
+# A reader may have its lock for as long as its transaction lasts.
+_PATIENCE_S = 300.0
 
 _OWNER = """
 SELECT quote_ident(pg_get_userbyid(datdba))
@@ -68,21 +62,8 @@ def migrate(database: Database, directory: Path = MIGRATIONS) -> list[str]:
         UnavailableError: tables were in use for too long, or Postgres cannot be reached. Nothing is
             applied.
     """
-    started = time.monotonic()
-    while True:
-        elapsed_s = time.monotonic() - started
-        try:
-            return _migrate(database, directory, _STATEMENT_TIMEOUT_S - elapsed_s)
-        except UnavailableError as error:
-            if not _met_a_lock(error) or elapsed_s > _LOCK_PATIENCE_S:
-                raise
-        time.sleep(_LOCK_PAUSE_S)
-
-
-def _met_a_lock(error: UnavailableError) -> bool:
-    cause = error.__cause__
-    met = (sqlstate.LOCK_NOT_AVAILABLE, sqlstate.DEADLOCK_DETECTED)
-    return isinstance(cause, DatabaseError) and sqlstate.of(cause) in met
+    end = time.monotonic() + _STATEMENT_TIMEOUT_S
+    return retry_on_lock(lambda: _migrate(database, directory, end - time.monotonic()), _PATIENCE_S)
 
 
 def _migrate(database: Database, directory: Path, timeout_s: float) -> list[str]:

@@ -11,12 +11,14 @@ Invariants:
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from pg8000.native import Connection
 
 from chalicelib.instant import month_of
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.migrate import LOCK_TIMEOUT_MS, become_owner
+from chalicelib.postgres.locks import BRIEF, retry_on_lock
+from chalicelib.postgres.migrate import become_owner
 from chalicelib.record_id import first_id, milliseconds_of
 
 # Months to make ahead. If every run fails for as long, records go to the default partitions.
@@ -85,14 +87,11 @@ def keep_partitions(database: Database, now: datetime, retention_months: int) ->
     """
     with database.transaction() as connection:
         ((existing, is_unanalyzed),) = connection.run(_STATE)
-    made = []
-    for month in _missing(database, now, retention_months, set(existing)):
-        with database.transaction(
-            statement_timeout_s=_STATEMENT_TIMEOUT_S, settings={"lock_timeout": LOCK_TIMEOUT_MS}
-        ) as connection:
-            become_owner(connection)
-            if _make(connection, month):
-                made.append(month.name)
+    made = [
+        month.name
+        for month in _missing(database, now, retention_months, set(existing))
+        if retry_on_lock(partial(_make_month, database, month))
+    ]
     if made or is_unanalyzed:
         with database.transaction(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
             become_owner(connection)
@@ -135,6 +134,14 @@ def _missing(
         month = Month(datetime.fromtimestamp(milliseconds_of(found) / 1_000, UTC))
         yield month
         first = month.end
+
+
+def _make_month(database: Database, month: Month) -> bool:
+    with database.transaction(
+        statement_timeout_s=_STATEMENT_TIMEOUT_S, settings=BRIEF
+    ) as connection:
+        become_owner(connection)
+        return _make(connection, month)
 
 
 def _make(connection: Connection, month: Month) -> bool:

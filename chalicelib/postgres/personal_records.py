@@ -4,6 +4,7 @@ Invariants:
 
 - An erasure is idempotent. A record that is added later, and was accepted before the erasure, is
   added without its evidence (``erasures``).
+- An erased punch that is added again later is left out (``erasures``).
 - A punch is erased only when it has been settled for an hour: no run can still write about it. An
   operator may replay it at any time, so the erasure looks again, under a lock.
 """
@@ -21,6 +22,7 @@ from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.erasures import LOCK, LOCK_ERASED
 from chalicelib.postgres.leases import ERASURE
+from chalicelib.postgres.locks import BRIEF, retry_on_lock
 
 _REGISTER = """
 INSERT INTO erasure (employer_id, employee_id, until)
@@ -79,7 +81,9 @@ _DELETE_LOGS = "DELETE FROM integration_log WHERE point_id = ANY (CAST(:ids AS u
 _DELETE_RECORDS = "DELETE FROM point_record WHERE id = ANY (CAST(:ids AS uuid[]))"
 _ERASED = "SELECT CAST(id AS text) FROM erased_record WHERE id = ANY (CAST(:ids AS uuid[]))"
 
-_QUARANTINED = "SELECT id, item FROM quarantine WHERE position(:employee IN item) > 0 FOR UPDATE"
+# Items come and go, and two of one text would break a unique index: nobody else writes meanwhile.
+_LOCK_QUARANTINE = "LOCK TABLE quarantine IN SHARE ROW EXCLUSIVE MODE"
+_QUARANTINED = "SELECT id, item FROM quarantine WHERE position(:employee IN item) > 0"
 _REPLACE_QUARANTINED = """
 UPDATE quarantine SET item = :item WHERE id = CAST(:id AS bigint)
   AND NOT EXISTS (
@@ -157,12 +161,19 @@ class PersonalRecords:
             UnavailableError: a part of the erasure may be committed; a second call is safe.
         """
         person = {"employer": employer, "employee": employee, "until": until}
-        with self._database.transaction() as connection:
-            connection.run(LOCK)
-            connection.run(_REGISTER, **person)
-        with self._database.transaction() as connection:
-            ((records, logs),) = connection.run(_ERASE_EVIDENCE, note=NOTE, **person)
-        return records, logs
+
+        def register() -> None:
+            with self._database.transaction(settings=BRIEF) as connection:
+                connection.run(LOCK)
+                connection.run(_REGISTER, **person)
+
+        def erase() -> tuple[int, int]:
+            with self._database.transaction() as connection:
+                ((records, logs),) = connection.run(_ERASE_EVIDENCE, note=NOTE, **person)
+            return records, logs
+
+        retry_on_lock(register)
+        return retry_on_lock(erase)
 
     def settled_ids(self, employer: int, employee: int, until: datetime) -> tuple[list[str], int]:
         """Return the ids of the punches that may be erased, and how many others there are."""
@@ -175,24 +186,23 @@ class PersonalRecords:
     def erase_settled(self, ids: Sequence[str], register: Callable[[list[str]], object]) -> int:
         """Erase those of the punches that are still settled; return how many.
 
-        A replication that has looked at the register just before may add one again, so they are
-        erased once more, under a lock on the register.
-
         Args:
             ids: what ``settled_ids`` returned.
-            register: takes the ids to erase before they are, while nobody can replay them.
+            register: takes the ids to erase before they are, while nobody can replay them. It may
+                be called again.
 
         Raises:
-            UnavailableError: a part of the erasure may be committed; a second call is safe.
+            UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
-        with self._database.transaction() as connection:
-            rows = connection.run(_LOCK_SETTLED, ids=list(ids))
-            settled = [record_id for (record_id,) in rows]
-            register(settled)
-            count = _erase(connection, settled)
-        if settled:
-            self.erase_punches(settled)
-        return count
+
+        def erase() -> int:
+            with self._database.transaction(settings=BRIEF) as connection:
+                rows = connection.run(_LOCK_SETTLED, ids=list(ids))
+                settled = [record_id for (record_id,) in rows]
+                register(settled)
+                return _erase(connection, settled)
+
+        return retry_on_lock(erase)
 
     def erase_punches(self, ids: Sequence[str]) -> int:
         """Erase punches again, settled or not, whose erasure is registered. Return how many.
@@ -200,34 +210,45 @@ class PersonalRecords:
         Raises:
             UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
-        with self._database.transaction() as connection:
-            connection.run(LOCK_ERASED)  # before any record is locked: others lock in this order
-            connection.run(_LOCK_RECORDS, ids=list(ids))
-            return _erase(connection, ids)
+
+        def erase() -> int:
+            with self._database.transaction(settings=BRIEF) as connection:
+                connection.run(_LOCK_RECORDS, ids=list(ids))
+                return _erase(connection, ids)
+
+        return retry_on_lock(erase)
 
     def erased(self, ids: Collection[str]) -> set[str]:
         """Return which of the ids are of erased punches."""
         with self._database.transaction() as connection:
             return {record_id for (record_id,) in connection.run(_ERASED, ids=list(ids))}
 
-    def edit_quarantine(self, employee: int, edit: Any) -> int:
+    def edit_quarantine(self, employee: int, edit: Callable[[str], str | None]) -> int:
         """Edit the quarantined items that contain an employee's number; return how many changed.
 
         Args:
             employee: the number.
             edit: takes the text of an item, and returns another one, or None to leave it.
+
+        Raises:
+            UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
-        changed = 0
-        with self._database.transaction() as connection:
-            for quarantine_id, item in connection.run(_QUARANTINED, employee=str(employee)):
-                edited = edit(item)
-                if edited is None:
-                    continue
-                connection.run(_REPLACE_QUARANTINED, id=quarantine_id, item=edited)
-                if not connection.row_count:  # the same item is there once more
-                    connection.run(_DELETE_QUARANTINED, id=quarantine_id)
-                changed += 1
-        return changed
+
+        def edit_all() -> int:
+            changed = 0
+            with self._database.transaction(settings=BRIEF) as connection:
+                connection.run(_LOCK_QUARANTINE)
+                for quarantine_id, item in connection.run(_QUARANTINED, employee=str(employee)):
+                    edited = edit(item)
+                    if edited is None:
+                        continue
+                    connection.run(_REPLACE_QUARANTINED, id=quarantine_id, item=edited)
+                    if not connection.row_count:  # the same item is there once more
+                        connection.run(_DELETE_QUARANTINED, id=quarantine_id)
+                    changed += 1
+            return changed
+
+        return retry_on_lock(edit_all)
 
     def quarantined(self, employee: int) -> list[str]:
         """Return the texts of the quarantined items that contain an employee's number."""
@@ -247,7 +268,11 @@ class PersonalRecords:
 
 
 def _erase(connection: Connection, ids: Sequence[str]) -> int:
-    """Delete records with their logs, and remember their ids. Return how many there were."""
+    """Delete locked records with their logs, and remember their ids. Return how many there were.
+
+    The lock waits for each transaction that has looked for erased punches: none adds one again.
+    """
+    connection.run(LOCK_ERASED)
     connection.run(_REMEMBER_ERASED, ids=list(ids))
     connection.run(_DELETE_LOGS, ids=list(ids))
     connection.run(_DELETE_RECORDS, ids=list(ids))

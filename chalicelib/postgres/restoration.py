@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.leases import INTEGRATOR, RESTORE_PAUSE_S
+from chalicelib.postgres.locks import retry_on_lock
 
 # Mark records as delivered that the journal says are, each with its log row. A record that the
 # database does not have, or that is delivered already, stays as it is. Rows are locked in the order
-# of their ids, so that two restores cannot deadlock.
+# of their ids, so that two restores cannot deadlock. A run that settles may lock in another order.
 _MARK = """
 WITH delivery AS (
     SELECT id, min(integrated_at) AS integrated_at
@@ -86,7 +87,11 @@ class Restoration:
         Raises:
             UnavailableError: nothing is committed, or everything is; a second call is safe.
         """
-        with self._database.transaction() as connection:
-            connection.run(_MARK, deliveries=json.dumps(deliveries))
-            marked: int = connection.row_count
-        return marked
+
+        def mark() -> int:
+            with self._database.transaction() as connection:
+                connection.run(_MARK, deliveries=json.dumps(deliveries))
+                marked: int = connection.row_count
+            return marked
+
+        return retry_on_lock(mark)

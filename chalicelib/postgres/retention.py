@@ -13,11 +13,13 @@ Invariants:
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from pg8000.native import Connection
 
 from chalicelib.postgres.connection import Database
-from chalicelib.postgres.migrate import LOCK_TIMEOUT_MS, become_owner
+from chalicelib.postgres.locks import BRIEF, retry_on_lock
+from chalicelib.postgres.migrate import become_owner
 from chalicelib.postgres.partitions import LOCK, Month, months_with_partitions
 
 # By so much a phone's clock may be ahead: a punch may be replicated before its month has begun.
@@ -108,7 +110,7 @@ def end_retention(
             ended.held[month.name] = "the stage has no journal"
         elif month.start < since + _CLOCK_MARGIN:
             ended.held[month.name] = "the journal began later"
-        elif reason := _drop(database, month):
+        elif reason := retry_on_lock(partial(_drop, database, month)):
             ended.held[month.name] = reason
         else:
             ended.dropped.append(month.name)
@@ -125,7 +127,7 @@ def _drop(database: Database, month: Month) -> str:
     if reason:
         return reason
     with database.transaction(
-        statement_timeout_s=_STATEMENT_TIMEOUT_S, settings={"lock_timeout": LOCK_TIMEOUT_MS}
+        statement_timeout_s=_STATEMENT_TIMEOUT_S, settings=BRIEF
     ) as connection:
         become_owner(connection)
         connection.run(LOCK)

@@ -13,7 +13,7 @@ from pg8000.exceptions import DatabaseError
 
 from chalicelib.errors import UnavailableError
 from chalicelib.point_record import parse, to_json
-from chalicelib.postgres import partitions
+from chalicelib.postgres import locks, partitions
 from chalicelib.postgres.connection import Database
 from chalicelib.postgres.documents import Document
 from chalicelib.postgres.migrate import MIGRATIONS, migrate
@@ -109,7 +109,7 @@ def test_makers_at_once_make_each_month_once(database: Database) -> None:
 def test_maker_waits_for_a_long_query_only_so_long(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(locks, "_PAUSE_S", 60)
     with database.transaction() as query:
         query.run("SELECT count(*) FROM point_record")
         with pytest.raises(UnavailableError):
