@@ -359,7 +359,7 @@ def export(event: Event, *_: Any) -> Answer:
     """Return one page of a person's data: ``{"employer": 121, "employee": 7, "format": "csv"}``."""
     person = event.get("employer"), event.get("employee")
     result = operator_commands.export(*person, event.get("format"), event.get("cursor"))
-    return asdict(result), result.counts
+    return result.answer(), result.counts
 
 
 @operator_command("send", redacted=["record", "response"], name="legacy-check")

@@ -45,8 +45,8 @@ def begin(call: Callable[[], T], store: str) -> Callable[[float], T]:
         try:
             return future.result(max(0.0, within_s))
         except TimeoutError as error:
-            if future.done():  # the call itself raised it
-                raise
+            if future.done():  # the call itself raised it, or has ended just now
+                return future.result()
             raise UnavailableError(f"{store} did not answer in time. Try again soon.") from error
 
     return result

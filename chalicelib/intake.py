@@ -206,8 +206,8 @@ def _result(item: "Future[Accepted | PunchClockError]", until: float) -> Accepte
     try:
         return item.result(max(0.0, until - time.monotonic()))
     except TimeoutError:
-        if item.done():  # the call itself raised it
-            raise
+        if item.done():  # the call itself raised it, or has ended just now
+            return item.result()
         return UnavailableError(
             "The record store did not answer in time. The punch may be stored or not: send it"
             " again."

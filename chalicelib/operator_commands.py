@@ -110,7 +110,7 @@ def erase(
     from chalicelib.operations.person import read_person
     from chalicelib.postgres.personal_records import PersonalRecords
 
-    if punches not in (None, False, True):
+    if punches is not None and not isinstance(punches, bool):
         raise InvalidError("punches must be true or false.", target="punches")
     return erase.erase(
         read_person(employer, employee),

@@ -28,7 +28,7 @@ class CliError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be deployed: the name of the stack, the bucket, and reservations by function."""
+    """What is to be deployed: the stack, the bucket, the table, and reservations by function."""
 
     stack: str
     bucket: str | None

@@ -98,10 +98,10 @@ class ChildProcess:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting until it is ready.
 
+        The process belongs to the calling thread: when that thread ends, Linux ends the process.
+
         Raises:
             OSError: the process cannot be started; or it runs and is not recorded (``record``).
-
-        The process belongs to the calling thread: when that thread ends, Linux ends the process.
         """
         user = (self._account.uid, self._account.gid) if self._account else ("-", "-")
         bootstrap = [sys.executable, "-IS", _BOOTSTRAP, os.getpid(), int(self._death_signal), *user]

@@ -83,7 +83,7 @@ def parse_creation(request: ODataRequest, pending: PendingRecords, max_bytes: in
     json_format = negotiation.json_format(request.headers, options.text("$format"))
     numbers_as_text = negotiation.require_json_body(request.headers)
     if len(request.body) > max_bytes:
-        raise TooLargeError(f"The body exceeds {max_bytes} bytes.")
+        raise TooLargeError(f"The body exceeds {max_bytes} bytes (MAX_BODY_BYTES).")
     document = _without_annotations(load_json(request.body), numbers_as_text)
     return Creation(
         pending.read(document, request.principal),

@@ -254,7 +254,7 @@ def _query_from_body(request: ODataRequest, max_bytes: int) -> ODataRequest:
     """Turn ``POST …/$query`` into the equivalent GET: URL Conventions 4.01, section 4.17."""
     negotiation.require_text_body(request.headers)
     if len(request.body) > max_bytes:
-        raise TooLargeError(f"The body exceeds {max_bytes} bytes.")
+        raise TooLargeError(f"The body exceeds {max_bytes} bytes (MAX_BODY_BYTES).")
     try:
         options = parse_query_string(request.body.decode("utf-8").strip())
     except UnicodeDecodeError as error:

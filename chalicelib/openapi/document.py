@@ -75,7 +75,8 @@ def _description(settings: Settings) -> str:
         + ", ".join(error_codes())
         + f".\n\nLimits: a body of /point-record has at most {settings.max_body_bytes} bytes and"
         f" {settings.max_batch} punches, a URL with its headers 10,240 bytes. A 503 has"
-        " `Retry-After`; the same request may be sent again at any time."
+        " `Retry-After`, except `Misconfigured`, where only an operator can help; the same request"
+        " may be sent again at any time."
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from chalicelib import errors
 from chalicelib.errors import PunchClockError
+from chalicelib.intake import Evidence
 from chalicelib.odata.edm import INTEGER_RANGES, Edm
 from chalicelib.odata.model import POINT_RECORD, Property
 from chalicelib.point_record import MAX_ACCURACY_METERS, MAX_INT64, Status
@@ -122,6 +123,7 @@ def _punch() -> Schema:
 def _record() -> Schema:
     properties = {each.name: _of_property(each) for each in POINT_RECORD.properties}
     properties["status"]["enum"] = [each.value for each in Status]
+    properties["evidence"] = _evidence()
     always = ("id", "employeeId", "employerId", "includedAt", "createdAt", "status")
     return {**_object(properties, list(always)), "description": "A record of a punch."}
 
@@ -155,10 +157,20 @@ def _punch_result() -> Schema:
                 },
                 "record": reference("PointRecord"),
                 "error": reference("Error"),
+                "evidence": _evidence(),
             },
             ["status"],
         ),
         "description": "The result of one item: a record, or an error.",
+    }
+
+
+def _evidence() -> Schema:
+    return {
+        "type": "string",
+        "enum": [each.value for each in Evidence],
+        "description": "Only if an earlier post of the punch has stored other evidence: what became"
+        " of this post's.",
     }
 
 

@@ -97,8 +97,9 @@ def erase(
         stores: where to erase.
         remaining_s: returns the time left.
         with_punches: erase the punches, too.
-        grace_s: how long a file of the journal may be on its way. It may have been begun before
-            the erasure, so that its evidence is seen only in a look this much later.
+        grace_s: the longest that writing a file of the journal may take. A file that is being
+            written when the erasure begins appears later: recent files are read again after this
+            time.
 
     Raises:
         InvalidCursorError: ``cursor`` is not one that an earlier call returned.
@@ -211,7 +212,8 @@ def _erase_in_journal(
                 return False
             for name, lines in zip(batch, pool.map(read, batch), strict=True):
                 if lines is None:
-                    result.damaged.append(name)
+                    if name not in result.damaged:  # recent files are read twice
+                        result.damaged.append(name)
                 elif (edited := _edited(lines, person, records)) is not None:
                     journal.replace(name, edited)
                     result.journal_files += 1

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +41,7 @@ class PersonalData:
     """One page of what the service has of a person.
 
     Attributes:
-        records: the records in Postgres, each with its ``logs``; none if the format is CSV.
+        records: the records in Postgres, each with its ``logs``.
         buffered: the records of the buffer; only on the first page.
         quarantined: the texts of quarantined items; only on the first page.
         csv: the records and those of the buffer as CSV; None if the format is JSON.
@@ -54,11 +54,15 @@ class PersonalData:
     csv: str | None = None
     cursor: str | None = None
 
+    def answer(self) -> dict[str, Any]:
+        """Return the page for the operator; if it has CSV, without the same records as JSON."""
+        return asdict(self) | ({} if self.csv is None else {"records": []})
+
     @property
     def counts(self) -> dict[str, int]:
         """How much there is, for the audit log."""
         return {
-            "records": len(self.records) or (self.csv or "").count("\n"),
+            "records": len(self.records),
             "buffered": len(self.buffered),
             "quarantined": len(self.quarantined),
         }
@@ -105,7 +109,6 @@ def export(
         data.cursor = data.records[-1]["id"]
     if form == "csv":
         data.csv = _csv([*data.buffered, *data.records], with_header=cursor is None)
-        data.records = []
     return data
 
 

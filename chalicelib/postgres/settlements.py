@@ -56,7 +56,8 @@ class Sample:
     policy: str
 
 
-# An outcome changes the record. Once it has changed, its old values tell.
+# The beginning of a CASE: whether an outcome changes its record. RETURNING compares the old values,
+# since the record has its new ones by then.
 _EFFECT = (
     "CASE WHEN {0}.status <> 'INTEGRATED'"
     " AND (settlement.status = 'INTEGRATED' OR {0}.claimed_by = CAST(:run_id AS uuid))"

@@ -80,7 +80,7 @@ class Price:
 
 
 def regions() -> list[str]:
-    """Return the regions that have a file of prices, the one with the most sources first."""
+    """Return the regions that have a file of prices, in reverse alphabetical order."""
     return sorted((path.stem for path in _PRICES.glob("*.json")), reverse=True)
 
 

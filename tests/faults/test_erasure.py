@@ -284,6 +284,12 @@ def test_export_has_all_of_the_person_in_pages_as_json_and_csv(
     assert all(",'=phone-of-7," in line for line in lines)
 
 
+def test_audit_log_counts_the_records_of_a_page_and_not_its_lines() -> None:
+    page = personal_data.PersonalData(records=[{"id": "1"}], csv='id\r\n"1\n"\r\n')
+    assert page.counts["records"] == 1
+    assert page.answer()["records"] == []
+
+
 @pytest.mark.parametrize(
     ("command", "members", "target"),
     [
@@ -291,6 +297,7 @@ def test_export_has_all_of_the_person_in_pages_as_json_and_csv(
         ("erase", {"employer": 121}, "employee"),
         ("erase", {"employer": 121, "employee": True}, "employee"),
         ("erase", {"employer": 121, "employee": 7, "punches": "yes"}, "punches"),
+        ("erase", {"employer": 121, "employee": 7, "punches": 1}, "punches"),
         ("erase", {"employer": 121, "employee": 7, "cursor": 7}, "cursor"),
         ("export", {"employer": "121", "employee": 7}, "employer"),
         ("export", {"employer": 121, "employee": 7, "format": "xml"}, "format"),

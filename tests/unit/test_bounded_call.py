@@ -1,11 +1,12 @@
 """A caller waits for a bounded time for a call that may hang."""
 
 import threading
+from concurrent.futures import Future
 from typing import Never
 
 import pytest
 
-from chalicelib import telemetry
+from chalicelib import bounded_call, telemetry
 from chalicelib.bounded_call import begin
 from chalicelib.errors import UnavailableError
 
@@ -34,6 +35,18 @@ def test_a_call_that_takes_longer_is_abandoned(within_s: float) -> None:
     finally:
         ended.set()
     assert result(10) is True
+
+
+def test_a_call_that_ends_at_the_timeout_has_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    class EndsAtTheTimeout(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            result = super().result(10)
+            if timeout is not None:
+                raise TimeoutError
+            return result
+
+    monkeypatch.setattr(bounded_call, "Future", EndsAtTheTimeout)
+    assert begin(lambda: 7, "A store")(10) == 7
 
 
 def test_calls_run_at_the_same_time() -> None:

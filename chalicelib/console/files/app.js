@@ -64,6 +64,7 @@ async function start() {
   }
   try {
     const health = await request('health')
+    if (!session.isSignedIn()) return
     session.isOperator = 'buffer' in health
   } catch (error) {
     if (!session.isSignedIn()) return

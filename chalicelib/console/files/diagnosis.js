@@ -6,13 +6,13 @@ const LATE_S = 3 * MINUTE_S
 
 /**
  * Return what is wrong, the worst first: objects with `level` (bad or warn), the `key` of its sentence, the `values`
- * in it, the words of the `cause`, and `to`, where to act.
+ * in it, the `reason` that a store gives or the legacy's last answer as `cause`, and `to`, where to act.
  */
 export function diagnose({ buffer, replica }) {
   const found = []
   const say = (level, key, values = {}, more = {}) => found.push({ level, key, values, ...more })
-  if (buffer.status !== 'ok') say('bad', 'bufferAway', {}, { cause: buffer.reason })
-  if (replica.status !== 'ok') say('bad', 'postgresAway', {}, { cause: replica.reason })
+  if (buffer.status !== 'ok') say('bad', 'bufferAway', {}, { reason: buffer.reason })
+  if (replica.status !== 'ok') say('bad', 'postgresAway', {}, { reason: replica.reason })
   if (buffer.status === 'ok' && buffer.oldestAgeSeconds > LATE_S) {
     say('bad', 'notReplicated', { age: buffer.oldestAgeSeconds })
   }

@@ -35,7 +35,8 @@ export function nowView(parameters, signal) {
     verdict.className = `verdict ${found[0]?.level ?? 'good'}`
     patch(verdict, found.length ? found.map((each) => h('div', { class: `finding ${each.level}` },
       h('p', {}, sentence(each), ' ', each.to ? h('a', { href: each.to }, t('lookThere')) : null),
-      each.cause ? h('p', { class: 'cause' }, `${t('cause')}: ${each.cause}`) : null))
+      ['reason', 'cause'].filter((name) => each[name])
+        .map((name) => h('p', { class: 'cause' }, `${t(name)}: ${each[name]}`))))
       : h('p', {}, t('allWell')))
     const faults = found.map(({ key, values }) => `${key} ${values.status ?? ''}`).join()
     announce(faults, found.map(sentence).join(' ') || t('allWell'))

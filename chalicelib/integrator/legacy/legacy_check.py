@@ -9,6 +9,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -103,9 +104,8 @@ def check(
         raise InvalidError(f"{error}.", target="record") from error
     warnings = _warnings(endpoint)
     if send:
-        connection = connect(endpoint)
-        result = connection.send(json.loads(record)["id"], record)
-        connection.close()
+        with closing(connect(endpoint)) as connection:
+            result = connection.send(json.loads(record)["id"], record)
     elif response is not None:
         status, headers, decoded = _parse_response(response)
         body = decoded.body

@@ -174,7 +174,8 @@ class LegacyConnection:
             try:
                 url, record = self._format.render(record)
             except UnsendableError as reason:
-                # Like a refusal: it says nothing against the legacy, and may park the record.
+                # Counted like a refusal: it may park the record, and a run that sends nothing else
+                # brakes and raises the alarm.
                 latency_s = time.monotonic() - started
                 return CallResult(Outcome.REFUSED, latency_s, log=f"Not sent: {reason}.")
             if url:
