@@ -21,6 +21,7 @@ from chalicelib.dynamodb.http_response import (
     Response,
     read_response,
 )
+from chalicelib.wall_clock import has_passed
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -143,7 +144,8 @@ class KeptConnections:
                 connection = self._kept.pop()
             except IndexError:
                 return None
-            if abs(now - connection.idle_since) < _MAX_IDLE_S and connection.is_quiet():
+            is_old = has_passed(_MAX_IDLE_S, connection.idle_since, now)
+            if not is_old and connection.is_quiet():
                 return connection
             connection.close()
 

@@ -166,8 +166,8 @@ class Claims:
         with self._database.transaction() as connection:
             if not INTEGRATOR.take(connection, self.run_id, self.run_lease_s):
                 return None
-            ((policy, limiter, idle_s),) = connection.run(_LAST_RUN, name=INTEGRATOR.name)
-        return LastRun(policy, json.loads(limiter) if limiter else None, idle_s)
+            ((policy, learned, idle_s),) = connection.run(_LAST_RUN, name=INTEGRATOR.name)
+        return LastRun(policy, json.loads(learned) if learned else None, idle_s)
 
     def claim(self, max_records: int) -> list[Claimed]:
         """Claim up to ``max_records`` due records, those due longest first.
@@ -200,7 +200,7 @@ class Claims:
         return float(rows[0][0]) if rows else math.inf
 
     def flush(
-        self, settlements: Sequence[Settlement], sample: Sample, limiter: dict[str, Any]
+        self, settlements: Sequence[Settlement], sample: Sample, learned: dict[str, Any]
     ) -> bool:
         """Settle outcomes, each of another record, and renew the run's lease, in one transaction.
 
@@ -224,7 +224,7 @@ class Claims:
                 name=INTEGRATOR.name,
                 run_id=self.run_id,
                 lease_s=self.run_lease_s,
-                limiter=limiter,
+                learned=learned,
                 is_journaled=self._is_journaled,
             )
         self._flushes = number or self._flushes

@@ -6,12 +6,14 @@ takes the share over. A replicator that was frozen for longer than its lease may
 share: replication is idempotent, so this only costs deletes twice.
 """
 
+import logging
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from chalicelib import telemetry
 from chalicelib.errors import UnavailableError
 from chalicelib.postgres.connection import Database
 
@@ -132,5 +134,10 @@ class ReplicationShares:
         try:
             with self._database.transaction() as connection:
                 connection.run(statement, number=share.number, holder=self._holder, **values)
-        except UnavailableError:
-            return
+        except UnavailableError as error:
+            telemetry.event(
+                "the lease of a share was not changed",
+                level=logging.WARNING,
+                share=share.number,
+                cause=str(error.__cause__ or error),
+            )

@@ -158,7 +158,7 @@ def settle(
     name: str,
     run_id: str,
     lease_s: float,
-    limiter: dict[str, Any],
+    learned: dict[str, Any],
     is_journaled: bool,
 ) -> bool:
     """Settle outcomes, and renew the run's lease. The caller owns the transaction.
@@ -171,7 +171,7 @@ def settle(
         name: the name of the lease that all runs share.
         run_id: the run.
         lease_s: how long the run stays the active one without another flush.
-        limiter: what the limiter has learned, for the next run.
+        learned: what the limiter has learned, for the next run.
         is_journaled: whether deliveries go to ``delivery_outbox``.
 
     Returns:
@@ -182,7 +182,7 @@ def settle(
         name=name,
         run_id=run_id,
         lease_s=lease_s,
-        limiter=json.dumps(limiter),
+        limiter=json.dumps(learned),
         number=number,
         is_journaled=is_journaled,
         settlements=json.dumps([each._asdict() for each in settlements]),
