@@ -195,13 +195,19 @@ class GradientLimit:
         return self._toward_target(window, self._p.smoothing)
 
     def _begin_probe(self, window: SampleWindow, rise: float) -> float:
-        """Return the limit of a probe: the less certain a rise, the shallower."""
+        """Return the limit of a probe: low enough to relieve the part of a rise that is certain.
+
+        The steeper latency rises with the limit, the shallower is a probe that does so. A steepness
+        that the spread of latencies does not explain is chance, or the capacity has fallen: that
+        asks for a deep probe.
+        """
         learned = self._learned
         self.above_probe = window
         learned.windows_since_probe = self._windows_without_queue = 0
-        certain = math.exp(self._p.deviation_scale * self._error(window) - rise)
+        certain = rise - self._p.deviation_scale * self._error(window)
+        relieving = math.exp(-certain / min(self._steepness.value, math.exp(learned.variance)))
         shallowest = FIRST_PROBE_FACTOR if learned.unconfirmed else self._p.probe_factor
-        factor = max(PROBE_MIN_FACTOR, min(shallowest, certain))
+        factor = max(PROBE_MIN_FACTOR, min(shallowest, relieving))
         return min(window.limit - 1.0, window.limit * factor)
 
     def _end_probe(self, window: SampleWindow, above: SampleWindow) -> float:
