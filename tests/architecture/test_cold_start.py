@@ -206,7 +206,8 @@ import json, sys
 import app
 from chalicelib import integrator_wiring
 integrator_wiring.integrator_run()
-print(json.dumps({"modules": sorted(sys.modules)}))
+# One write: print ends its line by another one, and a thread may log in between.
+sys.stdout.write(json.dumps({"modules": sorted(sys.modules)}) + "\\n")
 """
 TEMPLATE = {"LEGACY_BODY": "[{{ employeeId }}]"}
 CONDITION = {"LEGACY_DELIVERED": "status == `202`"}
